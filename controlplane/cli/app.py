@@ -1,0 +1,88 @@
+"""The root command: verbs are imported only when they are asked for, and errors are shown in one place.
+
+Rules:
+- A verb that isn't called isn't imported, so `--help` costs little more than click itself.
+- `ControlPlaneError` is caught here and nowhere else in the command line; anything else is a bug: traceback, exit code 70.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from controlplane import __version__
+
+# verb -> (module, attribute, what `controlplane --help` says of it)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "init": ("controlplane.cli.init", "init", "Write a site folder that validates."),
+    "policy": ("controlplane.cli.policy", "policy", "Check, show or suggest the storage-placement policy."),
+    "evidence": ("controlplane.cli.evidence", "evidence", "Collect what hosts show, once a host."),
+    "audit": ("controlplane.cli.audit", "audit", "Judge hosts by the policy."),
+    "plan": ("controlplane.cli.plan", "plan", "Preview the change; changes nothing."),
+    "approve": ("controlplane.cli.approve", "approve", "Sign a plan's digest."),
+    "apply": ("controlplane.cli.apply", "apply", "Run a plan, then verify it on fresh evidence."),
+    "rollback": ("controlplane.cli.rollback", "rollback", "Move a run's change back, with newer data."),
+    "verify": ("controlplane.cli.verify", "verify", "Two witnesses: fresh evidence and live testinfra."),
+    "runs": ("controlplane.cli.runs", "runs", "What ran, what is open, what to do next."),
+    "lease": ("controlplane.cli.lease", "lease", "Who may change a host right now."),
+    "render": ("controlplane.cli.render", "render", "Write a plan as a plain Ansible project."),
+    "receipts": ("controlplane.cli.receipts", "receipts", "The signed evidence trail."),
+    "lab": ("controlplane.cli.lab", "lab", "Machines with real disks, in seconds."),
+}
+
+
+class VerbGroup(click.Group):
+    """A group that knows its verbs by name and loads the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in VERBS:
+            return None
+        module, attribute, _ = VERBS[cmd_name]
+        command = getattr(import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{attribute} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """List the verbs from the table above, without importing any."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, short) for verb, (_, _, short) in VERBS.items()])
+
+
+@click.group(cls=VerbGroup, epilog="Example: controlplane audit --target root@db1.example.org")
+@click.version_option(__version__, prog_name="controlplane")
+def root() -> None:
+    """Keep every machine's data on the disk that one policy names, and prove it."""
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    try:
+        result = root.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        # The error tree is imported late: a successful `--help` never needs it.
+        from controlplane.domain.errors import ControlPlaneError  # noqa: PLC0415
+
+        if not isinstance(error, ControlPlaneError):
+            import traceback  # noqa: PLC0415
+
+            traceback.print_exc()
+            click.echo("This is a bug in controlplane; please report it with the lines above.", err=True)
+            sys.exit(70)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    sys.exit(result if isinstance(result, int) else 0)

@@ -1,0 +1,17 @@
+"""Canonical JSON and the digests over it (UTF-8, sorted keys, no spaces)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+
+def canonical_json(data: Any) -> bytes:
+    """Return the one byte form of `data`; NaN and infinities are refused, they have no JSON form."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of(data: Any) -> str:
+    """Return `sha256:<hex>` of the canonical JSON of `data`."""
+    return f"sha256:{hashlib.sha256(canonical_json(data)).hexdigest()}"
