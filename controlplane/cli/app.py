@@ -73,7 +73,7 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the outermost frame: a bug shows its traceback and exit code 70
         # The error tree is imported late: a successful `--help` never needs it.
         from controlplane.domain.errors import ControlPlaneError  # noqa: PLC0415
 

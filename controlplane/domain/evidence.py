@@ -1,0 +1,541 @@
+"""What one host showed at one time, raw enough to be judged again later, offline.
+
+Rules:
+- A probe that failed, hung or returned garbage is recorded as such; reading it raises `Unobserved`, which every check turns into UNKNOWN.
+- Each probe is validated when it is first read, against the shapes below; a shape that does not fit is garbage, and so `Unobserved`.
+- The shapes are typed dictionaries, not models: fifty hosts are judged in the time that reading their JSON takes.
+- Nothing in evidence is secret: the collector leaves passwords and environments on the host.
+
+Units: bytes, seconds, epoch seconds; device numbers are "major:minor".
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cache
+from typing import Any, Literal, TypedDict, TypeVar, cast
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.values import Value
+
+SCHEMA = 1
+
+
+class Unobserved(Exception):  # noqa: N818 - a state of knowledge, not a fault of the program
+    """Something could not be observed; the message says what and why. Checks turn it into UNKNOWN."""
+
+
+_closed = with_config(ConfigDict(extra="forbid", strict=True))
+
+
+@_closed
+class Identity(TypedDict):
+    machine_id: str
+    boot_id: str
+    hostname: str
+    kernel: str
+    os_id: str
+    os_version: str
+    boot_epoch: float
+    clock_epoch: float
+    euid: int
+
+
+@_closed
+class Mount(TypedDict):
+    """One line of /proc/self/mountinfo, octal escapes decoded."""
+
+    id: int
+    parent: int
+    dev: str
+    root: str
+    mount: str
+    options: list[str]
+    fstype: str
+    source: str
+    super_options: list[str]
+
+
+@_closed
+class BlockDevice(TypedDict):
+    """One entry of /sys/class/block; `slaves` and `partition_of` are device numbers."""
+
+    name: str
+    size: int
+    read_only: bool
+    slaves: list[str]
+    holders: list[str]
+    partition_of: str | None
+    partitions: list[str]
+    loop_file: str | None
+    dm_name: str | None
+    dm_uuid: str | None
+    serial: str | None
+    wwn: str | None
+    links: list[str]
+    node: str | None
+
+
+@_closed
+class Signature(TypedDict):
+    """What `blkid -p` and `wipefs -n` say of one device, and what `lsblk`/swaps/md claim of it; empty lists mean blank."""
+
+    uuid: str | None
+    type: str | None
+    label: str | None
+    blkid: dict[str, str]
+    wipefs: list[str]
+
+
+@_closed
+class FstabEntry(TypedDict):
+    line: int
+    spec: str
+    file: str
+    vfstype: str
+    options: list[str]
+    freq: int
+    passno: int
+
+
+@_closed
+class Fstab(TypedDict):
+    """/etc/fstab: exact text, decoded entries, lines that are no entry, and what `findmnt --verify` printed."""
+
+    text: str
+    mtime: float
+    entries: list[FstabEntry]
+    bad_lines: list[int]
+    verify_rc: int
+    verify_output: str
+
+
+@_closed
+class Usage(TypedDict):
+    """One statvfs; `available` is what an unprivileged process may still use."""
+
+    size: int
+    free: int
+    available: int
+    inodes: int
+    inodes_free: int
+
+
+@_closed
+class PathPlace(TypedDict):
+    """Where a host path really lies: symlinks resolved, `nearest` the nearest existing ancestor, `dev` its device number, `mount` its mountpoint."""
+
+    exists: bool
+    real: str
+    nearest: str
+    dev: str
+    mount: str
+    kind: Literal["dir", "file", "other", "absent"]
+    uid: int | None
+    gid: int | None
+    mode: int | None
+
+
+@_closed
+class DropIn(TypedDict):
+    path: str
+    text: str
+    mtime: float
+
+
+@_closed
+class Unit(TypedDict):
+    """One systemd unit as `systemctl show` and its files tell; `properties` holds the raw ones that were asked for."""
+
+    load_state: str
+    active_state: str
+    sub_state: str
+    enabled: str
+    fragment: str
+    exec_start: str
+    drop_ins: list[DropIn]
+    properties: dict[str, str]
+    needs_reload: bool
+
+
+@_closed
+class DockerConfig(TypedDict):
+    """`daemon_json` is None when the file is absent; `containerd_root` is what containerd itself says it uses."""
+
+    installed: bool
+    daemon_json: str | None
+    daemon_json_mtime: float | None
+    containerd_config: str | None
+    containerd_root: str | None
+    dockerd_flags: list[str]
+
+
+@_closed
+class DockerInfo(TypedDict):
+    version: str
+    root: str
+    driver: str
+    driver_status: dict[str, str]
+    containerd_image_store: bool
+    live_restore: bool
+    logging_driver: str
+    containers: int
+    running: int
+    images: int
+    default_log_options: dict[str, str]
+
+
+@_closed
+class ContainerMount(TypedDict):
+    """One mount of a container; `source` is the host path that Docker names, `host_path` where the data really lands (`o=bind` resolved; None if elsewhere)."""
+
+    type: str
+    name: str | None
+    source: str
+    destination: str
+    rw: bool
+    anonymous: bool
+    host_path: str | None
+
+
+@_closed
+class Container(TypedDict):
+    id: str
+    name: str
+    image: str
+    image_id: str
+    state: str
+    running: bool
+    pid: int
+    restart_policy: str
+    started_at: str
+    log_driver: str
+    log_options: dict[str, str]
+    mounts: list[ContainerMount]
+    tmpfs: list[str]
+    upper_dir: str | None
+    writable_bytes: int | None
+    compose_project: str | None
+    compose_service: str | None
+    compose_files: list[str]
+    compose_dir: str | None
+    command: list[str]
+
+
+@_closed
+class Volume(TypedDict):
+    name: str
+    driver: str
+    mountpoint: str
+    options: dict[str, str]
+    anonymous: bool
+    in_use_by: list[str]
+
+
+@_closed
+class Image(TypedDict):
+    id: str
+    tags: list[str]
+    size: int
+    containers: int
+
+
+@_closed
+class DockerUsage(TypedDict):
+    """`/system/df` in bytes; `volume_bytes` by volume name. None where Docker could not tell one."""
+
+    images: int
+    build_cache: int
+    volumes: int
+    volume_bytes: dict[str, int]
+    build_cache_records: int
+
+
+@_closed
+class RedisState(TypedDict):
+    """Running settings by `CONFIG GET` (never requirepass), persisted ones from where this container really reads them."""
+
+    reachable: bool
+    error: str | None
+    version: str | None
+    dir: str | None
+    running: dict[str, str]
+    persisted: dict[str, str]
+    persisted_from: str | None
+    info: dict[str, str]
+    aof_files: list[str]
+    keys: int | None
+
+
+@_closed
+class PostgresState(TypedDict):
+    """Running settings by SHOW, persisted ones from pg_file_settings; `data_directory` is a path inside the container."""
+
+    reachable: bool
+    error: str | None
+    version: str | None
+    data_directory: str | None
+    running: dict[str, str]
+    persisted: dict[str, str]
+    pending_restart: list[str]
+
+
+@_closed
+class LargeFile(TypedDict):
+    path: str
+    size: int
+
+
+@_closed
+class TmpFiles(TypedDict):
+    """Files of at least 1 MB below /tmp and /var/tmp, largest first; `truncated` when there were more than the limit."""
+
+    files: list[LargeFile]
+    truncated: bool
+
+
+@_closed
+class Beneath(TypedDict):
+    """The directory under a mount, seen past it: number of entries, some names, and whether it is immutable (chattr +i)."""
+
+    exists: bool
+    entries: int
+    sample: list[str]
+    immutable: bool | None
+
+
+@_closed
+class Retired(TypedDict):
+    """One path that an earlier run left behind on purpose. `fingerprint` is of now, `recorded` the one of when it was retired."""
+
+    path: str
+    run: str
+    retired_at: str
+    size: int
+    entries: int
+    exists: bool
+    recorded: str
+    fingerprint: str | None
+    replaced_by: str
+
+
+@_closed
+class StorageChange(TypedDict):
+    """The last storage change that this program made on the host: which run, in which boot."""
+
+    run: str
+    boot_id: str
+    at: str
+
+
+@_closed
+class OpenRun(TypedDict):
+    """A run that left its state on the target: `phase` is the step that its journal names, `unit` the transient unit, if it still runs."""
+
+    run: str
+    role: str
+    phase: str
+    unit: str | None
+    unit_active: bool
+
+
+@_closed
+class Lease(TypedDict):
+    token: int
+    holder: str
+    run: str
+    taken_at: str
+    expires_at: str
+
+
+@_closed
+class TargetState(TypedDict):
+    """What /var/lib/controlplane on the target says."""
+
+    retired: list[Retired]
+    last_change: StorageChange | None
+    runs: list[OpenRun]
+    lease: Lease | None
+
+
+MountTable = list[Mount]
+BlockDevices = dict[str, BlockDevice]
+Signatures = dict[str, Signature]
+Usages = dict[str, Usage]
+PathPlaces = dict[str, PathPlace]
+Units = dict[str, Unit]
+Containers = list[Container]
+Volumes = list[Volume]
+Images = list[Image]
+RedisStates = dict[str, RedisState]
+PostgresStates = dict[str, PostgresState]
+Beneaths = dict[str, Beneath]
+
+# probe -> its shape. The collector's probe names are exactly these.
+SHAPES: dict[str, Any] = {
+    "identity": Identity,
+    "mounts": MountTable,
+    "block": BlockDevices,
+    "signatures": Signatures,
+    "fstab": Fstab,
+    "usage": Usages,
+    "paths": PathPlaces,
+    "units": Units,
+    "docker_config": DockerConfig,
+    "docker_info": DockerInfo,
+    "docker_containers": Containers,
+    "docker_volumes": Volumes,
+    "docker_images": Images,
+    "docker_usage": DockerUsage,
+    "redis": RedisStates,
+    "postgres": PostgresStates,
+    "tmp": TmpFiles,
+    "beneath": Beneaths,
+    "target_state": TargetState,
+}
+
+
+class ProbeRecord(Value):
+    """One probe's outcome; `data` is present only when `status` is ok. `absent`: the thing is not installed on this host."""
+
+    status: Literal["ok", "failed", "timeout", "absent"]
+    error: str | None = None
+    seconds: float
+    data: Any = None
+
+
+class Evidence(Value):
+    """One collection from one host. `host` is the inventory name; `collected_at` the controller's clock (UTC); `asked` what the collector looked at."""
+
+    schema_version: Literal[1] = 1
+    host: str
+    collected_at: str
+    asked: dict[str, Any]
+    probes: dict[str, ProbeRecord]
+
+    def digest(self) -> str:
+        """Return the digest of this evidence's canonical JSON."""
+        return digest_of(self.model_dump(mode="json"))
+
+    def taken(self) -> datetime:
+        """Return `collected_at` as an aware datetime."""
+        return datetime.fromisoformat(self.collected_at.replace("Z", "+00:00"))
+
+
+T = TypeVar("T")
+
+
+@cache
+def _adapter(probe: str) -> TypeAdapter[Any]:
+    return TypeAdapter(SHAPES[probe])
+
+
+def _read(evidence: Evidence, probe: str) -> Any:
+    record = evidence.probes.get(probe)
+    if record is None:
+        raise Unobserved(f"{probe} was not collected")
+    if record.status != "ok":
+        raise Unobserved(f"{probe}: {record.status}: {record.error or 'no reason given'}")
+    try:
+        return _adapter(probe).validate_python(record.data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Unobserved(f"{probe}: what the host returned does not fit ({place}: {first['msg']})") from None
+
+
+def is_absent(evidence: Evidence, probe: str) -> bool:
+    """Say whether the host positively showed that this thing is not installed."""
+    record = evidence.probes.get(probe)
+    return record is not None and record.status == "absent"
+
+
+class Reader:
+    """Typed access to one host's evidence; each probe is validated once, on first use. Raises `Unobserved`."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self._seen: dict[str, Any] = {}
+
+    def _get(self, probe: str) -> Any:
+        if probe not in self._seen:
+            self._seen[probe] = _read(self.evidence, probe)
+        return self._seen[probe]
+
+    @property
+    def identity(self) -> Identity:
+        return cast(Identity, self._get("identity"))
+
+    @property
+    def mounts(self) -> MountTable:
+        return cast(MountTable, self._get("mounts"))
+
+    @property
+    def block(self) -> BlockDevices:
+        return cast(BlockDevices, self._get("block"))
+
+    @property
+    def signatures(self) -> Signatures:
+        return cast(Signatures, self._get("signatures"))
+
+    @property
+    def fstab(self) -> Fstab:
+        return cast(Fstab, self._get("fstab"))
+
+    @property
+    def usage(self) -> Usages:
+        return cast(Usages, self._get("usage"))
+
+    @property
+    def paths(self) -> PathPlaces:
+        return cast(PathPlaces, self._get("paths"))
+
+    @property
+    def units(self) -> Units:
+        return cast(Units, self._get("units"))
+
+    @property
+    def docker_config(self) -> DockerConfig:
+        return cast(DockerConfig, self._get("docker_config"))
+
+    @property
+    def docker_info(self) -> DockerInfo:
+        return cast(DockerInfo, self._get("docker_info"))
+
+    @property
+    def containers(self) -> Containers:
+        return cast(Containers, self._get("docker_containers"))
+
+    @property
+    def volumes(self) -> Volumes:
+        return cast(Volumes, self._get("docker_volumes"))
+
+    @property
+    def images(self) -> Images:
+        return cast(Images, self._get("docker_images"))
+
+    @property
+    def docker_usage(self) -> DockerUsage:
+        return cast(DockerUsage, self._get("docker_usage"))
+
+    @property
+    def redis(self) -> RedisStates:
+        return cast(RedisStates, self._get("redis"))
+
+    @property
+    def postgres(self) -> PostgresStates:
+        return cast(PostgresStates, self._get("postgres"))
+
+    @property
+    def tmp(self) -> TmpFiles:
+        return cast(TmpFiles, self._get("tmp"))
+
+    @property
+    def beneath(self) -> Beneaths:
+        return cast(Beneaths, self._get("beneath"))
+
+    @property
+    def target_state(self) -> TargetState:
+        return cast(TargetState, self._get("target_state"))
