@@ -1,0 +1,113 @@
+"""Services as a policy declares them: what a named container keeps, where, and what it promises."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from controlplane.domain.names import AsTuple, ContainerName, Line, ProjectName, VariableName
+from controlplane.domain.paths import AnyPath, PlacePath
+from controlplane.domain.values import Value
+
+
+def _save_points(text: str) -> str:
+    if not re.fullmatch(r"|[1-9][0-9]* [1-9][0-9]*( [1-9][0-9]* [1-9][0-9]*)*", text, re.ASCII):
+        raise ValueError(f'{text!r} is no list of save points: write pairs of seconds and changes, such as "3600 1 300 100"')
+    return text
+
+
+def _has_command(argv: tuple[str, ...]) -> tuple[str, ...]:
+    if not argv:
+        raise ValueError("is empty: write the command as a list, such as [wikictl, count]")
+    return argv
+
+
+class Auth(Value):
+    """Where the password is; exactly one of the three, never the password itself."""
+
+    password_env: VariableName | None = Field(None, description="Environment variable of the controller that holds it")
+    password_file: AnyPath | None = Field(None, description="File of mode 0600 on the controller that holds it")
+    vault: VariableName | None = Field(None, description="Variable in an ansible-vault file of the site")
+
+
+class PostgresDurability(Value):
+    """Settings that PostgreSQL has to run with and to keep."""
+
+    fsync: bool = Field(True, description="Writes reach the disk before they are acknowledged")
+    full_page_writes: bool = Field(True, description="Torn pages can be recovered")
+
+
+class RedisDurability(Value):
+    """Settings that Redis has to run with and to keep; None means that the policy does not ask."""
+
+    appendonly: bool | None = Field(None, description="Append-only file on")
+    appendfsync: Literal["always", "everysec", "no"] | None = Field(None, description="When the append-only file is synced")
+    save: Annotated[str, AfterValidator(_save_points)] | None = Field(
+        None, description="RDB save points, pairs of seconds and changes; empty for none"
+    )
+
+
+class ServiceBase(Value):
+    """What every kind has: the data's path in the container, and one of place and volume."""
+
+    data: AnyPath = Field(description="Path inside the container that holds the data")
+    place: PlacePath | None = Field(None, description="Directory on the machine that is bound there")
+    volume: ContainerName | None = Field(None, description="Named volume that is mounted there")
+    auth: Auth | None = Field(None, description="Where the password is, if one is needed to ask the service")
+
+
+class PostgresService(ServiceBase):
+    """A PostgreSQL container."""
+
+    kind: Literal["postgres"] = Field("postgres", description="PostgreSQL")
+    durability: PostgresDurability = Field(PostgresDurability(), description="What it has to run with")
+
+
+class MinioService(ServiceBase):
+    """An object store that keeps plain files."""
+
+    kind: Literal["minio"] = Field("minio", description="S3-compatible object store")
+
+
+class RedisService(ServiceBase):
+    """A Redis container."""
+
+    kind: Literal["redis"] = Field("redis", description="Redis")
+    durability: RedisDurability = Field(RedisDurability(), description="What it has to run with")
+
+
+class FilesService(ServiceBase):
+    """Any other container; its proof says the same before and after a move."""
+
+    kind: Literal["files"] = Field("files", description="Any other service that keeps files")
+    proof: Annotated[tuple[Line, ...], AsTuple, AfterValidator(_has_command)] | None = Field(
+        None, description="Command, run in the container, whose output must be the same after a move"
+    )
+
+
+Service = Annotated[PostgresService | MinioService | RedisService | FilesService, Field(discriminator="kind")]
+
+
+class Stack(Value):
+    """A compose project and the directory that it is started from."""
+
+    project: ProjectName = Field(description="Compose project name")
+    dir: AnyPath = Field(description="Directory of its compose file")
+
+
+class WriteSurface(Value):
+    """A temp or upload path in a container that gets a governed bind mount."""
+
+    container: ContainerName = Field(description="Container name")
+    path: AnyPath = Field(description="Path inside the container")
+    place: PlacePath = Field(description="Directory on the machine that is bound there")
+
+
+class BootAccepted(Value):
+    """Data of a container that may stay on the boot disk, and why."""
+
+    container: ContainerName = Field(description="Container name")
+    path: AnyPath = Field(description="Path inside the container")
+    reason: Line = Field(description="Why it may stay there")
