@@ -1,0 +1,43 @@
+"""Read a text file that a person wrote, or say why not."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Final
+
+from controlplane.domain.errors import Fault, InputInvalidError
+
+# A policy of 10,000 hosts has some 7 MB.
+LARGEST_FILE: Final = 32 * 1024**2
+
+
+def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
+    """Return the text of a UTF-8 file of at most `limit` bytes; InputInvalidError says why it can't be read."""
+    file = str(path)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise _refusal(file, 0, "is a folder: name a file")
+        if not stat.S_ISREG(status.st_mode):
+            raise _refusal(file, 0, "is no regular file: name a file")
+        with path.open("rb") as stream:
+            raw = stream.read(limit + 1)
+    except FileNotFoundError:
+        raise _refusal(file, 0, "does not exist: create it, or name the file that you meant") from None
+    except OSError as error:
+        raise _refusal(file, 0, f"can't be read ({error.strerror}): check its owner and mode") from None
+    if len(raw) > limit:
+        raise _refusal(file, 0, f"is larger than {limit // 1024**2} MiB: split the site or remove what does not belong here")
+    for mark, name in ((b"\xef\xbb\xbf", "UTF-8 with a byte order mark"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
+        if raw.startswith(mark):
+            raise _refusal(file, 1, f"starts with the byte order mark of {name}: save it as plain UTF-8 without one")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise _refusal(file, line, f"is not UTF-8 (byte 0x{raw[error.start]:02x}): save it as UTF-8") from None
+
+
+def _refusal(file: str, line: int, message: str) -> InputInvalidError:
+    return InputInvalidError([Fault(file, line, "", message)])
