@@ -1,0 +1,15 @@
+"""Capabilities: what mends which findings, one module each. Each proposes; none acts.
+
+To add one: a module with `CAPABILITY`, its entry in `CAPABILITIES` below (which is the order of steps), its role, a molecule scenario and a page.
+"""
+
+from __future__ import annotations
+
+from controlplane.domain.capabilities import data_disk, docker_data_root, fstab, purge_retired
+from controlplane.domain.capabilities.proposal import Capability
+
+CAPABILITIES: dict[str, Capability] = {
+    capability.id: capability for capability in (data_disk.CAPABILITY, fstab.CAPABILITY, docker_data_root.CAPABILITY, purge_retired.CAPABILITY)
+}
+
+__all__ = ["CAPABILITIES", "Capability"]

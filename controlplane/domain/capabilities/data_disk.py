@@ -1,0 +1,153 @@
+"""storage.data_disk: the disk that the policy names carries a filesystem of known UUID, mounted where the policy says.
+
+Rules:
+- A disk is formatted only if exactly one device has its identity, its size lies in the policy's range, it is blank by two
+  witnesses, nothing holds it or is mounted from it, and it shares no leaf with the boot disk. Anything else is a refusal.
+- The UUID is chosen before the filesystem exists, from machine and identity: the preview names it, and a second try finds it.
+- A disk that carries exactly that UUID is ours already: it is mounted, never formatted.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.disks import Disk
+from controlplane.domain.evidence import BlockDevice, Reader, Unobserved
+from controlplane.domain.lineage import Lineage
+from controlplane.domain.plan import Bound, Change, Mend
+
+ID = "storage.data_disk"
+_NAMESPACE = uuid.UUID("5e2f6d53-6d0c-5d0a-9a54-1f0a3c1f7c11")
+# ext4 keeps 5% for root and spends about 2% on inode tables; xfs spends less. What is left is surely usable.
+_USABLE = 0.92
+
+
+def planned_uuid(machine_id: str, disk: Disk) -> str:
+    """Return the UUID that the filesystem on this disk has or gets."""
+    if disk.uuid is not None:
+        return disk.uuid
+    return str(uuid.uuid5(_NAMESPACE, f"{machine_id}/{disk.label}/{disk.mount}"))
+
+
+def devices_of(disk: Disk, reader: Reader) -> tuple[str, ...]:
+    """Return the device numbers of all devices that carry the disk's identity. Raises `Unobserved`."""
+    if disk.identity_kind == "uuid":
+        return tuple(number for number, seen in reader.signatures.items() if seen["uuid"] == disk.identity)
+    return tuple(number for number, device in reader.block.items() if device["partition_of"] is None and _carries(disk, device))
+
+
+def _carries(disk: Disk, device: BlockDevice) -> bool:
+    kind, value = disk.identity_kind, disk.identity
+    if kind in ("by_id", "by_path"):
+        return f"/dev/disk/{kind.replace('_', '-')}/{value}" in device["links"]
+    return value == {"serial": device["serial"], "wwn": device["wwn"], "loop_file": device["loop_file"]}[kind]
+
+
+def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    drafts: list[Draft] = []
+    refusals: list[str] = []
+    mounts, missing = dict(outlook.mounts), dict(outlook.missing)
+    for disk in desired.disks:
+        try:
+            coming, draft = _place(desired.host, disk, reader)
+        except (_Refused, Unobserved) as doubt:
+            reason = str(doubt) if isinstance(doubt, _Refused) else f"{disk.label}: could not be observed: {doubt}"
+            refusals.append(reason)
+            missing[disk.mount] = reason
+            continue
+        mounts[disk.mount] = coming
+        if draft is not None:
+            drafts.append(draft)
+    after = Outlook(now=outlook.now, retention=outlook.retention, mounts=mounts, missing=missing)
+    return Proposal(drafts=tuple(drafts), refusals=tuple(refusals), outlook=after)
+
+
+class _Refused(Exception):  # noqa: N818 - an answer of the planner, not a fault of the program
+    pass
+
+
+def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | None]:
+    field = f"policy.yml, hosts.{host}.disks"
+    numbers = devices_of(disk, reader)
+    if not numbers:
+        raise _Refused(f"{disk.label} is not there: attach it, or name the disk that you meant in {field}")
+    if len(numbers) > 1:
+        raise _Refused(f"{disk.label} is there {len(numbers)} times: give each disk an identity of its own")
+    number = numbers[0]
+    device = reader.block.get(number)
+    if device is None:
+        raise Unobserved(f"device {number} has no entry in sysfs")
+    wanted = planned_uuid(reader.identity["machine_id"], disk)
+    live = Lineage(reader).top_mount(disk.mount)
+    if live is not None:
+        if live["dev"] != number and number not in Lineage(reader).leaves(live["dev"]):
+            raise _Refused(f"{live['source']} is mounted on {disk.mount} instead of {disk.label}: unmount it yourself once you know what it holds")
+        seen = reader.signatures.get(live["dev"])
+        if seen is None or seen["uuid"] is None:
+            raise Unobserved(f"{disk.mount} is mounted from {live['source']}, whose UUID was not read")
+        usage = reader.usage.get(disk.mount)
+        free = usage["available"] if usage else 0
+        return ComingMount(uuid=seen["uuid"], device=disk.label, bytes_free=free, made_new=False), None
+    blank = _inspect(disk, number, device, reader, wanted)
+    beneath = reader.paths.get(disk.mount)
+    bare = reader.beneath.get(disk.mount)
+    if bare is not None and bare["entries"]:
+        raise _Refused(f"{disk.mount} is not mounted and holds {bare['entries']} entries ({', '.join(bare['sample'][:3])}): move them away first")
+    changes = [Change(kind="mkfs", target=disk.label, before="blank", after=f"{disk.filesystem} UUID={wanted}", destructive=True)] if blank else []
+    if beneath is None or not beneath["exists"]:
+        changes.append(Change(kind="directory", target=disk.mount, before=None, after="root:root 0755"))
+    if bare is None or not bare["immutable"]:
+        changes.append(Change(kind="attribute", target=disk.mount, before=None, after="immutable while nothing is mounted on it"))
+    options = ",".join(disk.options) or "defaults"
+    changes.append(Change(kind="mount", target=disk.mount, before=None, after=f"UUID={wanted} {disk.filesystem} {options}"))
+    draft = Draft(
+        mends=(Mend(check="D240", surface=f"mount:{disk.mount}"),),
+        changes=tuple(changes),
+        undo=f"unmount {disk.mount} and remove the mountpoint; the filesystem stays, a later plan finds it by its UUID",
+        bounds=(Bound(host=host, what=f"size of {disk.label}", measure="disk_bytes", of=disk.label, at_least=disk.min_size or device["size"]),),
+        variables={
+            "data_disk_identity": {"kind": disk.identity_kind, "value": disk.identity},
+            "data_disk_min_size": disk.min_size or 0,
+            "data_disk_max_size": disk.max_size or device["size"],
+            "data_disk_filesystem": disk.filesystem,
+            "data_disk_uuid": wanted,
+            "data_disk_mount": disk.mount,
+            "data_disk_options": list(disk.options),
+            "data_disk_format": blank,
+        },
+    )
+    return ComingMount(uuid=wanted, device=disk.label, bytes_free=int(device["size"] * _USABLE), made_new=blank), draft
+
+
+def _inspect(disk: Disk, number: str, device: BlockDevice, reader: Reader, wanted: str) -> bool:
+    """Return whether the device is blank; False means that it carries our filesystem already. Raises for anything else."""
+    place = f"{disk.label} ({device['name']})"
+    seen = reader.signatures.get(number)
+    if seen is None:
+        raise Unobserved(f"{place} was not probed for signatures")
+    if device["node"] is None:
+        raise Unobserved(f"{place} has no device node")
+    if reader.mounts and any(mount["dev"] == number for mount in reader.mounts):
+        raise _Refused(f"{place} is mounted elsewhere: unmount it yourself once you know what it holds")
+    if device["holders"] or device["partitions"]:
+        raise _Refused(f"{place} is in use by {', '.join(device['holders'] + device['partitions'])}: it is no blank disk")
+    if Lineage(reader).boot_disks() & Lineage(reader).leaves(number):
+        raise _Refused(f"{place} is the boot disk, or a part of it")
+    if device["read_only"]:
+        raise _Refused(f"{place} is read-only")
+    if disk.min_size is not None and device["size"] < disk.min_size:
+        raise _Refused(f"{place} has {device['size']} bytes, min_size is {disk.min_size}")
+    if disk.max_size is not None and device["size"] > disk.max_size:
+        raise _Refused(f"{place} has {device['size']} bytes, max_size is {disk.max_size}")
+    if seen["uuid"] == wanted and seen["type"] == disk.filesystem:
+        return False
+    claims = (seen["type"], seen["blkid"].get("TYPE"), seen["blkid"].get("PTTYPE"))
+    marks = sorted({*seen["wipefs"], *(claim for claim in claims if claim)})
+    if marks:
+        raise _Refused(f"{place} holds {', '.join(marks)}: it is never formatted over. Clear it yourself, or name it by uuid if that data is meant")
+    return True
+
+
+CAPABILITY = Capability(id=ID, role="data_disk", propose=_propose)

@@ -1,0 +1,152 @@
+"""docker.data_root: the engine's whole root, and containerd's, move to where the policy wants them.
+
+Rules:
+- The destination must be a mount that is there or that an earlier step of the same plan makes; never the bare directory.
+- What the move needs is judged on measured sizes and becomes a bound; sizes that Docker could not tell are no basis, so a refusal.
+- Every running container stops once, for the last difference only; the estimate says for how long at most.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.plan import Bound, Change, Downtime, Mend
+
+ID = "docker.data_root"
+DAEMON_JSON = "/etc/docker/daemon.json"
+CONTAINERD_CONFIG = "/etc/containerd/config.toml"
+_MARGIN = 1.05
+_RESERVE = 256 * 1000**2
+# Bare stop and start of the engine, then comparison of what the pre-copy brought over (seconds a gigabyte, measured on two cores).
+_STOP_START_S = 30
+_S_PER_GB = 10
+
+
+def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    if desired.docker.data_root is None and desired.docker.containerd_root is None:
+        return Proposal()
+    try:
+        return _decide(desired, reader, outlook)
+    except Unobserved as doubt:
+        return Proposal(refusals=(f"could not be observed: {doubt}",))
+
+
+def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    config = reader.docker_config
+    if not config["installed"]:
+        return Proposal()
+    moves = _moves(desired, reader)
+    if not moves:
+        return Proposal()
+    refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook)]
+    clash = sorted({flag for flag in config["dockerd_flags"] if flag.split("=", 1)[0] in ("--data-root", "-g", "--graph")})
+    if clash:
+        refusals.append(f"dockerd is started with {', '.join(clash)}, and the same key in {DAEMON_JSON} would keep it down: remove the flag first")
+    if refusals:
+        return Proposal(refusals=tuple(refusals))
+    before, merge = _daemon_json(desired, reader, moves)
+    size = _size(reader)
+    running = tuple(sorted(container["name"] for container in reader.containers if container["running"]))
+    changes = [Change(kind="move", target=f"{move['kind']} root", before=move["from"], after=move["to"]) for move in moves]
+    if merge:
+        changes.append(Change(kind="file", target=DAEMON_JSON, before=_text({key: before.get(key) for key in merge}), after=_text(merge)))
+    changes += [
+        Change(kind="file", target=CONTAINERD_CONFIG, before=f'root = "{move["from"]}"', after=f'root = "{move["to"]}"')
+        for move in moves
+        if move["kind"] == "containerd"
+    ]
+    changes += [Change(kind="retire", target=move["from"], before="in use", after="kept unchanged until a purge of its own") for move in moves]
+    draft = Draft(
+        mends=tuple(Mend(check="D235", surface=f"docker.{'data_root' if move['kind'] == 'docker' else 'containerd_root'}") for move in moves),
+        changes=tuple(changes),
+        downtime=Downtime(services=running, estimate_s=_STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
+        undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
+        bounds=_bounds(desired, moves, outlook, size),
+        variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},
+    )
+    return Proposal(drafts=(draft,))
+
+
+def _moves(desired: DesiredHost, reader: Reader) -> list[dict[str, str]]:
+    moves = []
+    root, containerd_root = reader.docker_info["root"], reader.docker_config["containerd_root"]
+    if desired.docker.data_root is not None and desired.docker.data_root != root:
+        moves.append({"kind": "docker", "from": root, "to": desired.docker.data_root})
+    if desired.docker.containerd_root is not None:
+        if containerd_root is None:
+            raise Unobserved("containerd did not tell its root")
+        if desired.docker.containerd_root != containerd_root:
+            moves.append({"kind": "containerd", "from": containerd_root, "to": desired.docker.containerd_root})
+    return moves
+
+
+def _refusals(destination: str, desired: DesiredHost, outlook: Outlook) -> list[str]:
+    declared = _mount_of(destination, desired)
+    if declared is None:
+        return []  # a boot-only host may keep its root anywhere; the policy's rules saw to the rest
+    if declared in outlook.missing:
+        return [f"{destination} lies on {declared}, which can't be provided: {outlook.missing[declared]}"]
+    if declared not in outlook.mounts:
+        return [f"{destination} lies on {declared}, which is not mounted"]
+    return []
+
+
+def _mount_of(path: str, desired: DesiredHost) -> str | None:
+    mounts = [disk.mount for disk in desired.disks] + [nfs.mount for nfs in desired.nfs]
+    return next((mount for mount in mounts if path == mount or path.startswith(f"{mount}/")), None)
+
+
+def _daemon_json(desired: DesiredHost, reader: Reader, moves: list[dict[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (daemon.json as it is, the keys that the merge sets)."""
+    text = reader.docker_config["daemon_json"]
+    try:
+        before = json.loads(text) if text and text.strip() else {}
+    except ValueError as error:
+        raise Unobserved(f"{DAEMON_JSON} is no JSON ({error})") from None
+    if not isinstance(before, dict):
+        raise Unobserved(f"{DAEMON_JSON} holds no object")
+    merge: dict[str, Any] = {}
+    for move in moves:
+        if move["kind"] == "docker":
+            merge["data-root"] = move["to"]
+    log = desired.docker.log
+    if log is not None and not before.get("log-opts") and before.get("log-driver") in (None, "json-file", "local"):
+        merge["log-driver"] = before.get("log-driver") or "json-file"
+        merge["log-opts"] = {"max-file": str(log.max_files), "max-size": str(log.max_size)}
+    return before, {key: value for key, value in merge.items() if before.get(key) != value}
+
+
+def _size(reader: Reader) -> int:
+    """Return the bytes that a move copies, by Docker's own account (which leaves out logs and metadata, hence the margin)."""
+    usage = reader.docker_usage
+    written = [container["writable_bytes"] for container in reader.containers]
+    if any(size is None for size in written):
+        raise Unobserved("Docker did not tell the size of a container's writable layer")
+    return usage["images"] + usage["build_cache"] + usage["volumes"] + sum(size for size in written if size is not None)
+
+
+def _bounds(desired: DesiredHost, moves: list[dict[str, str]], outlook: Outlook, size: int) -> tuple[Bound, ...]:
+    needed = int(size * _MARGIN) + _RESERVE
+    mounts = sorted({mount for move in moves if (mount := _mount_of(move["to"], desired)) is not None})
+    bounds = []
+    for mount in mounts:
+        coming = outlook.mounts[mount]
+        if coming.made_new:
+            bounds.append(
+                Bound(host=desired.host, what=f"free bytes on {coming.device}", measure="disk_bytes", of=coming.device, at_least=int(needed / 0.92))
+            )
+        else:
+            bounds.append(Bound(host=desired.host, what=f"free bytes on {mount}", measure="free_bytes", of=mount, at_least=needed))
+    return tuple(bounds)
+
+
+def _text(data: dict[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False)
+
+
+CAPABILITY = Capability(id=ID, role="docker_data_root", propose=_propose)

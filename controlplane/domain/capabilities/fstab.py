@@ -1,0 +1,88 @@
+"""storage.fstab: mounts survive a reboot, and Docker never starts without them.
+
+Rules:
+- Only entries whose mountpoint the policy declares are written; every other byte of the file stays.
+- A mount that the plan can't provide gets no entry and no guard: a guard on it would keep Docker down for good.
+- A line with a space in a guarded path is refused: systemd's lists split on it.
+"""
+
+from __future__ import annotations
+
+from controlplane.domain.capabilities.fstab_text import disk_entry, entry_line, guard_path, guard_text, nfs_entry
+from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import FstabEntry, Reader, Unobserved
+from controlplane.domain.plan import Change, Mend
+
+ID = "storage.fstab"
+GUARDED_UNITS = ("docker.service", "containerd.service")
+
+
+def guarded_mounts(desired: DesiredHost) -> tuple[str, ...]:
+    """Return the declared mounts below which one of Docker's roots is to lie."""
+    roots = [root for root in (desired.docker.data_root, desired.docker.containerd_root) if root]
+    mounts = [disk.mount for disk in desired.disks] + [nfs.mount for nfs in desired.nfs]
+    return tuple(sorted(m for m in mounts if any(root == m or root.startswith(f"{m}/") for root in roots)))
+
+
+def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    try:
+        return _decide(desired, reader, outlook)
+    except Unobserved as doubt:
+        return Proposal(refusals=(f"could not be observed: {doubt}",)) if desired.disks or desired.nfs else Proposal()
+
+
+def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    refusals = [f"{disk.mount}: {outlook.missing[disk.mount]}" for disk in desired.disks if disk.mount in outlook.missing]
+    wanted = [disk_entry(disk, outlook.mounts[disk.mount].uuid) for disk in desired.disks if disk.mount in outlook.mounts]
+    wanted += [nfs_entry(nfs) for nfs in desired.nfs]
+    if not wanted:
+        return Proposal(refusals=tuple(refusals))
+    changes: list[Change] = []
+    mends: list[Mend] = []
+    entries: list[dict[str, object]] = []
+    for entry in wanted:
+        present = [seen for seen in reader.fstab["entries"] if seen["file"] == entry["file"]]
+        if len(present) > 1:
+            refusals.append(f"{entry['file']} has {len(present)} entries, in lines {', '.join(str(p['line']) for p in present)}: remove all but one")
+            continue
+        before = _as_line(present[0]) if present else None
+        if before != entry_line(entry):
+            changes.append(Change(kind="file", target="/etc/fstab", before=before, after=entry_line(entry)))
+            mends.append(Mend(check="D240", surface=f"fstab:{entry['file']}"))
+            entries.append(entry)
+    guards = _guards(desired, reader, outlook)
+    changes += [
+        Change(kind="file", target=guard_path(guard["unit"]), before=_present(guard["unit"], reader), after=guard["text"]) for guard in guards
+    ]
+    if not changes:
+        return Proposal(refusals=tuple(refusals))
+    if guards:
+        mends.append(Mend(check="D241", surface="boot.guard"))
+    draft = Draft(
+        mends=tuple(mends),
+        changes=tuple(changes),
+        undo="put /etc/fstab and the drop-ins back byte for byte, then systemctl daemon-reload; nothing is unmounted",
+        variables={"fstab_entries": entries, "fstab_guards": guards},
+    )
+    return Proposal(drafts=(draft,), refusals=tuple(refusals))
+
+
+def _guards(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[dict[str, str]]:
+    mounts = [(path, outlook.mounts[path].uuid) for path in guarded_mounts(desired) if path in outlook.mounts]
+    if not mounts or not reader.docker_config["installed"]:
+        return []
+    text = guard_text(mounts)
+    units = [unit for unit in GUARDED_UNITS if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
+    return [{"unit": unit, "text": text} for unit in units if _present(unit, reader) != text]
+
+
+def _present(unit: str, reader: Reader) -> str | None:
+    return next((drop["text"] for drop in reader.units[unit]["drop_ins"] if drop["path"] == guard_path(unit)), None)
+
+
+def _as_line(entry: FstabEntry) -> str:
+    return entry_line({key: entry[key] for key in ("spec", "file", "vfstype", "options", "freq", "passno")})
+
+
+CAPABILITY = Capability(id=ID, role="fstab", propose=_propose)

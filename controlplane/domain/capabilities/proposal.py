@@ -1,0 +1,65 @@
+"""What a capability answers when it is asked about one host: drafts of steps, or why it must not run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Reader
+from controlplane.domain.plan import Bound, Change, Downtime, Mend
+
+NO_DOWNTIME = Downtime(services=(), estimate_s=0)
+
+
+@dataclass(frozen=True)
+class ComingMount:
+    """A filesystem as it will be mounted once the steps before have run; `bytes_free` is what is surely usable on it."""
+
+    uuid: str
+    device: str
+    bytes_free: int
+    made_new: bool
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What earlier steps of the same plan will have made of the host, and what they can't."""
+
+    now: datetime
+    retention: timedelta
+    mounts: dict[str, ComingMount] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A step without its number; `variables` are the role's own, without the run's key."""
+
+    mends: tuple[Mend, ...]
+    changes: tuple[Change, ...]
+    undo: str
+    variables: dict[str, Any]
+    downtime: Downtime = NO_DOWNTIME
+    bounds: tuple[Bound, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Drafts in the order in which they must run, and reasons why something that drifts is left alone."""
+
+    drafts: tuple[Draft, ...] = ()
+    refusals: tuple[str, ...] = ()
+    outlook: Outlook | None = None
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One capability: its id, its role, whether it runs only when it is asked for by name, and how it proposes."""
+
+    id: str
+    role: str
+    propose: Callable[[DesiredHost, Reader, Outlook], Proposal]
+    only_by_name: bool = False

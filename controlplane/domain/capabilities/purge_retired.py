@@ -1,0 +1,61 @@
+"""storage.purge: what earlier runs retired is deleted, by name, in a plan of its own.
+
+Rules:
+- Only what is recorded as retired, is older than the site's retention, and is byte for byte what was retired.
+- Never together with another capability: whoever approves a deletion approves nothing else with it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Reader, Retired, Unobserved
+from controlplane.domain.plan import Change, Mend
+
+ID = "storage.purge"
+
+
+def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:  # noqa: ARG001 - every capability is asked the same way
+    try:
+        retired = [item for item in reader.target_state["retired"] if item["exists"]]
+    except Unobserved as doubt:
+        return Proposal(refusals=(f"could not be observed: {doubt}",))
+    refusals = [f"{item['path']}: {reason}" for item in retired if (reason := _reason_to_keep(item, outlook)) is not None]
+    doomed = [item for item in retired if _reason_to_keep(item, outlook) is None]
+    if not doomed:
+        return Proposal(refusals=tuple(refusals))
+    draft = Draft(
+        mends=tuple(Mend(check="D244", surface=f"retired:{item['path']}") for item in doomed),
+        changes=tuple(
+            Change(
+                kind="delete",
+                target=item["path"],
+                before=f"{item['entries']} entries, {item['size']} bytes, {item['recorded']}",
+                after=None,
+                destructive=True,
+            )
+            for item in doomed
+        ),
+        undo="none: what is purged is gone, and so is the rollback of the run that retired it",
+        variables={"purge_retired_items": [{"path": item["path"], "run": item["run"], "recorded": item["recorded"]} for item in doomed]},
+    )
+    return Proposal(drafts=(draft,), refusals=tuple(refusals))
+
+
+def _reason_to_keep(item: Retired, outlook: Outlook) -> str | None:
+    if item["fingerprint"] is None:
+        return "its present content could not be read"
+    if item["fingerprint"] != item["recorded"]:
+        return "differs from what was retired: something has written there since, so look at it first"
+    try:
+        retired_at = datetime.fromisoformat(item["retired_at"].replace("Z", "+00:00"))
+    except ValueError:
+        return f"has no readable date of retirement ({item['retired_at']})"
+    if outlook.now - retired_at < outlook.retention:
+        return f"is kept until {(retired_at + outlook.retention).isoformat(timespec='seconds')} (site.yml, retention)"
+    return None
+
+
+CAPABILITY = Capability(id=ID, role="purge_retired", propose=_propose, only_by_name=True)

@@ -1,0 +1,145 @@
+"""Facts: the versioned projection of evidence on which plans decide, and whose digest a plan is bound to.
+
+Rules:
+- Identities, lineage, mounts, the container-to-path map and configuration; nothing that varies by itself (times, counters, free
+  bytes, process ids, device numbers, which of the known containers runs just now).
+- A probe that could not be observed is a fact too: the plan was made without it, and is no longer good once it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.evidence import BlockDevice, Evidence, Reader, Unobserved
+
+VERSION = 1
+_DISK_FILESYSTEMS = frozenset(["ext2", "ext3", "ext4", "xfs", "btrfs", "nfs", "nfs4", "zfs", "f2fs"])
+
+
+def facts_of(evidence: Evidence) -> dict[str, Any]:
+    """Return the facts of one host as plain JSON data."""
+    reader = Reader(evidence)
+    return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}}
+
+
+def facts_digest(evidence: Evidence) -> str:
+    """Return the digest of the host's facts."""
+    return digest_of(facts_of(evidence))
+
+
+def _seen(read: Callable[[Reader], Any], reader: Reader) -> Any:
+    try:
+        return read(reader)
+    except Unobserved as doubt:
+        return {"unobserved": str(doubt).split(":", 1)[0]}
+
+
+def _identity(reader: Reader) -> Any:
+    seen = reader.identity
+    return {"machine_id": seen["machine_id"], "os": f"{seen['os_id']} {seen['os_version']}"}
+
+
+def _stable_name(device: BlockDevice) -> str:
+    """Return a name that is the same after a reboot, where the device has one."""
+    for kind in ("serial", "wwn", "loop_file", "dm_uuid"):
+        if device[kind]:
+            return f"{kind} {device[kind]}"
+    return f"name {device['name']}"
+
+
+def _disks(reader: Reader) -> Any:
+    block, signatures = reader.block, reader.signatures
+    rows = []
+    for number, device in block.items():
+        mark = signatures.get(number)
+        if device["node"] is None and mark is None:
+            continue  # a device of the machine beneath, without a node here: nothing can be decided on it
+        rows.append(
+            {
+                "device": _stable_name(device),
+                "size": device["size"],
+                "read_only": device["read_only"],
+                "part_of": [_stable_name(block[up]) for up in [*device["slaves"], device["partition_of"]] if up in block],
+                "filesystem": None if mark is None else [mark["type"], mark["uuid"], sorted(mark["wipefs"])],
+            }
+        )
+    return sorted(rows, key=digest_of)
+
+
+def _mounts(reader: Reader) -> Any:
+    signatures = reader.signatures
+    rows = {
+        mount["mount"]: [mount["fstype"], mount["root"], (signatures.get(mount["dev"]) or {"uuid": None})["uuid"] or mount["source"]]
+        for mount in reader.mounts
+        if mount["fstype"] in _DISK_FILESYSTEMS
+    }
+    return dict(sorted(rows.items()))
+
+
+def _containers(reader: Reader) -> Any:
+    return {
+        container["name"]: {
+            "image": container["image_id"],
+            "restart": container["restart_policy"],
+            "data": sorted([m["destination"], m["host_path"] or m["source"], m["rw"]] for m in container["mounts"]),
+        }
+        for container in sorted(reader.containers, key=lambda c: c["name"])
+    }
+
+
+def _docker(reader: Reader) -> Any:
+    info = reader.docker_info
+    kept = ("version", "root", "driver", "containerd_image_store", "live_restore", "logging_driver")
+    return {key: info[key] for key in kept}  # type: ignore[literal-required]  # the keys stand in the tuple above
+
+
+def _docker_config(reader: Reader) -> Any:
+    config = reader.docker_config
+    return {key: value for key, value in config.items() if not key.endswith("_mtime")}
+
+
+def _units(reader: Reader) -> Any:
+    return {
+        name: {
+            "fragment": unit["fragment"],
+            "exec_start": _command(unit["exec_start"]),
+            "enabled": unit["enabled"],
+            "drop_ins": [[drop["path"], drop["text"]] for drop in unit["drop_ins"]],
+        }
+        for name, unit in sorted(reader.units.items())
+    }
+
+
+def _command(exec_start: str) -> str:
+    """Return the command of `systemctl show -p ExecStart`, whose braces also hold times and process ids."""
+    _, found, rest = exec_start.partition("argv[]=")
+    return rest.partition(" ; ")[0] if found else exec_start
+
+
+def _retired(reader: Reader) -> Any:
+    return [[item["path"], item["run"], item["recorded"], item["fingerprint"]] for item in reader.target_state["retired"]]
+
+
+def _beneath(reader: Reader) -> Any:
+    return {path: [seen["exists"], seen["entries"], seen["immutable"]] for path, seen in sorted(reader.beneath.items())}
+
+
+_FACTS: dict[str, Callable[[Reader], Any]] = {
+    "identity": _identity,
+    "disks": _disks,
+    "mounts": _mounts,
+    "fstab": lambda reader: reader.fstab["text"],
+    "beneath": _beneath,
+    "units": _units,
+    "docker": _docker,
+    "docker_config": _docker_config,
+    "containers": _containers,
+    "retired": _retired,
+}
+
+
+def facts_difference(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of the facts that differ, for the message of a refused apply."""
+    return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))

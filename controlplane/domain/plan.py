@@ -1,0 +1,113 @@
+"""The preview: ordered steps, each with what it mends, what it changes, how it is undone and what it costs.
+
+Rules:
+- A plan is bound to the policy, the inventory, the roles and each host's facts; its digest covers everything below it.
+- `apply` makes the plan again from fresh evidence and proceeds only on the same change records, with every bound held.
+- What varies by itself (free bytes, inodes) is a `Bound`, never a fact.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.values import Value
+
+ChangeKind = Literal["mkfs", "directory", "attribute", "mount", "file", "move", "retire", "delete"]
+
+
+class Change(Value):
+    """One thing that will be different afterwards; `destructive` means that bytes which exist now won't."""
+
+    kind: ChangeKind
+    target: str
+    before: str | None
+    after: str | None
+    destructive: bool = False
+
+
+class Mend(Value):
+    """A finding that the step promises to be MET on fresh evidence."""
+
+    check: str
+    surface: str
+
+
+class Downtime(Value):
+    """Which containers stop, and for how long at most by the sizes that were measured (seconds)."""
+
+    services: tuple[str, ...]
+    estimate_s: int
+
+
+class Step(Value):
+    """One capability on one host; `variables` are its role's, data only."""
+
+    id: str
+    host: str
+    capability: str
+    role: str
+    mends: tuple[Mend, ...]
+    changes: tuple[Change, ...]
+    downtime: Downtime
+    undo: str
+    variables: dict[str, Any]
+
+
+class Bound(Value):
+    """A measurement that must still hold at apply. `measure` says which: free bytes or inodes of a path, or the size of a disk."""
+
+    host: str
+    what: str
+    measure: Literal["free_bytes", "free_inodes", "disk_bytes"]
+    of: str
+    at_least: int
+
+
+class Refusal(Value):
+    """A capability that would mend a drift but must not run, with the reason and the way out."""
+
+    host: str
+    capability: str
+    reason: str
+
+
+class Binds(Value):
+    """What the plan was made from; `evidence` is provenance, the rest is compared at apply."""
+
+    policy: str
+    inventory: str
+    roles: str
+    facts: dict[str, str]
+    evidence: dict[str, str]
+
+
+class Plan(Value):
+    """The JSON of `plan`."""
+
+    plan: str
+    site: str
+    made_at: str
+    binds: Binds
+    bounds: tuple[Bound, ...]
+    steps: tuple[Step, ...]
+    refusals: tuple[Refusal, ...]
+
+    def body_digest(self) -> str:
+        """Return the digest of everything below `plan`."""
+        return digest_of(self.model_dump(mode="json", exclude={"plan"}))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the hosts that steps touch, in order of their first step."""
+        return tuple(dict.fromkeys(step.host for step in self.steps))
+
+    def change_records(self) -> dict[str, tuple[Change, ...]]:
+        """Return the change records by step id."""
+        return {step.id: step.changes for step in self.steps}
+
+
+def seal(*, site: str, made_at: str, binds: Binds, bounds: tuple[Bound, ...], steps: tuple[Step, ...], refusals: tuple[Refusal, ...]) -> Plan:
+    """Return the plan with its digest."""
+    draft = Plan(plan="", site=site, made_at=made_at, binds=binds, bounds=bounds, steps=steps, refusals=refusals)
+    return draft.model_copy(update={"plan": draft.body_digest()})

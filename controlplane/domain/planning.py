@@ -1,0 +1,155 @@
+"""Make a plan from desired state and evidence, and hold a plan against a second look.
+
+Rules:
+- Pure: the same inputs give the same steps, so `apply` can make the plan again and compare.
+- A capability that only runs by name is never in the same plan as another one.
+- A host that was not reached gets a refusal, never an empty plan that looks like "nothing to do".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from controlplane.domain.capabilities import CAPABILITIES, Capability
+from controlplane.domain.capabilities.data_disk import devices_of
+from controlplane.domain.capabilities.proposal import Draft, Outlook
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.evidence import Evidence, Reader, Unobserved
+from controlplane.domain.facts import facts_digest
+from controlplane.domain.plan import Binds, Bound, Plan, Refusal, Step, seal
+
+
+def chosen_capabilities(names: Sequence[str]) -> tuple[Capability, ...]:
+    """Return the capabilities of a plan in the order of their steps; without names, all that need no name."""
+    unknown = sorted(set(names) - CAPABILITIES.keys())
+    if unknown:
+        known = ", ".join(CAPABILITIES)
+        raise InputInvalidError([Fault("--capability", 0, "", f"there is no {name}; there are {known}") for name in unknown])
+    chosen = tuple(c for c in CAPABILITIES.values() if c.id in names or (not names and not c.only_by_name))
+    if len(chosen) > 1 and any(c.only_by_name for c in chosen):
+        alone = ", ".join(c.id for c in chosen if c.only_by_name)
+        raise InputInvalidError([Fault("--capability", 0, "", f"{alone} deletes data, so it has a plan of its own: leave the others out")])
+    return chosen
+
+
+def make_plan(
+    *,
+    site: str,
+    now: datetime,
+    hosts: Sequence[DesiredHost],
+    evidence: Mapping[str, Evidence | str],
+    policy: str,
+    inventory: str,
+    roles: str,
+    capabilities: Sequence[Capability],
+    retention: timedelta,
+) -> Plan:
+    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none."""
+    steps: list[Step] = []
+    bounds: list[Bound] = []
+    refusals: list[Refusal] = []
+    facts: dict[str, str] = {}
+    provenance: dict[str, str] = {}
+    for desired in sorted(hosts, key=lambda host: host.host):
+        seen = evidence.get(desired.host, "it was not asked")
+        if isinstance(seen, str):
+            refusals += [Refusal(host=desired.host, capability=c.id, reason=f"the host could not be observed: {seen}") for c in capabilities]
+            continue
+        facts[desired.host] = facts_digest(seen)
+        provenance[desired.host] = seen.digest()
+        outlook, number, reader = Outlook(now=now, retention=retention), 0, Reader(seen)
+        for capability in capabilities:
+            proposal = capability.propose(desired, reader, outlook)
+            outlook = proposal.outlook or outlook
+            refusals += [Refusal(host=desired.host, capability=capability.id, reason=reason) for reason in proposal.refusals]
+            for draft in proposal.drafts:
+                number += 10
+                steps.append(_step(desired.host, number, capability, draft))
+                bounds += draft.bounds
+    return seal(
+        site=site,
+        made_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        binds=Binds(policy=policy, inventory=inventory, roles=roles, facts=facts, evidence=provenance),
+        bounds=tuple(bounds),
+        steps=tuple(steps),
+        refusals=tuple(refusals),
+    )
+
+
+def _step(host: str, number: int, capability: Capability, draft: Draft) -> Step:
+    return Step(
+        id=f"{host}/{number:03d}",
+        host=host,
+        capability=capability.id,
+        role=capability.role,
+        mends=draft.mends,
+        changes=draft.changes,
+        downtime=draft.downtime,
+        undo=draft.undo,
+        variables=draft.variables,
+    )
+
+
+def plan_capabilities(plan: Plan) -> tuple[Capability, ...]:
+    """Return the capabilities with which a fresh plan has to be made to be comparable with this one."""
+    named = {step.capability for step in plan.steps} | {refusal.capability for refusal in plan.refusals}
+    by_name = tuple(CAPABILITIES[name] for name in CAPABILITIES if name in named and CAPABILITIES[name].only_by_name)
+    return by_name or tuple(CAPABILITIES[name] for name in CAPABILITIES if name in named)
+
+
+def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
+    """Return what differs between the plan and the one made from fresh evidence; empty means that it is still good."""
+    told: list[str] = []
+    for host in plan.hosts:
+        if plan.binds.facts.get(host) != fresh.binds.facts.get(host):
+            told.append(f"{host}: its facts changed since the plan was made")
+    before, after = plan.change_records(), fresh.change_records()
+    for step_id in sorted(before.keys() | after.keys()):
+        if step_id not in after:
+            told.append(f"{step_id}: is no longer to be done")
+        elif step_id not in before:
+            told.append(f"{step_id}: would have to be done too")
+        elif before[step_id] != after[step_id]:
+            told.append(f"{step_id}: would change something else now")
+    return tuple(told)
+
+
+def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
+    """Return what a resumed run would do beyond its plan; empty means that everything left to do was approved."""
+    approved = {(step.host, change.model_dump_json()) for step in plan.steps for change in step.changes}
+    # Preparing a directory that an interrupted step had half made is the only thing that may look different the second time.
+    return tuple(
+        f"{step.id}: {change.kind} {change.target}"
+        for step in fresh.steps
+        for change in step.changes
+        if (step.host, change.model_dump_json()) not in approved
+    )
+
+
+def broken_bounds(plan: Plan, hosts: Mapping[str, DesiredHost], evidence: Mapping[str, Evidence]) -> tuple[str, ...]:
+    """Return the bounds that do not hold on fresh evidence; one that can't be measured does not hold."""
+    told = []
+    for bound in plan.bounds:
+        try:
+            seen = _measure(bound, hosts[bound.host], Reader(evidence[bound.host]))
+        except (Unobserved, KeyError) as doubt:
+            told.append(f"{bound.host}: {bound.what}: could not be measured ({doubt})")
+            continue
+        if seen < bound.at_least:
+            told.append(f"{bound.host}: {bound.what}: {seen}, at least {bound.at_least} needed")
+    return tuple(told)
+
+
+def _measure(bound: Bound, desired: DesiredHost, reader: Reader) -> int:
+    if bound.measure == "disk_bytes":
+        disk = next(disk for disk in desired.disks if disk.label == bound.of)
+        sizes = [reader.block[number]["size"] for number in devices_of(disk, reader)]
+        if len(sizes) != 1:
+            raise Unobserved(f"{bound.of} is there {len(sizes)} times")
+        return sizes[0]
+    usage = reader.usage.get(bound.of)
+    if usage is None:
+        raise Unobserved(f"{bound.of} is not mounted")
+    return usage["available"] if bound.measure == "free_bytes" else usage["inodes_free"]

@@ -1,0 +1,89 @@
+"""The evidence trail: an intent before each change, a result after it, chained by digest.
+
+Rules:
+- An intent without a result is open: it blocks other plans on that host until it is resumed or rolled back.
+- Each receipt names the digest of the one before it, so that a missing or altered one is seen.
+- A receipt holds no secret: change records, digests and outcomes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.plan import Change
+from controlplane.domain.values import Value
+
+Outcome = Literal["done", "failed", "interrupted", "rolled-back", "refused"]
+
+
+class ChangeStatus(Change):
+    """A change record with what became of it."""
+
+    status: Literal["done", "not-done", "undone"]
+
+
+class Receipt(Value):
+    """One link of the chain. `run` is the whole attempt, `key` this capability's part of it; `downtime_s` is measured, by container."""
+
+    seq: int
+    previous: str | None
+    key: str
+    run: str
+    phase: Literal["intent", "result"]
+    at: str
+    site: str
+    host: str
+    capability: str
+    step: str
+    plan: str
+    policy: str
+    operator: str
+    undoes: str | None = None
+    outcome: Outcome | None = None
+    reason: str | None = None
+    changes: tuple[ChangeStatus, ...] = ()
+    evidence: str | None = None
+    downtime_s: dict[str, float] = Field(default={})
+
+    def digest(self) -> str:
+        """Return the digest that the next receipt names."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class ChainFault(Value):
+    """One place where the chain does not hold."""
+
+    file: str
+    reason: str
+
+
+def chain_faults(receipts: Sequence[tuple[str, Receipt]]) -> tuple[ChainFault, ...]:
+    """Return every break in the order of `receipts`, given as (file name, receipt)."""
+    faults: list[ChainFault] = []
+    previous: str | None = None
+    closed: set[str] = set()
+    opened: set[str] = set()
+    for number, (file, receipt) in enumerate(receipts, start=1):
+        if receipt.seq != number:
+            faults.append(ChainFault(file=file, reason=f"has number {receipt.seq} where {number} was due: a receipt is missing"))
+            break
+        if receipt.previous != previous:
+            faults.append(ChainFault(file=file, reason="does not name the receipt before it: one of the two was altered"))
+        if receipt.phase == "result" and receipt.key not in opened:
+            faults.append(ChainFault(file=file, reason=f"is the result of {receipt.key}, which has no intent"))
+        if receipt.phase == "result" and receipt.key in closed:
+            faults.append(ChainFault(file=file, reason=f"closes {receipt.key} a second time"))
+        (opened if receipt.phase == "intent" else closed).add(receipt.key)
+        previous = receipt.digest()
+    return tuple(faults)
+
+
+def open_intents(receipts: Sequence[Receipt]) -> tuple[Receipt, ...]:
+    """Return the intents that no result closes and no later rollback undid, oldest first."""
+    closed = {receipt.key for receipt in receipts if receipt.phase == "result"}
+    undone = {receipt.undoes for receipt in receipts if receipt.phase == "result" and receipt.outcome == "rolled-back"}
+    return tuple(r for r in receipts if r.phase == "intent" and r.key not in closed and r.key not in undone)
