@@ -1,0 +1,77 @@
+"""Give each machine cgroups of its own: two systemds in one cgroup would end each other's services.
+
+On a host that runs systemd the machine gets a delegated scope; elsewhere a group in each mounted hierarchy.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from .processes import Process
+
+SYSTEMD_RUNS = Path("/run/systemd/system")
+
+
+def hierarchies(mountinfo: str) -> list[Path]:
+    """Return where the cgroup hierarchies are mounted."""
+    found = []
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split(" ")[0] in {"cgroup", "cgroup2"}:
+            found.append(Path(before.split(" ")[4]))
+    return found
+
+
+def groups(name: str) -> list[Path]:
+    """Return the machine's groups, one for each hierarchy, whether or not they exist."""
+    if SYSTEMD_RUNS.exists():
+        return []
+    return [mount / name for mount in hierarchies(Path("/proc/self/mountinfo").read_text())]
+
+
+def prepare(name: str) -> list[Path]:
+    """Make the machine's groups and return the files that a process writes 0 into to enter them."""
+    entered = []
+    for group in groups(name):
+        group.mkdir(exist_ok=True)
+        for wanted in ("cpuset.cpus", "cpuset.mems"):
+            if (group / wanted).exists() and not (group / wanted).read_text().strip():
+                (group / wanted).write_text((group.parent / wanted).read_text())
+        if (group / "cgroup.clone_children").exists() and (group / "cpuset.cpus").exists():
+            (group / "cgroup.clone_children").write_text("1")
+        entered.append(group / "cgroup.procs")
+    return entered
+
+
+def wrap(name: str, argv: Sequence[str]) -> list[str]:
+    """Return `argv` so that it starts in a scope of its own where systemd governs the cgroups."""
+    if not SYSTEMD_RUNS.exists():
+        return list(argv)
+    return ["systemd-run", "--quiet", "--scope", "--collect", f"--unit={name}", "--property=Delegate=yes", "--", *argv]
+
+
+def members(name: str) -> list[Process]:
+    """Return every live process in the machine's groups and below."""
+    pids: set[int] = set()
+    for group in groups(name):
+        for file in group.rglob("cgroup.procs") if group.exists() else []:
+            with suppress(OSError):
+                pids |= {int(word) for word in file.read_text().split()}
+    return [process for pid in sorted(pids) if pid and (process := Process.of(pid))]
+
+
+def remove(name: str, *, limit_s: float = 5.0) -> None:
+    """Remove the machine's empty groups; the kernel needs a moment after the last process ended."""
+    deadline = time.monotonic() + limit_s
+    for group in groups(name):
+        while group.exists():
+            for folder in [*sorted((f for f in group.rglob("*") if f.is_dir()), reverse=True), group]:
+                with suppress(OSError):
+                    folder.rmdir()
+            if time.monotonic() > deadline:
+                return
+            if group.exists():
+                time.sleep(0.05)

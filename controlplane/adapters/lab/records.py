@@ -1,0 +1,71 @@
+"""What the lab writes down about a machine: what it should be (spec) and what runs (record)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ValidationError
+
+from controlplane.domain.values import Value
+
+from .home import MachineFiles
+from .processes import Process
+from .recipe import Engine, ImageStore
+
+DataDisk = Literal["own", "none", "foreign"]
+
+
+class MachineSpec(Value):
+    """A machine as it was asked for, and the loop devices that it runs on (sizes in bytes)."""
+
+    engine: Engine
+    image_store: ImageStore
+    boot_bytes: int
+    data_bytes: int
+    data_disk: DataDisk
+    boot_device: str = ""
+    data_device: str = ""
+
+
+class Record(Value):
+    """The processes of a machine, by number and start time; `boots` counts starts since `up`."""
+
+    supervisor: Process | None = None
+    nspawn: Process | None = None
+    leader: Process | None = None
+    boots: int = 0
+
+    def processes(self) -> list[Process]:
+        """Return what was recorded, the supervisor first: it would start the machine again."""
+        return [process for process in (self.supervisor, self.nspawn, self.leader) if process]
+
+    def running(self) -> bool:
+        """Say whether the machine and what watches it all live."""
+        return len(self.processes()) == 3 and all(process.alive() for process in self.processes())
+
+
+def read_spec(files: MachineFiles) -> MachineSpec:
+    """Return the machine's spec; raises OSError or ValidationError where there is none."""
+    return MachineSpec.model_validate_json(files.spec.read_bytes())
+
+
+def write_spec(files: MachineFiles, spec: MachineSpec) -> None:
+    """Write the machine's spec in one step."""
+    partial = files.spec.with_suffix(".partial")
+    partial.write_text(spec.model_dump_json(indent=1) + "\n")
+    partial.rename(files.spec)
+
+
+def read_record(files: MachineFiles) -> Record:
+    """Return what is recorded of the machine; nothing readable means that nothing is known to run."""
+    try:
+        return Record.model_validate_json(files.record.read_bytes())
+    except (OSError, ValidationError):
+        return Record()
+
+
+def write_record(files: MachineFiles, record: Record) -> None:
+    """Write the record in one step."""
+    partial = files.record.with_suffix(".partial")
+    partial.write_text(record.model_dump_json() + "\n")
+    partial.rename(files.record)

@@ -1,0 +1,49 @@
+"""Say in one line why the lab can't run here, before it touches anything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from controlplane.domain.errors import RefusedError
+
+from .programs import ENVIRONMENT
+
+# program -> Debian package
+PROGRAMS = {
+    "systemd-nspawn": "systemd-container",
+    "debootstrap": "debootstrap",
+    "nc": "netcat-openbsd",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "losetup": "mount",
+    "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
+    "xfs_io": "xfsprogs",
+    "npm": "npm",
+}
+ELSEWHERE = "Point the program at a host of your own instead: controlplane audit --target root@your-host"
+
+
+def missing_reason(*, uid: int | None = None, os_release: Path = Path("/etc/os-release"), path: str = ENVIRONMENT["PATH"]) -> str | None:
+    """Return why the lab can't run here, or None."""
+    if (os.geteuid() if uid is None else uid) != 0:
+        return "it needs root"
+    lines = os_release.read_text().splitlines() if os_release.exists() else []
+    if "ID=debian" not in [line.replace('"', "") for line in lines]:
+        return "it needs Debian"
+    packages = sorted({package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None})
+    if packages:
+        return f"programs are missing; install them with: apt-get install {' '.join(packages)}"
+    if not Path("/dev/loop-control").exists():
+        return "there is no /dev/loop-control (kernel module loop)"
+    return None
+
+
+def refuse_where_it_cannot_run() -> None:
+    """Raise `RefusedError` with one line unless this is root on Debian with everything that the lab starts."""
+    if reason := missing_reason():
+        raise RefusedError(f"The lab can't run here: {reason}. Nothing was changed. {ELSEWHERE}")

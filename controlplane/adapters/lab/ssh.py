@@ -1,0 +1,132 @@
+"""Reach machines by OpenSSH with a key of the lab's own and each machine's host key pinned.
+
+There is no address: the connection enters the machine's network namespace and goes to its loopback.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from controlplane.domain.errors import RunFailedError
+
+from .home import LabHome, MachineFiles
+from .programs import environment, run
+from .records import MachineSpec, Record, read_record
+
+CONTAINERD_STORE = '{\n  "features": {\n    "containerd-snapshotter": true\n  }\n}\n'
+
+
+def ensure_access(home: LabHome) -> None:
+    """Make the lab's key and its ssh_config where they aren't there; each machine adds an entry by its own file."""
+    home.machines.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with home.locked("ssh"):
+        if not home.key.exists():
+            home.key.with_suffix(".pub").unlink(missing_ok=True)
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "controlplane lab", "-f", home.key])
+        text = f"# Written by 'controlplane lab'; one entry a machine.\nInclude {home.machines}/*/ssh_config\n"
+        if not home.ssh_config.exists() or home.ssh_config.read_text() != text:
+            partial = home.ssh_config.with_suffix(".partial")
+            partial.write_text(text)
+            partial.rename(home.ssh_config)
+
+
+def entry(home: LabHome, files: MachineFiles) -> str:
+    """Return the machine's entry of ssh_config."""
+    alias = f"controlplane-lab-{files.name}"
+    return f"""Host {files.name}
+  HostName {files.name}
+  HostKeyAlias {alias}
+  User root
+  IdentityFile {home.key}
+  IdentitiesOnly yes
+  UserKnownHostsFile {files.path}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  ProxyCommand nsenter --net={files.namespace_path} nc 127.0.0.1 22
+  ConnectTimeout 10
+  ServerAliveInterval 2
+  ServerAliveCountMax 5
+  LogLevel ERROR
+"""
+
+
+def write_identity(home: LabHome, files: MachineFiles, spec: MachineSpec) -> None:
+    """Write what makes the machine itself (host name, host key, who may log in) and pin its key on this side."""
+    shutil.rmtree(files.personal, ignore_errors=True)
+    etc = files.personal / "etc"
+    (etc / "ssh").mkdir(parents=True)
+    (etc / "hostname").write_text(f"{files.name}\n")
+    (etc / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {files.name}\n")
+    (etc / "machine-id").write_text(Path("/proc/sys/kernel/random/uuid").read_text().replace("-", ""))
+    host_key = etc / "ssh/ssh_host_ed25519_key"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", files.name, "-f", host_key])
+    uuid = run(["blkid", "-o", "value", "-s", "UUID", files.boot]).strip()
+    (etc / "fstab").write_text(f"# <file system> <mount point> <type> <options> <dump> <pass>\nUUID={uuid} / ext4 errors=remount-ro 0 1\n")
+    if spec.image_store == "containerd":
+        (etc / "docker").mkdir()
+        (etc / "docker/daemon.json").write_text(CONTAINERD_STORE)
+    for login, mode in (("root", 0o700), ("home/ops", 0o755)):
+        folder = files.personal / login / ".ssh"
+        folder.mkdir(parents=True, mode=0o700)
+        folder.parent.chmod(mode)
+        shutil.copy(home.key.with_suffix(".pub"), folder / "authorized_keys")
+    public = host_key.with_suffix(".pub").read_text().split()
+    (files.path / "known_hosts").write_text(f"controlplane-lab-{files.name} {public[0]} {public[1]}\n")
+    (files.path / "ssh_config").write_text(entry(home, files))
+
+
+def ssh_argv(home: LabHome, name: str, argv: Sequence[str] = (), *, options: Sequence[str] = ()) -> list[str]:
+    """Return the command that runs `argv` on the machine (a login shell without one); words arrive as they are."""
+    command = ["--", shlex.join(argv)] if argv else []
+    return ["ssh", "-F", str(home.ssh_config), *options, name, *command]
+
+
+def ssh_run(
+    home: LabHome, name: str, argv: Sequence[str], *, stdin: bytes | Path | None = None, timeout: float = 300.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a program on the machine and return how it ended, whatever its exit code (255: not reached)."""
+    command = ssh_argv(home, name, argv, options=["-o", "BatchMode=yes"])
+    if isinstance(stdin, Path):
+        with stdin.open("rb") as handle:
+            done = subprocess.run(command, check=False, stdin=handle, capture_output=True, timeout=timeout, env=environment())
+    else:
+        given = b"" if stdin is None else stdin
+        done = subprocess.run(command, check=False, input=given, capture_output=True, timeout=timeout, env=environment())
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    return subprocess.CompletedProcess(list(argv), done.returncode, out, err)
+
+
+def wait_until_up(home: LabHome, files: MachineFiles, *, limit_s: float, after_boot: str = "") -> str:
+    """Wait until the machine answers over ssh and has started its units; return systemd's word for its state.
+
+    `after_boot` is the boot id before a reboot: an answer from that boot doesn't count.
+    """
+    deadline = time.monotonic() + limit_s
+    probe = ["sh", "-c", "cat /proc/sys/kernel/random/boot_id; timeout 60 systemctl is-system-running --wait"]
+    last = "it has not answered"
+    while time.monotonic() < deadline:
+        if not _supervised(read_record(files)):
+            raise RunFailedError(f"lab: {files.name} stopped while starting; its console is in {files.console}")
+        try:
+            done = ssh_run(home, files.name, probe, timeout=max(5.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            break
+        lines = done.stdout.split()
+        if len(lines) == 2 and lines[0] != after_boot and lines[1] in {"running", "degraded"}:
+            return lines[1]
+        last = (done.stderr.strip().splitlines() or lines[1:] or [last])[-1]
+        time.sleep(0.2)
+    raise RunFailedError(
+        f"lab: {files.name} was not up after {limit_s:.0f} s ({last}); its console is in {files.console}. "
+        f"'controlplane lab down {files.name}' ends it."
+    )
+
+
+def _supervised(record: Record) -> bool:
+    # Before the first record is written there is nothing to judge.
+    return record.supervisor is None or record.supervisor.alive()
