@@ -101,10 +101,7 @@ def plan_capabilities(plan: Plan) -> tuple[Capability, ...]:
 
 def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     """Return what differs between the plan and the one made from fresh evidence; empty means that it is still good."""
-    told: list[str] = []
-    for host in plan.hosts:
-        if plan.binds.facts.get(host) != fresh.binds.facts.get(host):
-            told.append(f"{host}: its facts changed since the plan was made")
+    told = [f"{host}: its facts changed since the plan was made" for host in plan.hosts if plan.binds.facts.get(host) != fresh.binds.facts.get(host)]
     before, after = plan.change_records(), fresh.change_records()
     for step_id in sorted(before.keys() | after.keys()):
         if step_id not in after:
@@ -119,7 +116,6 @@ def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
 def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     """Return what a resumed run would do beyond its plan; empty means that everything left to do was approved."""
     approved = {(step.host, change.model_dump_json()) for step in plan.steps for change in step.changes}
-    # Preparing a directory that an interrupted step had half made is the only thing that may look different the second time.
     return tuple(
         f"{step.id}: {change.kind} {change.target}"
         for step in fresh.steps

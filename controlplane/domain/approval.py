@@ -1,0 +1,46 @@
+"""An approval: who allows which plan, until when. It is bound to the plan's digest and used by one run."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from controlplane.domain.values import Value
+
+LASTS = timedelta(hours=24)
+
+
+class Approval(Value):
+    """`used_by` is the run that took it; resuming that run is covered by it."""
+
+    plan: str
+    approver: str
+    requester: str
+    approved_at: str
+    expires_at: str
+    used_by: str | None = None
+
+
+def approve(plan: str, *, approver: str, requester: str, now: datetime) -> Approval:
+    """Return the approval of `plan`, good for a day."""
+    stamp = "%Y-%m-%dT%H:%M:%SZ"
+    return Approval(plan=plan, approver=approver, requester=requester, approved_at=now.strftime(stamp), expires_at=(now + LASTS).strftime(stamp))
+
+
+def objection(
+    approval: Approval | None, *, demanded: Literal["none", "self", "other"], plan: str, operator: str, run: str | None, now: datetime
+) -> str | None:
+    """Return why a run of `plan` by `operator` may not start, or None. `run` is the run that is resumed, if one is."""
+    if demanded == "none":
+        return None
+    if approval is None or approval.plan != plan:
+        return "site.yml demands an approval and this plan has none: run 'controlplane approve' on the plan file"
+    if approval.used_by is not None and approval.used_by == run:
+        return None
+    if approval.used_by is not None:
+        return f"its approval was used by {approval.used_by}: approve it again if it is to run a second time"
+    if now >= datetime.fromisoformat(approval.expires_at.replace("Z", "+00:00")):
+        return f"its approval expired at {approval.expires_at}: approve it again"
+    if demanded == "other" and approval.approver == operator:
+        return f"site.yml demands another person's approval, and {operator} approved it alone"
+    return None

@@ -1,0 +1,135 @@
+"""The second witness: plain questions that a live machine answers through testinfra, not through the collector.
+
+Rules:
+- Only what the first witness calls MET is put to the second: doubt about a drift helps nobody.
+- Where the two disagree, or the second could not see, the verdict is UNKNOWN.
+- The questions use the machine's own tools (findmnt, docker, systemctl), not the collector's reading of /proc and /sys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from controlplane.domain.capabilities.fstab import GUARDED_UNITS, guarded_mounts
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Reader
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.values import Value
+
+
+class Question(Value):
+    """One command on one host, and the exact answer that agrees with a MET finding."""
+
+    host: str
+    check: str
+    surface: str
+    argv: tuple[str, ...]
+    expect: str
+
+
+class Answer(Value):
+    """What the machine said; `said` is None when it could not be asked, with the reason in `error`."""
+
+    question: Question
+    said: str | None
+    error: str | None
+
+
+def questions_for(desired: DesiredHost, reader: Reader, findings: Sequence[Finding]) -> tuple[Question, ...]:
+    """Return the questions that can be put about this host's MET findings. Raises `Unobserved`."""
+    asked: list[Question] = []
+    for finding in findings:
+        if finding.host != desired.host or finding.verdict is not Verdict.MET:
+            continue
+        kind, _, rest = finding.surface.partition(":")
+        ask = _ASK.get(kind)
+        if ask is not None:
+            asked += [
+                Question(host=desired.host, check=finding.check, surface=finding.surface, argv=argv, expect=expect)
+                for argv, expect in ask(desired, reader, rest)
+            ]
+    return tuple(asked)
+
+
+def judge_answers(findings: Sequence[Finding], answers: Sequence[Answer]) -> tuple[Finding, ...]:
+    """Return the findings with every MET that the second witness does not confirm turned into UNKNOWN."""
+    told: dict[tuple[str, str, str], list[str]] = {}
+    for answer in answers:
+        question = answer.question
+        if answer.said == question.expect:
+            continue
+        seen = f"could not be asked ({answer.error})" if answer.said is None else f"says {answer.said!r} where {question.expect!r} was due"
+        told.setdefault((question.host, question.check, question.surface), []).append(f"{question.argv[0]} {seen}")
+    return tuple(_doubted(finding, told.get((finding.host, finding.check, finding.surface))) for finding in findings)
+
+
+def _doubted(finding: Finding, doubts: list[str] | None) -> Finding:
+    if not doubts or finding.verdict is not Verdict.MET:
+        return finding
+    reason = f"two witnesses disagree: evidence says {finding.reason!r}, but live {'; '.join(doubts)}"
+    return finding.model_copy(update={"verdict": Verdict.UNKNOWN, "reason": reason})
+
+
+_Asked = list[tuple[tuple[str, ...], str]]
+
+
+def _mounted(desired: DesiredHost, reader: Reader, path: str) -> _Asked:
+    if path not in {disk.mount for disk in desired.disks}:
+        return []
+    number = next((mount["dev"] for mount in reader.mounts if mount["mount"] == path), "")
+    seen = reader.signatures.get(number)
+    return [(("findmnt", "-fnro", "UUID", path), seen["uuid"] or "")] if seen else []
+
+
+def _entry(desired: DesiredHost, reader: Reader, path: str) -> _Asked:
+    if path not in {disk.mount for disk in desired.disks}:
+        return []
+    entry = next((entry for entry in reader.fstab["entries"] if entry["file"] == path), None)
+    return [(("findmnt", "--fstab", "-fnro", "SOURCE", "--target", path), entry["spec"])] if entry else []
+
+
+def _docker_root(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    root = desired.docker.data_root
+    if root is None:
+        return []
+    mount = reader.paths[root]["mount"] if root in reader.paths else ""
+    return [
+        (("docker", "info", "--format", "{{.DockerRootDir}}"), root),
+        (("findmnt", "-fnro", "TARGET", "--target", root), mount),
+    ]
+
+
+def _containerd_root(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    root = desired.docker.containerd_root
+    if root is None or root not in reader.paths:
+        return []
+    return [(("findmnt", "-fnro", "TARGET", "--target", root), reader.paths[root]["mount"])]
+
+
+def _guard(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    mounts = guarded_mounts(desired)
+    units = [unit for unit in GUARDED_UNITS if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
+    return [(("systemctl", "show", "--value", "-p", "RequiresMountsFor", unit), " ".join(mounts)) for unit in units if mounts]
+
+
+def _service(desired: DesiredHost, reader: Reader, container: str) -> _Asked:
+    service = desired.services.get(container)
+    seen = next((row for row in reader.containers if row["name"] == container), None)
+    if service is None or seen is None:
+        return []
+    asked: _Asked = [(("docker", "inspect", "--format", "{{.State.Running}}", container), "true" if seen["running"] else "false")]
+    mount = next((row for row in seen["mounts"] if row["destination"] == service.data), None)
+    if mount is not None:
+        template = "{{range .Mounts}}{{if eq .Destination " + f'"{service.data}"' + "}}{{.Source}}{{end}}{{end}}"
+        asked.append((("docker", "inspect", "--format", template, container), mount["source"]))
+    return asked
+
+
+_ASK: dict[str, Callable[[DesiredHost, Reader, str], _Asked]] = {
+    "mount": _mounted,
+    "fstab": _entry,
+    "docker.data_root": _docker_root,
+    "docker.containerd_root": _containerd_root,
+    "boot.guard": _guard,
+    "service": _service,
+}

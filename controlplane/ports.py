@@ -1,0 +1,112 @@
+"""What use cases need from the world; adapters fill these, fakes stand in for them in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from controlplane.domain.approval import Approval
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Evidence
+from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.domain.values import Value
+from controlplane.domain.witness import Answer, Question
+
+
+class Clock(Protocol):
+    """The only source of the present time."""
+
+    def now(self) -> datetime:
+        """Return the present time, aware, UTC."""
+        ...
+
+
+class Entropy(Protocol):
+    """The only source of chance."""
+
+    def four_hex(self) -> str:
+        """Return four hex digits."""
+        ...
+
+
+class EvidenceSource(Protocol):
+    """Collects from hosts, one remote execution each."""
+
+    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Mapping[str, Evidence | str]:
+        """Return each host's evidence, or the reason why there is none."""
+        ...
+
+
+class StepResult(Value):
+    """How one play ended. `message` is what a person needs to know; `told` is what the role itself reported (such as `downtime_s`)."""
+
+    status: Literal["done", "failed", "unreachable", "interrupted"]
+    message: str
+    told: dict[str, Any]
+
+
+class PlayRunner(Protocol):
+    """Runs one rendered project; cancellation stops what runs before it returns."""
+
+    def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
+        """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
+        ...
+
+
+class RoleContent(Protocol):
+    """The roles and playbooks that travel with the program."""
+
+    def files(self) -> Mapping[str, bytes]:
+        """Return the bytes of every role file by path below `roles/`."""
+        ...
+
+
+class ReceiptStore(Protocol):
+    """The chain of receipts in the site's state folder."""
+
+    def load(self) -> tuple[tuple[str, Receipt], ...]:
+        """Return (file name, receipt) in order. Raises `RunFailedError` for a file that is no receipt."""
+        ...
+
+    def append(self, receipt: Receipt) -> Receipt:
+        """Write the receipt durably as the next link and return it with its number and predecessor."""
+        ...
+
+    def signature_faults(self) -> tuple[ChainFault, ...]:
+        """Return each receipt whose signature is missing or wrong, where the site has signers."""
+        ...
+
+
+class ApprovalStore(Protocol):
+    """Signed approvals of plans; each is used once."""
+
+    def find(self, plan: str) -> Approval | None:
+        """Return the approval of that plan whose signature holds, or None. Raises `RefusedError` for a wrong signature."""
+        ...
+
+    def add(self, approval: Approval) -> None:
+        """Sign and store the approval."""
+        ...
+
+
+class Witness(Protocol):
+    """A second pair of eyes: asks live machines through another path than the collector."""
+
+    def answer(self, hosts: Sequence[InventoryHost], questions: Sequence[Question]) -> tuple[Answer, ...]:
+        """Return an answer to each question; what could not be seen is an answer that says so."""
+        ...
+
+
+class PlanFiles(Protocol):
+    """Plans as files."""
+
+    def read(self, path: str) -> Plan:
+        """Return the plan. Raises `InputInvalidError`, also where its digest does not fit its content."""
+        ...
+
+    def write(self, path: str, plan: Plan) -> None:
+        """Write the plan atomically."""
+        ...

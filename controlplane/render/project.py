@@ -1,0 +1,115 @@
+"""Plan -> a whole Ansible project as {path: bytes}, which plain `ansible-playbook` runs without this program.
+
+Rules:
+- One play a step, in the plan's order, on that step's host only; its variables are data, every string tagged `!unsafe`.
+- The roles take the target's lease, check it and release it themselves.
+- Nothing is templated as text: what comes from policy or inventory is dumped, what is fixed is written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.plan import Plan, Step
+from controlplane.render.unsafe_yaml import dump_unsafe
+
+LEASE_SECONDS = 1800
+
+_CFG = b"""[defaults]
+inventory = inventory/hosts.yml
+roles_path = roles
+host_key_checking = True
+retry_files_enabled = False
+gathering = explicit
+# A role's failure belongs to the person who reads it: the whole message, readable.
+callback_result_format = yaml
+interpreter_python = auto_silent
+
+[ssh_connection]
+# With pipelining on, a remote command outlives the loss of its connection.
+pipelining = False
+"""
+
+
+def inventory_file(hosts: Sequence[InventoryHost]) -> bytes:
+    """Return an inventory of just these hosts."""
+    return dump_unsafe({"all": {"hosts": {host.name: dict(host.variables) for host in hosts}}})
+
+
+def render_steps(
+    steps: Sequence[Step],
+    *,
+    keys: Mapping[str, str],
+    holder: str,
+    hosts: Sequence[InventoryHost],
+    roles: Mapping[str, bytes],
+    undoes: Mapping[str, str] | None = None,
+) -> dict[str, bytes]:
+    """Return the project that runs `steps`, or with `undoes` (step id -> run key) the one that rolls them back.
+
+    `keys` gives each step its run key, `holder` is who takes the lease ("user@controller"), `roles` the role files by path.
+    """
+    touched = {step.host for step in steps}
+    project = {
+        "ansible.cfg": _CFG,
+        "inventory/hosts.yml": inventory_file([host for host in hosts if host.name in touched]),
+        "site.yml": _playbook([_play(step, undo=undoes is not None) for step in steps]),
+    }
+    for step in steps:
+        variables = {
+            **step.variables,
+            f"{step.role}_run": keys[step.id],
+            "target_run_key": keys[step.id],
+            "target_run_role": step.role,
+            "target_run_holder": holder,
+            "target_run_ttl_s": LEASE_SECONDS,
+        }
+        if undoes is not None:
+            variables[f"{step.role}_rollback_of"] = undoes[step.id]
+        project[_variables_path(step)] = dump_unsafe(variables)
+    project.update({f"roles/{path}": content for path, content in roles.items()})
+    return project
+
+
+def render_plan(plan: Plan, *, keys: Mapping[str, str], holder: str, hosts: Sequence[InventoryHost], roles: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the plan as a project with a README that tells how to run it."""
+    project = render_steps(plan.steps, keys=keys, holder=holder, hosts=hosts, roles=roles)
+    rows = [f"{step.id}  {step.capability}  {keys[step.id]}" for step in plan.steps]
+    text = "\n".join(["Rendered from plan", plan.plan, "", "Run it here:  ansible-playbook site.yml", "", *rows, ""])
+    project["README"] = text.encode()
+    return project
+
+
+def _variables_path(step: Step) -> str:
+    return f"vars/{step.id.replace('/', '-')}.yml"
+
+
+def _play(step: Step, *, undo: bool) -> dict[str, Any]:
+    role = {"name": step.role, "tasks_from": "rollback"} if undo else {"name": step.role}
+    return {
+        "name": f"{step.id} {step.capability}{' | roll back' if undo else ''}",
+        "hosts": step.host,
+        "gather_facts": False,
+        "become": True,
+        "any_errors_fatal": True,
+        "vars_files": [_variables_path(step)],
+        "tasks": [
+            {"name": "Take the lease and lay down the run's tools", "ansible.builtin.include_role": {"name": "target_run"}},
+            {
+                "name": "Run the step",
+                "block": [{"name": f"Include {step.role}", "ansible.builtin.include_role": role}],
+                "always": [
+                    {"name": "Release the lease", "ansible.builtin.include_role": {"name": "target_run", "tasks_from": "release"}},
+                ],
+            },
+        ],
+    }
+
+
+def _playbook(plays: list[dict[str, Any]]) -> bytes:
+    # JSON is YAML; names and paths here come from the program's own vocabulary and checked host names.
+
+    return (json.dumps(plays, indent=2) + "\n").encode()

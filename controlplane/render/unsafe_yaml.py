@@ -1,0 +1,35 @@
+"""Data for Ansible that Ansible can never take for a template: JSON syntax, each string tagged `!unsafe`.
+
+Inventory and extra-var strings with Jinja in them run on the controller; strings with this tag do not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def dump_unsafe(data: Any) -> bytes:
+    """Return `data` as YAML in flow style. Raises TypeError for what has no JSON form."""
+    return (_emit(data, 0) + "\n").encode()
+
+
+def _emit(data: Any, depth: int) -> str:
+    pad, end = "  " * (depth + 1), "  " * depth
+    if data is None or isinstance(data, (bool, int, float)):
+        return json.dumps(data, allow_nan=False)
+    if isinstance(data, str):
+        return f"!unsafe {_quoted(data)}"
+    if isinstance(data, Mapping):
+        rows = [f"{pad}{_quoted(str(key))}: {_emit(value, depth + 1)}" for key, value in sorted(data.items())]
+        return "{\n" + ",\n".join(rows) + "\n" + end + "}" if rows else "{}"
+    if isinstance(data, Sequence):
+        rows = [f"{pad}{_emit(value, depth + 1)}" for value in data]
+        return "[\n" + ",\n".join(rows) + "\n" + end + "]" if rows else "[]"
+    raise TypeError(f"no JSON form: {type(data).__name__}")
+
+
+def _quoted(text: str) -> str:
+    # YAML reads JSON's \u escapes of surrogate pairs as two characters, so everything printable stays as it is.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f").replace("\u2028", "\\L").replace("\u2029", "\\P").replace("\x85", "\\N")
