@@ -9,30 +9,22 @@ Rules:
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from controlplane.domain.disks import Disk, NfsMount
+from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.faults import NOWHERE, Source, fault_at
+from controlplane.domain.inventory import Inventory
+from controlplane.domain.layers import Key, Merged, layer, merge_groups
 from controlplane.domain.names import AsTuple
-from controlplane.domain.policy import DataHome, Docker, Until
+from controlplane.domain.policy import DataHome, Docker, HostPolicy, Limits, Policy, Until, Waiver
+from controlplane.domain.policy_rules import policy_faults
 from controlplane.domain.services import BootAccepted, Service, Stack, WriteSurface
 from controlplane.domain.values import Value
-
-
-class Limits(Value):
-    """Resolved thresholds: percentages 1 to 100, sizes in bytes. The defaults are those of the program."""
-
-    root_used_warn: int = 80
-    root_used_fail: int = 90
-    disk_used_warn: int = 80
-    disk_used_fail: int | None = None
-    images: int = 15 * 1000**3
-    build_cache: int = 10 * 1000**3
-    volumes: int = 30 * 1000**3
-    tmp_file: int = 10 * 1000**2
-    writable_layer: int = 500 * 1000**2
 
 
 class HostWaiver(Value):
@@ -42,7 +34,8 @@ class HostWaiver(Value):
     surface: str | None = None
     reason: str
     approved_by: str
-    ends_at: datetime
+    # Lax, because JSON has no moments: it reads the text that it wrote.
+    ends_at: Annotated[datetime, Field(strict=False)]
     until: Until | None = None
 
     def in_force(self, *, now: datetime) -> bool:
@@ -90,3 +83,77 @@ class DesiredState(Value):
     def by_name(self) -> dict[str, DesiredHost]:
         """Return the hosts by name."""
         return {host.host: host for host in self.hosts}
+
+
+def resolve(policy: Policy, inventory: Inventory | None, *, timezone: str = "UTC", source: Source = NOWHERE) -> DesiredState:
+    """Return the state of every host of the policy, sorted by name.
+
+    Without an inventory nothing comes from groups. InputInvalidError lists every fault at once, with lines if `source`
+    is what the policy was read from. `timezone` is the site's, an IANA name.
+    """
+    data = policy.model_dump(mode="json", exclude_none=True)
+    faults = [fault_at(source, place, message) for place, message in policy_faults(data, inventory)]
+    if faults:
+        raise InputInvalidError(faults)
+    known = inventory.by_name() if inventory else {}
+    defaults = layer(data["defaults"], ("defaults",))
+    groups = {name: layer(node, ("groups", name)) for name, node in data["groups"].items()}
+    waivers: dict[str, list[HostWaiver]] = {}
+    for waiver in policy.waivers:
+        waivers.setdefault(waiver.host, []).append(_host_waiver(waiver, timezone))
+    hosts = []
+    for name in sorted(policy.hosts):
+        member = known[name].groups if name in known else ()
+        merged = {**defaults, **merge_groups(groups, member)[0], **layer(data["hosts"][name], ("hosts", name))}
+        hosts.append(
+            _desired_host(
+                name,
+                policy=policy,
+                host=policy.hosts[name],
+                merged=merged,
+                groups=member,
+                waivers=tuple(waivers.get(name, ())),
+            )
+        )
+    return DesiredState(hosts=tuple(hosts))
+
+
+def end_of_day(day: date, timezone: str) -> datetime:
+    """Return the first moment after `day` in `timezone`, in UTC."""
+    return datetime.combine(day + timedelta(days=1), time.min, tzinfo=ZoneInfo(timezone)).astimezone(UTC)
+
+
+def _desired_host(
+    name: str, *, policy: Policy, host: HostPolicy, merged: Merged, groups: tuple[str, ...], waivers: tuple[HostWaiver, ...]
+) -> DesiredHost:
+    def values(first: str) -> dict[str, Any]:
+        return {key[1]: found.value for key, found in merged.items() if len(key) == 2 and key[0] == first}
+
+    tier_key: Key = ("tier",)
+    tier = merged[tier_key].value if tier_key in merged else None
+    return DesiredHost(
+        host=name,
+        groups=groups,
+        tier=tier,
+        data=policy.tiers[tier].data if tier else None,
+        thresholds=Limits.model_validate(values("thresholds")),
+        disks=host.disks,
+        docker=Docker.model_validate(values("docker")),
+        services={container: host.services[container] for container in sorted(host.services)},
+        stacks=host.stacks,
+        write_surfaces=host.write_surfaces,
+        boot_accepted=host.boot_accepted,
+        nfs=host.nfs,
+        waivers=waivers,
+    )
+
+
+def _host_waiver(waiver: Waiver, timezone: str) -> HostWaiver:
+    return HostWaiver(
+        check=waiver.check,
+        surface=waiver.surface,
+        reason=waiver.reason,
+        approved_by=waiver.approved_by,
+        ends_at=end_of_day(waiver.expires, timezone),
+        until=waiver.until,
+    )

@@ -30,8 +30,13 @@ _REFUSED_OPTIONS = {
 }
 
 
+def is_kernel_name(text: str) -> bool:
+    """Return whether `text` is a name such as /dev/sdb, which another disk may have after the next boot."""
+    return _KERNEL_DEVICE.fullmatch(text) is not None
+
+
 def _identity(text: str) -> str:
-    if _KERNEL_DEVICE.fullmatch(text):
+    if is_kernel_name(text):
         raise ValueError(KERNEL_NAME.format(text))
     return check_name(text, r"[A-Za-z0-9][A-Za-z0-9._:+#=@-]{0,254}", "disk identity")
 

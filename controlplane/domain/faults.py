@@ -60,7 +60,7 @@ def _fault(model: type[BaseModel], data: Any, source: Source, detail: ErrorDetai
     kind = detail["type"]
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         place = (*place, "kind")
-    return fault_at(source, place, _message(model, place, detail))
+    return fault_at(source, place, _message(model, data, place, detail))
 
 
 def _place(data: Any, loc: Sequence[str | int]) -> Place:
@@ -79,16 +79,16 @@ def _place(data: Any, loc: Sequence[str | int]) -> Place:
     return tuple(place)
 
 
-def _message(model: type[BaseModel], place: Place, detail: ErrorDetails) -> str:  # noqa: PLR0911 - one row a kind of error
+def _message(model: type[BaseModel], data: Any, place: Place, detail: ErrorDetails) -> str:  # noqa: PLR0911 - one row a kind of error
     given = detail.get("input")
     context = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
             return str(context["error"])
         case "extra_forbidden":
-            return _unknown_key(model, place)
+            return _unknown_key(model, data, place)
         case "missing":
-            return _missing(model, place)
+            return _missing(model, data, place)
         case "literal_error":
             return f"{given!r} is none of the choices: write {context['expected']}"
         case "union_tag_not_found":
@@ -124,26 +124,28 @@ def _shown(given: Any) -> str:
     return "nothing" if given is None else repr(given)
 
 
-def _unknown_key(model: type[BaseModel], place: Place) -> str:
-    owner = _model_at(model, place[:-1])
+def _unknown_key(model: type[BaseModel], data: Any, place: Place) -> str:
+    owner = _model_at(model, data, place[:-1])
     known = sorted(owner.model_fields) if owner else []
     near = difflib.get_close_matches(str(place[-1]), known, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown key: {meant}Known here: {', '.join(known)}"
+    return f"unknown key: {meant}known here are {', '.join(known)}"
 
 
-def _missing(model: type[BaseModel], place: Place) -> str:
-    owner = _model_at(model, place[:-1])
+def _missing(model: type[BaseModel], data: Any, place: Place) -> str:
+    owner = _model_at(model, data, place[:-1])
     field = owner.model_fields.get(str(place[-1])) if owner else None
     return f"is missing: {field.description}" if field and field.description else "is missing"
 
 
-def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:
-    """Return a model that describes `place`; of a union the one with most fields, which is enough for a hint."""
+def _model_at(model: type[BaseModel], data: Any, place: Place) -> type[BaseModel] | None:
+    """Return the model that describes `place`; of a union the one whose `kind` the data name."""
     kind: Any = model
+    node = data
     for part in place:
-        kind = _step(_plain(kind), part)
-    found = _plain(kind)
+        kind = _step(_plain(kind, node), part)
+        node = node[part] if isinstance(node, (dict, list)) else None
+    found = _plain(kind, node)
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
@@ -157,11 +159,17 @@ def _step(kind: Any, part: str | int) -> Any:
     return arguments[0] if get_origin(kind) is tuple else None
 
 
-def _plain(kind: Any) -> Any:
+def _plain(kind: Any, node: Any) -> Any:
     if get_origin(kind) is Annotated:
-        return _plain(get_args(kind)[0])
+        return _plain(get_args(kind)[0], node)
     if get_origin(kind) in (Union, types.UnionType):
-        members = [_plain(member) for member in get_args(kind) if member is not type(None)]
-        models = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
-        return max(models, key=lambda member: len(member.model_fields)) if models else members[0]
+        members = [_plain(member, node) for member in get_args(kind) if member is not type(None)]
+        wanted = node.get("kind") if isinstance(node, Mapping) else None
+        named = [member for member in members if wanted is not None and _default_kind(member) == wanted]
+        return (named or members)[0]
     return None if get_origin(kind) is Literal else kind
+
+
+def _default_kind(member: Any) -> Any:
+    fields = member.model_fields if isinstance(member, type) and issubclass(member, BaseModel) else {}
+    return fields["kind"].default if "kind" in fields else None

@@ -50,6 +50,20 @@ class Thresholds(Value):
     writable_layer: Size | None = Field(None, description="Largest writable layer of a container")
 
 
+class Limits(Value):
+    """Resolved thresholds: percentages 1 to 100, sizes in bytes. The defaults are those of the program."""
+
+    root_used_warn: int = 80
+    root_used_fail: int = 90
+    disk_used_warn: int = 80
+    disk_used_fail: int | None = None
+    images: int = 15 * 1000**3
+    build_cache: int = 10 * 1000**3
+    volumes: int = 30 * 1000**3
+    tmp_file: int = 10 * 1000**2
+    writable_layer: int = 500 * 1000**2
+
+
 class LogLimits(Value):
     """Rotation of container logs."""
 
