@@ -144,7 +144,10 @@ def _model_at(model: type[BaseModel], data: Any, place: Place) -> type[BaseModel
     node = data
     for part in place:
         kind = _step(_plain(kind, node), part)
-        node = node[part] if isinstance(node, (dict, list)) else None
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            node = None
     found = _plain(kind, node)
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
