@@ -91,6 +91,10 @@ class ApprovalStore(Protocol):
         """Sign and store the approval."""
         ...
 
+    def use(self, plan: str, run: str) -> None:
+        """Mark the approval as used by `run`, once. Raises `RefusedError` when another run was first."""
+        ...
+
 
 class Witness(Protocol):
     """A second pair of eyes: asks live machines through another path than the collector."""

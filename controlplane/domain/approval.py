@@ -31,12 +31,10 @@ def objection(
     approval: Approval | None, *, demanded: Literal["none", "self", "other"], plan: str, operator: str, run: str | None, now: datetime
 ) -> str | None:
     """Return why a run of `plan` by `operator` may not start, or None. `run` is the run that is resumed, if one is."""
-    if demanded == "none":
+    if demanded == "none" or (approval is not None and approval.plan == plan and run is not None and approval.used_by == run):
         return None
     if approval is None or approval.plan != plan:
         return "site.yml demands an approval and this plan has none: run 'controlplane approve' on the plan file"
-    if approval.used_by is not None and approval.used_by == run:
-        return None
     if approval.used_by is not None:
         return f"its approval was used by {approval.used_by}: approve it again if it is to run a second time"
     if now >= datetime.fromisoformat(approval.expires_at.replace("Z", "+00:00")):

@@ -1,0 +1,42 @@
+"""Plans as files; a plan whose digest does not fit its content is refused before anything looks at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from controlplane.adapters.durable_files import write_durably
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.plan import Plan
+
+_LIMIT_BYTES = 64 * 1024**2
+
+
+class JsonPlanFiles:
+    """Reads and writes plan files."""
+
+    def read(self, path: str) -> Plan:
+        """Return the plan. Raises `InputInvalidError`, also where its digest does not fit its content."""
+        try:
+            file = Path(path)
+            if file.stat().st_size > _LIMIT_BYTES:
+                raise _invalid(path, "is larger than 64 MiB: no plan of this program is")
+            plan = Plan.model_validate_json(file.read_bytes())
+        except OSError as error:
+            raise _invalid(path, f"can't be read: {error.strerror}") from None
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise _invalid(path, f"is no plan: {place or 'content'}: {first['msg']}. Make one with 'controlplane plan --out FILE'") from None
+        if plan.plan != plan.body_digest():
+            raise _invalid(path, "was altered after it was made: its digest does not fit. Make it again with 'controlplane plan --out FILE'")
+        return plan
+
+    def write(self, path: str, plan: Plan) -> None:
+        """Write the plan atomically."""
+        write_durably(Path(path), (plan.model_dump_json(indent=2) + "\n").encode(), mode=0o644)
+
+
+def _invalid(path: str, message: str) -> InputInvalidError:
+    return InputInvalidError([Fault(path, 0, "", message)])
