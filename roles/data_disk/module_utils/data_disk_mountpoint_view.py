@@ -1,0 +1,140 @@
+"""Look at a mountpoint: what is mounted there, and what the bare folder beneath it is like."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from ansible.module_utils import data_disk_probe as probe
+
+GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x00000010
+
+# Options of the mount program and of systemd, which the kernel never shows.
+_NOT_THE_KERNELS = {"defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group"}
+# The kernel shows these only as their opposite.
+_SHOWN_BY_ABSENCE = {
+    "suid": "nosuid",
+    "dev": "nodev",
+    "exec": "noexec",
+    "async": "sync",
+    "atime": "noatime",
+    "diratime": "nodiratime",
+    "strictatime": "relatime",
+}
+_SHOWN = {"ro", "rw", "nosuid", "nodev", "noexec", "sync", "dirsync", "noatime", "nodiratime", "relatime", "lazytime", "discard"}
+
+
+def missing_options(wanted: list[str], effective: list[str]) -> list[str]:
+    """Return the wanted options that are not in effect, of those that the kernel shows reliably."""
+    have = set(effective)
+    hidden = [one for one in wanted if one in _SHOWN_BY_ABSENCE and _SHOWN_BY_ABSENCE[one] in have]
+    return sorted(hidden + [one for one in wanted if one in _SHOWN and one not in have])
+
+
+def look(module, path: str) -> dict:
+    """Return what is mounted at the path and how the bare folder is: existence, first entries, immutable flag."""
+    here = [mount for mount in probe.mounts() if mount["path"] == path]
+    answer = {"path": path, "real": os.path.realpath(path), "mounted": None, "missing_options": [], "first_missing": first_missing(path)}
+    if not here:
+        return {**answer, **bare(path)}
+    top = here[-1]
+    uuid = probe.signature(module, "/dev/block/" + top["dev"]).get("UUID", "") if probe.number_of("/dev/block/" + top["dev"]) else ""
+    if not uuid and probe.number_of(top["source"]) == top["dev"]:
+        uuid = probe.signature(module, top["source"]).get("UUID", "")
+    return {**answer, "mounted": {**top, "uuid": uuid}, **beneath(module, path)}
+
+
+def bare(path: str) -> dict:
+    """Return how a folder is on which nothing is mounted."""
+    if not os.path.lexists(path):
+        return {"exists": False, "folder": False, "entries": [], "immutable": False}
+    if Path(path).is_symlink() or not Path(path).is_dir():
+        return {"exists": True, "folder": False, "entries": [], "immutable": False}
+    return {
+        "exists": True,
+        "folder": True,
+        "entries": sorted(one.name for one in Path(path).iterdir())[:5],
+        "immutable": bool(flags(path) & IMMUTABLE),
+    }
+
+
+def flags(path: str) -> int:
+    """Return the inode flags; a filesystem without them has none set."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        word = array.array("L", [0])
+        fcntl.ioctl(handle, GET_FLAGS, word)
+        return word[0]
+    except OSError:
+        return 0
+    finally:
+        os.close(handle)
+
+
+def set_immutable(path: str, wanted: bool) -> None:
+    """Set or clear the immutable flag of a folder."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        word = array.array("L", [0])
+        fcntl.ioctl(handle, GET_FLAGS, word)
+        word[0] = word[0] | IMMUTABLE if wanted else word[0] & ~IMMUTABLE
+        fcntl.ioctl(handle, SET_FLAGS, word)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# A bind mount without its submounts, in a mount namespace of its own, shows what a mount hides. Nobody else sees it.
+_BENEATH = 'mount --bind -- "$1" "$2" && exec "$3" -c "$4" "$2/$5" "$6"'
+_LOOK = """
+import array, fcntl, json, os, sys
+handle = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+word = array.array("L", [0])
+try:
+    fcntl.ioctl(handle, 0x80086601, word)
+except OSError:
+    word[0] = 0
+if sys.argv[2] == "set":
+    word[0] |= 0x10
+    fcntl.ioctl(handle, 0x40086602, word)
+    os.fsync(handle)
+print(json.dumps({"entries": sorted(os.listdir(handle))[:5], "immutable": bool(word[0] & 0x10)}))
+"""
+
+
+def beneath(module, path: str, change: str = "look") -> dict:
+    """Return how the bare folder under a mount is, and make it immutable if `change` is "set"."""
+    parent, name = os.path.split(path)
+    with tempfile.TemporaryDirectory(prefix="controlplane-", dir="/run") as place:
+        command = [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "--",
+            "sh",
+            "-c",
+            _BENEATH,
+            "sh",
+            parent,
+            place,
+            sys.executable,
+            _LOOK,
+            name,
+            change,
+        ]
+        code, out, err = module.run_command(command, environ_update={"LC_ALL": "C"})
+    if code != 0:
+        raise probe.ProbeError(f"what lies beneath {path} can't be seen: {err.strip()}")
+    return {"exists": True, "folder": True, **json.loads(out)}
+
+
+def first_missing(path: str) -> str:
+    """Return the topmost folder of the path that doesn't exist, empty if all do."""
+    missing = [str(one) for one in [Path(path), *Path(path).parents] if not one.exists()]
+    return missing[-1] if missing else ""
