@@ -1,0 +1,48 @@
+"""The host paths on which judgements rest: those asked for, and those that the host itself turned out to use."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .mounts import places_of
+
+ALWAYS = ("/", "/tmp", "/var/tmp", "/var/lib/docker", "/var/lib/containerd", "/var/lib/controlplane")  # noqa: S108 - looked at, never written
+
+
+def landing(container: dict[str, Any], path: str) -> str | None:
+    """Return the host path of a container's path, through the mount that covers it, else its writable layer; None where it is not on a host path."""
+    inside = os.path.normpath(path)
+    covers = [m for m in container["mounts"] if inside == m["destination"] or inside.startswith(m["destination"].rstrip("/") + "/")]
+    tmpfs = [t for t in container["tmpfs"] if inside == t or inside.startswith(t.rstrip("/") + "/")]
+    best = max(covers, key=lambda m: len(m["destination"]), default=None)
+    if tmpfs and (best is None or max(map(len, tmpfs)) > len(best["destination"])):
+        return None
+    base, below = (best["host_path"], best["destination"]) if best else (container["upper_dir"], "/")
+    if base is None:
+        return None
+    rest = os.path.relpath(inside, below)
+    return str(base) if rest == "." else os.path.join(base, rest)
+
+
+def discovered(asked: dict[str, Any], seen: dict[str, Any]) -> set[str]:
+    """Return the host paths that Docker, the loop devices and the asked containers lead to."""
+    found: set[str | None] = set()
+    for device in (seen.get("block") or {}).values():
+        found.add(device["loop_file"])
+    found.add((seen.get("docker_info") or {}).get("root"))
+    found.add((seen.get("docker_config") or {}).get("containerd_root"))
+    for volume in seen.get("docker_volumes") or []:
+        found.update((volume["mountpoint"], volume["options"].get("device")))
+    wanted = [(name, service["data"]) for name, service in asked.get("services", {}).items() if service.get("data")]
+    wanted += [(surface["container"], surface["path"]) for surface in asked.get("write_surfaces", [])]
+    for container in seen.get("docker_containers") or []:
+        found.update((container["upper_dir"], container["compose_dir"], *container["compose_files"]))
+        found.update(mount["host_path"] for mount in container["mounts"])
+        found.update(landing(container, path) for name, path in wanted if name == container["name"])
+    return {path for path in found if path and path.startswith("/") and "\0" not in path}
+
+
+def paths(asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+    """Return the place of every path that was asked for or discovered."""
+    return places_of({*ALWAYS, *asked.get("paths", []), *asked.get("mounts", []), *discovered(asked, seen)})

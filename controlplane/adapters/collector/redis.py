@@ -1,0 +1,176 @@
+"""Redis as it runs and as it will start again, seen from inside its container's network; passwords stay on the host.
+
+The password comes from where the container itself has it: the variable or file that the policy names, its command line, its configuration file.
+It goes into the socket and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from .inside import chosen, enter, look_into
+from .redact import scrub
+from .redis_config import KEPT, Directive, effective, parse_file, parse_words, secrets_of, server_words
+from .supervise import ProbeError
+from .tools import slurp
+
+_INFO = frozenset(
+    "redis_version redis_mode config_file role loading aof_enabled aof_rewrite_in_progress aof_rewrite_scheduled aof_last_bgrewrite_status "
+    "aof_last_write_status "
+    "rdb_last_bgsave_status rdb_last_save_time rdb_bgsave_in_progress rdb_changes_since_last_save aof_current_size aof_base_size".split()
+)
+_VARIABLES = ("REDIS_PASSWORD", "REDISCLI_AUTH", "VALKEY_PASSWORD")
+
+
+class _Connection:
+    """The few commands of RESP that this needs. Raises ProbeError for what is no RESP, OSError for the network."""
+
+    def __init__(self, port: int, path: str | None) -> None:
+        if path:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(2)
+            self._socket.connect(path)
+        else:
+            self._socket = socket.create_connection(("127.0.0.1", port), timeout=2)
+        self._stream = self._socket.makefile("rb")
+
+    def ask(self, *words: str) -> Any:
+        """Return a reply: text, number, list, None; an error reply is a ProbeError that begins with Redis' own word."""
+        parts = [word.encode("utf-8", "surrogateescape") for word in words]
+        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        return self._reply()
+
+    def _reply(self) -> Any:
+        line = self._stream.readline(1 << 16)
+        kind, text = line[:1], line[1:].decode("utf-8", "replace").strip()
+        if not line.endswith(b"\r\n") or kind not in b"+-:$*":
+            raise ProbeError("what answers does not speak Redis' protocol")
+        if kind == b"-":
+            raise ProbeError(text)
+        if kind == b"+":
+            return text
+        number = int(text)
+        if kind == b":":
+            return number
+        if number < 0:
+            return None
+        if kind == b"$":
+            if number > 1 << 20:
+                raise ProbeError("Redis' answer is too large")
+            return self._stream.read(number + 2)[:-2].decode("utf-8", "replace")
+        return [self._reply() for _ in range(min(number, 10000))]
+
+
+def _unreachable(why: str) -> dict[str, Any]:
+    nothing: dict[str, Any] = {
+        "version": None,
+        "dir": None,
+        "running": {},
+        "persisted": {},
+        "persisted_from": None,
+        "info": {},
+        "aof_files": [],
+        "keys": None,
+    }
+    return {"reachable": False, "error": why, **nothing}
+
+
+def _open(directives: list[Directive], passwords: list[str]) -> _Connection:
+    settings = effective(directives)
+    port = int(settings.get("port") or 6379)
+    connection = _Connection(port, settings.get("unixsocket") if port == 0 else None)
+    try:
+        connection.ask("PING")
+    except ProbeError as error:
+        if not str(error).startswith("NOAUTH"):
+            raise
+    else:
+        return connection
+    for password in passwords:
+        try:
+            connection.ask("AUTH", password)
+        except ProbeError:
+            continue
+        return connection
+    raise ProbeError("NOAUTH: Redis demands a password, and neither the policy's auth nor the container's own settings gave one that it takes")
+
+
+def _aof_files(settings: dict[str, str]) -> list[str]:
+    base = settings.get("dir") or "/data"
+    single, folder = settings.get("appendfilename") or "appendonly.aof", settings.get("appenddirname") or "appendonlydir"
+    found = [single] if os.path.lexists(os.path.join(base, single)) else []
+    try:
+        found += [f"{folder}/{name}" for name in os.listdir(os.path.join(base, folder))]
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    return sorted(found)
+
+
+def _password_file(service: dict[str, Any]) -> list[str]:
+    path = (service.get("auth") or {}).get("password_file")
+    try:
+        return [slurp(path, 4096).strip("\r\n")] if path else []
+    except (OSError, ProbeError):
+        return []
+
+
+def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
+    environment = dict(pair.partition("=")[::2] for pair in inspection["Config"].get("Env") or [])
+    command = [inspection["Path"], *(inspection.get("Args") or [])]
+    words = server_words(command, environment)
+    file, options = parse_words(words) if words is not None else (None, [])
+    variable = (service.get("auth") or {}).get("password_env")
+    passwords = [environment[name] for name in (variable, *_VARIABLES) if name and environment.get(name)] + _password_file(service)
+    state = _unreachable("the container does not run")
+    directives: list[Directive] = []
+    failure = None
+    if inspection["State"]["Running"]:
+        enter(inspection["State"]["Pid"])
+        passwords += _password_file(service)
+        try:
+            if file:
+                where = os.path.normpath(os.path.join(inspection["Config"].get("WorkingDir") or "/", file))
+                directives = parse_file(where, slurp)
+        except (OSError, ProbeError) as error:
+            failure = f"{file}: {error}"
+        passwords += secrets_of(directives + options)
+        state = _running(directives + options, passwords)
+    if words is not None and failure is None and (inspection["State"]["Running"] or not file):
+        state["persisted"] = effective(directives + options)
+        state["persisted_from"] = "command line" if not file else f"{file} and command line" if options else file
+    elif failure is not None and state["error"] is None:
+        state["error"] = failure
+    return dict(scrub(state, passwords + secrets_of(options)))
+
+
+def _running(directives: list[Directive], passwords: list[str]) -> dict[str, Any]:
+    try:
+        connection = _open(directives, passwords)
+        told = connection.ask("CONFIG", "GET", "*")
+        settings = {name: value for name, value in zip(told[::2], told[1::2]) if name in KEPT}
+        lines = [line.partition(":")[::2] for line in connection.ask("INFO").splitlines() if ":" in line]
+    except (OSError, ProbeError, ValueError) as error:
+        return _unreachable(str(error))
+    info = dict(lines)
+    keys = sum(int(value.partition("keys=")[2].partition(",")[0]) for name, value in lines if name.startswith("db") and value.startswith("keys="))
+    return {
+        "reachable": True,
+        "error": None,
+        "version": info.get("redis_version"),
+        "dir": settings.get("dir"),
+        "running": settings,
+        "persisted": {},
+        "persisted_from": None,
+        "info": {name: value for name, value in info.items() if name in _INFO},
+        "aof_files": _aof_files(settings),
+        "keys": keys,
+    }
+
+
+def redis(asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of every Redis container, asked for or found, by container name."""
+    containers = seen.get("docker_containers")
+    wanted = chosen(asked, containers or [], "redis", ("redis-server", "valkey-server"))
+    return look_into(wanted, containers, _look, _unreachable)
