@@ -1,0 +1,161 @@
+"""A site: its folder's site.yml, and what the folder holds once it is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+
+from controlplane.domain.desired import DesiredState, resolve
+from controlplane.domain.digest import digest_of
+from controlplane.domain.faults import Place, Source
+from controlplane.domain.inventory import TEMPLATE_MARKS, Inventory
+from controlplane.domain.names import PROJECT, AsTuple, Line, check_line, check_name
+from controlplane.domain.policy import Policy, policy_digest
+from controlplane.domain.values import Value
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def parse_duration(text: str) -> int:
+    """Return the seconds that `text` (such as `90s`, `15m`, `24h`, `7d`) names; ValueError says what to write instead."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})(s|m|h|d)", text, re.ASCII)
+    if found is None:
+        raise ValueError(f"{text!r} is no duration: write a positive whole number and a unit, such as 15m, 24h or 7d")
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _duration_given(value: Any, info: ValidationInfo) -> int:
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0 and not (info.context or {}).get("from_text"):
+        return value
+    raise ValueError(f"{value!r} has no unit: write it as 15m, 24h or 7d")
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no timezone: write an IANA name such as Europe/Berlin or UTC") from None
+    return name
+
+
+def _time_of_day(text: str) -> str:
+    return check_name(text, r"([01][0-9]|2[0-3]):[0-5][0-9]", "time of day such as 22:30")
+
+
+def _inside(text: str) -> str:
+    """Refuse relative paths that leave the folder; an absolute path is a choice that somebody made in full view."""
+    check_line(text)
+    if ".." in text.split("/"):
+        raise ValueError(f"{text!r} leaves the site folder: name a file inside it, or write an absolute path")
+    if any(mark in text for mark in TEMPLATE_MARKS):
+        raise ValueError(f"{text!r} holds template marks: write the path itself")
+    return text
+
+
+def _store(text: str) -> str:
+    check_line(text)
+    if text == "sqlite":
+        return text
+    if not text.startswith("postgresql://"):
+        raise ValueError(f"{text!r} is no store: write sqlite, or a URL such as postgresql://controlplane@db.example.org/waves")
+    if re.match(r"postgresql://[^/@]*:[^/@]*@", text) or "password=" in text:
+        raise ValueError("holds a password: take it out of the URL and put it into ~/.pgpass or $PGPASSWORD")
+    return text
+
+
+Seconds = Annotated[
+    int,
+    BeforeValidator(_duration_given),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}(s|m|h|d)$", "description": "Duration such as 15m, 24h or 7d"}),
+]
+FilePath = Annotated[str, AfterValidator(_inside)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+
+
+class Window(Value):
+    """A maintenance window in the site's timezone; one that ends at or before its start ends on the next day."""
+
+    days: Annotated[tuple[Day, ...], AsTuple] = Field(DAYS, description="Days on which it starts")
+    start: TimeOfDay = Field(description="When it starts, such as 22:30")
+    end: TimeOfDay = Field(description="When it ends")
+
+
+class BackupGate(Value):
+    """Proof of a restorable backup: a command of the site, or a file whose age counts; exactly one."""
+
+    command: Annotated[tuple[Line, ...], AsTuple] | None = Field(None, description="Command and arguments; exit 0 proves it")
+    file: FilePath | None = Field(None, description="File that the backup touches when it is proven restorable")
+    max_age: Seconds = Field(86400, description="How old the proof may be")
+
+
+class Site(Value):
+    """What site.yml says. Durations are seconds once read; relative paths are of the site folder."""
+
+    name: Annotated[str, AfterValidator(lambda text: check_name(text, PROJECT, "site name"))] = Field(description="Name of the site")
+    inventory: FilePath = Field("hosts.yml", description="Ansible inventory: a file, a folder, a script or a plugin's configuration")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field("UTC", description="IANA name, for windows and expiry of waivers")
+    approval: Literal["none", "self", "other"] = Field("self", description="Whether a plan needs an approval, and whose")
+    allowed_signers: FilePath | None = Field(None, description="Signers' public keys, in ssh-keygen's allowed_signers format")
+    signing_key: FilePath | None = Field(None, description="SSH key that signs approvals and receipts; ~/ is the operator's home")
+    windows: Annotated[tuple[Window, ...], AsTuple] = Field((), description="Maintenance windows; none means any time")
+    backup_gate: BackupGate | None = Field(None, description="Proof of a backup that waves demand")
+    store: Annotated[str, AfterValidator(_store)] = Field("sqlite", description="Where waves are coordinated: sqlite or a postgresql:// URL")
+    retention: Seconds = Field(7 * 86400, description="How long retired data stay before they can be purged")
+    evidence_max_age: Seconds = Field(3600, description="Older evidence is UNKNOWN")
+
+    @property
+    def retired_for(self) -> timedelta:
+        """Return `retention` as a timedelta."""
+        return timedelta(seconds=self.retention)
+
+    @property
+    def max_age(self) -> timedelta:
+        """Return `evidence_max_age` as a timedelta."""
+        return timedelta(seconds=self.evidence_max_age)
+
+
+def site_faults(data: Any) -> Iterator[tuple[Place, str]]:
+    """Yield what no single field of site.yml shows."""
+    if not isinstance(data, Mapping):
+        return
+    gate = data.get("backup_gate")
+    if isinstance(gate, Mapping) and ("command" in gate) == ("file" in gate):
+        yield ("backup_gate",), "write exactly one of command and file: it is what proves the backup"
+    if data.get("approval") == "other" and "allowed_signers" not in data:
+        yield ("approval",), "other needs allowed_signers: name the file with the keys of those who may approve"
+
+
+@dataclass(frozen=True)
+class SiteContent:
+    """All that a site folder says, valid; `inventory` is None where it needs a script or plugin that was not run."""
+
+    folder: str
+    site: Site
+    policy: Policy
+    inventory: Inventory | None
+    source: Source
+    notes: tuple[str, ...] = ()
+
+    @property
+    def policy_digest(self) -> str:
+        """Return the digest of the policy."""
+        return policy_digest(self.policy)
+
+    @property
+    def inventory_digest(self) -> str | None:
+        """Return the digest of the inventory, None if it was not read."""
+        return None if self.inventory is None else digest_of(self.inventory.model_dump(mode="json"))
+
+    def desired(self) -> DesiredState:
+        """Return the desired state of every host."""
+        return resolve(self.policy, self.inventory, timezone=self.site.timezone, source=self.source)
