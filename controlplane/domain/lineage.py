@@ -82,6 +82,21 @@ class Lineage:
         """Return the leaf disks under one device number."""
         return self._leaves_of(device, frozenset())
 
+    def stack(self, device: str) -> frozenset[str]:
+        """Return a device and every device that it stands on, partitions' disks included, not through loop files."""
+        found: set[str] = set()
+        ahead = [device]
+        while ahead:
+            number = ahead.pop()
+            if number in found:
+                continue
+            found.add(number)
+            entry = self._reader.block.get(number)
+            if entry is None:
+                raise Unobserved(f"device {number} is not among the host's block devices")
+            ahead += [*entry["slaves"], *([entry["partition_of"]] if entry["partition_of"] else [])]
+        return frozenset(found)
+
     def _of_path(self, path: str, trail: frozenset[str]) -> Place:
         known = self._places.get(path)
         if known is None:

@@ -1,0 +1,57 @@
+"""D237: images, build cache, volumes and the boot filesystem stay within their budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal
+
+from controlplane.domain.amounts import show_bytes
+from controlplane.domain.checks.boot_usage import judge_root
+from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Unobserved
+from controlplane.domain.finding import Verdict
+
+Budget = Literal["images", "build_cache", "volumes"]
+BUDGETS: tuple[Budget, ...] = ("images", "build_cache", "volumes")
+
+
+def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
+    """Judge `boot.usage`, `budget.images`, `budget.build_cache` and `budget.volumes`.
+
+    Description: what Docker keeps stays within a size that somebody chose, and `/` below its warning limit.
+    Drift: a budget exceeded, or `/` at or over `root_used_warn` (medium).
+    Unknown: Docker could not say its sizes, in bytes and in time; the usage of `/` was not observed.
+    Rationale: images and build cache are never deleted by themselves; a budget finds them before the disk is full.
+    """
+    yield Question("boot.usage", _root_warning)
+    for budget in BUDGETS:
+        yield Question(f"budget.{budget}", partial(_budget, budget=budget))
+
+
+def _root_warning(case: Case) -> Answer:
+    answer = judge_root(case)
+    return answer._replace(severity="medium") if answer.verdict is Verdict.DRIFTED else answer
+
+
+def _budget(case: Case, *, budget: Budget) -> Answer:
+    if case.without_docker:
+        return met("Docker is not installed")
+    used = used_of(case, budget)
+    limit = getattr(case.desired.thresholds, budget)
+    name = budget.replace("_", " ")
+    if used > limit:
+        return drifted(f"{name}: {show_bytes(used)}, budget {show_bytes(limit)}", "medium")
+    return met(f"{name}: {show_bytes(used)}, budget {show_bytes(limit)}")
+
+
+def used_of(case: Case, budget: Budget) -> int:
+    """Return what Docker says it uses, in bytes."""
+    used = case.reader.docker_usage[budget]
+    if used < 0:
+        raise Unobserved(f"docker_usage: {budget} is negative ({used})")
+    return used
+
+
+CHECK = Check("D237", "budgets", "medium", _questions)

@@ -1,0 +1,146 @@
+"""D236: each container's data lies off the boot disk and survives a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, met, unknown
+from controlplane.domain.checks.durability import judge_postgres, judge_redis, running_and_persisted
+from controlplane.domain.checks.landing import Landing, is_at_or_below, land, land_mount
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Container, Unobserved
+from controlplane.domain.finding import Verdict
+from controlplane.domain.services import PostgresService, RedisService, Service
+
+
+def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:
+    """Judge `service:CONTAINER`, `redis:CONTAINER` and `unlisted:CONTAINER:PATH`.
+
+    Description: what a named container keeps lies at its place or in its volume, off the boot disk where the tier has a data disk. PostgreSQL runs
+    with fsync and full page writes, Redis with the declared append-only settings, running *and* persisted. No other container keeps writable data
+    on the boot disk.
+    Drift: data elsewhere, on a boot disk, in the writable layer or in memory (high); a named container that isn't there (high); a durability setting
+    that differs while running (high) or only once it is restarted (high); unlisted writable data on the boot disk (medium).
+    Unknown: the containers, the disks under a path, or the running or persisted settings could not be observed; a named database that doesn't run.
+    Rationale: data in a writable layer goes with the container, data on the boot disk fills it, and a setting that only runs is gone after a restart.
+    """
+    for name, service in sorted(desired.services.items()):
+        yield Question(f"service:{name}", partial(_service, name=name, service=service))
+        if isinstance(service, RedisService):
+            yield Question(f"redis:{name}", partial(_redis, name=name, service=service))
+    if general:
+        yield Question("service:*", running_and_persisted)
+    yield Question("unlisted:*", _unlisted)
+
+
+def _service(case: Case, *, name: str, service: Service) -> Answer:
+    container = case.containers.get(name)
+    if container is None:
+        return _no_container(case, name)
+    answer = _placement(case, container, service)
+    if not isinstance(service, PostgresService):
+        return answer
+    try:
+        durability = judge_postgres(case, container, service)
+    except Unobserved as doubt:
+        if answer.verdict is Verdict.MET:
+            raise
+        # Doubt comes first, but what is known already must not be lost to the reader.
+        raise Unobserved(f"{doubt}; known so far: {answer.reason}") from None
+    if Verdict.MET in (answer.verdict, durability.verdict):
+        return durability if answer.verdict is Verdict.MET else answer
+    return answer._replace(reason=f"{answer.reason}; {durability.reason}")
+
+
+def _redis(case: Case, *, name: str, service: RedisService) -> Answer:
+    container = case.containers.get(name)
+    return _no_container(case, name) if container is None else judge_redis(case, container, service)
+
+
+def _no_container(case: Case, name: str) -> Answer:
+    return drifted("Docker is not installed" if case.without_docker else f"there is no container {name}", "high")
+
+
+def _placement(case: Case, container: Container, service: Service) -> Answer:
+    landing = land(case, container, service.data)
+    shared = landing.place.disks & case.lineage.boot_disks()
+    on_boot = f" on boot disk {', '.join(case.lineage.names(shared))}" if shared else ""
+    fault = _misplaced(case, landing, service, on_boot)
+    if fault:
+        return drifted(f"{service.data} {fault}", "high")
+    return met(f"{service.data} lies in {_whereabouts(landing)}{on_boot}")
+
+
+def _misplaced(case: Case, landing: Landing, service: Service, on_boot: str) -> str:
+    """Return what is wrong with where a service's data land: not in a mount, not at the declared place or volume, or on the boot disk."""
+    home = case.desired.data
+    if landing.place.kind == "memory":
+        return "lies in memory"
+    if landing.mount is None:
+        return f"lies in the container's writable layer{on_boot}"
+    wrong = _elsewhere_than_declared(case, landing, service)
+    if wrong or (on_boot and home in ("disk", "nfs")):
+        return f"lies in {_whereabouts(landing)}{on_boot}" + (f", {wrong}" if wrong else "")
+    if home == "disk" and landing.place.kind != "disk":
+        return f"lies on {landing.place.fstype}, not on a disk of this host"
+    return "" if landing.mount["rw"] else "is mounted read-only"
+
+
+def _elsewhere_than_declared(case: Case, landing: Landing, service: Service) -> str:
+    mount, at = landing.mount, landing.host_path
+    if service.volume is not None and (mount is None or mount["type"] != "volume" or mount["name"] != service.volume or mount["anonymous"]):
+        return f"declared is volume {service.volume}"
+    if service.place is None or at == service.place:
+        return ""
+    known = case.reader.paths.get(at or "")
+    wanted = case.reader.paths.get(service.place)
+    if wanted is None:
+        raise Unobserved(f"{service.place} was not looked at")
+    same = known is not None and known["exists"] and wanted["exists"] and known["real"] == wanted["real"]
+    return "" if same else f"declared is {service.place}"
+
+
+def _whereabouts(landing: Landing) -> str:
+    mount = landing.mount
+    if mount is not None and mount["type"] == "volume":
+        return f"{'anonymous ' if mount['anonymous'] else ''}volume {mount['name']}"
+    return landing.host_path or landing.place.source
+
+
+def _unlisted(case: Case) -> Sequence[Named]:
+    """Name every writable mount on the boot disk that neither the policy nor `boot_accepted` knows."""
+    found = [
+        Named(f"unlisted:{name}:{mount['destination']}", answer)
+        for name, container in case.containers.items()
+        for mount in container["mounts"]
+        if mount["rw"] and not _is_listed(case.desired, name, mount["destination"])
+        for answer in [_on_boot(case, container, mount["destination"])]
+        if answer is not None
+    ]
+    return all_or("unlisted:*", found, "no container keeps unlisted writable data on the boot disk")
+
+
+def _on_boot(case: Case, container: Container, destination: str) -> Answer | None:
+    mount = next(one for one in container["mounts"] if one["destination"] == destination)
+    try:
+        landing = land_mount(case, container, mount, destination)
+        shared = landing.place.disks & case.lineage.boot_disks()
+        disks = ", ".join(case.lineage.names(shared))
+    except Unobserved as doubt:
+        return unknown(str(doubt))
+    if not shared:
+        return None
+    return drifted(f"{destination} is writable and lies in {_whereabouts(landing)} on boot disk {disks}, which the policy doesn't name", "medium")
+
+
+def _is_listed(desired: DesiredHost, name: str, destination: str) -> bool:
+    service = desired.services.get(name)
+    if service is not None and (is_at_or_below(destination, service.data) or is_at_or_below(service.data, destination)):
+        return True
+    governed = [(surface.container, surface.path) for surface in desired.write_surfaces]
+    governed += [(accepted.container, accepted.path) for accepted in desired.boot_accepted]
+    return any(container == name and is_at_or_below(destination, path) for container, path in governed)
+
+
+CHECK = Check("D236", "persistence", "high", _questions)

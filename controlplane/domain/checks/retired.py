@@ -1,0 +1,44 @@
+"""D244: data that an earlier run retired is purged, not forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from controlplane.domain.amounts import show_age, show_bytes
+from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, unknown
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Retired
+
+
+def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
+    """Judge `retired:PATH`, or `retired:*` when nothing is left.
+
+    Description: what a move left behind as its way back is deleted by a purge plan of its own once the move has proven itself.
+    Drift: a retired path that still exists (low), or that is no longer what was retired, so that a purge would refuse it (medium).
+    Unknown: the program's own state on the host could not be read, or a retired path could not be compared.
+    Rationale: a forgotten old root takes as much of the boot disk as the one that moved: on one machine 34 GB of it.
+    """
+    yield Question("retired:*", _retired)
+
+
+def _retired(case: Case) -> Sequence[Named]:
+    found = [Named(f"retired:{one['path']}", _judge(case, one)) for one in case.reader.target_state["retired"] if one["exists"]]
+    return all_or("retired:*", found, "nothing that was retired is left")
+
+
+def _judge(case: Case, one: Retired) -> Answer:
+    try:
+        at = datetime.fromisoformat(one["retired_at"].replace("Z", "+00:00"))
+    except ValueError:
+        return unknown(f"when it was retired can't be read: {one['retired_at']!r}")
+    age = show_age(case.taken - (at if at.tzinfo else at.replace(tzinfo=UTC)))
+    what = f"{show_bytes(one['size'])}, retired {age} ago by {one['run']}, replaced by {one['replaced_by']}"
+    if one["fingerprint"] is None:
+        return unknown(f"{what}; it could not be compared with what was retired")
+    if one["fingerprint"] != one["recorded"]:
+        return drifted(f"{what}; it has changed since, so a purge would refuse it", "medium")
+    return drifted(f"{what}; to purge it: controlplane plan --host {case.desired.host} --capability storage.purge", "low")
+
+
+CHECK = Check("D244", "retired data awaiting purge", "low", _questions)
