@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from controlplane.domain.approval import Approval
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Evidence
+from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import ChainFault, Receipt
@@ -35,7 +35,7 @@ class Entropy(Protocol):
 class EvidenceSource(Protocol):
     """Collects from hosts, one remote execution each."""
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Mapping[str, Evidence | str]:
+    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Mapping[str, Evidence | Unreached]:
         """Return each host's evidence, or the reason why there is none."""
         ...
 

@@ -425,6 +425,13 @@ class Evidence(Value):
         return datetime.fromisoformat(self.collected_at.replace("Z", "+00:00"))
 
 
+class Unreached(Value):
+    """Why a host gave no evidence at all."""
+
+    host: str
+    reason: str
+
+
 T = TypeVar("T")
 
 

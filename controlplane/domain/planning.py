@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from controlplane.domain.capabilities import CAPABILITIES, Capability
 from controlplane.domain.capabilities.data_disk import devices_of
-from controlplane.domain.capabilities.proposal import Draft, Outlook
+from controlplane.domain.capabilities.proposal import Draft, Outlook, without
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
-from controlplane.domain.evidence import Evidence, Reader, Unobserved
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.facts import facts_digest
 from controlplane.domain.plan import Binds, Bound, Plan, Refusal, Step, seal
 
@@ -38,31 +38,39 @@ def make_plan(
     *,
     site: str,
     now: datetime,
+    as_of: datetime | None = None,
     hosts: Sequence[DesiredHost],
-    evidence: Mapping[str, Evidence | str],
+    evidence: Mapping[str, Evidence | Unreached],
     policy: str,
     inventory: str,
     roles: str,
     capabilities: Sequence[Capability],
     retention: timedelta,
 ) -> Plan:
-    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none."""
+    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none.
+
+    `as_of` is the time by which retention is judged: that of the plan with which this one will be compared.
+    """
     steps: list[Step] = []
     bounds: list[Bound] = []
     refusals: list[Refusal] = []
     facts: dict[str, str] = {}
     provenance: dict[str, str] = {}
     for desired in sorted(hosts, key=lambda host: host.host):
-        seen = evidence.get(desired.host, "it was not asked")
-        if isinstance(seen, str):
-            refusals += [Refusal(host=desired.host, capability=c.id, reason=f"the host could not be observed: {seen}") for c in capabilities]
+        seen = evidence.get(desired.host, Unreached(host=desired.host, reason="it was not asked"))
+        if isinstance(seen, Unreached):
+            refusals += [Refusal(host=desired.host, capability=c.id, reason=f"the host could not be observed: {seen.reason}") for c in capabilities]
             continue
         facts[desired.host] = facts_digest(seen)
         provenance[desired.host] = seen.digest()
-        outlook, number, reader = Outlook(now=now, retention=retention), 0, Reader(seen)
-        for capability in capabilities:
+        outlook, number, reader = Outlook(now=as_of or now, retention=retention), 0, Reader(seen)
+        for capability in CAPABILITIES.values():
             proposal = capability.propose(desired, reader, outlook)
             outlook = proposal.outlook or outlook
+            if capability not in capabilities:
+                # Later steps may lean on what is there, never on a step that this plan does not hold.
+                outlook = without(outlook, capability.id)
+                continue
             refusals += [Refusal(host=desired.host, capability=capability.id, reason=reason) for reason in proposal.refusals]
             for draft in proposal.drafts:
                 number += 10

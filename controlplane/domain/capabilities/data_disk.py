@@ -89,7 +89,7 @@ def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | 
             raise Unobserved(f"{disk.mount} is mounted from {live['source']}, whose UUID was not read")
         usage = reader.usage.get(disk.mount)
         free = usage["available"] if usage else 0
-        return ComingMount(uuid=seen["uuid"], device=disk.label, bytes_free=free, made_new=False), None
+        return ComingMount(uuid=seen["uuid"], device=disk.label, bytes_free=free, made_new=False, live=True), None
     blank = _inspect(disk, number, device, reader, wanted)
     beneath = reader.paths.get(disk.mount)
     bare = reader.beneath.get(disk.mount)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,12 +16,13 @@ NO_DOWNTIME = Downtime(services=(), estimate_s=0)
 
 @dataclass(frozen=True)
 class ComingMount:
-    """A filesystem as it will be mounted once the steps before have run; `bytes_free` is what is surely usable on it."""
+    """A filesystem as it will be mounted once the steps before have run; `bytes_free` is what is surely usable on it; `live`: it is mounted now."""
 
     uuid: str
     device: str
     bytes_free: int
     made_new: bool
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class Outlook:
     retention: timedelta
     mounts: dict[str, ComingMount] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+
+
+def without(outlook: Outlook, capability: str) -> Outlook:
+    """Return the outlook if `capability` does not run: what only it would mount is missing."""
+    live = {path: mount for path, mount in outlook.mounts.items() if mount.live}
+    left_out = dict.fromkeys(outlook.mounts.keys() - live.keys(), f"{capability} has to run first")
+    return replace(outlook, mounts=live, missing={**outlook.missing, **left_out})
 
 
 @dataclass(frozen=True)

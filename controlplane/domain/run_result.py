@@ -1,0 +1,50 @@
+"""What `apply` and `rollback` answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from controlplane.domain.finding import AuditReport, Finding, Verdict
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.receipt import ChangeStatus, Outcome
+from controlplane.domain.values import Value
+
+
+class RunResult(Value):
+    """The JSON of `apply` and `rollback`. `remaining` is drift that was not promised to be mended; `messages` says what failed and what is next."""
+
+    run: str | None
+    receipts: tuple[str, ...]
+    plan: str
+    outcome: Outcome
+    changed: tuple[ChangeStatus, ...]
+    verify: AuditReport | None
+    remaining: tuple[Finding, ...]
+    downtime_s: dict[str, float]
+    messages: tuple[str, ...]
+
+    def exit_code(self) -> Literal[0, 1, 4, 130]:
+        """Return 0 only where everything that was promised is done."""
+        codes: dict[Outcome, Literal[0, 1, 4, 130]] = {"done": 0, "rolled-back": 0, "failed": 1, "interrupted": 130, "refused": 4}
+        return codes[self.outcome]
+
+
+def remaining_drift(plan: Plan, report: AuditReport | None) -> tuple[Finding, ...]:
+    """Return what is not MET and was not promised."""
+    promised = {(step.host, mend.check, mend.surface) for step in plan.steps for mend in step.mends}
+    findings = report.findings if report is not None else ()
+    return tuple(f for f in findings if f.verdict in (Verdict.DRIFTED, Verdict.UNKNOWN) and (f.host, f.check, f.surface) not in promised)
+
+
+def unmet_promises(step: Step, findings: tuple[Finding, ...]) -> list[Finding]:
+    """Return the promised findings that are not MET; a promise that no finding speaks of is itself unmet."""
+    unmet = []
+    for mend in step.mends:
+        found = [f for f in findings if (f.host, f.check, f.surface) == (step.host, mend.check, mend.surface)]
+        if not found:
+            reason = "no finding speaks of it"
+            missing = Finding(check=mend.check, host=step.host, surface=mend.surface, verdict=Verdict.UNKNOWN, severity="high", reason=reason)
+            # What is gone altogether (a purged root) has no finding any more: that is the promise kept.
+            unmet += [] if mend.check == "D244" else [missing]
+        unmet += [f for f in found if f.verdict not in (Verdict.MET, Verdict.WAIVED)]
+    return unmet

@@ -1,0 +1,41 @@
+"""What use cases know of a site, once its files have been read and found valid."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal
+
+from controlplane.domain.desired import DesiredHost, DesiredState
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.inventory import Inventory, InventoryHost
+from controlplane.domain.values import Value
+
+
+class SiteView(Value):
+    """One site: its name, what it wants of each host, how hosts are reached, and what it demands of runs."""
+
+    name: str
+    folder: str
+    desired: DesiredState
+    inventory: Inventory
+    policy_digest: str
+    approval: Literal["none", "self", "other"]
+    retention: timedelta
+    max_age: timedelta
+
+    def inventory_digest(self) -> str:
+        """Return the digest of the hosts that the policy governs, as the inventory has them."""
+        names = self.desired.by_name()
+        return digest_of([host.model_dump(mode="json") for host in self.inventory.hosts if host.name in names])
+
+    def chosen(self, names: tuple[str, ...]) -> tuple[tuple[DesiredHost, InventoryHost], ...]:
+        """Return the named hosts, or all, each with its route. Raises `InputInvalidError` for every name that is none."""
+        desired, routes = self.desired.by_name(), self.inventory.by_name()
+        unknown = [name for name in dict.fromkeys(names) if name not in desired]
+        if unknown:
+            known = ", ".join(sorted(desired)) or "none"
+            raise InputInvalidError(
+                [Fault("--host", 0, "", f"{name} is not governed by {self.folder}/policy.yml; its hosts: {known}") for name in unknown]
+            )
+        return tuple((desired[name], routes[name]) for name in sorted(set(names) or desired.keys()))

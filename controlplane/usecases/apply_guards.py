@@ -1,0 +1,85 @@
+"""What has to hold before a plan may run; each guard says what does not, and that nothing was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from controlplane.domain.approval import Approval, objection
+from controlplane.domain.errors import RefusedError, RunFailedError
+from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import broken_bounds, differences, unplanned
+from controlplane.domain.receipt import Receipt, chain_faults, open_intents
+from controlplane.domain.site_view import SiteView
+from controlplane.ports import ReceiptStore
+from controlplane.usecases.record_run import WHOLE
+
+
+def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
+    """Raise `RefusedError` where policy, inventory or roles are not those that the plan was made from."""
+    pairs = [
+        (plan.site == site.name, f"it was made for site {plan.site}, this is {site.name}"),
+        (plan.binds.policy == site.policy_digest, "the policy changed since it was made"),
+        (plan.binds.inventory == site.inventory_digest(), "the inventory changed since it was made"),
+        (plan.binds.roles == roles, "the roles of this program changed since it was made"),
+    ]
+    told = [reason for holds, reason in pairs if not holds]
+    if told:
+        raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one: controlplane plan --out FILE")
+
+
+def sound_chain(receipts: ReceiptStore) -> tuple[tuple[str, Receipt], ...]:
+    """Return the chain of receipts. Raises `RunFailedError` where it is broken."""
+    chain = receipts.load()
+    faults = (*chain_faults(chain), *receipts.signature_faults())
+    if faults:
+        told = "; ".join(f"{fault.file} {fault.reason}" for fault in faults)
+        raise RunFailedError(f"the receipts do not hold: {told}. Nothing was changed. Look into it with 'controlplane receipts verify'.")
+    return chain
+
+
+def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...], str | None]:
+    """Return this plan's open intents and the run that they belong to. Raises `RefusedError` where another plan's are in the way."""
+    still = open_intents(chain)
+    mine = tuple(receipt for receipt in still if receipt.plan == plan.plan)
+    runs = {receipt.run for receipt in mine}
+    others = [r for r in still if r.plan != plan.plan and r.host in plan.hosts]
+    if others:
+        told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in others)
+        raise RefusedError(
+            f"an earlier run is still open: {told}. Nothing was changed. Resume it with 'controlplane apply' and its plan file, "
+            f"or take it back: controlplane rollback {others[0].key}"
+        )
+    return mine, next(iter(runs), None)
+
+
+def was_done(plan: Plan, chain: tuple[Receipt, ...]) -> bool:
+    """Say whether an earlier run of this plan ended well."""
+    return any(r.plan == plan.plan and r.capability == WHOLE and r.outcome == "done" for r in chain)
+
+
+def refuse_unless_approved(plan: Plan, site: SiteView, *, operator: str, approval: Approval | None, run: str | None, now: datetime) -> None:
+    """Raise `RefusedError` where the site demands an approval that this run has not."""
+    if site.approval == "none":
+        return
+    told = objection(approval, demanded=site.approval, plan=plan.plan, operator=operator, run=run, now=now)
+    if told is not None:
+        raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.")
+
+
+def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None) -> None:
+    """Raise `RefusedError` where the plan no longer fits fresh evidence; a resumed run may do what is left of it and nothing else."""
+    if resumed is not None:
+        beyond = unplanned(plan, fresh)
+        if beyond:
+            told = "\n  ".join(beyond)
+            raise RefusedError(
+                f"run {resumed} can't be resumed, there is more to do now than its plan says:\n  {told}\nNothing was changed. "
+                f"Take it back with 'controlplane rollback {resumed}', then make a new plan."
+            )
+        return
+    evidence = {host: record for host, record in seen.items() if isinstance(record, Evidence)}
+    told = "\n  ".join((*differences(plan, fresh), *broken_bounds(plan, site.desired.by_name(), evidence)))
+    if told:
+        raise RefusedError(f"plan {plan.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: controlplane plan --out FILE")

@@ -1,0 +1,81 @@
+"""What every verb that changes hosts shares: the chain of receipts of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
+from controlplane.ports import Clock, ReceiptStore
+
+WHOLE = "plan.apply"
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Writes the receipts of one run; each is durable when its method returns."""
+
+    receipts: ReceiptStore
+    clock: Clock
+    run: str
+    site: str
+    plan: str
+    policy: str
+    operator: str
+
+    def intend(self, key: str, *, host: str, capability: str, step: str, undoes: str | None = None) -> None:
+        """Record what is about to be changed."""
+        self._append(key=key, phase="intent", host=host, capability=capability, step=step, undoes=undoes)
+
+    def close(
+        self,
+        key: str,
+        *,
+        host: str,
+        capability: str,
+        step: str,
+        outcome: Outcome,
+        reason: str | None = None,
+        changes: tuple[ChangeStatus, ...] = (),
+        evidence: str | None = None,
+        downtime_s: dict[str, float] | None = None,
+        undoes: str | None = None,
+    ) -> None:
+        """Record what became of it."""
+        self._append(
+            key=key,
+            phase="result",
+            host=host,
+            capability=capability,
+            step=step,
+            outcome=outcome,
+            reason=reason,
+            changes=changes,
+            evidence=evidence,
+            downtime_s=downtime_s or {},
+            undoes=undoes,
+        )
+
+    def _append(self, **fields: object) -> None:
+        link = {
+            "seq": 0,
+            "previous": None,
+            "run": self.run,
+            "at": self.clock.now().strftime(STAMP),
+            "site": self.site,
+            "plan": self.plan,
+            "policy": self.policy,
+            "operator": self.operator,
+            **fields,
+        }
+        self.receipts.append(Receipt.model_validate(link))
+
+
+def change_statuses(step: Step, fresh: Plan | None) -> tuple[ChangeStatus, ...]:
+    """Return the step's change records with what fresh evidence says became of them; without evidence nothing counts as done."""
+    left = None if fresh is None else {(s.host, c.model_dump_json()) for s in fresh.steps for c in s.changes}
+    return tuple(
+        ChangeStatus(**change.model_dump(), status="not-done" if left is None or (step.host, change.model_dump_json()) in left else "done")
+        for change in step.changes
+    )
