@@ -190,7 +190,7 @@ class DockerInfo(TypedDict):
 
 @_closed
 class ContainerMount(TypedDict):
-    """One mount of a container; `source` is the host path that Docker names, `host_path` where the data really lands (`o=bind` resolved; None if elsewhere)."""
+    """One mount of a container; `source` is what Docker names, `host_path` where the data really lands (`o=bind` resolved; None if elsewhere)."""
 
     type: str
     name: str | None
@@ -408,7 +408,7 @@ class ProbeRecord(Value):
 
 
 class Evidence(Value):
-    """One collection from one host. `host` is the inventory name; `collected_at` the controller's clock (UTC); `asked` what the collector looked at."""
+    """One collection from one host. `host` is the inventory name; `collected_at` the controller's clock; `asked` what the collector looked at."""
 
     schema_version: Literal[1] = 1
     host: str
