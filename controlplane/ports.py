@@ -12,6 +12,7 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.domain.site import SiteContent
 from controlplane.domain.values import Value
 from controlplane.domain.witness import Answer, Question
 
@@ -113,4 +114,12 @@ class PlanFiles(Protocol):
 
     def write(self, path: str, plan: Plan) -> None:
         """Write the plan atomically."""
+        ...
+
+
+class SiteReader(Protocol):
+    """A site's folder."""
+
+    def read(self, *, run_inventory: bool) -> SiteContent:
+        """Return all that it says; `run_inventory` allows inventory scripts and plugins. Raises `InputInvalidError` with every fault."""
         ...

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from controlplane.adapters.inventory_sources import Given, RawHost, RawInventory, taken
-from controlplane.adapters.strict_yaml import Document
 from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.faults import Nowhere, Source
 
 LIMIT_S: Final = 300
 # Without these two nothing but data is read; scripts and plugins need the others.
@@ -43,7 +43,7 @@ def list_inventory(source: Path, *, dynamic: bool) -> RawInventory:
     if done.returncode != 0:
         said = " ".join(done.stderr.decode(errors="replace").split())[-400:]
         raise _refusal(source, f"is nothing that Ansible reads: {said}")
-    return _raw(json.loads(done.stdout), Document(str(source)))
+    return _raw(json.loads(done.stdout), Nowhere(str(source)))
 
 
 def _environment(folder: Path, *, dynamic: bool) -> dict[str, str]:
@@ -59,7 +59,7 @@ def _environment(folder: Path, *, dynamic: bool) -> dict[str, str]:
     return base
 
 
-def _raw(listed: dict[str, Any], document: Document) -> RawInventory:
+def _raw(listed: dict[str, Any], document: Source) -> RawInventory:
     raw = RawInventory()
     for name, node in listed.items():
         if name == "_meta":

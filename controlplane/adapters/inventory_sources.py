@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controlplane.adapters.strict_yaml import Document
 from controlplane.domain.errors import Fault
-from controlplane.domain.faults import Place, fault_at
+from controlplane.domain.faults import Place, Source, fault_at
 from controlplane.domain.inventory import CONNECTION_VARIABLES, RENAMED, Inventory, InventoryHost, Scalar, variable_fault
 from controlplane.domain.names import GROUP, HOST, check_name
 
@@ -22,7 +21,7 @@ class Given:
     """A variable's value and where it stands."""
 
     value: Any
-    document: Document
+    document: Source
     place: Place
 
     def fault(self, message: str) -> Fault:
@@ -65,7 +64,7 @@ class RawInventory:
         return self.groups.setdefault(name, RawGroup())
 
 
-def taken(node: Any, document: Document, at: Place) -> Variables:
+def taken(node: Any, document: Source, at: Place) -> Variables:
     """Return the connection variables of a mapping under today's names; all others belong to other playbooks."""
     if not isinstance(node, Mapping):
         return {}

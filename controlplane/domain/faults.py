@@ -29,9 +29,15 @@ class Source(Protocol):
 
 
 class Nowhere:
-    """The source of data that came from no file."""
+    """The source of data whose lines are not known."""
 
-    file = "policy"
+    def __init__(self, file: str = "policy") -> None:
+        self._file = file
+
+    @property
+    def file(self) -> str:
+        """Return the name that messages show."""
+        return self._file
 
     def line_of(self, place: Place) -> int:
         """Return 0: there are no lines."""

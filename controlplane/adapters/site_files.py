@@ -1,0 +1,88 @@
+"""Find a site's folder and read what it says: site.yml, policy.yml and the inventory that site.yml names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from controlplane.adapters.inventory import InventoryRead, read_inventory
+from controlplane.adapters.strict_yaml import Document, collector_resting, read_document
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.faults import Place, fault_at, validated
+from controlplane.domain.inventory import Inventory
+from controlplane.domain.policy import Policy
+from controlplane.domain.policy_rules import policy_faults
+from controlplane.domain.site import Site, SiteContent, site_faults
+
+VARIABLE = "CONTROLPLANE_SITE"
+Model = TypeVar("Model", bound=BaseModel)
+Rules = Callable[[Any], Iterable[tuple[Place, str]]]
+
+
+def find_site(given: str | None, environment: Mapping[str, str], current: Path) -> Path:
+    """Return the site's folder: the one that is named, $CONTROLPLANE_SITE, or the only one under inventory/."""
+    for said, where in ((given, "--site"), (environment.get(VARIABLE), f"${VARIABLE}")):
+        if said:
+            folder = Path(said)
+            if not folder.is_dir():
+                raise _refusal(where, f"{said} is no folder: name a site folder, or write one with 'controlplane init {said}'")
+            return folder
+    parent = current / "inventory"
+    found = sorted(path.parent for path in parent.glob("*/site.yml")) if parent.is_dir() else []
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise _refusal("--site", "there is no site folder under inventory/ here: name one, or write one with 'controlplane init DIR'")
+    names = ", ".join(f"inventory/{path.name}" for path in found)
+    raise _refusal("--site", f"there are several site folders here ({names}): name one with --site or ${VARIABLE}")
+
+
+class SiteFolder:
+    """A site's folder on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, *, run_inventory: bool) -> SiteContent:
+        """Return all that the folder says; `run_inventory` allows inventory scripts and plugins.
+
+        InputInvalidError lists the faults of site.yml, policy.yml and the inventory together.
+        """
+        with collector_resting():
+            faults: list[Fault] = []
+            site_document = read_document(self.folder / "site.yml")
+            site = _model(Site, site_document, site_faults, faults)
+            read = self._inventory(site_document, site, run_inventory=run_inventory)
+            faults += read.faults
+            inventory: Inventory | None = read.inventory
+            document = read_document(self.folder / "policy.yml")
+            policy = _model(Policy, document, lambda data: policy_faults(data, inventory), faults)
+        if faults or site is None or policy is None:
+            raise InputInvalidError(faults)
+        notes = (read.note,) if read.note else ()
+        return SiteContent(str(self.folder), site, policy, inventory, document, notes)
+
+    def _inventory(self, document: Document, site: Site | None, *, run_inventory: bool) -> InventoryRead:
+        named = site.inventory if site else document.data.get("inventory") if isinstance(document.data, dict) else None
+        if site is None and (not isinstance(named, str) or ".." in named):
+            # The fault is in site.yml and is reported there.
+            return InventoryRead(None)
+        return read_inventory(self.folder / str(named), run_dynamic=run_inventory)
+
+
+def _model(model: type[Model], document: Document, rules: Rules, faults: list[Fault]) -> Model | None:
+    faults += document.faults
+    if not document.complete:
+        # Half a file would only add faults about what was not read.
+        return None
+    found, wrong = validated(model, document.data, document)
+    faults += wrong
+    faults += [fault_at(document, place, message) for place, message in rules(document.data)]
+    return found
+
+
+def _refusal(field: str, message: str) -> InputInvalidError:
+    return InputInvalidError([Fault("command line", 0, field, message)])
