@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controlplane.adapters.lab import processes
 from controlplane.adapters.lab.lab import Lab
 from controlplane.adapters.lab.records import read_record
 from controlplane.domain.errors import RefusedError
@@ -131,8 +130,7 @@ def test_after_a_kill_up_converges_on_the_same_disks(machine: Make, victims: tup
     host = machine()
     host.sh("echo kept > /root/kept && sync")
     record = read_record(host.lab.home.machine(host.name))
-    for victim in victims:
-        os.kill(getattr(record, victim).pid, signal.SIGKILL)
+    processes.end(getattr(record, victim) for victim in victims)
     host.up(services=False)
     assert host.sh("cat /root/kept").strip() == "kept"
     assert read_record(host.lab.home.machine(host.name)).running()

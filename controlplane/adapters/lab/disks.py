@@ -51,12 +51,24 @@ def detach_all(below: Path, *, limit_s: float = 10.0) -> None:
             time.sleep(0.05)
 
 
+def swap_on(device: str, swaps: str) -> list[str]:
+    """Return which swap areas of /proc/swaps are `device` or its partitions, as nodes of this host.
+
+    The file shows the node's path as far as it still leads anywhere: after the machine ended, no more than its last part.
+    """
+    found = []
+    for line in swaps.splitlines()[1:]:
+        place, kind = line.split()[:2]
+        node = f"/dev/{Path(place).name}"
+        if kind == "partition" and (node == device or node.startswith(f"{device}p")):
+            found.append(node)
+    return found
+
+
 def _swap_off(device: str) -> None:
-    """End swap on the device or its partitions: swap that a machine switched on outlives the machine."""
-    for line in Path("/proc/swaps").read_text().splitlines()[1:]:
-        name, kind = line.split()[:2]
-        if kind == "partition" and (name == device or name.startswith(f"{device}p")):
-            succeeds(["swapoff", name])
+    # Swap that a machine switched on outlives the machine and keeps the device.
+    for node in swap_on(device, Path("/proc/swaps").read_text()):
+        succeeds(["swapoff", node])
 
 
 def make_blank(file: Path, size: int) -> None:
