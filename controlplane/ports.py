@@ -105,6 +105,18 @@ class Witness(Protocol):
         ...
 
 
+class PlanArchive(Protocol):
+    """The plans that were ever begun, for resuming and rolling back."""
+
+    def keep(self, plan: Plan) -> None:
+        """Keep the plan under its digest, durably."""
+        ...
+
+    def get(self, digest: str) -> Plan:
+        """Return the plan. Raises `RunFailedError` when it is gone."""
+        ...
+
+
 class PlanFiles(Protocol):
     """Plans as files."""
 

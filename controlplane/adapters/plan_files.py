@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from controlplane.adapters.durable_files import write_durably
-from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
 from controlplane.domain.plan import Plan
 
 _LIMIT_BYTES = 64 * 1024**2
@@ -36,6 +36,27 @@ class JsonPlanFiles:
     def write(self, path: str, plan: Plan) -> None:
         """Write the plan atomically."""
         write_durably(Path(path), (plan.model_dump_json(indent=2) + "\n").encode(), mode=0o644)
+
+
+class PlanFolder:
+    """The plans that were ever begun: `<site>/state/plans/<digest>.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, plan: Plan) -> None:
+        """Keep the plan under its digest, durably."""
+        JsonPlanFiles().write(str(self._path(plan.plan)), plan)
+
+    def get(self, digest: str) -> Plan:
+        """Return the plan. Raises `RunFailedError` when it is gone."""
+        path = self._path(digest)
+        if not path.exists():
+            raise RunFailedError(f"{path} is gone, and with it what the run was to do. Restore it from a backup of the state folder.")
+        return JsonPlanFiles().read(str(path))
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / f"{digest.removeprefix('sha256:')}.json"
 
 
 def _invalid(path: str, message: str) -> InputInvalidError:

@@ -83,6 +83,18 @@ def render_plan(plan: Plan, *, keys: Mapping[str, str], holder: str, hosts: Sequ
     return project
 
 
+def render_reboot(hosts: Sequence[InventoryHost]) -> dict[str, bytes]:
+    """Return the project that reboots these hosts and waits until they answer again."""
+    play = {
+        "name": "Reboot and wait",
+        "hosts": "all",
+        "gather_facts": False,
+        "become": True,
+        "tasks": [{"name": "Reboot", "ansible.builtin.reboot": {"reboot_timeout": 300, "connect_timeout": 5, "post_reboot_delay": 1}}],
+    }
+    return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file(hosts), "site.yml": _playbook([play])}
+
+
 def _variables_path(step: Step) -> str:
     return f"vars/{step.id.replace('/', '-')}.yml"
 

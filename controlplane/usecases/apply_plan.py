@@ -23,7 +23,7 @@ from controlplane.domain.receipt import ChangeStatus, Outcome
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift, unmet_promises
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import ApprovalStore, Clock, Entropy, EvidenceSource, PlayRunner, ReceiptStore, RoleContent, StepResult, Witness
+from controlplane.ports import ApprovalStore, Clock, Entropy, EvidenceSource, PlanArchive, PlayRunner, ReceiptStore, RoleContent, StepResult, Witness
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import (
     open_of,
@@ -50,6 +50,7 @@ class ApplyPorts:
     approvals: ApprovalStore
     roles: RoleContent
     witness: Witness
+    plans: PlanArchive
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def apply_plan(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, 
         return _nothing(plan, "this plan was applied before and nothing is left of it: nothing was changed", report)
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed)
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
+    ports.plans.keep(plan)
     if site.approval != "none":
         ports.approvals.use(plan.plan, run)
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
