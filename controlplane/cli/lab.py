@@ -185,3 +185,38 @@ def status(output: str) -> None:
     with _lab() as opened:
         machines = opened.status()
     _show(machines, output)
+
+
+@lab.command(epilog="Example: controlplane lab up && controlplane lab seed")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@click.option("--stack", type=click.Choice(["mint-data", "mint-apps"]), help="Which stack; the host's own without it.")
+@click.option("--redis-aof", is_flag=True, help="Let Redis keep an append-only file.")
+@_output
+def seed(hosts: tuple[str, ...], stack: str | None, redis_aof: bool, output: str) -> None:
+    """Start compose stacks with real data on running machines, and print what must survive any change."""
+    with _lab() as opened:
+        found = {host: opened.seed(host, stack=stack or "", redis_aof=redis_aof) for host in hosts or ("mint-data", "mint-apps")}
+    _show_sentinels(found, output)
+
+
+@lab.command(epilog="Example: controlplane lab sentinels mint-data -o json > before.json")
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@_output
+def sentinels(hosts: tuple[str, ...], output: str) -> None:
+    """Print checksums over the machines' data, to be compared before and after a change."""
+    with _lab() as opened:
+        found = {host: opened.sentinels(host) for host in hosts or ("mint-data", "mint-apps")}
+    _show_sentinels(found, output)
+
+
+def _show_sentinels(found: dict[str, dict[str, Any]], output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(found, indent=1, sort_keys=True))
+        return
+    for host, parts in found.items():
+        states = [state for state in parts["containers"].values() if state == "running"]
+        words = [f"{len(states)} of {len(parts['containers'])} containers running"]
+        words += [f"{parts['postgres']['rows']} rows"] if "postgres" in parts else []
+        words += [f"{parts['redis']['keys']} keys"] if "redis" in parts else []
+        words += [f"{len(parts['objects'])} objects"] if "objects" in parts else []
+        click.echo(f"{host}: {', '.join(words)}")

@@ -6,14 +6,14 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from pydantic import ValidationError
 
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.values import Value
 
-from . import disks, machine, netns
+from . import disks, machine, netns, seed
 from .golden import Say, golden_image
 from .home import LabHome, MachineFiles
 from .recipe import Engine, ImageStore
@@ -57,6 +57,18 @@ class UpOptions(TypedDict, total=False):
     data_bytes: int
     services: bool
     limit_s: float
+
+
+class SeedOptions(TypedDict, total=False):
+    """What `seed` starts and how much it fills in; see `seed.seed`."""
+
+    stack: str
+    rows: int
+    keys: int
+    objects: int
+    object_bytes: int
+    redis_aof: bool
+    limit_s: int
 
 
 class Lab:
@@ -158,6 +170,16 @@ class Lab:
     def run(self, name: str, argv: Sequence[str], *, stdin: bytes | Path | None = None, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
         """Run a program on a machine as root over ssh; the exit code is the program's (255: not reached)."""
         return ssh_run(self.home, name, argv, stdin=stdin, timeout=timeout)
+
+    def seed(self, name: str, **options: Unpack[SeedOptions]) -> dict[str, Any]:
+        """Start a compose stack with real data on a running machine; return its sentinels (see `seed.sentinels`)."""
+        ensure_services(self.home, self._running(name), self.say)
+        self.say(f"seeding {name}")
+        return seed.seed(self, name, **options)
+
+    def sentinels(self, name: str) -> dict[str, Any]:
+        """Return checksums over the machine's data and its containers' states, to be compared before and after."""
+        return seed.sentinels(self, name)
 
     def ssh_argv(self, name: str, argv: Sequence[str] = ()) -> list[str]:
         """Return the ssh command for a terminal on a running machine."""
