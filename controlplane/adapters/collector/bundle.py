@@ -24,12 +24,12 @@ MODULES = (
 LONGEST = 100_000
 _LOADER = (
     "import base64,zlib,json,sys,types\n"
-    "M,A=json.loads(zlib.decompress(base64.b64decode(P)))\n"
+    "D=lambda text:json.loads(zlib.decompress(base64.b64decode(text)))\n"
     "K=types.ModuleType('collector');K.__path__=[];sys.modules['collector']=K\n"
-    "for N,S in M:\n"
+    "for N,S in D(P):\n"
     " m=types.ModuleType('collector.'+N);m.__package__='collector';sys.modules[m.__name__]=m;setattr(K,N,m)\n"
     " exec(compile(S,'collector/'+N+'.py','exec'),m.__dict__)\n"
-    "K.main.main(A)\n"
+    "K.main.main(D(sys.argv[1]))\n"
 )
 _FIND = 'P=$(command -v python3 || command -v /usr/libexec/platform-python) || { echo "no python3 on this host" >&2; exit 127; }; exec "$P"'
 
@@ -50,12 +50,25 @@ def _modules() -> list[tuple[str, str]]:
     return [(name, _without_docstrings(folder.joinpath(f"{name}.py").read_text("utf-8"))) for name in MODULES]
 
 
+@cache
+def program() -> str:
+    """Return what follows the interpreter: the options and the collector itself, quoted, with a space at its end."""
+    packed = base64.b64encode(zlib.compress(json.dumps(_modules(), ensure_ascii=False).encode(), 9)).decode()
+    return f" -I -S -c {shlex.quote(f'P={packed!r}{chr(10)}{_LOADER}')} "
+
+
+def arguments(asked: Mapping[str, Any], interpreter: str | None = None) -> tuple[str, str]:
+    """Return what stands before and after `program()`; `interpreter` is a path on the host, None the first python3 there.
+
+    Raises ValueError when more is asked than one command line holds.
+    """
+    question = base64.b64encode(zlib.compress(json.dumps(asked, sort_keys=True).encode(), 9)).decode()
+    if len(program()) + len(question) > LONGEST:
+        raise ValueError(f"too much was asked of one host: the command would take more than {LONGEST} bytes")
+    return _FIND if interpreter is None else f"exec {shlex.quote(interpreter)}", question
+
+
 def command(asked: Mapping[str, Any], interpreter: str | None = None) -> str:
-    """Return the shell command that prints the evidence; `interpreter` is a path there, None the first python3. Raises ValueError when too long."""
-    payload = json.dumps([_modules(), json.dumps(asked)], ensure_ascii=False).encode()
-    packed = base64.b64encode(zlib.compress(payload, 9)).decode()
-    python = _FIND if interpreter is None else f"exec {shlex.quote(interpreter)}"
-    line = f"{python} -I -S -c {shlex.quote(f'P={packed!r}{chr(10)}{_LOADER}')}"
-    if len(line) > LONGEST:
-        raise ValueError(f"the collector's command takes {len(line)} bytes, more than {LONGEST}: too much was asked of one host")
-    return line
+    """Return the whole shell command that prints the evidence."""
+    python, question = arguments(asked, interpreter)
+    return f"{python}{program()}{question}"

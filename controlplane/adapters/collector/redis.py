@@ -122,7 +122,7 @@ def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]
     words = server_words(command, environment)
     file, options = parse_words(words) if words is not None else (None, [])
     variable = (service.get("auth") or {}).get("password_env")
-    passwords = [environment[name] for name in (variable, *_VARIABLES) if name and environment.get(name)] + _password_file(service)
+    passwords = [environment[name] for name in (variable, *_VARIABLES) if name and environment.get(name)]
     state = _unreachable("the container does not run")
     directives: list[Directive] = []
     failure = None

@@ -1,0 +1,148 @@
+"""Collect evidence through Ansible: one play with one raw task, one remote execution a host.
+
+Rules:
+- A host that gave no whole, well-formed answer gave none: the reason is returned in its place.
+- What a host prints around the answer (banners, profiles, sudo) is passed over.
+- Nothing on the host is written by this, and the play is the same for every host: what differs is data.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from controlplane.adapters.ansible_project import control_directory, inventory_json
+from controlplane.adapters.collector.bundle import arguments, program
+from controlplane.adapters.collector.main import BEGIN, END
+from controlplane.adapters.runner import Event, RunResult, run_playbook
+from controlplane.domain.asking import what_to_ask
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.errors import InterruptedRunError
+from controlplane.domain.evidence import Evidence, ProbeRecord
+from controlplane.domain.inventory import InventoryHost
+from controlplane.ports import Clock
+
+_LARGEST = 64 << 20
+_FORKS = 50
+# A host whose every probe runs into its limit is done by then.
+_SECONDS_A_HOST = 90
+
+
+class AnsibleEvidence:
+    """Evidence by way of whatever connection the inventory names."""
+
+    def __init__(self, clock: Clock, *, work_dir: Path | None = None, forks: int = _FORKS) -> None:
+        self._clock = clock
+        self._work_dir = work_dir
+        self._forks = forks
+
+    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> dict[str, Evidence | str]:
+        """Return each host's evidence, or the reason why there is none. Raises `InterruptedRunError` once what ran has been stopped."""
+        if not hosts:
+            return {}
+        asked = {host.name: what_to_ask(desired.get(host.name)) for host in hosts}
+        answers: dict[str, Evidence | str] = {}
+
+        def hear(event: Event) -> None:
+            data = event.get("event_data") or {}
+            if event.get("event") in ("runner_on_ok", "runner_on_failed") and data.get("host") in asked:
+                host = str(data["host"])
+                answers[host] = self._answer(host, asked[host], data.get("res") or {})
+
+        result = run_playbook(
+            {"collect.yml": _play()},
+            playbook="collect.yml",
+            inventory=inventory_json(
+                hosts, variables={host.name: _variables(host, asked[host.name]) for host in hosts}, control_dir=control_directory()
+            ),
+            forks=min(self._forks, len(hosts)),
+            pipelining=True,
+            on_event=hear,
+            timeout=_SECONDS_A_HOST * (1 + len(hosts) // self._forks),
+            work_dir=self._work_dir,
+        )
+        if result.outcome == "interrupted":
+            raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
+        return {host.name: answers.get(host.name) or _why_not(host.name, result) for host in hosts}
+
+    def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | str:
+        try:
+            probes = unpack(str(result.get("stdout") or ""))
+        except ValueError as error:
+            said = " ".join(str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr", "stdout")).strip()
+            return f"{error}: {_plain(said)[:500]}" if said else str(error)
+        try:
+            records = {name: ProbeRecord.model_validate(record) for name, record in probes.items()}
+        except (ValidationError, TypeError, AttributeError):
+            return "the collector's answer is not made of probes: is something on the host changing its output?"
+        return Evidence(host=host, collected_at=self._clock.now().isoformat().replace("+00:00", "Z"), asked=asked, probes=records)
+
+
+def unpack(printed: str) -> dict[str, Any]:
+    """Return the probes from what a host printed. Raises ValueError with a reason that names no content."""
+    _, begun, rest = printed.partition(BEGIN)
+    packed, ended, _ = rest.partition(END)
+    if not begun:
+        raise ValueError("the collector gave no answer")
+    if not ended:
+        raise ValueError("the collector's answer was cut short")
+    try:
+        inflate = zlib.decompressobj()
+        text = inflate.decompress(base64.b64decode("".join(packed.split()), validate=True), _LARGEST)
+        if inflate.unconsumed_tail or not inflate.eof:
+            raise ValueError("the collector's answer is too large or was cut short")
+        probes = json.loads(text)
+    except (binascii.Error, zlib.error, json.JSONDecodeError, UnicodeDecodeError):
+        raise ValueError("the collector's answer is garbled") from None
+    if not isinstance(probes, dict):
+        raise ValueError("the collector's answer is garbled")
+    return probes
+
+
+def _play() -> bytes:
+    play = {
+        "name": "Collect evidence",
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": {"controlplane_program": {"__ansible_unsafe": program()}},
+        "tasks": [
+            {
+                "name": "Look at this host",
+                "ansible.builtin.raw": "{{ controlplane_python }}{{ controlplane_program }}{{ controlplane_asked }}",
+                "changed_when": False,
+            }
+        ],
+    }
+    return json.dumps([play]).encode()
+
+
+def _variables(host: InventoryHost, asked: Mapping[str, Any]) -> dict[str, Any]:
+    named = host.variables.get("ansible_python_interpreter")
+    interpreter = str(named) if named is not None and str(named).startswith("/") else None
+    python, question = arguments(asked, interpreter)
+    variables: dict[str, Any] = {"controlplane_python": python, "controlplane_asked": question}
+    if not host.variables.get("ansible_become"):
+        # A terminal costs time on the host; sudo may be set up to demand one.
+        variables["ansible_ssh_use_tty"] = False
+    return variables
+
+
+def _why_not(host: str, result: RunResult) -> str:
+    if result.outcome == "timeout":
+        return "it gave no answer in time"
+    if host in result.unreachable:
+        return _plain(result.unreachable[host])
+    if host in result.failed:
+        return _plain(result.failed[host])
+    return f"Ansible did not get to it: {_plain(result.said)[-500:] or 'it gave no reason'}"
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

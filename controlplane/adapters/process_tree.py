@@ -1,0 +1,98 @@
+"""End a program together with everything that it started, and know when that is gone.
+
+Rules:
+- Ansible's workers lead sessions of their own, so no process group holds them: descendants are followed by parent, before and while they are ended.
+- First SIGTERM to the program alone, which then ends its workers in order; SIGKILL only to what is left after the grace.
+- A process is known by pid and start time, so that a reused pid is never touched.
+- Multiplexing masters of ssh ("[mux]") carry nothing by themselves and end by their own time; they are left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+_TICK = 0.05
+
+
+class Process(NamedTuple):
+    """One process: `started` is its start time in clock ticks since boot."""
+
+    pid: int
+    started: int
+
+
+def _table() -> dict[int, tuple[int, int]]:
+    """Return {pid: (parent, start time)} of every process that is no zombie."""
+    found = {}
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - names only, and often
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = Path(f"/proc/{entry}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+            if fields[0] not in "ZX":
+                found[int(entry)] = (int(fields[1]), int(fields[19]))
+    return found
+
+
+def _command(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def children_with(mark: str) -> list[Process]:
+    """Return this process' own children whose command line contains `mark`."""
+    needle = mark.encode()
+    return [Process(pid, started) for pid, (parent, started) in _table().items() if parent == os.getpid() and needle in _command(pid)]
+
+
+class ProcessTree:
+    """What descends from some roots, remembered also after its parents have ended."""
+
+    def __init__(self, roots: list[Process]) -> None:
+        self._roots = roots
+        self._known: set[Process] = set(roots)
+
+    def follow(self) -> set[Process]:
+        """Return everything known that still runs, with the descendants that it has by now."""
+        table = _table()
+        alive = {process for process in self._known if table.get(process.pid, (0, -1))[1] == process.started}
+        pids = {process.pid for process in alive}
+        grew = True
+        while grew:
+            new = {Process(pid, started) for pid, (parent, started) in table.items() if parent in pids and pid not in pids}
+            grew = bool(new)
+            alive |= new
+            pids |= {process.pid for process in new}
+        alive = {process for process in alive if b"[mux]" not in _command(process.pid)}
+        self._known |= alive
+        return alive
+
+    def end(self, *, grace: float, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic) -> bool:
+        """End everything; return whether nothing is left. `grace` seconds pass before SIGKILL."""
+        self.follow()
+        for root in self._roots:
+            _signal(root, signal.SIGTERM)
+        deadline = clock() + grace
+        while clock() < deadline:
+            if not self.follow():
+                return True
+            sleep(_TICK)
+        deadline = clock() + 5
+        while (left := self.follow()) and clock() < deadline:
+            for process in left:
+                _signal(process, signal.SIGKILL)
+            sleep(_TICK)
+        return not left
+
+
+def _signal(process: Process, number: int) -> None:
+    if _table().get(process.pid, (0, -1))[1] == process.started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
