@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from controlplane.adapters.lab.lab import Lab
+    from controlplane.adapters.new_folder import NewSiteFolder
     from controlplane.adapters.site_files import SiteFolder
 
 
@@ -24,3 +25,12 @@ def site(given: str | None) -> SiteFolder:
     from controlplane.adapters.site_files import SiteFolder, find_site  # noqa: PLC0415
 
     return SiteFolder(find_site(given, os.environ, Path.cwd()))
+
+
+def new_site(folder: str) -> NewSiteFolder:
+    """Return the folder that a new site is written to."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.new_folder import NewSiteFolder  # noqa: PLC0415
+
+    return NewSiteFolder(Path(folder))
