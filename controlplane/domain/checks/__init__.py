@@ -8,7 +8,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.domain.amounts import show_age
@@ -29,7 +28,7 @@ from controlplane.domain.checks import (
 from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, unknown
 from controlplane.domain.checks.waivers import waive
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Evidence, Unobserved
+from controlplane.domain.evidence import Evidence, Unobserved, Unreached
 from controlplane.domain.finding import Finding
 
 _FAMILIES = (
@@ -50,13 +49,6 @@ CHECKS: dict[str, Check] = {family.CHECK.id: family.CHECK for family in _FAMILIE
 
 # Clocks of controllers differ a little; evidence from further ahead was not collected before it is judged.
 _AHEAD = timedelta(minutes=5)
-
-
-@dataclass(frozen=True)
-class Unreached:
-    """Why a host gave no evidence."""
-
-    reason: str
 
 
 def judge_host(

@@ -14,14 +14,13 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:
     """Judge `docker.data_root` and `docker.containerd_root`.
 
     Description: the engine's data-root, and containerd's root where the image store is there, lie at the declared path; on a tier with data on a
-    disk they share no disk with `/`.
+    disk they share no disk with `/`. Without a policy the finding only says where they lie.
     Drift: a root at another path, on a boot disk, in memory or on another machine (high); Docker missing where a root is declared (medium).
     Unknown: Docker, containerd, the path or its disks could not be observed.
     Rationale: images, volumes and layers grow without bound, and on the boot disk they take the machine down with them.
     """
-    if general or not (desired.data or desired.docker.data_root or desired.docker.containerd_root):
-        return
-    yield Question("docker.data_root", _data_root)
+    if general or desired.data or desired.docker.data_root or desired.docker.containerd_root:
+        yield Question("docker.data_root", _data_root)
     if desired.data == "disk" or desired.docker.containerd_root:
         yield Question("docker.containerd_root", _containerd_root)
 
@@ -61,7 +60,8 @@ def _judge(case: Case, what: str, actual: str, wanted: str | None) -> Answer:
     if wanted is not None and actual != wanted and case.reader.paths[actual]["real"] != wanted:
         return aside(f"{what} is {actual}, declared is {wanted}" + (f"; it lies on boot disk {_names(case, shared)}" if shared else ""))
     if case.desired.data != "disk":
-        return met(f"{what} is {actual}, tier {case.desired.tier} keeps data on {case.desired.data}" if case.desired.data else f"{what} is {actual}")
+        why = f"tier {case.desired.tier} keeps data on {case.desired.data}" if case.desired.data else "no policy says where it belongs"
+        return met(f"{what} {actual} lies on {'boot disk ' if shared else ''}{_names(case, place.disks) or place.fstype}; {why}")
     if shared:
         return aside(f"{what} {actual} lies on boot disk {_names(case, shared)}")
     if place.kind != "disk":
