@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
+    from controlplane.adapters.plan_files import JsonPlanFiles
     from controlplane.adapters.site_files import SiteFolder
+    from controlplane.domain.site import SiteContent
+    from controlplane.domain.site_view import SiteView
+    from controlplane.usecases.apply_plan import ApplyPorts
 
 
 def lab() -> Lab:
@@ -34,3 +41,72 @@ def new_site(folder: str) -> NewSiteFolder:
     from controlplane.adapters.new_folder import NewSiteFolder  # noqa: PLC0415
 
     return NewSiteFolder(Path(folder))
+
+
+def governed_site(given: str | None) -> tuple[SiteView, ApplyPorts]:
+    """Return a site and everything that changing its hosts needs. Its inventory's scripts and plugins run."""
+    from controlplane.domain.site_view import view_of  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    content = site(given).read(run_inventory=True)
+    view = view_of(content)
+    return view, _apply_ports(content, view)
+
+
+def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.approvals import ApprovalFiles  # noqa: PLC0415
+    from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
+    from controlplane.adapters.content import PackagedRoles  # noqa: PLC0415
+    from controlplane.adapters.evidence import AnsibleEvidence  # noqa: PLC0415
+    from controlplane.adapters.plan_files import PlanFolder  # noqa: PLC0415
+    from controlplane.adapters.play_runner import StepRunner  # noqa: PLC0415
+    from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
+    from controlplane.adapters.signing import SshSigner  # noqa: PLC0415
+    from controlplane.adapters.verification import TestinfraWitness  # noqa: PLC0415
+    from controlplane.usecases.apply_plan import ApplyPorts  # noqa: PLC0415
+
+    folder = Path(content.folder)
+    signer = SshSigner(_within(folder, content.site.signing_key), _within(folder, content.site.allowed_signers))
+    clock = SystemClock()
+    return ApplyPorts(
+        clock=clock,
+        entropy=SystemEntropy(),
+        evidence=AnsibleEvidence(clock),
+        runner=StepRunner(view.inventory.hosts),
+        receipts=ReceiptFiles(folder / "state" / "receipts", signer),
+        approvals=ApprovalFiles(folder / "state" / "approvals", signer),
+        roles=PackagedRoles(),
+        witness=TestinfraWitness(),
+        plans=PlanFolder(folder / "state" / "plans"),
+    )
+
+
+def _within(folder: Path, named: str | None) -> Path | None:
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return None if named is None else folder / Path(named).expanduser()
+
+
+def plan_files() -> JsonPlanFiles:
+    """Return the reader and writer of plan files."""
+    from controlplane.adapters.plan_files import JsonPlanFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return JsonPlanFiles()
+
+
+def operator() -> str:
+    """Return who runs this, as leases and receipts name them: user@controller."""
+    import getpass  # noqa: PLC0415 - a verb that isn't called costs nothing
+    import socket  # noqa: PLC0415
+
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def write_project(folder: str, project: Mapping[str, bytes]) -> None:
+    """Write a rendered project into a new folder."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.project_folder import write_project as write  # noqa: PLC0415
+
+    write(Path(folder), project)

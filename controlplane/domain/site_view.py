@@ -9,6 +9,7 @@ from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.inventory import Inventory, InventoryHost
+from controlplane.domain.site import SiteContent
 from controlplane.domain.values import Value
 
 
@@ -39,3 +40,20 @@ class SiteView(Value):
                 [Fault("--host", 0, "", f"{name} is not governed by {self.folder}/policy.yml; its hosts: {known}") for name in unknown]
             )
         return tuple((desired[name], routes[name]) for name in sorted(set(names) or desired.keys()))
+
+
+def view_of(content: SiteContent) -> SiteView:
+    """Return what use cases need of a site. Raises `InputInvalidError` where its inventory was not read."""
+    if content.inventory is None:
+        told = "; ".join(content.notes) or "its inventory was not read"
+        raise InputInvalidError([Fault(f"{content.folder}/site.yml", 0, "inventory", told)])
+    return SiteView(
+        name=content.site.name,
+        folder=content.folder,
+        desired=content.desired(),
+        inventory=content.inventory,
+        policy_digest=content.policy_digest,
+        approval=content.site.approval,
+        retention=content.site.retired_for,
+        max_age=content.site.max_age,
+    )

@@ -83,7 +83,8 @@ def _undo_step(
     )
     if result.status == "done":
         return None
-    return f"{step.id}: the rollback failed: {result.message}\nThe undo that lies on the host works without this program: /var/lib/controlplane/{key}/undo"
+    by_hand = f"/var/lib/controlplane/{key}/undo"
+    return f"{step.id}: the rollback failed: {result.message}\nThe undo that lies on the host works without this program: {by_hand}"
 
 
 def _intents_of(key: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:

@@ -1,0 +1,70 @@
+"""Run one rendered step through ansible-runner and tell how it ended in words that a person can use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from controlplane.adapters.ansible_project import control_directory, inventory_json
+from controlplane.adapters.runner import Event, run_playbook
+from controlplane.domain.inventory import InventoryHost
+from controlplane.ports import StepResult
+
+# A data root of terabytes takes hours to copy; the transient unit on the target has limits of its own.
+_LIMIT_S = 24 * 3600
+
+
+class StepRunner:
+    """Runs projects over the routes of one site."""
+
+    def __init__(self, routes: Sequence[InventoryHost], *, env: Mapping[str, str] | None = None, work_dir: Path | None = None) -> None:
+        self._routes = {route.name: route for route in routes}
+        self._env = dict(env or {})
+        self._work_dir = work_dir
+
+    def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
+        """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
+        told: dict[str, Any] = {"run": key}
+
+        def hear(event: Event) -> None:
+            data = event.get("event_data") or {}
+            if event.get("event") == "playbook_on_task_start":
+                progress(f"  {data.get('name', '')}")
+            elif event.get("event") in ("runner_on_ok", "runner_on_failed"):
+                told.update(_told(data.get("res") or {}))
+
+        result = run_playbook(
+            project,
+            playbook=playbook,
+            inventory=inventory_json([self._routes[host]], variables={}, control_dir=control_directory()),
+            env=self._env,
+            forks=1,
+            pipelining=False,
+            on_event=hear,
+            timeout=_LIMIT_S,
+            work_dir=self._work_dir,
+        )
+        if result.outcome == "interrupted":
+            left = " Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
+            return StepResult(status="interrupted", message=f"interrupted; what ran was stopped first.{left}", told=told)
+        if result.outcome == "done" and not result.unreachable:
+            return StepResult(status="done", message="", told=told)
+        if host in result.unreachable:
+            return StepResult(status="unreachable", message=result.unreachable[host], told=told)
+        if result.outcome == "timeout":
+            return StepResult(status="failed", message=f"it took longer than {_LIMIT_S // 3600} hours", told=told)
+        return StepResult(status="failed", message=result.failed.get(host) or result.said[-800:] or "Ansible gave no reason", told=told)
+
+
+def _told(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a role's tool reported as JSON on standard output, where the task's result carries such."""
+    text = result.get("stdout")
+    if not isinstance(text, str) or not text.startswith("{"):
+        return {}
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return {}
+    return {name: data[name] for name in ("downtime_s",) if isinstance(data, dict) and name in data}

@@ -1,0 +1,51 @@
+"""apply: run a plan."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.cli.options import output_option, site_option
+
+if TYPE_CHECKING:
+    from controlplane.domain.run_result import RunResult
+
+
+@click.command(epilog="Example: controlplane apply plan.json")
+@click.argument("plan_file", metavar="PLAN_FILE")
+@site_option
+@output_option()
+def apply(plan_file: str, site: str | None, output: str) -> int:
+    """Run exactly what a plan says, then verify it on fresh evidence; an interrupted run is resumed.
+
+    Exit 1: failed, or a promised finding is not met. 4: refused, nothing was changed. 5: a host could not be observed. 130: interrupted.
+    """
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.usecases.apply_plan import apply_plan  # noqa: PLC0415
+
+    plan = wiring.plan_files().read(plan_file)
+    view, ports = wiring.governed_site(site)
+    with working("applying") as progress:
+        result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
+    if output == "json":
+        click.echo(result.model_dump_json(indent=2))
+    else:
+        show_result(result)
+    return result.exit_code()
+
+
+def show_result(result: RunResult) -> None:
+    """Print what became of a run: changes and verdicts on standard output, what failed and what is next on standard error."""
+    for change in result.changed:
+        click.echo(f"{change.status:<9} {change.kind:<9} {change.target}")
+    for name, seconds in sorted(result.downtime_s.items()):
+        click.echo(f"downtime  {name} {seconds:.1f} s")
+    for finding in result.remaining:
+        click.echo(f"remains   {finding.verdict:<8} {finding.check} {finding.host} {finding.surface}: {finding.reason}")
+    if result.run is not None:
+        click.echo(f"run       {result.run}")
+    click.echo(f"outcome   {result.outcome}")
+    for message in result.messages:
+        click.echo(message, err=True)

@@ -1,0 +1,30 @@
+"""approve: sign a plan's digest."""
+
+from __future__ import annotations
+
+import click
+
+from controlplane.cli.options import output_option, site_option
+
+
+@click.command(epilog="Example: controlplane approve plan.json")
+@click.argument("plan_file", metavar="PLAN_FILE")
+@site_option
+@output_option()
+def approve(plan_file: str, site: str | None, output: str) -> int:
+    """Sign a plan's digest; the approval lasts a day and serves one run."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.approval import approve as make_approval  # noqa: PLC0415
+
+    plan = wiring.plan_files().read(plan_file)
+    _, ports = wiring.governed_site(site)
+    who = wiring.operator()
+    made = make_approval(plan.plan, approver=who, requester=who, now=ports.clock.now())
+    ports.approvals.add(made)
+    if output == "json":
+        click.echo(made.model_dump_json(indent=2))
+    else:
+        destructive = [change.target for step in plan.steps for change in step.changes if change.destructive]
+        click.echo(f"Approved {plan.plan} by {who} until {made.expires_at}. Destructive actions in it: {', '.join(destructive) or 'none'}.")
+        click.echo(f"Next: controlplane apply {plan_file}")
+    return 0

@@ -1,0 +1,24 @@
+"""render: a plan as a plain Ansible project."""
+
+from __future__ import annotations
+
+import click
+
+from controlplane.cli.options import site_option
+
+
+@click.command(epilog="Example: controlplane render plan.json --out project && cd project && ansible-playbook site.yml")
+@click.argument("plan_file", metavar="PLAN_FILE")
+@click.option("--out", required=True, metavar="DIR", help="Folder to write; must not exist yet.")
+@site_option
+def render(plan_file: str, out: str, site: str | None) -> int:
+    """Write a plan as an Ansible project that ansible-playbook runs without this program."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.render_project import render_project  # noqa: PLC0415
+
+    plan = wiring.plan_files().read(plan_file)
+    view, ports = wiring.governed_site(site)
+    project = render_project(plan, view, operator=wiring.operator(), ports=ports)
+    wiring.write_project(out, project)
+    click.echo(f"{len(project)} files in {out}. Next: cd {out} && ansible-playbook site.yml")
+    return 0

@@ -1,0 +1,52 @@
+"""What ran, what is open, and what to do next: a view over the chain of receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.values import Value
+
+
+class RunRow(Value):
+    """One run or one step of it."""
+
+    run: str
+    key: str
+    capability: str
+    host: str
+    begun_at: str
+    ended_at: str | None
+    state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"]
+    next: str
+
+
+def run_rows(chain: Sequence[Receipt]) -> tuple[RunRow, ...]:
+    """Return a row for each intent, oldest first."""
+    results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
+    undone = {r.undoes for r in chain if r.phase == "result" and r.outcome == "rolled-back"}
+    still = {receipt.key for receipt in open_intents(chain)}
+    return tuple(_row(receipt, results.get(receipt.key), still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
+
+
+def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: set[str | None]) -> RunRow:
+    if intent.key in still:
+        resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
+        state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"] = "open"
+        advice = f"resume it: {resume}" + ("" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}")
+    elif intent.key in undone:
+        state, advice = "rolled-back", "nothing"
+    else:
+        state = (result.outcome if result else None) or "failed"
+        advice = {"done": "nothing", "rolled-back": "nothing"}.get(state, f"see what is left: controlplane plan --host {intent.host}")
+    return RunRow(
+        run=intent.run,
+        key=intent.key,
+        capability=intent.capability,
+        host=intent.host,
+        begun_at=intent.at,
+        ended_at=result.at if result else None,
+        state=state,
+        next=advice,
+    )
