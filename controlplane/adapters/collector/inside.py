@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import signal
 from typing import Any, Callable
 
@@ -47,12 +48,13 @@ def dies_with_parent() -> None:
     _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def chosen(asked: dict[str, Any], containers: list[dict[str, Any]], kind: str, marks: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+def chosen(asked: dict[str, Any], containers: list[dict[str, Any]], kind: str, program: re.Pattern[str]) -> dict[str, dict[str, Any]]:
     """Return {container name: its service as asked, else {}} for the services of a kind and for containers that run its program."""
     wanted = {name: service for name, service in asked.get("services", {}).items() if service.get("kind") == kind}
     for container in containers:
-        words = " ".join(container["command"])
-        if container["running"] and container["name"] not in wanted and any(mark in words for mark in marks):
+        image = container["image"].rpartition("@")[0] or container["image"]
+        words = [image.rpartition(":")[0] or image, *container["command"][:3]]
+        if container["running"] and container["name"] not in wanted and any(program.search(word) for word in words):
             wanted[container["name"]] = {}
     return wanted
 

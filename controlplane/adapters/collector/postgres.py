@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import socket
 import struct
 from typing import Any
@@ -21,6 +22,7 @@ _SETTINGS = (
     "FROM pg_settings s WHERE s.name = ANY (ARRAY[{}]) OR s.pending_restart"
 )
 _SOCKETS = ("/var/run/postgresql/.s.PGSQL.*", "/run/postgresql/.s.PGSQL.*", "/tmp/.s.PGSQL.*")  # noqa: S108 - where servers put it
+_PROGRAM = re.compile(r"(?:^|[-/])(?:postgres(?:ql)?|postgis|timescaledb)$")
 _TRUE, _FALSE = frozenset("on true yes 1 t y".split()), frozenset("off false no 0 f n".split())
 
 
@@ -142,5 +144,5 @@ def _look(inspection: dict[str, Any], _service: dict[str, Any]) -> dict[str, Any
 def postgres(asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     """Return the state of every PostgreSQL container, asked for or found, by container name."""
     containers = seen.get("docker_containers")
-    wanted = chosen(asked, containers or [], "postgres", ("postgres",))
+    wanted = chosen(asked, containers or [], "postgres", _PROGRAM)
     return look_into(wanted, containers, _look, _unreachable)

@@ -7,6 +7,7 @@ It goes into the socket and nowhere else.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from typing import Any
 
@@ -14,13 +15,14 @@ from .inside import chosen, enter, look_into
 from .redact import scrub
 from .redis_config import KEPT, Directive, effective, parse_file, parse_words, secrets_of, server_words
 from .supervise import ProbeError
-from .tools import slurp
+from .tools import PATH, slurp
 
 _INFO = frozenset(
     "redis_version redis_mode config_file role loading aof_enabled aof_rewrite_in_progress aof_rewrite_scheduled aof_last_bgrewrite_status "
     "aof_last_write_status "
     "rdb_last_bgsave_status rdb_last_save_time rdb_bgsave_in_progress rdb_changes_since_last_save aof_current_size aof_base_size".split()
 )
+_PROGRAM = re.compile(r"(?:^|[-/])(?:redis|valkey)(?:-server)?$")
 _VARIABLES = ("REDIS_PASSWORD", "REDISCLI_AUTH", "VALKEY_PASSWORD")
 
 
@@ -116,19 +118,33 @@ def _password_file(service: dict[str, Any]) -> list[str]:
         return []
 
 
+def _script(program: str, environment: dict[str, str]) -> str | None:
+    """Return a script's text, as the container's own PATH finds it."""
+    folders = [""] if "/" in program else environment.get("PATH", PATH).split(":")
+    for folder in folders:
+        path = os.path.join(folder, program)
+        if os.path.isfile(path):
+            with open(path, "rb") as stream:
+                start = stream.read(2)
+            return slurp(path, 1 << 16) if start == b"#!" else None
+    return None
+
+
 def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]:
     environment = dict(pair.partition("=")[::2] for pair in inspection["Config"].get("Env") or [])
     command = [inspection["Path"], *(inspection.get("Args") or [])]
-    words = server_words(command, environment)
-    file, options = parse_words(words) if words is not None else (None, [])
     variable = (service.get("auth") or {}).get("password_env")
     passwords = [environment[name] for name in (variable, *_VARIABLES) if name and environment.get(name)]
     state = _unreachable("the container does not run")
     directives: list[Directive] = []
     failure = None
-    if inspection["State"]["Running"]:
+    is_running = inspection["State"]["Running"]
+    if is_running:
         enter(inspection["State"]["Pid"])
         passwords += _password_file(service)
+    words = server_words(command, environment, lambda program: _script(program, environment) if is_running else None)
+    file, options = parse_words(words) if words is not None else (None, [])
+    if is_running:
         try:
             if file:
                 where = os.path.normpath(os.path.join(inspection["Config"].get("WorkingDir") or "/", file))
@@ -137,7 +153,7 @@ def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]
             failure = f"{file}: {error}"
         passwords += secrets_of(directives + options)
         state = _running(directives + options, passwords)
-    if words is not None and failure is None and (inspection["State"]["Running"] or not file):
+    if words is not None and failure is None and (is_running or not file):
         state["persisted"] = effective(directives + options)
         state["persisted_from"] = "command line" if not file else f"{file} and command line" if options else file
     elif failure is not None and state["error"] is None:
@@ -172,5 +188,5 @@ def _running(directives: list[Directive], passwords: list[str]) -> dict[str, Any
 def redis(asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     """Return the state of every Redis container, asked for or found, by container name."""
     containers = seen.get("docker_containers")
-    wanted = chosen(asked, containers or [], "redis", ("redis-server", "valkey-server"))
+    wanted = chosen(asked, containers or [], "redis", _PROGRAM)
     return look_into(wanted, containers, _look, _unreachable)

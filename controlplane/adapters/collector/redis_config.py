@@ -45,21 +45,29 @@ def parse_file(path: str, read: Callable[[str], str], depth: int = 0) -> list[Di
     return found
 
 
-def server_words(command: list[str], environment: dict[str, str]) -> list[str] | None:
-    """Return the words after `redis-server` in a container's command, through an entry point or a shell's -c; None where there are none to find."""
+def server_words(command: list[str], environment: dict[str, str], script_of: Callable[[str], str | None]) -> list[str] | None:
+    """Return the words after `redis-server` in a container's command, through an image's entry point, a shell's -c or a script.
+
+    `script_of` returns the text of a program that is a script, else None. None where the words can't be told.
+    """
     for index, word in enumerate(command):
         if os.path.basename(word) in _SERVERS:
             return command[index + 1 :]
     for index, word in enumerate(command[:-1]):
         if word in ("-c", "-ec", "-lc", "-euc", "-exc") and os.path.basename(command[index - 1]) in ("sh", "bash", "ash", "dash"):
-            return _shell_words(command[index + 1], environment)
+            return _shell_words(command[index + 1], environment, [])
     if len(command) > 1 and "entrypoint" in command[0] and (command[1].startswith("-") or command[1].endswith(".conf")):
         return command[1:]
-    return None
+    text = script_of(command[0])
+    return None if text is None else _shell_words(text, environment, command[1:])
 
 
-def _shell_words(script: str, environment: dict[str, str]) -> list[str] | None:
-    lexer = shlex.shlex(script, posix=True, punctuation_chars=True)
+def _shell_words(script: str, environment: dict[str, str], arguments: list[str]) -> list[str] | None:
+    # Only a script that names the server once, on a line of its own, can be read without being run.
+    lines = [line for line in script.replace("\\\n", " ").splitlines() if "-server" in line and not line.lstrip().startswith("#")]
+    if len(lines) != 1:
+        return None
+    lexer = shlex.shlex(lines[0], posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     try:
         words = list(lexer)
@@ -68,13 +76,16 @@ def _shell_words(script: str, environment: dict[str, str]) -> list[str] | None:
     starts = [index for index, word in enumerate(words) if os.path.basename(word) in _SERVERS]
     if len(starts) != 1:
         return None
-    found = []
+    found: list[str] = []
     for word in words[starts[0] + 1 :]:
         if word in _STOP:
             break
-        if "`" in word or "$(" in word or "<<" in word:
+        if word == "$@":
+            found += arguments
+        elif any(mark in word for mark in ("`", "$(", "<<", "$*", "${")) and not _VARIABLE.fullmatch(word):
             return None
-        found.append(_VARIABLE.sub(lambda match: environment.get(match.group(1) or match.group(2), ""), word))
+        else:
+            found.append(_VARIABLE.sub(lambda match: environment.get(match.group(1) or match.group(2), ""), word))
     return found
 
 
