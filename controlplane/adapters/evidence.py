@@ -25,7 +25,7 @@ from controlplane.adapters.runner import Event, RunResult, run_playbook
 from controlplane.domain.asking import what_to_ask
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InterruptedRunError
-from controlplane.domain.evidence import Evidence, ProbeRecord
+from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
 from controlplane.domain.inventory import InventoryHost
 from controlplane.ports import Clock
 
@@ -43,12 +43,12 @@ class AnsibleEvidence:
         self._work_dir = work_dir
         self._forks = forks
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> dict[str, Evidence | str]:
+    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> dict[str, Evidence | Unreached]:
         """Return each host's evidence, or the reason why there is none. Raises `InterruptedRunError` once what ran has been stopped."""
         if not hosts:
             return {}
         asked = {host.name: what_to_ask(desired.get(host.name)) for host in hosts}
-        answers: dict[str, Evidence | str] = {}
+        answers: dict[str, Evidence | Unreached] = {}
 
         def hear(event: Event) -> None:
             data = event.get("event_data") or {}
@@ -70,18 +70,18 @@ class AnsibleEvidence:
         )
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
-        return {host.name: answers.get(host.name) or _why_not(host.name, result) for host in hosts}
+        return {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host.name, result)) for host in hosts}
 
-    def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | str:
+    def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
         try:
             probes = unpack(str(result.get("stdout") or ""))
         except ValueError as error:
             said = " ".join(str(result.get(key) or "").strip() for key in ("msg", "stderr", "module_stderr", "stdout")).strip()
-            return f"{error}: {_plain(said)[:500]}" if said else str(error)
+            return Unreached(host=host, reason=f"{error}: {_plain(said)[:500]}" if said else str(error))
         try:
             records = {name: ProbeRecord.model_validate(record) for name, record in probes.items()}
         except (ValidationError, TypeError, AttributeError):
-            return "the collector's answer is not made of probes: is something on the host changing its output?"
+            return Unreached(host=host, reason="the collector's answer is not made of probes: is something on the host changing its output?")
         return Evidence(host=host, collected_at=self._clock.now().isoformat().replace("+00:00", "Z"), asked=asked, probes=records)
 
 
