@@ -59,7 +59,7 @@ def _child(probe: Probe, asked: dict[str, Any], seen: dict[str, Any], out: int) 
         status, said = 3, str(absent).encode("utf-8", "replace")
     except BaseException as error:  # whatever a probe meets, the others go on
         text = str(error) if isinstance(error, ProbeError) else f"{type(error).__name__}: {error}"
-        status, said = 1, text.encode("utf-8", "replace")[:2000]
+        status, said = 1, " ".join(text.split()).encode("utf-8", "replace")[:2000]
     message = _HEAD.pack(status, len(said)) + said
     while message:
         message = message[os.write(out, message) :]
