@@ -77,6 +77,7 @@ def _lab() -> Iterator[Lab]:
     from controlplane.wiring import lab  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     opened = lab()
+    opened.warn = lambda message: click.echo(message, err=True)
     if not sys.stderr.isatty():
         opened.say = lambda message: click.echo(f"lab: {message}", err=True)
         yield opened
@@ -111,10 +112,7 @@ def lab() -> None:
 @_output
 def up(names: tuple[str, ...], output: str, **chosen: Any) -> None:
     """Start machines, made from the golden image where they are new (mint-data and mint-apps without names)."""
-    from controlplane.adapters.lab.lab import WARNING  # noqa: PLC0415 - a verb that isn't called costs nothing
-
     options = _options(chosen)
-    click.echo(WARNING, err=True)
     with _lab() as opened:
         machines = opened.up(names, **options)
     _show(machines, output)
@@ -139,7 +137,7 @@ def down(names: tuple[str, ...], destroy: bool, output: str) -> None:
 @_new_machines
 @_output
 def reset(names: tuple[str, ...], output: str, **chosen: Any) -> None:
-    """Make machines anew from the golden image, with blank data disks, and start them."""
+    """Make machines anew from the golden image, with blank data disks, and start them (mint-data and mint-apps without names)."""
     options = _options(chosen)
     with _lab() as opened:
         machines = opened.reset(names, **options)
@@ -170,12 +168,16 @@ def cut(host: str, output: str) -> None:
 @HOST
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def ssh(host: str, command: tuple[str, ...]) -> None:
-    """Log in to a machine as root, or run a command on it; the exit code is the command's."""
+    """Log in to a machine as root, or run a command on it; the exit code is the command's.
+
+    One quoted word is a shell script, several words are a program and its arguments.
+    """
     import subprocess  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.wiring import lab  # noqa: PLC0415 - as above
 
-    sys.exit(subprocess.run(lab().ssh_argv(host, command), check=False).returncode)
+    words = ["sh", "-c", command[0]] if len(command) == 1 else list(command)
+    sys.exit(subprocess.run(lab().ssh_argv(host, words), check=False).returncode)
 
 
 @lab.command(epilog="Example: controlplane lab status -o json")

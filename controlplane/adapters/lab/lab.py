@@ -16,6 +16,7 @@ from controlplane.domain.values import Value
 from . import disks, machine, netns, seed
 from .golden import Say, golden_image
 from .home import LabHome, MachineFiles
+from .prebaked import prebaked_image
 from .recipe import Engine, ImageStore
 from .records import DataDisk, MachineSpec, Record, read_record, read_spec
 from .requirements import refuse_where_it_cannot_run
@@ -77,6 +78,7 @@ class Lab:
     def __init__(self, home: LabHome, say: Say = lambda _: None) -> None:
         self.home = home
         self.say = say
+        self.warn: Say = say
 
     @property
     def ssh_config(self) -> Path:
@@ -102,17 +104,18 @@ class Lab:
         """
         wanted = [self.home.machine(name) for name in names or DEFAULT_DISKS]
         refuse_where_it_cannot_run()
+        self.warn(WARNING)
         ensure_access(self.home)
-        golden = golden_image(self.home, engine, boot_bytes, self.say) if any(not f.spec.exists() for f in wanted) else None
+        new = MachineSpec(engine=engine, image_store=image_store, boot_bytes=boot_bytes, data_bytes=data_bytes, data_disk="own")
+        golden = self._golden(new, services) if any(not f.spec.exists() for f in wanted) else None
         started: list[tuple[MachineFiles, MachineSpec]] = []
         for files in wanted:
             with self.home.locked(f"machine-{files.name}"):
                 disk = data_disk or DEFAULT_DISKS.get(files.name, "own")
                 if not files.spec.exists() and golden:
                     machine.release(files)
-                    spec = MachineSpec(engine=engine, image_store=image_store, boot_bytes=boot_bytes, data_bytes=data_bytes, data_disk=disk)
                     self.say(f"creating {files.name}")
-                    machine.create(self.home, files, spec, golden)
+                    machine.create(self.home, files, new.model_copy(update={"data_disk": disk}), golden)
                 spec = _spec_of(files)
                 if read_record(files).running():
                     _refuse_other_disk(files, spec, data_disk)
@@ -148,8 +151,11 @@ class Lab:
         return _each(end, [self.home.machine(name) for name in names or self.known()])
 
     def reset(self, names: Sequence[str] = (), **options: Unpack[UpOptions]) -> list[MachineStatus]:
-        """Make machines anew from the golden image, with blank data disks, and start them; options are those of `up`."""
-        chosen = list(names or self.known() or DEFAULT_DISKS)
+        """Make machines (mint-data and mint-apps without names) anew from the golden image, with blank data disks, and start them.
+
+        Options are those of `up`.
+        """
+        chosen = list(names or DEFAULT_DISKS)
         self.down(chosen, destroy=True)
         return self.up(chosen, **options)
 
@@ -197,6 +203,11 @@ class Lab:
     def status(self) -> list[MachineStatus]:
         """Return what each known machine is now."""
         return [self._status_of(self.home.machine(name)) for name in self.known()]
+
+    def _golden(self, spec: MachineSpec, services: bool) -> Path:
+        if services:
+            return prebaked_image(self.home, spec, self.say)
+        return golden_image(self.home, spec.engine, spec.boot_bytes, self.say)
 
     def _running(self, name: str) -> MachineFiles:
         files = self.home.machine(name)

@@ -98,6 +98,6 @@ def golden_digest(engine: Engine, boot_bytes: int) -> str:
     return digest_of("machine", base_digest(), engine, NEWER_SUITE, ENGINE_PACKAGES[engine], MASKED_UNITS, boot_bytes)
 
 
-def services_digest() -> str:
-    """Return the digest of the service image."""
-    return digest_of("services", SUITE, SERVICE_PACKAGES, S3_STORE, SERVICE_IMAGE)
+def services_digest(trimmed: tuple[str, ...]) -> str:
+    """Return the digest of the service image; `trimmed` is what is left out of it."""
+    return digest_of("services", SUITE, SERVICE_PACKAGES, S3_STORE, SERVICE_IMAGE, trimmed)

@@ -79,6 +79,8 @@ def seed(
     _run(lab, host, _redis("eval", _KEYS, "0", str(keys)))
     _run(lab, host, _redis("save"))
     _run(lab, host, ["docker", "exec", OBJECTS, "lab-objects", "put", BUCKET, str(objects), str(object_bytes)])
+    # The object store doesn't sync what it writes; what is seeded has to survive a power cut.
+    _run(lab, host, ["sync"])
     return sentinels(lab, host)
 
 

@@ -17,13 +17,19 @@ from .programs import run
 from .recipe import CONTENT, S3_STORE, SERVICE_IMAGE, SERVICE_PACKAGES, SUITE, services_digest
 from .ssh import ssh_run
 
-# PostgreSQL's just-in-time compiler alone is a third of the image, and no lab query needs it.
+# PostgreSQL's just-in-time compiler alone is a third of the image, and no lab query needs it; Perl serves only the
+# packages' own scripts, which have run.
 TRIMMED = (
     "usr/share/doc",
     "usr/share/man",
     "usr/share/info",
     "usr/share/locale",
+    "usr/share/i18n",
+    "usr/share/perl",
+    "usr/lib/*/perl",
     "usr/lib/*/libLLVM-*",
+    "usr/lib/*/libz3.so*",
+    "usr/lib/*/gconv",
     "usr/lib/postgresql/*/lib/llvmjit*",
     "usr/lib/postgresql/*/lib/bitcode",
     "var/log/*",
@@ -33,7 +39,7 @@ TRIMMED = (
 
 def service_image(home: LabHome, say: Say) -> Path:
     """Return the cached tar of the service image, built where it isn't there (about a minute)."""
-    image = home.cache / f"services-{services_digest()}.tar"
+    image = home.cache / f"services-{services_digest(TRIMMED)}.tar"
     with home.locked("services"):
         if image.exists():
             return image
@@ -70,7 +76,7 @@ def ensure_services(home: LabHome, files: MachineFiles, say: Say) -> None:
     if ssh_run(home, files.name, ["docker", "info", "-f", "{{.ID}}"]).returncode != 0:
         say(f"{files.name}: Docker doesn't run, so the service image was not imported")
         return
-    wanted = f"{services_digest()}"
+    wanted = services_digest(TRIMMED)
     label = ["docker", "image", "inspect", "-f", '{{index .Config.Labels "lab.digest"}}', SERVICE_IMAGE]
     if ssh_run(home, files.name, label).stdout.strip() == wanted:
         return

@@ -25,7 +25,7 @@ def _service(name: str, command: list[str], **more: Any) -> dict[str, Any]:
 
 
 def _probe(*argv: str) -> dict[str, Any]:
-    return {"test": ["CMD", *argv], "interval": "5s", "timeout": "5s", "retries": 12}
+    return {"test": ["CMD", *argv], "interval": "3s", "timeout": "5s", "retries": 20}
 
 
 def data_stack(*, redis_aof: bool) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def data_stack(*, redis_aof: bool) -> dict[str, Any]:
                 ["serve-s3"],
                 volumes=["minio:/data"],
                 ports=["127.0.0.1:9000:9000"],
-                healthcheck=_probe("lab-objects", "ping"),
+                healthcheck=_probe("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9000"),
             ),
             "redis": _service(
                 REDIS,
