@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from controlplane.adapters.evidence import AnsibleEvidence
+    from controlplane.adapters.evidence_files import EvidenceFiles
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
     from controlplane.adapters.plan_files import JsonPlanFiles
@@ -32,6 +34,28 @@ def site(given: str | None) -> SiteFolder:
     from controlplane.adapters.site_files import SiteFolder, find_site  # noqa: PLC0415
 
     return SiteFolder(find_site(given, os.environ, Path.cwd()))
+
+
+def site_view(given: str | None) -> SiteView:
+    """Return what use cases need of a site. Its inventory's scripts and plugins run."""
+    from controlplane.domain.site_view import view_of  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return view_of(site(given).read(run_inventory=True))
+
+
+def evidence_source() -> AnsibleEvidence:
+    """Return what collects from hosts."""
+    from controlplane.adapters.clock import SystemClock  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from controlplane.adapters.evidence import AnsibleEvidence  # noqa: PLC0415
+
+    return AnsibleEvidence(SystemClock())
+
+
+def evidence_files() -> EvidenceFiles:
+    """Return the reader and writer of evidence files."""
+    from controlplane.adapters.evidence_files import EvidenceFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return EvidenceFiles()
 
 
 def new_site(folder: str) -> NewSiteFolder:

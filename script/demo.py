@@ -94,15 +94,15 @@ def change_machines(folder: Path, capability: tuple[str, ...] = ()) -> dict[str,
 def table(before: dict[str, Reader], after: dict[str, Reader], downtime: dict[str, float]) -> Table:
     """Return the before/after table."""
     out = Table("machine", "data", "before", "after", "downtime", title="Where the data lay, and where it lies now")
-    for host in before:
-        then, now = places(before[host]), places(after[host])
+    for host, reader in before.items():
+        then, now = places(reader), places(after[host])
         for name in then:
             container = name.partition(":")[0]
             path, disk = then[name]
             new_path, new_disk = now.get(name, ("gone", ""))
             seconds = f"{downtime[container]:.1f} s" if container in downtime else ""
             out.add_row(host, name, f"{path}\n{disk}", f"{new_path}\n{new_disk}", seconds)
-        out.add_row(host, "boot disk used", usage(before[host]), usage(after[host]), "")
+        out.add_row(host, "boot disk used", usage(reader), usage(after[host]), "")
     return out
 
 
