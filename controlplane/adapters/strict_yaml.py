@@ -245,6 +245,8 @@ class _Builder:
             self.fault("is a merge key: write the keys out")
             self.dropped = True
         elif _CONTROL.search(key):
+            # Shown escaped: a terminal would obey the character itself.
+            self.key, self.dropped = ascii(key), True
             self.fault("is a key with a control character: remove it")
         elif key in self.known:
             self.fault(f"is there twice, first on line {self.known[key]}: keep one of them")

@@ -29,9 +29,9 @@ def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
         raise _refusal(file, 0, f"can't be read ({error.strerror}): check its owner and mode") from None
     if len(raw) > limit:
         raise _refusal(file, 0, f"is larger than {limit // 1024**2} MiB: split the site or remove what does not belong here")
-    for mark, name in ((b"\xef\xbb\xbf", "UTF-8 with a byte order mark"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
+    for mark, name in ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")):
         if raw.startswith(mark):
-            raise _refusal(file, 1, f"starts with the byte order mark of {name}: save it as plain UTF-8 without one")
+            raise _refusal(file, 1, f"starts with a byte order mark ({name}), which other programs read as text: save it as plain UTF-8 without one")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
