@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from controlplane.adapters.clock import SystemClock
     from controlplane.adapters.evidence import AnsibleEvidence
     from controlplane.adapters.evidence_files import EvidenceFiles
     from controlplane.adapters.lab.lab import Lab
@@ -134,3 +135,10 @@ def write_project(folder: str, project: Mapping[str, bytes]) -> None:
     from controlplane.adapters.project_folder import write_project as write  # noqa: PLC0415
 
     write(Path(folder), project)
+
+
+def clock() -> SystemClock:
+    """Return the controller's clock."""
+    from controlplane.adapters.clock import SystemClock  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return SystemClock()

@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 from controlplane.domain.checks import CHECKS, judge_host
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
-from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport, Finding, HostSeen, summarise
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, EvidenceSource
+
+# What a site says if it says nothing else.
+GENERAL_MAX_AGE = timedelta(hours=1)
 
 
 def audit_site(site: SiteView, *, hosts: tuple[str, ...], checks: tuple[str, ...], clock: Clock, evidence: EvidenceSource) -> AuditReport:
@@ -46,13 +49,15 @@ def audit_target(target: InventoryHost, *, checks: tuple[str, ...], clock: Clock
     """Collect from one machine without a site and judge it by the general checks."""
     only = chosen_checks(checks)
     seen = evidence.collect([target], {})
-    return judge(seen, [DesiredHost.general(target.name)], only=only, site=None, now=clock.now(), max_age=timedelta(hours=1))
+    return judge(seen, [DesiredHost.general(target.name)], only=only, site=None, now=clock.now(), max_age=GENERAL_MAX_AGE)
 
 
-def audit_evidence(*, checks: tuple[str, ...], clock: Clock, seen: Mapping[str, Evidence | Unreached], max_age: timedelta) -> AuditReport:
-    """Judge every host of a file by the general checks."""
-    hosts = [DesiredHost.general(host) for host in sorted(seen)]
-    return judge(seen, hosts, only=chosen_checks(checks), site=None, now=clock.now(), max_age=max_age)
+def audit_evidence(
+    host: str, *, checks: tuple[str, ...], clock: Clock, seen: Mapping[str, Evidence | Unreached], max_age: timedelta | None = None
+) -> AuditReport:
+    """Judge one host of a file by the general checks."""
+    desired = [DesiredHost.general(host)]
+    return judge(seen, desired, only=chosen_checks(checks), site=None, now=clock.now(), max_age=max_age or GENERAL_MAX_AGE)
 
 
 def judge(
@@ -65,6 +70,7 @@ def judge(
     max_age: timedelta,
 ) -> AuditReport:
     """Return the report on hosts; one of which nothing is known is UNKNOWN. `site` None judges in general."""
+    refuse_one_machine_twice(seen, [desired.host for desired in hosts])
     findings: list[Finding] = []
     rows: list[HostSeen] = []
     for desired in hosts:
@@ -85,6 +91,29 @@ def _row(one: Evidence | Unreached) -> HostSeen:
     if isinstance(one, Unreached):
         return HostSeen(host=one.host, reached=False, collected_at=None, evidence_digest=None)
     return HostSeen(host=one.host, reached=True, collected_at=one.collected_at, evidence_digest=one.digest())
+
+
+def refuse_one_machine_twice(seen: Mapping[str, Evidence | Unreached], hosts: Sequence[str]) -> None:
+    """Raise `InputInvalidError` where two of the hosts turn out to be one machine: judged twice, one policy would undo the other."""
+    known: dict[str, str] = {}
+    for host in hosts:
+        one = seen.get(host)
+        try:
+            machine = Reader(one).identity["machine_id"] if isinstance(one, Evidence) else ""
+        except Unobserved:
+            continue  # without its identity nothing of this host is decided but UNKNOWN
+        if machine and machine in known:
+            raise InputInvalidError(
+                [
+                    Fault(
+                        "inventory",
+                        0,
+                        host,
+                        f"is the same machine as {known[machine]} (machine-id {machine}): name it once, or give it an id of its own",
+                    )
+                ]
+            )
+        known[machine] = host
 
 
 def chosen_checks(checks: tuple[str, ...]) -> frozenset[str] | None:
