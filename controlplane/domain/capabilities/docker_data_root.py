@@ -62,7 +62,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     ]
     changes += [Change(kind="retire", target=move["from"], before="in use", after="kept unchanged until a purge of its own") for move in moves]
     draft = Draft(
-        mends=tuple(Mend(check="D235", surface=f"docker.{'data_root' if move['kind'] == 'docker' else 'containerd_root'}") for move in moves),
+        mends=_mends(desired, reader, moves),
         changes=tuple(changes),
         downtime=Downtime(services=running, estimate_s=_STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
@@ -83,6 +83,26 @@ def _moves(desired: DesiredHost, reader: Reader) -> list[dict[str, str]]:
         if desired.docker.containerd_root != containerd_root:
             moves.append({"kind": "containerd", "from": containerd_root, "to": desired.docker.containerd_root})
     return moves
+
+
+def _mends(desired: DesiredHost, reader: Reader, moves: list[dict[str, str]]) -> tuple[Mend, ...]:
+    mends = [Mend(check="D235", surface=f"docker.{'data_root' if move['kind'] == 'docker' else 'containerd_root'}") for move in moves]
+    old = tuple(f"{move['from']}/" for move in moves)
+    for name, service in sorted(desired.services.items()):
+        container = next((seen for seen in reader.containers if seen["name"] == name), None)
+        mounts = container["mounts"] if container is not None else []
+        moved = any(m["name"] == service.volume and m["destination"] == service.data and (m["host_path"] or "").startswith(old) for m in mounts)
+        # Where the container does not use the volume that the policy names, or its settings drift, a move of the root mends nothing.
+        if service.volume is not None and moved and (service.kind != "postgres" or _is_durable(reader, name)):
+            mends.append(Mend(check="D236", surface=f"service:{name}"))
+    return tuple(mends)
+
+
+def _is_durable(reader: Reader, name: str) -> bool:
+    state = reader.postgres.get(name)
+    return state is not None and all(
+        seen.get(key) == "on" for seen in (state["running"], state["persisted"]) for key in ("fsync", "full_page_writes")
+    )
 
 
 def _refusals(destination: str, desired: DesiredHost, outlook: Outlook) -> list[str]:
