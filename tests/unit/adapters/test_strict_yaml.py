@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - messages stand whole, so that a search finds them
 from __future__ import annotations
 
 import gc
