@@ -1,0 +1,137 @@
+#!/usr/bin/python3
+"""Put fstab and guards of units back as they were before the run, byte for byte. Nothing is unmounted.
+
+Needs nothing but this folder. Exit codes: 0 done or nothing left to do, 4 refused and nothing was changed, 1 failed.
+"""
+
+from __future__ import annotations
+
+import array
+import base64
+import difflib
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
+
+
+def finish(code: int, changed: bool, message: str) -> None:
+    """Print the answer and end."""
+    print(json.dumps({"changed": changed, "message": message}))
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def read(path: Path) -> bytes | None:
+    """Return a file's bytes, None if there is none."""
+    return path.read_bytes() if path.exists() else None
+
+
+def put_back(path: Path, text: bytes | None) -> None:
+    """Make a file what it was, with one rename, durably."""
+    if text is None:
+        path.unlink(missing_ok=True)
+    else:
+        like = path.stat() if path.exists() else None
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.controlplane-", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            os.fchown(file.fileno(), like.st_uid if like else 0, like.st_gid if like else 0)
+            os.fchmod(file.fileno(), like.st_mode & 0o7777 if like else 0o644)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def refuse_stranger(path: Path, now: bytes | None, written: bytes | None) -> None:
+    """End with the difference where a file is neither what the run wrote nor what stood there before."""
+    texts = [(text or b"").decode("utf-8", "replace").splitlines(keepends=True) for text in (written, now)]
+    shown = "".join(difflib.unified_diff(*texts, fromfile=f"{path} as the run wrote it", tofile=f"{path} now")) if written is not None else ""
+    finish(
+        4,
+        False,
+        f"{path} was changed by somebody since this run wrote it. Nothing was changed.\n{shown}Take those changes back, or mend the file by hand.",
+    )
+
+
+def fstab() -> list[tuple[Path, bytes | None]]:
+    """Return what of fstab is to be put back."""
+    if not (HERE / "fstab.json").exists():
+        return []
+    record = json.loads((HERE / "fstab.json").read_text())
+    path, before, after = Path(record["path"]), (HERE / "fstab.before").read_bytes(), (HERE / "fstab.after").read_bytes()
+    now, was = read(path), before if record["existed"] else None
+    if now == was:
+        return []
+    if now != after:
+        refuse_stranger(path, now, after)
+    return [(path, was)]
+
+
+def guards() -> list[tuple[Path, bytes | None]]:
+    """Return which guards are to be put back."""
+    found: list[tuple[Path, bytes | None]] = []
+    for place in sorted(HERE.glob("guard-*.json")):
+        record = json.loads(place.read_text())
+        path = Path(record["path"])
+        now, was = read(path), None if record["before"] is None else base64.b64decode(record["before"])
+        if now == was or now is None:
+            continue  # never written, undone already, or taken away by a break-glass
+        if "sha256:" + hashlib.sha256(now).hexdigest() != record["after"]:
+            refuse_stranger(path, now, None)
+        found.append((path, was))
+    return found
+
+
+def folders() -> list[Path]:
+    """Return the empty mountpoints that the run made and on which nothing is mounted."""
+    place = HERE / "folders.json"
+    made = [Path(name) for name in json.loads(place.read_text())] if place.exists() else []
+    return [path for path in made if path.is_dir() and not path.is_mount() and not any(path.iterdir())]
+
+
+def remove(path: Path) -> None:
+    """Remove an immutable empty folder."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    word = array.array("L", [0])
+    fcntl.ioctl(handle, GET_FLAGS, word)
+    word[0] &= ~IMMUTABLE
+    fcntl.ioctl(handle, SET_FLAGS, word)
+    os.close(handle)
+    path.rmdir()
+
+
+def main() -> None:
+    """Undo what the records say, or say what would be undone."""
+    check = sys.argv[1:] == ["--check"]
+    if sys.argv[1:] and not check:
+        finish(4, False, f"usage: {sys.argv[0]} [--check]. Nothing was changed.")
+    files = [*guards(), *fstab()]
+    made = folders()
+    if not check:
+        for path, was in files:
+            put_back(path, was)
+            if was is None and path.parent.name.endswith(".service.d") and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        for path in made:
+            remove(path)
+        if files and subprocess.run(["systemctl", "daemon-reload"], check=False).returncode != 0:
+            finish(1, True, "The files are back, but systemctl daemon-reload failed: run it, or systemd mounts by the old entries.")
+    done = [f"put {path} back" if was is not None else f"removed {path}" for path, was in files] + [f"removed {path}" for path in made]
+    if not done:
+        finish(0, False, "There was nothing left to undo.")
+    finish(0, True, ("Would have: " if check else "Done: ") + "; ".join(done) + ". Nothing was unmounted.")
+
+
+if __name__ == "__main__":
+    main()
