@@ -66,11 +66,12 @@ class SiteFolder:
         return SiteContent(str(self.folder), site, policy, inventory, document, notes)
 
     def _inventory(self, document: Document, site: Site | None, *, run_inventory: bool) -> InventoryRead:
-        named = site.inventory if site else document.data.get("inventory") if isinstance(document.data, dict) else None
-        if site is None and (not isinstance(named, str) or ".." in named):
-            # The fault is in site.yml and is reported there.
+        # Where site.yml has faults, the inventory is still read if its place is plain to see.
+        said = document.data.get("inventory", "hosts.yml") if isinstance(document.data, dict) else None
+        named = site.inventory if site else said
+        if not isinstance(named, str) or ".." in named.split("/"):
             return InventoryRead(None)
-        return read_inventory(self.folder / str(named), run_dynamic=run_inventory)
+        return read_inventory(self.folder / named, run_dynamic=run_inventory)
 
 
 def _model(model: type[Model], document: Document, rules: Rules, faults: list[Fault]) -> Model | None:

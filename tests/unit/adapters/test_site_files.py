@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.new_folder import NewSiteFolder
+from controlplane.adapters.site_files import SiteFolder, find_site
+from controlplane.domain.errors import InputInvalidError, RefusedError
+from controlplane.usecases.check_policy import check_policy
+from controlplane.usecases.init_site import init_site
+from controlplane.usecases.show_policy import show_policy
+
+ROOT = Path(__file__).parents[3]
+
+
+def new_site(folder: Path) -> Path:
+    init_site(NewSiteFolder(folder))
+    return folder
+
+
+def test_what_init_writes_validates(tmp_path: Path) -> None:
+    report = check_policy(SiteFolder(new_site(tmp_path / "My Site")), run_inventory=False)
+    assert (report.site, report.hosts, report.groups, report.inventory_checked, report.notes) == ("my-site", 2, 1, True, ())
+
+
+def test_init_writes_over_nothing(tmp_path: Path) -> None:
+    (tmp_path / "policy.yml").write_text("mine")
+    with pytest.raises(RefusedError) as caught:
+        new_site(tmp_path)
+    assert str(caught.value) == f"{tmp_path} holds policy.yml already: name another folder, or edit what is there. Nothing was written."
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.yml"]
+    assert (tmp_path / "policy.yml").read_text() == "mine"
+
+
+def test_init_refuses_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(RefusedError) as caught:
+        new_site(tmp_path / "x")
+    assert str(caught.value) == f"{tmp_path}/x is a file: name a folder. Nothing was written."
+
+
+def test_the_example_site_validates() -> None:
+    assert check_policy(SiteFolder(ROOT / "inventory/mint"), run_inventory=False).hosts == 2
+
+
+def test_faults_of_all_three_files_are_listed_together(tmp_path: Path) -> None:
+    folder = new_site(tmp_path / "s")
+    (folder / "site.yml").write_text("name: s\ntimezone: Mars\n")
+    (folder / "hosts.yml").write_text("all: {hosts: {Web1: }}\n")
+    (folder / "policy.yml").write_text("version: 1\nhosts: {h: {tier: x, nope: 1}}\n")
+    with pytest.raises(InputInvalidError) as caught:
+        SiteFolder(folder).read(run_inventory=False)
+    assert [(fault.file.removeprefix(f"{folder}/"), fault.line, fault.field) for fault in caught.value.faults] == [
+        ("hosts.yml", 1, "all.hosts.Web1"),
+        ("policy.yml", 2, "hosts.h.nope"),
+        ("policy.yml", 2, "hosts.h.tier"),
+        ("site.yml", 2, "timezone"),
+    ]
+
+
+def test_a_site_that_is_valid_reports_its_inventory(tmp_path: Path) -> None:
+    folder = new_site(tmp_path / "s")
+    (folder / "hosts.yml").write_text("all: {hosts: {Web1: }}\n")
+    with pytest.raises(InputInvalidError) as caught:
+        SiteFolder(folder).read(run_inventory=False)
+    assert [str(fault).removeprefix(f"{folder}/") for fault in caught.value.faults] == [
+        "hosts.yml:1: all.hosts.Web1: 'Web1' is no host name: it has to match [a-z0-9][a-z0-9._-]{0,252}"
+    ]
+
+
+def test_without_its_script_an_inventory_is_left_out_and_said_so(tmp_path: Path) -> None:
+    folder = new_site(tmp_path / "s")
+    listed = {"servers": {"hosts": ["web1", "db1"]}, "_meta": {"hostvars": {}}}
+    (folder / "hosts.yml").unlink()
+    (folder / "hosts").write_text(f"#!/bin/sh\necho '{json.dumps(listed)}'\n")
+    (folder / "hosts").chmod(0o755)
+    site = (folder / "site.yml").read_text().replace("hosts.yml ", "hosts ")
+    (folder / "site.yml").write_text(site)
+    left = check_policy(SiteFolder(folder), run_inventory=False)
+    assert not left.inventory_checked
+    assert "was not run" in left.notes[0]
+    run = check_policy(SiteFolder(folder), run_inventory=True)
+    assert run.inventory_checked
+    assert run.notes == ()
+
+
+def test_show_names_a_host_that_is_near(tmp_path: Path) -> None:
+    site = SiteFolder(new_site(tmp_path / "s"))
+    assert show_policy(site, "db1", run_inventory=False)[0].docker.data_root == "/mnt/data/docker"
+    with pytest.raises(InputInvalidError) as caught:
+        show_policy(site, "db2", run_inventory=False)
+    assert str(caught.value) == "command line: --host: 'db2' is no host of the policy: did you mean 'db1'?"
+
+
+def test_the_site_is_the_named_one_or_the_only_one(tmp_path: Path) -> None:
+    one = new_site(tmp_path / "inventory/one")
+    assert find_site(None, {}, tmp_path) == one
+    two = new_site(tmp_path / "inventory/two")
+    assert find_site(str(two), {"CONTROLPLANE_SITE": str(one)}, tmp_path) == two
+    assert find_site(None, {"CONTROLPLANE_SITE": str(one)}, tmp_path) == one
+
+
+@pytest.mark.parametrize(
+    ("given", "sites", "said"),
+    [
+        (None, [], "--site: there is no site folder under inventory/ here: name one, or write one with 'controlplane init DIR'"),
+        (None, ["a", "b"], "--site: there are several site folders here (inventory/a, inventory/b): name one with --site or $CONTROLPLANE_SITE"),
+        ("no", ["a"], "--site: no is no folder: name a site folder, or write one with 'controlplane init no'"),
+    ],
+)
+def test_a_site_that_cannot_be_told_is_refused(tmp_path: Path, given: str | None, sites: list[str], said: str) -> None:
+    for name in sites:
+        new_site(tmp_path / "inventory" / name)
+    with pytest.raises(InputInvalidError) as caught:
+        find_site(given, {}, tmp_path)
+    assert str(caught.value) == f"command line: {said}"
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "controlplane", *arguments]
+    return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_checks_shows_and_exits_as_promised(tmp_path: Path) -> None:
+    made = run("init", "inventory/s", folder=tmp_path)
+    assert (made.returncode, made.stdout.splitlines()[0]) == (0, "wrote inventory/s/site.yml")
+    good = run("policy", "check", folder=tmp_path)
+    assert good.returncode == 0
+    assert good.stdout.startswith("s: valid, 2 hosts, 1 group, 0 waivers, policy sha256:")
+    shown = json.loads(run("policy", "show", "--host", "db1", "-o", "json", folder=tmp_path).stdout)
+    assert shown["thresholds"]["images"] == 15 * 1000**3
+    policy = tmp_path / "inventory/s/policy.yml"
+    policy.write_text(policy.read_text().replace("version: 1", "version: 1\nversion: 1").replace("tier: boot-only", "tier: bot-only"))
+    bad = run("policy", "check", folder=tmp_path)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.splitlines()[0] == "2 faults; no connection was made."
+    bad_json = run("policy", "check", "-o", "json", folder=tmp_path)
+    assert bad_json.returncode == 2
+    assert [fault["field"] for fault in json.loads(bad_json.stdout)["faults"]] == ["version", "hosts.web1.tier"]
