@@ -65,7 +65,7 @@ def server_words(command: list[str], environment: dict[str, str], script_of: Cal
 def _shell_words(script: str, environment: dict[str, str], arguments: list[str]) -> list[str] | None:
     # Only a script that names the server once, on a line of its own, can be read without being run.
     lines = [line for line in script.replace("\\\n", " ").splitlines() if "-server" in line and not line.lstrip().startswith("#")]
-    if len(lines) != 1:
+    if len(lines) != 1 or any(mark in lines[0].partition("-server")[2] for mark in ("`", "$(", "<<")):
         return None
     lexer = shlex.shlex(lines[0], posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
@@ -82,7 +82,7 @@ def _shell_words(script: str, environment: dict[str, str], arguments: list[str])
             break
         if word == "$@":
             found += arguments
-        elif any(mark in word for mark in ("`", "$(", "<<", "$*", "${")) and not _VARIABLE.fullmatch(word):
+        elif any(mark in word for mark in ("$*", "${")) and not _VARIABLE.fullmatch(word):
             return None
         else:
             found.append(_VARIABLE.sub(lambda match: environment.get(match.group(1) or match.group(2), ""), word))

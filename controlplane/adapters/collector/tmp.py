@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .mounts import mount_table
+
 ROOTS = ("/tmp", "/var/tmp")  # noqa: S108 - looked at, never written
 AT_LEAST = 1_000_000
 MOST = 200
@@ -13,28 +15,24 @@ MOST = 200
 def large_files(roots: tuple[str, ...] = ROOTS) -> list[tuple[int, str]]:
     """Return (size, path) of every regular file of at least 1 MB, largest first; links and other filesystems are not entered."""
     found = []
-    for root in roots:
+    mountpoints = {mount["mount"] for mount in mount_table()}
+    pending = [root for root in roots if os.path.isdir(root) and not os.path.islink(root)]
+    while pending:
         try:
-            device = os.lstat(root).st_dev
-        except FileNotFoundError:
-            continue
-        pending = [root]
-        while pending:
-            folder = pending.pop()
-            try:
-                entries = list(os.scandir(folder))
-            except (FileNotFoundError, NotADirectoryError):
-                continue  # removed while we walked
-            for entry in entries:
+            entries = list(os.scandir(pending.pop()))
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # removed while we walked
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.path not in mountpoints:
+                    pending.append(entry.path)
+            elif entry.is_file(follow_symlinks=False):
                 try:
-                    info = entry.stat(follow_symlinks=False)
+                    size = entry.stat(follow_symlinks=False).st_size
                 except FileNotFoundError:
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    if info.st_dev == device:
-                        pending.append(entry.path)
-                elif entry.is_file(follow_symlinks=False) and info.st_size >= AT_LEAST:
-                    found.append((info.st_size, entry.path))
+                if size >= AT_LEAST:
+                    found.append((size, entry.path))
     return sorted(found, key=lambda file: (-file[0], file[1]))
 
 

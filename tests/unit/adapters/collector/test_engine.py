@@ -1,0 +1,176 @@
+"""Docker's answers, whole and otherwise, over a socket of our own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.adapters.collector import docker, engine, inside
+from controlplane.adapters.collector.supervise import Absent, Probe, ProbeError, run_probes
+
+Answer = Callable[[str], bytes | None]
+Serve = Callable[[Answer], None]
+
+
+def _http(body: Any, *, code: int = 200, length: int | None = None) -> bytes:
+    data = json.dumps(body).encode()
+    return f"HTTP/1.0 {code} X\r\nApi-Version: 1.45\r\nContent-Length: {len(data) if length is None else length}\r\n\r\n".encode() + data
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Answer each request for a path by bytes; None keeps silent."""
+    where = tmp_path / "docker.sock"
+    monkeypatch.setattr(engine, "SOCKETS", (str(where),))
+    listener = socket.socket(socket.AF_UNIX)
+
+    def start(answer: Answer) -> None:
+        listener.bind(str(where))
+        listener.listen(20)
+
+        def one(connection: socket.socket) -> None:
+            with connection:
+                path = connection.recv(65536).split(b" ")[1].decode()
+                said = answer(path)
+                if said is None:
+                    time.sleep(30)
+                else:
+                    connection.sendall(said)
+
+        def loop() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=one, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=loop, daemon=True).start()
+
+    yield start
+    listener.close()
+
+
+def _answers(table: dict[str, Any]) -> Answer:
+    def answer(path: str) -> bytes:
+        if path == "/_ping":
+            return _http("OK")
+        path = path.removeprefix("/v1.44")
+        return _http(table[path]) if path in table else _http({"message": "no such thing"}, code=404)
+
+    return answer
+
+
+CANARY = "c4nary-Zx9"
+INSPECTION = {
+    "Id": "abc",
+    "Name": "/db",
+    "Image": "sha256:1",
+    "Path": "redis-server",
+    "Args": ["--requirepass", CANARY],
+    "Config": {
+        "Image": "redis:7",
+        "Env": [f"REDIS_PASSWORD={CANARY}"],
+        "Labels": {"com.docker.compose.project": "p", "com.docker.compose.project.config_files": "/a.yml,/b.yml"},
+    },
+    "HostConfig": {"RestartPolicy": {"Name": "always"}, "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}}, "Tmpfs": {"/run/": ""}},
+    "State": {"Status": "exited", "Running": False, "Pid": 0, "StartedAt": "t"},
+    "Mounts": [
+        {"Type": "volume", "Name": "v", "Source": "/var/lib/docker/volumes/v/_data", "Destination": "/data/", "RW": True},
+        {"Type": "bind", "Source": "/srv/x", "Destination": "/x", "RW": False},
+        {"Type": "volume", "Name": "gone", "Source": "/var/lib/docker/volumes/gone/_data", "Destination": "/g", "RW": True},
+    ],
+    "GraphDriver": {"Data": {"UpperDir": "/var/lib/docker/overlay2/q/diff"}},
+}
+TABLE = {
+    "/containers/json?all=1": [{"Id": "abc", "Names": ["/db"], "ImageID": "sha256:1", "Mounts": [{"Name": "v"}]}, {"Id": "removed"}],
+    "/containers/json?all=1&size=1": [{"Id": "abc", "SizeRw": 77}],
+    "/containers/abc/json": INSPECTION,
+    "/volumes": {
+        "Volumes": [{"Name": "v", "Driver": "local", "Mountpoint": "/m", "Options": {"type": "none", "o": "bind", "device": "/mnt/data/v"}}]
+    },
+    "/images/json": [{"Id": "sha256:1", "RepoTags": ["redis:7"], "Size": 5}],
+    "/system/df": {
+        "LayersSize": 9,
+        "BuildCache": [{"Size": 3, "Shared": False}, {"Size": 4, "Shared": True}],
+        "Volumes": [{"Name": "v", "UsageData": {"Size": 2}}, {"Name": "nfs", "UsageData": {"Size": -1}}],
+    },
+}
+
+
+def test_a_container_is_told_with_its_mounts_where_they_really_land(serve: Serve) -> None:
+    serve(_answers(TABLE))
+    [container] = docker.docker_containers({}, {})
+    places = {mount["destination"]: mount["host_path"] for mount in container["mounts"]}
+    assert places == {"/data": "/mnt/data/v", "/x": "/srv/x", "/g": None}
+    assert container["writable_bytes"] == 77
+    assert container["upper_dir"] == "/var/lib/docker/overlay2/q/diff"
+    assert container["compose_files"] == ["/a.yml", "/b.yml"]
+    assert container["tmpfs"] == ["/run"]
+
+
+def test_no_password_of_a_container_is_told(serve: Serve) -> None:
+    serve(_answers(TABLE))
+    assert CANARY not in json.dumps(docker.docker_containers({}, {}))
+
+
+def test_volumes_images_and_usage_are_told_in_bytes(serve: Serve) -> None:
+    serve(_answers(TABLE | {"/containers/json?all=1": TABLE["/containers/json?all=1"][:1]}))  # type: ignore[index]
+    [volume] = docker.docker_volumes({}, {})
+    assert (volume["in_use_by"], volume["options"]["device"]) == (["db"], "/mnt/data/v")
+    assert docker.docker_images({}, {}) == [{"id": "sha256:1", "tags": ["redis:7"], "size": 5, "containers": 1}]
+    usage = docker.docker_usage({}, {})
+    assert usage == {"images": 9, "build_cache": 3, "volumes": 2, "volume_bytes": {"v": 2}, "build_cache_records": 2}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"", "does not speak HTTP"),
+        (b"\x00\x01garbage\r\n\r\n", "does not speak HTTP"),
+        (_http({}, length=500), "was cut short"),
+        (b"HTTP/1.0 200 OK\r\nApi-Version: 1.44\r\n\r\nnot json", "is no JSON"),
+        (_http({"message": "broken"}, code=500), "with 500"),
+        (b"HTTP/1.0 200 OK\r\n\r\n{}", "named no API version"),
+    ],
+)
+def test_garbage_from_docker_is_a_failed_probe(serve: Serve, said: bytes, reason: str) -> None:
+    serve(lambda _path: said)
+    for probe in (docker.docker_info, docker.docker_containers, docker.docker_usage):
+        with pytest.raises(ProbeError, match=reason):
+            probe({}, {})
+
+
+def test_a_docker_that_hangs_runs_into_the_probe_s_limit(serve: Serve) -> None:
+    serve(lambda _path: None)
+    record = json.loads(run_probes([Probe("docker_info", docker.docker_info, 0.4)], {})["docker_info"])
+    assert (record["status"], record["data"]) == ("timeout", None)
+
+
+def test_an_info_that_lacks_what_we_need_is_a_failed_probe(serve: Serve) -> None:
+    serve(_answers({"/info": {"ServerVersion": "26"}}))
+    record = json.loads(run_probes([Probe("docker_info", docker.docker_info)], {})["docker_info"])
+    assert (record["status"], record["error"]) == ("failed", "KeyError: 'DockerRootDir'")
+
+
+def test_a_host_without_an_engine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "is_installed", lambda: False)
+    monkeypatch.setattr(inside, "is_installed", lambda: False)
+    with pytest.raises(Absent, match="no Docker engine is installed"):
+        docker.docker_info({}, {})
+    with pytest.raises(Absent, match="no Docker engine is installed"):
+        inside.look_into({}, None, lambda _i, _s: {}, lambda _w: {})
+
+
+def test_an_engine_that_does_not_run_is_unknown_not_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "is_installed", lambda: True)
+    monkeypatch.setattr(engine, "SOCKETS", ("/nonexistent/docker.sock",))
+    with pytest.raises(ProbeError, match="the daemon is not running"):
+        docker.docker_info({}, {})

@@ -1,0 +1,212 @@
+"""What is read from the host itself: block devices, signatures, large files, what earlier runs left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.collector import block, fstab, signatures, state, tmp, units
+from controlplane.adapters.collector.fingerprint import fingerprint_tree
+from controlplane.adapters.collector.supervise import Probe, ProbeError, run_probes
+
+Programs = Callable[..., None]
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    """Put shell scripts before everything on PATH."""
+
+    def put(**scripts: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        for name, text in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+            (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    return put
+
+
+def _sysfs(root: Path, name: str, number: str, *, below: str = "", **files: str) -> Path:
+    real = root / "devices" / below / name
+    for path, text in {"dev": number, "size": "2048", "ro": "0", **files}.items():
+        (real / path.replace("__", "/")).parent.mkdir(parents=True, exist_ok=True)
+        (real / path.replace("__", "/")).write_text(f"{text}\n")
+    link = root / "class" / "block" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(real)
+    return real
+
+
+def test_partitions_stacked_and_loop_devices_are_told_by_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _sysfs(tmp_path, "vda", "900:0", serial="DATA0001")
+    part = _sysfs(tmp_path, "vda1", "900:1", below="vda", partition="1")
+    mapped = _sysfs(tmp_path, "dm-0", "901:0", dm__name="vg-data", dm__uuid="LVM-x")
+    _sysfs(tmp_path, "loop900", "902:0", loop__backing_file="/images/a b.img")
+    _sysfs(tmp_path, "loop901", "902:1", size="0")
+    (part / "holders" / "dm-0").mkdir(parents=True)
+    (mapped / "slaves" / "vda1").mkdir(parents=True)
+    monkeypatch.setattr(block, "SYSFS", str(tmp_path))
+    devices = block.block({}, {})
+    assert sorted(devices) == ["900:0", "900:1", "901:0", "902:0"]
+    assert (devices["900:0"]["serial"], devices["900:0"]["partitions"], devices["900:0"]["size"]) == ("DATA0001", ["900:1"], 2048 * 512)
+    assert (devices["900:1"]["partition_of"], devices["900:1"]["holders"]) == ("900:0", ["901:0"])
+    assert (devices["901:0"]["slaves"], devices["901:0"]["dm_name"], devices["901:0"]["dm_uuid"]) == (["900:1"], "vg-data", "LVM-x")
+    assert devices["902:0"]["loop_file"] == "/images/a b.img"
+    assert [device["node"] for device in devices.values()] == [None] * 4
+
+
+def _device(node: str) -> dict[str, object]:
+    return {"block": {"7:1": {"node": node, "size": 4096, "dm_name": None}}}
+
+
+def test_signatures_are_what_both_tools_say(tmp_path: Path, programs: Programs) -> None:
+    node = tmp_path / "disk"
+    node.write_bytes(b"x" * 4096)
+    wipefs = json.dumps({"signatures": [{"device": "disk", "offset": "0x438", "type": "ext4", "uuid": "u", "label": None}]})
+    programs(blkid=f"echo DEVNAME={node}; echo UUID=u; echo TYPE=ext4", wipefs=f"echo '{wipefs}'")
+    assert signatures.signatures({}, _device(str(node))) == {
+        "7:1": {"uuid": "u", "type": "ext4", "label": None, "blkid": {"UUID": "u", "TYPE": "ext4"}, "wipefs": ["ext4@0x438"]}
+    }
+
+
+def test_a_blank_device_is_blank_only_where_both_tools_looked(tmp_path: Path, programs: Programs) -> None:
+    node = tmp_path / "disk"
+    node.write_bytes(bytes(4096))
+    programs(blkid="exit 2", wipefs="exit 0")
+    assert signatures.signatures({}, _device(str(node)))["7:1"] == {"uuid": None, "type": None, "label": None, "blkid": {}, "wipefs": []}
+
+
+def test_two_signatures_on_one_device_are_not_blank(tmp_path: Path, programs: Programs) -> None:
+    node = tmp_path / "disk"
+    node.write_bytes(bytes(4096))
+    programs(blkid="echo ambivalent >&2; exit 8", wipefs="exit 0")
+    assert signatures.signatures({}, _device(str(node)))["7:1"]["blkid"] == {"AMBIVALENT": "more than one signature"}
+
+
+@pytest.mark.parametrize(
+    ("scripts", "reason"),
+    [
+        ({"blkid": "exit 4", "wipefs": "exit 0"}, "blkid ended with 4"),
+        ({"blkid": "exit 2", "wipefs": "echo no >&2; exit 1"}, "wipefs ended with 1: no"),
+        ({"blkid": "echo DEVNAME=/dev/other; echo TYPE=ext4", "wipefs": "exit 0"}, "which it was not asked for"),
+    ],
+)
+def test_a_tool_that_fails_or_lies_is_a_failed_probe(tmp_path: Path, programs: Programs, scripts: dict[str, str], reason: str) -> None:
+    node = tmp_path / "disk"
+    node.write_bytes(bytes(4096))
+    programs(**scripts)
+    with pytest.raises(ProbeError, match=reason):
+        signatures.signatures({}, _device(str(node)))
+
+
+def test_a_tool_that_hangs_is_ended_with_its_probe(tmp_path: Path, programs: Programs) -> None:
+    node = tmp_path / "disk"
+    node.write_bytes(bytes(4096))
+    programs(blkid="sleep 60", wipefs="exit 0")
+    probe = Probe("signatures", lambda asked, _seen: signatures.signatures(asked, _device(str(node))), 0.5)
+    assert json.loads(run_probes([probe], {})["signatures"])["status"] == "timeout"
+
+
+def test_garbage_from_wipefs_is_a_failed_probe(tmp_path: Path, programs: Programs) -> None:
+    node = tmp_path / "disk"
+    node.write_bytes(bytes(4096))
+    programs(blkid="exit 2", wipefs="echo garbage")
+    with pytest.raises(ValueError, match="Expecting value"):
+        signatures.signatures({}, _device(str(node)))
+
+
+def test_no_device_that_can_be_opened_is_unknown_not_blank() -> None:
+    with pytest.raises(ProbeError, match="no block device could be opened"):
+        signatures.signatures({}, _device("/nonexistent/disk"))
+
+
+def test_units_that_systemctl_does_not_show_are_a_failed_probe(programs: Programs) -> None:
+    programs(systemctl="echo Id=docker.service")
+    with pytest.raises(ProbeError, match="showed 1 units of 3"):
+        units.units({}, {})
+
+
+def test_a_unit_s_command_line_and_drop_ins_are_told(tmp_path: Path, programs: Programs) -> None:
+    drop_in = tmp_path / "guard.conf"
+    drop_in.write_text("[Unit]\nRequiresMountsFor=/mnt/data\n")
+    shown = (
+        "ExecStart={ path=/usr/bin/dockerd ; argv[]=/usr/bin/dockerd -H fd:// ; ignore_errors=no ; pid=0 }\nLoadState=loaded\nNeedDaemonReload=yes"
+    )
+    programs(systemctl=f"cat <<'E'\n{shown}\nDropInPaths={drop_in}\n\nLoadState=not-found\n\nLoadState=not-found\nE")
+    found = units.units({}, {})
+    assert found["docker.service"]["exec_start"] == "/usr/bin/dockerd -H fd://"
+    assert found["docker.service"]["needs_reload"] is True
+    assert found["docker.service"]["drop_ins"][0]["text"] == "[Unit]\nRequiresMountsFor=/mnt/data\n"
+    assert found["containerd.service"]["load_state"] == "not-found"
+
+
+def test_findmnt_s_verdict_is_kept_beside_the_text(tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "fstab"
+    table.write_text("UUID=1 / ext4 rw 0 1\n")
+    monkeypatch.setattr(fstab, "FSTAB", str(table))
+    programs(findmnt="echo '[E] unreachable'; exit 1")
+    found = fstab.fstab({}, {})
+    assert (found["text"], found["verify_rc"], found["verify_output"]) == ("UUID=1 / ext4 rw 0 1\n", 1, "[E] unreachable")
+
+
+def test_large_files_are_named_largest_first_and_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name, size in (("deep/er/big", 3_000_000), ("middle", 1_000_000), ("small", 999_999)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(size)
+    (tmp_path / "link").symlink_to(tmp_path / "deep")
+    assert tmp.large_files((str(tmp_path), f"{tmp_path}/absent")) == [(3_000_000, f"{tmp_path}/deep/er/big"), (1_000_000, f"{tmp_path}/middle")]
+
+
+def test_the_fingerprint_sees_every_change_of_metadata_and_no_reading(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "a").mkdir(parents=True)
+    (tree / "a" / "file\nname").write_text("content")
+    (tree / "link").symlink_to("a")
+    before = fingerprint_tree(str(tree))
+    (tree / "a" / "file\nname").read_text()
+    assert fingerprint_tree(str(tree)) == before
+    assert before[1] == 3
+    (tree / "a" / "file\nname").chmod(0o600)
+    after = fingerprint_tree(str(tree))
+    assert after[0] != before[0]
+    (tree / "a" / "new").write_text("")
+    assert fingerprint_tree(str(tree))[0] != after[0]
+
+
+def test_what_can_t_be_read_has_no_fingerprint(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        fingerprint_tree(f"{tmp_path}/absent")
+
+
+def test_retired_paths_are_compared_with_what_was_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    old = tmp_path / "old-root"
+    old.mkdir()
+    digest, entries, size = fingerprint_tree(str(old))
+    gone = {"run": "CAP-1", "retired_at": "t", "size": size, "entries": entries, "recorded": digest, "replaced_by": "/new"}
+    (tmp_path / "retired.json").write_text(json.dumps({"version": 1, "retired": [{"path": str(old), **gone}, {"path": "/nonexistent", **gone}]}))
+    (tmp_path / "CAP-1").mkdir()
+    (tmp_path / "CAP-1" / "state.json").write_text(json.dumps({"run": "CAP-1", "role": "data_disk", "phase": "change", "unit": None}))
+    (tmp_path / "CAP-2").mkdir()
+    (tmp_path / "CAP-2" / "state.json").write_text(json.dumps({"run": "CAP-2", "role": "data_disk", "phase": "done", "unit": None}))
+    found = state.target_state({}, {})
+    assert [(one["exists"], one["fingerprint"] == digest) for one in found["retired"]] == [(True, True), (False, False)]
+    assert [run["run"] for run in found["runs"]] == ["CAP-1"]
+    assert (found["lease"], found["last_change"]) == (None, None)
+
+
+def test_a_state_file_that_is_no_json_is_a_failed_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    (tmp_path / "lease.json").write_text("{half")
+    with pytest.raises(ProbeError, match=r"lease\.json is no JSON"):
+        state.target_state({}, {})
+
+
+def test_a_host_that_was_never_changed_has_an_empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BASE", f"{tmp_path}/absent")
+    assert state.target_state({}, {}) == {"retired": [], "last_change": None, "runs": [], "lease": None}
