@@ -181,3 +181,42 @@ def test_the_containerd_image_store_keeps_layers_below_containerds_root(machine:
     host = machine(image_store="containerd", services=True)
     assert "io.containerd.snapshotter.v1" in host.sh("docker info -f '{{.DriverStatus}}'")
     assert host.sh("docker run --rm lab/services:1 echo ran").strip() == "ran"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["26", "20.10"])
+def test_seeded_data_is_the_same_after_a_power_cut_and_after_a_reboot(machine: Make, engine: str) -> None:
+    host = machine(services=True, engine=engine)
+    before = host.lab.seed(host.name, stack="mint-data", rows=500, keys=100, objects=3, object_bytes=1000)
+    assert before["containers"] == {
+        "mint-modules-import": "exited",
+        "mint-modules-minio": "running",
+        "mint-modules-postgres": "running",
+        "mint-modules-redis": "running",
+    }
+    assert (before["postgres"]["rows"], before["redis"]["keys"], len(before["objects"])) == (500, 100, 3)
+    host.cut()
+    host.up()
+    assert host.lab.sentinels(host.name) == before
+    host.reboot()
+    assert host.lab.sentinels(host.name) == before
+
+
+def test_sentinels_show_one_changed_row_key_and_object(machine: Make) -> None:
+    host = machine(services=True)
+    before = host.lab.seed(host.name, stack="mint-data", rows=50, keys=10, objects=2, object_bytes=100)
+    host.sh("docker exec mint-modules-postgres psql -U postgres -c \"update orders set body = 'x' where id = 7\"")
+    host.sh("docker exec mint-modules-redis redis-cli set quote:3 other")
+    host.sh("docker exec mint-modules-minio node -e \"fetch('http://127.0.0.1:9000/artwork/artwork/1.bin', {method: 'PUT', body: 'x'})\"")
+    after = host.lab.sentinels(host.name)
+    assert after["postgres"]["rows"] == 50
+    assert after["postgres"]["md5"] != before["postgres"]["md5"]
+    assert after["redis"]["sha1"] != before["redis"]["sha1"]
+    assert {key for key in after["objects"] if after["objects"][key] != before["objects"][key]} == {"artwork/1.bin"}
+
+
+def test_the_stateless_stack_answers_on_its_ports_and_writes_into_its_writable_layer(machine: Make) -> None:
+    host = machine(services=True, data_disk=False)
+    found = host.lab.seed(host.name, stack="mint-apps")
+    assert found["http"] == {"order-intake": 200, "files-api": 200, "quote-page": 200}
+    assert "A /tmp/quote-page-uploads/quote-1.pdf" in host.sh("docker diff quote-page").splitlines()

@@ -58,8 +58,9 @@ class LabHome:
     @contextmanager
     def locked(self, what: str) -> Iterator[None]:
         """Hold the lab's lock `what`, waiting for whoever holds it; a dead holder frees it."""
-        self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with (self.path / f"lock-{what}").open("w") as handle:
+        locks = self.path / "locks"
+        locks.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with (locks / what).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 

@@ -183,9 +183,10 @@ class Lab:
         self.say(f"seeding {name}")
         return seed.seed(self, name, **options)
 
-    def sentinels(self, name: str) -> dict[str, Any]:
-        """Return checksums over the machine's data and its containers' states, to be compared before and after."""
-        return seed.sentinels(self, name)
+    def sentinels(self, name: str, *, wait_s: float = 60.0) -> dict[str, Any]:
+        """Return checksums over a running machine's data and its containers' states, to be compared before and after."""
+        self._running(name)
+        return seed.sentinels(self, name, wait_s=wait_s)
 
     def ssh_argv(self, name: str, argv: Sequence[str] = ()) -> list[str]:
         """Return the ssh command for a terminal on a running machine."""

@@ -51,7 +51,7 @@ class Process(Value):
 def in_namespace(path: Path) -> list[Process]:
     """Return the processes whose network namespace is the one at `path`."""
     try:
-        wanted = path.stat().st_ino
+        wanted = path.stat()
     except OSError:
         return []
     found = []
@@ -59,10 +59,12 @@ def in_namespace(path: Path) -> list[Process]:
         if not entry.name.isdigit():
             continue
         try:
-            same = (entry / "ns/net").stat().st_ino == wanted
+            seen = (entry / "ns/net").stat()
         except OSError:
             continue
-        if same and (process := Process.of(int(entry.name))):
+        # Both numbers: a name whose namespace is gone is a plain file, whose inode number may be anything.
+        ours = (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino)
+        if ours and (process := Process.of(int(entry.name))):
             found.append(process)
     return found
 

@@ -10,17 +10,18 @@ from typing import IO
 
 from controlplane.domain.errors import RunFailedError
 
-# sbin is not in every operator's PATH, and what the lab starts mostly lives there.
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LC_ALL": "C.UTF-8",
-    "DEBIAN_FRONTEND": "noninteractive",
-}
+STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def search_path() -> str:
+    """Return the PATH with sbin first: it is not in every operator's PATH, and what the lab starts mostly lives there."""
+    return ":".join(filter(None, [STANDARD_PATH, os.environ.get("PATH", "")]))
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the caller's environment with the PATH and locale that the lab's programs need."""
-    return {**os.environ, **ENVIRONMENT, **(extra or {})}
+    fixed = {"PATH": search_path(), "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
+    return {**os.environ, **fixed, **(extra or {})}
 
 
 def run(

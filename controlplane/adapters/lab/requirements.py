@@ -8,7 +8,7 @@ from pathlib import Path
 
 from controlplane.domain.errors import RefusedError
 
-from .programs import ENVIRONMENT
+from .programs import search_path
 
 # program -> Debian package
 PROGRAMS = {
@@ -28,14 +28,14 @@ PROGRAMS = {
 ELSEWHERE = "Point the program at a host of your own instead: controlplane audit --target root@your-host"
 
 
-def missing_reason(*, uid: int | None = None, os_release: Path = Path("/etc/os-release"), path: str = ENVIRONMENT["PATH"]) -> str | None:
+def missing_reason(*, uid: int | None = None, os_release: Path = Path("/etc/os-release"), path: str | None = None) -> str | None:
     """Return why the lab can't run here, or None."""
     if (os.geteuid() if uid is None else uid) != 0:
         return "it needs root"
     lines = os_release.read_text().splitlines() if os_release.exists() else []
     if "ID=debian" not in [line.replace('"', "") for line in lines]:
         return "it needs Debian"
-    packages = sorted({package for program, package in PROGRAMS.items() if shutil.which(program, path=path) is None})
+    packages = sorted({package for program, package in PROGRAMS.items() if shutil.which(program, path=path or search_path()) is None})
     if packages:
         return f"programs are missing; install them with: apt-get install {' '.join(packages)}"
     if not Path("/dev/loop-control").exists():

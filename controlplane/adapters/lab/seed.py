@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +85,23 @@ def seed(
     return sentinels(lab, host)
 
 
-def sentinels(lab: Lab, host: str) -> dict[str, Any]:
+def sentinels(lab: Lab, host: str, *, wait_s: float = 60.0) -> dict[str, Any]:
     """Return what must be equal before and after any change: rows, keys and objects with checksums, and containers by state.
 
     Shape: {"containers": {name: state}, "postgres": {"rows", "md5"}, "redis": {"keys", "sha1"}, "objects": {key: sha256},
-    "http": {name: status}}, each part only where its container runs. A service that doesn't answer is an error.
+    "http": {name: status}}, each part only where its container runs. A service that doesn't answer within `wait_s` is an error.
     """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return _take(lab, host)
+        except RunFailedError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(1)
+
+
+def _take(lab: Lab, host: str) -> dict[str, Any]:
     lines = _run(lab, host, ["docker", "ps", "--all", "--format", "{{.Names}} {{.State}}"]).splitlines()
     containers = dict(sorted((line.split(" ")[0], line.split(" ")[1]) for line in lines))
     found: dict[str, Any] = {"containers": containers}

@@ -23,7 +23,7 @@ CONTAINERD_STORE = '{\n  "features": {\n    "containerd-snapshotter": true\n  }\
 
 def ensure_access(home: LabHome) -> None:
     """Make the lab's key and its ssh_config where they aren't there; each machine adds an entry by its own file."""
-    home.machines.mkdir(mode=0o755, parents=True, exist_ok=True)
+    home.machines.mkdir(mode=0o700, parents=True, exist_ok=True)
     with home.locked("ssh"):
         if not home.key.exists():
             home.key.with_suffix(".pub").unlink(missing_ok=True)
