@@ -1,0 +1,29 @@
+"""Names of machines, and what two labs on one host share: nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.lab.home import DEFAULT_HOME, LabHome
+from controlplane.domain.errors import InputInvalidError
+
+
+def test_the_environment_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONTROLPLANE_LAB", str(tmp_path))
+    assert LabHome.from_environment().path == tmp_path
+    monkeypatch.setenv("CONTROLPLANE_LAB", "")
+    assert LabHome.from_environment().path == DEFAULT_HOME
+
+
+def test_two_labs_give_one_machine_two_namespaces() -> None:
+    one, other = (LabHome(Path(path)).machine("db").namespace for path in ("/a", "/b"))
+    assert one != other
+    assert one.endswith("-db")
+
+
+@pytest.mark.parametrize("name", ["", "-a", "A", "a/b", "..", "a b", "a\n", "a" * 42, "ä", "a.b", "*"])
+def test_a_name_that_is_none_is_an_input_error_and_makes_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputInvalidError) as refusal:
+        LabHome(tmp_path).machine(name)
+    assert str(refusal.value) == f"command line: {name!r}: a lab machine's name is [a-z0-9][a-z0-9-]*, at most 41 characters"
+    assert list(tmp_path.iterdir()) == []
