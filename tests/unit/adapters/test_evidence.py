@@ -1,0 +1,105 @@
+"""Evidence comes through Ansible whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.collector.main import BEGIN, END
+from controlplane.adapters.evidence import AnsibleEvidence, unpack
+from controlplane.adapters.evidence_files import EvidenceFiles
+from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.evidence import SHAPES, Evidence, Reader, Unreached
+from controlplane.domain.inventory import InventoryHost
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+
+def _packed(data: object) -> str:
+    return base64.b64encode(zlib.compress(json.dumps(data).encode())).decode()
+
+
+def test_banners_before_and_after_and_carriage_returns_are_passed_over() -> None:
+    packed = _packed({"identity": 1})
+    assert unpack(f"Welcome!\r\n{BEGIN}{packed[:20]}\r\n{packed[20:]}{END}\r\nbye") == {"identity": 1}
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ("", "gave no answer"),
+        ("sudo: a password is required", "gave no answer"),
+        (f"{BEGIN}{_packed({})}", "was cut short"),
+        (f"{BEGIN}!!!{END}", "garbled"),
+        (f"{BEGIN}{_packed({})[:-8]}{END}", "garbled|cut short"),
+        (f"{BEGIN}{_packed([1])}{END}", "garbled"),
+        (f"{BEGIN}{base64.b64encode(zlib.compress(bytes(80 << 20))).decode()}{END}", "too large"),
+    ],
+)
+def test_an_answer_that_is_not_whole_is_none(printed: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        unpack(printed)
+
+
+def test_one_host_answers_and_another_is_not_reached(tmp_path: Path) -> None:
+    hosts = [
+        InventoryHost(name="here", variables={"ansible_connection": "local"}),
+        InventoryHost(name="no-python", variables={"ansible_connection": "local", "ansible_python_interpreter": "/nonexistent/python"}),
+        InventoryHost(name="nowhere", variables={"ansible_host": "127.0.0.1", "ansible_port": 9}),
+    ]
+    seen = AnsibleEvidence(FixedClock(), work_dir=tmp_path).collect(hosts, {})
+    here, no_python, nowhere = seen["here"], seen["no-python"], seen["nowhere"]
+    assert isinstance(here, Evidence)
+    assert set(here.probes) == set(SHAPES)
+    assert here.collected_at == "2026-01-01T00:00:00Z"
+    assert Reader(here).identity["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert isinstance(no_python, Unreached)
+    assert "/nonexistent/python" in no_python.reason
+    assert isinstance(nowhere, Unreached)
+    assert "Connection refused" in nowhere.reason
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_hosts_start_nothing(tmp_path: Path) -> None:
+    assert AnsibleEvidence(FixedClock(), work_dir=tmp_path / "absent").collect([], {}) == {}
+
+
+def test_what_was_written_is_read_again_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    file = tmp_path / "evidence.json"
+    seen: dict[str, Evidence | Unreached] = {
+        "a": Evidence(host="a", collected_at="2026-01-01T00:00:00Z", asked={}, probes={}),
+        "b": Unreached(host="b", reason="no route"),
+    }
+    EvidenceFiles().write(str(file), seen)
+    assert EvidenceFiles().read(str(file)) == seen
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "is no JSON"), (b"{half", "is no JSON"), (b"\xff\xfe\x00", "UTF-16"), (b'{"hosts": 1}', "is no evidence"), (b"[" * 100000, "is no JSON")],
+)
+def test_a_file_that_is_no_evidence_is_a_fault_of_the_input(tmp_path: Path, content: bytes, reason: str) -> None:
+    file = tmp_path / "evidence.json"
+    file.write_bytes(content)
+    with pytest.raises(InputInvalidError, match=reason) as refused:
+        EvidenceFiles().read(str(file))
+    assert refused.value.exit_code == 2
+
+
+def test_a_file_that_is_not_there_or_can_t_be_written_is_a_fault_of_the_input(tmp_path: Path) -> None:
+    with pytest.raises(InputInvalidError, match="does not exist"):
+        EvidenceFiles().read(f"{tmp_path}/absent")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputInvalidError, match="can't be written"):
+        EvidenceFiles().write(f"{tmp_path}/file/below", {})
