@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -220,3 +223,41 @@ def test_the_stateless_stack_answers_on_its_ports_and_writes_into_its_writable_l
     found = host.lab.seed(host.name, stack="mint-apps")
     assert found["http"] == {"order-intake": 200, "files-api": 200, "quote-page": 200}
     assert "A /tmp/quote-page-uploads/quote-1.pdf" in host.sh("docker diff quote-page").splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.6, 1.2, 1.8, 2.4, 3.0])
+def test_an_up_that_is_killed_anywhere_is_mended_by_the_next_one(machine: Make, lab: Lab, after_s: float) -> None:
+    host = machine()
+    lab.down([host.name], destroy=True)
+    up = [sys.executable, "-m", "controlplane", "lab", "up", host.name]
+    killed = subprocess.Popen(up, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(after_s)
+    killed.kill()
+    killed.wait()
+    host.up(services=False)
+    assert host.sh("findmnt -no SOURCE,FSTYPE /").split() == [host.status.boot_device, "ext4"]
+    assert host.status.system == "running"
+    lab.down([host.name], destroy=True)
+    assert held_by_the_host(host.name) == NOTHING
+
+
+def test_what_a_killed_run_left_without_files_is_found_and_cleaned(machine: Make, lab: Lab) -> None:
+    host = machine()
+    record = read_record(lab.home.machine(host.name))
+    processes.end([process for process in (record.supervisor, record.nspawn) if process])
+    shutil.rmtree(lab.home.machine(host.name).path, ignore_errors=True)
+    assert {status.name: status.state for status in lab.status()}[host.name] == "leftover"
+    lab.down([host.name])
+    assert held_by_the_host(host.name) == NOTHING
+    assert host.name not in lab.known()
+
+
+def test_two_machines_at_once_do_not_see_each_other(machine: Make) -> None:
+    first, second = machine(), machine()
+    first.sh("nohup python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1 & sleep 1; nc -z 127.0.0.1 8000")
+    assert second.run(["nc", "-z", "127.0.0.1", "8000"]).returncode == 1
+    assert first.sh("cat /etc/machine-id") != second.sh("cat /etc/machine-id")
+    assert first.sh("findmnt -no UUID /") != second.sh("findmnt -no UUID /")
+    second.sh("systemctl stop docker.socket docker")
+    assert first.sh("systemctl is-active docker").strip() == "active"
