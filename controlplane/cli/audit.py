@@ -43,7 +43,9 @@ def audit(  # noqa: PLR0917 - click passes each option by its name
         raise click.UsageError("--target names a machine without a site: leave out --site and --host")
     if max_age is not None and file is None:
         raise click.UsageError("--max-age is for --evidence: what is collected now is fresh")
-    report = _of_target(target, checks, file, max_age) if target is not None else _of_site(site, hosts, checks, file, max_age)
+    report = (
+        _of_target(target, checks, file, max_age) if target is not None else _of_site(site, hosts, checks, file, max_age, digests=output == "json")
+    )
     print_report(report, output, everything=everything, next_command=_next(report, target, file))
     return report.exit_code()
 
@@ -65,7 +67,9 @@ def _of_target(target: str, checks: tuple[str, ...], file: str | None, max_age: 
         return audit_target(host, checks=checks, clock=clock, evidence=wiring.evidence_source())
 
 
-def _of_site(site: str | None, hosts: tuple[str, ...], checks: tuple[str, ...], file: str | None, max_age: str | None) -> AuditReport:
+def _of_site(
+    site: str | None, hosts: tuple[str, ...], checks: tuple[str, ...], file: str | None, max_age: str | None, *, digests: bool
+) -> AuditReport:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.usecases.audit import audit_offline, audit_site, chosen_checks  # noqa: PLC0415
@@ -77,7 +81,7 @@ def _of_site(site: str | None, hosts: tuple[str, ...], checks: tuple[str, ...], 
         with working("collecting evidence"):
             return audit_site(view, hosts=hosts, checks=checks, clock=clock, evidence=wiring.evidence_source())
     age = _age(max_age)
-    return audit_offline(view, hosts=hosts, checks=checks, clock=clock, seen=wiring.evidence_files().read(file), max_age=age)
+    return audit_offline(view, hosts=hosts, checks=checks, clock=clock, seen=wiring.evidence_files().read(file), max_age=age, digests=digests)
 
 
 def _age(text: str | None) -> timedelta | None:

@@ -42,6 +42,7 @@ class Lineage:
         self._tops: dict[str, Mount] | None = None
         self._leaves: dict[str, frozenset[str]] = {}
         self._places: dict[str, Place] = {}
+        self._at: dict[str, Place] = {}
         self._boot: frozenset[str] | None = None
 
     def top_mount(self, mountpoint: str) -> Mount | None:
@@ -103,7 +104,11 @@ class Lineage:
             place = self._reader.paths.get(path)
             if place is None:
                 raise Unobserved(f"{path} was not looked at")
-            known = self._places[path] = self._of(self._mount_of(path, place), trail)
+            mount = self._mount_of(path, place)
+            known = self._at.get(mount["mount"])
+            if known is None:
+                known = self._at[mount["mount"]] = self._of(mount, trail)
+            self._places[path] = known
         return known
 
     def _mount_of(self, path: str, place: PathPlace) -> Mount:
@@ -212,11 +217,14 @@ def _anonymous(device: str) -> bool:
 
 def _tops(mounts: list[Mount]) -> dict[str, Mount]:
     """Return the uppermost mount of each mountpoint: a stacked mount's parent is the one that it covers."""
+    tops = {mount["mount"]: mount for mount in mounts}
+    if len(tops) == len(mounts):
+        return tops
     at: dict[str, list[Mount]] = {}
     for mount in mounts:
         at.setdefault(mount["mount"], []).append(mount)
-    tops: dict[str, Mount] = {}
     for mountpoint, stack in at.items():
-        covered = {mount["parent"] for mount in stack if mount["parent"] != mount["id"]}
-        tops[mountpoint] = next((mount for mount in reversed(stack) if mount["id"] not in covered), stack[-1])
+        if len(stack) > 1:
+            covered = {mount["parent"] for mount in stack if mount["parent"] != mount["id"]}
+            tops[mountpoint] = next((mount for mount in reversed(stack) if mount["id"] not in covered), stack[-1])
     return tops

@@ -37,7 +37,7 @@ def _rule(check_id: str) -> dict[str, Any]:
         return {"id": check_id}
     return {
         "id": check.id,
-        "name": check.title.title().replace(" ", "").replace("'", ""),
+        "name": check.title.replace("'", "").title().replace(" ", ""),
         "shortDescription": {"text": check.title},
         "fullDescription": {"text": described(check)},
         "defaultConfiguration": {"level": _LEVEL[check.severity]},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import lru_cache
 
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.checks.landing import is_at_or_below
@@ -73,22 +74,32 @@ def directives(unit: Unit, key: str) -> list[str]:
     """Return the values that a unit's drop-ins give one key of [Unit], in their order; an empty assignment resets them."""
     values: list[str] = []
     for drop_in in sorted(unit["drop_ins"], key=lambda one: one["path"].rpartition("/")[2]):
-        section = ""
-        for line in (raw.strip() for raw in drop_in["text"].splitlines()):
-            if line.startswith("["):
-                section = line
-            name, equals, value = line.partition("=")
-            if section != "[Unit]" or not equals or name.strip() != key or line.startswith(("#", ";")):
-                continue
-            values = [*values, *_words(value)] if value.strip() else []
+        for name, words in _unit_section(drop_in["text"]):
+            if name == key:
+                values = [*values, *words] if words else []
     return values
+
+
+@lru_cache(maxsize=256)
+def _unit_section(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the assignments of [Unit] in one file; hosts share most of them, so each text is read once."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    section = ""
+    for line in (raw.strip() for raw in text.splitlines()):
+        name, equals, value = line.partition("=")
+        if line.startswith("["):
+            section = line
+        elif section == "[Unit]" and equals and not line.startswith(("#", ";")):
+            found.append((name.strip(), tuple(_words(value))))
+    return tuple(found)
 
 
 def _words(value: str) -> list[str]:
     try:
-        return [word.rstrip("/") or "/" for word in shlex.split(value)]
+        words = shlex.split(value) if '"' in value or "'" in value or "\\" in value else value.split()
     except ValueError:
         return []
+    return [word.rstrip("/") or "/" for word in words]
 
 
 def _checks_uuid(unit: Unit, mount: str, uuid: str) -> bool:

@@ -37,10 +37,11 @@ def _usage(case: Case, *, mount: str) -> Answer:
 
 
 def _all(case: Case) -> Sequence[Named]:
-    """Without a policy: every writable filesystem on a disk other than `/`, each device once."""
-    found, seen = [], set()
+    """Without a policy: every writable filesystem on a device other than that of `/`, each once."""
+    root = case.lineage.top_mount("/")
+    found, seen = [], {root["dev"] if root else ""}
     for mount in case.reader.mounts:
-        if mount["mount"] == "/" or mount["dev"].startswith("0:") or mount["dev"] in seen or mount["mount"] not in case.reader.usage:
+        if mount["dev"].startswith("0:") or mount["dev"] in seen or mount["mount"] not in case.reader.usage:
             continue
         seen.add(mount["dev"])
         if "ro" not in mount["options"] and mount["fstype"] not in ("squashfs", "iso9660"):

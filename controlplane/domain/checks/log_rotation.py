@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from controlplane.domain.amounts import show_bytes
@@ -96,6 +97,7 @@ def _excess(driver: str, options: Mapping[str, str], wanted: LogLimits | None) -
     return ""
 
 
+@cache
 def _size(text: str) -> int | None:
     if text == "-1":
         return None

@@ -9,7 +9,7 @@ from controlplane.domain.checks.case import Answer, Case, Check, Named, Question
 from controlplane.domain.checks.durability import judge_postgres, judge_redis, running_and_persisted
 from controlplane.domain.checks.landing import Landing, is_at_or_below, land, land_mount
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Container, Unobserved
+from controlplane.domain.evidence import Container, ContainerMount, Unobserved
 from controlplane.domain.finding import Verdict
 from controlplane.domain.services import PostgresService, RedisService, Service
 
@@ -115,22 +115,22 @@ def _unlisted(case: Case) -> Sequence[Named]:
         for name, container in case.containers.items()
         for mount in container["mounts"]
         if mount["rw"] and not _is_listed(case.desired, name, mount["destination"])
-        for answer in [_on_boot(case, container, mount["destination"])]
+        for answer in [_on_boot(case, container, mount)]
         if answer is not None
     ]
     return all_or("unlisted:*", found, "no container keeps unlisted writable data on the boot disk")
 
 
-def _on_boot(case: Case, container: Container, destination: str) -> Answer | None:
-    mount = next(one for one in container["mounts"] if one["destination"] == destination)
+def _on_boot(case: Case, container: Container, mount: ContainerMount) -> Answer | None:
+    destination = mount["destination"]
     try:
         landing = land_mount(case, container, mount, destination)
         shared = landing.place.disks & case.lineage.boot_disks()
+        if not shared:
+            return None
         disks = ", ".join(case.lineage.names(shared))
     except Unobserved as doubt:
         return unknown(str(doubt))
-    if not shared:
-        return None
     return drifted(f"{destination} is writable and lies in {_whereabouts(landing)} on boot disk {disks}, which the policy doesn't name", "medium")
 
 

@@ -52,7 +52,7 @@ def _tmp(case: Case) -> Sequence[Named]:
         raise Unobserved(f"files are listed from {show_bytes(SMALLEST_LISTED)} on, the limit is {show_bytes(limit)}")
     seen = case.reader.tmp
     found = [
-        Named(f"tmp:{file['path']}", drifted(f"{file['path']} has {show_bytes(file['size'])}, limit {show_bytes(limit)}"))
+        Named(f"tmp:{file['path']}", drifted(f"{show_bytes(file['size'])}, limit {show_bytes(limit)}"))
         for file in seen["files"]
         if file["size"] > limit
     ]
