@@ -65,6 +65,19 @@ class SiteFolder:
         notes = (read.note,) if read.note else ()
         return SiteContent(str(self.folder), site, policy, inventory, document, notes)
 
+    def read_inventory(self, *, run_inventory: bool) -> Inventory:
+        """Return the inventory alone, for a site whose policy is still to be written. Raises `InputInvalidError`."""
+        faults: list[Fault] = []
+        document = read_document(self.folder / "site.yml")
+        site = _model(Site, document, site_faults, faults)
+        read = self._inventory(document, site, run_inventory=run_inventory)
+        faults += read.faults
+        if read.note:
+            faults.append(Fault(str(self.folder), 0, "inventory", read.note))
+        if faults or read.inventory is None:
+            raise InputInvalidError(faults)
+        return read.inventory
+
     def _inventory(self, document: Document, site: Site | None, *, run_inventory: bool) -> InventoryRead:
         # Where site.yml has faults, the inventory is still read if its place is plain to see.
         said = document.data.get("inventory", "hosts.yml") if isinstance(document.data, dict) else None

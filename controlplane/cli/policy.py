@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controlplane.cli.options import host_option, output_option, print_json, site_option
+from controlplane.cli.options import host_option, hosts_option, output_option, print_json, site_option
 
 if TYPE_CHECKING:
     from controlplane.domain.desired import DesiredHost
     from controlplane.domain.errors import InputInvalidError
+    from controlplane.domain.inventory import InventoryHost
     from controlplane.usecases.check_policy import PolicyReport
 
 
@@ -75,6 +76,37 @@ def schema() -> None:
     from controlplane.domain.policy_schema import policy_schema  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     print_json(policy_schema())
+
+
+@policy.command(epilog="Example: controlplane policy suggest --target root@db1.example.org > policy.yml")
+@site_option
+@hosts_option
+@click.option("--target", metavar="[USER@]ADDRESS|local", help="One machine instead of a site's inventory.")
+@inventory_option
+@output_option()
+def suggest(site: str | None, hosts: tuple[str, ...], target: str | None, run_inventory: bool, output: str) -> int:
+    """Draft a policy from live machines, each guess with its reason; changes nothing.
+
+    Exit code 5 if a host could not be reached; the draft then leaves it out.
+    """
+    from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from controlplane.domain.target import target_host  # noqa: PLC0415
+    from controlplane.usecases.draft_policy import chosen_routes, draft_policy  # noqa: PLC0415
+
+    if target is not None:
+        if site is not None or hosts:
+            raise click.UsageError("--target stands for itself: leave --site and --host out, or name a host of the site with --host.")
+        routes: tuple[InventoryHost, ...] = (target_host(target),)
+    else:
+        routes = chosen_routes(wiring.site(site).read_inventory(run_inventory=run_inventory), hosts)
+    text, unreached = draft_policy(routes, evidence=wiring.evidence_source())
+    if output == "json":
+        print_json({"policy": text, "unreached": dict(unreached)})
+    else:
+        click.echo(text, nl=False)
+    for host, reason in unreached.items():
+        click.echo(f"{host}: not reached, so not in the draft: {reason}", err=True)
+    return 5 if unreached else 0
 
 
 def _counted(report: PolicyReport) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from controlplane.domain.evidence import Container, ContainerMount, Evidence, Reader, Unobserved
+from controlplane.domain.evidence import Container, ContainerMount, Evidence, Reader, Unobserved, is_absent
 from controlplane.domain.lineage import Lineage
 from controlplane.domain.names import CONTAINER, PROJECT
 from controlplane.domain.paths import check_path, check_place, is_below, overlap
@@ -59,6 +59,9 @@ def _host(evidence: Evidence) -> Iterator[str]:
             yield from (f"    {line}" for line in disk.lines())
     else:
         yield "  tier: boot-only   # no disk beside the boot disk was seen"
+    if is_absent(evidence, "docker_containers"):
+        yield "  # Docker is not installed."
+        return
     taken: list[str] = []
     try:
         yield from (f"  {line}" for line in _docker(reader, disks, taken))
