@@ -123,7 +123,7 @@ def up(names: tuple[str, ...], output: str, **chosen: Any) -> None:
 @click.option("--destroy", is_flag=True, help="Delete the machines' disks as well.")
 @_output
 def down(names: tuple[str, ...], destroy: bool, output: str) -> None:
-    """Power machines off and give back all that they held on this host (all machines without names)."""
+    """Power machines off and give back all that they held on this host (without names: all but those of a running test)."""
     with _lab() as opened:
         ended = opened.down(names, destroy=destroy)
     if output == "json":

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from controlplane.adapters.lab import open_lab
+from controlplane.adapters.lab.home import of_live_test
 from controlplane.adapters.lab.lab import Lab, MachineStatus
 from controlplane.adapters.lab.requirements import missing_reason
 
@@ -70,7 +71,7 @@ def lab() -> Lab:
     if reason := missing_reason():
         pytest.skip(f"the lab can't run here: {reason}")
     opened = open_lab()
-    stale = [name for name in opened.known() if (own := re.fullmatch(r"t-(\d+)-\d+", name)) and not Path(f"/proc/{own[1]}").exists()]
+    stale = [name for name in opened.known() if re.fullmatch(r"t-\d+-\d+", name) and not of_live_test(name)]
     if stale:
         opened.down(stale, destroy=True)
     return opened

@@ -84,8 +84,8 @@ def test_a_power_cut_keeps_what_was_synced_and_loses_what_was_not(machine: Make)
     for folder in ("/mnt/data", "/root"):
         host.sh(f"echo kept > {folder}/kept && sync -f {folder} && echo lost > {folder}/lost")
     host.cut()
-    assert host.lab.status() != []
-    host.up()
+    assert held_by_the_host(host.name) == NOTHING
+    host.up(services=False)
     host.sh(f"mount {host.data_device} /mnt/data")
     for folder in ("/mnt/data", "/root"):
         assert host.sh(f"cat {folder}/kept").strip() == "kept"
@@ -150,9 +150,13 @@ def test_a_second_up_leaves_a_running_machine_alone(machine: Make) -> None:
 
 def test_swap_that_a_machine_switched_on_does_not_outlive_it(machine: Make) -> None:
     host = machine()
+    before = Path("/proc/swaps").read_text()
     host.sh(f"mkswap -q {host.data_device} && swapon {host.data_device}")
+    host.sh("dd if=/dev/zero of=/var/swap bs=1M count=8 status=none && chmod 600 /var/swap && mkswap -q /var/swap && swapon /var/swap")
+    assert len(Path("/proc/swaps").read_text().splitlines()) == len(before.splitlines()) + 2
+    processes.end(read_record(host.lab.home.machine(host.name)).processes())
     host.down()
-    assert host.name not in Path("/proc/swaps").read_text()
+    assert Path("/proc/swaps").read_text() == before
     assert held_by_the_host(host.name) == NOTHING
 
 

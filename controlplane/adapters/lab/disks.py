@@ -65,10 +65,20 @@ def swap_on(device: str, swaps: str) -> list[str]:
     return found
 
 
+def swap_files(swaps: str) -> list[str]:
+    """Return the paths of the swap files of /proc/swaps, as they are shown: from their own filesystem's top once it is unmounted."""
+    return [place for place, kind in (line.split()[:2] for line in swaps.splitlines()[1:]) if kind == "file"]
+
+
 def _swap_off(device: str) -> None:
     # Swap that a machine switched on outlives the machine and keeps the device.
-    for node in swap_on(device, Path("/proc/swaps").read_text()):
+    swaps = Path("/proc/swaps").read_text()
+    for node in swap_on(device, swaps):
         succeeds(["swapoff", node])
+    for file in swap_files(swaps):
+        # Only a path on the device's own filesystem is tried, in a mount that ends with the command.
+        script = 'mount "$1" "$2" && [ -f "$2$3" ] && swapoff "$2$3"'
+        succeeds(["unshare", "--mount", "sh", "-c", script, "sh", device, "/mnt", file])
 
 
 def make_blank(file: Path, size: int) -> None:

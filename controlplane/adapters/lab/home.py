@@ -15,6 +15,12 @@ from controlplane.domain.errors import Fault, InputInvalidError
 
 DEFAULT_HOME = Path("/var/lib/controlplane-lab")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_TEST_NAME = re.compile(r"t-(\d+)-\d+")
+
+
+def of_live_test(name: str) -> bool:
+    """Say whether a machine belongs to a test run that still goes on: such machines are named t-PID-NUMBER."""
+    return bool((own := _TEST_NAME.fullmatch(name)) and Path(f"/proc/{own[1]}").exists())
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from controlplane.domain.values import Value
 
 from . import disks, machine, netns, seed
 from .golden import Say, golden_image
-from .home import LabHome, MachineFiles
+from .home import LabHome, MachineFiles, of_live_test
 from .prebaked import prebaked_image
 from .recipe import Engine, ImageStore
 from .records import DataDisk, MachineSpec, Record, read_record, read_spec
@@ -134,11 +134,14 @@ class Lab:
         return _each(settle, [files for files, _ in started])
 
     def down(self, names: Sequence[str] = (), *, destroy: bool = False) -> list[str]:
-        """Power machines off (all of them without names) and release what they held on the host; return their names.
+        """Power machines off and release what they held on the host; return their names.
 
+        Without names these are all machines but those of a test run that still goes on.
         Their disks stay for the next `up`, unless `destroy`.
         """
         refuse_where_it_cannot_run()
+
+        chosen = [name for name in self.known() if not of_live_test(name)]
 
         def end(files: MachineFiles) -> str:
             with self.home.locked(f"machine-{files.name}"):
@@ -148,7 +151,7 @@ class Lab:
                     machine.power_off(files)
             return files.name
 
-        return _each(end, [self.home.machine(name) for name in names or self.known()])
+        return _each(end, [self.home.machine(name) for name in names or chosen])
 
     def reset(self, names: Sequence[str] = (), **options: Unpack[UpOptions]) -> list[MachineStatus]:
         """Make machines (mint-data and mint-apps without names) anew from the golden image, with blank data disks, and start them.
@@ -203,6 +206,7 @@ class Lab:
 
     def status(self) -> list[MachineStatus]:
         """Return what each known machine is now."""
+        refuse_where_it_cannot_run()
         return [self._status_of(self.home.machine(name)) for name in self.known()]
 
     def _golden(self, spec: MachineSpec, services: bool) -> Path:
@@ -212,6 +216,7 @@ class Lab:
 
     def _running(self, name: str) -> MachineFiles:
         files = self.home.machine(name)
+        refuse_where_it_cannot_run()
         if not read_record(files).running():
             raise RefusedError(f"{name} is not running. Start it with 'controlplane lab up {name}'. Nothing was changed.")
         return files

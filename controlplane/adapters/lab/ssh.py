@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from controlplane.domain.errors import RunFailedError
 
@@ -91,12 +93,12 @@ def ssh_run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program on the machine and return how it ended, whatever its exit code (255: not reached)."""
     command = ssh_argv(home, name, argv, options=["-o", "BatchMode=yes"])
-    if isinstance(stdin, Path):
-        with stdin.open("rb") as handle:
-            done = subprocess.run(command, check=False, stdin=handle, capture_output=True, timeout=timeout, env=environment())
-    else:
-        given = b"" if stdin is None else stdin
-        done = subprocess.run(command, check=False, input=given, capture_output=True, timeout=timeout, env=environment())
+    with stdin.open("rb") if isinstance(stdin, Path) else nullcontext() as handle:
+        given: dict[str, Any] = {"stdin": handle} if handle else {"input": stdin or b""}
+        try:
+            done = subprocess.run(command, check=False, capture_output=True, timeout=timeout, env=environment(), **given)
+        except subprocess.TimeoutExpired:
+            raise RunFailedError(f"lab: {name}: '{shlex.join(argv)[:120]}' did not end within {timeout:.0f} s") from None
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     return subprocess.CompletedProcess(list(argv), done.returncode, out, err)
 
@@ -114,7 +116,7 @@ def wait_until_up(home: LabHome, files: MachineFiles, *, limit_s: float, after_b
             raise RunFailedError(f"lab: {files.name} stopped while starting; its console is in {files.console}")
         try:
             done = ssh_run(home, files.name, probe, timeout=max(5.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        except RunFailedError:
             break
         lines = done.stdout.split()
         if len(lines) == 2 and lines[0] != after_boot and lines[1] in {"running", "degraded"}:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.lab.disks import attached, make_blank, swap_on
+from controlplane.adapters.lab.disks import attached, make_blank, swap_files, swap_on
 
 SWAPS = """\
 Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority
@@ -42,6 +42,7 @@ def test_swap_is_ours_by_the_devices_name_and_a_swap_file_is_not() -> None:
     assert swap_on("/dev/loop3", SWAPS) == ["/dev/loop3", "/dev/loop3p1"]
     assert swap_on("/dev/loop33", SWAPS) == ["/dev/loop33"]
     assert swap_on("/dev/loop4", SWAPS) == []
+    assert swap_files(SWAPS) == ["/mnt/loop3"]
 
 
 def test_a_disk_that_is_there_is_never_made_blank_again(tmp_path: Path) -> None:

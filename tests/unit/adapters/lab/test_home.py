@@ -1,10 +1,11 @@
 """Names of machines, and what two labs on one host share: nothing."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.lab.home import DEFAULT_HOME, LabHome
+from controlplane.adapters.lab.home import DEFAULT_HOME, LabHome, of_live_test
 from controlplane.domain.errors import InputInvalidError
 
 
@@ -27,3 +28,8 @@ def test_a_name_that_is_none_is_an_input_error_and_makes_nothing(tmp_path: Path,
         LabHome(tmp_path).machine(name)
     assert str(refusal.value) == f"command line: {name!r}: a lab machine's name is [a-z0-9][a-z0-9-]*, at most 41 characters"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_machines_of_a_running_test_are_known_by_its_process() -> None:
+    names = [f"t-{os.getpid()}-1", "t-999999999-1", "mint-data", f"x-t-{os.getpid()}-1"]
+    assert [of_live_test(name) for name in names] == [True, False, False, False]
