@@ -46,11 +46,18 @@ class Nowhere:
 
 
 NOWHERE: Source = Nowhere()
+LONGEST = 600
 
 
 def fault_at(source: Source, place: Place, message: str) -> Fault:
-    """Return the fault at `place` of `source`."""
-    return Fault(source.file, source.line_of(place), ".".join(str(part) for part in place), message)
+    """Return the fault at `place` of `source`; what it quotes is kept short, and a terminal finds nothing in it to obey."""
+    field = ".".join(str(part) for part in place)
+    return Fault(source.file, source.line_of(place), _printable(field), _printable(message))
+
+
+def _printable(text: str) -> str:
+    shown = text if len(text) <= LONGEST else text[: LONGEST // 2] + " … " + text[-LONGEST // 2 :]
+    return shown if shown.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in shown)
 
 
 def validated(model: type[Model], data: Any, source: Source) -> tuple[Model | None, list[Fault]]:

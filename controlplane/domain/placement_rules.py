@@ -27,7 +27,7 @@ def disk_faults(host: Any, at: Place) -> Iterator[Said]:
         if not isinstance(disk, dict):
             continue
         place = (*at, "disks", number)
-        kinds = [kind for kind in IDENTITY_KINDS if kind in disk]
+        kinds = [kind for kind in IDENTITY_KINDS if disk.get(kind) is not None]
         if len(kinds) != 1:
             said = "has no identity" if not kinds else f"has {len(kinds)} identities ({', '.join(kinds)})"
             yield place, f"{said}: write exactly one of {', '.join(IDENTITY_KINDS)}"
@@ -45,7 +45,7 @@ def _size_faults(disk: dict[str, Any], kinds: Sequence[str], place: Place) -> It
     low, high = amount(disk.get("min_size")), amount(disk.get("max_size"))
     if list(kinds) != ["uuid"]:
         for key in ("min_size", "max_size"):
-            if key not in disk:
+            if disk.get(key) is None:
                 yield (*place, key), "is missing: a disk that may be formatted needs the sizes between which it is the right one"
     if isinstance(low, int) and isinstance(high, int) and low > high:
         yield (*place, "max_size"), f"{disk['max_size']} is less than min_size {disk['min_size']}: swap or correct them"

@@ -118,7 +118,7 @@ def _service_faults(host: Any, at: Place) -> Iterator[Said]:
 
 
 def _one_of(node: Mapping[str, Any], keys: tuple[str, ...], place: Place, what: str) -> Iterator[Said]:
-    given = [key for key in keys if key in node]
+    given = [key for key in keys if node.get(key) is not None]
     if len(given) != 1:
         said = "none is given" if not given else f"{' and '.join(given)} are given together"
         yield place, f"{said}: write exactly one of {', '.join(keys)}, it says {what}"
