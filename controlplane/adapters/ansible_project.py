@@ -26,7 +26,10 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def configuration(*, pipelining: bool, control_dir: Path, local_tmp: Path) -> bytes:
-    """Return ansible.cfg."""
+    """Return ansible.cfg.
+
+    A connection that broke is tried once more only with `pipelining`, that is where nothing is changed: a change might run twice.
+    """
     return f"""[defaults]
 host_key_checking = True
 gathering = explicit
@@ -37,7 +40,7 @@ system_warnings = False
 interpreter_python = auto_silent
 local_tmp = {local_tmp}
 nocows = True
-timeout = 15
+timeout = 10
 
 [inventory]
 enable_plugins = ansible.builtin.yaml
@@ -48,6 +51,7 @@ pipelining = {pipelining}
 [ssh_connection]
 pipelining = {pipelining}
 control_path_dir = {control_dir}
+retries = {1 if pipelining else 0}
 ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3
 """.encode()
 
@@ -73,6 +77,13 @@ def control_directory() -> Path:
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
         raise RefusedError(f"{folder} is not a private folder of this user: remove it, then run this again. Nothing was changed.")
     return folder
+
+
+def forget_connections() -> None:
+    """Let the next run connect anew, as after a reboot: what was multiplexed may lead to a machine that is gone."""
+    for path in control_directory().iterdir():
+        if path.is_socket():
+            path.unlink(missing_ok=True)
 
 
 def inventory_json(hosts: Sequence[InventoryHost], *, variables: Mapping[str, Mapping[str, Any]], control_dir: Path) -> bytes:

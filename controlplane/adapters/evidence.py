@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from controlplane.adapters.ansible_project import control_directory, inventory_json
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
+from controlplane.adapters.host_key import host_key_advice, is_about_host_key
 from controlplane.adapters.runner import Event, RunResult, run_playbook
 from controlplane.domain.asking import what_to_ask
 from controlplane.domain.desired import DesiredHost
@@ -70,7 +71,7 @@ class AnsibleEvidence:
         )
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
-        return {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host.name, result)) for host in hosts}
+        return {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result)) for host in hosts}
 
     def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
         try:
@@ -134,13 +135,12 @@ def _variables(host: InventoryHost, asked: Mapping[str, Any]) -> dict[str, Any]:
     return variables
 
 
-def _why_not(host: str, result: RunResult) -> str:
+def _why_not(host: InventoryHost, result: RunResult) -> str:
     if result.outcome == "timeout":
         return "it gave no answer in time"
-    if host in result.unreachable:
-        return _plain(result.unreachable[host])
-    if host in result.failed:
-        return _plain(result.failed[host])
+    told = result.unreachable.get(host.name) or result.failed.get(host.name)
+    if told is not None:
+        return host_key_advice(host) if is_about_host_key(told) else _plain(told)
     return f"Ansible did not get to it: {_plain(result.said)[-500:] or 'it gave no reason'}"
 
 

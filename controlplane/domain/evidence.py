@@ -61,7 +61,7 @@ class Mount(TypedDict):
 
 @_closed
 class BlockDevice(TypedDict):
-    """One entry of /sys/class/block; `slaves` and `partition_of` are device numbers."""
+    """One entry of /sys/class/block; `slaves`, `holders`, `partitions` and `partition_of` are device numbers."""
 
     name: str
     size: int
@@ -361,6 +361,8 @@ class TargetState(TypedDict):
     lease: Lease | None
 
 
+# Block devices and signatures are keyed by device number (a device that couldn't be read has no signature entry), usage and beneath by mountpoint,
+# paths by the path that was asked for or discovered, units by name, Redis and PostgreSQL by container name.
 MountTable = list[Mount]
 BlockDevices = dict[str, BlockDevice]
 Signatures = dict[str, Signature]

@@ -165,4 +165,5 @@ def test_a_host_key_that_is_not_pinned_is_refused_and_told(machine: Machines, tm
     route = InventoryHost(name=one.name, variables={"ansible_ssh_common_args": f"-F {tmp_path}/config"})
     seen = AnsibleEvidence(SystemClock()).collect([route], {})[one.name]
     assert not isinstance(seen, Evidence)
-    assert "ost key" in seen.reason
+    assert "it offers ssh-ed25519 SHA256:" in seen.reason
+    assert "Compare that with" in seen.reason

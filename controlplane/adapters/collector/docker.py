@@ -192,10 +192,11 @@ def docker_usage(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any
     """Return `/system/df`, which walks every volume and so may take minutes. A size that Docker could not tell fails the probe's total."""
     told = Engine().get("/system/df")
     volumes = {volume["Name"]: int((volume.get("UsageData") or {}).get("Size", -1)) for volume in told.get("Volumes") or []}
-    if any(size < 0 for size in volumes.values()):
-        unknown = sorted(name for name, size in volumes.items() if size < 0)
-        # Only local volumes without options of their own have a size; the others take no space of this engine.
-        volumes = {name: size for name, size in volumes.items() if name not in unknown}
+    plain = {volume["Name"] for volume in told.get("Volumes") or [] if volume.get("Driver") == "local" and not volume.get("Options")}
+    if unknown := sorted(name for name in plain if volumes[name] < 0):
+        raise ProbeError(f"Docker could not tell the size of {', '.join(unknown)}")
+    # The others lie elsewhere: what options mount, or another driver keeps, is not under the engine's root.
+    volumes = {name: size for name, size in volumes.items() if size >= 0}
     cache = told.get("BuildCache") or []
     return {
         "images": int(told["LayersSize"]),

@@ -100,7 +100,10 @@ TABLE = {
     "/system/df": {
         "LayersSize": 9,
         "BuildCache": [{"Size": 3, "Shared": False}, {"Size": 4, "Shared": True}],
-        "Volumes": [{"Name": "v", "UsageData": {"Size": 2}}, {"Name": "nfs", "UsageData": {"Size": -1}}],
+        "Volumes": [
+            {"Name": "v", "Driver": "local", "UsageData": {"Size": 2}},
+            {"Name": "nfs", "Driver": "local", "Options": {"type": "nfs"}, "UsageData": {"Size": -1}},
+        ],
     },
 }
 
@@ -158,6 +161,12 @@ def test_an_info_that_lacks_what_we_need_is_a_failed_probe(serve: Serve) -> None
     serve(_answers({"/info": {"ServerVersion": "26"}}))
     record = json.loads(run_probes([Probe("docker_info", docker.docker_info)], {})["docker_info"])
     assert (record["status"], record["error"]) == ("failed", "KeyError: 'DockerRootDir'")
+
+
+def test_a_volume_whose_size_docker_can_t_tell_is_not_nothing(serve: Serve) -> None:
+    serve(_answers({"/system/df": {"LayersSize": 1, "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": -1}}]}}))
+    with pytest.raises(ProbeError, match="could not tell the size of v"):
+        docker.docker_usage({}, {})
 
 
 def test_a_host_without_an_engine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
