@@ -1,0 +1,220 @@
+"""One leg of a move of Docker's roots: from a live engine on the source to a live engine on the destination, or back again.
+
+Rules:
+- The journal names the phase before its step begins (phases.py says what each means after a crash).
+- Before the stop: one more live pass and one full comparison, so that the critical section has only what changed since to look at.
+- Nothing is switched before a full comparison without differences, synced to disk; whoever used the source is gone by then, asked twice.
+- Any fault or cancellation goes back by itself: configuration byte for byte, Docker on the source, exactly what ran before.
+- Once containers could write to the destination, going back is a leg of its own that carries the newer data back.
+- The source is never changed by a leg and never deleted: it is recorded as retired.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from . import configs, retired, services, settle_units
+from .cancel import Cancel
+from .docker_engine import Engine, inventory_difference
+from .faults import CancelledFault, FailedFault
+from .files import read_json, write_json
+from .mounts import mount_of, nearest_existing, read
+from .root_trees import Trees, swapped
+from .state import Run, boot_id
+from .systemd import active
+from .tree_compare import clock_ns
+from .units import assert_stopped, running_units, start_units, stop_units
+
+ENGINE_LIMIT_S = 120
+
+
+class RootMove:
+    """The leg that `run`'s journal describes: keys trees, configs, leg, stop_timeout_s, answer_timeout_s, ends."""
+
+    def __init__(self, run: Run, engine: Engine, cancel: Cancel, command: list[str]) -> None:
+        self.run, self.engine, self.cancel, self.command = run, engine, cancel, command
+        self.trees = Trees(run, cancel)
+
+    def enter(self, phase: str, **changes: Any) -> None:
+        """Write the phase that begins now, and when."""
+        times = {} if phase in ("stopping", "staging") else self.run.state.get("phase_at", {})
+        self.run.write(phase=phase, boot_id=boot_id(), phase_at={**times, phase: round(time.time(), 3)}, **changes)
+
+    def stage(self) -> None:
+        """Copy and compare while everything still runs."""
+        self.enter("staging")
+        self.trees.stage()
+
+    # The critical section.
+
+    def execute(self, held: list[configs.Pair]) -> None:
+        """Stop, copy the last difference, compare, switch, start, prove; on any fault go back and raise it."""
+        running = services.record(self.engine)
+        write_json(self.run.folder / "inventory-before.json", self.engine.inventory())
+        self.cancel.check()
+        table = read()
+        sides = (tree[side] for tree in self.trees.held for side in ("from", "to"))
+        settle_units.install(self.command, sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"}))
+        self.enter(
+            "stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), engine_answered=False, downtime_s={}, killed=[]
+        )
+        try:
+            self._stop_and_copy()
+        except BaseException as fault:
+            self.go_back(str(fault) or type(fault).__name__)
+            raise
+        self.switch_and_conclude()
+
+    def _stop_and_copy(self) -> None:
+        state = self.run.state
+        killed = services.stop_all(self.engine, state["services"], state["stop_timeout_s"])
+        stop_units(state["units"])
+        assert_stopped()
+        self.trees.assert_unused()
+        self.enter("stopped", killed=killed)
+        self.trees.copy_last()
+        self.enter("copied")
+        began = clock_ns()
+        reports = self.trees.prove()
+        self.trees.assert_unused()
+        assert_stopped()
+        self.cancel.check()
+        self.enter("compared", compared=reports, compared_at_ns=began)
+
+    # From the proof on.
+
+    def switch_and_conclude(self) -> None:
+        """Write the configuration, start, and prove that everything is there and answers; a fault goes back and is raised."""
+        self.cancel.close()
+        try:
+            configs.switch(self.run.state["configs"], "after")
+            if self.run.phase == "compared":
+                self.enter("switched")
+            self.enter("starting")
+            self._start_engine()
+        except Exception as fault:
+            # Docker showed less than before or nothing at all, so what it holds is not carried anywhere.
+            self.go_back(str(fault))
+            raise
+        faults = self._start_services()
+        if faults and self.run.state["leg"] != "carry":
+            self._carry_back("; ".join(faults))
+        if faults:
+            self.run.write(complaint="; ".join(faults))
+        self.finish()
+
+    def conclude_again(self) -> None:
+        """End a leg whose services answered already, after a crash."""
+        start_units(self.run.state["units"])
+        if "docker.service" in self.run.state["units"] and self.engine.wait(ENGINE_LIMIT_S):
+            services.start_all(self.engine, self.run.state["services"])
+        self.finish()
+
+    def _start_engine(self) -> None:
+        start_units(self.run.state["units"])
+        if "docker.service" not in self.run.state["units"]:
+            return
+        if not self.engine.wait(ENGINE_LIMIT_S):
+            raise FailedFault(f"Docker does not answer on {self._roots('to')} within {ENGINE_LIMIT_S} s")
+        root = self.engine.info()["DockerRootDir"]
+        wanted = next((tree["to"] for tree in self.trees.held if tree["kind"] == "docker"), root)
+        if root != wanted:
+            raise FailedFault(f"Docker started on {root}, not on {wanted}")
+        missing = inventory_difference(read_json(self.run.folder / "inventory-before.json"), self.engine.inventory())
+        if missing:
+            raise FailedFault(f"Docker shows other things on {self._roots('to')} than before: {'; '.join(missing[:5])}")
+        self.run.write(engine_answered=True)
+
+    def _start_services(self) -> list[str]:
+        state = self.run.state
+        faults = services.start_all(self.engine, state["services"])
+        answered, missing = services.wait_for_answers(self.engine, state["services"], 5 if faults else state["answer_timeout_s"])
+        self._note_downtime(answered)
+        return faults + missing
+
+    def _note_downtime(self, answered: dict[str, float]) -> None:
+        stopped = self.run.state["stopped_at"]
+        self.run.write(downtime_s={name: round(at - stopped, 3) for name, at in sorted(answered.items())})
+
+    def _carry_back(self, reason: str) -> None:
+        """Bring the containers back to the source with what they wrote on the destination, then raise."""
+        state = self.run.state
+        trees = [swapped(tree, hash_since_ns=state["compared_at_ns"]) for tree in self.trees.held]
+        pairs = [{"before": pair["after"], "after": pair["before"]} for pair in state["configs"]]
+        self.run.write(
+            trees=trees,
+            configs=pairs,
+            leg="carry",
+            ends={"well": state["ends"]["back"], "back": state["ends"]["well"]},
+            phase="stopping",
+            reason=reason,
+        )
+        self.trees.proven = {}
+        self.trees.clear_flags()
+        try:
+            self._stop_and_copy()
+        except BaseException as fault:
+            self.go_back(f"{reason}; and the newer data could not be carried back: {fault}")
+            raise
+        self.switch_and_conclude()
+        raise FailedFault(
+            f"{reason}. Went back: the services run on {self._roots('to')} again, with what they wrote meanwhile. Mend the cause, then run this again."
+        )
+
+    def finish(self) -> None:
+        """Retire the source and close the journal."""
+        state = self.run.state
+        if self.run.phase != "answered":
+            self.enter("answered")
+        # A carry that ends a failed forward leg leaves a partial copy, which the next attempt goes on with.
+        if state["leg"] != "carry" or state["of"]:
+            retired.retire(self.run.home, state["of"] or self.run.key, self.trees.held, now=time.time())
+        if state["leg"] == "forward":
+            self.run.write(forward={"trees": state["trees"], "configs": state["configs"]})
+        self.run.home.write_last_change(self.run.key, time.time())
+        settle_units.uninstall()
+        self.enter(state["ends"]["well"], finished_at=time.time())
+
+    def go_back(self, reason: str) -> None:
+        """Put everything back on the source: nothing that a container wrote lies on the destination alone. Safe to repeat."""
+        state = self.run.state
+        self.enter("reverting", reason=reason)
+        if any(configs.on_disk(pair) != pair["before"] for pair in state["configs"]) or not set(state["units"]) <= set(running_units()):
+            self._stop_everything()
+            configs.switch(state["configs"], "before")
+        start_units(state["units"])
+        if "docker.service" in state["units"]:
+            if not self.engine.wait(ENGINE_LIMIT_S):
+                raise FailedFault(
+                    f"{reason}. Going back, Docker does not answer on {self._roots('from')} within {ENGINE_LIMIT_S} s. Look at 'journalctl -u docker', then run this again."
+                )
+            faults = self._start_services()
+            if faults:
+                self.run.write(complaint="; ".join(faults))
+        if state["leg"] in ("undo", "carry"):
+            unused = [swapped(tree, hash_since_ns=0) for tree in self.trees.held]
+            retired.retire(self.run.home, state["of"] or self.run.key, unused, now=time.time())
+        settle_units.uninstall()
+        self.enter(state["ends"]["back"], finished_at=time.time())
+
+    def _stop_everything(self) -> None:
+        # With live-restore a container outlives the daemon, so the daemon is asked first, but only while it runs: its socket would start it.
+        if active("docker.service") and self.engine.answers():
+            services.stop_all(self.engine, services.record(self.engine), self.run.state["stop_timeout_s"])
+        stop_units(self.run.state["units"])
+        assert_stopped()
+
+    def _roots(self, side: str) -> str:
+        return " and ".join(tree[side] for tree in self.trees.held) or "the new configuration"
+
+
+def told(fault: BaseException, run: Run) -> str:
+    """Return the fault's message with the state that things are in."""
+    where = {
+        "reverted": "Went back: the services run on the old place again.",
+        "done": "The services run on the new place.",
+        "undone": "The services run on the old place.",
+    }
+    text = "cancelled" if isinstance(fault, CancelledFault) else str(fault)
+    return f"{text.rstrip('.')}. {where.get(run.phase, f'The journal stands at {run.phase}: run this again, it goes on from there.')}"

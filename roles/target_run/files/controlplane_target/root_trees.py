@@ -1,0 +1,134 @@
+"""The trees of a leg: copied while everything runs, copied again when nothing does, and proven equal.
+
+Rules:
+- `stage` compares before the stop; the comparison after it skips only what that one proved and what did not move since.
+- Equal size and time is not taken for equal content: what the comparison finds is copied again, and compared again.
+- chattr flags are carried last, because they would stand in the way of any later copy; they are taken off before the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from . import open_files, tree_flags
+from .cancel import Cancel
+from .faults import FailedFault
+from .mounts import below, read
+from .state import Run
+from .tree_compare import Compared, clock_ns, compare_trees
+from .tree_copy import copy_again, copy_tree, sync_filesystem
+
+# What copying a file again mends, although rsync takes it for equal.
+_MENDED = ("content", "sparseness")
+
+
+class Trees:
+    """The trees in the run's journal: each {kind, from, to, hash_since_ns, to_mount, flags_set}."""
+
+    def __init__(self, run: Run, cancel: Cancel) -> None:
+        self.run, self.cancel = run, cancel
+        self.proven: dict[str, set[bytes]] = {}
+
+    @property
+    def held(self) -> list[dict[str, Any]]:
+        """The trees as the journal has them now."""
+        return list(self.run.state["trees"])
+
+    def clear_flags(self) -> None:
+        """Take blocking flags off copies that an earlier attempt, or an earlier life as a root, gave them."""
+        for tree in self.held:
+            if tree["flags_set"] and os.path.isdir(tree["to"]):
+                tree_flags.take_off(tree["to"])
+
+    def copy_live(self) -> tuple[int, float]:
+        """Run one pass over every tree while Docker works; return (bytes transferred, seconds)."""
+        began, size = time.monotonic(), 0
+        for tree in self.held:
+            make_directory(tree["to"])
+            inner = (mount for mount in below(tree["from"], read()) if mount.fstype not in ("overlay", "tmpfs", "nsfs"))
+            hidden = [os.path.relpath(mount.mount, tree["from"]) for mount in inner]
+            with self.cancel.possible():
+                size += copy_tree(tree["from"], tree["to"], live=True, mounts_below=hidden).size
+        return size, time.monotonic() - began
+
+    def stage(self) -> None:
+        """Copy and compare while everything still runs."""
+        self.clear_flags()
+        self.copy_live()
+        for tree in self.held:
+            began = clock_ns()
+            sync_filesystem(tree["from"])
+            result = self._compare(tree, began)
+            self.proven[tree["from"]] = result.proven
+            again = [held.path for held in result.differences if held.what in _MENDED]
+            if again:
+                with self.cancel.possible():
+                    copy_again(tree["from"], tree["to"], again, live=True)
+        # What rsync wrote goes to the disk before the stop, not during it.
+        for tree in self.held:
+            sync_filesystem(tree["to"])
+
+    def copy_last(self) -> None:
+        """Copy the last difference; nothing may write to a source any more."""
+        for tree in self.held:
+            with self.cancel.possible():
+                copy_tree(tree["from"], tree["to"], live=False)
+
+    def prove(self) -> list[dict[str, Any]]:
+        """Return what was compared; a difference that stays is a fault. Synced to disk when this returns."""
+        reports = [self._prove(tree) for tree in self.held]
+        for tree in self.held:
+            sync_filesystem(tree["to"])
+        return reports
+
+    def assert_unused(self) -> None:
+        """Raise if any process or mount still uses a source."""
+        for tree in self.held:
+            users = open_files.wait_until_unused(tree["from"])
+            if users:
+                raise FailedFault(f"{tree['from']} is still in use with Docker stopped: {'; '.join(users[:5])}")
+
+    def _prove(self, tree: dict[str, Any]) -> dict[str, Any]:
+        source, copy = tree["from"], tree["to"]
+        result = self._compare(tree, clock_ns())
+        again = [held.path for held in result.differences if held.what in _MENDED]
+        flags = {held.path: held.flags for held in result.differences if held.what == "flags"}
+        if again:
+            copy_again(source, copy, again, live=False)
+        if flags:
+            self.run.write(trees=[{**held, "flags_set": True} if held["from"] == source else held for held in self.held])
+            for path, value in flags.items():
+                tree_flags.write(os.path.join(os.fsencode(copy), path), value)
+        if again or flags:
+            result = self._compare(tree, clock_ns())
+        if result.differences:
+            shown = "; ".join(str(held) for held in result.differences[:10])
+            raise FailedFault(f"the copy of {source} at {copy} differs in {len(result.differences)} places: {shown}")
+        counts = {"entries": result.entries, "hashed": result.hashed, "hashed_bytes": result.hashed_bytes, "skipped": result.skipped}
+        return {"kind": tree["kind"], **counts}
+
+    def _compare(self, tree: dict[str, Any], began_ns: int) -> Compared:
+        known = self.proven.get(tree["from"])
+        with self.cancel.possible():
+            return compare_trees(tree["from"], tree["to"], hash_since_ns=tree["hash_since_ns"], began_ns=began_ns, proven=known)
+
+
+def swapped(tree: dict[str, Any], *, hash_since_ns: int, to_mount: str = "") -> dict[str, Any]:
+    """Return the tree of the reverse leg."""
+    return {
+        "kind": tree["kind"],
+        "from": tree["to"],
+        "to": tree["from"],
+        "hash_since_ns": hash_since_ns,
+        "to_mount": to_mount,
+        "flags_set": True,
+    }
+
+
+def make_directory(path: str) -> None:
+    """Make a directory and what is missing above it, mode 0755; the copy gives it its source's attributes."""
+    if not os.path.isdir(path):
+        make_directory(os.path.dirname(path))
+        os.mkdir(path, 0o755)

@@ -1,0 +1,136 @@
+"""The containers that ran before: stop them all, start exactly them again, and say when each of them answered.
+
+Rules:
+- Recorded are those that Docker says run, with their health; one that was restarting or unhealthy before is started again, but nothing is demanded of it.
+- They are stopped at the same time, each with its own stop timeout or the given one, whichever is longer; one that had to be killed is named.
+- They start in the order in which they started before. What a restart policy brought up besides is stopped: exactly what ran before runs.
+- A service answers when it runs, its health check (if it was healthy before) says so, and it still runs a moment later.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from .docker_engine import Engine
+from .faults import FailedFault
+
+STEADY_S = 1.0
+
+
+def record(engine: Engine) -> list[dict[str, Any]]:
+    """Return what runs now, in the order in which it started."""
+    found = []
+    for held in engine.containers():
+        state = held["State"]
+        if not state["Running"]:
+            continue
+        health = (state.get("Health") or {}).get("Status")
+        found.append(
+            {
+                "id": held["Id"],
+                "name": held["Name"].lstrip("/"),
+                "started_at": state["StartedAt"],
+                "stop_timeout": held["Config"].get("StopTimeout"),
+                "demand": "nothing" if state.get("Restarting") or health == "unhealthy" else "healthy" if health == "healthy" else "running",
+            }
+        )
+    return sorted(found, key=lambda held: (str(held["started_at"]), str(held["id"])))
+
+
+def stop_all(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> list[str]:
+    """Stop those containers side by side; return the names of those that had to be killed."""
+    faults: list[str] = []
+    killed: list[str] = []
+
+    def stop(held: dict[str, Any]) -> None:
+        limit = max(int(held["stop_timeout"] or 10), stop_timeout_s)
+        try:
+            status, answer = engine.call("POST", f"/containers/{held['id']}/stop?t={limit}", timeout=limit + 60)
+            if status not in (204, 304, 404):
+                faults.append(f"{held['name']}: {status} {(answer or {}).get('message', '')}")
+                return
+            status, answer = engine.call("GET", f"/containers/{held['id']}/json")
+            if status == 200 and answer["State"].get("ExitCode") == 137:
+                killed.append(held["name"])
+        except (OSError, ValueError) as fault:
+            faults.append(f"{held['name']}: {fault}")
+
+    threads = [threading.Thread(target=stop, args=(held,), daemon=True) for held in services]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    still = [held["Names"][0].lstrip("/") for held in engine.get("/containers/json")]
+    if faults or still:
+        raise FailedFault(f"not all containers could be stopped: {'; '.join(faults) or 'still running: ' + ', '.join(sorted(still))}")
+    return sorted(killed)
+
+
+def start_all(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
+    """Start exactly those containers; return what went wrong, one sentence each."""
+    faults: dict[str, str] = {}
+    for attempt in range(2):
+        faults = {}
+        for held in services:
+            status, answer = engine.call("POST", f"/containers/{held['id']}/start", timeout=120)
+            if status not in (204, 304):
+                faults[held["name"]] = f"{held['name']} does not start: {(answer or {}).get('message', status)}"
+        if not faults:
+            break
+        time.sleep(attempt + 1)
+    wanted = {held["id"] for held in services}
+    for held in engine.get("/containers/json"):
+        if held["Id"] not in wanted:
+            engine.call("POST", f"/containers/{held['Id']}/stop", timeout=120)
+    return list(faults.values())
+
+
+def _answers(state: dict[str, Any], demand: str) -> bool:
+    if demand == "nothing":
+        return True
+    if not state["Running"]:
+        # One that ends by itself, without a fault, has done what it is for.
+        return str(state["Status"]) == "exited" and state["ExitCode"] == 0 and demand == "running"
+    if state.get("Restarting"):
+        return False
+    return demand == "running" or (state.get("Health") or {}).get("Status") == "healthy"
+
+
+def _states(engine: Engine, services: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for held in services:
+        status, answer = engine.call("GET", f"/containers/{held['id']}/json")
+        found[held["name"]] = dict(answer["State"]) if status == 200 else {"Running": False, "Status": "absent", "ExitCode": 1}
+    return found
+
+
+def wait_for_answers(engine: Engine, services: list[dict[str, Any]], limit_s: float) -> tuple[dict[str, float], list[str]]:
+    """Return {name: epoch at which it answered} and one sentence for each that did not within the limit."""
+    answered: dict[str, float] = {}
+    end = time.monotonic() + limit_s
+    while True:
+        states = _states(engine, services)
+        for held in services:
+            if held["name"] not in answered and _answers(states[held["name"]], held["demand"]):
+                answered[held["name"]] = time.time()
+        if len(answered) == len(services):
+            time.sleep(STEADY_S)
+            states = _states(engine, services)
+            fallen = [held["name"] for held in services if not _answers(states[held["name"]], held["demand"])]
+            if not fallen:
+                return answered, []
+            for name in fallen:
+                del answered[name]
+        if time.monotonic() > end:
+            missing = [held for held in services if held["name"] not in answered]
+            return answered, [
+                f"{held['name']} is {_told(states[held['name']])}, not {held['demand']}, {limit_s:.0f} s after its start" for held in missing
+            ]
+        time.sleep(0.2)
+
+
+def _told(state: dict[str, Any]) -> str:
+    health = (state.get("Health") or {}).get("Status")
+    return f"{state['Status']} ({health})" if health else f"{state['Status']} (exit code {state['ExitCode']})"

@@ -1,0 +1,64 @@
+"""Two small units that bring the host to one side after a power cut, without a controller; they exist only while a move is open.
+
+Rules:
+- The first runs before docker, its socket and containerd, and sets both configurations to one side. Docker requires it: if it can't decide, Docker stays down.
+- The second runs after Docker, starts what ran before, and finishes the journal.
+- They wait for the destination's mount if it is on its way, and start without it: a missing disk is a case to decide, not to hang on.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from .files import remove, write_atomic
+from .systemd import systemctl
+
+FOLDER = Path("/etc/systemd/system")
+BEFORE = "controlplane-settle.service"
+AFTER = "controlplane-settle-services.service"
+DOCKER_UNITS = ("containerd.service", "docker.socket", "docker.service")
+
+
+def _mount_unit(mount: str) -> str:
+    done = subprocess.run(["systemd-escape", "--path", "--suffix=mount", mount], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def texts(command: Sequence[str], mounts: Sequence[str]) -> dict[str, str]:
+    """Return {unit: its text}; `command` is the tool's argv up to the stage's name."""
+    units = " ".join(sorted({"local-fs.target", *(_mount_unit(mount) for mount in mounts)}))
+    docker = " ".join(DOCKER_UNITS)
+    before = (
+        "[Unit]\nDescription=Bring Docker's configuration to one side of an interrupted move\n"
+        f"DefaultDependencies=no\nAfter={units}\nBefore={docker} shutdown.target\nConflicts=shutdown.target\n"
+        f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={shlex.join([*command, '--stage=configuration'])}\n"
+        f"[Install]\nRequiredBy={docker}\nWantedBy=multi-user.target\n"
+    )
+    after = (
+        "[Unit]\nDescription=Start again what ran before an interrupted move of Docker's root\n"
+        f"Wants={BEFORE} docker.service\nAfter={BEFORE} {docker}\n"
+        f"[Service]\nType=exec\nTimeoutStopSec=1800\nExecStart={shlex.join([*command, '--stage=services'])}\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    )
+    return {BEFORE: before, AFTER: after}
+
+
+def install(command: Sequence[str], mounts: Sequence[str]) -> None:
+    """Write and enable both units; they do nothing in this boot."""
+    for unit, text in texts(command, mounts).items():
+        write_atomic(FOLDER / unit, text.encode(), mode=0o644)
+    systemctl("daemon-reload")
+    systemctl("--quiet", "enable", BEFORE, AFTER)
+
+
+def uninstall() -> None:
+    """Disable and remove both units, where they are."""
+    if not any((FOLDER / unit).exists() for unit in (BEFORE, AFTER)):
+        return
+    systemctl("--quiet", "disable", BEFORE, AFTER, check=False)
+    for unit in (BEFORE, AFTER):
+        remove(FOLDER / unit)
+    systemctl("daemon-reload", check=False)

@@ -1,0 +1,110 @@
+"""Where a run keeps what it knows on the target: `/var/lib/controlplane/<run>/state.json`, written atomically before each step.
+
+Rules:
+- A phase is written before the step that it names begins, so that whoever reads it after a crash knows the most that can have happened.
+- Another program's keys in state.json are kept.
+- All writers of the shared files (`lease.json`, `retired.json`, `last-change.json`) hold `lock`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .faults import RefusedFault
+from .files import read_json, write_json
+
+BASE = Path("/var/lib/controlplane")
+RUN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+def utc(epoch: float) -> str:
+    """Return `epoch` seconds as UTC text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))
+
+
+def boot_id() -> str:
+    """Return the identity of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+class Home:
+    """The shared folder and its runs; `base` differs from /var/lib/controlplane only in tests and dry runs."""
+
+    def __init__(self, base: Path = BASE) -> None:
+        self.base = base
+
+    def run(self, key: str) -> Run:
+        """Return the run of that key; a key that is no plain file name is refused."""
+        if not RUN_KEY.fullmatch(key):
+            raise RefusedFault(
+                f"{key!r} is no run key. Nothing was changed. Use the key that the receipt names, such as CAP-20260101-000000__docker.data_root__R0001."
+            )
+        return Run(self, key)
+
+    def runs(self) -> list[Run]:
+        """Return the runs that left a state.json here, oldest key first."""
+        if not self.base.is_dir():
+            return []
+        return [Run(self, path.name) for path in sorted(self.base.iterdir()) if (path / "state.json").is_file()]
+
+    @contextmanager
+    def lock(self, name: str = "shared", *, wait: bool = True) -> Iterator[None]:
+        """Hold one of the folder's locks; without `wait` a held one is refused. The kernel frees it when its holder dies."""
+        self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.base / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                raise RefusedFault(
+                    f"another process on this host holds {self.base}/.{name}.lock: the same work runs already. Nothing was changed. Wait for it."
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def retired(self) -> list[dict[str, Any]]:
+        """Return the records of what earlier runs left behind on purpose."""
+        held = read_json(self.base / "retired.json") or {"retired": []}
+        return list(held["retired"])
+
+    def write_retired(self, records: list[dict[str, Any]]) -> None:
+        """Write those records; the caller holds the lock."""
+        write_json(self.base / "retired.json", {"version": 1, "retired": sorted(records, key=lambda record: str(record["path"]))})
+
+    def write_last_change(self, run: str, now: float) -> None:
+        """Say that `run` changed this host's storage in this boot."""
+        write_json(self.base / "last-change.json", {"run": run, "boot_id": boot_id(), "at": utc(now)})
+
+
+class Run:
+    """One run's folder and journal."""
+
+    def __init__(self, home: Home, key: str) -> None:
+        self.home = home
+        self.key = key
+        self.folder = home.base / key
+        self.state: dict[str, Any] = read_json(self.folder / "state.json") or {"run": key, "role": None, "phase": "new", "unit": None}
+
+    @property
+    def phase(self) -> str:
+        """The phase that the journal names."""
+        return str(self.state["phase"])
+
+    def write(self, **changes: Any) -> None:
+        """Merge `changes` into the journal and write it durably."""
+        self.state = {**self.state, **changes}
+        if not self.folder.is_dir():
+            self.folder.mkdir(mode=0o700, parents=True)
+        write_json(self.folder / "state.json", self.state)
+
+    def reload(self) -> None:
+        """Read the journal again: another process of the same run writes it, too."""
+        self.state = read_json(self.folder / "state.json") or self.state

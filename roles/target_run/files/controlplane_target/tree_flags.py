@@ -1,0 +1,69 @@
+"""chattr's flags: rsync loses them, and an immutable file can't be replaced, so they are taken off before a copy and carried over after it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+
+_GET, _SET = 0x80086601, 0x40086602
+IMMUTABLE, APPEND, NODUMP, NOATIME, SYNC, DIRSYNC = 0x10, 0x20, 0x40, 0x80, 0x8, 0x10000
+# The flags that an administrator sets; the rest (extents, encryption, indexes) belong to the filesystem.
+CARRIED = IMMUTABLE | APPEND | NODUMP | NOATIME | SYNC | DIRSYNC
+BLOCKING = IMMUTABLE | APPEND
+_LETTERS = ((SYNC, "S"), (IMMUTABLE, "i"), (APPEND, "a"), (NODUMP, "d"), (NOATIME, "A"), (DIRSYNC, "D"))
+
+
+def letters(flags: int) -> str:
+    """Return the flags as chattr writes them, `-` for none."""
+    return "".join(letter for bit, letter in _LETTERS if flags & bit) or "-"
+
+
+def read(descriptor: int) -> int:
+    """Return the carried flags of an open file; 0 where its filesystem knows none."""
+    try:
+        raw = fcntl.ioctl(descriptor, _GET, b"\0" * 8)
+    except OSError as fault:
+        if fault.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            return 0
+        raise
+    return int(struct.unpack("=l", raw[:4])[0]) & CARRIED
+
+
+def write(path: bytes, flags: int) -> None:
+    """Give `path` exactly these carried flags, the filesystem's own ones untouched."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        raw = fcntl.ioctl(descriptor, _GET, b"\0" * 8)
+        held = struct.unpack("=l", raw[:4])[0]
+        wanted = (held & ~CARRIED) | flags
+        if wanted != held:
+            fcntl.ioctl(descriptor, _SET, struct.pack("=l", wanted) + b"\0" * 4)
+    finally:
+        os.close(descriptor)
+
+
+def take_off(root: str) -> int:
+    """Take immutable and append-only off everything below `root` (a copy that is about to be written again); return how many had them."""
+    return _take_off(os.fsencode(root), os.lstat(root).st_dev)
+
+
+def _take_off(path: bytes, device: int) -> int:
+    info = os.lstat(path)
+    if info.st_dev != device or not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
+        return 0
+    count = 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        flags = read(descriptor)
+    finally:
+        os.close(descriptor)
+    if flags & BLOCKING:
+        write(path, flags & ~BLOCKING)
+        count += 1
+    if stat.S_ISDIR(info.st_mode):
+        with os.scandir(path) as entries:
+            count += sum(_take_off(entry.path, device) for entry in entries)
+    return count

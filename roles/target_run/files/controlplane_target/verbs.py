@@ -1,0 +1,251 @@
+"""The command line on the target: parse, call one verb, print JSON, give the exit code.
+
+Requests come as JSON on standard input, never as arguments. With `--detach` a verb becomes a transient unit whose outcome is read by `wait`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import lease, phases, retired, root_refusals
+from .cancel import Cancel
+from .docker_engine import Engine
+from .docker_root import ROLE, DockerRoot, clean_up, unit_of
+from .faults import FailedFault, RefusedFault, TargetFault
+from .root_move import told
+from .root_request import Request, as_json, parse
+from .state import BASE, Home, Run
+from .systemd import active, start_transient
+from .undo_text import write_undo
+
+Answer = dict[str, Any]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="controlplane_target")
+    parser.add_argument("--base", type=Path, default=BASE, help=argparse.SUPPRESS)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    held = verbs.add_parser("lease")
+    held.add_argument("action", choices=["take", "check", "release", "show"])
+    held.add_argument("--run")
+    held.add_argument("--holder", default="")
+    held.add_argument("--role", default="")
+    held.add_argument("--ttl", type=int, default=1800)
+    root = verbs.add_parser("docker-root")
+    root.add_argument("action", choices=["refuse", "prepare", "precopy", "move", "settle", "prove", "undo", "wait"])
+    root.add_argument("--run", required=True)
+    root.add_argument("--of")
+    root.add_argument("--detach", action="store_true")
+    root.add_argument("--limit", type=float, default=20)
+    root.add_argument("--stage", choices=["configuration", "services", "unit"], default="unit")
+    root.add_argument("--overwrite-old-root", action="store_true")
+    purge = verbs.add_parser("purge")
+    purge.add_argument("action", choices=["refuse", "purge"])
+    purge.add_argument("--run", required=True)
+    undo = verbs.add_parser("undo")
+    undo.add_argument("--run", required=True)
+    undo.add_argument("--overwrite-old-root", action="store_true")
+    state = verbs.add_parser("state")
+    state.add_argument("--run")
+    return parser
+
+
+def _lease(home: Home, options: argparse.Namespace) -> Answer:
+    host, now = socket.gethostname(), time.time()
+    if options.action == "show":
+        reason = lease.standing_in_the_way(home, options.run, options.holder, now=now, host=host, unit_active=active) if options.run else None
+        if reason:
+            raise RefusedFault(reason)
+        return {"lease": lease.show(home)}
+    if options.action == "take":
+        return {"lease": lease.take(home, options.run, options.holder, role=options.role, ttl_s=options.ttl, now=now, host=host, unit_active=active)}
+    if options.action == "check":
+        return {"lease": lease.check(home, options.run, now=now, host=host, ttl_s=options.ttl)}
+    return {"released": lease.release(home, options.run)}
+
+
+def _request(run: Run) -> Request:
+    text = "" if sys.stdin.isatty() else sys.stdin.read()
+    if text.strip():
+        return parse(json.loads(text))
+    return parse(run.state.get("asked") or run.state.get("request") or {})
+
+
+def _docker_root(home: Home, options: argparse.Namespace) -> Answer:
+    run, cancel = home.run(options.run), Cancel()
+    verbs = DockerRoot(home, Engine(), cancel)
+    if options.action == "wait":
+        return _wait(run, options.limit)
+    if options.action == "settle":
+        return _settle(verbs, run, options.stage)
+    if options.action == "undo":
+        return _undo(verbs, run, home.run(options.of or options.run), options)
+    return _with_request(verbs, run, options)
+
+
+def _with_request(verbs: DockerRoot, run: Run, options: argparse.Namespace) -> Answer:
+    request = _request(run)
+    at_once: dict[str, Callable[[], Answer]] = {
+        "refuse": lambda: verbs.refuse(run, request),
+        "prepare": lambda: {"changed": write_undo(run, ROLE, sys.executable)},
+        "prove": lambda: verbs.prove(run, request),
+    }
+    if options.action in at_once:
+        return at_once[options.action]()
+    if options.detach:
+        run.write(asked=as_json(request))
+        return _detach(verbs, run, options.action, unit_of(request), [])
+    work = verbs.precopy if options.action == "precopy" else verbs.move
+    return _as_unit(verbs, run, options.action, lambda: work(run, request))
+
+
+def _undo(verbs: DockerRoot, run: Run, of: Run, options: argparse.Namespace) -> Answer:
+    if options.detach:
+        extra = ["--of", of.key, *(["--overwrite-old-root"] if options.overwrite_old_root else [])]
+        return _detach(verbs, run, "undo", unit_of(parse(of.state.get("request") or {})), extra)
+    return _as_unit(verbs, run, "undo", lambda: verbs.undo(run, of, overwrite=options.overwrite_old_root))
+
+
+def _detach(verbs: DockerRoot, run: Run, verb: str, unit: str, extra: list[str]) -> Answer:
+    if active(unit):
+        return {"unit": unit, "attached": True}
+    run.write(unit=unit, outcome=None)
+    after = verbs.command(run, "settle")
+    started = start_transient(unit, [*verbs.command(run, verb), *extra], after=after, gentle=verb == "precopy")
+    return {"unit": unit, "attached": not started}
+
+
+def _as_unit(verbs: DockerRoot, run: Run, verb: str, work: Callable[[], Answer]) -> Answer:
+    verbs.cancel.install()
+    with run.home.lock("docker-root", wait=False):
+        try:
+            answer = work()
+        except (TargetFault, OSError, ValueError, KeyError) as fault:
+            run.reload()
+            text = str(fault) if isinstance(fault, RefusedFault) else told(fault, run)
+            code = fault.code if isinstance(fault, TargetFault) else 1
+            run.write(outcome={"verb": verb, "rc": code, "message": text})
+            raise (RefusedFault if code == 4 else FailedFault)(text) from fault
+        finally:
+            clean_up(run)
+        run.write(outcome={"verb": verb, "rc": 0, "message": "", "answer": answer})
+    return answer
+
+
+def _settle(verbs: DockerRoot, run: Run, stage: str) -> Answer:
+    if stage == "configuration":
+        return {"side": verbs.settle_configuration(run)}
+    if run.phase not in phases.CRITICAL:
+        clean_up(run)
+        return {"side": "untouched"}
+    verbs.cancel.close()
+    with run.home.lock("docker-root"):
+        phase, side = run.phase, "untouched"
+        try:
+            side = verbs.recover(run)
+        finally:
+            run.reload()
+            message = f"interrupted while {phase}; the host brought itself to the {side}, the journal stands at {run.phase}"
+            run.write(outcome={"verb": "settle", "rc": 0 if run.phase == "done" else 1, "message": message})
+    return {"side": side, "phase": run.phase}
+
+
+def _wait(run: Run, limit_s: float) -> Answer:
+    end = time.monotonic() + limit_s
+    unit = run.state.get("unit")
+    while unit and active(unit) and time.monotonic() < end:
+        time.sleep(0.25)
+    run.reload()
+    working = bool(unit and active(unit))
+    outcome = run.state.get("outcome")
+    if not working and outcome is None:
+        raise FailedFault(f"the unit {unit} ended without saying how; the journal stands at {run.phase}. Run this again, it goes on from there.")
+    if not working:
+        run.write(unit=None)
+    held = lease.show(run.home)
+    if working and held and held["run"] == run.key:
+        lease.check(run.home, run.key, now=time.time(), host=socket.gethostname())
+    return {"working": working, "phase": run.phase, "outcome": outcome if not working else None}
+
+
+def _purge(home: Home, options: argparse.Namespace) -> Answer:
+    items = json.loads(sys.stdin.read())["items"]
+    try:
+        roots = list(root_refusals.roots_now(Engine().info()).values())
+    except (OSError, ValueError) as fault:
+        raise RefusedFault(
+            f"purge refused: Docker does not answer ({fault}), so its live root is not known. Nothing was changed. Start Docker."
+        ) from fault
+    if options.action == "refuse":
+        found = retired.reasons(home, items, roots)
+        if found:
+            raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
+        return {"present": retired.present(items)}
+    run = home.run(options.run)
+    run.write(phase="purging")
+    removed = retired.purge(home, items, roots)
+    run.write(phase="done", removed=[*run.state.get("removed", []), *removed])
+    if removed:
+        home.write_last_change(run.key, time.time())
+    return {"changed": bool(removed), "removed": removed}
+
+
+def _undo_by_hand(home: Home, options: argparse.Namespace) -> Answer:
+    """The undo script: takes the lease itself, because no controller did."""
+    run = home.run(options.run)
+    if run.state.get("role") == "purge_retired":
+        raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
+    if run.state.get("role") != ROLE:
+        raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
+    lease.take(
+        home, run.key, f"root@{socket.gethostname()} (undo)", role=ROLE, ttl_s=1800, now=time.time(), host=socket.gethostname(), unit_active=active
+    )
+    try:
+        verbs = DockerRoot(home, Engine(), Cancel())
+        options.detach, options.of = True, run.key
+        _undo(verbs, run, run, options)
+        while True:
+            answer = _wait(run, 60)
+            if not answer["working"]:
+                break
+        outcome = answer["outcome"]
+        if outcome["rc"]:
+            raise (RefusedFault if outcome["rc"] == 4 else FailedFault)(outcome["message"])
+        return dict(outcome.get("answer") or {})
+    finally:
+        lease.release(home, run.key)
+
+
+def _state(home: Home, options: argparse.Namespace) -> Answer:
+    if options.run:
+        return home.run(options.run).state
+    return {"lease": lease.show(home), "retired": home.retired(), "runs": [{"run": run.key, "phase": run.phase} for run in home.runs()]}
+
+
+_VERBS: dict[str, Callable[[Home, argparse.Namespace], Answer]] = {
+    "lease": _lease,
+    "docker-root": _docker_root,
+    "purge": _purge,
+    "undo": _undo_by_hand,
+    "state": _state,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb; return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        answer = _VERBS[options.verb](Home(options.base), options)
+    except TargetFault as fault:
+        print(json.dumps({"message": str(fault)}))
+        print(fault, file=sys.stderr)
+        return fault.code
+    print(json.dumps(answer, sort_keys=True))
+    return 0
