@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import uuid
 
+from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mountpoint, is_blank, mounted_disk
 from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk
@@ -52,8 +53,8 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
     for disk in desired.disks:
         try:
             coming, draft = _place(desired.host, disk, reader)
-        except (_Refused, Unobserved) as doubt:
-            reason = str(doubt) if isinstance(doubt, _Refused) else f"{disk.label}: could not be observed: {doubt}"
+        except (DiskRefused, Unobserved) as doubt:
+            reason = str(doubt) if isinstance(doubt, DiskRefused) else f"{disk.label}: could not be observed: {doubt}"
             refusals.append(reason)
             missing[disk.mount] = reason
             continue
@@ -64,17 +65,13 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
     return Proposal(drafts=tuple(drafts), refusals=tuple(refusals), outlook=after)
 
 
-class _Refused(Exception):  # noqa: N818 - an answer of the planner, not a fault of the program
-    pass
-
-
 def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | None]:
     field = f"policy.yml, hosts.{host}.disks"
     numbers = devices_of(disk, reader)
     if not numbers:
-        raise _Refused(f"{disk.label} is not there: attach it, or name the disk that you meant in {field}")
+        raise DiskRefused(f"{disk.label} is not there: attach it, or name the disk that you meant in {field}")
     if len(numbers) > 1:
-        raise _Refused(f"{disk.label} is there {len(numbers)} times: give each disk an identity of its own")
+        raise DiskRefused(f"{disk.label} is there {len(numbers)} times: give each disk an identity of its own")
     number = numbers[0]
     device = reader.block.get(number)
     if device is None:
@@ -82,21 +79,11 @@ def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | 
     wanted = planned_uuid(reader.identity["machine_id"], disk)
     live = Lineage(reader).top_mount(disk.mount)
     if live is not None:
-        if live["dev"] != number and number not in Lineage(reader).leaves(live["dev"]):
-            raise _Refused(f"{live['source']} is mounted on {disk.mount} instead of {disk.label}: unmount it yourself once you know what it holds")
-        seen = reader.signatures.get(live["dev"])
-        if seen is None or seen["uuid"] is None:
-            raise Unobserved(f"{disk.mount} is mounted from {live['source']}, whose UUID was not read")
-        usage = reader.usage.get(disk.mount)
-        free = usage["available"] if usage else 0
-        return ComingMount(uuid=seen["uuid"], device=disk.label, bytes_free=free, made_new=False, live=True), None
-    blank = _inspect(disk, number, device, reader, wanted)
-    beneath = reader.paths.get(disk.mount)
-    bare = reader.beneath.get(disk.mount)
-    if bare is not None and bare["entries"]:
-        raise _Refused(f"{disk.mount} is not mounted and holds {bare['entries']} entries ({', '.join(bare['sample'][:3])}): move them away first")
+        return mounted_disk(disk, number, live, reader), None
+    blank = is_blank(disk, number, device, reader, wanted)
+    beneath, bare = bare_mountpoint(disk.mount, reader)
     changes = [Change(kind="mkfs", target=disk.label, before="blank", after=f"{disk.filesystem} UUID={wanted}", destructive=True)] if blank else []
-    if beneath is None or not beneath["exists"]:
+    if not beneath["exists"]:
         changes.append(Change(kind="directory", target=disk.mount, before=None, after="root:root 0755"))
     if bare is None or not bare["immutable"]:
         changes.append(Change(kind="attribute", target=disk.mount, before=None, after="immutable while nothing is mounted on it"))
@@ -119,35 +106,6 @@ def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | 
         },
     )
     return ComingMount(uuid=wanted, device=disk.label, bytes_free=int(device["size"] * _USABLE), made_new=blank), draft
-
-
-def _inspect(disk: Disk, number: str, device: BlockDevice, reader: Reader, wanted: str) -> bool:
-    """Return whether the device is blank; False means that it carries our filesystem already. Raises for anything else."""
-    place = f"{disk.label} ({device['name']})"
-    seen = reader.signatures.get(number)
-    if seen is None:
-        raise Unobserved(f"{place} was not probed for signatures")
-    if device["node"] is None:
-        raise Unobserved(f"{place} has no device node")
-    if reader.mounts and any(mount["dev"] == number for mount in reader.mounts):
-        raise _Refused(f"{place} is mounted elsewhere: unmount it yourself once you know what it holds")
-    if device["holders"] or device["partitions"]:
-        raise _Refused(f"{place} is in use by {', '.join(device['holders'] + device['partitions'])}: it is no blank disk")
-    if Lineage(reader).boot_disks() & Lineage(reader).leaves(number):
-        raise _Refused(f"{place} is the boot disk, or a part of it")
-    if device["read_only"]:
-        raise _Refused(f"{place} is read-only")
-    if disk.min_size is not None and device["size"] < disk.min_size:
-        raise _Refused(f"{place} has {device['size']} bytes, min_size is {disk.min_size}")
-    if disk.max_size is not None and device["size"] > disk.max_size:
-        raise _Refused(f"{place} has {device['size']} bytes, max_size is {disk.max_size}")
-    if seen["uuid"] == wanted and seen["type"] == disk.filesystem:
-        return False
-    claims = (seen["type"], seen["blkid"].get("TYPE"), seen["blkid"].get("PTTYPE"))
-    marks = sorted({*seen["wipefs"], *(claim for claim in claims if claim)})
-    if marks:
-        raise _Refused(f"{place} holds {', '.join(marks)}: it is never formatted over. Clear it yourself, or name it by uuid if that data is meant")
-    return True
 
 
 CAPABILITY = Capability(id=ID, role="data_disk", propose=_propose)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence import Reader, Unobserved, is_absent
+from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Bound, Change, Downtime, Mend
 
 ID = "docker.data_root"
@@ -28,7 +30,8 @@ _S_PER_GB = 10
 
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
-    if desired.docker.data_root is None and desired.docker.containerd_root is None:
+    asked = desired.docker.data_root is not None or desired.docker.containerd_root is not None
+    if not asked or is_absent(reader.evidence, "docker_config"):
         return Proposal()
     try:
         return _decide(desired, reader, outlook)
@@ -44,7 +47,8 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     if not moves:
         return Proposal()
     refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook)]
-    clash = sorted({flag for flag in config["dockerd_flags"] if flag.split("=", 1)[0] in ("--data-root", "-g", "--graph")})
+    refusals += [f"{move['from']} and {move['to']} lie in each other: name a place beside the old root" for move in moves if overlap(*_ends(move))]
+    clash = sorted(flag for flag in set(config["dockerd_flags"]) if _option(flag) in ("--data-root", "--graph") or re.match(r"-g(?!-)", flag))
     if clash:
         refusals.append(f"dockerd is started with {', '.join(clash)}, and the same key in {DAEMON_JSON} would keep it down: remove the flag first")
     if refusals:
@@ -70,6 +74,14 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},
     )
     return Proposal(drafts=(draft,))
+
+
+def _ends(move: dict[str, str]) -> tuple[str, str]:
+    return move["from"], move["to"]
+
+
+def _option(flag: str) -> str:
+    return flag.split("=", 1)[0]
 
 
 def _moves(desired: DesiredHost, reader: Reader) -> list[dict[str, str]]:
@@ -135,7 +147,9 @@ def _daemon_json(desired: DesiredHost, reader: Reader, moves: list[dict[str, str
         if move["kind"] == "docker":
             merge["data-root"] = move["to"]
     log = desired.docker.log
-    if log is not None and not before.get("log-opts") and before.get("log-driver") in (None, "json-file", "local"):
+    # The same key as a flag and in daemon.json keeps dockerd down (moby/moby, daemon configuration conflicts).
+    flagged = any(_option(flag) in ("--log-driver", "--log-opt") for flag in reader.docker_config["dockerd_flags"])
+    if log is not None and not flagged and not before.get("log-opts") and before.get("log-driver") in (None, "json-file", "local"):
         merge["log-driver"] = before.get("log-driver") or "json-file"
         merge["log-opts"] = {"max-file": str(log.max_files), "max-size": str(log.max_size)}
     return before, {key: value for key, value in merge.items() if before.get(key) != value}

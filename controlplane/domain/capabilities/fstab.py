@@ -3,7 +3,8 @@
 Rules:
 - Only entries whose mountpoint the policy declares are written; every other byte of the file stays.
 - A mount that the plan can't provide gets no entry and no guard: a guard on it would keep Docker down for good.
-- A line with a space in a guarded path is refused: systemd's lists split on it.
+- A mount below which a Docker root lies and whose path holds white space or `#` is refused: systemd's lists split on it.
+- An entry that D240 accepts is left as it is, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from controlplane.domain.capabilities.fstab_text import disk_entry, entry_line, guard_path, guard_text, nfs_entry
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import FstabEntry, Reader, Unobserved
+from controlplane.domain.evidence import FstabEntry, Reader, Unobserved, is_absent
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.fstab"
@@ -33,6 +34,10 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
 
 
 def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    unsafe = [path for path in guarded_mounts(desired) if any(char.isspace() or char == "#" for char in path)]
+    if unsafe:
+        reason = "systemd's lists would split this path: mount it where the path has no white space"
+        return Proposal(refusals=tuple(f"{path}: {reason}" for path in unsafe))
     refusals = [f"{disk.mount}: {outlook.missing[disk.mount]}" for disk in desired.disks if disk.mount in outlook.missing]
     wanted = [disk_entry(disk, outlook.mounts[disk.mount].uuid) for disk in desired.disks if disk.mount in outlook.mounts]
     wanted += [nfs_entry(nfs) for nfs in desired.nfs]
@@ -42,22 +47,24 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     mends: list[Mend] = []
     entries: list[dict[str, object]] = []
     for entry in wanted:
-        present = [seen for seen in reader.fstab["entries"] if seen["file"] == entry["file"]]
+        present = [seen for seen in reader.fstab["entries"] if (seen["file"].rstrip("/") or "/") == entry["file"]]
         if len(present) > 1:
             refusals.append(f"{entry['file']} has {len(present)} entries, in lines {', '.join(str(p['line']) for p in present)}: remove all but one")
             continue
-        before = _as_line(present[0]) if present else None
-        if before != entry_line(entry):
+        if not present or not _serves(present[0], entry):
+            before = _line_of(present[0], reader) if present else None
             changes.append(Change(kind="file", target="/etc/fstab", before=before, after=entry_line(entry)))
             mends.append(Mend(check="D240", surface=f"fstab:{entry['file']}"))
             entries.append(entry)
     guards = _guards(desired, reader, outlook)
+    bare = _bare_faults(desired, reader, outlook)
+    refusals += bare
     changes += [
         Change(kind="file", target=guard_path(guard["unit"]), before=_present(guard["unit"], reader), after=guard["text"]) for guard in guards
     ]
     if not changes:
         return Proposal(refusals=tuple(refusals))
-    if guards:
+    if guards and not bare:
         mends.append(Mend(check="D241", surface="boot.guard"))
     draft = Draft(
         mends=tuple(mends),
@@ -70,7 +77,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
 
 def _guards(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[dict[str, str]]:
     mounts = [(path, outlook.mounts[path].uuid) for path in guarded_mounts(desired) if path in outlook.mounts]
-    if not mounts or not reader.docker_config["installed"]:
+    if not mounts or is_absent(reader.evidence, "docker_config") or not reader.docker_config["installed"]:
         return []
     text = guard_text(mounts)
     units = [unit for unit in GUARDED_UNITS if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
@@ -81,8 +88,39 @@ def _present(unit: str, reader: Reader) -> str | None:
     return next((drop["text"] for drop in reader.units[unit]["drop_ins"] if drop["path"] == guard_path(unit)), None)
 
 
-def _as_line(entry: FstabEntry) -> str:
-    return entry_line({key: entry[key] for key in ("spec", "file", "vfstype", "options", "freq", "passno")})
+def _bare_faults(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[str]:
+    """Return what keeps the guard from being whole although its drop-ins are written: nobody reaches beneath a live mount."""
+    told = []
+    for path in guarded_mounts(desired):
+        if path not in outlook.mounts or not outlook.mounts[path].live:
+            continue
+        bare = reader.beneath.get(path)
+        if bare is None:
+            raise Unobserved(f"the directory under {path} was not looked at")
+        if bare["entries"]:
+            told.append(f"the directory under the mount {path} holds {bare['entries']} entries: unmount it, move them away, then plan again")
+        elif bare["exists"] and not bare["immutable"]:
+            told.append(f"the directory under the mount {path} can be written: unmount it, then plan again, and it is made immutable")
+    return told
+
+
+def _serves(present: FstabEntry, wanted: dict[str, object]) -> bool:
+    """Say whether an entry does all that the wanted one does."""
+    options, needed = present["options"], wanted["options"]
+    if not isinstance(needed, list):
+        raise TypeError("options are a list")
+    timed = [option for option in needed if option.startswith(("x-systemd.device-timeout=", "x-systemd.mount-timeout="))]
+    plain = [option for option in needed if option not in timed and option != "defaults"]
+    same = present["spec"] == wanted["spec"] and present["vfstype"] == wanted["vfstype"]
+    in_time = all(any(option.startswith(f"{limit.split('=', 1)[0]}=") for option in options) for limit in timed)
+    return same and in_time and all(option in options for option in plain) and "noauto" not in options and ("ro" in options) == ("ro" in needed)
+
+
+def _line_of(entry: FstabEntry, reader: Reader) -> str:
+    lines = reader.fstab["text"].split("\n")
+    if not 1 <= entry["line"] <= len(lines):
+        raise Unobserved(f"line {entry['line']} of /etc/fstab is not in its text")
+    return lines[entry["line"] - 1]
 
 
 CAPABILITY = Capability(id=ID, role="fstab", propose=_propose)

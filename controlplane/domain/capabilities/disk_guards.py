@@ -1,0 +1,91 @@
+"""What keeps a disk from being formatted or used: each guard says what it found and what to do; doubt is a refusal."""
+
+from __future__ import annotations
+
+from controlplane.domain.capabilities.proposal import ComingMount
+from controlplane.domain.disks import Disk
+from controlplane.domain.evidence import Beneath, BlockDevice, Mount, PathPlace, Reader, Unobserved
+from controlplane.domain.lineage import Lineage
+
+
+class DiskRefused(Exception):  # noqa: N818 - an answer of the planner, not a fault of the program
+    """The disk is not used as it is; the message says why and what to do."""
+
+
+def mounted_disk(disk: Disk, number: str, live: Mount, reader: Reader) -> ComingMount:
+    """Return the mount as it is. Raises for one that is not the whole of this disk, writable, and off the boot disk."""
+    lineage = Lineage(reader)
+    if live["dev"] != number and number not in lineage.leaves(live["dev"]):
+        raise DiskRefused(f"{live['source']} is mounted on {disk.mount} instead of {disk.label}: unmount it yourself once you know what it holds")
+    if lineage.boot_disks() & lineage.leaves(live["dev"]):
+        raise DiskRefused(f"{disk.mount} is mounted from {live['source']}, which is the boot disk, or a part of it: name a disk of its own")
+    if live["root"] != "/":
+        raise DiskRefused(f"{disk.mount} shows only the directory {live['root']} of {disk.label}: unmount it, then plan again")
+    if "ro" in {*live["options"], *live["super_options"]}:
+        raise DiskRefused(f"{disk.mount} is mounted read-only: look into the kernel's log for why, repair it, and mount it writable")
+    seen = reader.signatures.get(live["dev"])
+    if seen is None or seen["uuid"] is None:
+        raise Unobserved(f"{disk.mount} is mounted from {live['source']}, whose UUID was not read")
+    usage = reader.usage.get(disk.mount)
+    free = usage["available"] if usage else 0
+    return ComingMount(uuid=seen["uuid"], device=disk.label, bytes_free=free, made_new=False, live=True)
+
+
+def bare_mountpoint(path: str, reader: Reader) -> tuple[PathPlace, Beneath | None]:
+    """Return the bare mountpoint, absent or an empty directory. Raises for anything else, also where nobody looked into it."""
+    place, bare = reader.paths.get(path), reader.beneath.get(path)
+    if place is None:
+        raise Unobserved(f"{path} was not looked at")
+    if place["exists"] and place["real"] != path:
+        raise DiskRefused(f"{path} leads to {place['real']} by a symbolic link: name that path, or remove the link")
+    if place["exists"] and place["kind"] != "dir":
+        raise DiskRefused(f"{path} is no directory: move it away first")
+    if place["exists"] and bare is None:
+        raise Unobserved(f"what {path} holds was not looked at")
+    if bare is not None and bare["entries"]:
+        raise DiskRefused(f"{path} is not mounted and holds {bare['entries']} entries ({', '.join(bare['sample'][:3])}): move them away first")
+    return place, bare
+
+
+def is_blank(disk: Disk, number: str, device: BlockDevice, reader: Reader, wanted: str) -> bool:
+    """Return whether the device is blank; False means that it carries our filesystem already. Raises for anything else."""
+    place = f"{disk.label} ({device['name']})"
+    seen = reader.signatures.get(number)
+    if seen is None:
+        raise Unobserved(f"{place} was not probed for signatures")
+    if device["node"] is None:
+        raise Unobserved(f"{place} has no device node")
+    _refuse_unless_free(disk, number, device, reader, place)
+    twins = [other for other, mark in reader.signatures.items() if other != number and mark["uuid"] == wanted]
+    if twins:
+        names = ", ".join(sorted(reader.block[twin]["name"] if twin in reader.block else twin for twin in twins))
+        raise DiskRefused(f"{place} is to have UUID {wanted}, which {names} carries already: a mount by UUID could take either")
+    if seen["uuid"] == wanted and seen["type"] == disk.filesystem:
+        return False
+    blkid = seen["blkid"]
+    # Blank means that both witnesses found nothing at all; PART_ENTRY_* speaks of the table that a partition stands in.
+    others = [f"{key}={blkid[key]}" for key in blkid if key not in ("TYPE", "PTTYPE") and not key.startswith("PART_ENTRY_")]
+    claims = (seen["type"], blkid.get("TYPE"), blkid.get("PTTYPE"), seen["label"], seen["uuid"])
+    marks = sorted({*seen["wipefs"], *(claim for claim in claims if claim)}) or sorted(others)
+    if marks:
+        raise DiskRefused(
+            f"{place} holds {', '.join(marks)}: it is never formatted over. Clear it yourself, or name it by uuid if that data is meant"
+        )
+    if disk.min_size is None or disk.max_size is None:
+        raise DiskRefused(f"{place} is blank, and without min_size and max_size nothing says that it is the disk that is meant")
+    return True
+
+
+def _refuse_unless_free(disk: Disk, number: str, device: BlockDevice, reader: Reader, place: str) -> None:
+    if reader.mounts and any(mount["dev"] == number for mount in reader.mounts):
+        raise DiskRefused(f"{place} is mounted elsewhere: unmount it yourself once you know what it holds")
+    if device["holders"] or device["partitions"]:
+        raise DiskRefused(f"{place} is in use by {', '.join(device['holders'] + device['partitions'])}: it is no blank disk")
+    if Lineage(reader).boot_disks() & Lineage(reader).leaves(number):
+        raise DiskRefused(f"{place} is the boot disk, or a part of it")
+    if device["read_only"]:
+        raise DiskRefused(f"{place} is read-only")
+    if disk.min_size is not None and device["size"] < disk.min_size:
+        raise DiskRefused(f"{place} has {device['size']} bytes, min_size is {disk.min_size}")
+    if disk.max_size is not None and device["size"] > disk.max_size:
+        raise DiskRefused(f"{place} has {device['size']} bytes, max_size is {disk.max_size}")
