@@ -15,6 +15,8 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.evidence import BlockDevice, Evidence, Reader, Unobserved
 
 VERSION = 1
+_LINKS = ("/dev/disk/by-id/", "/dev/disk/by-path/")
+_BLKID = ("TYPE", "PTTYPE", "PTUUID", "LABEL")
 _DISK_FILESYSTEMS = frozenset(["ext2", "ext3", "ext4", "xfs", "btrfs", "nfs", "nfs4", "zfs", "f2fs"])
 
 
@@ -62,7 +64,9 @@ def _disks(reader: Reader) -> Any:
                 "size": device["size"],
                 "read_only": device["read_only"],
                 "part_of": [_stable_name(block[up]) for up in [*device["slaves"], device["partition_of"]] if up in block],
-                "filesystem": None if mark is None else [mark["type"], mark["uuid"], sorted(mark["wipefs"])],
+                "links": sorted(link for link in device["links"] if link.startswith(_LINKS)),
+                "filesystem": None if mark is None else [mark["type"], mark["uuid"], mark["label"], sorted(mark["wipefs"])],
+                "blkid": None if mark is None else {key: mark["blkid"].get(key) for key in _BLKID},
             }
         )
     return sorted(rows, key=digest_of)
@@ -71,9 +75,15 @@ def _disks(reader: Reader) -> Any:
 def _mounts(reader: Reader) -> Any:
     signatures = reader.signatures
     rows = {
-        mount["mount"]: [mount["fstype"], mount["root"], (signatures.get(mount["dev"]) or {"uuid": None})["uuid"] or mount["source"]]
+        mount["mount"]: [
+            mount["fstype"],
+            mount["root"],
+            (signatures.get(mount["dev"]) or {"uuid": None})["uuid"] or mount["source"],
+            sorted(mount["options"]),
+        ]
         for mount in reader.mounts
-        if mount["fstype"] in _DISK_FILESYSTEMS
+        # Docker mounts a volume that is a bind at `_data`, but only while a container uses it.
+        if mount["fstype"] in _DISK_FILESYSTEMS and not mount["mount"].endswith("/_data")
     }
     return dict(sorted(rows.items()))
 
@@ -103,6 +113,7 @@ def _docker_config(reader: Reader) -> Any:
 def _units(reader: Reader) -> Any:
     return {
         name: {
+            "loaded": unit["load_state"],
             "fragment": unit["fragment"],
             "exec_start": _command(unit["exec_start"]),
             "enabled": unit["enabled"],
@@ -119,7 +130,13 @@ def _command(exec_start: str) -> str:
 
 
 def _retired(reader: Reader) -> Any:
-    return [[item["path"], item["run"], item["recorded"], item["fingerprint"]] for item in reader.target_state["retired"]]
+    rows = [[item["path"], item["run"], item["recorded"], item["fingerprint"], item["exists"]] for item in reader.target_state["retired"]]
+    return sorted(rows, key=digest_of)
+
+
+def _redirected(reader: Reader) -> Any:
+    """Return the paths that lead elsewhere by a symbolic link."""
+    return {path: seen["real"] for path, seen in sorted(reader.paths.items()) if seen["exists"] and seen["real"] != path}
 
 
 def _beneath(reader: Reader) -> Any:
@@ -132,6 +149,7 @@ _FACTS: dict[str, Callable[[Reader], Any]] = {
     "mounts": _mounts,
     "fstab": lambda reader: reader.fstab["text"],
     "beneath": _beneath,
+    "redirected": _redirected,
     "units": _units,
     "docker": _docker,
     "docker_config": _docker_config,

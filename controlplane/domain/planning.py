@@ -118,7 +118,14 @@ def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
             told.append(f"{step_id}: would have to be done too")
         elif before[step_id] != after[step_id]:
             told.append(f"{step_id}: would change something else now")
+    # What a step does is in its variables; a plan file whose records say one thing and whose variables another is not run.
+    orders = {step.id: _order(step) for step in fresh.steps}
+    told += [f"{step.id}: its role would be told something else now" for step in plan.steps if step.id in orders and orders[step.id] != _order(step)]
     return tuple(told)
+
+
+def _order(step: Step) -> tuple[object, ...]:
+    return (step.host, step.capability, step.role, step.variables)
 
 
 def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
@@ -134,8 +141,8 @@ def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
 
 def broken_bounds(plan: Plan, hosts: Mapping[str, DesiredHost], evidence: Mapping[str, Evidence]) -> tuple[str, ...]:
     """Return the bounds that do not hold on fresh evidence; one that can't be measured does not hold."""
-    told = []
-    for bound in plan.bounds:
+    told: list[str] = []
+    for bound in dict.fromkeys(plan.bounds):
         try:
             seen = _measure(bound, hosts[bound.host], Reader(evidence[bound.host]))
         except (Unobserved, KeyError) as doubt:
@@ -143,7 +150,7 @@ def broken_bounds(plan: Plan, hosts: Mapping[str, DesiredHost], evidence: Mappin
             continue
         if seen < bound.at_least:
             told.append(f"{bound.host}: {bound.what}: {seen}, at least {bound.at_least} needed")
-    return tuple(told)
+    return tuple(dict.fromkeys(told))
 
 
 def _measure(bound: Bound, desired: DesiredHost, reader: Reader) -> int:
