@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 _AT_ONCE = 8
+# A Docker that hangs must not hang the verdict.
+_LIMIT_S = 60
 _SSH = ("ssh", "smart", "ansible.builtin.ssh")
 _LOCAL = ("local", "ansible.builtin.local")
 
@@ -50,7 +52,8 @@ def _ask_host(route: InventoryHost, questions: Sequence[Question]) -> list[Answe
 
 def _ask(host: Host, question: Question) -> Answer:
     try:
-        result = host.run(" ".join(["%s"] * len(question.argv)), *question.argv)
+        argv = ("timeout", str(_LIMIT_S), *question.argv)
+        result = host.run(" ".join(["%s"] * len(argv)), *argv)
     except (RuntimeError, OSError, AssertionError) as error:  # testinfra raises RuntimeError when ssh itself fails
         return Answer(question=question, said=None, error=" ".join(str(error).split())[:300])
     if result.rc != 0:

@@ -73,6 +73,8 @@ def chain_faults(receipts: Sequence[tuple[str, Receipt]]) -> tuple[ChainFault, .
             break
         if receipt.previous != previous:
             faults.append(ChainFault(file=file, reason="does not name the receipt before it: one of the two was altered"))
+        if receipt.phase == "intent" and receipt.key in opened:
+            faults.append(ChainFault(file=file, reason=f"opens {receipt.key} a second time"))
         if receipt.phase == "result" and receipt.key not in opened:
             faults.append(ChainFault(file=file, reason=f"is the result of {receipt.key}, which has no intent"))
         if receipt.phase == "result" and receipt.key in closed:
@@ -83,7 +85,15 @@ def chain_faults(receipts: Sequence[tuple[str, Receipt]]) -> tuple[ChainFault, .
 
 
 def open_intents(receipts: Sequence[Receipt]) -> tuple[Receipt, ...]:
-    """Return the intents that no result closes and no later rollback undid, oldest first."""
+    """Return the intents that no result closes and no later rollback undid, oldest first.
+
+    What belongs to no plan (a reboot) can be neither resumed nor taken back, so it is never open.
+    """
     closed = {receipt.key for receipt in receipts if receipt.phase == "result"}
-    undone = {receipt.undoes for receipt in receipts if receipt.phase == "result" and receipt.outcome == "rolled-back"}
-    return tuple(r for r in receipts if r.phase == "intent" and r.key not in closed and r.key not in undone)
+    undone = undone_keys(receipts)
+    return tuple(r for r in receipts if r.phase == "intent" and r.plan and r.key not in closed and r.key not in undone)
+
+
+def undone_keys(receipts: Sequence[Receipt]) -> frozenset[str]:
+    """Return the keys of the steps that were taken back."""
+    return frozenset(r.undoes for r in receipts if r.phase == "result" and r.outcome == "rolled-back" and r.undoes is not None)

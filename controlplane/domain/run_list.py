@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.values import Value
 
 
@@ -25,21 +25,25 @@ class RunRow(Value):
 def run_rows(chain: Sequence[Receipt]) -> tuple[RunRow, ...]:
     """Return a row for each intent, oldest first."""
     results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
-    undone = {r.undoes for r in chain if r.phase == "result" and r.outcome == "rolled-back"}
+    undone = undone_keys(chain)
     still = {receipt.key for receipt in open_intents(chain)}
     return tuple(_row(receipt, results.get(receipt.key), still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
 
 
-def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: set[str | None]) -> RunRow:
+def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: frozenset[str]) -> RunRow:
     if intent.key in still:
         resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
         state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"] = "open"
         advice = f"resume it: {resume}" + ("" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}")
     elif intent.key in undone:
         state, advice = "rolled-back", "nothing"
+    elif not intent.plan:
+        state = (result.outcome if result else None) or "interrupted"
+        advice = "nothing" if state == "done" else f"see how the host is: controlplane verify --host {intent.host}"
     else:
         state = (result.outcome if result else None) or "failed"
-        advice = {"done": "nothing", "rolled-back": "nothing"}.get(state, f"see what is left: controlplane plan --host {intent.host}")
+        where = "" if intent.host == "*" else f" --host {intent.host}"
+        advice = {"done": "nothing", "rolled-back": "nothing"}.get(state, f"see what is left: controlplane plan{where}")
     return RunRow(
         run=intent.run,
         key=intent.key,

@@ -41,10 +41,11 @@ def unmet_promises(step: Step, findings: tuple[Finding, ...]) -> list[Finding]:
     unmet = []
     for mend in step.mends:
         found = [f for f in findings if (f.host, f.check, f.surface) == (step.host, mend.check, mend.surface)]
-        if not found:
+        # What is gone altogether (a purged root) has no finding any more: that is the promise kept, unless the check could not look.
+        gone = mend.check == "D244" and not any(f.check == "D244" and f.host == step.host and f.verdict is Verdict.UNKNOWN for f in findings)
+        if not found and not gone:
             reason = "no finding speaks of it"
-            missing = Finding(check=mend.check, host=step.host, surface=mend.surface, verdict=Verdict.UNKNOWN, severity="high", reason=reason)
-            # What is gone altogether (a purged root) has no finding any more: that is the promise kept.
-            unmet += [] if mend.check == "D244" else [missing]
-        unmet += [f for f in found if f.verdict not in (Verdict.MET, Verdict.WAIVED)]
+            unmet.append(Finding(check=mend.check, host=step.host, surface=mend.surface, verdict=Verdict.UNKNOWN, severity="high", reason=reason))
+        # A waiver excuses a drift, it does not keep a promise to mend it.
+        unmet += [f for f in found if f.verdict is not Verdict.MET]
     return unmet

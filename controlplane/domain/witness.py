@@ -18,13 +18,20 @@ from controlplane.domain.values import Value
 
 
 class Question(Value):
-    """One command on one host, and the exact answer that agrees with a MET finding."""
+    """One command on one host, and the answer that agrees with a MET finding: exactly `expect`, or `among` others, words in any order."""
 
     host: str
     check: str
     surface: str
     argv: tuple[str, ...]
     expect: str
+    among: bool = False
+
+    def agrees(self, said: str | None) -> bool:
+        """Say whether this answer confirms the finding."""
+        if said is None:
+            return False
+        return set(self.expect.split()) <= set(said.split()) if self.among else said == self.expect
 
 
 class Answer(Value):
@@ -45,7 +52,8 @@ def questions_for(desired: DesiredHost, reader: Reader, findings: Sequence[Findi
         ask = _ASK.get(kind)
         if ask is not None:
             asked += [
-                Question(host=desired.host, check=finding.check, surface=finding.surface, argv=argv, expect=expect)
+                # systemd lists paths in no order, among others of its own.
+                Question(host=desired.host, check=finding.check, surface=finding.surface, argv=argv, expect=expect, among=kind == "boot.guard")
                 for argv, expect in ask(desired, reader, rest)
             ]
     return tuple(asked)
@@ -56,7 +64,7 @@ def judge_answers(findings: Sequence[Finding], answers: Sequence[Answer]) -> tup
     told: dict[tuple[str, str, str], list[str]] = {}
     for answer in answers:
         question = answer.question
-        if answer.said == question.expect:
+        if question.agrees(answer.said):
             continue
         seen = f"could not be asked ({answer.error})" if answer.said is None else f"says {answer.said!r} where {question.expect!r} was due"
         told.setdefault((question.host, question.check, question.surface), []).append(f"{question.argv[0]} {seen}")
