@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -81,6 +82,14 @@ class ReceiptStore(Protocol):
         ...
 
 
+class RunLocks(Protocol):
+    """One run at a time may change a host from here; a killed program's lock is gone with it."""
+
+    def hold(self, hosts: Sequence[str], *, operator: str) -> AbstractContextManager[None]:
+        """Hold the hosts' locks. Raises `RefusedError`, naming host, holder and since when."""
+        ...
+
+
 class ApprovalStore(Protocol):
     """Signed approvals of plans; each is used once."""
 
@@ -90,6 +99,10 @@ class ApprovalStore(Protocol):
 
     def add(self, approval: Approval) -> None:
         """Sign and store the approval."""
+        ...
+
+    def signs_as(self) -> str | None:
+        """Return how the site's allowed signers name the operator's own key, or None."""
         ...
 
     def use(self, plan: str, run: str) -> None:

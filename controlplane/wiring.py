@@ -87,6 +87,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     from controlplane.adapters.plan_files import PlanFolder  # noqa: PLC0415
     from controlplane.adapters.play_runner import StepRunner  # noqa: PLC0415
     from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
+    from controlplane.adapters.run_locks import HostLocks  # noqa: PLC0415
     from controlplane.adapters.signing import SshSigner  # noqa: PLC0415
     from controlplane.adapters.verification import TestinfraWitness  # noqa: PLC0415
     from controlplane.usecases.apply_plan import ApplyPorts  # noqa: PLC0415
@@ -104,6 +105,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
         roles=PackagedRoles(),
         witness=TestinfraWitness(),
         plans=PlanFolder(folder / "state" / "plans"),
+        locks=HostLocks(folder / "state" / "locks", clock),
     )
 
 

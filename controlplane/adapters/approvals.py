@@ -22,9 +22,14 @@ class ApprovalFiles:
     def add(self, approval: Approval) -> None:
         """Sign and store the approval; an earlier one of the same plan, and the mark of its use, are replaced."""
         path = self._path(approval.plan)
-        write_durably(path, (approval.model_dump_json(indent=2) + "\n").encode())
-        self._signer.sign(path, APPROVALS)
+        content = (approval.model_dump_json(indent=2) + "\n").encode()
+        self._signer.sign(path, content, APPROVALS)
+        write_durably(path, content)
         self._used(approval.plan).unlink(missing_ok=True)
+
+    def signs_as(self) -> str | None:
+        """Return how the allowed signers name the operator's own key; None where they do not."""
+        return self._signer.own_principal()
 
     def find(self, plan: str) -> Approval | None:
         """Return the approval of that plan whose signature holds, or None. Raises `RefusedError` for a wrong signature."""

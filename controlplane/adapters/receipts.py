@@ -2,7 +2,8 @@
 
 Rules:
 - A receipt is on the disk before `append` returns: the intent before the change, the result after it.
-- A number is taken by creating its file exclusively, so that two controllers can't write one link twice.
+- Its signature is there before it: a receipt that shows is signed, wherever the program was killed.
+- One writer at a time holds the folder's lock and takes the next number by creating the file exclusively.
 """
 
 from __future__ import annotations
@@ -34,13 +35,21 @@ class ReceiptFiles:
 
     def append(self, receipt: Receipt) -> Receipt:
         """Write the receipt durably as the next link and return it with its number and predecessor."""
+        try:
+            return self._append(receipt)
+        except OSError as error:
+            what = f"the {receipt.phase} of {receipt.key} could not be written to {self._folder}"
+            raise RunFailedError(f"{what}: {error.strerror or error}. Make room there, or mend its rights.") from None
+
+    def _append(self, receipt: Receipt) -> Receipt:
         with self._locked():
             chain = self.load()
             previous = chain[-1][1].digest() if chain else None
             link = receipt.model_copy(update={"seq": len(chain) + 1, "previous": previous})
             path = self._folder / f"{link.seq:06d}-{link.key}.{link.phase}.json"
-            write_durably(path, (link.model_dump_json(indent=2) + "\n").encode(), exclusive=True)
-            self._signer.sign(path, RECEIPTS)
+            content = (link.model_dump_json(indent=2) + "\n").encode()
+            self._signer.sign(path, content, RECEIPTS)
+            write_durably(path, content, exclusive=True)
         return link
 
     def signature_faults(self) -> tuple[ChainFault, ...]:

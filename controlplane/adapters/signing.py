@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from pathlib import Path
 
 from controlplane.adapters.durable_files import write_durably
@@ -25,26 +26,30 @@ class SshSigner:
         self._key = key
         self._allowed = allowed_signers
 
-    @property
-    def can_sign(self) -> bool:
-        """Say whether the site names a key."""
-        return self._key is not None
+    def sign(self, path: Path, content: bytes, namespace: str) -> None:
+        """Write `path`.sig durably, before `path` itself is there: what shows is signed. Raises `RefusedError` when the key can't sign."""
+        if self._key is not None:
+            write_durably(signature_of(path), self._signature(content, namespace, path.name))
 
-    @property
-    def can_verify(self) -> bool:
-        """Say whether the site names allowed signers."""
-        return self._allowed is not None
+    def own_principal(self) -> str | None:
+        """Return how the allowed signers name the operator's own key; None where they do not, or there is no key."""
+        if self._key is None or self._allowed is None:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            probe = Path(folder, "probe")
+            signature_of(probe).write_bytes(self._signature(b"whose key is this?", "controlplane-probe@v1", "a probe"))
+            return self.principal(probe)
 
-    def sign(self, path: Path, namespace: str) -> None:
-        """Write `path`.sig durably. Raises `RefusedError` when the key can't sign."""
-        if self._key is None:
-            return
+    def _signature(self, content: bytes, namespace: str, what: str) -> bytes:
         argv = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(self._key), "-n", namespace]
-        done = subprocess.run(argv, input=path.read_bytes(), capture_output=True, timeout=_LIMIT_S, check=False)
+        try:
+            done = subprocess.run(argv, input=content, capture_output=True, timeout=_LIMIT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RefusedError(f"{self._key} could not sign {what}: {error}. Is ssh-keygen installed, and does the agent answer?") from None
         if done.returncode != 0:
             told = done.stderr.decode(errors="replace").strip()
-            raise RefusedError(f"{self._key} could not sign {path.name}: {told}. Load it into ssh-agent, or name another signing_key in site.yml.")
-        write_durably(signature_of(path), done.stdout)
+            raise RefusedError(f"{self._key} could not sign {what}: {told}. Load it into ssh-agent, or name another signing_key in site.yml.")
+        return done.stdout
 
     def fault(self, path: Path, namespace: str) -> str | None:
         """Return why the signature of `path` does not hold, or None where it does or the site has no signers."""

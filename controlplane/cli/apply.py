@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.options import output_option, site_option
+from controlplane.cli.options import output_option, print_json, site_option
 
 if TYPE_CHECKING:
     from controlplane.domain.run_result import RunResult
@@ -23,27 +24,52 @@ def apply(plan_file: str, site: str | None, output: str) -> int:
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
+    from controlplane.domain.errors import RefusedError  # noqa: PLC0415
     from controlplane.usecases.apply_plan import apply_plan  # noqa: PLC0415
 
     plan = wiring.plan_files().read(plan_file)
     view, ports = wiring.governed_site(site)
-    with working("applying") as progress:
-        result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
+    try:
+        with stopping_in_order(), working("applying") as progress:
+            result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
+    except RefusedError as refusal:
+        if output == "json":
+            print_json(refused(plan.plan, str(refusal)).model_dump(mode="json"))
+        raise
+    print_result(result, output)
+    if result.outcome == "interrupted":
+        click.echo(f"Next: controlplane apply {shlex.quote(plan_file)}    (goes on where this stopped)", err=True)
+    return result.exit_code()
+
+
+def refused(plan: str, reason: str) -> RunResult:
+    """Return the result of a run that a guard kept from starting."""
+    from controlplane.domain.run_result import RunResult  # noqa: PLC0415 - loaded when the verb runs
+
+    return RunResult(run=None, receipts=(), plan=plan, outcome="refused", changed=(), verify=None, remaining=(), downtime_s={}, messages=(reason,))
+
+
+def print_result(result: RunResult, output: str) -> None:
+    """Print the result as `-o` asks; messages go to standard error in either form, the last one says what is next."""
     if output == "json":
-        click.echo(result.model_dump_json(indent=2))
+        print_json(result.model_dump(mode="json"))
+        for message in result.messages:
+            click.echo(message, err=True)
     else:
         show_result(result)
-    return result.exit_code()
 
 
 def show_result(result: RunResult) -> None:
     """Print what became of a run: changes and verdicts on standard output, what failed and what is next on standard error."""
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
     for change in result.changed:
-        click.echo(f"{change.status:<9} {change.kind:<9} {change.target}")
+        click.echo(f"{change.status:<9} {change.kind:<9} {plain(change.target)}")
     for name, seconds in sorted(result.downtime_s.items()):
         click.echo(f"downtime  {name} {seconds:.1f} s")
     for finding in result.remaining:
-        click.echo(f"remains   {finding.verdict:<8} {finding.check} {finding.host} {finding.surface}: {finding.reason}")
+        click.echo(f"remains   {finding.verdict:<8} {finding.check} {finding.host} {plain(finding.surface)}: {plain(finding.reason)}")
     if result.run is not None:
         click.echo(f"run       {result.run}")
     click.echo(f"outcome   {result.outcome}")

@@ -15,12 +15,14 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
 
+    from rich.text import Text  # noqa: PLC0415
+
     console = Console(stderr=True)
     with console.status(what, spinner="dots") as status:
 
         def show(line: str) -> None:
             if line.startswith("  "):
-                status.update(f"{what}: {line.strip()}", spinner="dots")
+                status.update(Text(f"{what}: {line.strip()}"), spinner="dots")
             else:
                 console.print(line, markup=False, highlight=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from controlplane.cli.options import output_option, site_option
+from controlplane.cli.options import output_option, print_json, site_option
 
 
 @click.command(epilog="Example: controlplane rollback CAP-20260101-120000__docker.data_root__R1a2b")
@@ -14,15 +14,19 @@ from controlplane.cli.options import output_option, site_option
 def rollback(run_key: str, site: str | None, output: str) -> int:
     """Move a run's change back: newer data is carried back and proven, configuration restored byte for byte. Refused after a purge."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.cli.apply import show_result  # noqa: PLC0415
+    from controlplane.cli.apply import print_result, refused  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
+    from controlplane.domain.errors import RefusedError  # noqa: PLC0415
     from controlplane.usecases.roll_back import roll_back  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
-    with working("rolling back") as progress:
-        result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress)
-    if output == "json":
-        click.echo(result.model_dump_json(indent=2))
-    else:
-        show_result(result)
+    try:
+        with stopping_in_order(), working("rolling back") as progress:
+            result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress)
+    except RefusedError as refusal:
+        if output == "json":
+            print_json(refused("", str(refusal)).model_dump(mode="json"))
+        raise
+    print_result(result, output)
     return result.exit_code()

@@ -17,10 +17,11 @@ def verify(site: str | None, hosts: tuple[str, ...], after_reboot: bool, output:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.findings import print_report  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
     from controlplane.usecases.verify_hosts import reboot_hosts, verify_hosts  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
-    with working("verifying") as progress:
+    with stopping_in_order(), working("verifying") as progress:
         if after_reboot:
             reboot_hosts(
                 view,
@@ -30,6 +31,7 @@ def verify(site: str | None, hosts: tuple[str, ...], after_reboot: bool, output:
                 entropy=ports.entropy,
                 runner=ports.runner,
                 receipts=ports.receipts,
+                locks=ports.locks,
                 progress=progress,
             )
         report = verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness)

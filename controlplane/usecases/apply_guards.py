@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from controlplane.domain.approval import Approval, objection
+from controlplane.domain.approval import objection
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import broken_bounds, differences, unplanned
-from controlplane.domain.receipt import Receipt, chain_faults, open_intents
+from controlplane.domain.receipt import Receipt, chain_faults, open_intents, undone_keys
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import ReceiptStore
+from controlplane.ports import ApprovalStore, ReceiptStore
 from controlplane.usecases.record_run import WHOLE
 
 
@@ -43,27 +43,37 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
     """Return this plan's open intents and the run that they belong to. Raises `RefusedError` where another plan's are in the way."""
     still = open_intents(chain)
     mine = tuple(receipt for receipt in still if receipt.plan == plan.plan)
-    runs = {receipt.run for receipt in mine}
-    others = [r for r in still if r.plan != plan.plan and r.host in plan.hosts]
+    undoing = [receipt for receipt in still if receipt.undoes is not None and (receipt in mine or receipt.host in plan.hosts)]
+    if undoing:
+        told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in undoing)
+        raise RefusedError(f"a rollback is still open: {told}. Nothing was changed. Go on with it: controlplane rollback {undoing[0].undoes}")
+    touched = {receipt.run for receipt in chain if receipt.host in plan.hosts}
+    others = [r for r in still if r.plan != plan.plan and (r.host in plan.hosts or (r.capability == WHOLE and r.run in touched))]
     if others:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in others)
         raise RefusedError(
             f"an earlier run is still open: {told}. Nothing was changed. Resume it with 'controlplane apply' and its plan file, "
-            f"or take it back: controlplane rollback {others[0].key}"
+            f"or take it back: controlplane rollback {others[0].run}"
         )
-    return mine, next(iter(runs), None)
+    return mine, mine[0].run if mine else None
 
 
-def was_done(plan: Plan, chain: tuple[Receipt, ...]) -> bool:
-    """Say whether an earlier run of this plan ended well."""
-    return any(r.plan == plan.plan and r.capability == WHOLE and r.outcome == "done" for r in chain)
+def was_applied(plan: Plan, chain: tuple[Receipt, ...]) -> bool:
+    """Say whether the last run of this plan ran to its end, well or not, and was not taken back."""
+    ends = [r for r in chain if r.plan == plan.plan and r.capability == WHOLE and r.phase == "result"]
+    if not ends or ends[-1].outcome not in ("done", "failed"):
+        return False
+    undone = undone_keys(chain)
+    return not any(r.key in undone for r in chain if r.run == ends[-1].run)
 
 
-def refuse_unless_approved(plan: Plan, site: SiteView, *, operator: str, approval: Approval | None, run: str | None, now: datetime) -> None:
+def refuse_unless_approved(plan: Plan, site: SiteView, *, operator: str, approvals: ApprovalStore, run: str | None, now: datetime) -> None:
     """Raise `RefusedError` where the site demands an approval that this run has not."""
     if site.approval == "none":
         return
-    told = objection(approval, demanded=site.approval, plan=plan.plan, operator=operator, run=run, now=now)
+    approval = approvals.find(plan.plan)
+    signs_as = approvals.signs_as() if site.approval == "other" else None
+    told = objection(approval, demanded=site.approval, plan=plan.plan, operator=operator, run=run, now=now, signs_as=signs_as)
     if told is not None:
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.")
 
@@ -80,6 +90,8 @@ def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[st
             )
         return
     evidence = {host: record for host, record in seen.items() if isinstance(record, Evidence)}
-    told = "\n  ".join((*differences(plan, fresh), *broken_bounds(plan, site.desired.by_name(), evidence)))
+    # What has grown since raises what is needed: the bounds of now must hold as well as those that were approved.
+    bounds = plan.model_copy(update={"bounds": plan.bounds + fresh.bounds})
+    told = "\n  ".join((*differences(plan, fresh), *broken_bounds(bounds, site.desired.by_name(), evidence)))
     if told:
         raise RefusedError(f"plan {plan.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: controlplane plan --out FILE")

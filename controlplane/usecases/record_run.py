@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
@@ -72,10 +73,19 @@ class Ledger:
         self.receipts.append(Receipt.model_validate(link))
 
 
-def change_statuses(step: Step, fresh: Plan | None) -> tuple[ChangeStatus, ...]:
-    """Return the step's change records with what fresh evidence says became of them; without evidence nothing counts as done."""
-    left = None if fresh is None else {(s.host, c.model_dump_json()) for s in fresh.steps for c in s.changes}
+def change_statuses(step: Step, plan: Plan, fresh: Plan | None) -> tuple[ChangeStatus, ...]:
+    """Return the step's change records with what fresh evidence says became of them.
+
+    Nothing counts as done without evidence, nor where the capability could not say what is left (a refusal that `plan` did not hold).
+    """
+    if fresh is None or any(r not in plan.refusals and (r.host, r.capability) == (step.host, step.capability) for r in fresh.refusals):
+        return with_status(step, "not-done")
+    left = {(s.host, c.model_dump_json()) for s in fresh.steps for c in s.changes}
     return tuple(
-        ChangeStatus(**change.model_dump(), status="not-done" if left is None or (step.host, change.model_dump_json()) in left else "done")
-        for change in step.changes
+        ChangeStatus(**change.model_dump(), status="not-done" if (step.host, change.model_dump_json()) in left else "done") for change in step.changes
     )
+
+
+def with_status(step: Step, status: Literal["done", "not-done", "undone"]) -> tuple[ChangeStatus, ...]:
+    """Return the step's change records, all with one status."""
+    return tuple(ChangeStatus(**change.model_dump(), status=status) for change in step.changes)

@@ -8,150 +8,165 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from controlplane.domain.capabilities import CAPABILITIES
-from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
 from controlplane.domain.evidence import Evidence
+from controlplane.domain.finding import AuditReport
 from controlplane.domain.plan import Plan, Step
-from controlplane.domain.receipt import ChangeStatus, Receipt
-from controlplane.domain.run_key import is_run_key, make_run_key
+from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, undone_keys
+from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift
 from controlplane.domain.site_view import SiteView
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.interrupted_run import open_run
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.record_run import WHOLE, Ledger
+from controlplane.usecases.record_run import WHOLE, Ledger, with_status
+from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_unless_undoable
+
+
+class _StoppedError(Exception):
+    """The step that goes back was interrupted or lost its connection; its receipt stays open."""
+
+
+@dataclass(frozen=True)
+class _Undoing:
+    """One rollback: the steps that go back, in the order in which they ran, and what undoing them needs."""
+
+    key: str
+    plan: Plan
+    intents: tuple[Receipt, ...]
+    site: SiteView
+    ports: ApplyPorts
+    ledger: Ledger
+    operator: str
+    progress: Callable[[str], None]
 
 
 def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None]) -> RunResult:
-    """Take back the run or step `key`. Raises `InputInvalidError`, `RefusedError`."""
-    chain = tuple(receipt for _, receipt in sound_chain(ports.receipts))
-    intents = _intents_of(key, chain)
-    plan = ports.plans.get(intents[0].plan)
-    steps = {step.id: step for step in plan.steps}
-    _refuse_unless_undoable(key, intents, chain)
-    run = intents[0].run
-    ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
-    receipts: list[str] = []
-    changed: list[ChangeStatus] = []
-    messages: list[str] = []
-    for intent in reversed(intents):
+    """Take back the run or step `key`. Raises `InputInvalidError`, `RefusedError`; `RunFailedError` where a receipt can't be written any more."""
+    hosts = {intent.host for intent in intents_of(key, _chain(ports))}
+    with ports.locks.hold(tuple(hosts), operator=operator):
+        chain = tuple(receipt for _, receipt in sound_chain(ports.receipts))
+        intents = intents_of(key, chain)
+        refuse_unless_undoable(key, intents, chain)
+        whole = next(r for r in chain if key in (r.key, r.run))
+        plan = ports.plans.get(whole.plan)
+        ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
+        undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress)
+        try:
+            return _run(undoing)
+        except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
+            return _stopped(undoing, str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first")
+        except ControlPlaneError as error:
+            raise RunFailedError(f"{error}\n{_how_to_go_on(key)}") from error
+
+
+def _chain(ports: ApplyPorts) -> tuple[Receipt, ...]:
+    return tuple(receipt for _, receipt in ports.receipts.load())
+
+
+def _how_to_go_on(key: str) -> str:
+    return f"What went back stays back. Go on with the rest: controlplane rollback {key}"
+
+
+def _run(undoing: _Undoing) -> RunResult:
+    ports, site, steps = undoing.ports, undoing.site, {step.id: step for step in undoing.plan.steps}
+    chain = _chain(ports)
+    for intent in reversed(undoing.intents):
         step = steps[intent.step]
-        again = _open_rollback(intent.key, chain)
+        again = open_rollback(intent.key, chain)
         undo_key = again or make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex())
         if again is None:
-            ledger.intend(undo_key, host=step.host, capability=step.capability, step=step.id, undoes=intent.key)
-        receipts.append(undo_key)
-        progress(f"{step.id} {step.capability} | roll back")
-        told = _undo_step(step, intent.key, undo_key, site=site, operator=operator, ports=ports, ledger=ledger, progress=progress)
-        changed += [ChangeStatus(**change.model_dump(), status="undone" if told is None else "done") for change in step.changes]
-        if told is not None:
-            messages.append(told)
-            return _result(run, plan, receipts, "failed", changed=changed, messages=messages)
-    if _all_undone(run, ports, plan) and _is_open(run, chain):
-        ledger.close(run, host="*", capability=WHOLE, step="*", outcome="rolled-back", changes=tuple(changed))
-    chosen = site.chosen(tuple(sorted({intent.host for intent in intents})))
+            undoing.ledger.intend(undo_key, host=step.host, capability=step.capability, step=step.id, undoes=intent.key)
+        undoing.progress(f"{step.id} {step.capability} | roll back")
+        failure = _undo_step(undoing, step, intent.key, undo_key)
+        if failure is not None:
+            return _result(undoing, "failed", messages=(failure, _how_to_go_on(undoing.key)))
+    _close_whole(undoing)
+    chosen = site.chosen(tuple(sorted({intent.host for intent in undoing.intents}))) if undoing.intents else ()
     seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    report = judge_site(site, hosts=tuple(desired.host for desired, _ in chosen), seen=seen, now=ports.clock.now())
-    result = _result(run, plan, receipts, "rolled-back", changed=changed, messages=messages)
-    # Nothing was promised to be mended: every drift is shown as what remains.
-    return result.model_copy(update={"verify": report, "remaining": remaining_drift(plan.model_copy(update={"steps": ()}), report)})
+    report = judge_site(site, hosts=tuple(desired.host for desired, _ in chosen), seen=seen, now=ports.clock.now()) if chosen else None
+    return _result(undoing, "rolled-back", report=report)
 
 
-def _undo_step(
-    step: Step, key: str, undo_key: str, *, site: SiteView, operator: str, ports: ApplyPorts, ledger: Ledger, progress: Callable[[str], None]
-) -> str | None:
+def _close_whole(undoing: _Undoing) -> None:
+    """Close the run that is still open once all of its steps are back."""
+    run, chain = undoing.ledger.run, _chain(undoing.ports)
+    undone = undone_keys(chain)
+    left = [r for r in chain if r.phase == "intent" and r.run == run and r.undoes is None and r.capability != WHOLE and r.key not in undone]
+    if not left and not any(r.key == run and r.phase == "result" for r in chain):
+        undoing.ledger.close(run, host="*", capability=WHOLE, step="*", outcome="rolled-back", changes=_changed(undoing))
+
+
+def _undo_step(undoing: _Undoing, step: Step, key: str, undo_key: str) -> str | None:
     """Return None when the step is undone, else what went wrong and what to do next."""
+    site, ports = undoing.site, undoing.ports
     routes = [route for _, route in site.chosen((step.host,))]
-    project = render_steps([step], keys={step.id: undo_key}, holder=operator, hosts=routes, roles=ports.roles.files(), undoes={step.id: key})
-    result = ports.runner.run(project, key=undo_key, host=step.host, playbook="site.yml", progress=progress)
-    if result.status in ("interrupted", "unreachable"):
-        return f"{step.id}: the rollback {result.status} ({result.message}). Go on with it: controlplane rollback {key}"
+    project = render_steps([step], keys={step.id: undo_key}, holder=undoing.operator, hosts=routes, roles=ports.roles.files(), undoes={step.id: key})
+    result = ports.runner.run(project, key=undo_key, host=step.host, playbook="site.yml", progress=undoing.progress)
+    if result.status == "interrupted":
+        raise _StoppedError(f"{step.id} | roll back: {result.message or 'interrupted; what ran was stopped first'}")
+    if result.status == "unreachable":
+        raise _StoppedError(f"{step.id} | roll back: the connection to {step.host} was lost: {result.message}; long work goes on there by itself")
     seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))}).get(step.host)
-    ledger.close(
+    done = result.status == "done"
+    undoing.ledger.close(
         undo_key,
         host=step.host,
         capability=step.capability,
         step=step.id,
-        outcome="rolled-back" if result.status == "done" else "failed",
-        reason=None if result.status == "done" else result.message,
-        changes=tuple(ChangeStatus(**change.model_dump(), status="undone") for change in step.changes) if result.status == "done" else (),
+        outcome="rolled-back" if done else "failed",
+        reason=None if done else result.message,
+        changes=with_status(step, "undone") if done else (),
         evidence=seen.digest() if isinstance(seen, Evidence) else None,
         undoes=key,
     )
-    if result.status == "done":
+    if done:
         return None
     by_hand = f"/var/lib/controlplane/{key}/undo"
     return f"{step.id}: the rollback failed: {result.message}\nThe undo that lies on the host works without this program: {by_hand}"
 
 
-def _intents_of(key: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:
-    """Return the step intents that `key` stands for, oldest first."""
-    if not is_run_key(key):
-        raise InputInvalidError([Fault("RUN_KEY", 0, "", f"{key!r} is no run key; 'controlplane runs list' shows them")])
-    undone = {r.undoes for r in chain if r.phase == "result" and r.outcome == "rolled-back"}
-    steps = [r for r in chain if r.phase == "intent" and r.capability != WHOLE and r.undoes is None and key in (r.key, r.run)]
-    if not steps:
-        raise InputInvalidError([Fault("RUN_KEY", 0, "", f"no run {key} is on record here; 'controlplane runs list' shows them")])
-    left = tuple(r for r in steps if r.key not in undone)
-    if not left:
-        raise RefusedError(f"{key} was rolled back already. Nothing was changed.")
-    return left
+def _changed(undoing: _Undoing) -> tuple[ChangeStatus, ...]:
+    """Return the change records of the steps, in the order in which they go back, as the receipts on the disk have them."""
+    chain = _chain(undoing.ports)
+    undone, steps = undone_keys(chain), {step.id: step for step in undoing.plan.steps}
+    results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
+    changed: list[ChangeStatus] = []
+    for intent in reversed(undoing.intents):
+        result = results.get(intent.key)
+        if intent.key in undone:
+            changed += with_status(steps[intent.step], "undone")
+        else:
+            changed += result.changes if result is not None and result.changes else with_status(steps[intent.step], "not-done")
+    return tuple(changed)
 
 
-def _refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> None:
-    final = [intent for intent in intents if CAPABILITIES[intent.capability].only_by_name]
-    if final:
-        raise RefusedError(f"{final[0].key} deleted data by an approved plan: what is purged can't come back. Nothing was changed.")
-    undone = {r.undoes for r in chain if r.phase == "result" and r.outcome == "rolled-back"}
-    named = {intent.key for intent in intents}
-    first = {intent.host: min(i.seq for i in intents if i.host == intent.host) for intent in intents}
-    later = [
-        r.key
-        for r in chain
-        if r.phase == "intent"
-        and r.capability != WHOLE
-        and r.undoes is None
-        and r.key not in named | undone
-        and not CAPABILITIES[r.capability].only_by_name
-        and r.host in first
-        and r.seq > first[r.host]
-        and r.key in {x.key for x in chain if x.phase == "result" and x.outcome == "done"}
-    ]
-    if later:
-        raise RefusedError(f"{key} can't go back while later steps stand on it: {', '.join(later)}. Roll those back first. Nothing was changed.")
+def _stopped(undoing: _Undoing, why: str) -> RunResult:
+    undone = undone_keys(_chain(undoing.ports))
+    back = sum(intent.key in undone for intent in undoing.intents)
+    if back == len(undoing.intents):
+        key = undoing.ledger.run if open_run(undoing.plan, undoing.ports.receipts) else None
+        tail = f"Close the run: controlplane rollback {key}" if key else "Nothing is left to do. See the host: controlplane verify"
+        return _result(undoing, "interrupted", messages=(f"{why}; all {back} steps are back.", tail))
+    return _result(undoing, "interrupted", messages=(f"{why}; {back} of {len(undoing.intents)} steps are back.", _how_to_go_on(undoing.key)))
 
 
-def _open_rollback(key: str, chain: Sequence[Receipt]) -> str | None:
-    closed = {r.key for r in chain if r.phase == "result"}
-    return next((r.key for r in chain if r.phase == "intent" and r.undoes == key and r.key not in closed), None)
-
-
-def _is_open(run: str, chain: Sequence[Receipt]) -> bool:
-    return not any(r.key == run and r.phase == "result" for r in chain)
-
-
-def _all_undone(run: str, ports: ApplyPorts, plan: Plan) -> bool:
-    chain = [receipt for _, receipt in ports.receipts.load()]
-    undone = {r.undoes for r in chain if r.phase == "result" and r.outcome == "rolled-back"}
-    return all(
-        r.key in undone for r in chain if r.phase == "intent" and r.run == run and r.undoes is None and r.capability != WHOLE and r.plan == plan.plan
-    )
-
-
-def _result(run: str, plan: Plan, receipts: list[str], outcome: str, *, changed: list[ChangeStatus], messages: list[str]) -> RunResult:
-    return RunResult.model_validate(
-        {
-            "run": run,
-            "receipts": tuple(receipts),
-            "plan": plan.plan,
-            "outcome": outcome,
-            "changed": tuple(changed),
-            "verify": None,
-            "remaining": (),
-            "downtime_s": {},
-            "messages": tuple(messages),
-        }
+def _result(undoing: _Undoing, outcome: Outcome, *, report: AuditReport | None = None, messages: tuple[str, ...] = ()) -> RunResult:
+    keys = {intent.key for intent in undoing.intents}
+    return RunResult(
+        run=undoing.ledger.run,
+        receipts=tuple(r.key for r in _chain(undoing.ports) if r.phase == "intent" and r.undoes in keys),
+        plan=undoing.plan.plan,
+        outcome=outcome,
+        changed=_changed(undoing),
+        verify=report,
+        # Nothing was promised to be mended: every drift is shown as what remains.
+        remaining=remaining_drift(undoing.plan.model_copy(update={"steps": ()}), report),
+        downtime_s={},
+        messages=messages,
     )

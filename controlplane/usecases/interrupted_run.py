@@ -1,0 +1,57 @@
+"""What to say of a run that was stopped: only what its receipts on the disk show, because the interruption can have come anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.domain.errors import InterruptedRunError
+from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import Receipt, open_intents, undone_keys
+from controlplane.domain.run_result import RunResult
+from controlplane.ports import ReceiptStore
+from controlplane.usecases.record_run import with_status
+
+
+def finished_steps(run: str, chain: Sequence[Receipt]) -> dict[str, Receipt]:
+    """Return the results of the run's steps that are done and were not taken back, by step."""
+    undone = undone_keys(chain)
+    mine = (r for r in chain if r.run == run and r.phase == "result" and r.outcome == "done" and r.step != "*" and r.undoes is None)
+    return {receipt.step: receipt for receipt in mine if receipt.key not in undone}
+
+
+def open_run(plan: Plan, receipts: ReceiptStore) -> str | None:
+    """Return the plan's run that is open on the disk, or None."""
+    chain = [receipt for _, receipt in receipts.load()]
+    return next((receipt.run for receipt in open_intents(chain) if receipt.plan == plan.plan and receipt.undoes is None), None)
+
+
+def how_to_go_on(run: str) -> str:
+    """Return the sentence that ends every message about an open run."""
+    return f"Run {run} is open. Go on: 'controlplane apply' with the same plan file; or take it back: controlplane rollback {run}"
+
+
+def interrupted(plan: Plan, receipts: ReceiptStore, why: str) -> RunResult:
+    """Return the result of a stopped apply. Raises `InterruptedRunError` where no run of the plan is open."""
+    run = open_run(plan, receipts)
+    chain = [receipt for _, receipt in receipts.load()]
+    if run is None:
+        ends = [receipt for receipt in chain if receipt.plan == plan.plan and receipt.phase == "result" and receipt.step == "*"]
+        if not ends:
+            raise InterruptedRunError("Interrupted before the run began. Nothing was changed; run the same command again.")
+        last = ends[-1]
+        raise InterruptedRunError(f"Interrupted; no run of this plan is open, {last.run} is recorded as {last.outcome}. Next: controlplane runs list")
+    finished = finished_steps(run, chain)
+    keys = [r.key for r in chain if r.run == run and r.phase == "intent" and r.undoes is None]
+    changed = [change for step in plan.steps for change in (finished[step.id].changes if step.id in finished else with_status(step, "not-done"))]
+    downtime = {name: seconds for receipt in finished.values() for name, seconds in receipt.downtime_s.items()}
+    return RunResult(
+        run=run,
+        receipts=tuple(keys),
+        plan=plan.plan,
+        outcome="interrupted",
+        changed=tuple(changed),
+        verify=None,
+        remaining=(),
+        downtime_s=downtime,
+        messages=(f"{why}; {len(finished)} of {len(plan.steps)} steps are done.", how_to_go_on(run)),
+    )

@@ -1,0 +1,83 @@
+"""Which steps a run key stands for, and what has to hold before they may go back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.receipt import Receipt, undone_keys
+from controlplane.domain.run_key import is_run_key
+from controlplane.usecases.record_run import WHOLE
+
+
+def intents_of(key: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:
+    """Return the step intents that `key` stands for, oldest first; none for a run that was stopped before its first step, or whose end is missing."""
+    if not is_run_key(key):
+        raise InputInvalidError([Fault("RUN_KEY", 0, "", f"{key!r} is no run key; 'controlplane runs list' shows them")])
+    known = [r for r in chain if r.phase == "intent" and r.plan and r.undoes is None and key in (r.key, r.run)]
+    if not known:
+        raise InputInvalidError([Fault("RUN_KEY", 0, "", f"no run {key} that could go back is on record here; 'controlplane runs list' shows them")])
+    undone = undone_keys(chain)
+    left = tuple(r for r in known if r.capability != WHOLE and r.key not in undone)
+    unclosed = known[0].capability == WHOLE and not any(r.key == key and r.phase == "result" for r in chain)
+    if not left and not unclosed:
+        raise RefusedError(f"{key} was rolled back already. Nothing was changed.")
+    return left
+
+
+def open_rollback(key: str, chain: Sequence[Receipt]) -> str | None:
+    """Return the rollback of `key` that was begun and not ended, or None."""
+    closed = {r.key for r in chain if r.phase == "result"}
+    return next((r.key for r in chain if r.phase == "intent" and r.undoes == key and r.key not in closed), None)
+
+
+def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> None:
+    """Raise `RefusedError` for what a purge deleted, for what a purge made final, and for what later steps stand on."""
+    final = [intent for intent in intents if _deletes(intent)]
+    if final:
+        raise RefusedError(f"{final[0].key} deleted data by an approved plan: what is purged can't come back. Nothing was changed.")
+    for intent in intents:
+        purge = _purge_of(intent, chain)
+        if purge is not None:
+            raise RefusedError(
+                f"{intent.key} can't go back: {purge.key} purged what it had retired, and with it the way back. Nothing was changed. "
+                "Restore from a backup, or move the data by a new policy and plan."
+            )
+    later = _standing_on(intents, chain)
+    if later:
+        raise RefusedError(
+            f"{key} can't go back while later steps stand on it: {', '.join(r.key for r in later)}. Nothing was changed. "
+            f"Roll those back first: controlplane rollback {later[-1].key}"
+        )
+
+
+def _deletes(intent: Receipt) -> bool:
+    return CAPABILITIES[intent.capability].only_by_name
+
+
+def _purge_of(intent: Receipt, chain: Sequence[Receipt]) -> Receipt | None:
+    """Return the purge that deleted, or may have begun to delete, what this step retired."""
+    retired = {c.target for r in chain if r.key == intent.key and r.phase == "result" for c in r.changes if c.kind == "retire"}
+    purges = [r for r in _steps(chain) if r.host == intent.host and r.seq > intent.seq and _deletes(r)]
+    results = {r.key: r for r in chain if r.phase == "result"}
+    for purge in purges:
+        result = results.get(purge.key)
+        gone = {c.target for c in result.changes if c.kind == "delete" and c.status == "done"} if result is not None else retired
+        if retired & gone:
+            return purge
+    return None
+
+
+def _standing_on(intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> list[Receipt]:
+    """Return later steps on the same hosts that are open, done or partly done, and neither go back now nor went back before."""
+    settled = {intent.key for intent in intents} | undone_keys(chain)
+    first = {host: min(i.seq for i in intents if i.host == host) for host in {intent.host for intent in intents}}
+    untouched = {r.key for r in chain if r.phase == "result" and r.outcome in ("failed", "refused") and all(c.status != "done" for c in r.changes)}
+    return [
+        r for r in _steps(chain) if r.host in first and r.seq > first[r.host] and r.key not in settled and r.key not in untouched and not _deletes(r)
+    ]
+
+
+def _steps(chain: Sequence[Receipt]) -> list[Receipt]:
+    return [r for r in chain if r.phase == "intent" and r.plan and r.undoes is None and r.capability in CAPABILITIES]
