@@ -6,8 +6,12 @@ Inventory and extra-var strings with Jinja in them run on the controller; string
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+# Beyond ASCII: what YAML 1.2 calls printable, less its line breaks and the byte order mark.
+_PRINTABLE = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def dump_unsafe(data: Any) -> bytes:
@@ -31,5 +35,11 @@ def _emit(data: Any, depth: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    # YAML reads JSON's \u escapes of surrogate pairs as two characters, so everything printable stays as it is.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f").replace("\u2028", "\\L").replace("\u2029", "\\P").replace("\x85", "\\N")
+    # YAML reads JSON's \\u escapes of surrogate pairs as two characters, so what is printable stays as it is and the rest is escaped YAML's way.
+    return "".join(
+        letter if letter.isascii() or _PRINTABLE.match(letter) else _escape(letter) for letter in json.dumps(text, ensure_ascii=False)
+    ).replace("\x7f", "\\x7f")
+
+
+def _escape(letter: str) -> str:
+    return f"\\U{ord(letter):08x}"
