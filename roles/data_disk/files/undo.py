@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -158,6 +159,18 @@ def removed(record: dict, done: list[str], check: bool) -> list[str]:
     return words
 
 
+def note() -> None:
+    """Say that this host's storage is changed in this boot, so that the next proof of a reboot comes after it."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    text = json.dumps({"run": HERE.name, "boot_id": boot, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+    place = HERE.parent / ".last-change.json.undo"
+    with place.open("w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    place.replace(HERE.parent / "last-change.json")
+
+
 def main() -> None:
     """Undo what the record says, or say what would be undone."""
     check = sys.argv[1:] == ["--check"]
@@ -176,6 +189,8 @@ def main() -> None:
             done.append(f"made {mount} writable again")
         done += removed(record, done, check)
     kept = f" The filesystem {record['uuid']} and all data on it stay on {record['identity']}."
+    if done and not check:
+        note()
     if not done:
         finish(0, False, f"There was nothing left to undo.{kept}")
     finish(0, True, ("Would have: " if check else "Done: ") + "; ".join(done) + "." + kept)

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -111,6 +112,13 @@ def remove(path: Path) -> None:
     path.rmdir()
 
 
+def note() -> None:
+    """Say that this host's storage is changed in this boot, so that the next proof of a reboot comes after it."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    put_back(HERE.parent / "last-change.json", json.dumps({"run": HERE.name, "boot_id": boot, "at": now}).encode() + b"\n")
+
+
 def main() -> None:
     """Undo what the records say, or say what would be undone."""
     check = sys.argv[1:] == ["--check"]
@@ -121,10 +129,15 @@ def main() -> None:
     if not check:
         for path, was in files:
             put_back(path, was)
-            if was is None and path.parent.name.endswith(".service.d") and not any(path.parent.iterdir()):
-                path.parent.rmdir()
+        for place in HERE.glob("guard-*.json"):
+            record = json.loads(place.read_text())
+            folder = Path(record["path"]).parent
+            if not record["had_folder"] and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
         for path in made:
             remove(path)
+        if files or made:
+            note()
         if files and subprocess.run(["systemctl", "daemon-reload"], check=False).returncode != 0:
             finish(1, True, "The files are back, but systemctl daemon-reload failed: run it, or systemd mounts by the old entries.")
     done = [f"put {path} back" if was is not None else f"removed {path}" for path, was in files] + [f"removed {path}" for path in made]

@@ -1,0 +1,61 @@
+"""What holds for every playbook that an operator runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*"))
+
+each_playbook = pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
+
+
+def plays(playbook: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = DataLoader().load_from_file(str(playbook), cache="none", unsafe=True)
+    return found
+
+
+@each_playbook
+def test_its_name_is_a_verb_and_a_noun(playbook: Path) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)+\.yml", playbook.name)
+
+
+@each_playbook
+def test_its_header_tells_what_it_needs_and_how_to_undo_it(playbook: Path) -> None:
+    header = [line for line in playbook.read_text().splitlines()[1:] if line.startswith("#")]
+    text = "\n".join(header)
+    for word in ("Needs:", "Run it:", "Undo:", f"playbooks/{playbook.name} -e target=HOST"):
+        assert word in text, word
+
+
+@each_playbook
+def test_it_names_no_host_and_no_group(playbook: Path) -> None:
+    for play in plays(playbook):
+        assert play["hosts"] == "{{ target | default('all') }}"
+        assert play["any_errors_fatal"] is True
+        assert play["gather_facts"] is False
+
+
+@each_playbook
+def test_the_lease_is_taken_first_and_released_whatever_happens(playbook: Path) -> None:
+    for play in plays(playbook):
+        first, block = play["tasks"]
+        assert first["ansible.builtin.include_role"] == {"name": "target_run"}
+        assert [task["ansible.builtin.include_role"] for task in block["always"]] == [{"name": "target_run", "tasks_from": "release"}]
+
+
+@each_playbook
+def test_the_roles_that_it_names_are_there(playbook: Path) -> None:
+    names = re.findall(r"^\s+name: ([a-z_]+)$", playbook.read_text(), re.MULTILINE)
+    assert names
+    for name in names:
+        assert (ROOT / "roles" / name).is_dir(), name
+
+
+def test_only_yml_is_spelled() -> None:
+    assert [path for folder in ("roles", "playbooks", "molecule", ".config") for path in (ROOT / folder).rglob("*.yaml")] == []

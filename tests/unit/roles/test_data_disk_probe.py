@@ -1,0 +1,152 @@
+"""Devices by number: identity, lineage and use, from a sysfs that the test makes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.roles.loading import module_util
+
+probe = module_util("data_disk", "data_disk_probe")
+view = module_util("data_disk", "data_disk_mountpoint_view")
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with a boot disk of two partitions, LVM on the second, and two data disks."""
+    monkeypatch.setattr(probe, "SYS_BLOCK", tmp_path / "class")
+    monkeypatch.setattr(probe, "UDEV_DATA", tmp_path / "udev")
+    (tmp_path / "udev").mkdir()
+    (tmp_path / "class").mkdir()
+    for name, number, inside, more in [
+        ("sda", "8:0", "", {"size": "4000"}),
+        ("sda1", "8:1", "sda", {"partition": "1"}),
+        ("sda2", "8:2", "sda", {"partition": "2"}),
+        ("dm-0", "253:0", "", {}),
+        ("vdb", "254:16", "", {"serial": "DATA0001\n", "size": "8", "ro": "1"}),
+        ("nvme0n1", "259:0", "", {"device/serial": "S123   \n", "wwid": "eui.0025\n"}),
+    ]:
+        folder = tmp_path / "devices" / inside / name
+        for file, content in {"dev": number, "size": "2", "ro": "0", **more}.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(content)
+        (folder / "slaves").mkdir()
+        (folder / "holders").mkdir()
+        (tmp_path / "class" / name).symlink_to(folder)
+    (tmp_path / "devices/dm-0/slaves/sda2").touch()
+    (tmp_path / "devices/sda/sda2/holders/dm-0").touch()
+    return tmp_path
+
+
+def mount(dev: str, path: str, source: str = "x") -> dict[str, Any]:
+    return {"dev": dev, "root": "/", "path": path, "fstype": "ext4", "source": source, "options": []}
+
+
+def with_mounts(monkeypatch: pytest.MonkeyPatch, *found: dict[str, Any]) -> None:
+    monkeypatch.setattr(probe, "mounts", lambda: list(found))
+
+
+def test_a_device_stands_on_its_partition_and_its_slaves(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sysfs
+    with_mounts(monkeypatch, mount("253:0", "/"))
+    known = probe.devices()
+    assert probe.chain("253:0", known) == {"253:0", "8:2", "8:0"}
+    assert {number: probe.carries_root(number, known) for number in known} == {
+        "8:0": True,
+        "8:1": True,
+        "8:2": True,
+        "253:0": True,
+        "254:16": False,
+        "259:0": False,
+    }
+
+
+def test_a_root_that_lies_on_no_device_is_no_proof_of_anything(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sysfs
+    with_mounts(monkeypatch, mount("0:40", "/", "overlay"))
+    with pytest.raises(probe.ProbeError, match="it can't be told which disks carry it"):
+        probe.carries_root("254:16", probe.devices())
+
+
+def test_a_device_that_sysfs_does_not_show_is_an_error(sysfs: Path) -> None:
+    assert sysfs
+    with pytest.raises(probe.ProbeError, match="9:9 is not among the block devices"):
+        probe.chain("9:9", probe.devices())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "names"),
+    [
+        ("serial", "DATA0001", ["vdb"]),
+        ("serial", "S123", ["nvme0n1"]),
+        ("serial", "DATA", []),
+        ("wwn", "0x0025", ["nvme0n1"]),
+        ("by_id", "virtio-DATA0001", ["vdb"]),
+        ("by_path", "/dev/disk/by-path/pci-1", ["vdb"]),
+        ("loop_file", "/x.img", []),
+    ],
+)
+def test_an_identity_fits_exactly_or_not_at_all(sysfs: Path, kind: str, value: str, names: list[str]) -> None:
+    (sysfs / "udev/b254:16").write_text("S:disk/by-id/virtio-DATA0001\nS:disk/by-path/pci-1\n")
+    found = probe.candidates(None, {"kind": kind, "value": value}, probe.devices())
+    assert [one["name"] for one in found] == names
+
+
+def test_two_disks_of_one_serial_are_two_candidates(sysfs: Path) -> None:
+    (sysfs / "udev/b259:0").write_text("E:ID_SERIAL_SHORT=DATA0001\n")
+    assert len(probe.candidates(None, {"kind": "serial", "value": "DATA0001"}, probe.devices())) == 2
+
+
+def test_partitions_and_holders_and_mounts_of_partitions_are_uses_of_the_disk(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sysfs
+    with_mounts(monkeypatch, mount("8:1", "/boot"), mount("254:16", "/srv"))
+    known = probe.devices()
+    used = probe.users(known["8:0"], known)
+    assert (used["partitions"], used["holders"], [one["path"] for one in used["mounts"]]) == (["sda1", "sda2"], ["dm-0"], ["/boot"])
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "wipefs", "words"),
+    [
+        (2, "", "", []),
+        (0, "TYPE=ext4\nUUID=u\nLABEL=x\n", '{"signatures": [{"type": "ext4", "uuid": "u"}]}', ["ext4 u"]),
+        (0, "PTTYPE=dos\n", '{"signatures": [{"type": "dos", "uuid": null}]}', ["partition table dos"]),
+        (0, "PART_ENTRY_UUID=x\n", "", []),
+        (
+            8,
+            "",
+            '{"signatures": [{"type": "ext4", "uuid": "u"}, {"type": "xfs", "uuid": "v"}]}',
+            ["ext4 u", "several signatures at once (blkid)", "xfs v"],
+        ),
+        (2, "", '{"signatures": [{"type": "linux_raid_member", "uuid": "r"}]}', ["linux_raid_member r"]),
+    ],
+)
+def test_either_program_that_sees_a_signature_is_believed(code: int, out: str, wipefs: str, words: list[str]) -> None:
+    answers = {"blkid": (code, out, ""), "wipefs": (0, wipefs, "")}
+    module = SimpleNamespace(run_command=lambda argv, **_: answers[argv[0]])
+    assert probe.signatures(module, "/dev/x")[1] == words
+
+
+@pytest.mark.parametrize("answers", [{"blkid": (4, "", "usage"), "wipefs": (0, "", "")}, {"blkid": (2, "", ""), "wipefs": (1, "", "I/O error")}])
+def test_a_program_that_fails_never_means_blank(answers: dict[str, tuple[int, str, str]]) -> None:
+    module = SimpleNamespace(run_command=lambda argv, **_: answers[argv[0]])
+    with pytest.raises(probe.ProbeError, match="ended with"):
+        probe.signatures(module, "/dev/x")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "effective", "missing"),
+    [
+        (["noatime"], ["rw", "relatime"], ["noatime"]),
+        (["noatime", "nofail", "defaults", "x-systemd.device-timeout=10s"], ["rw", "noatime"], []),
+        (["exec"], ["rw", "noexec"], ["exec"]),
+        (["exec", "dev", "suid"], ["rw"], []),
+        (["ro"], ["rw"], ["ro"]),
+        (["commit=30"], ["rw"], []),
+    ],
+)
+def test_options_that_the_kernel_shows_are_compared(wanted: list[str], effective: list[str], missing: list[str]) -> None:
+    assert view.missing_options(wanted, effective) == missing
