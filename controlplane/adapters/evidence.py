@@ -28,6 +28,7 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InterruptedRunError
 from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
 from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.plain_json import load_plain
 from controlplane.ports import Clock
 
 _LARGEST = 64 << 20
@@ -99,7 +100,7 @@ def unpack(printed: str) -> dict[str, Any]:
         text = inflate.decompress(base64.b64decode("".join(packed.split()), validate=True), _LARGEST)
         if inflate.unconsumed_tail or not inflate.eof:
             raise ValueError("the collector's answer is too large or was cut short")
-        probes = json.loads(text)
+        probes = load_plain(text)
     except (binascii.Error, zlib.error, json.JSONDecodeError, UnicodeDecodeError):
         raise ValueError("the collector's answer is garbled") from None
     if not isinstance(probes, dict):

@@ -6,7 +6,6 @@ check reads them. One host's evidence by itself is read as well.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import SCHEMA, Evidence, Unreached
+from controlplane.domain.plain_json import load_plain
 
 
 def evidence_document(seen: Mapping[str, Evidence | Unreached]) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def evidence_document(seen: Mapping[str, Evidence | Unreached]) -> dict[str, Any
 def read_evidence(text: str | bytes, *, file: str) -> dict[str, Evidence | Unreached]:
     """Return what `text` holds, by host. Raises `InputInvalidError` with every fault; `file` is what messages call it."""
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = load_plain(text)
+    except ValueError as error:
         line = getattr(error, "lineno", 0)
         raise InputInvalidError([Fault(file, line, "", f"is no JSON ({error})")]) from None
     if isinstance(document, dict) and "probes" in document:

@@ -16,7 +16,7 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
 
     Description: what a move left behind as its way back is deleted by a purge plan of its own once the move has proven itself.
     Drift: a retired path that still exists (low), or that is no longer what was retired, so that a purge would refuse it (medium).
-    Unknown: the program's own state on the host could not be read, or a retired path could not be compared.
+    Unknown: the program's own state on the host could not be read.
     Rationale: a forgotten old root takes as much of the boot disk as the one that moved: on one machine 34 GB of it.
     """
     yield Question("retired:*", _retired)
@@ -35,7 +35,7 @@ def _judge(case: Case, one: Retired) -> Answer:
     age = show_age(case.taken - (at if at.tzinfo else at.replace(tzinfo=UTC)))
     what = f"{show_bytes(one['size'])}, retired {age} ago by {one['run']}, replaced by {one['replaced_by']}"
     if one["fingerprint"] is None:
-        return unknown(f"{what}; it could not be compared with what was retired")
+        return drifted(f"{what}; it could not be compared with what was retired in time, so a purge would refuse it", "low")
     if one["fingerprint"] != one["recorded"]:
         return drifted(f"{what}; it has changed since, so a purge would refuse it", "medium")
     return drifted(f"{what}; to purge it: controlplane plan --host {case.desired.host} --capability storage.purge", "low")

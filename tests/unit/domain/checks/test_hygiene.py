@@ -144,7 +144,10 @@ WHAT = "34.0 GB, retired 3 d ago by CAP-1, replaced by /mnt/data/docker"
     [
         (_retired(), ("DRIFTED", "low", f"{WHAT}; to purge it: controlplane plan --host mint-data --capability storage.purge")),
         (_retired(fingerprint="sha256:b"), ("DRIFTED", "medium", f"{WHAT}; it has changed since, so a purge would refuse it")),
-        (_retired(fingerprint=None), ("UNKNOWN", "low", f"{WHAT}; it could not be compared with what was retired")),
+        (
+            _retired(fingerprint=None),
+            ("DRIFTED", "low", f"{WHAT}; it could not be compared with what was retired in time, so a purge would refuse it"),
+        ),
         (_retired(retired_at="?"), ("UNKNOWN", "low", "when it was retired can't be read: '?'")),
     ],
 )

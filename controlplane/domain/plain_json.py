@@ -1,0 +1,26 @@
+"""Read JSON that a host wrote, as data that can be digested, written and printed again.
+
+A file name on a host can be any bytes, and reaches us as half a surrogate pair; numbers can be NaN. Neither has a canonical form.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def load_plain(text: str | bytes) -> Any:
+    """Return the data; half surrogates become `?`. Raises ValueError for what is no JSON, NaN and infinities included."""
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    # Only an escape can bring half a pair in: UTF-8 has none.
+    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        return data
+    return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
