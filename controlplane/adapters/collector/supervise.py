@@ -5,7 +5,7 @@ Rules:
 - Nothing waits for a child: one in uninterruptible sleep is killed, recorded as timeout and left to init.
 - A child keeps none of our output open, or the connection would wait for it.
 - What a child says is framed by its length; less is `failed`, never half an answer.
-- When nobody reads our output any more, everything is ended.
+- When nobody reads our output any more, or we are told to end, everything is ended.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Callable, NamedTuple
 
 MOST_BYTES = 32 << 20
 _HEAD = struct.Struct(">BQ")
+ENDS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 _STATUS = ("ok", "failed", "timeout", "absent")
 
 
@@ -50,6 +51,8 @@ class _Running(NamedTuple):
 
 def _child(probe: Probe, asked: dict[str, Any], seen: dict[str, Any], out: int) -> None:
     os.setsid()
+    for number in ENDS:
+        signal.signal(number, signal.SIG_DFL)
     nothing = os.open(os.devnull, os.O_RDWR)
     for inherited in (0, 1, 2):
         os.dup2(nothing, inherited)
@@ -123,32 +126,35 @@ def run_probes(probes: list[Probe], asked: dict[str, Any], *, at_once: int = 6, 
     if output is not None:
         poll.register(output, 0)
     read_later = {name for probe in probes for name in probe.after}
-    while waiting or running:
-        for probe in [p for p in waiting if all(name in done for name in p.after)][: at_once - len(running)]:
-            waiting.remove(probe)
-            fd, started = _start(probe, asked, {name: seen.get(name) for name in probe.after})
-            running[fd] = started
-            poll.register(fd, select.POLLIN)
-        pause = max(0.0, min(r.ends for r in running.values()) - time.monotonic())
-        ready = {fd for fd, _ in poll.poll(pause * 1000 + 1)}
-        if output in ready:
-            for fd, child in running.items():
-                _end(fd, child)
-            os._exit(1)
-        for fd, child in list(running.items()):
-            record = None
-            if fd in ready:
-                chunk = os.read(fd, 1 << 16)
-                child.answer.extend(chunk)
-                record = _finished(child)
-                if record is None and not chunk:
-                    record = _record("failed", child.started, "the probe ended without an answer")
-            if record is None and time.monotonic() >= child.ends:
-                record = _record("timeout", child.started, f"no answer within {child.ends - child.started:g} s")
-            if record is not None:
-                poll.unregister(fd)
-                _end(fd, running.pop(fd))
-                done[child.probe.name] = record
-                if child.probe.name in read_later:
-                    seen[child.probe.name] = json.loads(record)["data"]
+    try:
+        while waiting or running:
+            for probe in [p for p in waiting if all(name in done for name in p.after)][: at_once - len(running)]:
+                waiting.remove(probe)
+                fd, started = _start(probe, asked, {name: seen.get(name) for name in probe.after})
+                running[fd] = started
+                poll.register(fd, select.POLLIN)
+            pause = max(0.0, min(r.ends for r in running.values()) - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(pause * 1000 + 1)}
+            if output in ready:
+                raise SystemExit(1)
+            for fd, child in list(running.items()):
+                record = None
+                if fd in ready:
+                    chunk = os.read(fd, 1 << 16)
+                    child.answer.extend(chunk)
+                    record = _finished(child)
+                    if record is None and not chunk:
+                        record = _record("failed", child.started, "the probe ended without an answer")
+                if record is None and time.monotonic() >= child.ends:
+                    record = _record("timeout", child.started, f"no answer within {child.ends - child.started:g} s")
+                if record is not None:
+                    poll.unregister(fd)
+                    _end(fd, running.pop(fd))
+                    done[child.probe.name] = record
+                    if child.probe.name in read_later:
+                        seen[child.probe.name] = json.loads(record)["data"]
+    finally:
+        # Also when we are told to end: nothing of ours stays on the host.
+        for fd, child in running.items():
+            _end(fd, child)
     return done

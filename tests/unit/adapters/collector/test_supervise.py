@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -130,6 +131,33 @@ def test_what_a_stuck_probe_left_behind_keeps_nobody_waiting_for_our_output() ->
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=20, check=True)
     assert '"status":"timeout"' in done.stdout
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_when_it_is_told_to_end_its_probes_end_with_it(number: signal.Signals, tmp_path: Path) -> None:
+    said = tmp_path / "pid"
+    script = f"""
+import os, signal, time
+from controlplane.adapters.collector.main import _end
+from controlplane.adapters.collector.supervise import ENDS, Probe, run_probes
+for number in ENDS:
+    signal.signal(number, _end)
+def holds(asked, seen):
+    open({str(said)!r}, "w").write(str(os.getpid()))
+    time.sleep(60)
+run_probes([Probe("holds", holds, 60)], {{}})
+"""
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        deadline = time.monotonic() + 10
+        while not (said.exists() and said.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 1
+    probe = Path(f"/proc/{said.read_text()}/stat")
+    deadline = time.monotonic() + 5
+    while probe.exists() and probe.read_text().split()[2] not in "ZX" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not probe.exists() or probe.read_text().split()[2] in "ZX"
 
 
 def test_when_nobody_reads_any_more_everything_ends() -> None:
