@@ -6,6 +6,7 @@ Needs nothing but this folder. Exit codes: 0 done or nothing left to do, 4 refus
 
 from __future__ import annotations
 
+import argparse
 import array
 import base64
 import difflib
@@ -13,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -119,11 +121,19 @@ def note() -> None:
     put_back(HERE.parent / "last-change.json", json.dumps({"run": HERE.name, "boot_id": boot, "at": now}).encode() + b"\n")
 
 
-def main() -> None:
+def lease(action: str) -> None:
+    """Take or give back this host's lease, as every run does, so that no other run changes the host at the same time."""
+    tools = HERE / "controlplane_target"
+    if not tools.is_dir():
+        return  # laid down by hand: whoever does that looks after this
+    words = ["--run", HERE.name, "--holder", f"root@{socket.gethostname()} (undo)", "--role", "fstab", "--ttl", "600"]
+    done = subprocess.run([sys.executable, "-B", str(tools), "lease", action, *words], capture_output=True, text=True, check=False)
+    if done.returncode != 0 and action == "take":
+        finish(4, False, done.stderr.strip() or f"{tools} lease take ended with {done.returncode}. Nothing was changed.")
+
+
+def undo(check: bool) -> None:
     """Undo what the records say, or say what would be undone."""
-    check = sys.argv[1:] == ["--check"]
-    if sys.argv[1:] and not check:
-        finish(4, False, f"usage: {sys.argv[0]} [--check]. Nothing was changed.")
     files = [*guards(), *fstab()]
     made = folders()
     if not check:
@@ -138,12 +148,29 @@ def main() -> None:
             remove(path)
         if files or made:
             note()
-        if files and subprocess.run(["systemctl", "daemon-reload"], check=False).returncode != 0:
+        # Always: an undo that was killed right before this has put the files back already.
+        if subprocess.run(["systemctl", "daemon-reload"], check=False).returncode != 0:
             finish(1, True, "The files are back, but systemctl daemon-reload failed: run it, or systemd mounts by the old entries.")
     done = [f"put {path} back" if was is not None else f"removed {path}" for path, was in files] + [f"removed {path}" for path in made]
     if not done:
         finish(0, False, "There was nothing left to undo.")
     finish(0, True, ("Would have: " if check else "Done: ") + "; ".join(done) + ". Nothing was unmounted.")
+
+
+def main() -> None:
+    """Undo, holding this host's lease."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what would be undone")
+    parser.add_argument("--leased", action="store_true", help="the caller holds the host's lease")
+    options = parser.parse_args()
+    own = not (options.check or options.leased)
+    if own:
+        lease("take")
+    try:
+        undo(options.check)
+    finally:
+        if own:
+            lease("release")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from controlplane.domain.capabilities.fstab_text import entry_line
@@ -77,11 +77,8 @@ def test_one_mountpoint_twice_is_refused() -> None:
 def test_any_name_reads_back_and_every_other_line_survives(file: str, others: list[str]) -> None:
     before = "".join(line + "\n" for line in others)
     wanted = entry(file=f"/mnt/{file}")
-    try:
-        after = lines.changed(before, [wanted])
-    except lines.FstabError as error:
-        assert "entries, in lines" in str(error)
-        return
+    assume(sum((lines.parse(line) or {}).get("file") == wanted["file"] for line in others) < 2)
+    after = lines.changed(before, [wanted])
     assert lines.changed(after, [wanted]) == after
     assert [one for one in map(lines.parse, after.split("\n")) if one and one["file"] == wanted["file"]] == [wanted]
     assert after.endswith(lines.line_of(wanted)) or before.count("\n") == after.count("\n")
