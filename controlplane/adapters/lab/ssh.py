@@ -30,6 +30,11 @@ def ensure_access(home: LabHome) -> None:
         if not home.key.exists():
             home.key.with_suffix(".pub").unlink(missing_ok=True)
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "controlplane lab", "-f", home.key])
+        # The lab's site signs with the same key: approvals and receipts are shown as they are in earnest.
+        signers = home.key.with_name("allowed_signers")
+        line = f"operator@lab {home.key.with_suffix('.pub').read_text().strip()}\n"
+        if not signers.exists() or signers.read_text() != line:
+            signers.write_text(line)
         text = f"# Written by 'controlplane lab'; one entry a machine.\nInclude {home.machines}/*/ssh_config\n"
         if not home.ssh_config.exists() or home.ssh_config.read_text() != text:
             partial = home.ssh_config.with_suffix(".partial")
