@@ -43,6 +43,8 @@ def put_back(path: Path, text: bytes | None) -> None:
         path.unlink(missing_ok=True)
     else:
         like = path.stat() if path.exists() else None
+        for left in path.parent.glob(f".{path.name}.controlplane-*"):
+            left.unlink()  # by a run that was killed between writing and renaming
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.controlplane-", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             os.fchown(file.fileno(), like.st_uid if like else 0, like.st_gid if like else 0)

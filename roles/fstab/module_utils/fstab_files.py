@@ -12,6 +12,8 @@ from pathlib import Path
 def write(path: Path, text: bytes, *, mode: int) -> None:
     """Replace a file with one rename, durably; its mode and owner stay, a new one gets `mode` and root."""
     like = path.stat() if path.exists() else None
+    for left in path.parent.glob(f".{path.name}.controlplane-*"):
+        left.unlink()  # by a run that was killed between writing and renaming; the lease keeps two from being here at once
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.controlplane-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
