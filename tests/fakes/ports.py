@@ -1,0 +1,196 @@
+"""One fake a port; each counts its contacts with the world, so that a test can interrupt at any of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+from controlplane.domain.approval import Approval
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.errors import RefusedError, RunFailedError
+from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.domain.witness import Answer, Question
+from controlplane.ports import StepResult
+from tests.fakes.evidence_builder import COLLECTED
+from tests.fakes.host import FakeHost
+from tests.fakes.interruption import Interruption
+from tests.fakes.unsafe_yaml import load_unsafe
+
+
+class FakeClock:
+    """Goes on by a second each time that it is asked."""
+
+    def __init__(self, start: datetime = COLLECTED) -> None:
+        self.time = start
+
+    def now(self) -> datetime:
+        self.time += timedelta(seconds=1)
+        return self.time
+
+
+class FakeEntropy:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def four_hex(self) -> str:
+        self.last += 1
+        return f"{self.last:04x}"
+
+
+class FakeEvidence:
+    """Looks at fake hosts; `unreached` gives reasons by host."""
+
+    def __init__(self, hosts: dict[str, FakeHost], clock: FakeClock, world: Interruption) -> None:
+        self.hosts, self.clock, self.world = hosts, clock, world
+        self.unreached: dict[str, str] = {}
+        self.asked = 0
+
+    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> dict[str, Evidence | Unreached]:  # noqa: ARG002 - the port's signature
+        self.world.touch("collect evidence")
+        self.asked += 1
+        stamp = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        seen: dict[str, Evidence | Unreached] = {host.name: self.hosts[host.name].evidence(stamp) for host in hosts}
+        self.world.touch("evidence collected")
+        return seen | {name: Unreached(host=name, reason=reason) for name, reason in self.unreached.items() if name in seen}
+
+
+class FakeRunner:
+    """Plays a project on fake hosts; `ends` overrides how the next plays end, after what they did."""
+
+    def __init__(self, hosts: dict[str, FakeHost], world: Interruption) -> None:
+        self.hosts, self.world = hosts, world
+        self.plays: list[str] = []
+        self.ends: list[StepResult] = []
+
+    def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:  # noqa: ARG002 - the port's signature
+        self.world.touch("start play")
+        for play in json.loads(project[playbook]):
+            self.plays.append(play["name"])
+            if "block" not in play["tasks"][-1]:
+                continue
+            role = play["tasks"][-1]["block"][0]["ansible.builtin.include_role"]["name"]
+            progress(f"  {role}")
+            self.hosts[host].play(role, _plain(load_unsafe(project[play["vars_files"][0]])), self.world.touch)
+        self.world.touch("play ended")
+        return self.ends.pop(0) if self.ends else StepResult(status="done", message="", told={"downtime_s": {"engine": 1.5}})
+
+
+def _plain(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_plain(value) for value in data]
+    return str(data) if isinstance(data, str) else data
+
+
+class FakeReceipts:
+    """The chain in memory."""
+
+    def __init__(self, world: Interruption) -> None:
+        self.world = world
+        self.chain: list[Receipt] = []
+        self.faults: tuple[ChainFault, ...] = ()
+
+    def load(self) -> tuple[tuple[str, Receipt], ...]:
+        return tuple((f"{receipt.seq:06d}-{receipt.key}.{receipt.phase}.json", receipt) for receipt in self.chain)
+
+    def append(self, receipt: Receipt) -> Receipt:
+        self.world.touch(f"write {receipt.phase}")
+        link = receipt.model_copy(update={"seq": len(self.chain) + 1, "previous": self.chain[-1].digest() if self.chain else None})
+        self.chain.append(link)
+        self.world.touch(f"{receipt.phase} written")
+        return link
+
+    def signature_faults(self) -> tuple[ChainFault, ...]:
+        return self.faults
+
+
+class FakeApprovals:
+    """Approvals in memory; `me` is how the signers name the operator."""
+
+    def __init__(self, world: Interruption, me: str | None = None) -> None:
+        self.world, self.me = world, me
+        self.held: dict[str, Approval] = {}
+
+    def find(self, plan: str) -> Approval | None:
+        return self.held.get(plan)
+
+    def add(self, approval: Approval) -> None:
+        self.held[approval.plan] = approval
+
+    def signs_as(self) -> str | None:
+        return self.me
+
+    def use(self, plan: str, run: str) -> None:
+        self.world.touch("use approval")
+        held = self.held[plan]
+        if held.used_by not in (None, run):
+            raise RefusedError(f"the approval of {plan} was used by {held.used_by} a moment ago. Nothing was changed.")
+        self.held[plan] = held.model_copy(update={"used_by": run})
+        self.world.touch("approval used")
+
+
+class FakeRoles:
+    """Two files."""
+
+    def __init__(self) -> None:
+        self.content = {"data_disk/tasks/main.yml": b"[]\n", "fstab/tasks/main.yml": b"[]\n"}
+
+    def files(self) -> dict[str, bytes]:
+        return self.content
+
+
+class FakeWitness:
+    """Agrees with everything, but for `doubts` (surface -> what it says instead)."""
+
+    def __init__(self, world: Interruption) -> None:
+        self.world = world
+        self.doubts: dict[str, str] = {}
+
+    def answer(self, hosts: Sequence[InventoryHost], questions: Sequence[Question]) -> tuple[Answer, ...]:  # noqa: ARG002 - the port's signature
+        self.world.touch("ask witness")
+        return tuple(Answer(question=q, said=self.doubts.get(q.surface, q.expect), error=None) for q in questions)
+
+
+class FakePlans:
+    """Plans in memory."""
+
+    def __init__(self, world: Interruption) -> None:
+        self.world = world
+        self.held: dict[str, Plan] = {}
+
+    def keep(self, plan: Plan) -> None:
+        self.world.touch("keep plan")
+        self.held[plan.plan] = plan
+
+    def get(self, digest: str) -> Plan:
+        if digest not in self.held:
+            raise RunFailedError(f"plan {digest} is gone.")
+        return self.held[digest]
+
+
+class FakeLocks:
+    """Locks in memory; `held_by` names who holds a host."""
+
+    def __init__(self) -> None:
+        self.held_by: dict[str, str] = {}
+
+    @contextmanager
+    def hold(self, hosts: Sequence[str], *, operator: str) -> Iterator[None]:
+        for host in hosts:
+            if host in self.held_by:
+                raise RefusedError(f"{host} is being changed by {self.held_by[host]}. Nothing was changed.")
+        self.held_by |= dict.fromkeys(hosts, operator)
+        try:
+            yield
+        finally:
+            for host in hosts:
+                del self.held_by[host]

@@ -1,0 +1,166 @@
+"""rollback goes back in reverse order, and refuses what can't."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from controlplane.domain.errors import InputInvalidError, RefusedError
+from controlplane.ports import StepResult
+from controlplane.usecases.verify_hosts import reboot_hosts
+from tests.fakes.site import OPERATOR, FakeSite
+
+
+def _applied() -> tuple[FakeSite, str, list[str]]:
+    site = FakeSite()
+    run = str(site.apply(site.plan()).run)
+    return site, run, [r.key for r in site.receipts.chain if r.phase == "intent" and r.step != "*"]
+
+
+def _refused(site: FakeSite, key: str) -> str:
+    plays, links = list(site.runner.plays), len(site.receipts.chain)
+    with pytest.raises(RefusedError) as refusal:
+        site.rollback(key)
+    assert (site.runner.plays, len(site.receipts.chain)) == (plays, links)
+    assert "Nothing was changed" in str(refusal.value)
+    return str(refusal.value)
+
+
+def test_a_run_goes_back_last_step_first_and_its_drift_is_shown_as_what_remains() -> None:
+    site, run, _ = _applied()
+
+    result = site.rollback(run)
+
+    assert result.outcome == "rolled-back"
+    assert result.exit_code() == 0
+    assert [name for name in site.runner.plays if "roll back" in name] == [
+        "mint-data/030 docker.data_root | roll back",
+        "mint-data/020 storage.fstab | roll back",
+        "mint-data/010 storage.data_disk | roll back",
+    ]
+    assert ("D235", "docker.data_root") in {(finding.check, finding.surface) for finding in result.remaining}
+    assert result.verify is not None
+
+
+def test_a_step_goes_back_alone_when_nothing_stands_on_it() -> None:
+    site, _, keys = _applied()
+
+    assert site.rollback(keys[2]).outcome == "rolled-back"
+    assert site.host.probes["docker_info"]["root"] == "/var/lib/docker"
+
+
+def test_a_step_on_which_others_stand_is_refused_with_the_one_to_begin_with() -> None:
+    site, _, keys = _applied()
+
+    told = _refused(site, keys[0])
+
+    assert f"later steps stand on it: {keys[1]}, {keys[2]}" in told
+    assert told.endswith(f"controlplane rollback {keys[2]}")
+
+
+def test_an_open_later_step_stands_on_it_too() -> None:
+    site = FakeSite()
+    done = StepResult(status="done", message="", told={})
+    site.runner.ends = [done, StepResult(status="interrupted", message="interrupted", told={})]
+    site.apply(site.plan())
+    keys = [r.key for r in site.receipts.chain if r.phase == "intent" and r.step != "*"]
+
+    assert f"later steps stand on it: {keys[1]}" in _refused(site, keys[0])
+
+
+def test_what_went_back_does_not_go_back_twice() -> None:
+    site, run, _ = _applied()
+    site.rollback(run)
+
+    assert _refused(site, run) == f"{run} was rolled back already. Nothing was changed."
+
+
+def test_after_a_purge_the_run_that_retired_the_data_is_refused() -> None:
+    site, run, keys = _applied()
+    site.clock.time += timedelta(days=8)
+    purge = site.apply(site.plan("storage.purge"))
+    assert purge.outcome == "done"
+    purge_key = purge.receipts[0]
+
+    assert f"{keys[2]} can't go back: {purge_key} purged what it had retired" in _refused(site, run)
+    assert f"{purge_key} deleted data by an approved plan: what is purged can't come back" in _refused(site, purge_key)
+
+
+def test_a_purge_that_was_begun_and_not_ended_is_as_final() -> None:
+    site, run, _ = _applied()
+    site.clock.time += timedelta(days=8)
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    site.apply(site.plan("storage.purge"))
+
+    assert "purged what it had retired" in _refused(site, run)
+
+
+def test_a_reboot_in_between_is_in_nobodys_way() -> None:
+    site, run, _ = _applied()
+    reboot = _reboot(site)
+
+    assert site.rollback(run).outcome == "rolled-back"
+    with pytest.raises(InputInvalidError, match=r"no run .* that could go back"):
+        site.rollback(reboot[0])
+
+
+def test_a_reboot_that_was_cut_short_blocks_no_later_run() -> None:
+    site = FakeSite()
+    site.arm(2)
+    with pytest.raises(KeyboardInterrupt):
+        _reboot(site)
+    site.arm(None)
+
+    assert site.apply(site.plan()).outcome == "done"
+
+
+def test_a_host_with_an_open_run_is_not_rebooted() -> None:
+    site = FakeSite()
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    site.apply(site.plan())
+    plays = list(site.runner.plays)
+
+    with pytest.raises(RefusedError, match=r"a run is still open: .* Nothing was rebooted"):
+        _reboot(site)
+
+    assert site.runner.plays == plays
+
+
+def _reboot(site: FakeSite) -> tuple[str, ...]:
+    ports = site.ports
+    return reboot_hosts(
+        site.view,
+        hosts=(),
+        operator=OPERATOR,
+        clock=ports.clock,
+        entropy=ports.entropy,
+        runner=ports.runner,
+        receipts=ports.receipts,
+        locks=ports.locks,
+        progress=lambda _: None,
+    )
+
+
+def test_a_failed_rollback_names_the_undo_on_the_host_and_can_be_asked_for_again() -> None:
+    site, run, keys = _applied()
+    site.runner.ends = [StepResult(status="failed", message="open files", told={})]
+
+    result = site.rollback(run)
+
+    assert result.outcome == "failed"
+    assert f"/var/lib/controlplane/{keys[2]}/undo" in result.messages[0]
+    assert result.messages[-1].endswith(f"controlplane rollback {run}")
+    assert len(result.changed) == 13
+    assert site.rollback(run).outcome == "rolled-back"
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "CAP-x", ""])
+def test_what_is_no_run_key_is_a_usage_error(key: str) -> None:
+    with pytest.raises(InputInvalidError, match=r"is no run key"):
+        FakeSite().rollback(key)
+
+
+def test_an_unknown_run_is_a_usage_error() -> None:
+    with pytest.raises(InputInvalidError, match=r"no run CAP-20260101-000000__plan.apply__R0000 that could go back"):
+        FakeSite().rollback("CAP-20260101-000000__plan.apply__R0000")
