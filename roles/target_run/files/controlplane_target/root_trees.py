@@ -97,6 +97,8 @@ class Trees:
         flags = {held.path: held.flags for held in result.differences if held.what == "flags"}
         if again:
             copy_again(source, copy, again, live=False)
+            # The new files' folders have got new times; a further pass carries the source's over.
+            copy_tree(source, copy, live=False)
         if flags:
             self.run.write(trees=[{**held, "flags_set": True} if held["from"] == source else held for held in self.held])
             for path, value in flags.items():

@@ -34,6 +34,19 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+@contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock that the kernel frees when its holder dies."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    except BlockingIOError:
+        raise RefusedFault(f"another process on this host holds {path}: the same work runs already. Nothing was changed. Wait for it.") from None
+    finally:
+        os.close(descriptor)
+
+
 class Home:
     """The shared folder and its runs; `base` differs from /var/lib/controlplane only in tests and dry runs."""
 
@@ -56,19 +69,10 @@ class Home:
 
     @contextmanager
     def lock(self, name: str = "shared", *, wait: bool = True) -> Iterator[None]:
-        """Hold one of the folder's locks; without `wait` a held one is refused. The kernel frees it when its holder dies."""
+        """Hold one of the folder's locks; without `wait` a held one is refused."""
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.base / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise RefusedFault(
-                    f"another process on this host holds {self.base}/.{name}.lock: the same work runs already. Nothing was changed. Wait for it."
-                ) from None
+        with _locked(self.base / f".{name}.lock", wait=wait):
             yield
-        finally:
-            os.close(descriptor)
 
     def retired(self) -> list[dict[str, Any]]:
         """Return the records of what earlier runs left behind on purpose."""
@@ -99,11 +103,13 @@ class Run:
         return str(self.state["phase"])
 
     def write(self, **changes: Any) -> None:
-        """Merge `changes` into the journal and write it durably."""
-        self.state = {**self.state, **changes}
+        """Merge `changes` into the journal as it is on disk now, and write it durably: the unit, the poller and the lease all write here."""
         if not self.folder.is_dir():
             self.folder.mkdir(mode=0o700, parents=True)
-        write_json(self.folder / "state.json", self.state)
+        with _locked(self.folder / ".state.lock"):
+            self.reload()
+            self.state = {**self.state, **changes}
+            write_json(self.folder / "state.json", self.state)
 
     def reload(self) -> None:
         """Read the journal again: another process of the same run writes it, too."""

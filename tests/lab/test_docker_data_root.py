@@ -1,0 +1,258 @@
+"""The role docker_data_root on machines with real disks and real data: moved, interrupted anywhere, taken back, and purged; nothing lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import LabMachine
+from tests.lab.playing import ROOT, RUN, Played, play
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+Make = Callable[..., LabMachine]
+
+KEY = RUN.format("docker.data_root", 1)
+FOLDER = f"/var/lib/controlplane/{KEY}"
+OLD, NEW = "/var/lib/docker", "/mnt/data/docker"
+RUNNING = {"mint-modules-minio", "mint-modules-postgres", "mint-modules-redis"}
+PACKAGE = ROOT / "roles/target_run/files/controlplane_target"
+REQUEST = {
+    "moves": [{"kind": "docker", "from": OLD, "to": NEW}],
+    "daemon_json": {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}},
+    # The stand-in for MinIO ignores SIGTERM, so each stop takes its whole timeout.
+    "stop_timeout_s": 1,
+    "answer_timeout_s": 120,
+}
+# Holds whoever calls it while the journal stands at the phase that the test names.
+HOLD = """#!/bin/sh
+while [ -e /run/hold-phase ] && grep -q "\\"phase\\": \\"$(cat /run/hold-phase)\\"" /var/lib/controlplane/*/state.json; do sleep 0.1; done
+exit 0
+"""
+
+
+def wanted(**changes: Any) -> dict[str, Any]:
+    """Return the role's variables."""
+    return {
+        "docker_data_root_run": KEY,
+        "docker_data_root_moves": REQUEST["moves"],
+        "docker_data_root_daemon_json": REQUEST["daemon_json"],
+        "docker_data_root_stop_timeout_s": 1,
+        **changes,
+    }
+
+
+class Host:
+    """One seeded machine with a mounted data disk, and the tools of a run on it."""
+
+    def __init__(self, machine: LabMachine) -> None:
+        self.machine = machine
+        uuid = "0e7f64d1-3a8e-4f5c-9a51-7a0c36a86f50"
+        machine.sh(
+            f"mkfs.ext4 -q -U {uuid} {machine.data_device} && mkdir /mnt/data && chattr +i /mnt/data && udevadm settle"
+            f" && echo 'UUID={uuid} /mnt/data ext4 nofail,x-systemd.device-timeout=10s 0 2' >> /etc/fstab"
+            " && systemctl daemon-reload && mount /mnt/data"
+        )
+        self.sentinels = machine.lab.seed(machine.name)
+        self.sentinels = self.data()
+
+    def data(self) -> dict[str, Any]:
+        """Return what must survive, from the containers themselves."""
+        return self.machine.lab.sentinels(self.machine.name, wait_s=60)
+
+    def root(self) -> str:
+        return self.machine.sh("docker info -f '{{.DockerRootDir}}'").strip()
+
+    def running(self) -> set[str]:
+        return set(self.machine.sh("docker ps --format '{{.Names}}'").split())
+
+    def state(self) -> dict[str, Any]:
+        return dict(json.loads(self.machine.sh(f"cat {FOLDER}/state.json")))
+
+    def lay_down(self) -> None:
+        """Put the package on the machine as target_run does, take the lease, and make phases hold on request."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for path in sorted(PACKAGE.glob("*.py")):
+                tar.add(path, arcname=f"controlplane_target/{path.name}")
+        self.machine.sh(f"mkdir -p {FOLDER}")
+        assert self.machine.run(["tar", "-C", FOLDER, "-xf", "-"], stdin=buffer.getvalue()).returncode == 0
+        assert self.tool("lease", "take", "--run", KEY, "--holder", "tester@here", "--role", "docker_data_root")[0] == 0
+        holder = "/usr/local/sbin/hold"
+        assert self.machine.run(["sh", "-c", f"cat > {holder} && chmod 755 {holder}"], stdin=HOLD.encode()).returncode == 0
+        for program in ("rsync", "sync"):
+            self.machine.sh(
+                f"mv /usr/bin/{program} /usr/bin/{program}.real"
+                f" && printf '#!/bin/sh\\n{holder}\\nexec /usr/bin/{program}.real \"$@\"\\n' > /usr/bin/{program} && chmod 755 /usr/bin/{program}"
+            )
+        self.machine.sh(
+            "mkdir -p /etc/systemd/system/docker.service.d"
+            f" && printf '[Service]\\nExecStartPre={holder}\\nExecStopPost={holder}\\n' > /etc/systemd/system/docker.service.d/hold.conf"
+            " && systemctl daemon-reload"
+        )
+
+    def tool(self, *words: str, request: bool = False) -> tuple[int, dict[str, Any]]:
+        """Run a verb; return its exit code and answer."""
+        argv = ["python3", "-B", f"{FOLDER}/controlplane_target", *words]
+        done = self.machine.run(argv, stdin=json.dumps(REQUEST).encode() if request else b"")
+        return done.returncode, json.loads(done.stdout or "{}")
+
+    def start(self, verb: str) -> str:
+        """Start a verb as its unit; return the unit."""
+        code, answer = self.tool("docker-root", verb, "--run", KEY, "--detach", request=True)
+        assert code == 0, answer
+        return str(answer["unit"])
+
+    def end(self, limit_s: float = 240) -> dict[str, Any]:
+        """Wait until the unit ended; return its outcome."""
+        limit = time.monotonic() + limit_s
+        while time.monotonic() < limit:
+            code, answer = self.tool("docker-root", "wait", "--run", KEY, "--limit", "20")
+            assert code == 0, answer
+            if not answer["working"]:
+                return dict(answer["outcome"])
+        raise AssertionError(f"still working after {limit_s} s: {self.state()}")
+
+    def hold(self, phase: str) -> None:
+        self.machine.sh(f"printf %s {phase} > /run/hold-phase")
+
+    def let_go(self) -> None:
+        self.machine.sh("rm -f /run/hold-phase")
+
+    def wait_for_phase(self, *phases: str, limit_s: float = 180) -> str:
+        limit = time.monotonic() + limit_s
+        while time.monotonic() < limit:
+            phase = str(self.state()["phase"])
+            if phase in phases:
+                return phase
+            time.sleep(0.2)
+        raise AssertionError(f"no phase {phases} within {limit_s} s: {self.state()}")
+
+    def assert_on_one_place(self, root: str) -> None:
+        assert self.root() == root
+        assert self.running() == RUNNING
+        assert self.data() == self.sentinels
+        assert self.machine.sh("ls /etc/systemd/system | grep -c controlplane-settle || true").strip() == "0"
+
+
+@pytest.fixture
+def host(machine: Make) -> Host:
+    return Host(machine(services=True))
+
+
+def assert_refused(played: Played, *words: str) -> None:
+    assert played.code != 0, played.text
+    for word in (*words, "Nothing was changed."):
+        assert word in played.said, played.text
+    assert played.changed == 0, played.text
+
+
+def purge_of(host: Host) -> dict[str, Any]:
+    [record] = json.loads(host.machine.sh("cat /var/lib/controlplane/retired.json"))["retired"]
+    item = {key: record[key] for key in ("path", "run", "recorded")}
+    return {"purge_retired_run": RUN.format("storage.purge", 9), "purge_retired_items": [item]}
+
+
+def test_a_root_is_moved_with_its_data_taken_back_with_newer_data_moved_again_and_the_old_one_purged(host: Host, tmp_path: Path) -> None:
+    sh = host.machine.sh
+    sh("mkdir -p /etc/docker && printf '{\"max-concurrent-downloads\": 7}' > /etc/docker/daemon.json && systemctl restart docker")
+    sh("docker start " + " ".join(sorted(RUNNING)))
+    host.sentinels = host.data()
+    before = sh("cat /etc/docker/daemon.json; ls -la --time-style=+ /var/lib /mnt/data")
+
+    preview = play(host.machine, "docker_data_root", wanted(), tmp_path, check=True)
+    assert preview.code == 0, preview.text
+    assert '+  "data-root": "/mnt/data/docker"' in preview.text
+    assert sh("cat /etc/docker/daemon.json; ls -la --time-style=+ /var/lib /mnt/data") == before
+
+    first = play(host.machine, "docker_data_root", wanted(), tmp_path)
+    assert first.code == 0, first.text
+    assert first.changed > 0
+    host.assert_on_one_place(NEW)
+    settings = json.loads(sh("cat /etc/docker/daemon.json"))
+    assert settings == {"max-concurrent-downloads": 7, "data-root": NEW, **REQUEST["daemon_json"]}
+    assert set(host.state()["downtime_s"]) == RUNNING
+    second = play(host.machine, "docker_data_root", wanted(), tmp_path)
+    assert (second.code, second.changed) == (0, 0), second.text
+
+    sh("docker exec mint-modules-redis redis-cli set newer-than-the-move yes")
+    host.sentinels = host.data()
+    back = {"docker_data_root_rollback_of": KEY, "docker_data_root_run": RUN.format("docker.data_root", 2)}
+    undone = play(host.machine, "docker_data_root", wanted(**back), tmp_path, tasks_from="rollback")
+    assert undone.code == 0, undone.text
+    host.assert_on_one_place(OLD)
+    assert sh("cat /etc/docker/daemon.json") == '{"max-concurrent-downloads": 7}'
+
+    again = play(host.machine, "docker_data_root", wanted(), tmp_path)
+    assert again.code == 0, again.text
+    host.assert_on_one_place(NEW)
+
+    items = purge_of(host)
+    folder_time = sh(f"stat -c %y {OLD}/volumes").strip()
+    sh(f"touch {OLD}/volumes/someone-wrote-here")
+    assert_refused(play(host.machine, "purge_retired", items, tmp_path), "changed since it was retired")
+    sh(f"rm {OLD}/volumes/someone-wrote-here")
+    sh(f"touch -d '{folder_time}' {OLD}/volumes")
+    purged = play(host.machine, "purge_retired", items, tmp_path)
+    assert purged.code == 0, purged.text
+    assert sh(f"ls -d {OLD} {OLD}/../.controlplane-purging-docker 2>/dev/null || echo gone").strip() == "gone"
+    assert json.loads(sh("cat /var/lib/controlplane/retired.json"))["retired"] == []
+    twice = play(host.machine, "purge_retired", items, tmp_path)
+    assert (twice.code, twice.changed) == (0, 0), twice.text
+    host.assert_on_one_place(NEW)
+    back["docker_data_root_run"] = RUN.format("docker.data_root", 3)
+    assert_refused(play(host.machine, "docker_data_root", wanted(**back), tmp_path, tasks_from="rollback"), f"{OLD} was purged")
+
+
+def test_a_killed_tool_leaves_the_services_on_one_place_and_the_next_run_goes_on(host: Host) -> None:
+    host.lay_down()
+    host.start("precopy")
+    assert host.end()["rc"] == 0
+    for phase, root in (("stopped", OLD), ("copied", OLD), ("starting", NEW)):
+        host.hold(phase)
+        unit = host.start("move")
+        host.wait_for_phase(phase)
+        host.machine.sh(f"systemctl kill --kill-who=main --signal=KILL {unit}")
+        host.let_go()
+        outcome = host.end()
+        assert f"interrupted while {phase}" in outcome["message"], outcome
+        assert host.state()["phase"] == ("reverted" if root == OLD else "done")
+        host.assert_on_one_place(root)
+    host.start("move")
+    outcome = host.end()
+    assert (outcome["rc"], outcome["answer"]["changed"]) == (0, False)
+
+
+def test_a_cancelled_move_goes_back_by_itself(host: Host) -> None:
+    host.lay_down()
+    host.hold("stopped")
+    unit = host.start("move")
+    host.wait_for_phase("stopped")
+    host.machine.sh(f"systemctl stop {unit}")
+    host.let_go()
+    outcome = host.end()
+    assert (outcome["rc"], host.state()["phase"]) == (1, "reverted")
+    assert outcome["message"] == "cancelled. Went back: the services run on the old place again."
+    host.assert_on_one_place(OLD)
+
+
+@pytest.mark.parametrize(("phase", "root"), [("stopped", OLD), ("starting", NEW)])
+def test_after_a_power_cut_the_machine_brings_its_services_to_one_place_without_a_controller(host: Host, phase: str, root: str) -> None:
+    host.lay_down()
+    host.hold(phase)
+    host.start("move")
+    host.wait_for_phase(phase)
+    host.machine.cut()
+    host.machine.up()
+    assert host.wait_for_phase("reverted", "done") == ("reverted" if root == OLD else "done")
+    host.assert_on_one_place(root)
+    host.start("move")
+    assert host.end()["rc"] == 0
+    host.assert_on_one_place(NEW)

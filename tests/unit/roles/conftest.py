@@ -1,0 +1,8 @@
+"""The target's package lies in a role's files: make it importable here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "roles/target_run/files"))

@@ -1,0 +1,112 @@
+"""After a crash both configurations stand on one side, whatever the phase; and the units that see to it are ordered before Docker."""
+
+from __future__ import annotations
+
+import ast
+import base64
+from pathlib import Path
+
+import pytest
+from controlplane_target import settle_units
+from controlplane_target.cancel import Cancel
+from controlplane_target.docker_engine import Engine, inventory_difference
+from controlplane_target.docker_root import DockerRoot
+from controlplane_target.faults import CancelledFault, FailedFault
+from controlplane_target.phases import CRITICAL
+from controlplane_target.state import Home, Run
+
+PACKAGE = Path(__file__).resolve().parents[3] / "roles/target_run/files/controlplane_target"
+
+
+def shot(path: Path, text: bytes) -> dict[str, object]:
+    info = path.lstat()
+    return {"path": str(path), "exists": True, "text": base64.b64encode(text).decode(), "mode": 0o644, "uid": info.st_uid, "gid": info.st_gid}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run in an earlier boot whose two configuration files stand one on each side."""
+    run = Home(tmp_path / "controlplane").run("R1")
+    pairs = []
+    for name, now in (("daemon.json", b"new"), ("config.toml", b"old")):
+        path = tmp_path / name
+        path.write_bytes(now)
+        path.chmod(0o644)
+        pairs.append({"before": shot(path, b"old"), "after": shot(path, b"new")})
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/data").write_bytes(b"")
+    trees = [{"kind": "docker", "from": str(tmp_path / "from"), "to": str(tmp_path / "there"), "to_mount": ""}]
+    run.write(configs=pairs, trees=trees, boot_id="an earlier one")
+    return run
+
+
+def settle(run: Run, phase: str) -> tuple[str, str, str]:
+    run.write(phase=phase)
+    side = DockerRoot(run.home, Engine("/nonexistent"), Cancel()).settle_configuration(run)
+    base = run.home.base.parent
+    return side, (base / "daemon.json").read_text(), (base / "config.toml").read_text()
+
+
+@pytest.mark.parametrize("phase", CRITICAL)
+def test_both_files_stand_on_one_side_after_a_boot(run: Run, phase: str) -> None:
+    side, daemon, containerd = settle(run, phase)
+    assert daemon == containerd == ("old" if side == "source" else "new")
+    assert run.phase == ("reverting" if side == "source" else phase)
+    assert settle(run, run.phase) == ("untouched", daemon, containerd)
+
+
+def test_with_the_destination_gone_and_maybe_newer_nothing_is_decided_and_docker_stays_down(run: Run) -> None:
+    (run.home.base.parent / "there/data").unlink()
+    with pytest.raises(FailedFault, match="Docker must not start"):
+        settle(run, "starting")
+    assert (run.home.base.parent / "daemon.json").read_text() == "new"
+    assert settle(run, "compared") == ("source", "old", "old")
+
+
+@pytest.mark.parametrize("phase", ["prepared", "precopied", "staging", "done", "reverted", "undone"])
+def test_outside_of_the_critical_section_nothing_is_touched(run: Run, phase: str) -> None:
+    assert settle(run, phase) == ("untouched", "new", "old")
+
+
+def test_docker_requires_the_unit_that_settles_and_it_waits_for_the_destinations_mount() -> None:
+    before = settle_units.texts(["/usr/bin/python3", "/x", "settle"], ["/mnt/my data"])[settle_units.BEFORE].splitlines()
+    assert "Before=containerd.service docker.socket docker.service shutdown.target" in before
+    assert "RequiredBy=containerd.service docker.socket docker.service" in before
+    assert r"After=local-fs.target mnt-my\x20data.mount" in before
+    assert "ExecStart=/usr/bin/python3 /x settle --stage=configuration" in before
+    assert "DefaultDependencies=no" in before
+
+
+def test_a_cancellation_comes_at_once_where_it_is_possible_and_later_elsewhere() -> None:
+    cancel = Cancel()
+    with pytest.raises(CancelledFault), cancel.possible():
+        cancel._handle(15, None)
+    with pytest.raises(CancelledFault):
+        cancel.check()
+    cancel.close()
+    cancel.check()
+
+
+def test_an_inventory_difference_names_what_is_gone_new_and_other() -> None:
+    before = {
+        "containers": [{"id": "1", "name": "db"}, {"id": "2", "name": "app"}],
+        "images": [{"id": "i", "tags": ["a:1"]}],
+        "volumes": [],
+        "networks": [],
+    }
+    after = {"containers": [{"id": "2", "name": "other"}], "images": [], "volumes": [{"name": "v"}], "networks": []}
+    assert inventory_difference(before, after) == [
+        "container db is gone",
+        "container app was {'id': '2', 'name': 'app'}, is {'id': '2', 'name': 'other'}",
+        "image a:1 is gone",
+        "volume v is new",
+    ]
+    assert inventory_difference(before, before) == []
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+def test_every_module_is_python_3_9(path: Path) -> None:
+    tree = ast.parse(path.read_text(), feature_version=(3, 9))
+    imports = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    imports |= {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert not imports & {"tomllib", "pydantic", "click", "yaml", "requests"}
