@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from controlplane.domain.digest import digest_of
@@ -158,6 +158,11 @@ _FACTS: dict[str, Callable[[Reader], Any]] = {
 }
 
 
-def facts_difference(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
-    """Return the names of the facts that differ, for the message of a refused apply."""
+def facts_parts(evidence: Evidence) -> dict[str, str]:
+    """Return the digest of each of the host's facts by name."""
+    return {name: digest_of(value) for name, value in facts_of(evidence).items()}
+
+
+def facts_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the facts that differ, for the message of a refused apply; facts or their digests, both the same."""
     return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))

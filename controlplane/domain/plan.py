@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from controlplane.domain.digest import digest_of
 from controlplane.domain.values import Value
 
@@ -73,13 +75,17 @@ class Refusal(Value):
 
 
 class Binds(Value):
-    """What the plan was made from; `evidence` is provenance, the rest is compared at apply."""
+    """What the plan was made from; `evidence` is provenance, the rest is compared at apply.
+
+    `fact_parts` are the digests of each host's facts by name, so that a refusal can say which of them changed.
+    """
 
     policy: str
     inventory: str
     roles: str
     facts: dict[str, str]
     evidence: dict[str, str]
+    fact_parts: dict[str, dict[str, str]] = Field(default={})
 
 
 class Plan(Value):

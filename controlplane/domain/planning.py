@@ -17,7 +17,7 @@ from controlplane.domain.capabilities.proposal import Draft, Outlook, without
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
-from controlplane.domain.facts import facts_digest
+from controlplane.domain.facts import facts_difference, facts_digest, facts_parts
 from controlplane.domain.plan import Binds, Bound, Plan, Refusal, Step, seal
 
 
@@ -55,6 +55,7 @@ def make_plan(
     bounds: list[Bound] = []
     refusals: list[Refusal] = []
     facts: dict[str, str] = {}
+    parts: dict[str, dict[str, str]] = {}
     provenance: dict[str, str] = {}
     for desired in sorted(hosts, key=lambda host: host.host):
         seen = evidence.get(desired.host, Unreached(host=desired.host, reason="it was not asked"))
@@ -62,6 +63,7 @@ def make_plan(
             refusals += [Refusal(host=desired.host, capability=c.id, reason=f"the host could not be observed: {seen.reason}") for c in capabilities]
             continue
         facts[desired.host] = facts_digest(seen)
+        parts[desired.host] = facts_parts(seen)
         provenance[desired.host] = seen.digest()
         outlook, number, reader = Outlook(now=as_of or now, retention=retention), 0, Reader(seen)
         for capability in CAPABILITIES.values():
@@ -79,7 +81,7 @@ def make_plan(
     return seal(
         site=site,
         made_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        binds=Binds(policy=policy, inventory=inventory, roles=roles, facts=facts, evidence=provenance),
+        binds=Binds(policy=policy, inventory=inventory, roles=roles, facts=facts, evidence=provenance, fact_parts=parts),
         bounds=tuple(bounds),
         steps=tuple(steps),
         refusals=tuple(refusals),
@@ -109,7 +111,11 @@ def plan_capabilities(plan: Plan) -> tuple[Capability, ...]:
 
 def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     """Return what differs between the plan and the one made from fresh evidence; empty means that it is still good."""
-    told = [f"{host}: its facts changed since the plan was made" for host in plan.hosts if plan.binds.facts.get(host) != fresh.binds.facts.get(host)]
+    told = [
+        f"{host}: its facts changed since the plan was made ({', '.join(_changed_facts(plan, fresh, host)) or 'all'})"
+        for host in plan.hosts
+        if plan.binds.facts.get(host) != fresh.binds.facts.get(host)
+    ]
     before, after = plan.change_records(), fresh.change_records()
     for step_id in sorted(before.keys() | after.keys()):
         if step_id not in after:
@@ -122,6 +128,11 @@ def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     orders = {step.id: _order(step) for step in fresh.steps}
     told += [f"{step.id}: its role would be told something else now" for step in plan.steps if step.id in orders and orders[step.id] != _order(step)]
     return tuple(told)
+
+
+def _changed_facts(plan: Plan, fresh: Plan, host: str) -> tuple[str, ...]:
+    before, after = plan.binds.fact_parts.get(host), fresh.binds.fact_parts.get(host)
+    return facts_difference(before, after) if before and after else ()
 
 
 def _order(step: Step) -> tuple[object, ...]:

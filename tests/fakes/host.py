@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from controlplane.domain.evidence import Evidence
@@ -111,7 +112,7 @@ def _fstab(host: FakeHost, told: dict[str, Any]) -> Acts:
 
     yield entries
     for one in told["fstab_guards"]:
-        yield lambda one=one: guard(one["unit"], one["text"])
+        yield partial(guard, one["unit"], one["text"])
 
 
 def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
@@ -132,7 +133,7 @@ def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
             probes["target_state"]["retired"].append(retired)
 
     for one in told["docker_data_root_moves"]:
-        yield lambda one=one: move(one)
+        yield partial(move, one)
 
 
 def _purge_retired(host: FakeHost, told: dict[str, Any]) -> Acts:
@@ -141,7 +142,7 @@ def _purge_retired(host: FakeHost, told: dict[str, Any]) -> Acts:
         host.probes["target_state"]["retired"] = [item for item in retired if item["path"] != path]
 
     for item in told["purge_retired_items"]:
-        yield lambda item=item: purge(item["path"])
+        yield partial(purge, item["path"])
 
 
 _ROLES: dict[str, Callable[[FakeHost, dict[str, Any]], Acts]] = {

@@ -15,7 +15,7 @@ class _Loader(yaml.SafeLoader):
     pass
 
 
-_Loader.add_constructor("!unsafe", lambda loader, node: Unsafe(loader.construct_scalar(node)))
+_Loader.add_constructor("!unsafe", lambda _, node: Unsafe(node.value))
 
 
 def load_unsafe(content: bytes) -> Any:

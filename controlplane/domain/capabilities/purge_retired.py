@@ -53,6 +53,8 @@ def _reason_to_keep(item: Retired, outlook: Outlook) -> str | None:
         retired_at = datetime.fromisoformat(item["retired_at"].replace("Z", "+00:00"))
     except ValueError:
         return f"has no readable date of retirement ({item['retired_at']})"
+    if retired_at.tzinfo is None:
+        return f"has a date of retirement without its timezone ({item['retired_at']})"
     if outlook.now - retired_at < outlook.retention:
         return f"is kept until {(retired_at + outlook.retention).isoformat(timespec='seconds')} (site.yml, retention)"
     return None

@@ -233,7 +233,7 @@ def test_changed_facts_refuse_the_plan() -> None:
     plan = site.plan()
     site.host.probes["identity"]["machine_id"] = "m2"
 
-    assert "mint-data: its facts changed since the plan was made" in _refused(site, plan)
+    assert "mint-data: its facts changed since the plan was made (identity)" in _refused(site, plan)
 
 
 def test_a_disk_that_got_a_signature_since_is_never_formatted() -> None:

@@ -1,0 +1,412 @@
+"""What is planned for a host that drifts, and each doubt that makes a refusal of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.capabilities.data_disk import planned_uuid
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.disks import Disk
+from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.evidence import Unreached
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities, make_plan
+from tests.fakes.evidence_builder import BOOT, COLLECTED, DATA, DATA_UUID, GB, EvidenceBuilder, device, mount, place
+from tests.fakes.host import drifting_probes
+from tests.fakes.site import desired_host
+
+Probes = dict[str, Any]
+
+
+def _drifting() -> EvidenceBuilder:
+    builder = EvidenceBuilder()
+    builder.probes = drifting_probes()
+    return builder
+
+
+def _plan(builder: EvidenceBuilder, desired: DesiredHost | None = None, *capabilities: str) -> Plan:
+    wanted = desired or desired_host("mint-data")
+    return make_plan(
+        site="lab",
+        now=COLLECTED + timedelta(days=30),
+        hosts=[wanted],
+        evidence={"mint-data": builder.build()},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(capabilities),
+        retention=timedelta(days=7),
+    )
+
+
+def _capabilities(plan: Plan) -> list[str]:
+    return [step.capability for step in plan.steps]
+
+
+def test_a_drifting_host_gets_the_disk_then_fstab_then_the_move() -> None:
+    plan = _plan(_drifting())
+
+    assert _capabilities(plan) == ["storage.data_disk", "storage.fstab", "docker.data_root"]
+    assert [step.id for step in plan.steps] == ["mint-data/010", "mint-data/020", "mint-data/030"]
+    assert plan.refusals == ()
+    assert [change.target for step in plan.steps for change in step.changes if change.destructive] == ["serial DATA0001"]
+    wanted = planned_uuid("m1", desired_host("mint-data").disks[0])
+    assert plan.steps[0].changes[0].after == f"ext4 UUID={wanted}"
+    assert plan.steps[1].changes[0].after == f"UUID={wanted} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2"
+    assert plan.plan == plan.body_digest()
+
+
+def test_the_json_has_the_fields_of_the_interface() -> None:
+    data = _plan(_drifting()).model_dump(mode="json")
+
+    assert list(data) == ["plan", "site", "made_at", "binds", "bounds", "steps", "refusals"]
+    assert list(data["binds"])[:5] == ["policy", "inventory", "roles", "facts", "evidence"]
+    assert {"host", "what", "at_least"} <= set(data["bounds"][0])
+    assert {"id", "host", "capability", "mends", "changes", "downtime", "undo"} <= set(data["steps"][0])
+    assert data["steps"][0]["mends"] == [{"check": "D240", "surface": "mount:/mnt/data"}]
+    assert list(data["steps"][0]["changes"][0]) == ["kind", "target", "before", "after", "destructive"]
+    assert list(data["steps"][2]["downtime"]) == ["services", "estimate_s"]
+    assert data["made_at"].endswith("Z")
+
+
+def test_a_host_on_which_nothing_drifts_gets_no_step() -> None:
+    builder = EvidenceBuilder()
+    for unit in builder.probes["units"].values():
+        unit["drop_ins"] = []
+    first = _plan(builder)
+    for step in first.steps:
+        for guard in step.variables["fstab_guards"]:
+            path = f"/etc/systemd/system/{guard['unit']}.d/50-controlplane-mounts.conf"
+            builder.probes["units"][guard["unit"]]["drop_ins"] = [{"path": path, "text": guard["text"], "mtime": 1.0}]
+
+    plan = _plan(builder)
+
+    assert (plan.steps, plan.refusals) == ((), ())
+
+
+def test_the_same_inputs_give_the_same_digest() -> None:
+    assert _plan(_drifting()).plan == _plan(_drifting()).plan
+
+
+def test_a_host_that_was_not_reached_is_a_refusal_of_every_capability() -> None:
+    plan = make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[desired_host("mint-data")],
+        evidence={"mint-data": Unreached(host="mint-data", reason="No route to host")},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(()),
+        retention=timedelta(days=7),
+    )
+
+    assert plan.steps == ()
+    assert {refusal.reason for refusal in plan.refusals} == {"the host could not be observed: No route to host"}
+
+
+def _with(**other: Any) -> Callable[[Probes], None]:
+    return lambda probes: probes["block"][DATA].update(other)
+
+
+def _marked(**other: Any) -> Callable[[Probes], None]:
+    return lambda probes: probes["signatures"][DATA].update(other)
+
+
+def _mountpoint(bare: dict[str, Any] | None, **other: Any) -> Callable[[Probes], None]:
+    def change(probes: Probes) -> None:
+        probes["paths"]["/mnt/data"] = place("/mnt/data", BOOT, "/", **other)
+        probes["beneath"] = {} if bare is None else {"/mnt/data": bare}
+
+    return change
+
+
+def _elsewhere(probes: Probes) -> None:
+    probes["mounts"].append(mount("/srv/x", DATA, source="/dev/vdb"))
+
+
+def _occupied(probes: Probes) -> None:
+    probes["block"]["254:32"] = device("vdc", GB, serial="OTHER")
+    probes["signatures"]["254:32"] = {"uuid": "u", "type": "ext4", "label": None, "blkid": {"TYPE": "ext4"}, "wipefs": []}
+    probes["mounts"].append(mount("/mnt/data", "254:32", source="/dev/vdc"))
+
+
+def _twin_serial(probes: Probes) -> None:
+    probes["block"]["254:32"] = device("vdc", 100 * GB, serial="DATA0001")
+
+
+def _twin_uuid(probes: Probes) -> None:
+    probes["block"]["254:32"] = device("vdc", 100 * GB, serial="OTHER")
+    wanted = planned_uuid("m1", desired_host("mint-data").disks[0])
+    probes["signatures"]["254:32"] = {"uuid": wanted, "type": "ext4", "label": None, "blkid": {"TYPE": "ext4"}, "wipefs": []}
+
+
+def _boot_disk(probes: Probes) -> None:
+    probes["block"][DATA]["slaves"] = [BOOT]
+
+
+def _gone(probes: Probes) -> None:
+    probes["block"][DATA]["serial"] = "SOMETHING"
+
+
+def _live(**other: Any) -> Callable[[Probes], None]:
+    def change(probes: Probes) -> None:
+        probes["mounts"].append(mount("/mnt/data", DATA, source="/dev/vdb") | other)
+        probes["signatures"][DATA].update(uuid=DATA_UUID, type="ext4")
+
+    return change
+
+
+def _live_on_boot(probes: Probes) -> None:
+    probes["block"][BOOT]["serial"], probes["block"][DATA]["serial"] = "DATA0001", "BOOT0001"
+    probes["mounts"].append(mount("/mnt/data", BOOT, source="/dev/vda"))
+
+
+REFUSALS: dict[str, tuple[Callable[[Probes], None], str]] = {
+    "no such disk": (_gone, "serial DATA0001 is not there: attach it"),
+    "two disks of one serial": (_twin_serial, "serial DATA0001 is there 2 times"),
+    "a filesystem": (_marked(type="xfs", blkid={"TYPE": "xfs"}, wipefs=["xfs@0x0"]), "holds xfs, xfs@0x0: it is never formatted over"),
+    "only blkid sees something": (_marked(blkid={"TYPE": "LVM2_member"}), "holds LVM2_member"),
+    "a partition table": (_marked(blkid={"PTTYPE": "gpt"}), "holds gpt"),
+    "only wipefs sees something": (_marked(wipefs=["dos@0x1fe"]), "holds dos@0x1fe"),
+    "only a label is left": (_marked(label="backup"), "holds backup"),
+    "only a uuid is left": (_marked(uuid="3333"), "holds 3333"),
+    "something that blkid can't name": (_marked(blkid={"USAGE": "raid"}), "holds USAGE=raid"),
+    "a holder": (_with(holders=["dm-0"]), "is in use by dm-0: it is no blank disk"),
+    "a partition": (_with(partitions=["vdb1"]), "is in use by vdb1: it is no blank disk"),
+    "a mount elsewhere": (_elsewhere, "is mounted elsewhere"),
+    "a share of the boot disk": (_boot_disk, "is the boot disk, or a part of it"),
+    "read-only": (_with(read_only=True), "is read-only"),
+    "too small": (_with(size=2 * GB), f"has {2 * GB} bytes, min_size is {3 * GB}"),
+    "too large": (_with(size=300 * GB), f"has {300 * GB} bytes, max_size is {200 * GB}"),
+    "another disk of the same uuid": (_twin_uuid, "which vdc carries already"),
+    "another disk on the mountpoint": (_occupied, "/dev/vdc is mounted on /mnt/data instead of serial DATA0001"),
+    "files on the bare mountpoint": (
+        _mountpoint({"exists": True, "entries": 2, "sample": ["a", "b"], "immutable": False}),
+        "/mnt/data is not mounted and holds 2 entries (a, b): move them away first",
+    ),
+    "a mountpoint nobody looked into": (_mountpoint(None), "could not be observed: what /mnt/data holds was not looked at"),
+    "a symbolic link as mountpoint": (_mountpoint(None, real="/srv/x"), "/mnt/data leads to /srv/x by a symbolic link"),
+    "a file as mountpoint": (_mountpoint(None, kind="file"), "/mnt/data is no directory"),
+    "no look at the mountpoint": (lambda probes: probes["paths"].pop("/mnt/data"), "could not be observed: /mnt/data was not looked at"),
+    "no look at signatures": (lambda probes: probes["signatures"].pop(DATA), "was not probed for signatures"),
+    "no device node": (_with(node=None), "has no device node"),
+    "mounted in part": (_live(root="/sub"), "shows only the directory /sub"),
+    "mounted read-only": (_live(options=["ro"]), "/mnt/data is mounted read-only"),
+    "mounted from the boot disk": (_live_on_boot, "which is the boot disk, or a part of it"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_disk_in_doubt_is_refused_and_nothing_is_built_on_it(name: str) -> None:
+    change, told = REFUSALS[name]
+    builder = _drifting()
+    change(builder.probes)
+
+    plan = _plan(builder)
+
+    assert plan.steps == (), "a disk in doubt got a step"
+    by_capability = {refusal.capability: refusal.reason for refusal in plan.refusals}
+    assert told in by_capability["storage.data_disk"]
+    assert told in by_capability["docker.data_root"]
+    assert told in by_capability["storage.fstab"]
+
+
+def test_a_blank_disk_without_sizes_is_refused() -> None:
+    disk = Disk(serial="DATA0001", mount="/mnt/data")
+
+    plan = _plan(_drifting(), desired_host("mint-data", disks=(disk,)), "storage.data_disk")
+
+    assert plan.steps == ()
+    assert "without min_size and max_size" in plan.refusals[0].reason
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout"])
+@pytest.mark.parametrize("probe", ["identity", "mounts", "block", "signatures", "paths"])
+def test_a_probe_that_the_disk_rests_on_refuses_everything(probe: str, status: str) -> None:
+    plan = _plan(_drifting().fail(probe, status))
+
+    assert plan.steps == ()
+    assert plan.refusals
+    assert all("could not be observed" in refusal.reason for refusal in plan.refusals)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize(
+    ("probe", "steps"),
+    [
+        ("fstab", ["storage.data_disk", "docker.data_root"]),
+        ("units", ["storage.data_disk", "docker.data_root"]),
+        ("beneath", ["storage.data_disk", "storage.fstab", "docker.data_root"]),
+        ("docker_config", ["storage.data_disk"]),
+        ("docker_info", ["storage.data_disk", "storage.fstab"]),
+        ("docker_usage", ["storage.data_disk", "storage.fstab"]),
+        ("docker_containers", ["storage.data_disk", "storage.fstab"]),
+    ],
+)
+def test_a_probe_that_was_not_observed_refuses_what_rests_on_it(probe: str, steps: list[str], lost: bool) -> None:
+    builder = _drifting().lose(probe) if lost else _drifting().fail(probe)
+    if probe == "beneath":
+        builder.probes["paths"]["/mnt/data"] = place("/mnt/data", BOOT, "/")
+        steps = []
+
+    plan = _plan(builder)
+
+    assert _capabilities(plan) == steps
+    assert {*CAPABILITIES} - {"storage.purge"} - {*steps} <= {refusal.capability for refusal in plan.refusals}
+    assert any(probe in refusal.reason for refusal in plan.refusals)
+
+
+def test_a_host_without_docker_gets_its_disk_and_fstab_and_no_refusal() -> None:
+    plan = _plan(_drifting().without_docker())
+
+    assert _capabilities(plan) == ["storage.data_disk", "storage.fstab"]
+    assert plan.refusals == ()
+    assert plan.steps[1].variables["fstab_guards"] == []
+
+
+def test_a_filesystem_of_the_planned_uuid_is_mounted_and_never_formatted() -> None:
+    builder = _drifting()
+    wanted = planned_uuid("m1", desired_host("mint-data").disks[0])
+    builder.probes["signatures"][DATA].update(uuid=wanted, type="ext4", blkid={"TYPE": "ext4", "UUID": wanted}, wipefs=["ext4@0x438"])
+
+    step = _plan(builder).steps[0]
+
+    assert [change.kind for change in step.changes] == ["directory", "attribute", "mount"]
+    assert step.variables["data_disk_format"] is False
+
+
+def test_an_entry_that_does_its_work_stays_as_somebody_wrote_it() -> None:
+    builder = EvidenceBuilder()
+    entry = builder.probes["fstab"]["entries"][0]
+    entry["options"] = ["defaults", "noatime", "nofail", "x-systemd.device-timeout=5s"]
+
+    plan = _plan(builder)
+
+    assert [change.target for step in plan.steps for change in step.changes if change.target == "/etc/fstab"] == []
+
+
+def test_an_entry_that_does_not_is_shown_as_its_line_stands_and_replaced() -> None:
+    builder = EvidenceBuilder()
+    builder.probes["fstab"] |= {"text": "# boot\n/dev/sdb1\t/mnt/data/  ext4 defaults 0 2\n"}
+    builder.probes["fstab"]["entries"][0] |= {"line": 2, "spec": "/dev/sdb1", "file": "/mnt/data/", "options": ["defaults"]}
+
+    change = next(change for step in _plan(builder).steps for change in step.changes if change.target == "/etc/fstab")
+
+    assert change.before == "/dev/sdb1\t/mnt/data/  ext4 defaults 0 2"
+    assert change.after == f"UUID={DATA_UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2"
+
+
+def test_two_entries_for_one_mountpoint_are_refused_by_their_lines() -> None:
+    builder = EvidenceBuilder()
+    first = builder.probes["fstab"]["entries"][0]
+    builder.probes["fstab"]["entries"].append(first | {"line": 4})
+
+    assert "/mnt/data has 2 entries, in lines 1, 4: remove all but one" in [refusal.reason for refusal in _plan(builder).refusals]
+
+
+@pytest.mark.parametrize(("entries", "immutable", "told"), [(3, True, "holds 3 entries"), (0, False, "can be written"), (0, None, "can be written")])
+def test_a_guard_that_cannot_be_whole_is_not_promised(entries: int, immutable: bool | None, told: str) -> None:
+    builder = EvidenceBuilder()
+    builder.probes["beneath"]["/mnt/data"].update(entries=entries, immutable=immutable)
+
+    plan = _plan(builder)
+
+    assert told in plan.refusals[0].reason
+    assert [mend.check for step in plan.steps for mend in step.mends] == []
+
+
+@pytest.mark.parametrize("flag", ["--data-root=/x", "--graph", "-g", "-g/x"])
+def test_a_flag_that_clashes_with_daemon_json_refuses_the_move(flag: str) -> None:
+    builder = _drifting()
+    builder.probes["docker_config"]["dockerd_flags"].append(flag)
+
+    plan = _plan(builder)
+
+    assert "docker.data_root" not in _capabilities(plan)
+    assert f"dockerd is started with {flag}" in plan.refusals[0].reason
+
+
+def test_log_options_that_are_a_flag_stay_out_of_daemon_json() -> None:
+    builder = _drifting()
+    builder.probes["docker_config"]["dockerd_flags"].append("--log-opt=max-size=1m")
+
+    step = _plan(builder).steps[2]
+
+    assert step.variables["docker_data_root_daemon_json"] == {"data-root": "/mnt/data/docker"}
+
+
+def test_a_move_into_the_old_root_is_refused() -> None:
+    builder = _drifting()
+    builder.probes["docker_info"]["root"] = "/mnt/data"
+
+    assert "/mnt/data and /mnt/data/docker lie in each other" in _plan(builder).refusals[0].reason
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_daemon_json_that_is_no_object_refuses_the_move(text: str) -> None:
+    builder = _drifting()
+    builder.probes["docker_config"]["daemon_json"] = text
+
+    assert "docker.data_root" not in _capabilities(_plan(builder))
+
+
+def test_a_size_that_docker_could_not_tell_refuses_the_move() -> None:
+    builder = _drifting()
+    builder.probes["docker_containers"][0]["writable_bytes"] = None
+
+    assert "docker.data_root" not in _capabilities(_plan(builder))
+
+
+def _retired(**other: Any) -> EvidenceBuilder:
+    builder = EvidenceBuilder()
+    item = {"path": "/var/lib/docker", "run": "r", "retired_at": "2026-01-02T00:00:00Z", "size": 9, "entries": 3, "exists": True}
+    builder.probes["target_state"]["retired"] = [
+        item | {"recorded": "sha256:a", "fingerprint": "sha256:a", "replaced_by": "/mnt/data/docker"} | other
+    ]
+    return builder
+
+
+def test_a_purge_names_every_path_as_destructive() -> None:
+    plan = _plan(_retired(), None, "storage.purge")
+
+    assert [(c.kind, c.target, c.destructive) for c in plan.steps[0].changes] == [("delete", "/var/lib/docker", True)]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"fingerprint": None}, "its present content could not be read"),
+        ({"fingerprint": "sha256:b"}, "differs from what was retired"),
+        ({"retired_at": "2026-01-01T00:00:00"}, "without its timezone"),
+        ({"retired_at": "soon"}, "has no readable date of retirement (soon)"),
+        ({"retired_at": "2026-01-31T00:00:00Z"}, "is kept until 2026-02-07T00:00:00+00:00 (site.yml, retention)"),
+    ],
+)
+def test_what_is_not_surely_the_retired_data_past_its_retention_is_kept(other: dict[str, Any], told: str) -> None:
+    plan = _plan(_retired(**other), None, "storage.purge")
+
+    assert plan.steps == ()
+    assert told in plan.refusals[0].reason
+
+
+def test_a_purge_shares_its_plan_with_nothing() -> None:
+    with pytest.raises(InputInvalidError, match=r"storage.purge deletes data, so it has a plan of its own"):
+        chosen_capabilities(["storage.purge", "storage.fstab"])
+
+
+def test_an_unknown_capability_is_a_usage_error() -> None:
+    with pytest.raises(InputInvalidError, match=r"there is no storage.magic; there are storage.data_disk"):
+        chosen_capabilities(["storage.magic"])
+
+
+def test_without_the_disk_step_the_move_says_what_has_to_run_first() -> None:
+    plan = _plan(_drifting(), None, "docker.data_root")
+
+    assert plan.steps == ()
+    assert "storage.data_disk has to run first" in plan.refusals[0].reason
