@@ -14,7 +14,6 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
         yield _quiet_line
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
-
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(stderr=True)

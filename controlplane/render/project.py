@@ -95,6 +95,33 @@ def render_reboot(hosts: Sequence[InventoryHost]) -> dict[str, bytes]:
     return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file(hosts), "site.yml": _playbook([play])}
 
 
+def render_take_over(host: InventoryHost, *, key: str, holder: str, roles: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the project that takes the host's lease over, so that its old token is refused, and gives it back at once."""
+    variables: dict[str, Any] = {"target_run_key": key, "target_run_role": "target_run", "target_run_holder": holder, "target_run_ttl_s": 60}
+    # A lease that has not expired is only taken over by a role that knows how.
+    if b"target_run_take_over:" in roles.get("target_run/meta/argument_specs.yml", b""):
+        variables["target_run_take_over"] = True
+    play = {
+        "name": f"Take over the lease of {host.name}",
+        "hosts": host.name,
+        "gather_facts": False,
+        "become": True,
+        "vars_files": ["vars/lease.yml"],
+        "tasks": [
+            {"name": "Take the lease", "ansible.builtin.include_role": {"name": "target_run"}},
+            {"name": "Release the lease", "ansible.builtin.include_role": {"name": "target_run", "tasks_from": "release"}},
+        ],
+    }
+    project = {
+        "ansible.cfg": _CFG,
+        "inventory/hosts.yml": inventory_file([host]),
+        "site.yml": _playbook([play]),
+        "vars/lease.yml": dump_unsafe(variables),
+    }
+    project.update({f"roles/{path}": content for path, content in roles.items() if path.startswith("target_run/")})
+    return project
+
+
 def _variables_path(step: Step) -> str:
     return f"vars/{step.id.replace('/', '-')}.yml"
 

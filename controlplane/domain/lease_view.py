@@ -1,0 +1,43 @@
+"""Who may change a host right now, as the host's own files say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from controlplane.domain.evidence import Lease, Reader
+from controlplane.domain.values import Value
+
+
+class LeaseView(Value):
+    """A host's lease. `expired` by the controller's clock; `working` is the unit of the lease's run, if it still runs there."""
+
+    host: str
+    token: int | None = None
+    holder: str | None = None
+    run: str | None = None
+    taken_at: str | None = None
+    expires_at: str | None = None
+    expired: bool = False
+    working: str | None = None
+
+    @property
+    def held(self) -> bool:
+        """Say whether a lease lies on the host, expired or not."""
+        return self.run is not None
+
+
+def lease_of(host: str, reader: Reader, *, now: datetime) -> LeaseView:
+    """Return the host's lease. Raises `Unobserved`."""
+    state = reader.target_state
+    lease = state["lease"]
+    if lease is None:
+        return LeaseView(host=host)
+    working = next((run["unit"] for run in state["runs"] if run["run"] == lease["run"] and run["unit_active"]), None)
+    return LeaseView(host=host, **lease, expired=_expired(lease, now), working=working)
+
+
+def _expired(lease: Lease, now: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(lease["expires_at"].replace("Z", "+00:00")) <= now
+    except (TypeError, ValueError):
+        return False  # what can't be read is not taken for over
