@@ -1,0 +1,98 @@
+"""Print a plan for people: what each step changes, what it destroys, what it costs, and how it is undone.
+
+Texts come from policies and machines, so control characters in them never reach a terminal. A file's texts go below its name, as a diff,
+and lines are wrapped to the terminal's width; elsewhere a line stays whole, so that it can be searched.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.cli.findings import plain
+
+if TYPE_CHECKING:
+    from controlplane.domain.plan import Change, Plan, Step
+
+_LABEL = 10
+_WIDEST = 120
+
+
+def show_plan(made: Plan, out: str | None) -> None:
+    """Print the preview on standard output."""
+    for step in made.steps:
+        _show_step(step)
+    for bound in made.bounds:
+        _row(
+            "bound",
+            f"{bound.host}: {bound.what}: at least {bound.at_least:,} bytes needed at apply" if bound.measure != "free_inodes" else bound.what,
+        )
+    for refusal in made.refusals:
+        _row("refused", f"{refusal.host} {refusal.capability}: {refusal.reason}")
+    if made.bounds or made.refusals:
+        click.echo("")
+    _close(made, out)
+
+
+def _close(made: Plan, out: str | None) -> None:
+    destroyed = [f"{change.target} on {step.host}" for step in made.steps for change in step.changes if change.destructive]
+    count = sum(len(step.changes) for step in made.steps)
+    click.echo(f"{_number(len(made.steps), 'step')}, {_number(count, 'change')} on {_number(len(made.hosts), 'host')}, {len(made.refusals)} refused.")
+    _row("destroys", ", ".join(destroyed) or "nothing")
+    _row("plan", made.plan)
+    if made.steps and out is not None:
+        _row("next", f"controlplane apply {out}    (nothing was changed so far)")
+    elif made.steps:
+        _row("next", "run this again with --out FILE, then controlplane apply FILE    (nothing was changed so far)")
+    elif not made.refusals:
+        click.echo("Nothing to do.")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _show_step(step: Step) -> None:
+    click.secho(f"{step.id}  {step.capability}", bold=True)
+    _row("  mends", ", ".join(f"{mend.check} {mend.surface}" for mend in step.mends) or "nothing that a check names")
+    for change in step.changes:
+        _show_change(change)
+    services = ", ".join(step.downtime.services)
+    _row("  downtime", f"at most {step.downtime.estimate_s} s for {services}" if services else "none")
+    _row("  undo", step.undo)
+    click.echo("")
+
+
+def _show_change(change: Change) -> None:
+    mark = " (destructive)" if change.destructive else ""
+    before, after = change.before or "", change.after or ""
+    short = f"{change.target}{mark}: {change.before or 'nothing'} -> {change.after or 'nothing'}"
+    if "\n" not in before + after and change.kind != "file":
+        _row(f"  {change.kind}", short, colour="red" if change.destructive else None)
+        return
+    _row(f"  {change.kind}", f"{change.target}{mark}", colour="red" if change.destructive else None)
+    for sign, text, colour in (("-", before, "red"), ("+", after, "green")):
+        for line in text.splitlines():
+            _wrapped(f"      {sign} ", line, colour)
+
+
+def _row(label: str, text: str, colour: str | None = None) -> None:
+    _wrapped(f"{label:<{_LABEL + 2 if label.startswith(' ') else _LABEL}} ", text, colour)
+
+
+def _wrapped(lead: str, text: str, colour: str | None = None) -> None:
+    lines = [plain(text)]
+    if sys.stdout.isatty():
+        room = max(_width() - len(lead), 20)
+        # A path or a digest longer than the line is left whole: cut in two it can't be copied.
+        lines = textwrap.wrap(lines[0], room, break_long_words=False, break_on_hyphens=False, drop_whitespace=True) or [""]
+    for number, line in enumerate(lines):
+        click.secho(f"{lead if number == 0 else ' ' * len(lead)}{line}", fg=colour)
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size((100, 24)).columns, _WIDEST) if sys.stdout.isatty() else _WIDEST
