@@ -45,6 +45,8 @@ def data_stack(*, redis_aof: bool) -> dict[str, Any]:
             "minio": _service(
                 OBJECTS,
                 ["serve-s3"],
+                # As the first process of a container node ignores SIGTERM: every stop would take its whole timeout.
+                init=True,
                 volumes=["minio:/data"],
                 ports=["127.0.0.1:9000:9000"],
                 healthcheck=_probe("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9000"),
