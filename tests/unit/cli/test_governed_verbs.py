@@ -1,0 +1,263 @@
+"""plan, approve, apply, rollback, verify, runs, receipts, render and lease as an operator and a script meet them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from controlplane import wiring
+from controlplane.cli.app import main
+from controlplane.cli.preview import show_plan
+from controlplane.domain.plan import Change
+from controlplane.ports import StepResult
+from tests.fakes.evidence_builder import DATA
+from tests.fakes.site import FakeSite
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
+    fake = FakeSite()
+    monkeypatch.setattr(wiring, "governed_site", lambda _given: (fake.view, fake.ports))
+    monkeypatch.setattr(wiring, "site_view", lambda _given: fake.view)
+    monkeypatch.setattr(wiring, "evidence_source", lambda: fake.evidence)
+    monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
+    monkeypatch.setattr(wiring, "operator", lambda: "ann@desk")
+    return fake
+
+
+@pytest.fixture
+def run(site: FakeSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:  # noqa: ARG001 - the verbs meet the fake site
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["controlplane", *argv])
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = capsys.readouterr()
+        assert isinstance(end.value.code, int)
+        return Said(end.value.code, told.out, told.err)
+
+    return call
+
+
+def test_the_whole_way_from_plan_to_rollback_by_exit_codes(run: Run) -> None:
+    assert run("plan", "--out", "plan.json").code == 3
+    applied = run("apply", "plan.json")
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "outcome   done")
+    assert run("plan", "--out", "after.json").code == 0
+    assert run("apply", "after.json").code == 0
+    assert run("apply", "plan.json").code == 0
+    assert run("receipts", "verify").out == "8 receipts, 0 faults\n"
+    key = json.loads(run("runs", "list", "-o", "json").out)[0]["run"]
+    back = run("rollback", key)
+    assert (back.code, back.out.splitlines()[-1]) == (0, "outcome   rolled-back")
+    assert {row["state"] for row in json.loads(run("runs", "list", "-o", "json").out)} == {"done", "rolled-back"}
+
+
+def test_a_plan_file_and_the_json_of_plan_are_the_same_plan(run: Run) -> None:
+    said = run("plan", "--out", "plan.json", "-o", "json")
+
+    assert json.loads(said.out) == json.loads(Path("plan.json").read_text())
+    assert not any(line.startswith("{") for line in said.err.splitlines())
+
+
+def test_the_json_of_apply_is_the_interfaces_and_alone_on_standard_output(run: Run) -> None:
+    run("plan", "--out", "plan.json")
+
+    said = run("apply", "plan.json", "-o", "json")
+
+    data = json.loads(said.out)
+    assert list(data)[:7] == ["run", "receipts", "plan", "outcome", "changed", "verify", "remaining"]
+    assert {change["status"] for change in data["changed"]} == {"done"}
+    assert list(data["changed"][0]) == ["kind", "target", "before", "after", "destructive", "status"]
+
+
+def test_a_refused_apply_is_json_too_and_exits_with_4(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.host.probes["identity"]["machine_id"] = "m2"
+
+    said = run("apply", "plan.json", "-o", "json")
+
+    assert said.code == 4
+    assert json.loads(said.out)["outcome"] == "refused"
+    assert "Nothing was changed. Make a new one: controlplane plan --out FILE" in said.err
+
+
+def test_a_host_that_could_not_be_observed_is_5(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.evidence.unreached = {"mint-data": "No route to host"}
+
+    assert run("plan").code == 5
+    assert run("apply", "plan.json").code == 5
+    assert run("lease", "show", "mint-data").code == 5
+
+
+def test_a_plan_that_can_make_nothing_is_4_and_says_why(run: Run, site: FakeSite) -> None:
+    site.host.probes["signatures"][DATA]["wipefs"] = ["xfs@0x0"]
+
+    said = run("plan")
+
+    assert said.code == 4
+    assert "holds xfs@0x0: it is never formatted over" in said.out
+    assert "destroys   nothing" in said.out
+
+
+def test_an_altered_plan_file_is_2_and_starts_nothing(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    Path("plan.json").write_text(Path("plan.json").read_text().replace("DATA0001", "DATA0002"))
+
+    for verb in (("apply", "plan.json"), ("approve", "plan.json"), ("render", "plan.json", "--out", "x")):
+        said = run(*verb)
+        assert said.code == 2
+        assert said.err.startswith("plan.json: was altered after it was made")
+    assert site.runner.plays == []
+
+
+def test_a_failed_step_is_1_with_what_is_left_and_the_way_back(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.runner.ends = [StepResult(status="failed", message="disk on fire", told={})]
+
+    said = run("apply", "plan.json")
+
+    assert said.code == 1
+    assert "mint-data/010 storage.data_disk failed: disk on fire" in said.err
+    assert said.err.splitlines()[-1].endswith("take the step back with 'controlplane rollback CAP-" + said.err.rsplit("CAP-", 1)[1].strip())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_run_with_130_and_the_command_that_goes_on_as_the_last_line(run: Run, site: FakeSite, number: int) -> None:
+    run("plan", "--out", "plan.json")
+    real = site.runner.run
+
+    def shot(*args: Any, **more: Any) -> StepResult:
+        result = real(*args, **more)
+        os.kill(os.getpid(), number)
+        return result
+
+    site.runner.run = shot  # type: ignore[method-assign]  # a signal that comes while a step runs
+
+    said = run("apply", "plan.json")
+
+    assert said.code == 130
+    assert said.out.splitlines()[-1] == "outcome   interrupted"
+    assert said.err.splitlines()[-1] == "Next: controlplane apply plan.json    (goes on where this stopped)"
+    site.runner.run = real  # type: ignore[method-assign]
+    assert run("apply", "plan.json").code == 0
+
+
+def test_a_signal_before_the_run_began_says_that_nothing_was_changed(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.arm(1)
+
+    said = run("apply", "plan.json")
+
+    assert said.code == 130
+    assert said.err.splitlines()[-1] == "Interrupted before the run began. Nothing was changed; run the same command again."
+
+
+def test_an_open_run_is_listed_with_both_ways_out(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.runner.ends = [StepResult(status="unreachable", message="reset", told={})]
+    run("apply", "plan.json")
+
+    said = run("runs", "list")
+
+    assert said.out.count("next: resume it: controlplane apply with the same plan file; or take it back: controlplane rollback CAP-") == 2
+
+
+def test_a_broken_chain_is_1_and_named(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    run("apply", "plan.json")
+    site.receipts.chain[2] = site.receipts.chain[2].model_copy(update={"host": "other"})
+
+    said = run("receipts", "verify", "-o", "json")
+
+    assert said.code == 1
+    assert json.loads(said.out)["faults"][0]["reason"] == "does not name the receipt before it: one of the two was altered"
+
+
+def test_a_key_that_is_none_is_2(run: Run) -> None:
+    assert run("runs", "show", "nothing").code == 2
+    assert run("receipts", "show", "nothing").code == 2
+    assert run("rollback", "nothing").code == 2
+
+
+def test_approve_names_what_is_destroyed_and_apply_then_goes_through(run: Run, site: FakeSite) -> None:
+    site.view = site.view.model_copy(update={"approval": "self"})
+    wiring.governed_site = lambda _given: (site.view, site.ports)  # type: ignore[assignment,return-value]  # the fixture's patch is undone at its end
+    run("plan", "--out", "plan.json")
+    assert run("apply", "plan.json").code == 4
+
+    said = run("approve", "plan.json")
+
+    assert "Destructive actions in it: serial DATA0001." in said.out
+    assert run("apply", "plan.json").code == 0
+
+
+def test_verify_after_a_reboot_is_judged_and_on_record(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    run("apply", "plan.json")
+
+    said = run("verify", "--after-reboot", "-o", "json")
+
+    assert said.code == 3
+    assert json.loads(said.out)["summary"]["unknown"] == 0
+    assert [receipt.capability for receipt in site.receipts.chain[-2:]] == ["host.reboot", "host.reboot"]
+
+
+def test_render_writes_a_project_once(run: Run) -> None:
+    run("plan", "--out", "plan.json")
+
+    assert run("render", "plan.json", "--out", "project").code == 0
+    assert Path("project/site.yml").exists()
+    assert run("render", "plan.json", "--out", "project").code == 2
+
+
+def test_lease_show_and_take_of_a_free_host(run: Run, site: FakeSite) -> None:
+    assert run("lease", "show", "mint-data").out == "mint-data: nobody holds it\n"
+    assert run("lease", "take", "mint-data").out == "Nobody holds mint-data: nothing to take over.\n"
+    assert site.runner.plays == []
+    assert run("lease", "show", "elsewhere").code == 2
+
+
+def test_the_preview_marks_what_is_destroyed_and_keeps_control_characters_off_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = FakeSite().plan()
+    odd = Change(kind="file", target="/etc/fstab", before="\x1b[2J old\nsecond", after="new")
+    plan = plan.model_copy(update={"steps": (plan.steps[0].model_copy(update={"changes": (*plan.steps[0].changes, odd)}),)})
+
+    show_plan(plan, "plan.json")
+
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    lines = out.splitlines()
+    assert lines[0] == "mint-data/010  storage.data_disk"
+    assert lines[1] == "  mends      D240 mount:/mnt/data"
+    assert lines[2].startswith("  mkfs       serial DATA0001 (destructive): blank -> ext4 UUID=")
+    assert "  file       /etc/fstab" in lines
+    assert lines[lines.index("  file       /etc/fstab") + 1 :][:3] == ["      - \ufffd[2J old", "      - second", "      + new"]
+    assert "destroys   serial DATA0001 on mint-data" in lines
+    assert lines[-1] == "next       controlplane apply plan.json    (nothing was changed so far)"
+
+
+@pytest.mark.parametrize("verb", ["plan", "approve", "apply", "rollback", "verify", "runs", "lease", "render", "receipts"])
+def test_every_verb_has_help_with_an_example(run: Run, verb: str) -> None:
+    said = run(verb, "--help")
+
+    assert said.code == 0
+    assert "Example: controlplane " in said.out
