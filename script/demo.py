@@ -16,6 +16,7 @@ from rich.table import Table
 
 from controlplane.adapters.lab.requirements import missing_reason
 from controlplane.domain.evidence import Evidence, Reader, Unobserved
+from controlplane.domain.evidence_file import read_evidence
 from controlplane.domain.lineage import Lineage
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +31,7 @@ class DemoFailedError(Exception):
 
 def run(*argv: str, allow: tuple[int, ...] = (0,), quiet: bool = False) -> str:
     """Run one command of the program, shown as an operator would type it, and return its standard output."""
-    console.print(f"[bold]$ controlplane {' '.join(argv)}[/bold]", highlight=False)
+    console.print(f"[bold]$ controlplane {' '.join(argv)}[/bold]", highlight=False, soft_wrap=True)
     done = subprocess.run(
         [PROGRAM, *argv], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False, env={**os.environ, "CONTROLPLANE_SITE": str(SITE)}
     )
@@ -45,7 +46,8 @@ def run(*argv: str, allow: tuple[int, ...] = (0,), quiet: bool = False) -> str:
 def observe(file: Path) -> dict[str, Reader]:
     """Collect evidence from both machines and return a reader for each."""
     run("evidence", "--out", str(file), quiet=True)
-    return {item["host"]: Reader(Evidence.model_validate(item)) for item in json.loads(file.read_text())["evidence"]}
+    seen = read_evidence(file.read_bytes(), file=str(file))
+    return {host: Reader(one) for host, one in seen.items() if isinstance(one, Evidence)}
 
 
 def lies(reader: Reader, path: str) -> str:
@@ -86,14 +88,16 @@ def change_machines(folder: Path, capability: tuple[str, ...] = ()) -> dict[str,
     run("approve", str(file))
     result: dict[str, Any] = json.loads(run("apply", str(file), "-o", "json", quiet=True))
     for change in result["changed"]:
-        console.print(f"  {change['status']:<9} {change['kind']:<9} {change['target']}", highlight=False)
-    console.print(f"  outcome {result['outcome']}, run {result['run']}", highlight=False)
+        console.print(f"  {change['status']:<9} {change['kind']:<9} {change['target']}", highlight=False, soft_wrap=True)
+    console.print(f"  outcome {result['outcome']}, run {result['run']}", highlight=False, soft_wrap=True)
     return result
 
 
 def table(before: dict[str, Reader], after: dict[str, Reader], downtime: dict[str, float]) -> Table:
     """Return the before/after table."""
-    out = Table("machine", "data", "before", "after", "downtime", title="Where the data lay, and where it lies now")
+    out = Table(title="Where the data lay, and where it lies now")
+    for heading in ("machine", "data", "before", "after", "downtime"):
+        out.add_column(heading, overflow="fold")
     for host, reader in before.items():
         then, now = places(reader), places(after[host])
         for name in then:
@@ -131,7 +135,7 @@ def main() -> int:
         run("receipts", "verify")
         Console().print(table(before, after, moved["downtime_s"]))
         for key in (*moved["receipts"], *purged["receipts"]):
-            Console().print(f"receipt {key}", highlight=False)
+            Console().print(f"receipt {key}", highlight=False, soft_wrap=True)
         Console().print(
             f"Data identical by checksum before and after. {time.monotonic() - began:.0f} s. Take the machines down: controlplane lab down"
         )
