@@ -16,7 +16,7 @@ from controlplane.domain.evidence import BlockDevice, Evidence, Reader, Unobserv
 
 VERSION = 1
 _LINKS = ("/dev/disk/by-id/", "/dev/disk/by-path/")
-_BLKID = ("TYPE", "PTTYPE", "PTUUID", "LABEL")
+_BLKID = ("TYPE", "PTTYPE", "PTUUID", "LABEL", "AMBIVALENT")
 _DISK_FILESYSTEMS = frozenset(["ext2", "ext3", "ext4", "xfs", "btrfs", "nfs", "nfs4", "zfs", "f2fs"])
 
 

@@ -1,0 +1,72 @@
+"""How one step's play ended, in the words of the port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from controlplane.adapters import play_runner
+from controlplane.adapters.play_runner import StepRunner
+from controlplane.adapters.runner import RunResult
+from controlplane.domain.inventory import InventoryHost
+from controlplane.ports import StepResult
+
+HOST = InventoryHost(name="mint-data", variables={"ansible_host": "10.0.0.1"})
+
+
+def _ended(**other: Any) -> RunResult:
+    plain: dict[str, Any] = {"outcome": "done", "rc": 0, "unreachable": {}, "failed": {}, "said": ""}
+    return RunResult(**(plain | other))
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[StepResult, list[str], dict[str, Any]]]:
+    def run(result: RunResult, *events: dict[str, Any]) -> tuple[StepResult, list[str], dict[str, Any]]:
+        given: dict[str, Any] = {}
+        heard: list[str] = []
+
+        def fake(project: Any, **options: Any) -> RunResult:
+            given.update(options, project=project)
+            for event in events:
+                options["on_event"](event)
+            return result
+
+        monkeypatch.setattr(play_runner, "run_playbook", fake)
+        told = StepRunner([HOST]).run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=heard.append)
+        return told, heard, given
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "message"),
+    [
+        (_ended(), "done", ""),
+        (_ended(outcome="interrupted"), "interrupted", "interrupted; what ran was stopped first."),
+        (_ended(outcome="interrupted", left_running=True), "interrupted", "Something of it could not be ended: look for ansible-playbook"),
+        (_ended(outcome="failed", rc=4, unreachable={"mint-data": "reset"}), "unreachable", "reset"),
+        (_ended(outcome="failed", rc=2, failed={"mint-data": "a task: no"}), "failed", "a task: no"),
+        (_ended(outcome="failed", rc=1, said="the end"), "failed", "the end"),
+        (_ended(outcome="failed", rc=1), "failed", "Ansible gave no reason"),
+        (_ended(outcome="timeout"), "failed", "it took longer than 24 hours"),
+    ],
+)
+def test_each_end_has_its_status_and_words(play: Any, ended: RunResult, status: str, message: str) -> None:
+    told, _, _ = play(ended)
+
+    assert told.status == status
+    assert message in told.message
+
+
+def test_tasks_are_heard_and_a_tools_downtime_is_told(play: Any) -> None:
+    start = {"event": "playbook_on_task_start", "event_data": {"name": "change | Move"}}
+    tool = {"event": "runner_on_ok", "event_data": {"res": {"stdout": '{"downtime_s": {"engine": 2.5}, "other": 1}'}}}
+    noise = [{"event": "runner_on_ok", "event_data": {"res": {"stdout": text}}} for text in ("{", "[1]", "plain", '{"x": 1}')]
+
+    told, heard, given = play(_ended(), start, tool, *noise)
+
+    assert heard == ["  change | Move"]
+    assert told.told == {"run": "KEY", "downtime_s": {"engine": 2.5}}
+    assert (given["pipelining"], given["forks"]) == (False, 1)

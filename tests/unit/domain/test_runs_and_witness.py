@@ -1,0 +1,103 @@
+"""Run keys, run lists, approvals and the second witness."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from controlplane.domain.evidence import Reader
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.plan import Mend
+from controlplane.domain.run_key import is_run_key, make_run_key
+from controlplane.domain.run_list import run_rows
+from controlplane.domain.run_result import unmet_promises
+from controlplane.domain.witness import Answer, Question, judge_answers, questions_for
+from controlplane.ports import StepResult
+from tests.fakes.evidence_builder import EvidenceBuilder, desired_mint_data
+from tests.fakes.site import FakeSite
+
+
+def test_a_run_key_is_in_utc() -> None:
+    there = datetime(2026, 1, 2, 1, 0, tzinfo=timezone(timedelta(hours=2)))
+
+    assert make_run_key("docker.data_root", there, "0aff") == "CAP-20260101-230000__docker.data_root__R0aff"
+
+
+@pytest.mark.parametrize("entropy", ["", "xyz1", "0AFF", "00000"])
+def test_a_run_key_of_other_entropy_is_a_bug(entropy: str) -> None:
+    with pytest.raises(ValueError, match="not a run key"):
+        make_run_key("docker.data_root", datetime(2026, 1, 1, tzinfo=UTC), entropy)
+
+
+@pytest.mark.parametrize("text", ["", "../x", "CAP-20260101-230000__a/b__R0aff", "CAP-20260101-230000__a__R0aff\n", "CAP-20260101-230000____R0aff"])
+def test_what_could_leave_its_folder_is_no_run_key(text: str) -> None:
+    assert not is_run_key(text)
+
+
+def test_open_steps_are_listed_with_what_to_do_and_closed_ones_with_nothing() -> None:
+    site = FakeSite()
+    site.runner.ends = [StepResult(status="done", message="", told={}), StepResult(status="interrupted", message="", told={})]
+    site.apply(site.plan())
+
+    rows = run_rows(site.receipts.chain)
+
+    assert [(row.capability, row.state) for row in rows] == [("plan.apply", "open"), ("storage.data_disk", "done"), ("storage.fstab", "open")]
+    assert rows[1].next == "nothing"
+    assert rows[2].next.startswith("resume it: controlplane apply with the same plan file")
+
+
+def _met(surface: str, check: str = "D241") -> Finding:
+    return Finding(check=check, host="mint-data", surface=surface, verdict=Verdict.MET, severity="high", reason="as declared")
+
+
+def test_only_what_is_met_is_put_to_the_second_witness() -> None:
+    drifted = _met("mount:/mnt/data", "D240").model_copy(update={"verdict": Verdict.DRIFTED})
+    reader = Reader(EvidenceBuilder().build())
+
+    assert questions_for(desired_mint_data(), reader, [drifted]) == ()
+    asked = questions_for(desired_mint_data(), reader, [_met("mount:/mnt/data", "D240")])
+    assert [question.argv for question in asked] == [("findmnt", "-fnro", "UUID", "/mnt/data")]
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"), [("/a /mnt/data /b", Verdict.MET), ("/mnt/data", Verdict.MET), ("/a", Verdict.UNKNOWN), (None, Verdict.UNKNOWN)]
+)
+def test_paths_that_systemd_lists_are_looked_for_among_its_own(said: str | None, verdict: Verdict) -> None:
+    reader = Reader(EvidenceBuilder().build())
+    question = questions_for(desired_mint_data(), reader, [_met("boot.guard")])[0]
+    answer = Answer(question=question, said=said, error=None if said else "rc 1: no")
+
+    assert judge_answers([_met("boot.guard")], [answer])[0].verdict is verdict
+
+
+def test_an_answer_that_only_holds_the_right_one_is_no_agreement_elsewhere() -> None:
+    question = Question(host="mint-data", check="D240", surface="mount:/mnt/data", argv=("findmnt",), expect="aa")
+    finding = _met("mount:/mnt/data", "D240")
+
+    judged = judge_answers([finding], [Answer(question=question, said="aa bb", error=None)])[0]
+
+    assert judged.verdict is Verdict.UNKNOWN
+    assert "two witnesses disagree" in judged.reason
+
+
+def _purge_step() -> object:
+    site = FakeSite()
+    step = site.plan().steps[0]
+    return step.model_copy(update={"mends": (Mend(check="D244", surface="retired:/old"),)})
+
+
+@pytest.mark.parametrize(("verdict", "unmet"), [(None, 0), (Verdict.MET, 0), (Verdict.UNKNOWN, 1)])
+def test_a_purge_is_kept_when_nothing_speaks_of_the_path_and_the_check_could_look(verdict: Verdict | None, unmet: int) -> None:
+    findings = () if verdict is None else (_met("retired:*", "D244").model_copy(update={"verdict": verdict}),)
+
+    assert len(unmet_promises(_purge_step(), findings)) == unmet  # type: ignore[arg-type]  # a Step
+
+
+def test_a_waiver_keeps_no_promise() -> None:
+    step = FakeSite().plan().steps[0]
+    waived = _met("mount:/mnt/data", "D240").model_copy(update={"verdict": Verdict.WAIVED})
+
+    assert unmet_promises(step, (waived,)) == [waived]
+    assert unmet_promises(step, (_met("mount:/mnt/data", "D240"),)) == []
+    assert unmet_promises(step, ())[0].reason == "no finding speaks of it"
