@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller data: for a look, not for a verdict")
     parser.add_argument("--only", action="append", metavar="NAME", choices=BENCHES, help=f"one of {', '.join(BENCHES)}; can be given several times")
     asked = parser.parse_args()
+    # So that everything that was started is ended by those who started it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     progress = Console(stderr=True)
     rows: list[Row | Skipped] = []
     for name in asked.only or BENCHES:

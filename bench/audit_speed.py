@@ -113,7 +113,7 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
                 raise BenchError("setup did not reach every host")
 
         def testinfra() -> None:
-            hosts = ",".join(f"ssh://{name}?controlpath={made.folder}/setup/%C&controlpersist=120" for name in made.addresses)
+            hosts = ",".join(f"ssh://{name}?controlpersist=120" for name in made.addresses)
             argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", made.folder, tests]
             said = command([*argv, f"--ssh-config={made.ssh_config}", f"--hosts={hosts}"], env=env)
             if f"{HOSTS * CHECKS} passed" not in said:

@@ -108,7 +108,9 @@ def _keys(made: Fleet) -> None:
     host_key = " ".join((folder / "host.pub").read_text().split()[:2])
     (folder / "known_hosts").write_text("".join(f"[{address}]:{made.port} {host_key}\n" for address in made.addresses.values()))
     shutil.copy(folder / "client.pub", folder / "authorized_keys")
-    common = f"  IdentityFile {made.key}\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking yes\n  User root\n"
+    # A name that testinfra can't be given in its host's address; Ansible and the program bring sockets of their own.
+    common = f"  ControlPath {folder}/%C\n  UserKnownHostsFile {folder}/known_hosts\n  IdentityFile {made.key}\n"
+    common += "  IdentitiesOnly yes\n  StrictHostKeyChecking yes\n  User root\n"
     hosts = "".join(f"Host {name}\n  HostName {address}\n  Port {made.port}\n" for name, address in made.addresses.items())
     made.ssh_config.write_text(f"Host bench-* {_NETWORK}.*\n{common}{hosts}")
 

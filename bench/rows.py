@@ -67,5 +67,5 @@ def command(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None,
     """Run one command to its end and return its standard output. Raises `BenchError` for an exit code that isn't allowed."""
     done = subprocess.run([str(word) for word in argv], env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
     if done.returncode not in allow:
-        raise BenchError(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise BenchError(f"{' '.join(map(str, argv))[:300]} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout

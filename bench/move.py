@@ -1,0 +1,126 @@
+"""Downtime of a data-root move against stop, copy by rsync, start; both less what a bare stop and start takes on the same machine.
+
+The program moves from the boot disk to the data disk by plan and apply, and reports the downtime that the host measured. Then rsync,
+as an operator would type it, copies the same root back to the boot disk. Both disks are files on one disk of this host. rsync proves
+nothing of its copy; the program does.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.rows import PROGRAM, BenchError, Row, Skipped, command
+from controlplane.adapters.lab.requirements import missing_reason
+
+_MACHINE = "bench-move"
+_SITE = {
+    "site.yml": "name: bench\ninventory: hosts.yml\napproval: none\n",
+    "hosts.yml": 'all:\n  hosts:\n    {machine}: {{ansible_user: root, ansible_ssh_common_args: "-F {config}"}}\n',
+    "policy.yml": """\
+version: 1
+tiers: {{data-disk: {{data: disk}}}}
+hosts:
+  {machine}:
+    tier: data-disk
+    disks: [{{loop_file: {disk}, min_size: 1GB, max_size: 600GB, filesystem: ext4, mount: /mnt/data}}]
+    docker: {{data_root: /mnt/data/docker, log: {{max_size: 10MB, max_files: 3}}}}
+    services: {{app: {{kind: files, data: /data, volume: app}}}}
+""",
+}
+# One container with its files in a named volume; it ends at once when it is asked to, so that no stop timeout hides what is measured.
+_FILL = """
+set -e
+docker run -d --name app --restart always --stop-signal KILL -v app:/data --entrypoint sleep lab/services:1 infinity >/dev/null
+at=$(docker volume inspect -f '{{{{.Mountpoint}}}}' app)
+python3 - "$at" {files} {size} <<'PY'
+import os, sys
+at, files, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+for number in range(files):
+    folder = f"{{at}}/{{number // 200:03d}}"
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{{folder}}/{{number:05d}}", "wb") as file:
+        file.write(os.urandom(size))
+PY
+sync
+"""
+# Seconds from the moment at which the container is told to stop until it answers again; in between what is measured.
+_DOWN = """
+set -e
+sync
+began=$(date +%s.%N)
+docker stop app >/dev/null
+systemctl stop docker.socket docker.service containerd.service
+{between}
+systemctl start containerd.service docker.service
+until docker exec app true 2>/dev/null; do sleep 0.1; done
+python3 -c "import sys, time; print(time.time() - float(sys.argv[1]))" "$began"
+"""
+_COPY = """
+rsync -aHAXS --numeric-ids /mnt/data/docker/ /var/lib/docker-by-rsync/
+sed -i 's#/mnt/data/docker#/var/lib/docker-by-rsync#' /etc/docker/daemon.json
+"""
+
+
+def _on(script: str) -> str:
+    done = subprocess.run(
+        [str(PROGRAM), "lab", "ssh", _MACHINE, "--", "bash -s"], input=script, capture_output=True, text=True, check=False, timeout=900
+    )
+    if done.returncode != 0:
+        raise BenchError(f"on {_MACHINE}: {done.stderr[-1000:]}")
+    return done.stdout
+
+
+def _site(folder: Path, disk: str) -> Path:
+    site = folder / "site"
+    site.mkdir()
+    for name, text in _SITE.items():
+        config = Path(disk).parents[2] / "ssh_config"
+        (site / name).write_text(text.format(machine=_MACHINE, config=config, disk=disk) if "{" in text else text)
+    return site
+
+
+def measure(*, quick: bool) -> list[Row | Skipped]:
+    """Return one row."""
+    files, size = (2_000, 50_000) if quick else (20_000, 50_000)
+    what = f"downtime of a data-root move, {files * size / 1e9:.1f} GB in {files:,} files"
+    reason = missing_reason()
+    if reason is not None:
+        return [Skipped(what, f"it needs a lab machine: {reason}")]
+    try:
+        machines = json.loads(command([PROGRAM, "lab", "reset", _MACHINE, "--boot-gib", "12", "--data-gib", "6", "-o", "json"]))["machines"]
+        disk = next(machine["data_file"] for machine in machines if machine["name"] == _MACHINE)
+        with TemporaryDirectory() as folder:
+            ours, floors, theirs = _moved(Path(folder), disk, files=files, size=size, rounds=1 if quick else 3)
+    finally:
+        command([PROGRAM, "lab", "down", _MACHINE, "--destroy"])
+    floor = statistics.median(floors)
+    return [
+        Row(
+            f"{what}: {ours:.1f} s less the bare stop and start, {floor:.1f} s",
+            max(ours - floor, 0.0),
+            f"stop, rsync, start: {theirs:.1f} s less the same",
+            theirs - floor,
+            0.25,
+        )
+    ]
+
+
+def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tuple[float, list[float], float]:
+    """Return the downtime of the program's move, of bare stops and starts, and of rsync's."""
+    site, plan = _site(folder, disk), folder / "plan.json"
+    _on(_FILL.format(files=files, size=size))
+    floors = [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
+    command([PROGRAM, "plan", "--site", site, "--out", plan], allow=(3,))
+    result = json.loads(command([PROGRAM, "apply", plan, "--site", site, "-o", "json"], timeout=1800))
+    root = _on("docker info -f '{{.DockerRootDir}}'").strip()
+    if result["outcome"] != "done" or root != "/mnt/data/docker":
+        raise BenchError(f"the move ended {result['outcome']} with Docker on {root}: {result['messages']}")
+    floors += [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
+    theirs = float(_on(_DOWN.format(between=_COPY)))
+    if _on("docker info -f '{{.DockerRootDir}}'").strip() != "/var/lib/docker-by-rsync":
+        raise BenchError("rsync's copy is not what Docker runs on")
+    return float(result["downtime_s"]["app"]), floors, theirs
