@@ -7,7 +7,8 @@ from datetime import datetime
 
 from controlplane.domain.approval import objection
 from controlplane.domain.errors import RefusedError, RunFailedError
-from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
+from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import broken_bounds, differences, unplanned
 from controlplane.domain.receipt import Receipt, chain_faults, open_intents, undone_keys
@@ -76,6 +77,24 @@ def refuse_unless_approved(plan: Plan, site: SiteView, *, operator: str, approva
     told = objection(approval, demanded=site.approval, plan=plan.plan, operator=operator, run=run, now=now, signs_as=signs_as)
     if told is not None:
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.")
+
+
+def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> None:
+    """Raise `RefusedError` where another run than those in `own` holds the lease of a host; the roles ask again before each change."""
+    told = []
+    for host, record in sorted(seen.items()):
+        if isinstance(record, Unreached):
+            continue
+        try:
+            lease = lease_of(host, Reader(record), now=now)
+        except Unobserved:
+            continue  # the roles read the lease itself
+        if lease.held and lease.run not in own and (not lease.expired or lease.working is not None):
+            told.append(f"{host} is leased to run {lease.run} by {lease.holder} since {lease.taken_at}, until {lease.expires_at}")
+    if told:
+        raise RefusedError(
+            f"{'; '.join(told)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
+        )
 
 
 def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None) -> None:

@@ -39,6 +39,7 @@ from controlplane.usecases.apply_guards import (
     open_of,
     refuse_unless_approved,
     refuse_unless_bound,
+    refuse_unless_free,
     refuse_unless_good,
     sound_chain,
     was_applied,
@@ -118,6 +119,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     if not applied:
         demand_approval()
     seen = collect(plan, site, ports, resumed)
+    refuse_unless_free(seen, own=frozenset(receipt.key for receipt in mine), now=ports.clock.now())
     fresh = plan_again(plan, site, seen, ports)
     if applied:
         if not fresh.steps and not _new_refusals(plan, fresh):
