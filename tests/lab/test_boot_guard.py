@@ -50,18 +50,18 @@ def assert_docker_is_down_and_the_mountpoint_empty(machine: LabMachine) -> None:
 
 def test_without_its_disk_the_machine_boots_to_ssh_and_docker_stays_down(guarded: LabMachine) -> None:
     guarded.down()
-    guarded.up(data_disk="none")
+    guarded.up(data_disk="none", services=False)
     assert_docker_is_down_and_the_mountpoint_empty(guarded)
 
     guarded.down()
-    guarded.up(data_disk="own")
+    guarded.up(data_disk="own", services=False)
     assert guarded.sh(f"findmnt -no UUID {MOUNT}").strip() == UUID
     assert guarded.sh("docker info -f '{{.DockerRootDir}}'") == "/mnt/data/docker\n"
 
 
 def test_with_a_foreign_disk_docker_stays_down_even_if_somebody_mounts_it(guarded: LabMachine) -> None:
     guarded.down()
-    guarded.up(data_disk="foreign")
+    guarded.up(data_disk="foreign", services=False)
     assert_docker_is_down_and_the_mountpoint_empty(guarded)
 
     guarded.sh(f"mount {guarded.data_device} {MOUNT}")
