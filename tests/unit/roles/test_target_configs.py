@@ -101,6 +101,16 @@ def test_a_root_that_is_there_is_replaced_in_its_line(line: bytes) -> None:
     assert containerd_toml.with_root(text, "/mnt/c") == b'version = 2\nroot = "/mnt/c"\nstate = "/run/c"\n[grpc]\n'
 
 
+def test_paths_below_the_old_root_move_along() -> None:
+    text = b'version = 2\n[plugins."io.containerd.internal.v1.opt"]\n  path = "/var/lib/containerd/opt"\n  other = "/var/lib/containerd-x"\n'
+    moved = containerd_toml.with_root(text, "/mnt/c")
+    assert (
+        moved
+        == b'version = 2\nroot = "/mnt/c"\n[plugins."io.containerd.internal.v1.opt"]\n  path = "/mnt/c/opt"\n  other = "/var/lib/containerd-x"\n'
+    )
+    assert containerd_toml.with_root(moved, "/var/lib/containerd") == moved.replace(b"/mnt/c", b"/var/lib/containerd")
+
+
 def test_a_missing_file_becomes_the_smallest_that_containerd_reads() -> None:
     assert containerd_toml.with_root(None, "/mnt/c") == b'version = 2\nroot = "/mnt/c"\n'
 

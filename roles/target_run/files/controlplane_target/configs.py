@@ -78,7 +78,7 @@ def faults(held: list[Pair]) -> list[str]:
         if path.is_symlink():
             found.append(f"{path} is a symbolic link, which an atomic write would replace: make it a file")
             continue
-        with tempfile.NamedTemporaryFile(prefix="controlplane-", suffix=path.suffix) as draft:
+        with tempfile.NamedTemporaryFile(dir="/run", prefix="controlplane-", suffix=path.suffix) as draft:
             draft.write(text_of(pair["after"]) or b"")
             draft.flush()
             found += _dockerd_says(draft.name) if str(path) == daemon_json.PATH else _containerd_says(draft.name, text_of(pair["after"]))
@@ -109,7 +109,11 @@ def _containerd_says(draft: str, text: bytes | None) -> list[str]:
             f"containerd reads the root {containerd_toml.root_in_dump(done.stdout)} from the new {containerd_toml.PATH}, not {root}: look at its imports"
         ]
     fixed = sorted(set(re.findall(rf"root_path = [\"'](?!{re.escape(root)})(/[^\"']+)[\"']", done.stdout)))
-    return [f"{containerd_toml.PATH} fixes a plugin's root_path at {', '.join(fixed)}, which would not move: remove it"] if fixed else []
+    return (
+        [f"{containerd_toml.PATH} and what it imports fix a plugin's root_path at {', '.join(fixed)}, which would not move: remove it"]
+        if fixed
+        else []
+    )
 
 
 def refuse_unreadable(path: Path) -> bytes | None:

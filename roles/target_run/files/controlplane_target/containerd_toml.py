@@ -1,4 +1,4 @@
-"""containerd's `root` in /etc/containerd/config.toml: one top-level line, everything else byte for byte as it was.
+"""containerd's `root` in /etc/containerd/config.toml, and the paths below it; everything else byte for byte as it was.
 
 Python 3.9 has no TOML reader, so what is not plainly understood is refused; containerd's own `config dump` judges the result before it is used.
 """
@@ -41,7 +41,7 @@ def root_of(text: bytes | None) -> str:
 
 
 def with_root(text: bytes | None, root: str) -> bytes:
-    """Return the text with `root` set at the top level; the same bytes where it is so already."""
+    """Return the text with `root` set at the top level, and strings below the old root (Debian's `opt` path) moved along; the same bytes where it is so already."""
     if '"' in root or "\\" in root or any(ord(letter) < 32 for letter in root):
         raise RefusedFault(f"{root!r} can't be written as a plain TOML string. Nothing was changed. Choose another path.")
     line = b'root = "' + root.encode() + b'"'
@@ -49,6 +49,9 @@ def with_root(text: bytes | None, root: str) -> bytes:
         return b"version = 2\n" + line + b"\n"
     if root_of(text) == root and _ROOT.search(_head(text)):
         return text
+    old = root_of(text).encode()
+    for quote in (b'"', b"'"):
+        text = text.replace(quote + old + b"/", quote + root.encode() + b"/")
     head = _head(text)
     found = _ROOT.search(head)
     if found:

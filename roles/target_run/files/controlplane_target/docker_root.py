@@ -93,11 +93,9 @@ class DockerRoot:
             return {"changed": False, "passes": []}
         table = read()
         trees: list[dict[str, Any]] = []
-        known = {
-            tree["to"]: tree
-            for tree in run.state.get("trees") or []
-            if run.state.get("copy_boot_id") == boot_id() and run.state.get("leg") == "forward"
-        }
+        # Only a copy that this journal began, in this boot, and that no services lived on, is known well enough not to be hashed.
+        own = run.phase in ("precopying", "precopied", "staging", "reverted") and run.state.get("leg") == "forward"
+        known = {tree["to"]: tree for tree in run.state["trees"]} if own and run.state["copy_boot_id"] == boot_id() else {}
         for move in root_refusals.still_to_move(request, root_refusals.roots_now(self._info())):
             held = known.get(move.destination)
             fresh = is_empty(move.destination)
@@ -154,6 +152,8 @@ class DockerRoot:
 
     def undo(self, run: Run, of: Run, *, overwrite: bool = False) -> dict[str, Any]:
         """Move back what the run `of` moved, with everything newer; its journal says `undone` afterwards."""
+        if of.phase == "new":
+            raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
         self.recover(of)
         self.recover(run)
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
