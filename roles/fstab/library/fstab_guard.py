@@ -77,7 +77,7 @@ def main():
     unit, text, state = module.params["unit"], module.params["text"], module.params["state"]
     if not UNIT.fullmatch(unit) or not SHAPE.fullmatch(text):
         module.fail_json(
-            msg=f"the guard of {unit!r} is no drop-in of a service or socket: its text starts with [Unit] and holds no control characters. Nothing was changed."
+            msg=f"the guard of {unit!r} is no drop-in of a service: it starts with [Unit] and holds no control characters. Nothing was changed."
         )
     path, after = Path(f"/etc/systemd/system/{unit}.d/50-controlplane-mounts.conf"), text.encode()
     paths = re.findall(r"^AssertPathIsMountPoint=(.*)$", text, re.MULTILINE)
