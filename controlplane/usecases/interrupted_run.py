@@ -53,5 +53,5 @@ def interrupted(plan: Plan, receipts: ReceiptStore, why: str) -> RunResult:
         verify=None,
         remaining=(),
         downtime_s=downtime,
-        messages=(f"{why}; {len(finished)} of {len(plan.steps)} steps are done.", how_to_go_on(run)),
+        messages=(f"{why.rstrip('.')}; {len(finished)} of {len(plan.steps)} steps are done.", how_to_go_on(run)),
     )

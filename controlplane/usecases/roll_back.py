@@ -152,8 +152,10 @@ def _stopped(undoing: _Undoing, why: str) -> RunResult:
     if back == len(undoing.intents):
         key = undoing.ledger.run if open_run(undoing.plan, undoing.ports.receipts) else None
         tail = f"Close the run: controlplane rollback {key}" if key else "Nothing is left to do. See the host: controlplane verify"
-        return _result(undoing, "interrupted", messages=(f"{why}; all {back} steps are back.", tail))
-    return _result(undoing, "interrupted", messages=(f"{why}; {back} of {len(undoing.intents)} steps are back.", _how_to_go_on(undoing.key)))
+        return _result(undoing, "interrupted", messages=(f"{why.rstrip('.')}; all {back} steps are back.", tail))
+    return _result(
+        undoing, "interrupted", messages=(f"{why.rstrip('.')}; {back} of {len(undoing.intents)} steps are back.", _how_to_go_on(undoing.key))
+    )
 
 
 def _result(undoing: _Undoing, outcome: Outcome, *, report: AuditReport | None = None, messages: tuple[str, ...] = ()) -> RunResult:

@@ -200,7 +200,7 @@ def test_a_key_that_is_none_is_2(run: Run) -> None:
 
 def test_approve_names_what_is_destroyed_and_apply_then_goes_through(run: Run, site: FakeSite) -> None:
     site.view = site.view.model_copy(update={"approval": "self"})
-    wiring.governed_site = lambda _given: (site.view, site.ports)  # type: ignore[assignment,return-value]  # the fixture's patch is undone at its end
+    wiring.governed_site = lambda _given: (site.view, site.ports)  # type: ignore[assignment]  # the fixture's patch is undone at its end
     run("plan", "--out", "plan.json")
     assert run("apply", "plan.json").code == 4
 

@@ -82,14 +82,15 @@ def _same(read: Any, written: Any) -> bool:
     return read == written and (isinstance(read, Unsafe) if isinstance(written, str) else type(read) is type(written))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=DATA)
 def test_every_string_comes_back_as_it_went_and_tagged_unsafe(data: Any) -> None:
     assert _same(load_unsafe(dump_unsafe(data)), data)
 
 
-def test_every_character_comes_back_as_it_went() -> None:
-    text = "".join(chr(number) for number in range(0x110000) if not 0xD800 <= number <= 0xDFFF)
+def test_every_character_that_yaml_could_mind_comes_back_as_it_went() -> None:
+    odd = [*range(0x3000), *range(0xD7F0, 0xD800), *range(0xE000, 0xE010), *range(0xFDD0, 0x10010), 0x1F600, 0x10FFFF]
+    text = "".join(map(chr, odd))
 
     assert load_unsafe(dump_unsafe({"x": text})) == {"x": text}
 
