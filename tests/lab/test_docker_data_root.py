@@ -24,7 +24,7 @@ FOLDER = f"/var/lib/controlplane/{KEY}"
 OLD, NEW = "/var/lib/docker", "/mnt/data/docker"
 RUNNING = {"mint-modules-minio", "mint-modules-postgres", "mint-modules-redis"}
 PACKAGE = ROOT / "roles/target_run/files/controlplane_target"
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "moves": [{"kind": "docker", "from": OLD, "to": NEW}],
     "daemon_json": {"log-driver": "json-file", "log-opts": {"max-size": "10m", "max-file": "3"}},
     # The stand-in for MinIO ignores SIGTERM, so each stop takes its whole timeout.
@@ -98,10 +98,10 @@ class Host:
             " && systemctl daemon-reload"
         )
 
-    def tool(self, *words: str, request: bool = False) -> tuple[int, dict[str, Any]]:
+    def tool(self, *words: str, request: bool | dict[str, Any] = False) -> tuple[int, dict[str, Any]]:
         """Run a verb; return its exit code and answer."""
         argv = ["python3", "-B", f"{FOLDER}/controlplane_target", *words]
-        done = self.machine.run(argv, stdin=json.dumps(REQUEST).encode() if request else b"")
+        done = self.machine.run(argv, stdin=json.dumps(REQUEST if request is True else request).encode() if request else b"")
         return done.returncode, json.loads(done.stdout or "{}")
 
     def start(self, verb: str) -> str:
@@ -256,3 +256,82 @@ def test_after_a_power_cut_the_machine_brings_its_services_to_one_place_without_
     host.start("move")
     assert host.end()["rc"] == 0
     host.assert_on_one_place(NEW)
+
+
+def test_services_that_do_not_answer_on_the_new_place_go_back_with_what_they_wrote_there(host: Host) -> None:
+    sh = host.machine.sh
+    sh("mkdir /run/flag && touch /run/flag/ok")
+    sh(
+        "docker run -d --name picky -v picky:/data -v /run/flag:/flag:ro --health-cmd 'test -e /flag/ok' --health-interval 1s --health-retries 1"
+        " lab/services:1 sh -c 'date >> /data/starts; exec sleep 9999'"
+    )
+    sh("until [ \"$(docker inspect -f '{{.State.Health.Status}}' picky)\" = healthy ]; do sleep 0.3; done")
+    host.lay_down()
+    host.hold("starting")
+    code, answer = host.tool("docker-root", "move", "--run", KEY, "--detach", request={**REQUEST, "answer_timeout_s": 10})
+    assert code == 0, answer
+    host.wait_for_phase("starting")
+    sh("rm /run/flag/ok")
+    host.let_go()
+    host.wait_for_phase("stopping")
+    sh("touch /run/flag/ok")
+    outcome = host.end()
+    assert outcome["rc"] == 1
+    assert "picky is running (unhealthy), not healthy, 10 s after its start" in outcome["message"]
+    assert "Went back: the services run on /var/lib/docker again, with what they wrote meanwhile" in outcome["message"]
+    assert host.state()["phase"] == "reverted"
+    assert host.root() == OLD
+    # Started by hand, on the new place, and on the old one again.
+    assert sh(f"wc -l < {OLD}/volumes/picky/_data/starts").strip() == "3"
+    assert host.running() == {*RUNNING, "picky"}
+
+
+@pytest.mark.parametrize("options", [{"engine": "20.10"}, {"image_store": "containerd"}], ids=["engine-20.10", "containerd-image-store"])
+def test_other_engines_are_moved_and_taken_back_without_a_controller(machine: Make, options: dict[str, str]) -> None:
+    host = Host(machine(services=True, **options))
+    moves = [*REQUEST["moves"]]
+    if "image_store" in options:
+        moves.append({"kind": "containerd", "from": "/var/lib/containerd", "to": "/mnt/data/containerd"})
+    host.lay_down()
+    configuration = host.machine.sh("cat /etc/docker/daemon.json /etc/containerd/config.toml 2>&1 || true")
+    code, answer = host.tool("docker-root", "move", "--run", KEY, "--detach", request={**REQUEST, "moves": moves})
+    assert code == 0, answer
+    assert host.end()["message"] == ""
+    host.assert_on_one_place(NEW)
+    assert host.tool("docker-root", "prepare", "--run", KEY)[1] == {"changed": True}
+    host.machine.sh("docker exec mint-modules-redis redis-cli set newer-than-the-move yes")
+    host.sentinels = host.data()
+    assert host.tool("lease", "release", "--run", KEY)[1] == {"released": True}
+    host.machine.sh(f"{FOLDER}/undo")
+    host.assert_on_one_place(OLD)
+    assert host.machine.sh("cat /etc/docker/daemon.json /etc/containerd/config.toml 2>&1 || true") == configuration
+    assert host.tool("lease", "show")[1] == {"lease": None}
+
+
+def test_what_speaks_against_a_move_is_said_at_once_and_nothing_is_changed(host: Host) -> None:
+    sh = host.machine.sh
+    sh("docker run -d --rm --name fleeting lab/services:1 sleep 9999")
+    sh(f"docker run -d --name inside -v {OLD}/volumes:/all lab/services:1 sleep 9999")
+    sh("mkdir -p /mnt/data/docker && touch /mnt/data/docker/somebody")
+    sh("mkdir -p /etc/docker && printf '{\"graph\": 1}' > /etc/docker/daemon.json")
+    host.lay_down()
+    before = sh("find /mnt/data /etc/docker -printf '%p %s %T@\\n' | sort; docker ps -q | sort")
+    code, answer = host.tool("docker-root", "refuse", "--run", KEY, request=True)
+    assert (code, "Rename it to data-root" in answer["message"]) == (4, True), answer
+    sh("rm /etc/docker/daemon.json")
+    before = sh("find /mnt/data /etc/docker -printf '%p %s %T@\\n' | sort; docker ps -q | sort")
+    code, answer = host.tool("docker-root", "refuse", "--run", KEY, request=True)
+    assert code == 4
+    for reason in (
+        "container fleeting runs with --rm, and stopping it would delete it",
+        f"container inside writes to {OLD}/volumes by its own path",
+        f"{NEW} is not empty, and no run of this program on this host made it",
+        "Nothing was changed.",
+    ):
+        assert reason in answer["message"], answer
+    sh("umount /mnt/data")
+    assert "its own disk is not mounted" in host.tool("docker-root", "refuse", "--run", KEY, request=True)[1]["message"]
+    sh("mount /mnt/data && printf '[Service]\\nEnvironment=DOCKER_OPTS=--log-opt=max-size=1m\\n' > /etc/systemd/system/docker.service.d/x.conf")
+    sh("systemctl daemon-reload")
+    assert "dockerd is started with --log-opt=max-size=1m" in host.tool("docker-root", "refuse", "--run", KEY, request=True)[1]["message"]
+    assert sh("find /mnt/data /etc/docker -printf '%p %s %T@\\n' | sort; docker ps -q | sort") == before
