@@ -23,6 +23,7 @@ def audit_site(site: SiteView, *, hosts: tuple[str, ...], checks: tuple[str, ...
     only = chosen_checks(checks)
     chosen = site.chosen(hosts)
     seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
     return judge(seen, [desired for desired, _ in chosen], only=only, site=site, now=clock.now(), max_age=site.max_age)
 
 
@@ -43,6 +44,7 @@ def audit_offline(
     if not named:
         raise InputInvalidError([Fault("--evidence", 0, "", f"holds no host of {site.folder}/policy.yml, only {', '.join(sorted(seen)) or 'none'}")])
     chosen = [desired for desired, _ in site.chosen(named)]
+    refuse_one_machine_twice(seen, [desired.host for desired in chosen])
     return judge(seen, chosen, only=only, site=site, now=clock.now(), max_age=max_age or site.max_age, digests=digests)
 
 
@@ -75,7 +77,6 @@ def judge(
 
     `site` None judges in general. Without `digests` the evidence's digests are None: they take as long as the judgement itself.
     """
-    refuse_one_machine_twice(seen, [desired.host for desired in hosts])
     findings: list[Finding] = []
     rows: list[HostSeen] = []
     for desired in hosts:

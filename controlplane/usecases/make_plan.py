@@ -12,6 +12,7 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.planning import make_plan
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, EvidenceSource, RoleContent
+from controlplane.usecases.audit import refuse_one_machine_twice
 
 
 def roles_digest(roles: RoleContent) -> str:
@@ -25,6 +26,7 @@ def plan_site(
     """Return the plan for the named hosts, or all."""
     chosen = site.chosen(hosts)
     seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
     return plan_from(site, hosts=tuple(d.host for d, _ in chosen), seen=seen, capabilities=capabilities, now=clock.now(), roles=roles_digest(roles))
 
 

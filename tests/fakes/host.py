@@ -47,6 +47,8 @@ class FakeHost:
         """Return what it shows."""
         builder = EvidenceBuilder()
         builder.probes = copy.deepcopy(self.probes)
+        if self.name != "mint-data":
+            builder.probes["identity"]["machine_id"] = f"m-{self.name}"
         return builder.build(self.name, collected_at)
 
     def play(self, role: str, variables: dict[str, Any], touch: Callable[[str], None]) -> None:

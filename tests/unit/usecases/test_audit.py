@@ -14,7 +14,7 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.target import target_host
-from controlplane.usecases.audit import audit_evidence, audit_offline, audit_site, audit_target
+from controlplane.usecases.audit import audit_evidence, audit_offline, audit_site, audit_target, refuse_one_machine_twice
 from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, desired_mint_data
 
 HOUR = timedelta(hours=1)
@@ -142,3 +142,9 @@ def test_a_target_is_judged_without_a_policy() -> None:
     assert report.exit_code() == 0
     again = audit_evidence("db1", checks=(), clock=StoppedClock(), seen={"db1": EvidenceBuilder().build("db1")})
     assert again.findings == report.findings
+
+
+def test_a_plan_for_one_machine_under_two_names_is_refused() -> None:
+    seen = {"mint-data": EvidenceBuilder().build(), "mint-apps": EvidenceBuilder().build("mint-apps")}
+    with pytest.raises(InputInvalidError, match="is the same machine as"):
+        refuse_one_machine_twice(seen, ["mint-apps", "mint-data"])
