@@ -65,7 +65,10 @@ def in_turn(runs: int, *acts: Callable[[], object]) -> list[float]:
 
 def command(argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, allow: Sequence[int] = (0,), timeout: float = 600) -> str:
     """Run one command to its end and return its standard output. Raises `BenchError` for an exit code that isn't allowed."""
-    done = subprocess.run([str(word) for word in argv], env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
+    try:
+        done = subprocess.run([str(word) for word in argv], env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{' '.join(map(str, argv))[:300]} did not end within {timeout:.0f} s") from None
     if done.returncode not in allow:
         raise BenchError(f"{' '.join(map(str, argv))[:300]} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
