@@ -55,6 +55,8 @@ began=$(date +%s.%N)
 docker stop app >/dev/null
 systemctl stop docker.socket docker.service containerd.service
 {between}
+# Several starts a minute are what systemd would refuse; here they are the measurement.
+systemctl reset-failed docker.socket docker.service containerd.service 2>/dev/null || true
 systemctl start containerd.service docker.service
 until docker exec app true 2>/dev/null; do sleep 0.1; done
 python3 -c "import sys, time; print(time.time() - float(sys.argv[1]))" "$began"
