@@ -25,14 +25,12 @@ BENCHES = {
 }
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Measure what was asked for, one thing at a time, and print the table."""
     parser = argparse.ArgumentParser(prog="script/bench", description="Measure the program against limits; every ratio is of one run.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and smaller data: for a look, not for a verdict")
     parser.add_argument("--only", action="append", metavar="NAME", choices=BENCHES, help=f"one of {', '.join(BENCHES)}; can be given several times")
-    asked = parser.parse_args()
-    # So that everything that was started is ended by those who started it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    asked = parser.parse_args(argv)
     progress = Console(stderr=True)
     rows: list[Row | Skipped] = []
     for name in asked.only or BENCHES:
@@ -41,7 +39,8 @@ def main() -> int:
         rows += _measured(name, quick=asked.quick)
         progress.print(f"bench: {name} took {time.monotonic() - began:.0f} s", highlight=False)
     console = Console() if sys.stdout.isatty() else Console(width=150)
-    console.print(_table(rows, quick=asked.quick))
+    if any(isinstance(row, Row) for row in rows):
+        console.print(_table(rows, quick=asked.quick))
     for row in rows:
         if isinstance(row, Skipped):
             word = "failed" if isinstance(row, Failed) else "skipped"
@@ -71,4 +70,6 @@ def _time(seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    # So that everything that was started is ended by those who started it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())
