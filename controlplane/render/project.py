@@ -69,6 +69,8 @@ def render_steps(
         }
         if undoes is not None:
             variables[f"{step.role}_rollback_of"] = undoes[step.id]
+            # What was killed may still hold the lease; whoever takes it back need not wait for that.
+            variables["target_run_take_over"] = undoes[step.id]
         project[_variables_path(step)] = dump_unsafe(variables)
     project.update({f"roles/{path}": content for path, content in roles.items()})
     return project
@@ -95,12 +97,15 @@ def render_reboot(hosts: Sequence[InventoryHost]) -> dict[str, bytes]:
     return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file(hosts), "site.yml": _playbook([play])}
 
 
-def render_take_over(host: InventoryHost, *, key: str, holder: str, roles: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the project that takes the host's lease over, so that its old token is refused, and gives it back at once."""
-    variables: dict[str, Any] = {"target_run_key": key, "target_run_role": "target_run", "target_run_holder": holder, "target_run_ttl_s": 60}
-    # A lease that has not expired is only taken over by a role that knows how.
-    if b"target_run_take_over:" in roles.get("target_run/meta/argument_specs.yml", b""):
-        variables["target_run_take_over"] = True
+def render_take_over(host: InventoryHost, *, key: str, of: str, holder: str, roles: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the project that takes the lease of run `of` over, so that its old token is refused, and gives it back at once."""
+    variables = {
+        "target_run_key": key,
+        "target_run_role": "target_run",
+        "target_run_holder": holder,
+        "target_run_ttl_s": 60,
+        "target_run_take_over": of,
+    }
     play = {
         "name": f"Take over the lease of {host.name}",
         "hosts": host.name,
@@ -120,6 +125,35 @@ def render_take_over(host: InventoryHost, *, key: str, holder: str, roles: Mappi
     }
     project.update({f"roles/{path}": content for path, content in roles.items() if path.startswith("target_run/")})
     return project
+
+
+def render_cancel(host: InventoryHost, *, key: str) -> dict[str, bytes]:
+    """Return the project that stops what the run `key` left working on the host and gives its lease back; the last task's output is its journal.
+
+    A unit that is told to stop goes to one side before it ends, or ends what can't be stopped any more.
+    """
+    tool = ["{{ ansible_python_interpreter | default('/usr/bin/python3') }}", "-B", f"/var/lib/controlplane/{key}/controlplane_target"]
+    journal = {"ansible.builtin.command": {"argv": [*tool, "state", "--run", key]}, "changed_when": False}
+    tasks = [
+        {"name": "cancel | Read what works there", **journal, "register": "__cancel_state", "failed_when": False},
+        {
+            "name": "cancel | Stop it, and wait until it has ended",
+            "ansible.builtin.command": {"argv": ["systemctl", "stop", "{{ (__cancel_state.stdout | from_json).unit }}"]},
+            "when": ["__cancel_state.rc == 0", "(__cancel_state.stdout | from_json).unit | default('', true) != ''"],
+            "changed_when": False,
+            "failed_when": False,
+        },
+        {
+            "name": "cancel | Give the lease back",
+            "ansible.builtin.command": {"argv": [*tool, "lease", "release", "--run", key]},
+            "when": "__cancel_state.rc == 0",
+            "changed_when": False,
+            "failed_when": False,
+        },
+        {"name": "cancel | Read what became of it", **journal, "when": "__cancel_state.rc == 0"},
+    ]
+    play = {"name": f"Cancel {key}", "hosts": host.name, "gather_facts": False, "become": True, "tasks": tasks}
+    return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file([host]), "site.yml": _playbook([play])}
 
 
 def _variables_path(step: Step) -> str:

@@ -1,6 +1,7 @@
-"""Data for Ansible that Ansible can never take for a template: JSON syntax, each string tagged `!unsafe`.
+"""Data for Ansible that Ansible can never take for a template: JSON syntax, the whole of it tagged `!unsafe`.
 
-Inventory and extra-var strings with Jinja in them run on the controller; strings with this tag do not.
+Inventory and extra-var strings with Jinja in them run on the controller; strings below this tag do not. The tag stands once, at the top: Ansible
+resolves a tagged scalar again as if it were plain, so that a serial `"0123"` with a tag of its own would arrive as a number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _PRINTABLE = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00
 
 def dump_unsafe(data: Any) -> bytes:
     """Return `data` as YAML in flow style. Raises TypeError for what has no JSON form."""
-    return (_emit(data, 0) + "\n").encode()
+    return f"!unsafe {_emit(data, 0)}\n".encode()
 
 
 def _emit(data: Any, depth: int) -> str:
@@ -24,7 +25,7 @@ def _emit(data: Any, depth: int) -> str:
     if data is None or isinstance(data, (bool, int, float)):
         return json.dumps(data, allow_nan=False)
     if isinstance(data, str):
-        return f"!unsafe {_quoted(data)}"
+        return _quoted(data)
     if isinstance(data, Mapping):
         rows = [f"{pad}{_quoted(str(key))}: {_emit(value, depth + 1)}" for key, value in sorted(data.items())]
         return "{\n" + ",\n".join(rows) + "\n" + end + "}" if rows else "{}"

@@ -221,3 +221,8 @@ def test_a_reboot_is_one_play_that_waits() -> None:
     play = json.loads(render_reboot(HOSTS)["site.yml"])[0]
 
     assert list(play["tasks"][0]) == ["name", "ansible.builtin.reboot"]
+
+
+@pytest.mark.parametrize("text", ["0x5000", "0123", "yes", "1.10", "22:30", "null", "~", "2026-01-01"])
+def test_a_string_that_looks_like_something_else_stays_a_string(text: str) -> None:
+    assert load_unsafe(dump_unsafe({"serial": text, "list": [text]})) == {"serial": text, "list": [text]}
