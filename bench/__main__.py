@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     if any(isinstance(row, Row) for row in rows):
         console.print(_table(rows, quick=asked.quick))
     for row in rows:
+        if isinstance(row, Row) and row.note:
+            console.print(row.note, highlight=False, soft_wrap=True, markup=False)
         if isinstance(row, Skipped):
             word = "failed" if isinstance(row, Failed) else "skipped"
             console.print(f"{word}: {row.what}: {row.why}", highlight=False, soft_wrap=True, markup=False)

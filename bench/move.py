@@ -96,7 +96,7 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
         machines = json.loads(command([PROGRAM, "lab", "reset", _MACHINE, "--boot-gib", "12", "--data-gib", "6", "-o", "json"]))["machines"]
         disk = next(machine["data_file"] for machine in machines if machine["name"] == _MACHINE)
         with TemporaryDirectory() as folder:
-            ours, floors, theirs = _moved(Path(folder), disk, files=files, size=size, rounds=1 if quick else 3)
+            ours, floors, theirs, phases = _moved(Path(folder), disk, files=files, size=size, rounds=1 if quick else 3)
     finally:
         command([PROGRAM, "lab", "down", _MACHINE, "--destroy"])
     floor = statistics.median(floors)
@@ -107,12 +107,13 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
             f"stop, rsync, start: {theirs:.1f} s less the same",
             theirs - floor,
             0.25,
+            note=f"phases of the move after the stop began: {phases}",
         )
     ]
 
 
-def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tuple[float, list[float], float]:
-    """Return the downtime of the program's move, of bare stops and starts, and of rsync's."""
+def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tuple[float, list[float], float, str]:
+    """Return the downtime of the program's move, of bare stops and starts, and of rsync's, and what the program's consists of."""
     site, plan = _site(folder, disk), folder / "plan.json"
     _on(_FILL.format(files=files, size=size))
     floors = [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
@@ -121,8 +122,10 @@ def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tu
     root = _on("docker info -f '{{.DockerRootDir}}'").strip()
     if result["outcome"] != "done" or root != "/mnt/data/docker":
         raise BenchError(f"the move ended {result['outcome']} with Docker on {root}: {result['messages']}")
+    times = json.loads(_on("cat /var/lib/controlplane/*docker.data_root*/state.json"))["phase_at"]
+    phases = ", ".join(f"{phase} {end - times[phase]:.1f} s" for phase, end in zip(times, list(times.values())[1:], strict=False))
     floors += [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
     theirs = float(_on(_DOWN.format(between=_COPY)))
     if _on("docker info -f '{{.DockerRootDir}}'").strip() != "/var/lib/docker-by-rsync":
         raise BenchError("rsync's copy is not what Docker runs on")
-    return float(result["downtime_s"]["app"]), floors, theirs
+    return float(result["downtime_s"]["app"]), floors, theirs, phases
