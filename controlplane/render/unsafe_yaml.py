@@ -16,7 +16,9 @@ _PRINTABLE = re.compile("[\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00
 
 
 def dump_unsafe(data: Any) -> bytes:
-    """Return `data` as YAML in flow style. Raises TypeError for what has no JSON form."""
+    """Return a mapping or list as YAML in flow style. Raises TypeError for anything else, and for what has no JSON form."""
+    if isinstance(data, str) or not isinstance(data, (Mapping, Sequence)):
+        raise TypeError("variables are a mapping or a list, not a scalar")
     return f"!unsafe {_emit(data, 0)}\n".encode()
 
 
