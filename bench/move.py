@@ -7,6 +7,7 @@ nothing of its copy; the program does.
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -123,7 +124,8 @@ def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tu
     if result["outcome"] != "done" or root != "/mnt/data/docker":
         raise BenchError(f"the move ended {result['outcome']} with Docker on {root}: {result['messages']}")
     times = json.loads(_on("cat /var/lib/controlplane/*docker.data_root*/state.json"))["phase_at"]
-    phases = ", ".join(f"{phase} {end - times[phase]:.1f} s" for phase, end in zip(times, list(times.values())[1:], strict=False))
+    begun = sorted(times.items(), key=lambda entry: entry[1])
+    phases = ", ".join(f"{phase} {end - at:.1f} s" for (phase, at), (_, end) in itertools.pairwise(begun))
     floors += [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
     theirs = float(_on(_DOWN.format(between=_COPY)))
     if _on("docker info -f '{{.DockerRootDir}}'").strip() != "/var/lib/docker-by-rsync":
