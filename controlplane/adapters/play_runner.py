@@ -1,4 +1,9 @@
-"""Run one rendered step through ansible-runner and tell how it ended in words that a person can use."""
+"""Run one rendered step through ansible-runner and tell how it ended in words that a person can use.
+
+Rules:
+- Interrupted means stopped: what the step left working on the host as a unit of its own is stopped too, and the message says where that ended.
+- Only where this is interrupted as well, or the host isn't reached, does work go on there by itself, and then the message says so.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +16,12 @@ from controlplane.adapters.ansible_project import control_directory, inventory_j
 from controlplane.adapters.runner import Event, run_playbook
 from controlplane.domain.inventory import InventoryHost
 from controlplane.ports import StepResult
+from controlplane.render.project import render_cancel
 
 # A data root of terabytes takes hours to copy; the transient unit on the target has limits of its own.
 _LIMIT_S = 24 * 3600
+# A unit may have to copy newer data back before it can end.
+_CANCEL_LIMIT_S = 1800
 
 
 class StepRunner:
@@ -46,9 +54,11 @@ class StepRunner:
             timeout=_LIMIT_S,
             work_dir=self._work_dir,
         )
+        works = any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
-            left = " Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
-            return StepResult(status="interrupted", message=f"interrupted; what ran was stopped first.{left}", told=told)
+            left = "Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
+            words = ["interrupted; what ran was stopped first.", left, self._cancel(key, host, progress) if works and not left else ""]
+            return StepResult(status="interrupted", message=" ".join(filter(None, words)), told=told)
         if result.outcome == "done" and not result.unreachable:
             return StepResult(status="done", message="", told=told)
         if host in result.unreachable:
@@ -56,6 +66,40 @@ class StepRunner:
         if result.outcome == "timeout":
             return StepResult(status="failed", message=f"it took longer than {_LIMIT_S // 3600} hours", told=told)
         return StepResult(status="failed", message=result.failed.get(host) or result.said[-800:] or "Ansible gave no reason", told=told)
+
+    def _cancel(self, key: str, host: str, progress: Callable[[str], None]) -> str:
+        """Stop what the run left working on the host; return what became of it, '' where nothing worked there."""
+        progress(f"{host}: stopping what works there (once more Ctrl-C leaves it to itself)")
+        last: dict[str, Any] = {}
+
+        def hear(event: Event) -> None:
+            data = event.get("event_data") or {}
+            if event.get("event") == "runner_on_ok":
+                last.update(_journal(data.get("res") or {}))
+
+        result = run_playbook(
+            render_cancel(self._routes[host], key=key),
+            playbook="site.yml",
+            inventory=inventory_json([self._routes[host]], variables={}, control_dir=control_directory()),
+            env=self._env,
+            forks=1,
+            pipelining=False,
+            on_event=hear,
+            timeout=_CANCEL_LIMIT_S,
+            work_dir=self._work_dir,
+        )
+        if result.outcome != "done":
+            return f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
+        message = (last.get("outcome") or {}).get("message")
+        return f"On {host}: {message}" if message else ""
+
+
+def _journal(result: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        data = json.loads(result.get("stdout") or "{}")
+    except (TypeError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def take_lease(site: SiteView, host: str, *, operator: str, ports: ApplyPorts, p
     """Take the lease over and give it back at once; return the one that was there. Raises `RefusedError`, `UnknownError`, `RunFailedError`."""
     with ports.locks.hold((host,), operator=operator):
         before = show_lease(site, host, clock=ports.clock, evidence=ports.evidence)
-        if not before.held:
+        if before.run is None:
             return before
         if before.working is not None:
             raise RefusedError(
@@ -46,7 +46,7 @@ def take_lease(site: SiteView, host: str, *, operator: str, ports: ApplyPorts, p
             )
         key = make_run_key(TAKE_OVER, ports.clock.now(), ports.entropy.four_hex())
         ((_, route),) = site.chosen((host,))
-        project = render_take_over(route, key=key, holder=operator, roles=ports.roles.files())
+        project = render_take_over(route, key=key, of=before.run, holder=operator, roles=ports.roles.files())
         result = ports.runner.run(project, key=key, host=host, playbook="site.yml", progress=progress)
     if result.status == "interrupted":
         raise InterruptedRunError(f"Interrupted while the lease of {host} was taken over. Next: controlplane lease show {host}")

@@ -70,3 +70,30 @@ def test_tasks_are_heard_and_a_tools_downtime_is_told(play: Any) -> None:
     assert heard == ["  change | Move"]
     assert told.told == {"run": "KEY", "downtime_s": {"engine": 2.5}}
     assert (given["pipelining"], given["forks"]) == (False, 1)
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "said"),
+    [
+        (_ended(), "On mint-data: cancelled. Went back: the services run on the old place again."),
+        (_ended(outcome="interrupted"), "On mint-data long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."),
+    ],
+)
+def test_an_interrupted_step_stops_what_it_left_working_on_the_host(monkeypatch: pytest.MonkeyPatch, cancelled: RunResult, said: str) -> None:
+    plays: list[bytes] = []
+    journal = '{"unit": "controlplane-x.service", "outcome": {"message": "cancelled. Went back: the services run on the old place again."}}'
+
+    def fake(project: Any, **options: Any) -> RunResult:
+        plays.append(project["site.yml"])
+        if len(plays) == 1:
+            return _ended(outcome="interrupted")
+        options["on_event"]({"event": "runner_on_ok", "event_data": {"res": {"stdout": journal}}})
+        return cancelled
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    project = {"site.yml": b"[]", "roles/docker_data_root/tasks/main.yml": b"[]"}
+    told = StepRunner([HOST]).run(project, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    assert (told.status, told.message) == ("interrupted", f"interrupted; what ran was stopped first. {said}")
+    assert b"/var/lib/controlplane/KEY/controlplane_target" in plays[1]
+    assert b"systemctl" in plays[1]

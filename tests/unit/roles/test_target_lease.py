@@ -79,6 +79,19 @@ def test_an_expired_lease_is_not_taken_over_while_its_unit_works(home: Home) -> 
     assert everything(home) == before
 
 
+def test_the_lease_that_is_named_is_taken_over_before_its_time_unless_its_unit_works_and_no_other_is(home: Home) -> None:
+    take(home, "R1")
+    home.run("R1").write(unit="controlplane-x.service")
+    for named, works, word in (("R1", True, "its unit controlplane-x.service still works here"), ("R3", False, "let it expire")):
+        before = everything(home)
+        with pytest.raises(RefusedFault, match=word):
+            take(home, "R2", take_over=named, unit_active=lambda _unit, works=works: works)
+        assert everything(home) == before
+    assert take(home, "R2", take_over="R1")["token"] == 2
+    with pytest.raises(RefusedFault, match=r"run R1 carries token 1, the host's is 2"):
+        lease.check(home, "R1", now=NOW + 1, host="mint-data")
+
+
 def test_a_release_keeps_the_token_growing(home: Home) -> None:
     take(home, "R1")
     assert lease.release(home, "R1")

@@ -2,7 +2,7 @@
 
 Rules:
 - An unexpired lease of another run, or of another holder of the same run, is refused by holder, run and since when.
-- An expired one is taken over, unless a transient unit of its run still works on this host.
+- An expired one is taken over, and so is the one that is named to be (its controller is dead), unless a transient unit of its run still works on this host.
 - Each taking gets a token that is larger than all before it, also after a release; renewing keeps the token. Who carries an older token is refused.
 """
 
@@ -39,23 +39,26 @@ def _working_unit(home: Home, run: str, active: UnitActive) -> str | None:
     return str(unit) if unit and active(str(unit)) else None
 
 
-def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: str, unit_active: UnitActive) -> str | None:
+def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: str, unit_active: UnitActive, take_over: str = "") -> str | None:
     """Return why `run` can't have the lease now, None if it can."""
     lease = show(home)
     if lease is None or (lease["run"] == run and lease["holder"] == holder):
         return None
-    if now < _epoch(lease["expires_at"]):
-        return f"{_held_by(lease, host)}. Nothing was changed. Wait for it, or let it expire."
+    over = now >= _epoch(lease["expires_at"])
+    if not over and lease["run"] != take_over:
+        return f"{_held_by(lease, host)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
     working = None if lease["run"] == run else _working_unit(home, lease["run"], unit_active)
     if working:
-        return f"{_held_by(lease, host)}: it has expired, but its unit {working} still works here. Nothing was changed. Wait for it, or cancel it by 'systemctl stop {working}'."
+        return f"{_held_by(lease, host)}{': it has expired' if over else ''}, but its unit {working} still works here. Nothing was changed. Wait for it, or cancel it by 'systemctl stop {working}'."
     return None
 
 
-def take(home: Home, run: str, holder: str, *, role: str, ttl_s: int, now: float, host: str, unit_active: UnitActive) -> dict[str, Any]:
-    """Take or renew the lease for `run` and return it; the token is noted in the run's journal."""
+def take(
+    home: Home, run: str, holder: str, *, role: str, ttl_s: int, now: float, host: str, unit_active: UnitActive, take_over: str = ""
+) -> dict[str, Any]:
+    """Take or renew the lease for `run` and return it; the token is noted in the run's journal. `take_over` names a run whose lease may be taken."""
     with home.lock():
-        reason = standing_in_the_way(home, run, holder, now=now, host=host, unit_active=unit_active)
+        reason = standing_in_the_way(home, run, holder, now=now, host=host, unit_active=unit_active, take_over=take_over)
         if reason:
             raise RefusedFault(reason)
         held = show(home)

@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     held.add_argument("--holder", default="")
     held.add_argument("--role", default="")
     held.add_argument("--ttl", type=int, default=1800)
+    held.add_argument("--take-over", default="")
     root = verbs.add_parser("docker-root")
     root.add_argument("action", choices=["refuse", "prepare", "precopy", "move", "settle", "prove", "undo", "wait"])
     root.add_argument("--run", required=True)
@@ -65,7 +66,8 @@ def _lease(home: Home, options: argparse.Namespace) -> Answer:
             raise RefusedFault(reason)
         return {"lease": lease.show(home)}
     if options.action == "take":
-        return {"lease": lease.take(home, options.run, options.holder, role=options.role, ttl_s=options.ttl, now=now, host=host, unit_active=active)}
+        known = {"role": options.role, "ttl_s": options.ttl, "take_over": options.take_over}
+        return {"lease": lease.take(home, options.run, options.holder, **known, now=now, host=host, unit_active=active)}
     if options.action == "check":
         return {"lease": lease.check(home, options.run, now=now, host=host, ttl_s=options.ttl)}
     return {"released": lease.release(home, options.run)}
