@@ -25,9 +25,19 @@ class RunRow(Value):
 def run_rows(chain: Sequence[Receipt]) -> tuple[RunRow, ...]:
     """Return a row for each intent, oldest first."""
     results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
-    undone = undone_keys(chain)
+    undone = undone_keys(chain) | _taken_back(chain)
     still = {receipt.key for receipt in open_intents(chain)}
     return tuple(_row(receipt, results.get(receipt.key), still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
+
+
+def _taken_back(chain: Sequence[Receipt]) -> frozenset[str]:
+    """Return the runs whose steps were all taken back."""
+    undone = undone_keys(chain)
+    steps: dict[str, set[str]] = {}
+    for receipt in chain:
+        if receipt.phase == "intent" and receipt.undoes is None and receipt.plan and receipt.key != receipt.run:
+            steps.setdefault(receipt.run, set()).add(receipt.key)
+    return frozenset(run for run, keys in steps.items() if keys <= undone)
 
 
 def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: frozenset[str]) -> RunRow:

@@ -47,6 +47,17 @@ def test_open_steps_are_listed_with_what_to_do_and_closed_ones_with_nothing() ->
     assert rows[2].next.startswith("resume it: controlplane apply with the same plan file")
 
 
+def test_a_run_is_listed_as_rolled_back_once_all_of_its_steps_are() -> None:
+    site = FakeSite()
+    run = site.apply(site.plan()).run
+    assert run is not None
+    site.rollback(run)
+
+    rows = run_rows(site.receipts.chain)
+
+    assert {row.state for row in rows if row.run == run and row.ended_at and row.key == run} == {"rolled-back"}
+
+
 def _met(surface: str, check: str = "D241") -> Finding:
     return Finding(check=check, host="mint-data", surface=surface, verdict=Verdict.MET, severity="high", reason="as declared")
 
