@@ -172,13 +172,12 @@ class Target:
         self.machine.sh("rm -f /run/hold-phase")
 
     def make_holdable(self) -> None:
-        """Put a gate before the programs that a move calls, so that a test can stop it in a phase; to be called before a plan is made."""
+        """Put a gate before the program that a move copies by, so that a test can stop it in a phase."""
         self.machine.run(["sh", "-c", f"cat > {_GATE} && chmod 755 {_GATE}"], stdin=_GATE_TEXT.encode())
-        for program in ("rsync", "sync"):
-            self.machine.sh(
-                f"mv /usr/bin/{program} /usr/bin/{program}.real"
-                f" && printf '#!/bin/sh\\n{_GATE}\\nexec /usr/bin/{program}.real \"$@\"\\n' > /usr/bin/{program} && chmod 755 /usr/bin/{program}"
-            )
+        self.machine.sh(
+            f"mv /usr/bin/rsync /usr/bin/rsync.real && printf '#!/bin/sh\\n{_GATE}\\nexec /usr/bin/rsync.real \"$@\"\\n' > /usr/bin/rsync"
+            " && chmod 755 /usr/bin/rsync"
+        )
 
     def wait_for_phase(self, *phases: str, running: Running | None = None, limit_s: float = 240) -> str:
         """Return as soon as some run's journal stands at one of `phases`; a verb that ends before that is an error."""
@@ -199,7 +198,7 @@ class Target:
             assert time.monotonic() < limit, running.said()
             time.sleep(0.3)
         # A new connection of Ansible's: whoever waits there now is the verb's own task.
-        while self.machine.run(["pgrep", "-f", "docker-root wait"]).returncode != 0:
+        while self.machine.run(["pgrep", "-f", "docker-root [w]ait"]).returncode != 0:
             assert running.process.poll() is None, running.end()
             assert time.monotonic() < limit, running.said()
             time.sleep(0.3)
