@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
 from controlplane.domain.plan import Plan
 
@@ -22,14 +24,17 @@ class JsonPlanFiles:
             file = Path(path)
             if file.stat().st_size > _LIMIT_BYTES:
                 raise _invalid(path, "is larger than 64 MiB: no plan of this program is")
-            plan = Plan.model_validate_json(file.read_bytes())
+            content = file.read_bytes()
+            plan = Plan.model_validate_json(content)
         except OSError as error:
             raise _invalid(path, f"can't be read: {error.strerror}") from None
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise _invalid(path, f"is no plan: {place or 'content'}: {first['msg']}. Make one with 'controlplane plan --out FILE'") from None
-        if plan.plan != plan.body_digest():
+        # Of the file itself, not of the model: a later version's model has other fields, and must still read what an earlier one wrote.
+        body = {name: value for name, value in json.loads(content).items() if name != "plan"}
+        if plan.plan != digest_of(body):
             raise _invalid(path, "was altered after it was made: its digest does not fit. Make it again with 'controlplane plan --out FILE'")
         return plan
 

@@ -12,7 +12,8 @@ from .supervise import ProbeError
 from .tools import slurp, tool
 
 BASE = "/var/lib/controlplane"
-CLOSED = ("done", "rolled-back")
+# What the journals of roles end with; a move that went back by itself says `reverted`.
+CLOSED = ("done", "undone", "reverted", "rolled-back")
 _FINGERPRINTS_WITHIN = 10
 
 

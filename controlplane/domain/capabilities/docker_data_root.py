@@ -24,6 +24,8 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
 _MARGIN = 1.05
 _RESERVE = 256 * 1000**2
+# A container that ignores SIGTERM is killed after this time; with all that heed it the stop takes a few seconds.
+_STOP_LIMIT_S = 60
 # Bare stop and start of the engine, then comparison of what the pre-copy brought over (seconds a gigabyte, measured on two cores).
 _STOP_START_S = 30
 _S_PER_GB = 10
@@ -68,7 +70,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     draft = Draft(
         mends=_mends(desired, reader, moves),
         changes=tuple(changes),
-        downtime=Downtime(services=running, estimate_s=_STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
+        downtime=Downtime(services=running, estimate_s=_STOP_LIMIT_S + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
         bounds=_bounds(desired, moves, outlook, size),
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},

@@ -67,7 +67,7 @@ def test_the_whole_way_from_plan_to_rollback_by_exit_codes(run: Run) -> None:
     key = json.loads(run("runs", "list", "-o", "json").out)[0]["run"]
     back = run("rollback", key)
     assert (back.code, back.out.splitlines()[-1]) == (0, "outcome   rolled-back")
-    assert {row["state"] for row in json.loads(run("runs", "list", "-o", "json").out)} == {"done", "rolled-back"}
+    assert {row["state"] for row in json.loads(run("runs", "list", "-o", "json").out)} == {"rolled-back"}
 
 
 def test_a_plan_file_and_the_json_of_plan_are_the_same_plan(run: Run) -> None:
