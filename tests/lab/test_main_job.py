@@ -85,6 +85,12 @@ def a_second_apply_changes_nothing(site: Site) -> None:
     assert site.plan("empty.json", code=0)["steps"] == []
 
 
+def an_approval_serves_one_run(site: Site, target: Target) -> None:
+    target.machine.sh("cp -p /etc/fstab /root/fstab && sed -i '/mnt.data/d' /etc/fstab")
+    assert_refused(site, "plan.json", "its approval was used by CAP-")
+    target.machine.sh("cp -p /root/fstab /etc/fstab")
+
+
 def after_a_reboot_everything_is_there(site: Site, target: Target, plan: dict[str, object]) -> None:
     data = target.data()
     done = site.run("verify", "--after-reboot", "-o", "json")
@@ -145,6 +151,7 @@ def test_the_main_job_from_audit_to_purge(machine: Make, tmp_path: Path) -> None
     without_approval_nothing_runs(site, plan)
     the_plan_is_carried_out_exactly(site, target, plan)
     a_second_apply_changes_nothing(site)
+    an_approval_serves_one_run(site, target)
     after_a_reboot_everything_is_there(site, target, plan)
     the_old_root_is_purged_by_its_own_plan_alone(site, target)
     there_is_no_way_back_after_the_purge(site, target, site.rows()[0]["run"])
