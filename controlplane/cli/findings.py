@@ -37,7 +37,10 @@ def print_report(report: AuditReport, output: str, *, everything: bool = False, 
 
 
 def _print_text(report: AuditReport, *, everything: bool, next_command: str | None) -> None:
-    shown = sorted((f for f in report.findings if everything or f.verdict != "MET"), key=lambda f: (f.host, _ORDER.index(f.verdict.value)))
+    # Of a host that gave no evidence every finding says the same: one line below tells it.
+    blind = {seen.host for seen in report.hosts if not seen.reached}
+    listed = [f for f in report.findings if everything or (f.verdict != "MET" and f.host not in blind)]
+    shown = sorted(listed, key=lambda f: (f.host, _ORDER.index(f.verdict.value)))
     if sys.stdout.isatty():
         _print_table(shown)
     else:
@@ -75,7 +78,7 @@ def plain(text: str) -> str:
 def closing_lines(report: AuditReport, *, everything: bool, next_command: str | None) -> list[str]:
     """Return what stands under the table: hosts that gave nothing, the counts, and what to do next."""
     count = report.summary
-    lines = [f"{plain(seen.host)}: no evidence" for seen in report.hosts if not seen.reached]
+    lines = [_no_evidence(report, seen.host) for seen in report.hosts if not seen.reached]
     total = count.met + count.drifted + count.waived + count.unknown
     hosts = f"{len(report.hosts)} {'host' if len(report.hosts) == 1 else 'hosts'}"
     lines.append(f"{hosts}, {total} findings: {count.met} met, {count.drifted} drifted, {count.waived} waived, {count.unknown} unknown.")
@@ -84,3 +87,8 @@ def closing_lines(report: AuditReport, *, everything: bool, next_command: str | 
     if next_command is not None and (count.drifted or count.unknown):
         lines.append(f"Next: {next_command}")
     return lines
+
+
+def _no_evidence(report: AuditReport, host: str) -> str:
+    reasons = [finding.reason for finding in report.findings if finding.host == host]
+    return plain(f"{host}: no evidence, so {len(reasons)} findings are UNKNOWN: {reasons[0] if reasons else 'nothing was asked'}")

@@ -81,3 +81,16 @@ def test_target_and_site_are_not_mixed() -> None:
     with pytest.raises(click.UsageError) as refusal:
         _audit("--target", "db1", "--site", "x")
     assert str(refusal.value) == "--target names a machine without a site: leave out --site and --host"
+
+
+def test_a_host_that_gave_nothing_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    blind = HostSeen(host="h", reached=False, collected_at=None, evidence_digest=None)
+    unknown = [
+        Finding(check=check, host="h", surface="boot.usage", verdict=Verdict.UNKNOWN, severity="high", reason="the host was not reached: no route")
+        for check in ("D234", "D237")
+    ]
+    print_report(report(*unknown).model_copy(update={"hosts": (blind,)}), "text")
+    assert capsys.readouterr().out.splitlines() == [
+        "h: no evidence, so 2 findings are UNKNOWN: the host was not reached: no route",
+        "1 host, 2 findings: 0 met, 0 drifted, 0 waived, 2 unknown.",
+    ]
