@@ -71,7 +71,8 @@ def show(site: str | None, host: str, run_inventory: bool, output: str) -> None:
 
 
 @policy.command(epilog="Example: controlplane policy schema > policy.schema.json")
-def schema() -> None:
+@output_option()
+def schema(output: str) -> None:  # noqa: ARG001 - a schema has one form; the option is there because every verb has it
     """Print the JSON Schema of policy.yml, for editors and for CI."""
     from controlplane.domain.policy_schema import policy_schema  # noqa: PLC0415 - a verb that isn't called costs nothing
 
