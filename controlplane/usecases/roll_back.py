@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
-from controlplane.domain.evidence import Evidence
+from controlplane.domain.evidence import Evidence, Reader, Unobserved
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, undone_keys
@@ -24,6 +24,7 @@ from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.interrupted_run import open_run
 from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.plan_again import plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
 from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_unless_undoable
 
@@ -83,6 +84,18 @@ def _run(undoing: _Undoing) -> RunResult:
         if again is None:
             undoing.ledger.intend(undo_key, host=step.host, capability=step.capability, step=step.id, undoes=intent.key)
         undoing.progress(f"{step.id} {step.capability} | roll back")
+        if _never_begun(undoing, step, intent, chain):
+            undoing.ledger.close(
+                undo_key,
+                host=step.host,
+                capability=step.capability,
+                step=step.id,
+                outcome="rolled-back",
+                reason="the run never came to the host: there was nothing to undo",
+                changes=with_status(step, "undone"),
+                undoes=intent.key,
+            )
+            continue
         failure = _undo_step(undoing, step, intent.key, undo_key)
         if failure is not None:
             return _result(undoing, "failed", messages=(failure, _how_to_go_on(undoing.key)))
@@ -100,6 +113,25 @@ def _close_whole(undoing: _Undoing) -> None:
     left = [r for r in chain if r.phase == "intent" and r.run == run and r.undoes is None and r.capability != WHOLE and r.key not in undone]
     if not left and not any(r.key == run and r.phase == "result" for r in chain):
         undoing.ledger.close(run, host="*", capability=WHOLE, step="*", outcome="rolled-back", changes=_changed(undoing))
+
+
+def _never_begun(undoing: _Undoing, step: Step, intent: Receipt, chain: tuple[Receipt, ...]) -> bool:
+    """Say whether fresh evidence shows that a run was killed before it came to the host: then no undo lies there either."""
+    if any(r.key == intent.key and r.phase == "result" for r in chain):
+        return False
+    chosen = undoing.site.chosen((step.host,))
+    seen = undoing.ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    evidence = seen.get(step.host)
+    fresh = plan_for_host(undoing.plan, step.host, undoing.site, seen, undoing.ports.clock.now())
+    if not isinstance(evidence, Evidence) or fresh is None:
+        return False
+    try:
+        state = Reader(evidence).target_state
+    except Unobserved:
+        return False
+    traces = [held["run"] for held in (*state["runs"], *state["retired"])] + [held["run"] for held in (state["lease"], state["last_change"]) if held]
+    left = {change for later in fresh.steps if later.host == step.host for change in later.changes}
+    return intent.key not in traces and set(step.changes) <= left
 
 
 def _undo_step(undoing: _Undoing, step: Step, key: str, undo_key: str) -> str | None:

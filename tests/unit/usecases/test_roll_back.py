@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 import pytest
@@ -164,3 +165,26 @@ def test_what_is_no_run_key_is_a_usage_error(key: str) -> None:
 def test_an_unknown_run_is_a_usage_error() -> None:
     with pytest.raises(InputInvalidError, match=r"no run CAP-20260101-000000__plan.apply__R0000 that could go back"):
         FakeSite().rollback("CAP-20260101-000000__plan.apply__R0000")
+
+
+def test_a_run_that_never_came_to_the_host_goes_back_without_a_play() -> None:
+    site = next(one for one in map(_killed_at, range(1, 40)) if one.receipts.chain and one.receipts.chain[-1].step == "mint-data/010")
+    key = site.receipts.chain[-1].run
+
+    result = site.rollback(key)
+
+    assert (result.outcome, site.runner.plays) == ("rolled-back", [])
+    reasons = [r.reason for r in site.receipts.chain if r.outcome == "rolled-back" and r.undoes is not None]
+    assert reasons == ["the run never came to the host: there was nothing to undo"]
+    assert site.apply(site.plan()).outcome == "done"
+
+
+def _killed_at(contact: int) -> FakeSite:
+    """Return a site whose apply was killed at the n-th contact with the world."""
+    site = FakeSite()
+    plan = site.plan()
+    site.arm(contact, SystemExit)
+    with contextlib.suppress(SystemExit):
+        site.apply(plan)
+    site.arm(None)
+    return site
