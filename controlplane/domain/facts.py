@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from controlplane.domain.digest import digest_of
-from controlplane.domain.evidence import BlockDevice, Evidence, Reader, Unobserved
+from controlplane.domain.evidence import Evidence, Reader, Unobserved
+from controlplane.domain.evidence_shapes import BlockDevice
 
 VERSION = 1
 _LINKS = ("/dev/disk/by-id/", "/dev/disk/by-path/")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from controlplane.domain.evidence import Lease, Reader
+from controlplane.domain.evidence import Reader
+from controlplane.domain.evidence_shapes import Lease
 from controlplane.domain.values import Value
 
 

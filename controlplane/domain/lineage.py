@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from controlplane.domain.evidence import BlockDevice, Mount, PathPlace, Reader, Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence_shapes import BlockDevice, Mount, PathPlace
 
 MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "virtiofs", "afs", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"})

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from controlplane.domain.evidence import Container, ContainerMount, Evidence, Reader, Unobserved, is_absent
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, is_absent
+from controlplane.domain.evidence_shapes import Container, ContainerMount
 from controlplane.domain.lineage import Lineage
 from controlplane.domain.names import CONTAINER, PROJECT
 from controlplane.domain.paths import check_path, check_place, is_below, overlap

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controlplane.domain.evidence import BlockDevice, Reader, Signature
+from controlplane.domain.evidence import Reader
+from controlplane.domain.evidence_shapes import BlockDevice, Signature
 from controlplane.domain.lineage import MEMORY, REMOTE, Lineage
 from controlplane.domain.paths import check_place, overlap
 

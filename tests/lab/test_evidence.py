@@ -14,7 +14,8 @@ from controlplane.adapters.evidence import AnsibleEvidence
 from controlplane.adapters.lab.seed import seed
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk
-from controlplane.domain.evidence import SHAPES, Evidence, Reader
+from controlplane.domain.evidence import Evidence, Reader
+from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.services import Auth, RedisService
 from tests.lab.conftest import LabMachine

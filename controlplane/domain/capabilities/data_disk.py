@@ -15,7 +15,8 @@ from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mount
 from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk
-from controlplane.domain.evidence import BlockDevice, Reader, Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence_shapes import BlockDevice
 from controlplane.domain.lineage import Lineage
 from controlplane.domain.plan import Bound, Change, Mend
 

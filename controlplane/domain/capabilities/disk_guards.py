@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from controlplane.domain.capabilities.proposal import ComingMount
 from controlplane.domain.disks import Disk
-from controlplane.domain.evidence import Beneath, BlockDevice, Mount, PathPlace, Reader, Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence_shapes import Beneath, BlockDevice, Mount, PathPlace
 from controlplane.domain.lineage import Lineage
 
 

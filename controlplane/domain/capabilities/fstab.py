@@ -12,7 +12,8 @@ from __future__ import annotations
 from controlplane.domain.capabilities.fstab_text import disk_entry, entry_line, guard_path, guard_text, nfs_entry
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import FstabEntry, Reader, Unobserved, is_absent
+from controlplane.domain.evidence import Reader, Unobserved, is_absent
+from controlplane.domain.evidence_shapes import FstabEntry
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.fstab"

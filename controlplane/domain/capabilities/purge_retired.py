@@ -11,7 +11,8 @@ from datetime import datetime
 
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader, Retired, Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence_shapes import Retired
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.purge"

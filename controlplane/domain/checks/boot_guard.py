@@ -9,7 +9,8 @@ from functools import lru_cache
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.checks.landing import is_at_or_below
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Unit, Unobserved
+from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes import Unit
 
 UNITS = ("docker.service", "containerd.service")
 

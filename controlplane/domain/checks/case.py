@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Container, Evidence, Reader, Unobserved, Usage, is_absent
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, is_absent
+from controlplane.domain.evidence_shapes import Container, Usage
 from controlplane.domain.finding import Severity, Verdict
 from controlplane.domain.lineage import Lineage
 

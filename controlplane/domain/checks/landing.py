@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from controlplane.domain.checks.case import Case
-from controlplane.domain.evidence import Container, ContainerMount, Unobserved
+from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes import Container, ContainerMount
 from controlplane.domain.lineage import MEMORY, REMOTE, Place
 
 

@@ -9,7 +9,8 @@ from functools import partial
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount
-from controlplane.domain.evidence import FstabEntry, Mount, Unobserved
+from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes import FstabEntry, Mount
 
 # Options that the kernel shows for every filesystem; of others it can't be told from its silence whether they hold.
 _SHOWN = frozenset({"noatime", "relatime", "strictatime", "nodiratime", "nodev", "nosuid", "noexec", "sync", "dirsync", "lazytime"})

@@ -9,7 +9,8 @@ from controlplane.domain.checks.case import Answer, Case, Check, Named, Question
 from controlplane.domain.checks.durability import judge_postgres, judge_redis, running_and_persisted
 from controlplane.domain.checks.landing import Landing, is_at_or_below, land, land_mount
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Container, ContainerMount, Unobserved
+from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes import Container, ContainerMount
 from controlplane.domain.finding import Verdict
 from controlplane.domain.services import PostgresService, RedisService, Service
 

@@ -14,7 +14,8 @@ from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.evidence import AnsibleEvidence, unpack
 from controlplane.adapters.evidence_files import EvidenceFiles
 from controlplane.domain.errors import InputInvalidError
-from controlplane.domain.evidence import SHAPES, Evidence, Reader, Unreached
+from controlplane.domain.evidence import Evidence, Reader, Unreached
+from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.inventory import InventoryHost
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ import pytest
 from controlplane.adapters.collector import bundle
 from controlplane.adapters.collector.main import PROBES
 from controlplane.adapters.evidence import unpack
-from controlplane.domain.evidence import SHAPES
+from controlplane.domain.evidence_shapes import SHAPES
 
 NOTHING: dict[str, Any] = {"paths": [], "mounts": [], "services": {}, "write_surfaces": [], "limits": {}}
 SOURCES = {name: files("controlplane.adapters.collector").joinpath(f"{name}.py").read_text() for name in bundle.MODULES}

@@ -15,7 +15,8 @@ from controlplane.domain.checks import CHECKS, answers, judge_host
 from controlplane.domain.checks.case import Case
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import NfsMount
-from controlplane.domain.evidence import SHAPES, Evidence, Reader, Unreached
+from controlplane.domain.evidence import Evidence, Reader, Unreached
+from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.services import WriteSurface
 from tests.fakes.evidence_builder import COLLECTED, MINIO, EvidenceBuilder, bind, desired_mint_data, mount, place
