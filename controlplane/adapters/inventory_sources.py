@@ -73,7 +73,7 @@ def taken(node: Any, document: Source, at: Place) -> Variables:
         if name in CONNECTION_VARIABLES:
             found[RENAMED.get(str(name), str(name))] = Given(value, document, (*at, name))
         elif name in ("ansible_host_key_checking", "ansible_ssh_host_key_checking") and value in (False, "no", "False", "off", 0):
-            # Not taken, but silence would leave its author believing in it.
+            # Given as the option that it stands for, so that it is refused below with file and line: silence would leave its author believing in it.
             found["ansible_ssh_common_args"] = Given("-o StrictHostKeyChecking=no", document, (*at, name))
     return found
 
