@@ -1,4 +1,4 @@
-"""Find a site's folder and read what it says: site.yml, policy.yml and the inventory that site.yml names."""
+"""Find a site's folder and read what it says: site.yml, policy.yml, machines.yml where it has one, and the inventory that site.yml names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from controlplane.adapters.strict_yaml import Document, collector_resting, read_
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.faults import Place, fault_at, validated
 from controlplane.domain.inventory import Inventory
+from controlplane.domain.machine_rules import machine_faults
+from controlplane.domain.machines import Machines
 from controlplane.domain.policy import Policy
 from controlplane.domain.policy_rules import policy_faults
 from controlplane.domain.site import Site, SiteContent, site_faults
@@ -49,7 +51,7 @@ class SiteFolder:
     def read(self, *, run_inventory: bool) -> SiteContent:
         """Return all that the folder says; `run_inventory` allows inventory scripts and plugins.
 
-        InputInvalidError lists the faults of site.yml, policy.yml and the inventory together.
+        InputInvalidError lists the faults of site.yml, policy.yml, machines.yml and the inventory together.
         """
         with collector_resting():
             faults: list[Fault] = []
@@ -60,10 +62,17 @@ class SiteFolder:
             inventory: Inventory | None = read.inventory
             document = read_document(self.folder / "policy.yml")
             policy = _model(Policy, document, lambda data: policy_faults(data, inventory), faults)
+            machines = self._machines(document.data, inventory, faults)
         if faults or site is None or policy is None:
             raise InputInvalidError(faults)
         notes = (read.note,) if read.note else ()
-        return SiteContent(str(self.folder), site, policy, inventory, document, notes)
+        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines)
+
+    def _machines(self, policy: Any, inventory: Inventory | None, faults: list[Fault]) -> Machines | None:
+        file = self.folder / "machines.yml"
+        if not file.is_symlink() and not file.exists():
+            return None
+        return _model(Machines, read_document(file), lambda data: machine_faults(data, policy, inventory), faults)
 
     def read_inventory(self, *, run_inventory: bool) -> Inventory:
         """Return the inventory alone, for a site whose policy is still to be written. Raises `InputInvalidError`."""

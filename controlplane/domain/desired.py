@@ -20,6 +20,7 @@ from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.faults import NOWHERE, Source, fault_at
 from controlplane.domain.inventory import Inventory
 from controlplane.domain.layers import Key, Merged, layer, merge_groups
+from controlplane.domain.machines import DesiredMachine, Machines, desired_machine
 from controlplane.domain.names import AsTuple
 from controlplane.domain.policy import DataHome, Docker, HostPolicy, Limits, Policy, Until, Waiver
 from controlplane.domain.policy_rules import policy_faults
@@ -52,7 +53,7 @@ class DesiredHost(Value):
 
     `tier` and `data` are None where nothing says where data live (a target without a site): then nothing is placed.
     `docker.log`, `docker.data_root` and `docker.containerd_root` are None where the policy does not ask.
-    `services` are by container name, sorted.
+    `services` are by container name, sorted. `machine` is None where machines.yml does not name the host.
     """
 
     host: str
@@ -68,6 +69,7 @@ class DesiredHost(Value):
     boot_accepted: Annotated[tuple[BootAccepted, ...], AsTuple] = ()
     nfs: Annotated[tuple[NfsMount, ...], AsTuple] = ()
     waivers: Annotated[tuple[HostWaiver, ...], AsTuple] = ()
+    machine: DesiredMachine | None = None
 
     @classmethod
     def general(cls, host: str) -> DesiredHost:
@@ -85,7 +87,9 @@ class DesiredState(Value):
         return {host.host: host for host in self.hosts}
 
 
-def resolve(policy: Policy, inventory: Inventory | None, *, timezone: str = "UTC", source: Source = NOWHERE) -> DesiredState:
+def resolve(
+    policy: Policy, inventory: Inventory | None, *, machines: Machines | None = None, timezone: str = "UTC", source: Source = NOWHERE
+) -> DesiredState:
     """Return the state of every host of the policy, sorted by name.
 
     Without an inventory nothing comes from groups. InputInvalidError lists every fault at once, with lines if `source`
@@ -113,6 +117,7 @@ def resolve(policy: Policy, inventory: Inventory | None, *, timezone: str = "UTC
                 merged=merged,
                 groups=member,
                 waivers=tuple(waivers.get(name, ())),
+                machine=desired_machine(name, machines),
             )
         )
     return DesiredState(hosts=tuple(hosts))
@@ -124,7 +129,14 @@ def end_of_day(day: date, timezone: str) -> datetime:
 
 
 def _desired_host(
-    name: str, *, policy: Policy, host: HostPolicy, merged: Merged, groups: tuple[str, ...], waivers: tuple[HostWaiver, ...]
+    name: str,
+    *,
+    policy: Policy,
+    host: HostPolicy,
+    merged: Merged,
+    groups: tuple[str, ...],
+    waivers: tuple[HostWaiver, ...],
+    machine: DesiredMachine | None,
 ) -> DesiredHost:
     def values(first: str) -> dict[str, Any]:
         return {key[1]: found.value for key, found in merged.items() if len(key) == 2 and key[0] == first}
@@ -145,6 +157,7 @@ def _desired_host(
         boot_accepted=host.boot_accepted,
         nfs=host.nfs,
         waivers=waivers,
+        machine=machine,
     )
 
 

@@ -105,9 +105,9 @@ def _message(model: type[BaseModel], data: Any, place: Place, detail: ErrorDetai
         case "literal_error":
             return f"{given!r} is none of the choices: write {context['expected']}"
         case "union_tag_not_found":
-            return "is missing: write kind: postgres, minio, redis or files"
+            return f"is missing: write kind: {_union_at(place)[1]}"
         case "union_tag_invalid":
-            return f"{context['tag']!r} is no kind of service: write {context['expected_tags']}"
+            return f"{context['tag']!r} is no kind of {_union_at(place)[0]}: write {context['expected_tags']}"
         case "string_type":
             return _no_text(given)
         case "bool_type":
@@ -119,6 +119,11 @@ def _message(model: type[BaseModel], data: Any, place: Place, detail: ErrorDetai
         case "tuple_type" | "list_type":
             return f"{_shown(given)} is no list: write it as a list, such as [first, second]"
     return detail["msg"]
+
+
+def _union_at(place: Place) -> tuple[str, str]:
+    """Return what stands at a place that has kinds, and which there are."""
+    return ("hypervisor", "libvirt or proxmox") if place[:1] == ("hypervisors",) else ("service", "postgres, minio, redis or files")
 
 
 def _no_text(given: Any) -> str:

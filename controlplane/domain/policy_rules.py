@@ -20,7 +20,7 @@ def policy_faults(data: Any, inventory: Inventory | None) -> Iterator[Said]:
 
     Without an inventory the rules over groups and over hosts that it doesn't have are left out.
     """
-    yield from _template_faults(data, ())
+    yield from template_faults(data, ())
     yield from _waiver_faults(data)
     known = inventory.by_name() if inventory else {}
     if inventory is not None:
@@ -157,18 +157,19 @@ def _inventory_faults(data: Any, inventory: Inventory) -> Iterator[Said]:
             yield ("groups", name), "is no group of the inventory: add it there, or remove it here"
 
 
-def _template_faults(node: Any, at: Place) -> Iterator[Said]:
+def template_faults(node: Any, at: Place) -> Iterator[Said]:
+    """Yield every value that Ansible would run as a template."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if type(value) is str:
                 if "{" in value and any(mark in value for mark in TEMPLATE_MARKS):
-                    yield (*at, key), f"{value!r} holds template marks: a policy is data, write the value itself"
+                    yield (*at, key), f"{value!r} holds template marks: what a site says is data, write the value itself"
             elif type(value) in (dict, list):
-                yield from _template_faults(value, (*at, key))
+                yield from template_faults(value, (*at, key))
     elif isinstance(node, list):
         for number, value in enumerate(node):
             if type(value) is str:
                 if "{" in value and any(mark in value for mark in TEMPLATE_MARKS):
-                    yield (*at, number), f"{value!r} holds template marks: a policy is data, write the value itself"
+                    yield (*at, number), f"{value!r} holds template marks: what a site says is data, write the value itself"
             elif type(value) in (dict, list):
-                yield from _template_faults(value, (*at, number))
+                yield from template_faults(value, (*at, number))

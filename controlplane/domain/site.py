@@ -15,6 +15,7 @@ from controlplane.domain.desired import DesiredState, resolve
 from controlplane.domain.digest import digest_of
 from controlplane.domain.faults import Place, Source
 from controlplane.domain.inventory import TEMPLATE_MARKS, Inventory
+from controlplane.domain.machines import Machines
 from controlplane.domain.names import PROJECT, AsTuple, Line, check_line, check_name
 from controlplane.domain.policy import Policy, policy_digest
 from controlplane.domain.values import Value
@@ -111,6 +112,7 @@ class Site(Value):
     backup_gate: BackupGate | None = Field(None, description="Proof of a backup that waves demand")
     store: Annotated[str, AfterValidator(_store)] = Field("sqlite", description="Where waves are coordinated: sqlite or a postgresql:// URL")
     retention: Seconds = Field(7 * 86400, description="How long retired data stay before they can be purged")
+    ready_for: Seconds = Field(86400, description="How long a ready receipt holds")
     evidence_max_age: Seconds = Field(3600, description="Older evidence is UNKNOWN")
 
     @property
@@ -145,11 +147,13 @@ class SiteContent:
     inventory: Inventory | None
     source: Source
     notes: tuple[str, ...] = ()
+    machines: Machines | None = None
 
     @property
     def policy_digest(self) -> str:
-        """Return the digest of the policy."""
-        return policy_digest(self.policy)
+        """Return the digest of the policy, and of machines.yml where the site has one: both say what a host has to be."""
+        policy = policy_digest(self.policy)
+        return policy if self.machines is None else digest_of({"policy": policy, "machines": self.machines.model_dump(mode="json")})
 
     @property
     def inventory_digest(self) -> str | None:
@@ -158,4 +162,4 @@ class SiteContent:
 
     def desired(self) -> DesiredState:
         """Return the desired state of every host."""
-        return resolve(self.policy, self.inventory, timezone=self.site.timezone, source=self.source)
+        return resolve(self.policy, self.inventory, machines=self.machines, timezone=self.site.timezone, source=self.source)

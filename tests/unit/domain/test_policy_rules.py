@@ -274,7 +274,7 @@ def test_a_service_says_what_it_keeps_and_where(body: str, faults: list[str]) ->
         ),
         (
             f"{HEAD}  h: {{tier: boot, boot_accepted: [{{container: c, path: /x, reason: '{{{{ x }}}}'}}]}}\n",
-            "p.yml:4: hosts.h.boot_accepted.0.reason: '{{ x }}' holds template marks: a policy is data, write the value itself",
+            "p.yml:4: hosts.h.boot_accepted.0.reason: '{{ x }}' holds template marks: what a site says is data, write the value itself",
         ),
         ("version: 1\ndefaults: {docker: {log: {max_size: 1MB, max_files: 012}}}\n",
          "p.yml:2: defaults.docker.log.max_files: '012' is no plain whole number: write it in decimal digits, without quotes, unit or leading zero"),

@@ -1,0 +1,134 @@
+"""machines.yml: every fault at once, with line and field; and what a host's machine resolves to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.site_files import SiteFolder
+from controlplane.domain.errors import InputInvalidError
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq0mE1h0f9vN1n0h1l0m1n0o1p0q1r0s1t0u1v0w1x0 ops"
+POLICY = """\
+version: 1
+tiers: {data-disk: {data: disk}, boot-only: {data: boot}}
+hosts:
+  db1:
+    tier: data-disk
+    disks: [{serial: DATA0001, min_size: 3GB, max_size: 9GB, mount: /mnt/data}]
+  web1: {tier: boot-only}
+"""
+MACHINES = f"""\
+version: 1
+hypervisors:
+  kvm1: {{kind: libvirt, host: kvm1, accelerator: qemu}}
+profiles:
+  standard:
+    cores: 2
+    memory: 2GiB
+    boot: {{image: debian-12.qcow2, size: 8GB}}
+    network: {{network: default}}
+    ssh_keys: ["{KEY}"]
+machines:
+  db1: {{profile: standard, hypervisor: kvm1, disks: {{DATA0001: {{size: 4GB}}}}}}
+  web1: {{profile: standard}}
+"""
+
+
+def site(tmp_path: Path, machines: str, policy: str = POLICY) -> SiteFolder:
+    (tmp_path / "site.yml").write_text("name: shop\n")
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {db1: {ansible_host: 192.0.2.1}, web1: {ansible_host: 192.0.2.2}, kvm1: {}}}\n")
+    (tmp_path / "policy.yml").write_text(policy)
+    (tmp_path / "machines.yml").write_text(machines)
+    return SiteFolder(tmp_path)
+
+
+def faults(tmp_path: Path, machines: str, policy: str = POLICY) -> list[str]:
+    with pytest.raises(InputInvalidError) as caught:
+        site(tmp_path, machines, policy).read(run_inventory=False)
+    return [f"{Path(fault.file).name}:{fault.line} {fault.field}: {fault.message}" for fault in caught.value.faults]
+
+
+def test_a_machine_has_everything_that_its_profile_and_hypervisor_say(tmp_path: Path) -> None:
+    machine = site(tmp_path, MACHINES).read(run_inventory=False).desired().by_name()["db1"].machine
+    assert machine is not None
+    assert machine.hypervisor is not None
+    assert (machine.hypervisor.kind, machine.profile.cores, machine.profile.memory) == ("libvirt", 2, 2 * 1024**3)
+    assert machine.disks["DATA0001"].size == 4 * 1000**3
+
+
+def test_a_site_without_the_file_has_no_machines_and_the_policy_s_own_digest(tmp_path: Path) -> None:
+    folder = site(tmp_path, MACHINES)
+    with_file = folder.read(run_inventory=False).policy_digest
+    (tmp_path / "machines.yml").unlink()
+    content = folder.read(run_inventory=False)
+    assert content.desired().by_name()["db1"].machine is None
+    assert content.policy_digest != with_file
+
+
+def test_a_change_of_a_profile_is_a_change_of_what_plans_are_bound_to(tmp_path: Path) -> None:
+    before = site(tmp_path, MACHINES).read(run_inventory=False).policy_digest
+    assert site(tmp_path, MACHINES.replace("cores: 2", "cores: 4")).read(run_inventory=False).policy_digest != before
+
+
+def test_a_host_whose_tier_wants_a_disk_that_it_would_not_get_is_refused(tmp_path: Path) -> None:
+    assert faults(tmp_path, MACHINES.replace(", disks: {DATA0001: {size: 4GB}}", "")) == [
+        "machines.yml:12 machines.db1.disks: DATA0001 is missing: policy.yml wants it on db1, and it would be born without"
+    ]
+
+
+def test_a_disk_outside_the_policy_s_sizes_or_unknown_to_it_is_refused(tmp_path: Path) -> None:
+    assert faults(tmp_path, MACHINES.replace("DATA0001: {size: 4GB}", "DATA0001: {size: 40GB}, OTHER: {size: 4GB}")) == [
+        "machines.yml:12 machines.db1.disks.DATA0001.size: 40GB is outside what policy.yml allows, 3GB to 9GB",
+        "machines.yml:12 machines.db1.disks.OTHER: is no disk that policy.yml wants on db1: add it there, or leave it out",
+    ]
+
+
+def test_a_disk_that_a_new_machine_can_t_be_given_is_refused(tmp_path: Path) -> None:
+    told = faults(tmp_path, MACHINES.replace(", disks: {DATA0001: {size: 4GB}}", ""), POLICY.replace("serial: DATA0001", "wwn: x5000"))
+    assert told == [
+        "machines.yml:12 machines.db1: policy.yml names a disk of db1 by something that a new machine can't be given: name it there by serial"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "told"),
+    [
+        ("host: kvm1", "host: kvm9", "hypervisors.kvm1.host: kvm9 is not in the inventory: add it there, with how to reach it"),
+        ("kind: libvirt", "kind: vmware", "hypervisors.kvm1.kind: 'vmware' is no kind of hypervisor: write 'libvirt', 'proxmox'"),
+        ("profile: standard}", "profile: small}", "machines.web1.profile: small is no profile of this file; there are standard"),
+        ("hypervisor: kvm1", "hypervisor: kvm7", "machines.db1.hypervisor: kvm7 is no hypervisor of this file; there are kvm1"),
+        ("image: debian-12.qcow2", "image: a, template: b", "profiles.standard.boot: write exactly one of image and template"),
+        ("network: default", "network: a, bridge: b", "profiles.standard.network: write one of network and bridge"),
+        ("memory: 2GiB", "memory: 2GB", "profiles.standard.memory: is no whole number of MiB: write it as 2GiB or 2048MiB"),
+        (KEY, "rubbish", "profiles.standard.ssh_keys.0: is no public SSH key: write the one line of the .pub file"),
+        (f'ssh_keys: ["{KEY}"]', "cores: 2", "profiles.standard.cores"),
+        ("web1: {profile: standard}", "web2: {profile: standard}", "machines.web2: web2 has no entry under hosts in policy.yml"),
+        ("web1: {profile: standard}", "web1: {profile: standard, id: 101}", "machines.web1.id: belongs to a machine that is provisioned"),
+        ("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.0/24,", "machines.db1.address: '192.0.2.0/24' names no single machine"),
+        ("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.5/24,", "machines.db1.gateway: is missing"),
+        ("image: debian-12.qcow2", "image: '{{ x }}'", "profiles.standard.boot.image"),
+    ],
+)  # fmt: skip
+def test_each_wrong_entry_is_named_with_what_to_write(tmp_path: Path, written: str, instead: str, told: str) -> None:
+    assert written in MACHINES
+    found = faults(tmp_path, MACHINES.replace(written, instead))
+    assert any(told in one for one in found), found
+
+
+def test_two_machines_with_one_number_are_refused(tmp_path: Path) -> None:
+    proxmox = MACHINES.replace(
+        "{kind: libvirt, host: kvm1, accelerator: qemu}",
+        "{kind: proxmox, api: 'https://pve.example.org:8006', node: pve1, token: {id: plan@pve!cp, secret: {password_env: PVE}}}",
+    )
+    twice = proxmox.replace("db1: {profile: standard,", "db1: {id: 101, profile: standard,").replace(
+        "web1: {profile: standard}", "web1: {profile: standard, hypervisor: kvm1, id: 101}"
+    )
+    assert faults(tmp_path, twice) == ["machines.yml:13 machines.web1.id: 101 is the id of db1 on kvm1 already: give each machine an id of its own"]
+    assert "machines.yml:12 machines.db1.id: is missing: on Proxmox VE each machine is named by its number" in faults(tmp_path, proxmox)
+
+
+def test_faults_of_policy_and_machines_come_together(tmp_path: Path) -> None:
+    told = faults(tmp_path, MACHINES.replace("cores: 2", "cores: 0"), POLICY.replace("web1: {tier: boot-only}", "web1: {tier: none}"))
+    assert {line.split(":")[0] for line in told} == {"policy.yml", "machines.yml"}
