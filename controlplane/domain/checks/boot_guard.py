@@ -60,8 +60,12 @@ def _guard(case: Case) -> Answer:
             raise Unobserved(f"the directory under {mount} was not looked at")
         problems += _bare_problems(mount, under["exists"], under["entries"], under["sample"], under["immutable"])
         mark = signatures.get(top["dev"])
-        if mark is not None and mark["uuid"] and not _checks_uuid(units["docker.service"], mount, mark["uuid"]):
-            problems.append(f"docker.service doesn't check that {mount} is the filesystem {mark['uuid']}")
+        if mark is None and not top["dev"].startswith("0:"):
+            raise Unobserved(f"the UUID of what is mounted at {mount} was not observed")
+        uuid = mark["uuid"] if mark is not None else None
+        if uuid:
+            careless = [name for name in UNITS if not _checks_uuid(units[name], mount, uuid)]
+            problems += [f"{name} doesn't check that {mount} is the filesystem {uuid}" for name in careless]
     return drifted("; ".join(problems), "high") if problems else met(f"Docker starts only with {', '.join(mounts)} mounted")
 
 

@@ -186,8 +186,8 @@ def test_an_export_is_mounted_and_has_its_entry(healthy: EvidenceBuilder, judge:
     assert findings["D240", "fstab:/mnt/nas"].reason == entry
 
 
-def _guard(text: str) -> Spoil:
-    return lambda b: b.probes["units"]["docker.service"]["drop_ins"][0].update(text=text)
+def _guard(text: str, unit: str = "docker.service") -> Spoil:
+    return lambda b: b.probes["units"][unit]["drop_ins"][0].update(text=text)
 
 
 def _bare(**other: Any) -> Spoil:
@@ -221,6 +221,19 @@ def _bare(**other: Any) -> Spoil:
             f"{NOT_REQUIRED}; {NOT_ASSERTED}",
         ),
         (_guard(GUARD.replace(DATA_UUID, "other")), "DRIFTED", f"docker.service doesn't check that /mnt/data is the filesystem {DATA_UUID}"),
+        (
+            _guard(GUARD.replace(DATA_UUID, "other"), "containerd.service"),
+            "DRIFTED",
+            f"containerd.service doesn't check that /mnt/data is the filesystem {DATA_UUID}",
+        ),
+        (
+            lambda b: b.probes["units"]["containerd.service"].update(drop_ins=[]),
+            "DRIFTED",
+            f"{NOT_REQUIRED}; {NOT_ASSERTED}; docker.service doesn't check that /mnt/data is the filesystem {DATA_UUID}".replace(
+                "docker", "containerd"
+            ),
+        ),
+        (lambda b: b.probes["signatures"].pop(DATA), "UNKNOWN", "the UUID of what is mounted at /mnt/data was not observed"),
         (
             lambda b: b.probes["units"]["containerd.service"].update(needs_reload=True),
             "DRIFTED",
