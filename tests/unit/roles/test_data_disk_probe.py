@@ -100,6 +100,14 @@ def test_two_disks_of_one_serial_are_two_candidates(sysfs: Path) -> None:
     assert len(probe.candidates(None, {"kind": "serial", "value": "DATA0001"}, probe.devices())) == 2
 
 
+def test_two_filesystems_of_one_uuid_are_two_candidates(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sysfs
+    known = {number: one | {"node_ok": True} for number, one in probe.devices().items()}
+    monkeypatch.setattr(probe, "signature", lambda _module, node: {"UUID": "u"} if node in ("/dev/vdb", "/dev/sda1") else {})
+    found = probe.candidates(None, {"kind": "uuid", "value": "u"}, known)
+    assert sorted(one["name"] for one in found) == ["sda1", "vdb"]
+
+
 def test_partitions_and_holders_and_mounts_of_partitions_are_uses_of_the_disk(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sysfs
     with_mounts(monkeypatch, mount("8:1", "/boot"), mount("254:16", "/srv"))

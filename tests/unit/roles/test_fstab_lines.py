@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,6 +89,21 @@ def test_any_name_reads_back_and_every_other_line_survives(file: str, others: li
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/"), min_size=1).filter(lambda text: text not in (".", "..")))
 def test_preview_and_role_write_the_same_line(file: str) -> None:
     assert entry_line(entry(file=f"/mnt/{file}")) + "\n" == lines.line_of(entry(file=f"/mnt/{file}"))
+
+
+def test_what_would_read_back_otherwise_is_never_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "escape", lambda field: field)
+    with pytest.raises(lines.FstabError, match=r"what was to be written for /mnt/a b reads back as \[\]"):
+        lines.changed("", [entry(file="/mnt/a b")])
+
+
+def test_a_missing_uuid_is_an_error_of_the_real_findmnt_whatever_its_exit_code_and_a_missing_device_is_not(tmp_path: Path) -> None:
+    """This is why its text is read, and why entries name a UUID."""
+    (tmp_path / "fstab").write_text(f"UUID={UUID} /usr ext4 nofail 0 2\n/dev/nope /etc ext4 nofail 0 2\n")
+    told = subprocess.run(["findmnt", "--verify", "--tab-file", tmp_path / "fstab"], env={"LC_ALL": "C"}, capture_output=True, text=True, check=False)
+    report = told.stdout + told.stderr
+    assert lines.faults(report) == {("/usr", f"unreachable on boot required source: UUID={UUID}")}
+    assert "[W] unreachable source: /dev/nope" in report
 
 
 def test_only_errors_count_of_what_findmnt_says_and_each_with_its_mountpoint() -> None:
