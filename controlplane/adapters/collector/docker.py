@@ -134,7 +134,8 @@ def docker_containers(_asked: dict[str, Any], _seen: dict[str, Any]) -> list[dic
     listed = engine.get("/containers/json?all=1")
     try:
         sized = engine.get("/containers/json?all=1&size=1", _SIZES_WITHIN)
-        written = {entry["Id"]: int(entry.get("SizeRw", 0)) for entry in sized}
+        # Docker leaves zero out, and says -1 where it could not tell.
+        written = {entry["Id"]: size for entry in sized if (size := int(entry.get("SizeRw", 0))) >= 0}
     except ProbeError:
         written = {}
     volumes = _volumes(engine)

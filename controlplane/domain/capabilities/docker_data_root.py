@@ -161,9 +161,12 @@ def _size(reader: Reader) -> int:
     """Return the bytes that a move copies, by Docker's own account (which leaves out logs and metadata, hence the margin)."""
     usage = reader.docker_usage
     written = [container["writable_bytes"] for container in reader.containers]
-    if any(size is None for size in written):
+    if any(size is None or size < 0 for size in written):
         raise Unobserved("Docker did not tell the size of a container's writable layer")
-    return usage["images"] + usage["build_cache"] + usage["volumes"] + sum(size for size in written if size is not None)
+    kept = [usage["images"], usage["build_cache"], usage["volumes"]]
+    if min(kept) < 0:
+        raise Unobserved("Docker told a negative size of what it keeps")
+    return sum(kept) + sum(size for size in written if size is not None)
 
 
 def _bounds(desired: DesiredHost, moves: list[dict[str, str]], outlook: Outlook, size: int) -> tuple[Bound, ...]:

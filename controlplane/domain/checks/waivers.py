@@ -65,7 +65,7 @@ def _tmp_file(case: Case) -> int:
 
 def _writable_layer(case: Case) -> int:
     sizes = [container["writable_bytes"] for container in case.containers.values()]
-    known = [size for size in sizes if size is not None]
+    known = [size for size in sizes if size is not None and size >= 0]
     if len(known) != len(sizes):
         raise Unobserved("the size of a writable layer is not known")
     return max(known, default=0)

@@ -356,11 +356,22 @@ def test_a_daemon_json_that_is_no_object_refuses_the_move(text: str) -> None:
     assert "docker.data_root" not in _capabilities(_plan(builder))
 
 
-def test_a_size_that_docker_could_not_tell_refuses_the_move() -> None:
+@pytest.mark.parametrize(
+    ("unmeasured", "told"),
+    [
+        (lambda probes: probes["docker_containers"][0].update(writable_bytes=None), "Docker did not tell the size of a container's writable layer"),
+        (lambda probes: probes["docker_containers"][0].update(writable_bytes=-1), "Docker did not tell the size of a container's writable layer"),
+        (lambda probes: probes["docker_usage"].update(images=-1), "Docker told a negative size of what it keeps"),
+    ],
+)
+def test_a_size_that_docker_could_not_tell_refuses_the_move(unmeasured: Any, told: str) -> None:
     builder = _drifting()
-    builder.probes["docker_containers"][0]["writable_bytes"] = None
+    unmeasured(builder.probes)
 
-    assert "docker.data_root" not in _capabilities(_plan(builder))
+    plan = _plan(builder)
+
+    assert "docker.data_root" not in _capabilities(plan)
+    assert f"could not be observed: {told}" in {refusal.reason for refusal in plan.refusals}
 
 
 def _retired(**other: Any) -> EvidenceBuilder:

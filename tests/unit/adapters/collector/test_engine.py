@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from controlplane.adapters.collector import docker, engine, inside
+from controlplane.adapters.collector.main import PROBES
 from controlplane.adapters.collector.supervise import Absent, Probe, ProbeError, run_probes
 
 Answer = Callable[[str], bytes | None]
@@ -88,6 +89,15 @@ INSPECTION = {
         {"Type": "volume", "Name": "gone", "Source": "/var/lib/docker/volumes/gone/_data", "Destination": "/g", "RW": True},
     ],
     "GraphDriver": {"Data": {"UpperDir": "/var/lib/docker/overlay2/q/diff"}},
+}
+INFO = {
+    "ServerVersion": "26",
+    "DockerRootDir": "/var/lib/docker",
+    "Driver": "overlay2",
+    "LoggingDriver": "json-file",
+    "Containers": 1,
+    "ContainersRunning": 0,
+    "Images": 1,
 }
 TABLE = {
     "/containers/json?all=1": [{"Id": "abc", "Names": ["/db"], "ImageID": "sha256:1", "Mounts": [{"Name": "v"}]}, {"Id": "removed"}],
@@ -167,6 +177,51 @@ def test_a_volume_whose_size_docker_can_t_tell_is_not_nothing(serve: Serve) -> N
     serve(_answers({"/system/df": {"LayersSize": 1, "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": -1}}]}}))
     with pytest.raises(ProbeError, match="could not tell the size of v"):
         docker.docker_usage({}, {})
+
+
+@pytest.mark.parametrize("said", ["0B", "1.2kB", "3.63GB (92%)", "", None])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda said: {"LayersSize": said},
+        lambda said: {"LayersSize": 1, "BuildCache": [{"Size": said}]},
+        lambda said: {"LayersSize": 1, "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": said}}]},
+    ],
+    ids=["layers", "cache", "volume"],
+)
+def test_a_size_for_people_is_a_failed_probe_and_never_nothing(serve: Serve, answer: Callable[[Any], dict[str, Any]], said: str | None) -> None:
+    serve(_answers({"/system/df": answer(said)}))
+    record = json.loads(run_probes([Probe("docker_usage", docker.docker_usage)], {})["docker_usage"])
+    assert (record["status"], record["data"]) == ("failed", None)
+
+
+@pytest.mark.parametrize("told", [{}, {"BuildCache": []}, {"LayersSize": 1, "BuildCache": [{"Shared": False}]}])
+def test_a_size_that_is_left_out_is_a_failed_probe_too(serve: Serve, told: dict[str, Any]) -> None:
+    serve(_answers({"/system/df": told}))
+    with pytest.raises(KeyError, match="Size"):
+        docker.docker_usage({}, {})
+
+
+@pytest.mark.parametrize(("said", "written"), [({}, 0), ({"SizeRw": 5}, 5), ({"SizeRw": -1}, None)])
+def test_a_writable_layer_that_docker_could_not_measure_has_no_size(serve: Serve, said: dict[str, int], written: int | None) -> None:
+    serve(_answers(TABLE | {"/containers/json?all=1&size=1": [{"Id": "abc"} | said]}))
+    [container] = docker.docker_containers({}, {})
+    assert container["writable_bytes"] == written
+
+
+def test_sizes_that_take_minutes_are_lost_alone_and_after_a_limit_of_their_own(serve: Serve) -> None:
+    told = TABLE | {"/info": INFO, "/containers/json?all=1": TABLE["/containers/json?all=1"][:1]}  # type: ignore[index]
+    serve(lambda path: None if "/system/df" in path else _answers(told)(path))
+    probes = [probe for probe in PROBES if probe.name in ("docker_info", "docker_containers", "docker_volumes", "docker_images", "docker_usage")]
+    assert 0 < next(probe.limit for probe in probes if probe.name == "docker_usage") <= 20
+    records = {name: json.loads(record) for name, record in run_probes(probes, {"limits": {"docker_usage": 1}}).items()}
+    assert {name: record["status"] for name, record in records.items()} == {
+        "docker_info": "ok",
+        "docker_containers": "ok",
+        "docker_volumes": "ok",
+        "docker_images": "ok",
+        "docker_usage": "timeout",
+    }
 
 
 def test_a_host_without_an_engine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,9 +65,10 @@ def test_a_limit_below_what_is_listed_is_unknown(healthy: EvidenceBuilder, judge
 def test_a_large_writable_layer_drifts_and_one_without_a_size_is_unknown(healthy: EvidenceBuilder, judge: Judge) -> None:
     healthy.container(MINIO)["writable_bytes"] = GB
     assert judge(healthy)["D238", f"writable_layer:{MINIO}"].reason == "its writable layer has 1.0 GB, limit 500.0 MB"
-    healthy.container(MINIO)["writable_bytes"] = None
-    finding = judge(healthy)["D238", f"writable_layer:{MINIO}"]
-    assert (finding.verdict, finding.reason) == ("UNKNOWN", "Docker did not tell the size of its writable layer")
+    for nothing in (None, -1):
+        healthy.container(MINIO)["writable_bytes"] = nothing
+        finding = judge(healthy)["D238", f"writable_layer:{MINIO}"]
+        assert (finding.verdict, finding.reason) == ("UNKNOWN", "Docker did not tell the size of its writable layer")
 
 
 def test_linkage_is_judged_only_when_asked_and_is_unknown_without_registers(healthy: EvidenceBuilder, judge: Judge) -> None:
