@@ -3,6 +3,7 @@
 Rules:
 - Host keys are checked. There is no option here that could switch that off.
 - The inventory is JSON with only the hosts of the run; values are data, and one with template marks is refused, because Ansible would run it here.
+- Python on a host is /usr/bin/python3 unless the inventory names another: discovery tries whatever PATH leads to first, shims included.
 - One multiplexed connection belongs to one way of reaching one host: two machines behind different proxy commands may share address and port.
 """
 
@@ -37,7 +38,7 @@ fact_caching = memory
 retry_files_enabled = False
 deprecation_warnings = False
 system_warnings = False
-interpreter_python = auto_silent
+interpreter_python = /usr/bin/python3
 local_tmp = {local_tmp}
 nocows = True
 timeout = 10

@@ -4,6 +4,7 @@ Rules:
 - Only the variables in `CONNECTION_VARIABLES` are taken; anything else belongs to other playbooks and is left behind.
 - A value with template marks is never passed on: Ansible would run it on the controller.
 - Host keys are pinned, so options that switch their check off are refused.
+- Whether commands are pipelined is no choice of the inventory: what changes something must not outlive its connection.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ CONNECTION_VARIABLES = frozenset(
         "ansible_become_user",
         "ansible_connection",
         "ansible_host",
-        "ansible_pipelining",
         "ansible_port",
         "ansible_python_interpreter",
         "ansible_remote_tmp",
@@ -35,7 +35,6 @@ CONNECTION_VARIABLES = frozenset(
         "ansible_ssh_executable",
         "ansible_ssh_extra_args",
         "ansible_ssh_host",
-        "ansible_ssh_pipelining",
         "ansible_ssh_port",
         "ansible_ssh_private_key_file",
         "ansible_ssh_user",

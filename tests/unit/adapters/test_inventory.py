@@ -92,6 +92,12 @@ def test_only_connection_variables_are_taken_and_old_names_become_new(tmp_path: 
     assert host.variables == {"ansible_host": "a", "ansible_port": 2, "ansible_user": "u"}
 
 
+def test_an_inventory_does_not_choose_pipelining(tmp_path: Path) -> None:
+    text = "all: {vars: {ansible_pipelining: true}, hosts: {h: {ansible_ssh_pipelining: true, ansible_user: u}}}\n"
+    [host] = inventory(tmp_path / "hosts.yml", text).hosts
+    assert host.variables == {"ansible_user": "u"}
+
+
 @pytest.mark.parametrize("name", ["../x", "-oProxyCommand=id", "Web1", "mintа", "a b", "a/b", "x" * 254, "web[1:99999999]", "web[x:1]", "{{ x }}"])
 def test_host_names_that_could_mean_something_else_are_refused(tmp_path: Path, name: str) -> None:
     [fault] = read(tmp_path / "hosts.yml", f"all:\n  hosts:\n    {json.dumps(name, ensure_ascii=False)}:\n").faults

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -83,6 +84,38 @@ def test_the_environment_is_ours_and_secrets_are_in_no_file(tmp_path: Path, monk
     assert {"play.yml", "hosts.json", "ansible.cfg"} <= read
     assert "checking=True" in "".join(printed)
     assert "LEAKED_FROM_SHELL" not in "".join(printed)
+
+
+def test_python_on_a_host_is_the_systems_own_whatever_path_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "shims").mkdir()
+    for name in ("python", "python3", *(f"python3.{minor}" for minor in range(8, 20))):
+        shim = tmp_path / "shims" / name
+        shim.write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/asked\nexit 1\n")
+        shim.chmod(0o755)
+    plain = InventoryHost(name="one", variables={"ansible_connection": "local"})
+    result = run_playbook(
+        _play({"name": "Do it", "ansible.builtin.command": {"argv": ["true"]}}),
+        playbook="play.yml",
+        inventory=inventory_json([plain], variables={}, control_dir=control_directory()),
+        env={"PATH": f"{tmp_path}/shims:{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        work_dir=tmp_path,
+    )
+    assert (result.outcome, result.failed) == ("done", {})
+    assert not (tmp_path / "asked").exists()
+
+
+def test_what_is_started_leaves_the_callers_input_alone() -> None:
+    """As in `while read host; do controlplane …; done < hosts`: who reads along takes the other hosts away."""
+    script = f"""
+import json, sys
+from controlplane.adapters.runner import run_playbook
+play = [{{"hosts": "all", "gather_facts": False, "tasks": [{{"ansible.builtin.raw": "cat"}}]}}]
+hosts = {{"all": {{"hosts": {{"one": {LOCAL!r}}}}}}}
+done = run_playbook({{"play.yml": json.dumps(play).encode()}}, playbook="play.yml", inventory=json.dumps(hosts).encode(), timeout=60)
+print(done.outcome, sys.stdin.read().split())
+"""
+    told = subprocess.run([sys.executable, "-c", script], input="second\nthird\n", capture_output=True, text=True, timeout=120, check=False)
+    assert told.stdout.strip().splitlines()[-1] == "done ['second', 'third']", told.stdout + told.stderr
 
 
 def test_a_playbook_that_can_t_be_read_says_why(tmp_path: Path) -> None:
