@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from controlplane.domain.digest import digest_of
 from controlplane.domain.evidence_shapes import (
+    FROM_ELSEWHERE,
     SHAPES,
     Beneaths,
     BlockDevices,
@@ -40,6 +41,7 @@ from controlplane.domain.evidence_shapes import (
     Usages,
     Volumes,
 )
+from controlplane.domain.machine_shapes import MachineSeen
 from controlplane.domain.values import Value
 
 SCHEMA = 1
@@ -74,6 +76,11 @@ class Evidence(Value):
         whole = {"schema_version": self.schema_version, "host": self.host, "collected_at": self.collected_at, "asked": self.asked, "probes": probes}
         return digest_of(whole)
 
+    @property
+    def reached(self) -> bool:
+        """Whether the host itself said anything; what only its hypervisor shows is no answer of its own."""
+        return any(record.status in ("ok", "absent") for name, record in self.probes.items() if name not in FROM_ELSEWHERE)
+
     def taken(self) -> datetime:
         """Return `collected_at` as an aware datetime."""
         return datetime.fromisoformat(self.collected_at.replace("Z", "+00:00"))
@@ -91,7 +98,7 @@ T = TypeVar("T")
 
 @cache
 def _adapter(probe: str) -> TypeAdapter[Any]:
-    return TypeAdapter(SHAPES[probe])
+    return TypeAdapter((SHAPES | FROM_ELSEWHERE)[probe])
 
 
 def _read(evidence: Evidence, probe: str) -> Any:
@@ -197,6 +204,10 @@ class Reader:
     @property
     def beneath(self) -> Beneaths:
         return cast(Beneaths, self._get("beneath"))
+
+    @property
+    def machine(self) -> MachineSeen:
+        return cast(MachineSeen, self._get("machine"))
 
     @property
     def target_state(self) -> TargetState:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
+from controlplane.domain.machine_shapes import MachineSeen
+
 _closed = with_config(ConfigDict(extra="forbid", strict=True))
 
 
@@ -381,3 +383,6 @@ SHAPES: dict[str, Any] = {
     "beneath": Beneaths,
     "target_state": TargetState,
 }
+
+# What is seen of a host from elsewhere: its hypervisor's view. Only hosts whose machine is declared have it.
+FROM_ELSEWHERE: dict[str, Any] = {"machine": MachineSeen}

@@ -24,7 +24,9 @@ _DISK_FILESYSTEMS = frozenset(["ext2", "ext3", "ext4", "xfs", "btrfs", "nfs", "n
 def facts_of(evidence: Evidence) -> dict[str, Any]:
     """Return the facts of one host as plain JSON data."""
     reader = Reader(evidence)
-    return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}}
+    # Hosts without a declared machine have no such fact, and keep the digest that they had.
+    elsewhere = {"machine": _seen(_machine, reader)} if "machine" in evidence.probes else {}
+    return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}, **elsewhere}
 
 
 def facts_digest(evidence: Evidence) -> str:
@@ -142,6 +144,12 @@ def _redirected(reader: Reader) -> Any:
 
 def _beneath(reader: Reader) -> Any:
     return {path: [seen["exists"], seen["entries"], seen["immutable"]] for path, seen in sorted(reader.beneath.items())}
+
+
+def _machine(reader: Reader) -> Any:
+    seen = reader.machine
+    kept = {key: value for key, value in seen.items() if key not in ("state", "storages")}
+    return kept | {"storages": {name: [found["active"], sorted(found["volumes"])] for name, found in sorted(seen["storages"].items())}}
 
 
 _FACTS: dict[str, Callable[[Reader], Any]] = {

@@ -15,7 +15,7 @@ from pydantic import Field
 from controlplane.domain.digest import digest_of
 from controlplane.domain.values import Value
 
-ChangeKind = Literal["mkfs", "directory", "attribute", "mount", "file", "move", "retire", "delete"]
+ChangeKind = Literal["machine", "volume", "package", "unit", "mkfs", "directory", "attribute", "mount", "file", "move", "retire", "delete"]
 
 
 class Change(Value):
@@ -43,7 +43,7 @@ class Downtime(Value):
 
 
 class Step(Value):
-    """One capability on one host; `variables` are its role's, data only."""
+    """One capability on one host; `variables` are its role's, data only. `runs_on` is where the role works, if not on the host itself."""
 
     id: str
     host: str
@@ -54,14 +54,21 @@ class Step(Value):
     downtime: Downtime
     undo: str
     variables: dict[str, Any]
+    runs_on: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Return the inventory host that the role works on."""
+        return self.runs_on or self.host
 
 
 class Bound(Value):
-    """A measurement that must still hold at apply. `measure` says which: free bytes or inodes of a path, or the size of a disk."""
+    """A measurement that must still hold at apply. `measure` says which: free bytes or inodes of a path, the size of a disk, or the
+    free bytes of a hypervisor's storage."""
 
     host: str
     what: str
-    measure: Literal["free_bytes", "free_inodes", "disk_bytes"]
+    measure: Literal["free_bytes", "free_inodes", "disk_bytes", "storage_bytes"]
     of: str
     at_least: int
 
@@ -101,7 +108,12 @@ class Plan(Value):
 
     def body_digest(self) -> str:
         """Return the digest of everything below `plan`."""
-        return digest_of(self.model_dump(mode="json", exclude={"plan"}))
+        body = self.model_dump(mode="json", exclude={"plan"})
+        for step in body["steps"]:
+            # Left out where it says nothing, so that plans from before it was there keep their digest.
+            if step["runs_on"] is None:
+                del step["runs_on"]
+        return digest_of(body)
 
     @property
     def hosts(self) -> tuple[str, ...]:

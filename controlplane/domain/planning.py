@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controlplane.domain.capabilities import CAPABILITIES, Capability
+from controlplane.domain.capabilities import CAPABILITIES, Capability, vm_provision
 from controlplane.domain.capabilities.data_disk import devices_of
 from controlplane.domain.capabilities.proposal import Draft, Outlook, without
 from controlplane.domain.desired import DesiredHost
@@ -66,7 +66,16 @@ def make_plan(
         parts[desired.host] = facts_parts(seen)
         provenance[desired.host] = seen.digest()
         outlook, number, reader = Outlook(now=as_of or now, retention=retention), 0, Reader(seen)
+        unborn = _is_unborn(desired, seen, reader)
+        if unborn and not any(capability.id == vm_provision.ID for capability in capabilities):
+            refusals += [
+                Refusal(host=desired.host, capability=c.id, reason=f"the machine is not there yet: {vm_provision.ID} has to run first")
+                for c in capabilities
+            ]
+            continue
         for capability in CAPABILITIES.values():
+            if unborn and capability.id != vm_provision.ID:
+                continue
             proposal = capability.propose(desired, reader, outlook)
             outlook = proposal.outlook or outlook
             if capability not in capabilities:
@@ -88,6 +97,17 @@ def make_plan(
     )
 
 
+def _is_unborn(desired: DesiredHost, seen: Evidence, reader: Reader) -> bool:
+    """Say whether the hypervisor shows that the machine is not there, or not finished: then nothing else can be done with it."""
+    if desired.machine is None or desired.machine.hypervisor is None or seen.reached:
+        return False
+    try:
+        machine = reader.machine
+    except Unobserved:
+        return False
+    return not machine["exists"] or machine["made"] is False
+
+
 def _step(host: str, number: int, capability: Capability, draft: Draft) -> Step:
     return Step(
         id=f"{host}/{number:03d}",
@@ -99,6 +119,7 @@ def _step(host: str, number: int, capability: Capability, draft: Draft) -> Step:
         downtime=draft.downtime,
         undo=draft.undo,
         variables=draft.variables,
+        runs_on=draft.runs_on,
     )
 
 
@@ -136,7 +157,7 @@ def _changed_facts(plan: Plan, fresh: Plan, host: str) -> tuple[str, ...]:
 
 
 def _order(step: Step) -> tuple[object, ...]:
-    return (step.host, step.capability, step.role, step.variables)
+    return (step.host, step.runs_on, step.capability, step.role, step.variables)
 
 
 def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
@@ -171,6 +192,8 @@ def _measure(bound: Bound, desired: DesiredHost, reader: Reader) -> int:
         if len(sizes) != 1:
             raise Unobserved(f"{bound.of} is there {len(sizes)} times")
         return sizes[0]
+    if bound.measure == "storage_bytes":
+        return reader.machine["storages"][bound.of]["free"]
     usage = reader.usage.get(bound.of)
     if usage is None:
         raise Unobserved(f"{bound.of} is not mounted")

@@ -9,8 +9,15 @@ from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.inventory import Inventory, InventoryHost
+from controlplane.domain.machines import Libvirt
 from controlplane.domain.site import SiteContent
 from controlplane.domain.values import Value
+
+
+def hypervisor_host(desired: DesiredHost) -> str | None:
+    """Return the inventory host that runs this host's machine, None where there is none or it is asked through an API."""
+    hypervisor = desired.machine.hypervisor if desired.machine else None
+    return hypervisor.host if isinstance(hypervisor, Libvirt) else None
 
 
 class SiteView(Value):
@@ -26,9 +33,13 @@ class SiteView(Value):
     max_age: timedelta
 
     def inventory_digest(self) -> str:
-        """Return the digest of the hosts that the policy governs, as the inventory has them."""
-        names = self.desired.by_name()
+        """Return the digest of the hosts that the policy governs and of the hypervisors that they run on, as the inventory has them."""
+        names = {*self.desired.by_name(), *(host for desired in self.desired.hosts if (host := hypervisor_host(desired)) is not None)}
         return digest_of([host.model_dump(mode="json") for host in self.inventory.hosts if host.name in names])
+
+    def route(self, name: str) -> InventoryHost:
+        """Return how one host of the inventory is reached."""
+        return self.inventory.by_name()[name]
 
     def chosen(self, names: tuple[str, ...]) -> tuple[tuple[DesiredHost, InventoryHost], ...]:
         """Return the named hosts, or all, each with its route. Raises `InputInvalidError` for every name that is none."""

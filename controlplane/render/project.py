@@ -52,7 +52,7 @@ def render_steps(
 
     `keys` gives each step its run key, `holder` is who takes the lease ("user@controller"), `roles` the role files by path.
     """
-    touched = {step.host for step in steps}
+    touched = {step.target for step in steps}
     project = {
         "ansible.cfg": _CFG,
         "inventory/hosts.yml": inventory_file([host for host in hosts if host.name in touched]),
@@ -164,7 +164,7 @@ def _play(step: Step, *, undo: bool) -> dict[str, Any]:
     role = {"name": step.role, "tasks_from": "rollback"} if undo else {"name": step.role}
     return {
         "name": f"{step.id} {step.capability}{' | roll back' if undo else ''}",
-        "hosts": step.host,
+        "hosts": step.target,
         "gather_facts": False,
         "become": True,
         "any_errors_fatal": True,

@@ -188,14 +188,14 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> tuple[str | None, tupl
     """Run one step and close its receipt; return why it failed (None: done), what became of its changes, and the downtime."""
     plan, ports, site = attempt.plan, attempt.ports, attempt.site
     routes = [route for _, route in site.chosen((step.host,))]
-    project = render_steps([step], keys={step.id: key}, holder=attempt.operator, hosts=routes, roles=ports.roles.files())
-    result = ports.runner.run(project, key=key, host=step.host, playbook="site.yml", progress=attempt.progress)
+    project = render_steps([step], keys={step.id: key}, holder=attempt.operator, hosts=[site.route(step.target)], roles=ports.roles.files())
+    result = ports.runner.run(project, key=key, host=step.target, playbook="site.yml", progress=attempt.progress)
     downtime = _downtime(result)
     if result.status == "interrupted":
         raise _StoppedError(f"{step.id} {step.capability}: {result.message or 'interrupted; what ran was stopped first'}")
     if result.status == "unreachable":
         raise _StoppedError(
-            f"{step.id} {step.capability}: the connection to {step.host} was lost: {result.message}; long work goes on there by itself"
+            f"{step.id} {step.capability}: the connection to {step.target} was lost: {result.message}; long work goes on there by itself"
         )
     seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))})
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())

@@ -96,7 +96,7 @@ def judge(
 def _row(one: Evidence | Unreached, *, digests: bool) -> HostSeen:
     if isinstance(one, Unreached):
         return HostSeen(host=one.host, reached=False, collected_at=None, evidence_digest=None)
-    return HostSeen(host=one.host, reached=True, collected_at=one.collected_at, evidence_digest=one.digest() if digests else None)
+    return HostSeen(host=one.host, reached=one.reached, collected_at=one.collected_at, evidence_digest=one.digest() if digests else None)
 
 
 def refuse_one_machine_twice(seen: Mapping[str, Evidence | Unreached], hosts: Sequence[str]) -> None:

@@ -138,12 +138,19 @@ def _undo_step(undoing: _Undoing, step: Step, key: str, undo_key: str) -> str | 
     """Return None when the step is undone, else what went wrong and what to do next."""
     site, ports = undoing.site, undoing.ports
     routes = [route for _, route in site.chosen((step.host,))]
-    project = render_steps([step], keys={step.id: undo_key}, holder=undoing.operator, hosts=routes, roles=ports.roles.files(), undoes={step.id: key})
-    result = ports.runner.run(project, key=undo_key, host=step.host, playbook="site.yml", progress=undoing.progress)
+    project = render_steps(
+        [step],
+        keys={step.id: undo_key},
+        holder=undoing.operator,
+        hosts=[site.route(step.target)],
+        roles=ports.roles.files(),
+        undoes={step.id: key},
+    )
+    result = ports.runner.run(project, key=undo_key, host=step.target, playbook="site.yml", progress=undoing.progress)
     if result.status == "interrupted":
         raise _StoppedError(f"{step.id} | roll back: {result.message or 'interrupted; what ran was stopped first'}")
     if result.status == "unreachable":
-        raise _StoppedError(f"{step.id} | roll back: the connection to {step.host} was lost: {result.message}; long work goes on there by itself")
+        raise _StoppedError(f"{step.id} | roll back: the connection to {step.target} was lost: {result.message}; long work goes on there by itself")
     seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))}).get(step.host)
     done = result.status == "done"
     undoing.ledger.close(

@@ -52,6 +52,7 @@ class Draft:
     variables: dict[str, Any]
     downtime: Downtime = NO_DOWNTIME
     bounds: tuple[Bound, ...] = ()
+    runs_on: str | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from controlplane.domain.checks import (
     disk_usage,
     linkage,
     log_rotation,
+    machine,
     mounts,
     persistence,
     placement,
@@ -44,6 +45,7 @@ _FAMILIES = (
     log_rotation,
     retired,
     disk_usage,
+    machine,
 )
 CHECKS: dict[str, Check] = {family.CHECK.id: family.CHECK for family in _FAMILIES}
 

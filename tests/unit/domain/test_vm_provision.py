@@ -1,0 +1,160 @@
+"""infra.vm.provision: what is made, what is refused, and that nothing that is there is touched."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.capabilities import vm_provision
+from controlplane.domain.capabilities.proposal import Outlook, Proposal
+from controlplane.domain.checks import judge_host
+from controlplane.domain.evidence import Evidence, ProbeRecord, Reader
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.planning import make_plan
+from tests.fakes.evidence_builder import COLLECTED, desired_mint_data
+from tests.fakes.machine_builder import GB, MIB, RUN, born, declared_machine, profile, seen_from_hypervisor, unborn
+
+NOW = datetime(2026, 1, 2, 12, 1, tzinfo=UTC)
+
+
+def propose(seen: dict[str, Any], **machine: Any) -> Proposal:
+    desired = desired_mint_data(machine=declared_machine(**machine))
+    return vm_provision.CAPABILITY.propose(desired, Reader(seen_from_hypervisor(seen)), Outlook(now=NOW, retention=timedelta(days=7)))
+
+
+def pool(**other: Any) -> dict[str, Any]:
+    return {"default": {"active": True, "free": 100 * GB, "total": 200 * GB, "volumes": {}} | other}
+
+
+def changes(proposal: Proposal) -> list[str]:
+    return [f"{c.kind} {c.target}: {c.before} -> {c.after}" for draft in proposal.drafts for c in draft.changes]
+
+
+def judged(seen: dict[str, Any] | None, **machine: Any) -> Finding:
+    record = ProbeRecord(status="failed", error="virsh is not there", seconds=0.1) if seen is None else None
+    evidence = seen_from_hypervisor(seen or unborn())
+    if record is not None:
+        evidence = evidence.model_copy(update={"probes": {"machine": record}})
+    desired = desired_mint_data(machine=declared_machine(**machine))
+    (finding,) = judge_host(desired, evidence, now=COLLECTED, max_age=timedelta(hours=1), only=["D246"])
+    return finding
+
+
+def test_a_machine_that_is_not_there_is_made_with_its_data_disk() -> None:
+    proposal = propose(unborn())
+    assert proposal.refusals == ()
+    assert changes(proposal) == [
+        "volume mint-data-boot in default: None -> 8000000000 bytes, a copy of image debian-12.qcow2",
+        "volume mint-data-DATA0001 in default: None -> 4000000000 bytes, blank",
+        "machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot",
+        "file known_hosts: mint-data: None -> the host key that it is born with",
+    ]
+    (draft,) = proposal.drafts
+    assert (draft.runs_on, [bound.at_least for bound in draft.bounds]) == ("kvm1", [int(12 * GB * 1.02)])
+    assert draft.variables["vm_provision_disks"] == [{"serial": "DATA0001", "size": 4 * GB, "storage": "default", "volume": "mint-data-DATA0001"}]
+
+
+def test_a_machine_as_declared_needs_nothing() -> None:
+    assert propose(born()) == Proposal()
+    assert judged(born()).verdict is Verdict.MET
+
+
+def test_a_half_made_machine_is_finished_and_only_what_is_missing_is_made() -> None:
+    half = unborn(run=RUN, storages=pool(volumes={"mint-data-boot": 8 * GB}), host_keys=["ssh-ed25519 A"])
+    assert changes(propose(half)) == [
+        "volume mint-data-DATA0001 in default: None -> 4000000000 bytes, blank",
+        "machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot",
+    ]
+
+
+def test_a_defined_machine_that_its_run_left_is_finished() -> None:
+    left = born(made=False, state="shut off", autostart=False)
+    assert changes(propose(left)) == [
+        f"machine mint-data on kvm1: half made by {RUN} -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot"
+    ]
+    assert (judged(left).verdict, judged(left).reason) == (Verdict.DRIFTED, f"on kvm1: run {RUN} has not finished making it")
+
+
+def test_a_disk_that_a_finished_machine_lacks_is_added_and_nothing_else_is_touched() -> None:
+    seen = born(disks=born()["disks"][:1])
+    assert changes(propose(seen)) == [
+        "volume mint-data-DATA0001 in default: None -> 4000000000 bytes, blank",
+        "machine disk DATA0001 of mint-data: None -> attached, serial number DATA0001",
+    ]
+    assert judged(seen).reason == "on kvm1: disk DATA0001 is missing"
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (unborn(other="web7"), "web7 is in its place on kvm1: nothing is replaced; give this machine another id or name"),
+        (unborn(images={}), "kvm1 has no image debian-12.qcow2 in storage default: put it there, or name another in the profile"),
+        (
+            unborn(images={"debian-12.qcow2": 9 * GB}),
+            "the image debian-12.qcow2 holds a disk of 9000000000 bytes, the profile's boot disk has 8000000000: make it larger",
+        ),
+        (unborn(networks=[]), "kvm1 has no network default: make it there, or name another in the profile"),
+        (unborn(storages={}), "kvm1 has no storage default: make it there, or name another"),
+        (unborn(storages=pool(active=False)), "storage default of kvm1 is not active: start it there"),
+        (unborn(storages=pool(free=12 * GB)), f"storage default of kvm1 has 12000000000 bytes free, {int(12 * GB * 1.02)} are needed"),
+        (
+            unborn(storages=pool(volumes={"mint-data-DATA0001": 4 * GB})),
+            "mint-data-DATA0001 lie on kvm1 already and no run here made them: look at what they hold, then move them away",
+        ),
+        (born(cores=4), "it has 4 cores, declared are 2: change it on kvm1 yourself"),
+        (born(memory=1024 * MIB), f"it has {1024 * MIB} bytes of memory, declared are {2048 * MIB}: change it on kvm1 yourself"),
+        (born(agent=False), "it has no channel for the guest agent: change it on kvm1 yourself"),
+        (born(cards=[]), "it has no card on network default: change it on kvm1 yourself"),
+    ],
+)  # fmt: skip
+def test_each_refusal_says_what_is_in_the_way(seen: dict[str, Any], told: str) -> None:
+    assert (propose(seen).refusals, propose(seen).drafts) == ((told,), ())
+
+
+def test_a_smaller_disk_than_declared_is_never_resized() -> None:
+    disks = [born()["disks"][0], born()["disks"][1] | {"size": 3 * GB}]
+    assert propose(born(disks=disks)).refusals == ("disk DATA0001 has 3000000000 bytes, declared are 4000000000: change it on kvm1 yourself",)
+
+
+def test_a_hypervisor_that_could_not_be_asked_is_doubt_never_a_machine_to_make() -> None:
+    assert judged(None).verdict is Verdict.UNKNOWN
+    evidence = seen_from_hypervisor(unborn()).model_copy(update={"probes": {}})
+    desired = desired_mint_data(machine=declared_machine())
+    proposal = vm_provision.CAPABILITY.propose(desired, Reader(evidence), Outlook(now=NOW, retention=timedelta(days=7)))
+    assert (proposal.drafts, proposal.refusals) == ((), ("could not be observed: machine was not collected",))
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        (unborn(), "kvm1 has no such machine"),
+        (born(state="shut off"), "on kvm1: it is shut off"),
+        (born(autostart=False), "on kvm1: it is not started at boot"),
+    ],
+)
+def test_a_machine_that_is_missing_or_asleep_has_drifted(seen: dict[str, Any], reason: str) -> None:
+    assert (judged(seen).verdict, judged(seen).reason) == (Verdict.DRIFTED, reason)
+
+
+def plan_of(evidence: Evidence, *capabilities: Any) -> Any:
+    return make_plan(
+        site="lab",
+        now=NOW,
+        hosts=[desired_mint_data(machine=declared_machine(profile=profile()))],
+        evidence={"mint-data": evidence},
+        policy="sha256:p",
+        inventory="sha256:i",
+        roles="sha256:r",
+        capabilities=capabilities,
+        retention=timedelta(days=7),
+    )
+
+
+def test_nothing_else_is_planned_on_a_machine_that_is_not_there() -> None:
+    from controlplane.domain.capabilities import CAPABILITIES
+
+    plan = plan_of(seen_from_hypervisor(unborn()), CAPABILITIES["storage.data_disk"])
+    assert plan.steps == ()
+    assert [r.reason for r in plan.refusals] == ["the machine is not there yet: infra.vm.provision has to run first"]
