@@ -30,7 +30,16 @@ def offered_key(host: InventoryHost) -> str | None:
     # Verification comes before any login, and the key is wrong: this never gets further than the key.
     argv += ["-o", "StrictHostKeyChecking=yes", "--", str(variables.get("ansible_host", host.name)), "true"]
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=_SECONDS * 2, check=False, env=environment({}))
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS * 2,
+            check=False,
+            env=environment({}),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = _OFFERED.search(done.stderr)

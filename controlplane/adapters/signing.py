@@ -70,7 +70,7 @@ class SshSigner:
         if self._allowed is None:
             return None
         argv = ["ssh-keygen", "-Y", "find-principals", "-s", str(signature_of(path)), "-f", str(self._allowed)]
-        done = subprocess.run(argv, capture_output=True, timeout=_LIMIT_S, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S, check=False)
         names = done.stdout.decode(errors="replace").split()
         return names[0] if done.returncode == 0 and names else None
 
