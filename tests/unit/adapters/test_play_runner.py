@@ -72,6 +72,23 @@ def test_tasks_are_heard_and_a_tools_downtime_is_told(play: Any) -> None:
     assert (given["pipelining"], given["forks"]) == (False, 1)
 
 
+def test_what_could_not_be_ended_keeps_the_hosts_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something of the run may still change the host: nothing of ours goes there any more, the lease stays until it expires."""
+    plays: list[bytes] = []
+
+    def fake(project: Any, **_options: Any) -> RunResult:
+        plays.append(project["site.yml"])
+        return _ended(outcome="interrupted", left_running=True)
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    project = {"site.yml": b"[]", "roles/docker_data_root/tasks/main.yml": b"[]"}
+    told = StepRunner([HOST]).run(project, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    assert plays == [b"[]"]
+    assert told.status == "interrupted"
+    assert told.message.endswith("Something of it could not be ended: look for ansible-playbook before you go on.")
+
+
 @pytest.mark.parametrize(
     ("cancelled", "said"),
     [

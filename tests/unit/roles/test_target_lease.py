@@ -92,6 +92,16 @@ def test_the_lease_that_is_named_is_taken_over_before_its_time_unless_its_unit_w
         lease.check(home, "R1", now=NOW + 1, host="mint-data")
 
 
+def test_an_older_token_of_the_same_run_is_refused(home: Home) -> None:
+    take(home, "R1")
+    take(home, "R2", take_over="R1")
+    lease.release(home, "R2")
+    assert take(home, "R1")["token"] == 3
+    home.run("R1").write(token=1)
+    with pytest.raises(RefusedFault, match=r"run R1 carries token 1, the host's is 3"):
+        lease.check(home, "R1", now=NOW + 1, host="mint-data")
+
+
 def test_a_release_keeps_the_token_growing(home: Home) -> None:
     take(home, "R1")
     assert lease.release(home, "R1")
