@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,8 @@ def _connect(route: InventoryHost) -> Host:
         spec = f"{variables['ansible_user']}@{spec}"
     if "ansible_port" in variables:
         spec = f"{spec}:{variables['ansible_port']}"
-    extra = [str(variables.get(name, "")) for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")]
+    # testinfra hands these to a shell; Ansible reads them as words, and so do we.
+    extra = [shlex.join(shlex.split(str(variables.get(name, "")))) for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")]
     socket = control_directory() / f"w-{hashlib.sha256(repr(sorted(variables.items())).encode() + route.name.encode()).hexdigest()[:16]}"
     return testinfra.get_host(
         f"ssh://{spec}",

@@ -1,0 +1,92 @@
+"""How the second witness reaches a machine: one connection, the pinned key, and the words of the inventory as words."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.adapters.verification import TestinfraWitness
+from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.witness import Answer, Question
+
+Calls = Callable[[], list[list[str]]]
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Stand in for ssh: write its arguments down, then run the command here; a host called `gone` is not reached."""
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport json, subprocess, sys\n"
+        f"print(json.dumps(sys.argv[1:]), file=open({str(tmp_path / 'calls')!r}, 'a'))\n"
+        "if sys.argv[-2] == 'gone':\n    sys.exit(255)\n"
+        "sys.exit(subprocess.run(sys.argv[-1], shell=True).returncode)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return lambda: [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+
+
+def ask(host: str, *argv: str) -> Question:
+    return Question(host=host, check="D240", surface="mount:/mnt/data", argv=argv, expect="yes")
+
+
+def answers(*questions: Question, **variables: Any) -> tuple[Answer, ...]:
+    routes = [InventoryHost(name=name, variables=variables) for name in sorted({question.host for question in questions})]
+    return TestinfraWitness().answer(routes, questions)
+
+
+def control_path(call: list[str]) -> str:
+    [path] = [word for word in call if word.startswith("ControlPath=")]
+    return path
+
+
+def test_all_questions_of_a_host_share_one_connection_and_two_hosts_share_none(ssh: Calls) -> None:
+    told = answers(ask("a", "echo", "yes"), ask("a", "echo", "it's $HOME"), ask("b", "echo", "yes"))
+
+    assert [answer.said for answer in told] == ["yes", "it's $HOME", "yes"]
+    calls = ssh()
+    assert all("ControlMaster=auto" in call for call in calls)
+    paths = {name: {control_path(call) for call in calls if call[-2] == name} for name in ("a", "b")}
+    assert [len(each) for each in paths.values()] == [1, 1]
+    assert paths["a"] != paths["b"]
+    assert max(len(path.removeprefix("ControlPath=")) for each in paths.values() for path in each) < 80
+
+
+def test_the_host_key_is_checked_before_anything_that_the_inventory_says(ssh: Calls) -> None:
+    answers(ask("a", "true"), ansible_host="10.0.0.1", ansible_user="ops", ansible_port=2222, ansible_ssh_common_args="-o ServerAliveInterval=9")
+
+    [call] = ssh()
+    assert call[:4] == ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]
+    assert {"User=ops", "Port=2222", "ServerAliveInterval=9"} <= set(call)
+    assert call[-2] == "10.0.0.1"
+
+
+def test_ssh_arguments_of_the_inventory_are_words_and_no_shell_reads_them(ssh: Calls, tmp_path: Path) -> None:
+    given = f"-o ProxyCommand='nc $(touch {tmp_path}/ran) %h %p' -o User=`id`;x"
+    answers(ask("a", "true"), ansible_ssh_common_args=given)
+
+    [call] = ssh()
+    assert [word for word in call if word.startswith(("ProxyCommand=", "User="))] == [f"ProxyCommand=nc $(touch {tmp_path}/ran) %h %p", "User=`id`;x"]
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_host_that_is_not_reached_and_a_command_that_fails_are_answers_without_words(ssh: Calls) -> None:
+    lost, failed = answers(ask("gone", "echo", "yes"), ask("here", "sh", "-c", "echo yes; echo why >&2; exit 3"))
+
+    assert (lost.said, failed.said, failed.error) == (None, None, "rc 3: why")
+    assert lost.error
+    assert not lost.question.agrees(lost.said)
+    assert len(ssh()) == 2
+
+
+def test_a_connection_that_testinfra_has_no_way_for_is_an_answer_that_says_so() -> None:
+    [answer] = answers(ask("a", "true"), ansible_connection="winrm")
+    assert (answer.said, answer.error) == (None, "the second witness has no way over connection winrm")
