@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "apply": ("controlplane.cli.apply", "apply", "Run a plan, then verify it on fresh evidence."),
     "rollback": ("controlplane.cli.rollback", "rollback", "Move a run's change back, with newer data."),
     "verify": ("controlplane.cli.verify", "verify", "Two witnesses: fresh evidence and live testinfra."),
+    "ready": ("controlplane.cli.ready", "ready", "May this host be called ready?"),
     "runs": ("controlplane.cli.runs", "runs", "What ran, what is open, what to do next."),
     "lease": ("controlplane.cli.lease", "lease", "Who may change a host right now."),
     "render": ("controlplane.cli.render", "render", "Write a plan as a plain Ansible project."),

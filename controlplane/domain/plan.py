@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from controlplane.domain.digest import digest_of
+from controlplane.domain.names import HostName
 from controlplane.domain.values import Value
 
 ChangeKind = Literal["machine", "volume", "package", "unit", "mkfs", "directory", "attribute", "mount", "file", "move", "retire", "delete"]
@@ -46,7 +47,7 @@ class Step(Value):
     """One capability on one host; `variables` are its role's, data only. `runs_on` is where the role works, if not on the host itself."""
 
     id: str
-    host: str
+    host: HostName
     capability: str
     role: str
     mends: tuple[Mend, ...]
@@ -54,7 +55,7 @@ class Step(Value):
     downtime: Downtime
     undo: str
     variables: dict[str, Any]
-    runs_on: str | None = None
+    runs_on: HostName | None = None
 
     @property
     def target(self) -> str:
@@ -108,12 +109,7 @@ class Plan(Value):
 
     def body_digest(self) -> str:
         """Return the digest of everything below `plan`."""
-        body = self.model_dump(mode="json", exclude={"plan"})
-        for step in body["steps"]:
-            # Left out where it says nothing, so that plans from before it was there keep their digest.
-            if step["runs_on"] is None:
-                del step["runs_on"]
-        return digest_of(body)
+        return digest_of(self.model_dump(mode="json", exclude={"plan"}))
 
     @property
     def hosts(self) -> tuple[str, ...]:

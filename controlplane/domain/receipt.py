@@ -27,7 +27,10 @@ class ChangeStatus(Change):
 
 
 class Receipt(Value):
-    """One link of the chain. `run` is the whole attempt, `key` this capability's part of it; `downtime_s` is measured, by container."""
+    """One link of the chain. `run` is the whole attempt, `key` this capability's part of it; `downtime_s` is measured, by container.
+
+    `expires_at` is when what it says ends by itself; None for what was done, which stays so.
+    """
 
     seq: int
     previous: str | None
@@ -48,10 +51,12 @@ class Receipt(Value):
     changes: tuple[ChangeStatus, ...] = ()
     evidence: str | None = None
     downtime_s: dict[str, float] = Field(default={})
+    expires_at: str | None = None
 
     def digest(self) -> str:
         """Return the digest that the next receipt names."""
-        return digest_of(self.model_dump(mode="json"))
+        # What is not said is left out, so that receipts from before it could be said keep their digest.
+        return digest_of(self.model_dump(mode="json", exclude={"expires_at"} if self.expires_at is None else None))
 
 
 class ChainFault(Value):

@@ -31,6 +31,7 @@ class SiteView(Value):
     approval: Literal["none", "self", "other"]
     retention: timedelta
     max_age: timedelta
+    ready_for: timedelta = timedelta(hours=24)
 
     def inventory_digest(self) -> str:
         """Return the digest of the hosts that the policy governs and of the hypervisors that they run on, as the inventory has them."""
@@ -67,4 +68,5 @@ def view_of(content: SiteContent) -> SiteView:
         approval=content.site.approval,
         retention=content.site.retired_for,
         max_age=content.site.max_age,
+        ready_for=timedelta(seconds=content.site.ready_for),
     )

@@ -42,6 +42,7 @@ class Ledger:
         evidence: str | None = None,
         downtime_s: dict[str, float] | None = None,
         undoes: str | None = None,
+        expires_at: str | None = None,
     ) -> None:
         """Record what became of it."""
         self._append(
@@ -56,6 +57,7 @@ class Ledger:
             evidence=evidence,
             downtime_s=downtime_s or {},
             undoes=undoes,
+            expires_at=expires_at,
         )
 
     def _append(self, **fields: object) -> None:

@@ -261,3 +261,27 @@ def test_every_verb_has_help_with_an_example(run: Run, verb: str) -> None:
 
     assert said.code == 0
     assert "Example: controlplane " in said.out
+
+
+def test_ready_says_what_is_in_the_way_and_writes_the_plan_that_mends_it(run: Run) -> None:
+    said = run("ready", "mint-data", "--plan", "mend.json")
+    assert said.code == 3
+    assert "DRIFTED D240 mount:/mnt/data  [storage.data_disk]" in said.out
+    assert said.out.splitlines()[-1] == "next      controlplane apply mend.json    (3 steps; nothing was changed so far)"
+    assert run("apply", "mend.json").code == 0
+
+
+def test_the_json_of_ready_names_host_needs_and_evidence(run: Run) -> None:
+    told = json.loads(run("ready", "mint-data", "-o", "json").out)
+    assert (told["host"], told["ready"], told["receipt"]) == ("mint-data", False, None)
+    assert {"what", "verdict", "reason", "capability", "next"} == set(told["needs"][0])
+    assert told["evidence_digest"].startswith("sha256:")
+
+
+def test_the_standing_of_a_host_makes_no_connection(run: Run, site: FakeSite) -> None:
+    assert run("ready", "mint-data", "--standing").code == 2
+    run("ready", "mint-data")
+    asked = site.evidence.asked
+    said = run("ready", "mint-data", "--standing")
+    assert (said.code, site.evidence.asked) == (3, asked)
+    assert "does not say that mint-data is ready" in said.out

@@ -1,0 +1,70 @@
+"""ready: may this host be called ready?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.cli.options import output_option, print_json, site_option
+
+if TYPE_CHECKING:
+    from controlplane.domain.readiness import Need, Readiness
+
+
+@click.command(epilog="Example: controlplane ready mint-data --plan mend.json")
+@click.argument("host")
+@site_option
+@click.option("--plan", "plan_file", metavar="FILE", help="Write the plan that would mend what is in the way.")
+@click.option("--standing", is_flag=True, help="Only say whether the last ready receipt still holds; makes no connection.")
+@output_option()
+def ready(host: str, site: str | None, plan_file: str | None, standing: bool, output: str) -> int:
+    """Judge a host on fresh evidence by two witnesses and leave a signed receipt; what is in the way is named with what mends it.
+
+    Exit 0: ready. 3: not ready. 5: something could not be observed, and doubt is never ready.
+    """
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
+    from controlplane.usecases.judge_ready import judge_ready, standing_of  # noqa: PLC0415
+
+    view, ports = wiring.governed_site(site)
+    if standing:
+        receipt, why = standing_of(host, view, clock=ports.clock, receipts=ports.receipts)
+        if output == "json":
+            print_json({"host": host, "receipt": receipt.key, "holds": why is None, "reason": why, "expires_at": receipt.expires_at})
+        else:
+            click.echo(f"{host}: {receipt.key} {f'holds until {receipt.expires_at}' if why is None else f'does not hold: {why}'}")
+        return 0 if why is None else 3
+    with stopping_in_order(), working("judging by two witnesses"):
+        answer, plan = judge_ready(host, view, operator=wiring.operator(), ports=ports)
+    if plan_file is not None:
+        wiring.plan_files().write(plan_file, plan)
+    if output == "json":
+        print_json(answer.model_dump(mode="json"))
+    else:
+        _print_text(answer, plan_file, steps=len(plan.steps))
+    return answer.exit_code()
+
+
+def _print_text(answer: Readiness, plan_file: str | None, *, steps: int) -> None:
+    for need in answer.needs:
+        _print_need(need, "red")
+    for need in answer.noted:
+        _print_need(need, "yellow")
+    if answer.ready:
+        click.secho(f"{answer.host} is ready: {answer.met} findings met by two witnesses.", fg="green")
+        click.echo(f"receipt   {answer.receipt}, until {answer.expires_at}")
+        return
+    click.secho(f"{answer.host} is not ready: {len(answer.needs)} in the way, {answer.met} met.", fg="red")
+    if plan_file is not None:
+        click.echo(f"next      controlplane apply {plan_file}    ({steps} {'step' if steps == 1 else 'steps'}; nothing was changed so far)")
+
+
+def _print_need(need: Need, colour: str) -> None:
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
+    mends = f"  [{need.capability}]" if need.capability else ""
+    click.secho(f"{need.verdict.value:<8}{plain(need.what)}{mends}", fg=colour)
+    click.echo(f"        {plain(need.reason)}")
+    click.echo(f"        next: {plain(need.next)}")

@@ -1,0 +1,166 @@
+"""infra.vm.ready.status: whether a host may be called ready, and how long a receipt that says so holds.
+
+Rules:
+- Ready means: every finding on fresh evidence is MET by two witnesses or waived, every declared container runs, nothing is open on the host.
+- Doubt is never ready. Of drift only what is low (old data that awaits its purge) is not in the way; it is named all the same.
+- Each "no" names the capability that would mend it, as a plan made from the same evidence says, or why there is none.
+- A ready receipt ends by itself, and earlier when the policy changes or anything later is done to the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached, is_absent
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.values import Value
+
+ID = "infra.vm.ready.status"
+
+
+class Need(Value):
+    """Something that is in the way, or (`noted`) that is not but has to be known. `capability` would mend it; `next` says what to do."""
+
+    what: str
+    verdict: Verdict
+    reason: str
+    capability: str | None
+    next: str
+
+
+class Readiness(Value):
+    """The JSON of `ready`. `receipt` and `expires_at` are None unless the host is ready."""
+
+    host: str
+    ready: bool
+    judged_at: str
+    policy_digest: str
+    evidence_digest: str | None
+    met: int
+    needs: tuple[Need, ...]
+    noted: tuple[Need, ...]
+    receipt: str | None = None
+    expires_at: str | None = None
+
+    def exit_code(self) -> int:
+        """Return 0 where it is ready, 5 where anything is UNKNOWN, else 3."""
+        if self.ready:
+            return 0
+        return 5 if any(need.verdict is Verdict.UNKNOWN for need in self.needs) else 3
+
+
+def judge_readiness(
+    desired: DesiredHost,
+    seen: Evidence | Unreached,
+    findings: Sequence[Finding],
+    *,
+    plan: Plan,
+    chain: Sequence[Receipt],
+    judged_at: str,
+    policy: str,
+) -> Readiness:
+    """Return whether the host is ready. `findings` are those of two witnesses, `plan` the one that the same evidence gives."""
+    host = desired.host
+    own = [finding for finding in findings if finding.host == host]
+    needs = [_need(finding, plan) for finding in own if _in_the_way(finding)]
+    noted = [_need(finding, plan) for finding in own if finding.verdict is not Verdict.MET and not _in_the_way(finding)]
+    needs += [_open_run(receipt) for receipt in open_intents(chain) if receipt.host == host]
+    if isinstance(seen, Unreached):
+        needs.insert(0, _unknown("reachability", f"the host was not reached: {seen.reason}", "restore the connection"))
+    else:
+        needs += _services(desired, Reader(seen))
+    met = sum(finding.verdict is Verdict.MET for finding in own)
+    if not own:
+        needs.append(_unknown("findings", "nothing was judged on this host", "controlplane audit"))
+    return Readiness(
+        host=host,
+        ready=not needs,
+        judged_at=judged_at,
+        policy_digest=policy,
+        evidence_digest=seen.digest() if isinstance(seen, Evidence) else None,
+        met=met,
+        needs=tuple(needs),
+        noted=tuple(noted),
+    )
+
+
+def void_because(receipt: Receipt, chain: Sequence[Receipt], *, policy: str, now: datetime) -> str | None:
+    """Return why a ready receipt no longer holds, or None while it does."""
+    if receipt.capability != ID or receipt.phase != "result" or receipt.outcome != "done" or receipt.expires_at is None:
+        return f"{receipt.key} does not say that {receipt.host} is ready"
+    if receipt.policy != policy:
+        return "the policy changed since"
+    later = next((r for r in chain if r.seq > receipt.seq and r.host == receipt.host), None)
+    if later is not None:
+        return f"{later.key} came after it ({later.at})"
+    expires = datetime.fromisoformat(receipt.expires_at.replace("Z", "+00:00"))
+    return f"it ended at {receipt.expires_at}" if now >= expires else None
+
+
+def last_ready(chain: Sequence[Receipt], host: str) -> Receipt | None:
+    """Return the newest answer to whether the host is ready, whatever it was."""
+    return next((r for r in reversed(chain) if r.capability == ID and r.host == host and r.phase == "result"), None)
+
+
+def _in_the_way(finding: Finding) -> bool:
+    return finding.verdict is Verdict.UNKNOWN or (finding.verdict is Verdict.DRIFTED and finding.severity != "low")
+
+
+def _need(finding: Finding, plan: Plan) -> Need:
+    what, host = f"{finding.check} {finding.surface}", finding.host
+    capability = next(
+        (s.capability for s in plan.steps for m in s.mends if s.host == host and (m.check, m.surface) == (finding.check, finding.surface)), None
+    )
+    if finding.verdict is Verdict.WAIVED:
+        step = "nothing, while the waiver holds"
+    elif finding.verdict is Verdict.UNKNOWN:
+        capability, step = None, "see why it could not be observed; doubt is never ready"
+    elif finding.check == "D242":
+        # A reboot mends it, and no plan reboots.
+        step = f"controlplane verify --host {host} --after-reboot"
+    elif finding.check == "D244":
+        capability, step = "storage.purge", f"controlplane plan --host {host} --capability storage.purge, once it has proven itself"
+    elif capability is not None:
+        step = f"controlplane ready {host} --plan FILE, then approve and apply it"
+    else:
+        refused = [refusal.reason for refusal in plan.refusals if refusal.host == host]
+        step = f"no plan mends it: {'; '.join(refused)}" if refused else "no capability mends it: by hand"
+    return Need(what=what, verdict=finding.verdict, reason=finding.reason, capability=capability, next=step)
+
+
+def _open_run(receipt: Receipt) -> Need:
+    reason = f"run {receipt.run} has not ended here since {receipt.at}"
+    return Need(what="runs", verdict=Verdict.DRIFTED, reason=reason, capability=receipt.capability, next=f"controlplane runs show {receipt.run}")
+
+
+def _services(desired: DesiredHost, reader: Reader) -> list[Need]:
+    """Return each declared container that does not run, and an engine that is down; a container that is missing is D236's."""
+    if is_absent(reader.evidence, "docker_config") and not desired.services:
+        return []
+    try:
+        docker = reader.units.get("docker.service")
+        needs = []
+        if docker is not None and docker["load_state"] == "loaded" and docker["active_state"] != "active":
+            needs.append(_down("docker.service", f"docker.service is {docker['active_state']}", f"systemctl status docker on {desired.host}"))
+        if desired.services:
+            running = {container["name"]: container["running"] for container in reader.containers}
+            needs += [
+                _down(name, f"container {name} is not running", f"docker logs {name} on {desired.host}")
+                for name in desired.services
+                if running.get(name) is False
+            ]
+    except Unobserved as doubt:
+        return [_unknown("services", str(doubt), "see why it could not be observed; doubt is never ready")]
+    return needs
+
+
+def _down(what: str, reason: str, step: str) -> Need:
+    return Need(what=f"services {what}", verdict=Verdict.DRIFTED, reason=reason, capability=None, next=step)
+
+
+def _unknown(what: str, reason: str, step: str) -> Need:
+    return Need(what=what, verdict=Verdict.UNKNOWN, reason=reason, capability=None, next=step)

@@ -1,0 +1,61 @@
+"""ready: judge one host on fresh evidence by two witnesses, and leave a receipt that says so and ends by itself.
+
+Rules:
+- The receipt names the evidence and the policy that it rests on. Where the host is not ready the receipt says that, so that an earlier one is void.
+- Nothing on the host is changed.
+"""
+
+from __future__ import annotations
+
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.evidence import Unreached
+from controlplane.domain.plan import Plan
+from controlplane.domain.readiness import ID, Readiness, judge_readiness, last_ready, void_because
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.run_key import make_run_key
+from controlplane.domain.site_view import SiteView
+from controlplane.ports import Clock, ReceiptStore
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.judge_hosts import judge_by_two
+from controlplane.usecases.make_plan import plan_from, roles_digest
+from controlplane.usecases.record_run import STAMP, Ledger
+
+
+def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts) -> tuple[Readiness, Plan]:
+    """Return whether the host is ready, with the plan that the same evidence gives. Raises `InputInvalidError`, `RunFailedError`."""
+    ((desired, route),) = site.chosen((host,))
+    chain = [receipt for _, receipt in sound_chain(ports.receipts)]
+    seen = ports.evidence.collect([route], {host: desired})
+    now = ports.clock.now()
+    report = judge_by_two(site, hosts=(host,), seen=seen, now=now, witness=ports.witness)
+    capabilities = tuple(capability for capability in CAPABILITIES.values() if not capability.only_by_name)
+    plan = plan_from(site, hosts=(host,), seen=seen, capabilities=capabilities, now=now, roles=roles_digest(ports.roles))
+    one = seen.get(host) or Unreached(host=host, reason="it gave no evidence")
+    answer = judge_readiness(desired, one, report.findings, plan=plan, chain=chain, judged_at=now.strftime(STAMP), policy=site.policy_digest)
+    key = make_run_key(ID, now, ports.entropy.four_hex())
+    expires = (now + site.ready_for).strftime(STAMP) if answer.ready else None
+    ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
+    ledger.intend(key, host=host, capability=ID, step="*")
+    ledger.close(
+        key,
+        host=host,
+        capability=ID,
+        step="*",
+        outcome="done" if answer.ready else "failed",
+        reason=None if answer.ready else "; ".join(f"{need.what}: {need.reason}" for need in answer.needs),
+        evidence=answer.evidence_digest,
+        expires_at=expires,
+    )
+    return answer.model_copy(update={"receipt": key if answer.ready else None, "expires_at": expires}), plan
+
+
+def standing_of(host: str, site: SiteView, *, clock: Clock, receipts: ReceiptStore) -> tuple[Receipt, str | None]:
+    """Return the newest ready receipt of a host and why it no longer holds (None: it does). Makes no connection. Raises `InputInvalidError`."""
+    site.chosen((host,))
+    chain = [receipt for _, receipt in sound_chain(receipts)]
+    receipt = last_ready(chain, host)
+    if receipt is None:
+        raise InputInvalidError([Fault("HOST", 0, "", f"{host} was never judged: run 'controlplane ready {host}'")])
+    return receipt, void_because(receipt, chain, policy=site.policy_digest, now=clock.now())

@@ -1,0 +1,164 @@
+"""ready: what is in the way is named with what mends it, and a ready receipt is void as soon as anything changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.plan import Plan
+from controlplane.domain.readiness import Need, Readiness
+from controlplane.domain.receipt import chain_faults
+from controlplane.usecases.judge_ready import judge_ready, standing_of
+from tests.fakes.evidence_builder import MINIO, healthy_probes
+from tests.fakes.host import FakeHost
+from tests.fakes.site import OPERATOR, FakeSite
+
+
+def site(probes: dict[str, Any] | None = None, **wanted: Any) -> FakeSite:
+    fake = FakeSite(**wanted)
+    fake.hosts["mint-data"] = FakeHost("mint-data", probes if probes is not None else healthy_probes())
+    return fake
+
+
+def ask(fake: FakeSite) -> tuple[Readiness, Plan]:
+    return judge_ready("mint-data", fake.view, operator=OPERATOR, ports=fake.ports)
+
+
+def standing(fake: FakeSite) -> str | None:
+    return standing_of("mint-data", fake.view, clock=fake.clock, receipts=fake.receipts)[1]
+
+
+def need(answer: Readiness, what: str) -> Need:
+    return next(one for one in answer.needs if one.what == what)
+
+
+def test_a_healthy_host_is_ready_and_its_receipt_names_evidence_policy_and_end() -> None:
+    fake = site()
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.needs, answer.exit_code()) == (True, (), 0)
+    receipt = fake.receipts.chain[-1]
+    assert (receipt.key, receipt.outcome, receipt.evidence, receipt.policy) == (answer.receipt, "done", answer.evidence_digest, "sha256:policy")
+    assert receipt.expires_at == answer.expires_at == "2026-01-03T12:00:02Z"
+    assert chain_faults(fake.receipts.load()) == ()
+    assert standing(fake) is None
+
+
+def test_a_drifting_host_is_not_ready_and_each_no_names_the_capability_that_mends_it() -> None:
+    fake = FakeSite()
+    answer, plan = ask(fake)
+    assert (answer.ready, answer.exit_code(), answer.receipt, answer.expires_at) == (False, 3, None, None)
+    assert need(answer, "D240 mount:/mnt/data").capability == "storage.data_disk"
+    assert need(answer, "D240 fstab:/mnt/data").capability == "storage.fstab"
+    assert need(answer, "D235 docker.data_root").capability == "docker.data_root"
+    assert need(answer, "D242 reboot.proof").next == "controlplane verify --host mint-data --after-reboot"
+    assert {step.capability for step in plan.steps} == {"storage.data_disk", "storage.fstab", "docker.data_root"}
+    assert "D240 mount:/mnt/data" in (fake.receipts.chain[-1].reason or "")
+    assert standing(fake) == f"{fake.receipts.chain[-1].key} does not say that mint-data is ready"
+
+
+def test_the_plan_of_a_host_that_is_not_ready_is_the_one_that_apply_takes() -> None:
+    fake = FakeSite()
+    assert fake.apply(ask(fake)[1]).outcome == "done"
+
+
+@pytest.mark.parametrize("probe", ["mounts", "docker_containers", "target_state", "units"])
+def test_anything_unknown_is_not_ready(probe: str) -> None:
+    fake = site()
+    del fake.host.probes[probe]
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.exit_code()) == (False, 5)
+
+
+def test_a_host_that_was_not_reached_is_not_ready() -> None:
+    fake = site()
+    fake.evidence.unreached["mint-data"] = "no route"
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.exit_code(), answer.needs[0].what, answer.needs[0].reason) == (
+        False, 5, "reachability", "the host was not reached: no route",
+    )  # fmt: skip
+
+
+def test_what_the_second_witness_does_not_confirm_is_not_ready() -> None:
+    fake = site()
+    fake.witness.doubts["mount:/mnt/data"] = "another-uuid"
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.exit_code()) == (False, 5)
+    assert "two witnesses disagree" in need(answer, "D240 mount:/mnt/data").reason
+
+
+def test_a_declared_container_that_does_not_run_is_in_the_way() -> None:
+    from tests.fakes.evidence_builder import desired_mint_data  # noqa: PLC0415 - only here the services matter
+
+    fake = site(services={MINIO: desired_mint_data().services[MINIO]})
+    for container in fake.host.probes["docker_containers"]:
+        if container["name"] == MINIO:
+            container.update(running=False, state="exited")
+    answer, _ = ask(fake)
+    assert need(answer, f"services {MINIO}").reason == f"container {MINIO} is not running"
+
+
+def test_a_run_that_is_still_open_on_the_host_is_in_the_way() -> None:
+    fake = FakeSite()
+    plan = fake.plan()
+    fake.arm(9)
+    assert fake.apply(plan).outcome == "interrupted"
+    fake.arm(None)
+    assert any(one.what == "runs" and "has not ended here" in one.reason for one in ask(fake)[0].needs)
+
+
+def test_old_data_that_awaits_its_purge_is_noted_and_not_in_the_way() -> None:
+    fake = site()
+    retired = {"path": "/var/lib/docker.old", "run": "CAP-20260102-100000__docker.data_root__R0001", "retired_at": "2026-01-02T10:00:00Z"}
+    retired |= {"size": 9, "entries": 3, "exists": True, "recorded": "sha256:ab", "fingerprint": "sha256:ab", "replaced_by": "/mnt/data/docker"}
+    fake.host.probes["target_state"]["retired"] = [retired]
+    answer, _ = ask(fake)
+    assert (answer.ready, [(one.what, one.capability) for one in answer.noted]) == (True, [("D244 retired:/var/lib/docker.old", "storage.purge")])
+
+
+def test_a_ready_receipt_ends_by_itself() -> None:
+    fake = site()
+    ask(fake)
+    fake.clock.time += timedelta(hours=23)
+    assert standing(fake) is None
+    fake.clock.time += timedelta(hours=1)
+    assert standing(fake) == "it ended at 2026-01-03T12:00:02Z"
+
+
+def test_a_change_of_the_policy_voids_a_ready_receipt() -> None:
+    fake = site()
+    ask(fake)
+    fake.view = fake.view.model_copy(update={"policy_digest": "sha256:other"})
+    assert standing(fake) == "the policy changed since"
+
+
+def test_whatever_is_done_to_the_host_later_voids_a_ready_receipt() -> None:
+    fake = site()
+    ask(fake)
+    fake.hosts["mint-data"] = FakeHost("mint-data")
+    fake.evidence.hosts = fake.hosts
+    fake.runner.hosts = fake.hosts
+    assert fake.apply(fake.plan()).outcome == "done"
+    assert "came after it" in (standing(fake) or "")
+
+
+def test_a_later_no_voids_an_earlier_yes() -> None:
+    fake = site()
+    ask(fake)
+    fake.evidence.unreached["mint-data"] = "no route"
+    ask(fake)
+    assert "does not say that mint-data is ready" in (standing(fake) or "")
+
+
+def test_a_host_that_was_never_judged_has_no_standing() -> None:
+    with pytest.raises(InputInvalidError, match="mint-data was never judged: run 'controlplane ready mint-data'"):
+        standing(site())
+
+
+def test_an_unknown_host_is_refused_before_anything_is_asked() -> None:
+    fake = site()
+    with pytest.raises(InputInvalidError, match="nowhere is not governed"):
+        judge_ready("nowhere", fake.view, operator=OPERATOR, ports=fake.ports)
+    assert fake.evidence.asked == 0
