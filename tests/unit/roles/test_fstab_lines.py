@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import assume, given
@@ -99,10 +100,11 @@ def test_what_would_read_back_otherwise_is_never_handed_on(monkeypatch: pytest.M
 
 def test_a_missing_uuid_is_an_error_of_the_real_findmnt_whatever_its_exit_code_and_a_missing_device_is_not(tmp_path: Path) -> None:
     """This is why its text is read, and why entries name a UUID."""
-    (tmp_path / "fstab").write_text(f"UUID={UUID} /usr ext4 nofail 0 2\n/dev/nope /etc ext4 nofail 0 2\n")
+    missing = uuid4()
+    (tmp_path / "fstab").write_text(f"UUID={missing} /usr ext4 nofail 0 2\n/dev/nope /etc ext4 nofail 0 2\n")
     told = subprocess.run(["findmnt", "--verify", "--tab-file", tmp_path / "fstab"], env={"LC_ALL": "C"}, capture_output=True, text=True, check=False)
     report = told.stdout + told.stderr
-    assert lines.faults(report) == {("/usr", f"unreachable on boot required source: UUID={UUID}")}
+    assert lines.faults(report) == {("/usr", f"unreachable on boot required source: UUID={missing}")}
     assert "[W] unreachable source: /dev/nope" in report
 
 
