@@ -13,7 +13,7 @@ from typing import Any
 from controlplane.domain.errors import Fault
 from controlplane.domain.faults import Place, Source, fault_at
 from controlplane.domain.inventory import CONNECTION_VARIABLES, RENAMED, Inventory, InventoryHost, Scalar, variable_fault
-from controlplane.domain.names import GROUP, HOST, check_name
+from controlplane.domain.names import GROUP, check_host, check_name
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def build(raw: RawInventory) -> tuple[Inventory, list[Fault]]:
     for name in sorted(raw.hosts):
         host = raw.hosts[name]
         try:
-            check_name(name, HOST, "host name")
+            check_host(name)
         except ValueError as error:
             faults.append(host.at.fault(str(error)))
             continue

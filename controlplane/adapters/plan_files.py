@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from controlplane.adapters.durable_files import write_durably
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
+from controlplane.domain.plain_json import without_twins
 from controlplane.domain.plan import Plan
 
 _LIMIT_BYTES = 64 * 1024**2
@@ -33,7 +34,11 @@ class JsonPlanFiles:
             place = ".".join(str(part) for part in first["loc"])
             raise _invalid(path, f"is no plan: {place or 'content'}: {first['msg']}. Make one with 'controlplane plan --out FILE'") from None
         # Of the file itself, not of the model: a later version's model has other fields, and must still read what an earlier one wrote.
-        body = {name: value for name, value in json.loads(content).items() if name != "plan"}
+        try:
+            body = json.loads(content, object_pairs_hook=without_twins)
+        except ValueError as error:
+            raise _invalid(path, f"is no plan: {error}. Make one with 'controlplane plan --out FILE'") from None
+        body.pop("plan")
         if plan.plan != digest_of(body):
             raise _invalid(path, "was altered after it was made: its digest does not fit. Make it again with 'controlplane plan --out FILE'")
         return plan

@@ -25,6 +25,13 @@ def check_name(text: str, pattern: str, what: str) -> str:
     return text
 
 
+def check_host(text: str) -> str:
+    """Return `text` if it is a host name; ValueError names the rule."""
+    if text in ("all", "ungrouped"):
+        raise ValueError(f"{text!r} is no host name: to Ansible it is a group, and a play on it would run on every host")
+    return check_name(text, HOST, "host name")
+
+
 def check_line(text: str) -> str:
     """Return `text` if it is one non-empty line without control or direction characters."""
     if not text.strip():
@@ -38,7 +45,7 @@ def _name(pattern: str, what: str) -> tuple[Callable[[str], str], dict[str, Any]
     return (lambda text: check_name(text, pattern, what)), {"type": "string", "pattern": f"^{pattern}$", "description": what.capitalize()}
 
 
-_host, _host_schema = _name(HOST, "host name")
+_, _host_schema = _name(HOST, "host name")
 _group, _group_schema = _name(GROUP, "group name")
 _container, _container_schema = _name(CONTAINER, "container or volume name")
 _project, _project_schema = _name(PROJECT, "compose project name")
@@ -46,7 +53,7 @@ _tier, _tier_schema = _name(TIER, "tier name")
 _check, _check_schema = _name(CHECK, "check id")
 _environment, _environment_schema = _name(ENVIRONMENT, "variable name")
 
-HostName = Annotated[str, AfterValidator(_host), WithJsonSchema(_host_schema)]
+HostName = Annotated[str, AfterValidator(check_host), WithJsonSchema(_host_schema)]
 GroupName = Annotated[str, AfterValidator(_group), WithJsonSchema(_group_schema)]
 ContainerName = Annotated[str, AfterValidator(_container), WithJsonSchema(_container_schema)]
 ProjectName = Annotated[str, AfterValidator(_project), WithJsonSchema(_project_schema)]

@@ -22,5 +22,14 @@ def load_plain(text: str | bytes) -> Any:
     return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
 
 
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object, as `object_pairs_hook`. Raises ValueError for a key that is there twice: which of the two counts is the reader's guess."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")

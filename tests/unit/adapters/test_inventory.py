@@ -105,6 +105,15 @@ def test_host_names_that_could_mean_something_else_are_refused(tmp_path: Path, n
     assert "is no host name: it has to match [a-z0-9][a-z0-9._-]{0,252}" in fault.message
 
 
+@pytest.mark.parametrize("name", ["all", "ungrouped"])
+def test_a_host_that_is_called_as_ansible_calls_every_host_is_refused(tmp_path: Path, name: str) -> None:
+    [fault] = read(tmp_path / "hosts.yml", f"web:\n  hosts:\n    {name}:\n").faults
+    assert (fault.line, fault.message) == (
+        3,
+        f"'{name}' is no host name: to Ansible it is a group, and a play on it would run on every host",
+    )
+
+
 def test_ranges_are_bounded(tmp_path: Path) -> None:
     assert faults(tmp_path / "hosts.yml", "all: {hosts: {'h[0:9999]-[0:9999]-[0:9999]': }}\n") == [
         "hosts.yml:1: all.hosts.h[0:9999]-[0:9999]-[0:9999]: makes more than 100000 hosts: narrow the range"

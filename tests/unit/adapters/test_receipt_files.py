@@ -14,6 +14,7 @@ from controlplane.adapters.receipts import ReceiptFiles
 from controlplane.adapters.run_locks import HostLocks
 from controlplane.adapters.signing import APPROVALS, RECEIPTS, SshSigner, signature_of
 from controlplane.domain.approval import approve
+from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import InputInvalidError, RefusedError, RunFailedError
 from controlplane.domain.receipt import Receipt, chain_faults
 from tests.fakes.evidence_builder import COLLECTED
@@ -270,6 +271,29 @@ def test_what_is_no_plan_is_a_usage_error(tmp_path: Path, content: str | None, t
         path.write_text(content)
 
     with pytest.raises(InputInvalidError, match=told):
+        JsonPlanFiles().read(str(path))
+
+
+def test_a_plan_with_one_key_twice_is_refused_by_the_key(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    JsonPlanFiles().write(str(path), FakeSite().plan())
+    path.write_text(path.read_text().replace('"role":', '"role": "another", "role":', 1))
+
+    with pytest.raises(InputInvalidError, match=r"is no plan: the key 'role' is there twice"):
+        JsonPlanFiles().read(str(path))
+
+
+@pytest.mark.parametrize("host", ["../../x", "-oProxyCommand=id", "all", "mint\ndata", "mint-d\u0430ta", "{{ x }}"])
+def test_a_plan_whose_host_could_be_a_path_or_an_option_is_no_plan(tmp_path: Path, host: str) -> None:
+    plan = FakeSite().plan()
+    body = plan.model_dump(mode="json", exclude={"plan"})
+    for step in body["steps"]:
+        step["host"] = host
+        step.pop("runs_on", None)
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps({"plan": digest_of(body), **body}))
+
+    with pytest.raises(InputInvalidError, match=r"is no plan: steps\.0\.host: .* is no host name"):
         JsonPlanFiles().read(str(path))
 
 
