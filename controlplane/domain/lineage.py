@@ -5,8 +5,8 @@ Rules:
 - The mount decides, never its source string; the source is used only for btrfs, whose device number is anonymous, and then the
   filesystem's signature names every member.
 - Memory (tmpfs) and remote filesystems (NFS) lie on no disk of this host: a state of their own, neither boot disk nor durable local disk.
-- A loop device is followed into its backing file where the host showed that file. Where the file is out of the host's sight (a lab machine's
-  disk), the loop device is the leaf. A deleted backing file can't be followed.
+- A loop device is followed into its backing file, or the device behind it, where the host showed that. Where the file is out of the host's sight
+  (a lab machine's disk), the loop device is the leaf. A backing file that is deleted, or lies in memory or on another machine, can't be followed.
 
 Leaves are device numbers ("major:minor") of entries of `BlockDevices`.
 """
@@ -166,6 +166,9 @@ class Lineage:
     def _loop(self, device: str, file: str, trail: frozenset[str]) -> frozenset[str]:
         if not file or file.endswith(_DELETED):
             raise Unobserved(f"loop device {device} has a backing file that can't be followed ({file or 'empty name'})")
+        below = self._device_at(file)
+        if below is not None:
+            return self._leaves_of(below, trail)
         place = self._reader.paths.get(file)
         if place is None:
             raise Unobserved(f"{file}, the backing file of loop device {device}, was not looked at")
@@ -173,12 +176,16 @@ class Lineage:
             return frozenset({device})
         behind = self._of_path(file, trail)
         if behind.kind != "disk":
-            return frozenset({device})
+            raise Unobserved(f"{file}, the backing file of loop device {device}, lies on {behind.fstype}, which is on no disk of this host")
         return behind.disks
 
+    def _device_at(self, file: str) -> str | None:
+        """Return the number of the block device of this node or link."""
+        return next((number for number, entry in self._reader.block.items() if file and file in {entry["node"], *entry["links"]}), None)
+
     def _btrfs(self, mount: Mount, trail: frozenset[str]) -> frozenset[str]:
-        block, signatures = self._reader.block, self._reader.signatures
-        device = next((number for number, entry in block.items() if mount["source"] and mount["source"] in {entry["node"], *entry["links"]}), None)
+        signatures = self._reader.signatures
+        device = self._device_at(mount["source"])
         if device is None:
             raise Unobserved(f"{mount['mount']}: btrfs source {mount['source'] or '(empty)'} is no known block device")
         mine = signatures.get(device)

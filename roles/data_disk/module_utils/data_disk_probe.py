@@ -208,7 +208,9 @@ def chain(number: str, known: dict[str, dict]) -> set[str]:
 
 
 def _file_device(file: str) -> str:
-    """Return the device that holds a loop device's file, empty where this host can't see the file (a machine of a lab)."""
+    """Return the device that a loop device's file is or lies on, empty where this host can't see the file (a machine of a lab)."""
+    if file and (itself := number_of(file)):
+        return itself
     try:
         device = Path(file).stat().st_dev if file else 0
     except OSError:

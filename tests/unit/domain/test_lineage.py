@@ -97,6 +97,16 @@ def test_a_loop_device_whose_file_is_out_of_sight_is_a_disk_of_its_own() -> None
     assert not lies_on_boot(reader, "/d")
 
 
+def test_a_loop_device_over_a_device_lies_where_that_device_lies() -> None:
+    block = {"8:0": disk("sda", partitions=["8:1"]), "8:1": disk("sda1", partition_of="8:0", links=["/dev/disk/by-partuuid/p"]), "8:16": disk("sdb")}
+    block |= {f"7:{n}": disk(f"loop{n}", loop_file=file) for n, file in enumerate(["/dev/sda1", "/dev/disk/by-partuuid/p", "/dev/sdb"])}
+    in_memory = {entry["loop_file"]: place(entry["loop_file"], "0:5", mount="/dev", kind="other") for entry in block.values() if entry["loop_file"]}
+    mounts = [mount("/", "8:1"), mount("/dev", "0:5", "devtmpfs"), *(mount(f"/d{n}", f"7:{n}") for n in range(3))]
+    reader = host(block=block, mounts=mounts, paths=in_memory | {f"/d{n}": place(f"/d{n}", f"7:{n}") for n in range(3)})
+    assert [lies_on_boot(reader, f"/d{n}") for n in range(3)] == [True, True, False]
+    assert Lineage(reader).of_path("/d2").disks == {"8:16"}
+
+
 def test_btrfs_is_resolved_by_its_source_and_all_its_members() -> None:
     block = TWO_DISKS | {"254:32": disk("vdc")}
     sign = {"uuid": "B", "type": "btrfs", "label": None, "blkid": {}, "wipefs": []}
@@ -163,6 +173,24 @@ UNRESOLVED: list[tuple[str, dict[str, Any], str]] = [
         "a loop file that nobody looked at",
         {"block": {"254:0": BOOT, "254:16": disk("loop0", loop_file="/x.img")}},
         "/x.img, the backing file of loop device 254:16, was not looked at",
+    ),
+    (
+        "a loop file in memory",
+        {
+            "block": {"254:0": BOOT, "254:16": disk("loop0", loop_file="/t/x.img")},
+            "mounts": [ROOT, DATA, mount("/t", "0:30", "tmpfs")],
+            "paths": {"/d": place("/d", "254:16"), "/t/x.img": place("/t/x.img", "0:30", mount="/t", kind="file")},
+        },
+        "/t/x.img, the backing file of loop device 254:16, lies on tmpfs, which is on no disk of this host",
+    ),
+    (
+        "a loop file on another machine",
+        {
+            "block": {"254:0": BOOT, "254:16": disk("loop0", loop_file="/n/x.img")},
+            "mounts": [ROOT, DATA, mount("/n", "0:31", "nfs4", "nas:/x")],
+            "paths": {"/d": place("/d", "254:16"), "/n/x.img": place("/n/x.img", "0:31", mount="/n", kind="file")},
+        },
+        "/n/x.img, the backing file of loop device 254:16, lies on nfs4, which is on no disk of this host",
     ),
     ("zfs", {"mounts": [ROOT, mount("/d", "0:50", "zfs", "tank/d")]}, "/d is zfs, whose disks can't be told"),
     (

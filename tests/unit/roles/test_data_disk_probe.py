@@ -64,6 +64,20 @@ def test_a_device_stands_on_its_partition_and_its_slaves(sysfs: Path, monkeypatc
     }
 
 
+def test_a_loop_device_over_a_device_stands_on_it(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, number, file in [("loop0", "7:0", "/dev/sda1"), ("loop1", "7:1", "/dev/vdb")]:
+        folder = sysfs / "class" / name
+        for path, content in {"dev": number, "size": "2", "ro": "0", "loop/backing_file": f"{file}\n"}.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content)
+    nodes = {"/dev/sda1": "8:1", "/dev/vdb": "254:16"}
+    monkeypatch.setattr(probe, "number_of", lambda path: nodes.get(path, ""))
+    with_mounts(monkeypatch, mount("253:0", "/"))
+    known = probe.devices()
+    assert probe.chain("7:0", known) == {"7:0", "8:1", "8:0"}
+    assert (probe.carries_root("7:0", known), probe.carries_root("7:1", known)) == (True, False)
+
+
 def test_a_root_that_lies_on_no_device_is_no_proof_of_anything(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sysfs
     with_mounts(monkeypatch, mount("0:40", "/", "overlay"))
