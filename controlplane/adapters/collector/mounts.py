@@ -6,6 +6,8 @@ import os
 import re
 import stat
 import threading
+import time
+from functools import partial
 from typing import Any, Callable, TypeVar
 
 from .supervise import ProbeError
@@ -17,6 +19,7 @@ PSEUDO = frozenset(
     "ramfs rpc_pipefs securityfs selinuxfs squashfs sysfs tmpfs tracefs".split()
 )
 _PATIENCE = 2.0
+_AT_ONCE = 200
 T = TypeVar("T")
 
 
@@ -65,54 +68,57 @@ def mounts(_asked: dict[str, Any], _seen: dict[str, Any]) -> list[dict[str, Any]
     return mount_table()
 
 
-def patiently(act: Callable[[], T], *, remote: bool) -> T:
-    """Return what `act` returns; where a remote filesystem may hang it, give up after two seconds with a TimeoutError."""
-    if not remote:
-        return act()
-    got: list[T] = []
-    failed: list[OSError] = []
+def in_time(acts: dict[str, Callable[[], T]]) -> dict[str, T]:
+    """Return what each act returns; one that fails, or hangs for two seconds (a dead server or disk), is left out and holds up no other."""
+    got: dict[str, T] = {}
+    faults: list[Exception] = []
 
-    def work() -> None:
+    def work(name: str) -> None:
         try:
-            got.append(act())
-        except OSError as error:
-            failed.append(error)
+            got[name] = acts[name]()
+        except OSError:
+            pass  # left out
+        except Exception as fault:
+            faults.append(fault)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(_PATIENCE)
-    if failed:
-        raise failed[0]
-    if not got:
-        raise TimeoutError("no answer")
-    return got[0]
+    names = list(acts)
+    for first in range(0, len(names), _AT_ONCE):
+        threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in names[first : first + _AT_ONCE]]
+        for thread in threads:
+            thread.start()
+        limit = time.monotonic() + _PATIENCE
+        for thread in threads:
+            thread.join(max(0.0, limit - time.monotonic()))
+    if faults:
+        raise faults[0]
+    return dict(got)
 
 
 def is_remote(fstype: str) -> bool:
-    """Say whether a server, not this host, answers for this filesystem."""
-    return fstype in NETWORK or fstype.startswith("fuse.")
+    """Say whether a server or a program, not this host's kernel, answers for this filesystem."""
+    return fstype in NETWORK or fstype == "fuse" or fstype.startswith("fuse.")
+
+
+def _statvfs(at: str) -> dict[str, int]:
+    info = os.statvfs(at)
+    unit = info.f_frsize or info.f_bsize
+    return {
+        "size": info.f_blocks * unit,
+        "free": info.f_bfree * unit,
+        "available": info.f_bavail * unit,
+        "inodes": info.f_files,
+        "inodes_free": info.f_ffree,
+    }
 
 
 def usage(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
     """Return statvfs of every real filesystem by mountpoint; one that doesn't answer is left out."""
-    seen: dict[str, Any] = {}
-    for mount in mount_table():
-        at = mount["mount"]
-        if mount["fstype"] in PSEUDO and at not in ("/", "/tmp", "/var/tmp"):  # noqa: S108 - named, never written
-            continue
-        try:
-            info = patiently(lambda at=at: os.statvfs(at), remote=is_remote(mount["fstype"]))  # type: ignore[misc] # mypy knows no default in a lambda
-        except OSError:
-            continue
-        unit = info.f_frsize or info.f_bsize
-        seen[at] = {
-            "size": info.f_blocks * unit,
-            "free": info.f_bfree * unit,
-            "available": info.f_bavail * unit,
-            "inodes": info.f_files,
-            "inodes_free": info.f_ffree,
-        }
-    return seen
+    real = {
+        mount["mount"]
+        for mount in mount_table()
+        if mount["fstype"] not in PSEUDO or mount["mount"] in ("/", "/tmp", "/var/tmp")  # noqa: S108 - named, never written
+    }
+    return in_time({at: partial(_statvfs, at) for at in sorted(real)})
 
 
 def place_of(path: str, by_id: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -151,13 +157,5 @@ def place_of(path: str, by_id: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 def places_of(wanted: set[str]) -> dict[str, Any]:
     """Return the place of each path; one that hangs or can't be looked at is left out."""
-    table = mount_table()
-    by_id = {mount["id"]: mount for mount in table}
-    remote = any(is_remote(mount["fstype"]) for mount in table)
-    found: dict[str, Any] = {}
-    for path in sorted(wanted):
-        try:
-            found[path] = patiently(lambda path=path: place_of(path, by_id), remote=remote)  # type: ignore[misc] # as above
-        except OSError:
-            continue
-    return found
+    by_id = {mount["id"]: mount for mount in mount_table()}
+    return in_time({path: partial(place_of, path, by_id) for path in sorted(wanted)})

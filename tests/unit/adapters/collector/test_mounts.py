@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.collector.mounts import mount_table, parse_mountinfo, place_of, places_of, unescape, usage
+from controlplane.adapters.collector import mounts
+from controlplane.adapters.collector.mounts import in_time, mount_table, parse_mountinfo, place_of, places_of, unescape, usage
 from controlplane.adapters.collector.places import discovered, landing
 from controlplane.adapters.collector.supervise import ProbeError
 
@@ -87,6 +91,27 @@ def test_a_path_that_can_t_be_looked_at_has_no_entry(tmp_path: Path) -> None:
     loop.symlink_to(loop)
     found = places_of({str(loop), f"{tmp_path}/{'x' * 300}"})
     assert f"{tmp_path}/{'x' * 300}" not in found
+
+
+def test_what_hangs_is_left_out_and_holds_up_none_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mounts, "_PATIENCE", 0.2)
+    never = threading.Event()
+
+    def refuse() -> str:
+        raise PermissionError
+
+    began = time.monotonic()
+    acts: dict[str, Callable[[], object]] = {f"hung-{n}": never.wait for n in range(250)}
+    found = in_time({**acts, "refused": refuse, "well": lambda: "seen"})
+    never.set()
+    assert found == {"well": "seen"}
+    # Two rounds, not one wait for each.
+    assert time.monotonic() - began < 5
+
+
+def test_a_fault_of_our_own_is_not_passed_over() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_time({"a": lambda: 1 // 0})
 
 
 def test_usage_is_in_bytes_and_names_the_root() -> None:
