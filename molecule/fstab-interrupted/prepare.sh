@@ -1,11 +1,2 @@
-#!/bin/bash
-set -euo pipefail
-disk=/dev/$(grep -lx /var/lib/controlplane-lab/machines/molecule/data.img /sys/block/loop*/loop/backing_file | cut -d/ -f4)
-mkfs.ext4 -q -U 6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11 "$disk"
-udevadm trigger --settle "$disk"
-mkdir -p /mnt/data
-chattr +i /mnt/data
-mount -o noatime "$disk" /mnt/data
-cp -a /etc/fstab /root/fstab.before
 # Killed after the entry was written and before systemd read it.
 echo "UUID=6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11 /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2" >> /etc/fstab

@@ -1,6 +1,4 @@
-#!/bin/bash
-set -euo pipefail
-disk=/dev/$(grep -lx /var/lib/controlplane-lab/machines/molecule/data.img /sys/block/loop*/loop/backing_file | cut -d/ -f4)
+# The data disk is mounted by hand; fstab does not know it yet.
 mkfs.ext4 -q -U 6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11 "$disk"
 udevadm trigger --settle "$disk"
 mkdir -p /mnt/data
