@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,50 @@ from ansible.parsing.dataloader import DataLoader
 from controlplane.domain.capabilities.fstab_text import guard_text
 
 ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT / ".config/molecule"
 SCENARIOS = sorted(path for path in (ROOT / "molecule").iterdir() if path.is_dir())
+# A role that changes a machine has a way back; target_run, which only carries the lease and the tools, has none.
+MUTATING = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/tasks/rollback.yml"))
 
 
-@pytest.mark.parametrize("role", ["data_disk", "fstab"])
-def test_each_role_has_the_five_cases(role: str) -> None:
-    cases = {path.name.partition("-")[2] for path in SCENARIOS if path.name.startswith(f"{role}-")}
-    assert {"default", "refuses", "check", "rollback", "interrupted"} <= cases
+def cases(role: str) -> set[str]:
+    return {path.name.partition("-")[2] for path in SCENARIOS if path.name.partition("-")[0] == role}
+
+
+def test_every_role_but_the_lease_has_a_way_back() -> None:
+    assert {path.name for path in (ROOT / "roles").iterdir() if path.is_dir()} - set(MUTATING) == {"target_run"}
+
+
+@pytest.mark.parametrize("role", MUTATING)
+def test_each_mutating_role_has_the_five_cases(role: str) -> None:
+    assert cases(role) >= {"default", "refuses", "check", "rollback", "interrupted"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+def test_a_scenario_runs_what_its_case_says(scenario: Path) -> None:
+    case = scenario.name.partition("-")[2]
+    steps = (DataLoader().load_from_file(str(scenario / "molecule.yml"), cache="none") or {}).get("scenario", {}).get("test_sequence")
+    between = {
+        "default": ["converge", "idempotence"],
+        "interrupted": ["converge", "idempotence"],
+        "refuses": ["converge"],
+        "check": ["check"],
+        "rollback": ["converge", "side_effect"],
+    }[case]
+    # Without a sequence of its own a scenario has the shared one.
+    shared = DataLoader().load_from_file(str(SHARED / "config.yml"), cache="none")["scenario"]["test_sequence"]
+    assert (steps or shared) == ["destroy", "create", "prepare", *between, "verify", "destroy"]
+
+
+def test_no_preparation_is_written_down_twice() -> None:
+    shared = [path.read_text() for path in SHARED.glob("prepare/*.sh")]
+    own = [path.read_text() for path in (ROOT / "molecule").glob("*/prepare.sh")]
+    assert len({*shared, *own}) == len([*shared, *own])
+    assert [text for text, part in product(own, shared) if part in text] == []
+
+
+def test_a_shared_preparation_is_that_of_every_machine_or_of_a_role() -> None:
+    assert {path.stem for path in SHARED.glob("prepare/*.sh")} <= {"machine", *MUTATING}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
