@@ -26,7 +26,7 @@ retry_files_enabled = False
 gathering = explicit
 # A role's failure belongs to the person who reads it: the whole message, readable.
 callback_result_format = yaml
-interpreter_python = auto_silent
+interpreter_python = /usr/bin/python3
 
 [ssh_connection]
 # With pipelining on, a remote command outlives the loss of its connection.

@@ -20,7 +20,7 @@ from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.run_key import make_run_key
-from controlplane.render.project import render_plan, render_reboot, render_steps
+from controlplane.render.project import render_plan, render_reboot, render_steps, render_take_over
 from controlplane.render.unsafe_yaml import dump_unsafe
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.site import FakeSite
@@ -154,6 +154,7 @@ def test_pipelining_is_off_where_something_is_changed_and_host_keys_are_checked(
 
     assert "pipelining = False" in text
     assert "host_key_checking = True" in text
+    assert "interpreter_python = /usr/bin/python3" in text
 
 
 def _specs(role: str) -> dict[str, Any]:
@@ -180,6 +181,15 @@ def test_rendered_variables_are_those_that_the_role_declares(role: str, undo: bo
     assert own <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= own
     assert {name for name in variables if name.startswith("target_run_")} <= set(_specs("target_run")["main"]["options"])
+
+
+def test_what_takes_a_lease_over_gives_target_run_what_it_declares() -> None:
+    project = render_take_over(HOSTS[0], key="NEW", of="OLD", holder="a@b", roles={})
+
+    options = _specs("target_run")["main"]["options"]
+    variables = set(load_unsafe(project["vars/lease.yml"]))
+    assert variables <= set(options)
+    assert {name for name, option in options.items() if option.get("required")} <= variables
 
 
 def _step_of(role: str) -> Any:
@@ -211,6 +221,38 @@ def test_plain_ansible_reads_the_whole_project(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "playbook: site.yml" in done.stdout
+
+
+def test_plain_ansible_runs_nothing_of_what_policy_and_inventory_say(tmp_path: Path) -> None:
+    mark, told = tmp_path / "ran", tmp_path / "told"
+    evil = f"{{{{ lookup('pipe', 'touch {mark}') }}}}"
+    odd = [evil, "{% set x = 1 %}{{ x }}", "{# gone #}", "0123", "yes", "22:30", "!unsafe x", "a\nb", "{{ undefined }}", "é😀", "\\{{ 1 }}"]
+    data = {"text": evil, "list": odd, "map": {evil: odd}, "number": 7, "truth": True, "nothing": None}
+    host = InventoryHost(
+        name="mint-data",
+        variables={"ansible_connection": "local", "ansible_become": False, "ansible_python_interpreter": "/usr/bin/python3", "ansible_user": evil},
+    )
+    step = next(step for step in _plan().steps if step.role == "data_disk").model_copy(update={"variables": {"data_disk_options": data}})
+    said = {"content": "{{ [data_disk_options, ansible_user] | to_json }}", "dest": str(told), "mode": "0600"}
+    roles = {
+        "target_run/tasks/main.yml": b"[]\n",
+        "target_run/tasks/release.yml": b"[]\n",
+        "data_disk/tasks/main.yml": json.dumps([{"name": "Tell", "ansible.builtin.copy": said}]).encode(),
+    }
+    write_project(tmp_path / "project", render_steps([step], keys={step.id: evil}, holder=evil, hosts=[host], roles=roles))
+
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml"],
+        cwd=tmp_path / "project",
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(told.read_text("utf-8")) == [data, evil]
+    assert not mark.exists()
 
 
 def test_a_project_overwrites_no_folder(tmp_path: Path) -> None:
