@@ -23,6 +23,7 @@ MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "virtiofs", "afs", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"})
 _STACKED = ("dm-", "md")
 _DELETED = " (deleted)"
+_LAYERS = ("upperdir", "lowerdir", "lowerdir+", "datadir+")
 
 
 class Place(NamedTuple):
@@ -198,11 +199,14 @@ class Lineage:
         marker = f"overlay at {mount['mount']}"
         if marker in trail:
             raise Unobserved(f"{marker} stands on itself")
-        named = dict(option.partition("=")[::2] for option in mount["super_options"])
-        layers = [named.get("upperdir", ""), *named.get("lowerdir", "").split(":")]
-        layers = [layer for layer in layers if layer]
-        if not layers or any(not layer.startswith("/") for layer in layers):
+        # Since Linux 6.7 each lower directory may be an option of its own.
+        named = [option.partition("=")[::2] for option in mount["super_options"]]
+        layers = [layer for key, value in named if key in _LAYERS for layer in value.split(":") if layer]
+        if not layers or any(not layer.startswith("/") or "\\" in layer for layer in layers):
             raise Unobserved(f"{mount['mount']} is an overlay that doesn't name its directories")
+        gone = [layer for layer in layers if layer in self._reader.paths and not self._reader.paths[layer]["exists"]]
+        if gone:
+            raise Unobserved(f"{mount['mount']} is an overlay over {gone[0]}, which is not there by that name")
         places = [self._of_path(layer, trail | {marker}) for layer in layers]
         if any(place.kind != "disk" for place in places):
             raise Unobserved(f"{mount['mount']} is an overlay with a layer that lies on no disk")

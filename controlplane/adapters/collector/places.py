@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from .mounts import places_of
+from .mounts import mount_table, places_of
 
 ALWAYS = ("/", "/tmp", "/var/tmp", "/var/lib/docker", "/var/lib/containerd", "/var/lib/controlplane")  # noqa: S108 - looked at, never written
 
@@ -43,6 +43,19 @@ def discovered(asked: dict[str, Any], seen: dict[str, Any]) -> set[str]:
     return {path for path in found if path and path.startswith("/") and "\0" not in path}
 
 
+def overlaid(mountpoints: set[str]) -> set[str]:
+    """Return the directories that the overlays at these mountpoints name as their layers."""
+    found: set[str] = set()
+    for mount in mount_table():
+        if mount["fstype"] == "overlay" and mount["mount"] in mountpoints:
+            for name, _, value in (option.partition("=") for option in mount["super_options"]):
+                if name in ("upperdir", "lowerdir", "lowerdir+", "datadir+"):
+                    found.update(layer for layer in value.split(":") if layer.startswith("/"))
+    return found
+
+
 def paths(asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
-    """Return the place of every path that was asked for or discovered."""
-    return places_of({*ALWAYS, *asked.get("paths", []), *asked.get("mounts", []), *discovered(asked, seen)})
+    """Return the place of every path that was asked for or discovered, and of the layers of overlays that they lie on."""
+    found = places_of({*ALWAYS, *asked.get("paths", []), *asked.get("mounts", []), *discovered(asked, seen)})
+    layers = overlaid({place["mount"] for place in found.values()})
+    return {**places_of(layers), **found}

@@ -130,6 +130,14 @@ def test_an_overlay_lies_where_its_named_directories_lie() -> None:
     assert Lineage(reader).of_path("/o").disks == {"254:0", "254:16"}
 
 
+def test_an_overlay_whose_lower_directories_are_options_of_their_own_lies_on_all_of_them() -> None:
+    over = mount("/o", "0:40", "overlay", "overlay", super_options=["rw", "lowerdir+=/d/a", "lowerdir+=/lower", "upperdir=/d/up", "workdir=/d/w"])
+    paths = {"/o": place("/o", "0:40"), "/lower": place("/lower", "254:0", mount="/")}
+    paths |= {at: place(at, "254:16", mount="/d") for at in ("/d/a", "/d/up")}
+    reader = host(block=TWO_DISKS, mounts=[ROOT, mount("/d", "254:16"), over], paths=paths)
+    assert Lineage(reader).of_path("/o").disks == {"254:0", "254:16"}
+
+
 def test_the_uppermost_of_stacked_mounts_counts() -> None:
     under = mount("/d", "254:16", id=50, parent=20)
     cover = mount("/d", "254:0", id=51, parent=50)
@@ -204,6 +212,23 @@ UNRESOLVED: list[tuple[str, dict[str, Any], str]] = [
         "/d: the signature of /dev/vdb is not known, so neither are the filesystem's other devices",
     ),
     ("an overlay that names nothing", {"mounts": [ROOT, mount("/d", "0:50", "overlay")]}, "/d is an overlay that doesn't name its directories"),
+    (
+        "an overlay whose layer has a colon in its name",
+        {"mounts": [ROOT, mount("/d", "0:50", "overlay", super_options=["lowerdir=/x\\:y:/z"])]},
+        "/d is an overlay that doesn't name its directories",
+    ),
+    (
+        "an overlay whose layer is not there by its name any more",
+        {
+            "mounts": [ROOT, mount("/d", "0:50", "overlay", super_options=["lowerdir=/low", "upperdir=/up"])],
+            "paths": {
+                "/d": place("/d", "0:50"),
+                "/low": place("/low", "254:0", mount="/"),
+                "/up": place("/up", "254:0", exists=False, nearest="/", mount="/", kind="absent"),
+            },
+        },
+        "/d is an overlay over /up, which is not there by that name",
+    ),
     ("a root in memory", {"mounts": [mount("/", "0:1", "tmpfs"), DATA]}, "/ is tmpfs, which lies on no disk of this host"),
     ("no root at all", {"mounts": [DATA]}, "nothing is mounted at /"),
 ]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.collector import mounts
+from controlplane.adapters.collector import mounts, places
 from controlplane.adapters.collector.mounts import in_time, mount_table, parse_mountinfo, place_of, places_of, unescape, usage
-from controlplane.adapters.collector.places import discovered, landing
+from controlplane.adapters.collector.places import discovered, landing, overlaid
 from controlplane.adapters.collector.supervise import ProbeError
 
 LINE = r"36 25 7:4 /sub\040dir /mnt/with\040space\134x rw,noatime shared:1 master:2 - ext4 /dev/loop4 rw,errors=continue"
@@ -169,3 +169,10 @@ def test_what_docker_and_loop_devices_lead_to_is_looked_at_too() -> None:
         "/var/lib/docker/overlay2/x/diff/uploads",
         "/opt/stacks/db/compose.yml",
     }
+
+
+def test_the_layers_of_an_overlay_are_looked_at_where_something_lies_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = "1 0 0:40 / /o rw - overlay overlay rw,lowerdir=/a:/b,upperdir=/c,workdir=/w\n2 0 0:41 / /p rw - overlay overlay rw,lowerdir=/other\n"
+    table += "3 0 0:42 / /q rw - overlay overlay rw,lowerdir+=/d,lowerdir+=relative,upperdir=/e,workdir=/w\n"
+    monkeypatch.setattr(places, "mount_table", lambda: parse_mountinfo(table))
+    assert overlaid({"/o", "/q", "/"}) == {"/a", "/b", "/c", "/d", "/e"}
