@@ -41,7 +41,7 @@ def _new_machines(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--without-data-disk", is_flag=True, help="Start with the boot disk alone."),
         click.option("--foreign-data-disk", is_flag=True, help="Start with a disk that holds somebody else's filesystem."),
         click.option("--with-data-disk", is_flag=True, help="Start with the machine's own data disk."),
-        click.option("--vm", is_flag=True, help="Start emulated virtual machines (not available in this version)."),
+        click.option("--vm", is_flag=True, help="Make virtual machines with a kernel of their own, emulated in software."),
     ]
     for option in reversed(options):
         command = option(command)
@@ -54,8 +54,6 @@ def _options(chosen: dict[str, Any]) -> dict[str, Any]:
     def refuse(field: str, message: str) -> InputInvalidError:
         return InputInvalidError([Fault(file="command line", line=0, field=field, message=message)])
 
-    if chosen["vm"]:
-        raise refuse("--vm", "emulated virtual machines are not available in this version; leave it out. Nothing was changed.")
     disks = {"own": chosen["with_data_disk"], "none": chosen["without_data_disk"], "foreign": chosen["foreign_data_disk"]}
     picked = [disk for disk, given in disks.items() if given]
     if len(picked) > 1:
@@ -63,6 +61,7 @@ def _options(chosen: dict[str, Any]) -> dict[str, Any]:
     if chosen["image_store"] == "containerd" and chosen["engine"] != "26":
         raise refuse("--image-store", "'containerd' needs --engine 26. Nothing was changed.")
     return {
+        "vm": chosen["vm"],
         "engine": chosen["engine"],
         "image_store": chosen["image_store"],
         "data_disk": picked[0] if picked else None,

@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, Unpack
 
-from pydantic import ValidationError
+from controlplane.domain.errors import RefusedError
 
-from controlplane.domain.errors import RefusedError, RunFailedError
-from controlplane.domain.values import Value
-
-from . import disks, machine, netns, seed
-from .golden import Say, golden_image
+from . import lanes, seed
+from .bringing_up import DEFAULT_DISKS, UpOptions, bring_up, each, wait
 from .home import LabHome, MachineFiles, of_live_test
-from .prebaked import prebaked_image
-from .recipe import Engine, ImageStore
-from .records import DataDisk, MachineSpec, Record, read_record, read_spec
+from .lane import Say
+from .lanes import LANES
+from .records import DataDisk, read_record
 from .requirements import refuse_where_it_cannot_run
 from .services import ensure_services
-from .ssh import ensure_access, ssh_argv, ssh_run, wait_until_up
+from .ssh import ssh_argv, ssh_run
+from .status import MachineStatus, spec_of, status_of
 
-DEFAULT_DISKS: dict[str, DataDisk] = {"mint-data": "own", "mint-apps": "none"}
-GIB = 2**30
-State = Literal["running", "off", "leftover", "absent"]
-T = TypeVar("T")
-R = TypeVar("R")
-WARNING = "Lab machines share this host's kernel and hold all its capabilities: use the lab on test hosts only."
-
-
-class MachineStatus(Value):
-    """What a machine is now; devices and backing files as sysfs shows them ('' where there is none)."""
-
-    name: str
-    state: State
-    engine: str = ""
-    image_store: str = ""
-    data_disk: str = ""
-    boot_device: str = ""
-    boot_file: str = ""
-    data_device: str = ""
-    data_file: str = ""
-    namespace: str = ""
-    boots: int = 0
-    system: str = ""
-
-
-class UpOptions(TypedDict, total=False):
-    """How `up` and `reset` make and start machines; sizes in bytes, the limit in seconds."""
-
-    engine: Engine
-    image_store: ImageStore
-    data_disk: DataDisk | None
-    boot_bytes: int
-    data_bytes: int
-    services: bool
-    limit_s: float
+__all__ = ["Lab", "MachineStatus"]
 
 
 class SeedOptions(TypedDict, total=False):
@@ -85,53 +48,22 @@ class Lab:
         """The ssh_config with an entry for each machine."""
         return self.home.ssh_config
 
-    def up(
-        self,
-        names: Sequence[str] = (),
-        *,
-        engine: Engine = "26",
-        image_store: ImageStore = "graph",
-        data_disk: DataDisk | None = None,
-        boot_bytes: int = 8 * GIB,
-        data_bytes: int = 4 * GIB,
-        services: bool = True,
-        limit_s: float = 150.0,
-    ) -> list[MachineStatus]:
+    def up(self, names: Sequence[str] = (), **options: Unpack[UpOptions]) -> list[MachineStatus]:
         """Start machines (mint-data and mint-apps without names) and wait until they are up.
 
-        A machine that exists starts on the disks that it has, with `data_disk` deciding which are attached; engine and
-        sizes count for new machines only. One that runs already is left alone.
+        A machine that exists starts as what it is on the disks that it has, with `data_disk` deciding which are attached and
+        `data_first` whether a virtual machine finds its data disk before its boot disk; all else counts for new machines
+        only. One that runs already is left alone.
         """
-        wanted = [self.home.machine(name) for name in names or DEFAULT_DISKS]
-        refuse_where_it_cannot_run()
-        self.warn(WARNING)
-        ensure_access(self.home)
-        new = MachineSpec(engine=engine, image_store=image_store, boot_bytes=boot_bytes, data_bytes=data_bytes, data_disk="own")
-        golden = self._golden(new, services) if any(not f.spec.exists() for f in wanted) else None
-        started: list[tuple[MachineFiles, MachineSpec]] = []
-        for files in wanted:
-            with self.home.locked(f"machine-{files.name}"):
-                disk = data_disk or DEFAULT_DISKS.get(files.name, "own")
-                if not files.spec.exists() and golden:
-                    machine.release(files)
-                    self.say(f"creating {files.name}")
-                    machine.create(self.home, files, new.model_copy(update={"data_disk": disk}), golden)
-                spec = _spec_of(files)
-                if read_record(files).running():
-                    _refuse_other_disk(files, spec, data_disk)
-                else:
-                    self.say(f"starting {files.name}")
-                    machine.start(files, spec.model_copy(update={"data_disk": data_disk or spec.data_disk}))
-                started.append((files, spec))
+        return bring_up(self, self._chosen(names), anew=False, **options)
 
-        def settle(files: MachineFiles) -> MachineStatus:
-            self.say(f"waiting for {files.name}")
-            system = wait_until_up(self.home, files, limit_s=limit_s)
-            if services:
-                ensure_services(self.home, files, self.say)
-            return self._status_of(files).model_copy(update={"system": system})
+    def reset(self, names: Sequence[str] = (), **options: Unpack[UpOptions]) -> list[MachineStatus]:
+        """Make machines (mint-data and mint-apps without names) anew with blank data disks, and start them.
 
-        return _each(settle, [files for files, _ in started])
+        Options are those of `up`. A virtual machine stays one, and goes back to the moment when it was up for the first time,
+        where that is kept; all others are made from the golden image.
+        """
+        return bring_up(self, self._chosen(names), anew=True, **options)
 
     def down(self, names: Sequence[str] = (), *, destroy: bool = False) -> list[str]:
         """Power machines off and release what they held on the host; return their names.
@@ -146,35 +78,39 @@ class Lab:
         def end(files: MachineFiles) -> str:
             with self.home.locked(f"machine-{files.name}"):
                 if destroy:
-                    machine.destroy(files)
+                    lanes.destroy(files)
                 else:
-                    machine.power_off(files)
+                    lanes.power_off(files)
             return files.name
 
-        return _each(end, [self.home.machine(name) for name in names or chosen])
+        return each(end, [self.home.machine(name) for name in names or chosen])
 
-    def reset(self, names: Sequence[str] = (), **options: Unpack[UpOptions]) -> list[MachineStatus]:
-        """Make machines (mint-data and mint-apps without names) anew from the golden image, with blank data disks, and start them.
-
-        Options are those of `up`.
-        """
-        chosen = list(names or DEFAULT_DISKS)
-        self.down(chosen, destroy=True)
-        return self.up(chosen, **options)
-
-    def reboot(self, name: str, *, limit_s: float = 150.0) -> MachineStatus:
+    def reboot(self, name: str, *, limit_s: float | None = None) -> MachineStatus:
         """Reboot a running machine through its own systemd and wait until it is up again."""
         files = self._running(name)
         before = self.run(name, ["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
         self.run(name, ["systemctl", "--no-block", "reboot"])
-        system = wait_until_up(self.home, files, limit_s=limit_s, after_boot=before)
-        return self._status_of(files).model_copy(update={"system": system})
+        return status_of(files, system=wait(self.home, files, limit_s=limit_s, after_boot=before))
 
     def cut(self, name: str) -> None:
         """Cut a running machine's power: what was not synced is gone, and it stays off until `up`."""
         files = self._running(name)
         with self.home.locked(f"machine-{name}"):
-            machine.cut(files)
+            LANES[spec_of(files).lane].cut(files)
+
+    def plug(self, name: str, disk: DataDisk = "own") -> MachineStatus:
+        """Attach a data disk to a running virtual machine that has none: a disk that appears late."""
+        files = self._running(name)
+        with self.home.locked(f"machine-{name}"):
+            LANES[spec_of(files).lane].plug(files, disk)
+        return status_of(files)
+
+    def unplug(self, name: str) -> MachineStatus:
+        """Pull the data disk out of a running virtual machine."""
+        files = self._running(name)
+        with self.home.locked(f"machine-{name}"):
+            LANES[spec_of(files).lane].unplug(files)
+        return status_of(files)
 
     def run(self, name: str, argv: Sequence[str], *, stdin: bytes | Path | None = None, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
         """Run a program on a machine as root over ssh; the exit code is the program's (255: not reached)."""
@@ -198,21 +134,15 @@ class Lab:
 
     def known(self) -> list[str]:
         """Return the names of all machines that have files or anything left on this host."""
-        names = {folder.name for folder in self.home.machines.glob("*") if folder.is_dir()}
-        names |= {name.removeprefix(f"{self.home.tag}-") for name in netns.present(f"{self.home.tag}-")}
-        below = disks.attached(self.home.machines)
-        names |= {file.relative_to(self.home.machines).parts[0] for file in below.values()}
-        return sorted(names)
+        return sorted(lanes.names(self.home))
 
     def status(self) -> list[MachineStatus]:
         """Return what each known machine is now."""
         refuse_where_it_cannot_run()
-        return [self._status_of(self.home.machine(name)) for name in self.known()]
+        return [status_of(self.home.machine(name)) for name in self.known()]
 
-    def _golden(self, spec: MachineSpec, services: bool) -> Path:
-        if services:
-            return prebaked_image(self.home, spec, self.say)
-        return golden_image(self.home, spec.engine, spec.boot_bytes, self.say)
+    def _chosen(self, names: Sequence[str]) -> list[MachineFiles]:
+        return [self.home.machine(name) for name in names or DEFAULT_DISKS]
 
     def _running(self, name: str) -> MachineFiles:
         files = self.home.machine(name)
@@ -220,48 +150,3 @@ class Lab:
         if not read_record(files).running():
             raise RefusedError(f"{name} is not running. Start it with 'controlplane lab up {name}'. Nothing was changed.")
         return files
-
-    def _status_of(self, files: MachineFiles) -> MachineStatus:
-        record = read_record(files)
-        loops = {file.name: device for device, file in disks.attached(files.path).items()}
-        left = bool(loops) or files.namespace_path.exists() or record != Record()
-        if not files.spec.exists():
-            return MachineStatus(name=files.name, state="leftover" if left else "absent", namespace=files.namespace)
-        state: State = "running" if record.running() else "leftover" if left else "off"
-        spec = _spec_of(files)
-        data = {"own": files.data, "foreign": files.foreign, "none": None}[spec.data_disk]
-        return MachineStatus(
-            name=files.name,
-            state=state,
-            engine=spec.engine,
-            image_store=spec.image_store,
-            data_disk=spec.data_disk,
-            boot_device=loops.get(files.boot.name, ""),
-            boot_file=str(files.boot),
-            data_device=loops.get(data.name, "") if data else "",
-            data_file=str(data) if data else "",
-            namespace=files.namespace,
-            boots=record.boots,
-        )
-
-
-def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        return list(pool.map(work, items))
-
-
-def _spec_of(files: MachineFiles) -> MachineSpec:
-    try:
-        return read_spec(files)
-    except (OSError, ValidationError) as error:
-        raise RunFailedError(
-            f"lab: {files.spec} is unreadable ({type(error).__name__}). Make the machine anew with 'controlplane lab reset {files.name}'."
-        ) from None
-
-
-def _refuse_other_disk(files: MachineFiles, spec: MachineSpec, asked: DataDisk | None) -> None:
-    if asked and asked != spec.data_disk:
-        raise RefusedError(
-            f"{files.name} runs with data disk '{spec.data_disk}', not '{asked}'. "
-            f"Power it off first with 'controlplane lab down {files.name}'. Nothing was changed."
-        )

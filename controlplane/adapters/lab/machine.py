@@ -1,4 +1,4 @@
-"""Start, stop, cut and release one machine.
+"""Start, stop, cut and release one nspawn machine.
 
 Rules:
 - Whatever a killed run left of the machine is released before it is started.
@@ -24,7 +24,7 @@ from .home import LabHome, MachineFiles
 from .processes import Process
 from .programs import environment, succeeds
 from .records import MachineSpec, Record, read_record, write_spec
-from .ssh import write_identity
+from .ssh import write_entry, write_identity
 
 
 def create(home: LabHome, files: MachineFiles, spec: MachineSpec, golden: Path) -> None:
@@ -33,7 +33,18 @@ def create(home: LabHome, files: MachineFiles, spec: MachineSpec, golden: Path) 
     copy_image(golden, files.boot)
     disks.make_blank(files.data, spec.data_bytes)
     write_identity(home, files, spec)
+    write_entry(home, files, way_to(files))
     write_spec(files, spec)
+
+
+def way_to(files: MachineFiles) -> dict[str, str]:
+    """Return how ssh gets to the machine: it has no address, so a connection enters its network namespace."""
+    return {
+        "HostName": files.name,
+        "ProxyCommand": f"nsenter --net={files.namespace_path} nc 127.0.0.1 22",
+        "ConnectTimeout": "10",
+        "ServerAliveCountMax": "5",
+    }
 
 
 def start(files: MachineFiles, spec: MachineSpec) -> Record:

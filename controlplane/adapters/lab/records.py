@@ -15,8 +15,20 @@ from .recipe import Engine, ImageStore
 DataDisk = Literal["own", "none", "foreign"]
 
 
+LaneName = Literal["nspawn", "vm"]
+
+
+class VmSpec(Value):
+    """What only a virtual machine has: serials of its disks, their order, and the port of this host that leads to its sshd."""
+
+    boot_serial: str
+    data_serial: str
+    data_first: bool = False
+    port: int = 0
+
+
 class MachineSpec(Value):
-    """A machine as it was asked for, and the loop devices that it runs on (sizes in bytes)."""
+    """A machine as it was asked for, and the loop devices or the virtual hardware that it runs on (sizes in bytes)."""
 
     engine: Engine
     image_store: ImageStore
@@ -25,23 +37,38 @@ class MachineSpec(Value):
     data_disk: DataDisk
     boot_device: str = ""
     data_device: str = ""
+    vm: VmSpec | None = None
+
+    @property
+    def lane(self) -> LaneName:
+        return "vm" if self.vm else "nspawn"
 
 
 class Record(Value):
-    """The processes of a machine, by number and start time; `boots` counts starts since `up`."""
+    """The processes of a machine, by number and start time; `boots` counts starts since `up`.
+
+    An nspawn machine has the first three, a virtual machine has its emulator, which reboots without ending.
+    """
 
     supervisor: Process | None = None
     nspawn: Process | None = None
     leader: Process | None = None
+    emulator: Process | None = None
     boots: int = 0
 
     def processes(self) -> list[Process]:
         """Return what was recorded, the supervisor first: it would start the machine again."""
-        return [process for process in (self.supervisor, self.nspawn, self.leader) if process]
+        return [process for process in (self.supervisor, self.nspawn, self.leader, self.emulator) if process]
 
     def running(self) -> bool:
         """Say whether the machine and what watches it all live."""
-        return len(self.processes()) == 3 and all(process.alive() for process in self.processes())
+        whole = self.emulator is not None or len(self.processes()) == 3
+        return whole and all(process.alive() for process in self.processes())
+
+    def may_come_up(self) -> bool:
+        """Say whether what would bring the machine up still lives; before the first record there is nothing to judge."""
+        keeper = self.emulator or self.supervisor
+        return keeper is None or keeper.alive()
 
 
 def read_spec(files: MachineFiles) -> MachineSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from pathlib import Path
 
@@ -25,25 +26,37 @@ PROGRAMS = {
     "xfs_io": "xfsprogs",
     "npm": "npm",
 }
+# What virtual machines need besides: their boot image is made from the first lane's.
+VM_PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils"}
 ELSEWHERE = "Point the program at a host of your own instead: controlplane audit --target root@your-host"
 
 
-def missing_reason(*, uid: int | None = None, os_release: Path = Path("/etc/os-release"), path: str | None = None) -> str | None:
-    """Return why the lab can't run here, or None."""
+def missing_reason(
+    *,
+    uid: int | None = None,
+    os_release: Path = Path("/etc/os-release"),
+    path: str | None = None,
+    vm: bool = False,
+    processor: str | None = None,
+) -> str | None:
+    """Return why the lab (with `vm`, its virtual machines) can't run here, or None."""
     if (os.geteuid() if uid is None else uid) != 0:
         return "it needs root"
     lines = os_release.read_text().splitlines() if os_release.exists() else []
     if "ID=debian" not in [line.replace('"', "") for line in lines]:
         return "it needs Debian"
-    packages = sorted({package for program, package in PROGRAMS.items() if shutil.which(program, path=path or search_path()) is None})
+    wanted = {**PROGRAMS, **VM_PROGRAMS} if vm else PROGRAMS
+    packages = sorted({package for program, package in wanted.items() if shutil.which(program, path=path or search_path()) is None})
     if packages:
         return f"programs are missing; install them with: apt-get install {' '.join(packages)}"
+    if vm and (processor or platform.machine()) != "x86_64":
+        return "its virtual machines need an x86_64 host: they run what this host's Debian runs"
     if not Path("/dev/loop-control").exists():
         return "there is no /dev/loop-control (kernel module loop)"
     return None
 
 
-def refuse_where_it_cannot_run() -> None:
+def refuse_where_it_cannot_run(*, vm: bool = False) -> None:
     """Raise `RefusedError` with one line unless this is root on Debian with everything that the lab starts."""
-    if reason := missing_reason():
+    if reason := missing_reason(vm=vm):
         raise RefusedError(f"The lab can't run here: {reason}. Nothing was changed. {ELSEWHERE}")

@@ -1,6 +1,6 @@
 """Reach machines by OpenSSH with a key of the lab's own and each machine's host key pinned.
 
-There is no address: the connection enters the machine's network namespace and goes to its loopback.
+How a connection gets there is the lane's: into the machine's network namespace, or to a port on this host's loopback.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from controlplane.domain.errors import RunFailedError
 
 from .home import LabHome, MachineFiles
 from .programs import environment, run
-from .records import MachineSpec, Record, read_record
+from .records import MachineSpec, read_record
 
 CONTAINERD_STORE = '{\n  "features": {\n    "containerd-snapshotter": true\n  }\n}\n'
 
@@ -42,11 +42,12 @@ def ensure_access(home: LabHome) -> None:
             partial.rename(home.ssh_config)
 
 
-def entry(home: LabHome, files: MachineFiles) -> str:
-    """Return the machine's entry of ssh_config."""
+def entry(home: LabHome, files: MachineFiles, way: Mapping[str, str]) -> str:
+    """Return the machine's entry of ssh_config; `way` is how to get to it, in ssh_config's own words."""
     alias = f"controlplane-lab-{files.name}"
+    there = "\n".join(f"  {key} {value}" for key, value in way.items())
     return f"""Host {files.name}
-  HostName {files.name}
+{there}
   HostKeyAlias {alias}
   User root
   IdentityFile {home.key}
@@ -54,12 +55,17 @@ def entry(home: LabHome, files: MachineFiles) -> str:
   UserKnownHostsFile {files.path}/known_hosts
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
-  ProxyCommand nsenter --net={files.namespace_path} nc 127.0.0.1 22
-  ConnectTimeout 10
   ServerAliveInterval 2
-  ServerAliveCountMax 5
   LogLevel ERROR
 """
+
+
+def write_entry(home: LabHome, files: MachineFiles, way: Mapping[str, str]) -> None:
+    """Write the machine's entry in one step."""
+    target = files.path / "ssh_config"
+    partial = target.with_suffix(".partial")
+    partial.write_text(entry(home, files, way))
+    partial.rename(target)
 
 
 def write_identity(home: LabHome, files: MachineFiles, spec: MachineSpec) -> None:
@@ -84,7 +90,6 @@ def write_identity(home: LabHome, files: MachineFiles, spec: MachineSpec) -> Non
         shutil.copy(home.key.with_suffix(".pub"), folder / "authorized_keys")
     public = host_key.with_suffix(".pub").read_text().split()
     (files.path / "known_hosts").write_text(f"controlplane-lab-{files.name} {public[0]} {public[1]}\n")
-    (files.path / "ssh_config").write_text(entry(home, files))
 
 
 def ssh_argv(home: LabHome, name: str, argv: Sequence[str] = (), *, options: Sequence[str] = ()) -> list[str]:
@@ -94,10 +99,16 @@ def ssh_argv(home: LabHome, name: str, argv: Sequence[str] = (), *, options: Seq
 
 
 def ssh_run(
-    home: LabHome, name: str, argv: Sequence[str], *, stdin: bytes | Path | None = None, timeout: float = 300.0
+    home: LabHome,
+    name: str,
+    argv: Sequence[str],
+    *,
+    stdin: bytes | Path | None = None,
+    timeout: float = 300.0,
+    options: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program on the machine and return how it ended, whatever its exit code (255: not reached)."""
-    command = ssh_argv(home, name, argv, options=["-o", "BatchMode=yes"])
+    command = ssh_argv(home, name, argv, options=["-o", "BatchMode=yes", *options])
     with stdin.open("rb") if isinstance(stdin, Path) else nullcontext() as handle:
         given: dict[str, Any] = {"stdin": handle} if handle else {"input": stdin or b""}
         try:
@@ -108,19 +119,19 @@ def ssh_run(
     return subprocess.CompletedProcess(list(argv), done.returncode, out, err)
 
 
-def wait_until_up(home: LabHome, files: MachineFiles, *, limit_s: float, after_boot: str = "") -> str:
+def wait_until_up(home: LabHome, files: MachineFiles, *, limit_s: float, after_boot: str = "", options: Sequence[str] = ()) -> str:
     """Wait until the machine answers over ssh and has started its units; return systemd's word for its state.
 
-    `after_boot` is the boot id before a reboot: an answer from that boot doesn't count.
+    `after_boot` is the boot id before a reboot: an answer from that boot doesn't count. `options` are ssh's own.
     """
     deadline = time.monotonic() + limit_s
     probe = ["sh", "-c", "cat /proc/sys/kernel/random/boot_id; timeout 60 systemctl is-system-running --wait"]
     last = "it has not answered"
     while time.monotonic() < deadline:
-        if not _supervised(read_record(files)):
+        if not read_record(files).may_come_up():
             raise RunFailedError(f"lab: {files.name} stopped while starting; its console is in {files.console}")
         try:
-            done = ssh_run(home, files.name, probe, timeout=max(5.0, deadline - time.monotonic()))
+            done = ssh_run(home, files.name, probe, timeout=max(5.0, deadline - time.monotonic()), options=options)
         except RunFailedError:
             break
         lines = done.stdout.split()
@@ -132,8 +143,3 @@ def wait_until_up(home: LabHome, files: MachineFiles, *, limit_s: float, after_b
         f"lab: {files.name} was not up after {limit_s:.0f} s ({last}); its console is in {files.console}. "
         f"'controlplane lab down {files.name}' ends it."
     )
-
-
-def _supervised(record: Record) -> bool:
-    # Before the first record is written there is nothing to judge.
-    return record.supervisor is None or record.supervisor.alive()

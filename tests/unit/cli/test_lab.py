@@ -52,7 +52,7 @@ def refusal(*argv: str) -> str:
 
 def test_up_without_options_asks_for_what_each_machine_has(fake: FakeLab) -> None:
     assert CliRunner().invoke(lab, ["up"]).exit_code == 0
-    options = {"engine": "26", "image_store": "graph", "data_disk": None, "boot_bytes": 8 * 2**30, "data_bytes": 4 * 2**30}
+    options = {"vm": False, "engine": "26", "image_store": "graph", "data_disk": None, "boot_bytes": 8 * 2**30, "data_bytes": 4 * 2**30}
     assert fake.calls == [("up", (), options)]
 
 
@@ -62,11 +62,9 @@ def test_the_data_disk_is_chosen_by_one_flag(fake: FakeLab, flag: str, disk: str
     assert (fake.calls[0][1], fake.calls[0][2]["data_disk"]) == (("db",), disk)
 
 
-def test_virtual_machines_are_refused_and_nothing_is_asked_of_the_lab(fake: FakeLab) -> None:
-    assert refusal("up", "--vm") == (
-        "command line: --vm: emulated virtual machines are not available in this version; leave it out. Nothing was changed."
-    )
-    assert fake.calls == []
+def test_virtual_machines_are_asked_for_by_a_flag(fake: FakeLab) -> None:
+    assert CliRunner().invoke(lab, ["up", "--vm", "db"]).exit_code == 0
+    assert (fake.calls[0][1], fake.calls[0][2]["vm"]) == (("db",), True)
 
 
 def test_two_data_disks_are_refused_and_nothing_is_asked_of_the_lab(fake: FakeLab) -> None:

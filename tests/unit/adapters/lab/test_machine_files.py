@@ -6,6 +6,7 @@ import pytest
 
 from controlplane.adapters.lab.cgroups import hierarchies
 from controlplane.adapters.lab.home import LabHome, MachineFiles
+from controlplane.adapters.lab.machine import way_to
 from controlplane.adapters.lab.processes import Process
 from controlplane.adapters.lab.records import MachineSpec, Record, read_record, read_spec, write_record, write_spec
 from controlplane.adapters.lab.ssh import entry, ssh_argv
@@ -48,7 +49,7 @@ def test_the_machine_gets_exactly_its_own_disks(files: MachineFiles) -> None:
 
 
 def test_ssh_pins_the_host_key_and_enters_the_machines_namespace(home: LabHome, files: MachineFiles) -> None:
-    lines = [line.strip() for line in entry(home, files).splitlines()]
+    lines = [line.strip() for line in entry(home, files, way_to(files)).splitlines()]
     assert "StrictHostKeyChecking yes" in lines
     assert f"UserKnownHostsFile {files.path}/known_hosts" in lines
     assert "HostKeyAlias controlplane-lab-db" in lines

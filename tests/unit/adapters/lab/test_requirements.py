@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.adapters.lab import requirements
-from controlplane.adapters.lab.requirements import PROGRAMS, missing_reason, refuse_where_it_cannot_run
+from controlplane.adapters.lab.requirements import PROGRAMS, VM_PROGRAMS, missing_reason, refuse_where_it_cannot_run
 from controlplane.domain.errors import RefusedError
 
 
@@ -18,7 +18,7 @@ def debian(tmp_path: Path) -> Path:
 
 def programs(folder: Path, *without: str) -> str:
     (folder / "bin").mkdir()
-    for name in PROGRAMS:
+    for name in {**PROGRAMS, **VM_PROGRAMS}:
         if name not in without:
             (folder / "bin" / name).write_text("#!/bin/sh\n")
             (folder / "bin" / name).chmod(0o755)
@@ -42,8 +42,20 @@ def test_missing_programs_are_named_by_their_packages_all_at_once(tmp_path: Path
     )
 
 
+def test_virtual_machines_need_the_emulator_besides(tmp_path: Path, debian: Path) -> None:
+    path = programs(tmp_path, "qemu-img", "qemu-system-x86_64")
+    assert missing_reason(uid=0, os_release=debian, path=path, vm=True) == (
+        "programs are missing; install them with: apt-get install qemu-system-x86 qemu-utils"
+    )
+
+
+def test_virtual_machines_need_a_host_of_their_own_kind(tmp_path: Path, debian: Path) -> None:
+    reason = missing_reason(uid=0, os_release=debian, path=programs(tmp_path), vm=True, processor="aarch64")
+    assert reason == "its virtual machines need an x86_64 host: they run what this host's Debian runs"
+
+
 def test_the_refusal_is_one_line_that_says_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requirements, "missing_reason", lambda: "it needs root")
+    monkeypatch.setattr(requirements, "missing_reason", lambda **_: "it needs root")
     with pytest.raises(RefusedError) as refusal:
         refuse_where_it_cannot_run()
     assert str(refusal.value) == (
