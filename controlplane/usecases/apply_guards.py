@@ -79,8 +79,8 @@ def refuse_unless_approved(plan: Plan, site: SiteView, *, operator: str, approva
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.")
 
 
-def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> None:
-    """Raise `RefusedError` where another run than those in `own` holds the lease of a host; the roles ask again before each change."""
+def held_by_another(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> str | None:
+    """Return which other runs than those in `own` hold leases of these hosts, and what to do; None where the hosts are free."""
     told = []
     for host, record in sorted(seen.items()):
         if isinstance(record, Unreached):
@@ -91,10 +91,16 @@ def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozens
             continue  # the roles read the lease itself
         if lease.held and lease.run not in own and (not lease.expired or lease.working is not None):
             told.append(f"{host} is leased to run {lease.run} by {lease.holder} since {lease.taken_at}, until {lease.expires_at}")
-    if told:
-        raise RefusedError(
-            f"{'; '.join(told)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
-        )
+    if not told:
+        return None
+    return f"{'; '.join(told)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
+
+
+def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> None:
+    """Raise `RefusedError` where another run than those in `own` holds the lease of a host; the roles ask again before each change."""
+    held = held_by_another(seen, own=own, now=now)
+    if held is not None:
+        raise RefusedError(held)
 
 
 def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None) -> None:

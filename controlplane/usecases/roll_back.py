@@ -3,16 +3,17 @@
 Rules:
 - The steps go back in reverse order; a step whose successors on the same host still stand is refused.
 - What a purge deleted can't come back, and neither can the run that retired it: both are refused before anything is changed.
+- A host that another run holds is refused before the rollback is on record.
 - An interrupted rollback is resumed by asking for it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
-from controlplane.domain.evidence import Evidence, Reader, Unobserved
+from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, undone_keys
@@ -20,7 +21,7 @@ from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift
 from controlplane.domain.site_view import SiteView
 from controlplane.render.project import render_steps
-from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.interrupted_run import open_run
 from controlplane.usecases.judge_hosts import judge_site
@@ -59,11 +60,29 @@ def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, pro
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
         undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress)
         try:
-            return _run(undoing)
+            held = _held_by_another(undoing, chain)
+            if held is None:
+                return _run(undoing)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
             return _stopped(undoing, str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first")
         except ControlPlaneError as error:
             raise RunFailedError(f"{error}\n{_how_to_go_on(key)}") from error
+        raise RefusedError(held)
+
+
+def _held_by_another(undoing: _Undoing, chain: tuple[Receipt, ...]) -> str | None:
+    """Return who else holds a host of the rollback; the leases of the steps that go back and of their begun rollbacks are its own."""
+    keys = {intent.key for intent in undoing.intents}
+    own = keys | {again for key in keys if (again := open_rollback(key, chain)) is not None}
+    return held_by_another(_look(undoing), own=frozenset(own), now=undoing.ports.clock.now())
+
+
+def _look(undoing: _Undoing) -> Mapping[str, Evidence | Unreached]:
+    """Return fresh evidence of the hosts whose steps go back."""
+    if not undoing.intents:
+        return {}
+    chosen = undoing.site.chosen(tuple(sorted({intent.host for intent in undoing.intents})))
+    return undoing.ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
 
 
 def _chain(ports: ApplyPorts) -> tuple[Receipt, ...]:
@@ -100,9 +119,8 @@ def _run(undoing: _Undoing) -> RunResult:
         if failure is not None:
             return _result(undoing, "failed", messages=(failure, _how_to_go_on(undoing.key)))
     _close_whole(undoing)
-    chosen = site.chosen(tuple(sorted({intent.host for intent in undoing.intents}))) if undoing.intents else ()
-    seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    report = judge_site(site, hosts=tuple(desired.host for desired, _ in chosen), seen=seen, now=ports.clock.now()) if chosen else None
+    seen = _look(undoing)
+    report = judge_site(site, hosts=tuple(sorted(seen)), seen=seen, now=ports.clock.now()) if seen else None
     return _result(undoing, "rolled-back", report=report)
 
 

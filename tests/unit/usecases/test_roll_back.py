@@ -143,6 +143,48 @@ def _reboot(site: FakeSite) -> tuple[str, ...]:
     )
 
 
+def _lease_on(site: FakeSite, **other: object) -> None:
+    lease = {"token": 9, "holder": "bob@desk", "run": "CAP-20260102-110000__docker.data_root__R00bb"}
+    site.host.probes["target_state"]["lease"] = lease | {"taken_at": "2026-01-02T11:00:00Z", "expires_at": "2126-01-02T11:30:00Z"} | other
+
+
+def test_a_host_that_another_run_holds_is_refused_before_the_rollback_is_begun() -> None:
+    site, run, _ = _applied()
+    _lease_on(site)
+
+    assert _refused(site, run) == (
+        "mint-data is leased to run CAP-20260102-110000__docker.data_root__R00bb by bob@desk since 2026-01-02T11:00:00Z, until 2126-01-02T11:30:00Z. "
+        "Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
+    )
+
+    site.host.probes["target_state"]["lease"] = None
+    assert site.rollback(run).outcome == "rolled-back"
+
+
+def test_an_expired_lease_is_in_the_way_only_while_its_unit_works() -> None:
+    site, run, _ = _applied()
+    _lease_on(site, expires_at="2020-01-01T00:00:00Z")
+    state = site.host.probes["target_state"]
+    working = {"run": state["lease"]["run"], "role": "docker_data_root", "phase": "precopy", "unit": "controlplane-x.service", "unit_active": True}
+    state["runs"] = [working]
+
+    assert "mint-data is leased to run CAP-20260102-110000__docker.data_root__R00bb by bob@desk" in _refused(site, run)
+
+    working["unit_active"] = False
+    assert site.rollback(run).outcome == "rolled-back"
+
+
+def test_the_lease_of_the_run_that_goes_back_or_of_its_own_open_rollback_is_in_nobodys_way() -> None:
+    site, run, keys = _applied()
+    _lease_on(site, run=keys[2])
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    assert site.rollback(run).outcome == "interrupted"
+    begun = next(r.key for r in site.receipts.chain if r.undoes == keys[2])
+    _lease_on(site, run=begun)
+
+    assert site.rollback(run).outcome == "rolled-back"
+
+
 def test_a_failed_rollback_names_the_undo_on_the_host_and_can_be_asked_for_again() -> None:
     site, run, keys = _applied()
     site.runner.ends = [StepResult(status="failed", message="open files", told={})]
