@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_tasks_are_heard_and_a_tools_downtime_is_told(play: Any) -> None:
     assert heard == ["  change | Move"]
     assert told.told == {"run": "KEY", "downtime_s": {"engine": 2.5}}
     assert (given["pipelining"], given["forks"]) == (False, 1)
+
+
+def test_a_step_sees_no_other_host_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bytes] = []
+
+    def fake(_project: Any, *, inventory: bytes, **_options: Any) -> RunResult:
+        given.append(inventory)
+        return _ended()
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    routes = [HOST, InventoryHost(name="other", variables={"ansible_host": "10.0.0.9"})]
+    StepRunner(routes).run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    [inventory] = given
+    assert list(json.loads(inventory)["all"]["hosts"]) == ["mint-data"]
 
 
 def test_what_could_not_be_ended_keeps_the_hosts_lease(monkeypatch: pytest.MonkeyPatch) -> None:

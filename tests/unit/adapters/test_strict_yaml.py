@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.strict_yaml import Tagged, parse_document, read_document
+from controlplane.adapters.strict_yaml import Tagged, _Builder, parse_document, read_document
 from controlplane.adapters.text_files import LARGEST_FILE, read_text
 from controlplane.domain.errors import InputInvalidError
 
@@ -106,6 +106,13 @@ def test_inventories_may_have_empty_values_line_breaks_and_vaulted_values() -> N
     document = parse_document("a:\nb: !vault |\n  x\n  y\nc: |\n  x\n  y\n", "f", empty_values=True, multiline=True, tags=frozenset(["!vault"]))
     assert document.faults == []
     assert document.data == {"a": None, "b": Tagged("!vault"), "c": "x\ny\n"}
+
+
+def test_the_collector_rests_while_a_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    works: list[bool] = []
+    monkeypatch.setattr(_Builder, "read", lambda _self, _text: works.append(gc.isenabled()))
+    parse_document("a: 1", "f")
+    assert (works, gc.isenabled()) == ([False], True)
 
 
 def test_the_collector_works_again_after_a_fault() -> None:
