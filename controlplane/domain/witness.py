@@ -116,7 +116,9 @@ def _containerd_root(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
 
 def _guard(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
     mounts = guarded_mounts(desired)
-    units = [unit for unit in GUARDED_UNITS if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
+    # A socket's list also names what its own path lies on, in no order that could be foretold.
+    services = [unit for unit in GUARDED_UNITS if unit.endswith(".service")]
+    units = [unit for unit in services if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
     return [(("systemctl", "show", "--value", "-p", "RequiresMountsFor", unit), " ".join(mounts)) for unit in units if mounts]
 
 

@@ -66,4 +66,6 @@ def test_a_scenario_names_its_role_and_ends_in_a_judgement(scenario: Path) -> No
 def test_the_guard_of_the_scenarios_is_the_planners() -> None:
     variables = DataLoader().load_from_file(str(ROOT / ".config/molecule/vars/fstab.yml"), cache="none", unsafe=True)
     [entry] = variables["fstab_entries"]
-    assert variables["fstab_guard_text"] == guard_text([(entry["file"], entry["spec"].removeprefix("UUID="))])
+    mounts = [(entry["file"], entry["spec"].removeprefix("UUID="))]
+    assert variables["fstab_guard_text"] == guard_text("docker.service", mounts)
+    assert variables["fstab_socket_guard_text"] == guard_text("docker.socket", mounts)

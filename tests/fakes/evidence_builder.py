@@ -237,7 +237,7 @@ def healthy_probes() -> dict[str, Any]:
             "/mnt/data": {"size": 100 * GB, "free": 90 * GB, "available": 85 * GB, "inodes": 6_000_000, "inodes_free": 5_900_000},
         },
         "paths": {path: place(path, DATA, "/mnt/data") for path in on_data} | {path: place(path, BOOT, "/") for path in on_boot},
-        "units": {name: _unit(name, guard=True) for name in ("docker.service", "containerd.service")},
+        "units": {name: _unit(name, guard=True) for name in ("docker.service", "docker.socket", "containerd.service")},
         "tmp": {"files": [{"path": "/tmp/small", "size": 2_000_000}], "truncated": False},
         "beneath": {"/mnt/data": {"exists": True, "entries": 0, "sample": [], "immutable": True}},
         "target_state": {

@@ -113,6 +113,8 @@ def _fstab(host: FakeHost, told: dict[str, Any]) -> Acts:
         host.probes["units"][unit]["drop_ins"] = [*drops, {"path": path, "text": text, "mtime": 1.0}]
 
     yield entries
+    for path in told["fstab_bare"]:
+        yield partial(host.probes["beneath"][path].update, immutable=True)
     for one in told["fstab_guards"]:
         yield partial(guard, one["unit"], one["text"])
 
@@ -120,13 +122,16 @@ def _fstab(host: FakeHost, told: dict[str, Any]) -> Acts:
 def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
     import json
 
+    def merge(root: dict[str, str]) -> None:
+        config = host.probes["docker_config"]
+        config["daemon_json"] = json.dumps(json.loads(config["daemon_json"] or "{}") | root | told["docker_data_root_daemon_json"])
+
     def move(one: dict[str, str]) -> None:
         probes = host.probes
         probes["paths"][one["to"]] = place(one["to"], DATA, "/mnt/data")
         if one["kind"] == "docker":
             probes["docker_info"]["root"] = one["to"]
-            before = json.loads(probes["docker_config"]["daemon_json"] or "{}")
-            probes["docker_config"]["daemon_json"] = json.dumps(before | told["docker_data_root_daemon_json"])
+            merge({"data-root": one["to"]})
         else:
             probes["docker_config"] |= {"containerd_root": one["to"], "containerd_config": f'root = "{one["to"]}"\n'}
         retired = {"path": one["from"], "run": told["docker_data_root_run"], "retired_at": "2026-01-02T12:00:00Z", "size": 9, "entries": 3}
@@ -134,6 +139,8 @@ def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
         if all(item["path"] != one["from"] for item in probes["target_state"]["retired"]):
             probes["target_state"]["retired"].append(retired)
 
+    if not told["docker_data_root_moves"]:
+        yield partial(merge, {})
     for one in told["docker_data_root_moves"]:
         yield partial(move, one)
 

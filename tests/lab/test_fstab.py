@@ -18,7 +18,7 @@ pytestmark = pytest.mark.lab
 UUID = "6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11"
 KEY = RUN.format("storage.fstab", 1)
 FOLDER = f"/var/lib/controlplane/{KEY}"
-GUARDS = [{"unit": unit, "text": guard_text([("/mnt/data", UUID)])} for unit in ("containerd.service", "docker.service")]
+GUARDS = [{"unit": unit, "text": guard_text(unit, [("/mnt/data", UUID)])} for unit in ("containerd.service", "docker.service", "docker.socket")]
 DROP_IN = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
 
 
@@ -125,7 +125,7 @@ def test_each_refusal_tells_why_and_changes_nothing(ready: LabMachine, tmp_path:
     )
     before = seen(ready)
     missing = "11111111-2222-3333-4444-555555555555"
-    bare = [{"unit": "docker.service", "text": guard_text([("/mnt/none", UUID)])}]
+    bare = [{"unit": "docker.service", "text": guard_text("docker.service", [("/mnt/none", UUID)])}]
     nobody = [{"unit": "nobody.service", "text": GUARDS[0]["text"]}]
     cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         (wanted(entry(file="/mnt/a\nb")), ("holds a control character, which would make another entry",)),
@@ -166,6 +166,55 @@ def test_blanks_and_backslashes_become_octal_and_nfs_exports_get_an_immutable_mo
     assert "i" in ready.sh("lsattr -d /mnt/media").split()[0]
     assert ready.run([f"{FOLDER}/undo"]).returncode == 0
     assert ready.run(["test", "-e", "/mnt/media"]).returncode != 0
+
+
+def beneath(machine: LabMachine, command: str) -> str:
+    """Run a command in /mnt beneath what is mounted there, in a namespace of its own."""
+    return machine.sh(f"mkdir -p /run/look && unshare -m sh -c 'mount --make-rprivate / && mount --bind /mnt /run/look && cd /run/look && {command}'")
+
+
+def test_the_directory_beneath_a_live_mount_becomes_immutable_and_only_our_own_flag_is_taken_back(ready: LabMachine, tmp_path: Path) -> None:
+    assert play(ready, "fstab", wanted(), tmp_path).code == 0
+    beneath(ready, "chattr -i data")
+    ready.sh("echo kept > /mnt/data/kept")
+    mounted, key = ready.sh("findmnt -no ID,UUID /mnt/data"), RUN.format("storage.fstab", 2)
+    bare = {**wanted(key=key), "fstab_bare": ["/mnt/data"]}
+
+    beneath(ready, "touch data/stray")
+    before = seen(ready)
+    assert_refused(play(ready, "fstab", bare, tmp_path), "the directory under the mount /mnt/data holds stray: unmount it, move them away")
+    assert seen(ready) == before
+    beneath(ready, "rm data/stray")
+
+    preview = play(ready, "fstab", bare, tmp_path, check=True)
+    assert (preview.code, preview.changed) == (0, 1), preview.text
+    assert "the directory under the mount /mnt/data would be made immutable" in preview.said
+    assert "i" not in beneath(ready, "lsattr -d data").split()[0]
+    assert seen(ready) == before
+
+    first = play(ready, "fstab", bare, tmp_path)
+    assert first.code == 0, first.text
+    assert "i" in beneath(ready, "lsattr -d data").split()[0]
+    # The mount itself was left alone, and its own root directory carries no flag.
+    assert ready.sh("findmnt -no ID,UUID /mnt/data") == mounted
+    assert ready.sh("touch /mnt/data/new && cat /mnt/data/kept") == "kept\n"
+    second = play(ready, "fstab", bare, tmp_path)
+    assert (second.code, second.changed) == (0, 0), second.text
+
+    # Another run found the flag set, so its undo leaves it.
+    later = RUN.format("storage.fstab", 3)
+    assert play(ready, "fstab", {**bare, "fstab_run": later}, tmp_path).code == 0
+    undo = {**bare, "fstab_run": later, "fstab_rollback_of": later}
+    assert play(ready, "fstab", undo, tmp_path, tasks_from="rollback").code == 0
+    assert "i" in beneath(ready, "lsattr -d data").split()[0]
+
+    told = ready.run([f"/var/lib/controlplane/{key}/undo", "--check"])
+    assert told.stderr.startswith("Would have: made the directory under the mount /mnt/data writable again"), told.stderr
+    assert "i" in beneath(ready, "lsattr -d data").split()[0]
+    undone = ready.run([f"/var/lib/controlplane/{key}/undo"])
+    assert undone.returncode == 0, undone.stderr
+    assert "i" not in beneath(ready, "lsattr -d data").split()[0]
+    assert ready.sh("findmnt -no ID,UUID /mnt/data") == mounted
 
 
 def test_the_glass_breaks_only_with_a_name_and_a_reason_and_leaves_a_receipt(ready: LabMachine, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Rules:
 - A mount that the plan can't provide gets no entry and no guard: a guard on it would keep Docker down for good.
 - A mount below which a Docker root lies and whose path holds white space or `#` is refused: systemd's lists split on it.
 - An entry that D240 accepts is left as it is, whoever wrote it.
+- A bare directory beneath a live mount is made immutable past the mount; one that holds entries is refused, because nothing is unmounted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from controlplane.domain.evidence_shapes import FstabEntry
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.fstab"
-GUARDED_UNITS = ("docker.service", "containerd.service")
+BARE = "immutable while nothing is mounted on it"
+GUARDED_UNITS = ("docker.service", "docker.socket", "containerd.service")
 
 
 def guarded_mounts(desired: DesiredHost) -> tuple[str, ...]:
@@ -58,20 +60,22 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
             mends.append(Mend(check="D240", surface=f"fstab:{entry['file']}"))
             entries.append(entry)
     guards = _guards(desired, reader, outlook)
-    bare = _bare_faults(desired, reader, outlook)
-    refusals += bare
+    writable, faults = _bare_directories(desired, reader, outlook)
+    refusals += faults
     changes += [
         Change(kind="file", target=guard_path(guard["unit"]), before=_present(guard["unit"], reader), after=guard["text"]) for guard in guards
     ]
+    changes += [Change(kind="attribute", target=path, before="can be written beneath the mount", after=BARE) for path in writable]
     if not changes:
         return Proposal(refusals=tuple(refusals))
-    if guards and not bare:
+    if (guards or writable) and not faults:
         mends.append(Mend(check="D241", surface="boot.guard"))
     draft = Draft(
         mends=tuple(mends),
         changes=tuple(changes),
-        undo="put /etc/fstab and the drop-ins back byte for byte, then systemctl daemon-reload; nothing is unmounted",
-        variables={"fstab_entries": entries, "fstab_guards": guards},
+        undo="put /etc/fstab and the drop-ins back byte for byte, then systemctl daemon-reload"
+        f"{'; make the bare directory writable again' if writable else ''}; nothing is unmounted",
+        variables={"fstab_entries": entries, "fstab_guards": guards, "fstab_bare": writable},
     )
     return Proposal(drafts=(draft,), refusals=tuple(refusals))
 
@@ -80,18 +84,18 @@ def _guards(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[dict
     mounts = [(path, outlook.mounts[path].uuid) for path in guarded_mounts(desired) if path in outlook.mounts]
     if not mounts or is_absent(reader.evidence, "docker_config") or not reader.docker_config["installed"]:
         return []
-    text = guard_text(mounts)
     units = [unit for unit in GUARDED_UNITS if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
-    return [{"unit": unit, "text": text} for unit in units if _present(unit, reader) != text]
+    wanted = {unit: guard_text(unit, mounts) for unit in units}
+    return [{"unit": unit, "text": text} for unit, text in wanted.items() if _present(unit, reader) != text]
 
 
 def _present(unit: str, reader: Reader) -> str | None:
     return next((drop["text"] for drop in reader.units[unit]["drop_ins"] if drop["path"] == guard_path(unit)), None)
 
 
-def _bare_faults(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[str]:
-    """Return what keeps the guard from being whole although its drop-ins are written: nobody reaches beneath a live mount."""
-    told = []
+def _bare_directories(desired: DesiredHost, reader: Reader, outlook: Outlook) -> tuple[list[str], list[str]]:
+    """Return the mounts beneath which the bare directory is to be made immutable, and what keeps the guard from being whole."""
+    writable, told = [], []
     for path in guarded_mounts(desired):
         if path not in outlook.mounts or not outlook.mounts[path].live:
             continue
@@ -99,10 +103,13 @@ def _bare_faults(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list
         if bare is None:
             raise Unobserved(f"the directory under {path} was not looked at")
         if bare["entries"]:
-            told.append(f"the directory under the mount {path} holds {bare['entries']} entries: unmount it, move them away, then plan again")
-        elif bare["exists"] and not bare["immutable"]:
-            told.append(f"the directory under the mount {path} can be written: unmount it, then plan again, and it is made immutable")
-    return told
+            names = ", ".join(bare["sample"][:3]) + (f" and {bare['entries'] - 3} more" if bare["entries"] > 3 else "")
+            told.append(f"the directory under the mount {path} holds {names}: unmount it, move them away, then plan again")
+        elif not bare["exists"] or bare["immutable"] is None:
+            told.append(f"whether the directory under the mount {path} can be written could not be observed: its filesystem tells no immutable flag")
+        elif not bare["immutable"]:
+            writable.append(path)
+    return writable, told
 
 
 def _serves(present: FstabEntry, wanted: dict[str, object]) -> bool:

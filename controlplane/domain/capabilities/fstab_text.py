@@ -8,6 +8,15 @@ from controlplane.domain.disks import Disk, NfsMount
 
 DEVICE_TIMEOUT = "x-systemd.device-timeout=10s"
 GUARD_FILE = "50-controlplane-mounts.conf"
+# sockets.target, and with it ssh, would wait for the disk: systemd orders every socket before that target unless it is told not to, and a
+# network mount, which waits for services that wait for that target, would close a cycle. The rest of the defaults is said again.
+_SOCKET_ORDER = (
+    "DefaultDependencies=no",
+    "Requires=sysinit.target",
+    "After=sysinit.target",
+    "Conflicts=shutdown.target",
+    "Before=shutdown.target",
+)
 # fstab(5): these stand for themselves only as octal; a newline is refused long before.
 _ESCAPES = {" ": "\\040", "\t": "\\011", "\\": "\\134", "#": "\\043"}
 
@@ -62,8 +71,8 @@ def guard_path(unit: str) -> str:
     return f"/etc/systemd/system/{unit}.d/{GUARD_FILE}"
 
 
-def guard_text(mounts: Sequence[tuple[str, str]]) -> str:
-    """Return the drop-in that keeps a unit from starting on a bare mountpoint; `mounts` are (path, UUID).
+def guard_text(unit: str, mounts: Sequence[tuple[str, str]]) -> str:
+    """Return the drop-in that keeps a service or socket from starting on a bare mountpoint; `mounts` are (path, UUID).
 
     `nofail` drops the ordering before local-fs.target, and RequiresMountsFor= does nothing where no mount unit exists: hence both
     directives. AssertPathIsMountPoint= is content with any filesystem: hence the UUID.
@@ -71,7 +80,8 @@ def guard_text(mounts: Sequence[tuple[str, str]]) -> str:
     paths = [path for path, _ in mounts]
     lines = ["[Unit]", "# Docker never starts on a bare mountpoint or on another disk's filesystem.", f"RequiresMountsFor={' '.join(paths)}"]
     lines += [f"AssertPathIsMountPoint={path}" for path in paths]
-    lines.append("[Service]")
+    socket = unit.endswith(".socket")
+    lines += [*_SOCKET_ORDER, "[Socket]"] if socket else ["[Service]"]
     lines += [
         f"""ExecStartPre=/bin/sh -c 'test "$(findmnt -fno UUID {path})" = "{uuid}" """
         f"""|| {{ echo "controlplane: {path} is not the filesystem {uuid}" >&2; exit 1; }}'"""

@@ -12,7 +12,7 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
 from controlplane.domain.evidence_shapes import Unit
 
-UNITS = ("docker.service", "containerd.service")
+UNITS = ("docker.service", "docker.socket", "containerd.service")
 
 
 def guarded_mounts(desired: DesiredHost) -> tuple[str, ...]:
@@ -25,11 +25,12 @@ def guarded_mounts(desired: DesiredHost) -> tuple[str, ...]:
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
     """Judge `boot.guard`.
 
-    Description: docker.service and containerd.service each require every declared mount that holds Docker's roots, and refuse to start where it is no
-    mountpoint or carries another filesystem; the bare directory under the mount is empty and immutable.
+    Description: docker.service, docker.socket (where there is one) and containerd.service each require every declared mount that holds Docker's
+    roots, and refuse to start where it is no mountpoint or carries another filesystem; the bare directory under the mount is empty and immutable.
     Drift: a directive missing from a drop-in, a unit not reloaded, a bare directory that can be written (high); data hidden under the mount (high).
     Unknown: units, mount table, signatures or the directory under the mount could not be observed.
-    Rationale: with nofail the boot goes on without the disk, and an unguarded Docker starts empty on the boot disk and hides its data later.
+    Rationale: with nofail the boot goes on without the disk, and an unguarded Docker starts empty on the boot disk and hides its data later; an
+    unguarded socket takes clients for a Docker that never comes, and they hang.
     """
     if guarded_mounts(desired):
         yield Question("boot.guard", _guard)
@@ -47,7 +48,7 @@ def _guard(case: Case) -> Answer:
         if unit["load_state"] == "loaded":
             problems += [f"{name} {problem}" for mount in mounts for problem in _unit_problems(unit, mount)]
             problems += [f"{name} was not reloaded since its files changed"] if unit["needs_reload"] else []
-        elif unit["load_state"] != "not-found":
+        elif unit["load_state"] != "not-found" and (name, unit["load_state"]) != ("docker.socket", "masked"):
             problems.append(f"{name} is {unit['load_state'] or 'in no known state'}")
         elif name == "docker.service":
             problems.append("docker.service is not installed, so nothing guards it")

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Put fstab and guards of units back as they were before the run, byte for byte. Nothing is unmounted.
+"""Put fstab and guards of units back as they were before the run, byte for byte, and clear flags that it set. Nothing is unmounted.
 
 Needs nothing but this folder. Exit codes: 0 done or nothing left to do, 4 refused and nothing was changed, 1 failed.
 """
@@ -116,6 +116,23 @@ def remove(path: Path) -> None:
     path.rmdir()
 
 
+def beneath(action: str, path: str) -> dict:
+    """Look at the bare directory under a mount, or clear its immutable flag, with the run's own tools."""
+    words = [sys.executable, "-B", str(HERE / "controlplane_target"), "bare", action, path]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        why = done.stderr.strip() or f"{words[2]} ended with {done.returncode}. Nothing was changed."
+        finish(4 if action == "look" else 1, action != "look", f"{why} By hand: bind the directory above {path} elsewhere, and chattr -i there.")
+    return json.loads(done.stdout)
+
+
+def protected() -> list[str]:
+    """Return the mounts beneath which the run made the bare directory immutable, and it still is."""
+    place = HERE / "bare.json"
+    made = json.loads(place.read_text()) if place.exists() else []
+    return [path for path in made if beneath("look", path)["immutable"]]
+
+
 def note() -> None:
     """Say that this host's storage is changed in this boot, so that the next proof of a reboot comes after it."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -137,8 +154,10 @@ def lease(action: str) -> None:
 def undo(check: bool) -> None:
     """Undo what the records say, or say what would be undone."""
     files = [*guards(), *fstab()]
-    made = folders()
+    made, flags = folders(), protected()
     if not check:
+        for mount in flags:
+            beneath("clear", mount)
         for path, was in files:
             put_back(path, was)
         for place in HERE.glob("guard-*.json"):
@@ -148,12 +167,13 @@ def undo(check: bool) -> None:
                 folder.rmdir()
         for path in made:
             remove(path)
-        if files or made:
+        if files or made or flags:
             note()
         # Always: an undo that was killed right before this has put the files back already.
         if subprocess.run(["systemctl", "daemon-reload"], check=False).returncode != 0:
             finish(1, True, "The files are back, but systemctl daemon-reload failed: run it, or systemd mounts by the old entries.")
     done = [f"put {path} back" if was is not None else f"removed {path}" for path, was in files] + [f"removed {path}" for path in made]
+    done += [f"made the directory under the mount {mount} writable again" for mount in flags]
     if not done:
         finish(0, False, "There was nothing left to undo.")
     finish(0, True, ("Would have: " if check else "Done: ") + "; ".join(done) + ". Nothing was unmounted.")

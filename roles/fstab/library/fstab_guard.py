@@ -16,7 +16,7 @@ short_description: Judge, record and write a unit's guard
 description:
   - The drop-in is C(50-controlplane-mounts.conf) of the unit. It is replaced with one rename; systemd is asked, but not told to reload.
 options:
-  unit: {description: a service, type: str, required: true}
+  unit: {description: a service or socket, type: str, required: true}
   text: {description: the drop-in's whole text, type: str, required: true}
   folder: {description: where the former text is recorded, type: str, required: true}
   state:
@@ -77,7 +77,7 @@ def main():
     unit, text, state = module.params["unit"], module.params["text"], module.params["state"]
     if not UNIT.fullmatch(unit) or not SHAPE.fullmatch(text):
         module.fail_json(
-            msg=f"the guard of {unit!r} is no drop-in of a service: it starts with [Unit] and holds no control characters. Nothing was changed."
+            msg=f"the guard of {unit!r} is no drop-in of a unit: it starts with [Unit] and holds no control characters. Nothing was changed."
         )
     path, after = Path(f"/etc/systemd/system/{unit}.d/50-controlplane-mounts.conf"), text.encode()
     paths = re.findall(r"^AssertPathIsMountPoint=(.*)$", text, re.MULTILINE)

@@ -10,6 +10,7 @@ import pytest
 
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.capabilities.data_disk import planned_uuid
+from controlplane.domain.capabilities.fstab_text import guard_path, guard_text
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk
 from controlplane.domain.errors import InputInvalidError
@@ -310,15 +311,69 @@ def test_two_entries_for_one_mountpoint_are_refused_by_their_lines() -> None:
     assert "/mnt/data has 2 entries, in lines 1, 4: remove all but one" in [refusal.reason for refusal in _plan(builder).refusals]
 
 
-@pytest.mark.parametrize(("entries", "immutable", "told"), [(3, True, "holds 3 entries"), (0, False, "can be written"), (0, None, "can be written")])
-def test_a_guard_that_cannot_be_whole_is_not_promised(entries: int, immutable: bool | None, told: str) -> None:
+HIDDEN = "the directory under the mount /mnt/data holds a, b, c and 1 more: unmount it, move them away, then plan again"
+NO_FLAG = "whether the directory under the mount /mnt/data can be written could not be observed: its filesystem tells no immutable flag"
+
+
+@pytest.mark.parametrize(
+    ("bare", "told"),
+    [
+        ({"entries": 4, "sample": ["a", "b", "c", "d"], "immutable": True}, HIDDEN),
+        ({"entries": 4, "sample": ["a", "b", "c", "d"], "immutable": False}, HIDDEN),
+        ({"immutable": None}, NO_FLAG),
+        ({"exists": False}, NO_FLAG),
+    ],
+)
+def test_a_guard_that_cannot_be_whole_is_not_promised(bare: dict[str, Any], told: str) -> None:
     builder = EvidenceBuilder()
-    builder.probes["beneath"]["/mnt/data"].update(entries=entries, immutable=immutable)
+    builder.probes["beneath"]["/mnt/data"].update(bare)
 
     plan = _plan(builder)
 
-    assert told in plan.refusals[0].reason
+    assert [refusal.reason for refusal in plan.refusals] == [told]
     assert [mend.check for step in plan.steps for mend in step.mends] == []
+    assert [change.kind for step in plan.steps for change in step.changes] == ["file", "file", "file"]
+
+
+def _guarded(builder: EvidenceBuilder) -> EvidenceBuilder:
+    for unit, seen in builder.probes["units"].items():
+        text = guard_text(unit, [("/mnt/data", DATA_UUID)])
+        seen["drop_ins"] = [{"path": guard_path(unit), "text": text, "mtime": 1.0}]
+    return builder
+
+
+def test_a_bare_directory_that_can_be_written_is_protected_beneath_its_live_mount() -> None:
+    builder = _guarded(EvidenceBuilder())
+    builder.probes["beneath"]["/mnt/data"]["immutable"] = False
+
+    [step] = _plan(builder).steps
+
+    [change] = step.changes
+    assert (change.kind, change.target, change.before) == ("attribute", "/mnt/data", "can be written beneath the mount")
+    assert change.after == "immutable while nothing is mounted on it"
+    assert not change.destructive
+    assert [(mend.check, mend.surface) for mend in step.mends] == [("D241", "boot.guard")]
+    assert step.variables == {"fstab_entries": [], "fstab_guards": [], "fstab_bare": ["/mnt/data"]}
+    assert step.downtime.services == ()
+    assert "make the bare directory writable again; nothing is unmounted" in step.undo
+
+
+def test_the_socket_is_guarded_where_there_is_one_and_keeps_nothing_of_the_boot_waiting() -> None:
+    builder = _guarded(EvidenceBuilder())
+    builder.probes["units"]["docker.socket"]["drop_ins"] = []
+
+    [step] = _plan(builder).steps
+
+    [guard] = step.variables["fstab_guards"]
+    assert guard["unit"] == "docker.socket"
+    unit, socket = guard["text"].split("[Socket]\n")
+    assert {"RequiresMountsFor=/mnt/data", "AssertPathIsMountPoint=/mnt/data", "DefaultDependencies=no"} <= set(unit.splitlines())
+    assert "sockets.target" not in guard["text"]
+    assert socket.startswith("ExecStartPre=")
+    assert "[Service]" not in guard["text"]
+
+    builder.probes["units"]["docker.socket"]["load_state"] = "not-found"
+    assert _plan(builder).steps == ()
 
 
 @pytest.mark.parametrize("flag", ["--data-root=/x", "--graph", "-g", "-g/x"])

@@ -194,7 +194,7 @@ def test_a_failed_rollback_names_the_undo_on_the_host_and_can_be_asked_for_again
     assert result.outcome == "failed"
     assert f"/var/lib/controlplane/{keys[2]}/undo" in result.messages[0]
     assert result.messages[-1].endswith(f"controlplane rollback {run}")
-    assert len(result.changed) == 13
+    assert len(result.changed) == 14
     assert site.rollback(run).outcome == "rolled-back"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import lease, phases, retired, root_refusals
+from . import bare, lease, phases, retired, root_refusals
 from .cancel import Cancel
 from .docker_engine import Engine
 from .docker_root import ROLE, DockerRoot, clean_up, unit_of
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     undo = verbs.add_parser("undo")
     undo.add_argument("--run", required=True)
     undo.add_argument("--overwrite-old-root", action="store_true")
+    beneath = verbs.add_parser("bare")
+    beneath.add_argument("action", choices=["look", "set", "clear"])
+    beneath.add_argument("path")
     state = verbs.add_parser("state")
     state.add_argument("--run")
     return parser
@@ -235,6 +238,7 @@ _VERBS: dict[str, Callable[[Home, argparse.Namespace], Answer]] = {
     "lease": _lease,
     "docker-root": _docker_root,
     "purge": _purge,
+    "bare": lambda _, options: bare.act(options.action, options.path),
     "undo": _undo_by_hand,
     "state": _state,
 }

@@ -241,6 +241,21 @@ def _bare(**other: Any) -> Spoil:
         ),
         (lambda b: b.probes["units"]["containerd.service"].update(load_state="not-found"), "MET", "Docker starts only with /mnt/data mounted"),
         (lambda b: b.probes["units"].pop("containerd.service"), "UNKNOWN", "containerd.service was not looked at"),
+        (
+            lambda b: b.probes["units"]["docker.socket"].update(drop_ins=[]),
+            "DRIFTED",
+            f"{NOT_REQUIRED}; {NOT_ASSERTED}; docker.service doesn't check that /mnt/data is the filesystem {DATA_UUID}".replace(
+                "docker.service", "docker.socket"
+            ),
+        ),
+        (
+            lambda b: b.probes["units"]["docker.socket"].update(drop_ins=[], load_state="not-found"),
+            "MET",
+            "Docker starts only with /mnt/data mounted",
+        ),
+        (lambda b: b.probes["units"]["docker.socket"].update(drop_ins=[], load_state="masked"), "MET", "Docker starts only with /mnt/data mounted"),
+        (lambda b: b.probes["units"]["docker.socket"].update(load_state="error"), "DRIFTED", "docker.socket is error"),
+        (lambda b: b.probes["units"].pop("docker.socket"), "UNKNOWN", "docker.socket was not looked at"),
         (_bare(immutable=False), "DRIFTED", "the bare directory under /mnt/data can be written (chattr +i)"),
         (_bare(immutable=None), "UNKNOWN", "whether the directory under /mnt/data is immutable could not be seen"),
         (_bare(entries=2, sample=["docker", "x"]), "DRIFTED", "2 entries are hidden under /mnt/data (docker, x)"),
