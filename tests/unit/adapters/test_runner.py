@@ -118,6 +118,18 @@ print(done.outcome, sys.stdin.read().split())
     assert told.stdout.strip().splitlines()[-1] == "done ['second', 'third']", told.stdout + told.stderr
 
 
+def test_each_run_has_a_private_folder_of_its_own(tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def look(_event: Event) -> None:
+        seen.extend((path.name, path.stat().st_mode & 0o777) for path in tmp_path.iterdir())
+
+    for _ in range(2):
+        assert run_playbook(_play(_raw("true")), playbook="play.yml", inventory=_inventory("one"), on_event=look, work_dir=tmp_path).rc == 0
+    assert {mode for _, mode in seen} == {0o700}
+    assert len({name for name, _ in seen}) == 2
+
+
 def test_a_playbook_that_can_t_be_read_says_why(tmp_path: Path) -> None:
     result = run_playbook({"play.yml": b"- hosts: [\n"}, playbook="play.yml", inventory=_inventory("one"), work_dir=tmp_path)
     assert result.outcome == "failed"
@@ -187,6 +199,19 @@ def test_a_run_that_takes_too_long_is_ended_and_says_so(tmp_path: Path) -> None:
     result = run_playbook(_play(_raw(f"sleep {mark}")), playbook="play.yml", inventory=_inventory("one"), timeout=3, work_dir=tmp_path)
     assert result.outcome == "timeout"
     assert _sleepers(mark) == []
+
+
+def test_a_run_of_which_something_is_left_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = ProcessTree.end
+
+    def all_but_one(tree: ProcessTree, *, grace: float) -> bool:
+        """As where a process hangs in the kernel and not even SIGKILL ends it."""
+        end(tree, grace=grace)
+        return False
+
+    monkeypatch.setattr(ProcessTree, "end", all_but_one)
+    result = run_playbook(_play(_raw("sleep 304")), playbook="play.yml", inventory=_inventory("one"), timeout=2, work_dir=tmp_path)
+    assert (result.outcome, result.left_running) == ("timeout", True)
 
 
 def test_a_listener_s_bug_ends_the_run_and_is_raised(tmp_path: Path) -> None:
