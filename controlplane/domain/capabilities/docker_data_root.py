@@ -1,9 +1,11 @@
-"""docker.data_root: the engine's whole root, and containerd's, move to where the policy wants them.
+"""docker.data_root: the engine's whole root, and containerd's, move to where the policy wants them; daemon.json gets what goes with it.
 
 Rules:
 - The destination must be a mount that is there or that an earlier step of the same plan makes; never the bare directory.
 - What the move needs is judged on measured sizes and becomes a bound; sizes that Docker could not tell are no basis, so a refusal.
 - Every running container stops once, for the last difference only; the estimate says for how long at most.
+- Log limits are merged with a move, or by a step of their own where nothing moves. dockerd reads them only when it starts, so that step stops and
+  starts everything too; and a container keeps the options that it was created with, so it is named, and nothing is promised for it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import math
 import re
 from typing import Any
 
+from controlplane.domain.capabilities.log_limits import keeping_other_options, log_limits
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved, is_absent
@@ -32,7 +35,8 @@ _S_PER_GB = 10
 
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
-    asked = desired.docker.data_root is not None or desired.docker.containerd_root is not None
+    docker = desired.docker
+    asked = docker.data_root is not None or docker.containerd_root is not None or docker.log is not None
     if not asked or is_absent(reader.evidence, "docker_config"):
         return Proposal()
     try:
@@ -47,7 +51,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         return Proposal()
     moves = _moves(desired, reader)
     if not moves:
-        return Proposal()
+        return _logs_alone(desired, reader)
     refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook)]
     refusals += [f"{move['from']} and {move['to']} lie in each other: name a place beside the old root" for move in moves if overlap(*_ends(move))]
     clash = sorted(flag for flag in set(config["dockerd_flags"]) if _option(flag) in ("--data-root", "--graph") or re.match(r"-g(?!-)", flag))
@@ -57,10 +61,9 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         return Proposal(refusals=tuple(refusals))
     before, merge = _daemon_json(desired, reader, moves)
     size = _size(reader)
-    running = tuple(sorted(container["name"] for container in reader.containers if container["running"]))
     changes = [Change(kind="move", target=f"{move['kind']} root", before=move["from"], after=move["to"]) for move in moves]
     if merge:
-        changes.append(Change(kind="file", target=DAEMON_JSON, before=_text({key: before.get(key) for key in merge}), after=_text(merge)))
+        changes.append(_merging(before, merge))
     changes += [
         Change(kind="file", target=CONTAINERD_CONFIG, before=f'root = "{move["from"]}"', after=f'root = "{move["to"]}"')
         for move in moves
@@ -70,12 +73,38 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     draft = Draft(
         mends=_mends(desired, reader, moves),
         changes=tuple(changes),
-        downtime=Downtime(services=running, estimate_s=_STOP_LIMIT_S + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
+        downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
         bounds=_bounds(desired, moves, outlook, size),
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},
     )
     return Proposal(drafts=(draft,))
+
+
+def _logs_alone(desired: DesiredHost, reader: Reader) -> Proposal:
+    """Propose to merge the log limits into daemon.json, with the restart that makes them good."""
+    limits, refusal = log_limits(desired.docker.log, reader)
+    if not limits:
+        return Proposal(refusals=(refusal,) if refusal else ())
+    before, old = _held(reader), keeping_other_options(desired.docker.log, reader)
+    limits = {key: value for key, value in limits.items() if before.get(key) != value}
+    draft = Draft(
+        mends=() if old else (Mend(check="D243", surface="docker.log"),),
+        changes=(_merging(before, limits),),
+        downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S),
+        undo=f"put {DAEMON_JSON} back byte for byte, and stop and start Docker and what runs once more",
+        variables={"docker_data_root_moves": [], "docker_data_root_daemon_json": limits},
+    )
+    told = f"log options of containers stay as they were created until somebody recreates them: {', '.join(old)}"
+    return Proposal(drafts=(draft,), refusals=(told,) if old else ())
+
+
+def _running(reader: Reader) -> tuple[str, ...]:
+    return tuple(sorted(container["name"] for container in reader.containers if container["running"]))
+
+
+def _merging(before: dict[str, Any], merge: dict[str, Any]) -> Change:
+    return Change(kind="file", target=DAEMON_JSON, before=_text({key: before.get(key) for key in merge}), after=_text(merge))
 
 
 def _ends(move: dict[str, str]) -> tuple[str, str]:
@@ -135,8 +164,8 @@ def _mount_of(path: str, desired: DesiredHost) -> str | None:
     return next((mount for mount in mounts if path == mount or path.startswith(f"{mount}/")), None)
 
 
-def _daemon_json(desired: DesiredHost, reader: Reader, moves: list[dict[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (daemon.json as it is, the keys that the merge sets)."""
+def _held(reader: Reader) -> dict[str, Any]:
+    """Return daemon.json as it is."""
     text = reader.docker_config["daemon_json"]
     try:
         before = json.loads(text) if text and text.strip() else {}
@@ -144,16 +173,13 @@ def _daemon_json(desired: DesiredHost, reader: Reader, moves: list[dict[str, str
         raise Unobserved(f"{DAEMON_JSON} is no JSON ({error})") from None
     if not isinstance(before, dict):
         raise Unobserved(f"{DAEMON_JSON} holds no object")
-    merge: dict[str, Any] = {}
-    for move in moves:
-        if move["kind"] == "docker":
-            merge["data-root"] = move["to"]
-    log = desired.docker.log
-    # The same key as a flag and in daemon.json keeps dockerd down (moby/moby, daemon configuration conflicts).
-    flagged = any(_option(flag) in ("--log-driver", "--log-opt") for flag in reader.docker_config["dockerd_flags"])
-    if log is not None and not flagged and not before.get("log-opts") and before.get("log-driver") in (None, "json-file", "local"):
-        merge["log-driver"] = before.get("log-driver") or "json-file"
-        merge["log-opts"] = {"max-file": str(log.max_files), "max-size": str(log.max_size)}
+    return before
+
+
+def _daemon_json(desired: DesiredHost, reader: Reader, moves: list[dict[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (daemon.json as it is, the keys that the merge sets)."""
+    before, (limits, _) = _held(reader), log_limits(desired.docker.log, reader)
+    merge = dict([("data-root", move["to"]) for move in moves if move["kind"] == "docker"], **limits)
     return before, {key: value for key, value in merge.items() if before.get(key) != value}
 
 

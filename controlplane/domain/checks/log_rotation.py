@@ -40,10 +40,10 @@ def _log(case: Case) -> Answer:
         return met("Docker is not installed")
     wanted = case.desired.docker.log
     config = case.reader.docker_config
-    driver, options = _default(config["daemon_json"], config["dockerd_flags"])
+    driver, options = default_for_new(config["daemon_json"], config["dockerd_flags"])
     running = case.reader.docker_info["logging_driver"]
-    bad = {name: _excess(one["log_driver"], one["log_options"], wanted) for name, one in case.containers.items()}
-    default = _excess(driver, options, wanted)
+    bad = {name: excess(one["log_driver"], one["log_options"], wanted) for name, one in case.containers.items()}
+    default = excess(driver, options, wanted)
     problems = [f"new containers: {default}"] if default else []
     if running != driver:
         problems.append(f"Docker runs with the log driver {running}, configured is {driver}: it was not restarted since")
@@ -54,11 +54,11 @@ def _log(case: Case) -> Answer:
     return drifted("; ".join(problems), "medium") if problems else met(f"{driver} logs are rotated, also of all {len(bad)} containers")
 
 
-def _default(daemon_json: str | None, flags: list[str]) -> tuple[str, dict[str, str]]:
+def default_for_new(daemon_json: str | None, flags: list[str]) -> tuple[str, dict[str, str]]:
     """Return the log driver and options that new containers get: daemon.json, then the daemon's flags."""
     config: Any = {}
     try:
-        config = json.loads(daemon_json or "{}")
+        config = json.loads(daemon_json if daemon_json and daemon_json.strip() else "{}")
     except ValueError:
         raise Unobserved("daemon.json is no JSON") from None
     if not isinstance(config, dict):
@@ -79,7 +79,7 @@ def _default(daemon_json: str | None, flags: list[str]) -> tuple[str, dict[str, 
     return driver, read
 
 
-def _excess(driver: str, options: Mapping[str, str], wanted: LogLimits | None) -> str:
+def excess(driver: str, options: Mapping[str, str], wanted: LogLimits | None) -> str:
     """Return what is wrong with one set of log options, empty if nothing."""
     if driver not in (_GROWS, "local"):
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.policy import LogLimits
 from tests.fakes.evidence_builder import BOOT, COLLECTED, DATA, DATA_UUID, GB, EvidenceBuilder, device, mount, place
 from tests.fakes.host import drifting_probes
 from tests.fakes.site import desired_host
@@ -394,6 +396,94 @@ def test_log_options_that_are_a_flag_stay_out_of_daemon_json() -> None:
     step = _plan(builder).steps[2]
 
     assert step.variables["docker_data_root_daemon_json"] == {"data-root": "/mnt/data/docker"}
+
+
+def _logging(daemon_json: dict[str, Any]) -> EvidenceBuilder:
+    """Return a host on which nothing drifts but what daemon.json says of logs."""
+    builder = _guarded(EvidenceBuilder())
+    builder.probes["docker_config"]["daemon_json"] = json.dumps({"data-root": "/mnt/data/docker", "debug": True, **daemon_json})
+    return builder
+
+
+@pytest.mark.parametrize(
+    ("held", "merge"),
+    [
+        ({}, {"log-driver": "json-file", "log-opts": {"max-file": "3", "max-size": "10000000"}}),
+        ({"log-driver": "json-file"}, {"log-opts": {"max-file": "3", "max-size": "10000000"}}),
+        ({"log-driver": "local"}, {"log-opts": {"max-file": "3", "max-size": "10000000"}}),
+        (
+            {"log-opts": {"max-size": "1g", "labels": "a"}},
+            {"log-driver": "json-file", "log-opts": {"labels": "a", "max-file": "3", "max-size": "10000000"}},
+        ),
+    ],
+)
+def test_log_limits_alone_are_a_step_of_their_own_with_the_downtime_of_a_restart(held: dict[str, Any], merge: dict[str, Any]) -> None:
+    [step] = _plan(_logging(held)).steps
+
+    assert step.variables == {"docker_data_root_moves": [], "docker_data_root_daemon_json": merge}
+    [change] = step.changes
+    assert (change.kind, change.target) == ("file", "/etc/docker/daemon.json")
+    assert json.loads(change.before or "") == {key: held.get(key) for key in merge}
+    assert json.loads(change.after or "") == merge
+    assert [(mend.check, mend.surface) for mend in step.mends] == [("D243", "docker.log")]
+    assert step.downtime.services == ("mint-modules-minio", "mint-modules-postgres", "mint-modules-redis")
+    assert step.downtime.estimate_s == 90
+    assert "byte for byte" in step.undo
+
+
+def test_log_limits_within_the_policy_need_no_restart() -> None:
+    assert _plan(_logging({"log-opts": {"max-size": "5m", "max-file": "2", "labels": "a"}})).steps == ()
+    assert _plan(_logging({"log-driver": "journald"})).steps == ()
+
+
+def test_nothing_is_promised_for_containers_that_keep_the_options_they_were_created_with() -> None:
+    builder = _logging({})
+    builder.container("mint-modules-redis")["log_options"] = {}
+
+    plan = _plan(builder)
+
+    assert [step.mends for step in plan.steps] == [()]
+    told = "log options of containers stay as they were created until somebody recreates them: mint-modules-redis"
+    assert [refusal.reason for refusal in plan.refusals] == [told]
+
+
+def test_containers_that_keep_their_options_are_no_reason_to_restart_docker_again() -> None:
+    builder = _guarded(EvidenceBuilder())
+    builder.container("mint-modules-redis")["log_options"] = {}
+
+    plan = _plan(builder)
+
+    assert (plan.steps, plan.refusals) == ((), ())
+
+
+@pytest.mark.parametrize(("held", "flag"), [({}, "--log-opt=max-size=1g"), ({"log-opts": {"max-size": "1g"}}, "--log-driver=json-file")])
+def test_log_limits_that_a_flag_would_clash_with_are_refused_by_it(held: dict[str, Any], flag: str) -> None:
+    builder = _logging(held)
+    builder.probes["docker_config"]["dockerd_flags"].append(flag)
+
+    plan = _plan(builder)
+
+    assert plan.steps == ()
+    assert f"dockerd is started with {flag}, and the same key in daemon.json would keep it down: remove the flag" in plan.refusals[0].reason
+
+
+def test_a_single_log_file_is_not_compressed_because_docker_would_create_no_container() -> None:
+    desired = desired_host("mint-data")
+    docker = desired.docker.model_copy(update={"log": LogLimits(max_size=1_000_000, max_files=1)})
+
+    [step] = _plan(_logging({"log-driver": "local"}), desired.model_copy(update={"docker": docker})).steps
+
+    assert step.variables["docker_data_root_daemon_json"]["log-opts"] == {"compress": "false", "max-file": "1", "max-size": "1000000"}
+
+
+def test_a_move_brings_log_options_over_the_limits_down_with_it() -> None:
+    builder = _drifting()
+    builder.probes["docker_config"]["daemon_json"] = '{"log-driver": "json-file", "log-opts": {"max-size": "1g"}}'
+
+    step = _plan(builder).steps[2]
+
+    merge = {"data-root": "/mnt/data/docker", "log-opts": {"max-file": "3", "max-size": "10000000"}}
+    assert step.variables["docker_data_root_daemon_json"] == merge
 
 
 def test_a_move_into_the_old_root_is_refused() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -100,6 +101,22 @@ def test_a_second_apply_of_a_done_plan_changes_nothing_though_its_approval_is_us
     assert result.exit_code() == 0
     assert result.messages == ("this plan was applied before and nothing is left of it: nothing was changed",)
     assert site.runner.plays == plays
+
+
+def test_what_drifts_after_a_done_plan_is_mended_in_place_and_then_nothing_is_left_to_do() -> None:
+    site = FakeSite()
+    site.apply(site.plan())
+    config = site.host.probes["docker_config"]
+    config["daemon_json"] = json.dumps({key: value for key, value in json.loads(config["daemon_json"]).items() if key != "log-opts"})
+    site.host.probes["beneath"]["/mnt/data"]["immutable"] = False
+    plan = site.plan()
+    assert [step.capability for step in plan.steps] == ["storage.fstab", "docker.data_root"]
+    assert [(mend.check, mend.surface) for step in plan.steps for mend in step.mends] == [("D241", "boot.guard"), ("D243", "docker.log")]
+
+    result = site.apply(plan)
+
+    assert result.outcome == "done"
+    assert site.plan().steps == ()
 
 
 def test_a_done_plan_whose_promise_drifts_again_is_not_called_done() -> None:

@@ -75,7 +75,8 @@ class DockerRoot:
             return {"already": True, "open": False, "phase": run.phase, "changes": [], "planned": [], "needs": []}
         found = root_refusals.reasons(self.home, run.key, request, self.engine, info)
         if found:
-            raise RefusedFault(f"moving Docker's root refused: {'; '.join(found)}. Nothing was changed.")
+            what = "moving Docker's root" if request.moves else f"changing {DAEMON_JSON}"
+            raise RefusedFault(f"{what} refused: {'; '.join(found)}. Nothing was changed.")
         changes = [{"kind": "move", "target": f"{move.kind} root", "before": move.source, "after": move.destination} for move in moves]
         return {
             "already": False,

@@ -216,5 +216,11 @@ def told(fault: BaseException, run: Run) -> str:
         "done": "The services run on the new place.",
         "undone": "The services run on the old place.",
     }
+    if not run.state.get("trees", True):
+        where = {
+            "reverted": "Went back: the services run with the former configuration again.",
+            "done": "The services run with the new configuration.",
+            "undone": "The services run with the former configuration.",
+        }
     text = "cancelled" if isinstance(fault, CancelledFault) else str(fault)
     return f"{text.rstrip('.')}. {where.get(run.phase, f'The journal stands at {run.phase}: run this again, it goes on from there.')}"

@@ -53,13 +53,13 @@ def reasons(home: Home, run: str, request: Request, engine: Engine, info: dict[s
 
 def _of_the_engine(info: dict[str, Any], moves: list[Move]) -> list[str]:
     found = []
-    if info.get("Driver") not in DRIVERS:
+    if moves and info.get("Driver") not in DRIVERS:
         found.append(f"Docker's storage driver is {info.get('Driver')}: only {', '.join(DRIVERS)} can be copied file by file")
     if (info.get("Swarm") or {}).get("LocalNodeState", "inactive") not in ("inactive", ""):
         found.append("this host is a live swarm node: drain it and let it leave first")
     for option in info.get("SecurityOptions") or []:
         name = option.split(",")[0]
-        if name in ("name=userns", "name=rootless", "name=selinux"):
+        if moves and name in ("name=userns", "name=rootless", "name=selinux"):
             found.append(f"Docker runs with {name[5:]}, whose paths and labels this role does not carry over")
     if moves and not shutil.which("rsync"):
         found.append("rsync is not installed: install it")
