@@ -1,9 +1,10 @@
-"""Collect evidence through Ansible: one play with one raw task, one remote execution a host.
+"""Collect evidence through Ansible: one play with one task, one remote execution a host.
 
 Rules:
 - A host that gave no whole, well-formed answer gave none: the reason is returned in its place.
 - What a host prints around the answer (banners, profiles, sudo) is passed over.
 - Nothing on the host is written by this, and the play is the same for every host: what differs is data.
+- A password goes over the command's standard input alone. The task has no `no_log`, since its result is the evidence; no password is part of it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.host_key import host_key_advice, is_about_host_key
 from controlplane.adapters.runner import Event, RunResult, run_playbook
+from controlplane.adapters.service_secrets import SiteSecrets, in_memory
 from controlplane.domain.asking import what_to_ask
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InterruptedRunError
@@ -38,10 +42,11 @@ _SECONDS_A_HOST = 90
 
 
 class AnsibleEvidence:
-    """Evidence by way of whatever connection the inventory names."""
+    """Evidence by way of whatever connection the inventory names. `site` is the folder that files with passwords are named from."""
 
-    def __init__(self, clock: Clock, *, work_dir: Path | None = None, forks: int = _FORKS) -> None:
+    def __init__(self, clock: Clock, *, site: Path = Path(), work_dir: Path | None = None, forks: int = _FORKS) -> None:
         self._clock = clock
+        self._site = site
         self._work_dir = work_dir
         self._forks = forks
 
@@ -50,6 +55,8 @@ class AnsibleEvidence:
         if not hosts:
             return {}
         asked = {host.name: what_to_ask(desired.get(host.name)) for host in hosts}
+        secrets = SiteSecrets(self._site, os.environ)
+        told = {host.name: secrets.of(desired.get(host.name)) for host in hosts}
         answers: dict[str, Evidence | Unreached] = {}
 
         def hear(event: Event) -> None:
@@ -58,18 +65,18 @@ class AnsibleEvidence:
                 host = str(data["host"])
                 answers[host] = self._answer(host, asked[host], data.get("res") or {})
 
-        result = run_playbook(
-            {"collect.yml": _play()},
-            playbook="collect.yml",
-            inventory=inventory_json(
-                hosts, variables={host.name: _variables(host, asked[host.name]) for host in hosts}, control_dir=control_directory()
-            ),
-            forks=min(self._forks, len(hosts)),
-            pipelining=True,
-            on_event=hear,
-            timeout=_SECONDS_A_HOST * (1 + len(hosts) // self._forks),
-            work_dir=self._work_dir,
-        )
+        with in_memory(told) as places:
+            variables = {host.name: _variables(host, asked[host.name], places.get(host.name, "")) for host in hosts}
+            result = run_playbook(
+                {"collect.yml": _play(), "action_plugins/look.py": _action()},
+                playbook="collect.yml",
+                inventory=inventory_json(hosts, variables=variables, control_dir=control_directory()),
+                forks=min(self._forks, len(hosts)),
+                pipelining=True,
+                on_event=hear,
+                timeout=_SECONDS_A_HOST * (1 + len(hosts) // self._forks),
+                work_dir=self._work_dir,
+            )
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
         return {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result)) for host in hosts}
@@ -117,7 +124,10 @@ def _play() -> bytes:
         "tasks": [
             {
                 "name": "Look at this host",
-                "ansible.builtin.raw": "{{ controlplane_python }}{{ controlplane_program }}{{ controlplane_asked }}",
+                "look": {
+                    "command": "{{ controlplane_python }}{{ controlplane_program }}{{ controlplane_asked }}",
+                    "told": "{{ controlplane_told }}",
+                },
                 "changed_when": False,
             }
         ],
@@ -125,11 +135,15 @@ def _play() -> bytes:
     return json.dumps([play]).encode()
 
 
-def _variables(host: InventoryHost, asked: Mapping[str, Any]) -> dict[str, Any]:
+def _action() -> bytes:
+    return files("controlplane.adapters").joinpath("look_action.py").read_bytes()
+
+
+def _variables(host: InventoryHost, asked: Mapping[str, Any], told: str) -> dict[str, Any]:
     named = host.variables.get("ansible_python_interpreter")
     interpreter = str(named) if named is not None and str(named).startswith("/") else None
-    python, question = arguments(asked, interpreter)
-    variables: dict[str, Any] = {"controlplane_python": python, "controlplane_asked": question}
+    python, question = arguments(asked, interpreter, is_told=bool(told))
+    variables: dict[str, Any] = {"controlplane_python": python, "controlplane_asked": question, "controlplane_told": told}
     if not host.variables.get("ansible_become"):
         # A terminal costs time on the host; sudo may be set up to demand one.
         variables["ansible_ssh_use_tty"] = False

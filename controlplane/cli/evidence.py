@@ -35,7 +35,8 @@ def evidence(site: str | None, hosts: tuple[str, ...], target: str | None, out: 
             raise click.UsageError("--target stands for itself: leave --site and --host out, or name a host of the site with --host.")
         seen = collect_target(target_host(target), evidence=wiring.evidence_source())
     else:
-        seen = collect_site(wiring.site_view(site), hosts=hosts, evidence=wiring.evidence_source())
+        view = wiring.site_view(site)
+        seen = collect_site(view, hosts=hosts, evidence=wiring.evidence_source(view.folder))
     if out is not None:
         wiring.evidence_files().write(out, seen)
     if output == "json":

@@ -28,7 +28,8 @@ def show_lease(host: str, site: str | None, output: str) -> int:
     from controlplane.usecases.take_lease import show_lease as show  # noqa: PLC0415
 
     with working("asking the host"):
-        seen = show(wiring.site_view(site), host, clock=wiring.clock(), evidence=wiring.evidence_source())
+        view = wiring.site_view(site)
+        seen = show(view, host, clock=wiring.clock(), evidence=wiring.evidence_source(view.folder))
     if output == "json":
         print_json(seen.model_dump(mode="json"))
     else:

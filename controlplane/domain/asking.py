@@ -10,7 +10,7 @@ from controlplane.domain.desired import DesiredHost
 def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
     """Return the collector's parameters: `paths`, `mounts`, `services`, `write_surfaces` and `limits` (seconds by probe; empty for its own).
 
-    Where passwords are is named, never what they are.
+    No password is part of it; of where one is, what the container itself may have: a variable's name, and the user.
     """
     if desired is None:
         return {"paths": [], "mounts": [], "services": {}, "write_surfaces": [], "limits": {}}
@@ -23,7 +23,11 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
         "paths": sorted(paths),
         "mounts": sorted(mounts),
         "services": {
-            name: {"kind": service.kind, "data": service.data, "auth": service.auth.model_dump(exclude_none=True) if service.auth else {}}
+            name: {
+                "kind": service.kind,
+                "data": service.data,
+                "auth": service.auth.model_dump(exclude_none=True, include={"password_env", "user"}) if service.auth else {},
+            }
             for name, service in sorted(desired.services.items())
         },
         "write_surfaces": [{"container": s.container, "path": s.path, "place": s.place} for s in desired.write_surfaces],

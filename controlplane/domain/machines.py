@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from controlplane.domain.names import AsTuple, HostName, check_line, check_name
-from controlplane.domain.services import Auth
+from controlplane.domain.services import SecretSource
 from controlplane.domain.sizes import Size
 from controlplane.domain.values import Value
 
@@ -86,7 +86,7 @@ class ProxmoxToken(Value):
     id: Annotated[str, _matching(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+![A-Za-z0-9._-]+", "token such as plan@pve!controlplane")] = Field(
         description="user@realm!name"
     )
-    secret: Auth = Field(description="Where its secret is: password_env, password_file or vault")
+    secret: SecretSource = Field(description="Where its secret is: password_env, password_file or vault")
 
 
 class Proxmox(Value):

@@ -59,6 +59,16 @@ def check_place(path: str) -> str:
     return path
 
 
+def check_controller_file(path: str) -> str:
+    """Return `path` if it names a file on the controller, whole or from the site's folder; ValueError says what is wrong with it."""
+    if path.startswith("~"):
+        raise ValueError(f"{path!r} begins with '~', which stays as it is: write the path from / or from the site's folder")
+    if not path:
+        raise ValueError("is empty: write the path of a file")
+    check_path(path if path.startswith("/") else f"/{path}")
+    return path
+
+
 def is_below(path: str, parent: str) -> bool:
     """Return whether `path` lies strictly below `parent`; both are normalised."""
     return path != parent and path.startswith("/" if parent == "/" else parent + "/")
@@ -76,6 +86,12 @@ def _normalised(parts: list[str]) -> str:
 _PATH_SCHEMA = {"type": "string", "pattern": "^/", "description": "Absolute, normalised path without '..'"}
 # Any absolute path, also one inside a container.
 AnyPath = Annotated[str, AfterValidator(check_path), WithJsonSchema(_PATH_SCHEMA)]
+# A file on the controller.
+ControllerFile = Annotated[
+    str,
+    AfterValidator(check_controller_file),
+    WithJsonSchema({"type": "string", "pattern": "^[^~]", "description": "Path of a file on the controller, absolute or from the site's folder"}),
+]
 # A path on the machine where data may be mounted or placed.
 PlacePath = Annotated[
     str,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
-from controlplane.domain.names import AsTuple, ContainerName, Line, ProjectName, VariableName
-from controlplane.domain.paths import AnyPath, PlacePath
+from controlplane.domain.names import AsTuple, ContainerName, Line, ProjectName, VariableName, check_name
+from controlplane.domain.paths import AnyPath, ControllerFile, PlacePath
 from controlplane.domain.values import Value
 
 
@@ -18,18 +18,32 @@ def _save_points(text: str) -> str:
     return text
 
 
+def _user(text: str) -> str:
+    return check_name(text, _USER, "user name")
+
+
 def _has_command(argv: tuple[str, ...]) -> tuple[str, ...]:
     if not argv:
         raise ValueError("is empty: write the command as a list, such as [wikictl, count]")
     return argv
 
 
-class Auth(Value):
-    """Where the password is; exactly one of the three, never the password itself."""
+_USER = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}"
+UserName = Annotated[str, AfterValidator(_user), WithJsonSchema({"type": "string", "pattern": f"^{_USER}$"})]
+
+
+class SecretSource(Value):
+    """Where the controller finds a secret; exactly one of the three, never the secret itself."""
 
     password_env: VariableName | None = Field(None, description="Environment variable of the controller that holds it")
-    password_file: AnyPath | None = Field(None, description="File of mode 0600 on the controller that holds it")
-    vault: VariableName | None = Field(None, description="Variable in an ansible-vault file of the site")
+    password_file: ControllerFile | None = Field(None, description="File on the controller that only its owner can read and that holds it")
+    vault: VariableName | None = Field(None, description="Variable in vault.yml, a file of the site that ansible-vault encrypted")
+
+
+class Auth(SecretSource):
+    """How a service is logged in to: the user, where it has several, and where the password is."""
+
+    user: UserName | None = Field(None, description="User to log in as; left out for the service's default")
 
 
 class PostgresDurability(Value):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.lab.canary import found_below, watched_arguments
 from tests.lab.conftest import LabMachine
-from tests.lab.operating import Operator, Target, planned
+from tests.lab.operating import MAIN, Operator, Target, planned
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -42,44 +42,10 @@ def give_redis_a_password(machine: LabMachine) -> None:
     assert "NOAUTH" in said, said
 
 
-def found_below(*folders: Path) -> list[str]:
-    """Return the files that hold the canary."""
-    needle, found = CANARY.encode(), []
-    for folder in folders:
-        for path in folder.rglob("*"):
-            try:
-                if path.is_file() and not path.is_symlink() and needle in path.read_bytes():
-                    found.append(str(path))
-            except OSError:
-                continue
-    return found
-
-
-@contextmanager
-def watched_arguments() -> Iterator[list[str]]:
-    """Look at every process of this host, lab machines included, as often as can be while the block runs."""
-    seen: list[str] = []
-    needle, over = CANARY.encode(), threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            for entry in os.listdir("/proc"):  # noqa: PTH208 - names only, and often
-                if entry.isdigit():
-                    try:
-                        words = Path(f"/proc/{entry}/cmdline").read_bytes()
-                    except OSError:
-                        continue
-                    if needle in words:
-                        seen.append(words.replace(b"\0", b" ").decode(errors="replace"))
-            time.sleep(0.1)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        over.set()
-        watcher.join()
+def assert_nothing_of_it_on(machine: LabMachine) -> None:
+    places = "/var/lib/controlplane /root/.ansible /home/ops/.ansible /tmp /var/tmp /etc /var/log /run/log"
+    assert machine.sh(f"grep -rlF {CANARY[:10]} {places} 2>/dev/null || true") == ""
+    assert machine.sh(f"journalctl --no-pager -o cat | grep -F -e {CANARY[:-4]} | grep -v 'journalctl' || true") == ""
 
 
 def test_a_password_goes_nowhere_but_to_its_service(machine: Make, tmp_path: Path) -> None:
@@ -95,7 +61,7 @@ def test_a_password_goes_nowhere_but_to_its_service(machine: Make, tmp_path: Pat
     temp.mkdir()
     site.env["TMPDIR"] = str(temp)
 
-    with watched_arguments() as arguments:
+    with watched_arguments(CANARY) as arguments:
         evidence = site.run("evidence", "--out", str(site.file("evidence.json")), "-o", "json")
         plan = site.plan()
         result = site.applied()
@@ -105,7 +71,100 @@ def test_a_password_goes_nowhere_but_to_its_service(machine: Make, tmp_path: Pat
     [finding] = [f for f in result["verify"]["findings"] if f["surface"] == "redis:mint-modules-redis"]
     assert finding["verdict"] == "DRIFTED", finding  # it was asked, with its password: appendonly is off
     assert CANARY not in evidence.out + evidence.err + json.dumps(result)
-    assert found_below(site.site, tmp_path, Path.home() / ".ansible") == []
-    places = "/var/lib/controlplane /root/.ansible /home/ops/.ansible /tmp /var/tmp /etc /var/log /run/log"
-    assert host.sh(f"grep -rlF {CANARY[:10]} {places} 2>/dev/null || true") == ""
-    assert host.sh(f"journalctl --no-pager -o cat | grep -F -e {CANARY[:-4]} | grep -v 'journalctl' || true") == ""
+    assert found_below(CANARY, site.site, tmp_path, Path.home() / ".ansible") == []
+    assert_nothing_of_it_on(host)
+
+
+ONLY_IN_ITS_FILE = f"""
+import json, os
+path = "{COMPOSE}"
+stack = json.load(open(path))
+redis = stack["services"]["redis"]
+redis["volumes"] = ["/data", "/srv/redis:/conf:ro"]
+redis["command"] = ["redis-server", "/conf/redis.conf", "--dir", "/data", "--protected-mode", "no", "--save", "3600 1"]
+redis["healthcheck"] = {{"disable": True}}
+os.mkdir("/srv/redis")
+open("/srv/redis/redis.conf", "w").write("requirepass {CANARY}\\nuser looker on >{CANARY} +info +config|get\\n")
+json.dump(stack, open(path, "w"))
+"""
+
+
+def hide_redis_password(machine: LabMachine) -> None:
+    """Give Redis a password that its container shows neither in its environment nor in its command."""
+    assert machine.run(["python3", "-B", "-"], stdin=ONLY_IN_ITS_FILE.encode()).returncode == 0
+    machine.sh(f"docker compose -f {COMPOSE} up --detach redis")
+    machine.sh("for n in $(seq 50); do docker exec mint-modules-redis redis-cli ping 2>&1 | grep -q NOAUTH && exit 0; sleep 0.2; done; exit 1")
+    assert CANARY not in machine.sh("docker inspect mint-modules-redis")
+
+
+def judged(site: Operator, auth: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the finding on Redis with `auth` in the policy."""
+    policy = site.site / "policy.yml"
+    before = policy.read_text()
+    policy.write_text(before.replace("kind: redis\n", f"kind: redis\n        auth: {auth}\n"))
+    try:
+        said = site.run("audit", "-o", "json", env=env)
+    finally:
+        policy.write_text(before)
+    [finding] = [f for f in said.json["findings"] if f["surface"] == "redis:mint-modules-redis"]
+    assert CANARY not in said.out + said.err
+    return dict(finding)
+
+
+def test_a_password_that_only_the_controller_knows_opens_its_service_and_nothing_else_sees_it(machine: Make, tmp_path: Path) -> None:
+    host = machine(services=True)
+    host.lab.seed(host.name, stack="mint-data", rows=20, keys=5, objects=1)
+    hide_redis_password(host)
+    site = Operator(host, tmp_path / "first", login="ops")
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    site.env["TMPDIR"] = str(temp)
+    known = {"MINT_REDIS_PASSWORD": CANARY}
+    text = (site.site / "policy.yml").read_text()
+
+    with watched_arguments(CANARY) as arguments:
+        by_variable = judged(site, "{password_env: MINT_REDIS_PASSWORD}", known)
+        by_user = judged(site, "{user: looker, password_env: MINT_REDIS_PASSWORD}", known)
+        (site.site / "policy.yml").write_text(text.replace("kind: redis\n", "kind: redis\n        auth: {password_env: MINT_REDIS_PASSWORD}\n"))
+        evidence = site.run("evidence", "--out", str(site.file("evidence.json")), "-o", "json", env=known)
+        (site.site / "policy.yml").write_text(text)
+    assert arguments == []
+    for finding in (by_variable, by_user):
+        # It was asked, and answered: appendonly is off.
+        assert (finding["verdict"], "appendonly is no while running" in finding["reason"]) == ("DRIFTED", True), finding
+    assert CANARY not in evidence.out + evidence.err
+    assert found_below(CANARY, tmp_path, Path.home() / ".ansible") == []
+    assert_nothing_of_it_on(host)
+
+    # The wrong one is not made up for by what the container's own file says.
+    wrong = judged(site, "{password_env: MINT_REDIS_PASSWORD}", {"MINT_REDIS_PASSWORD": "wrong"})
+    assert (wrong["verdict"], "(the password was refused)" in wrong["reason"]) == ("UNKNOWN", True), wrong
+    nobody = judged(site, "{user: nobody, password_env: MINT_REDIS_PASSWORD}", known)
+    assert (nobody["verdict"], "(the password was refused)" in nobody["reason"]) == ("UNKNOWN", True), nobody
+
+
+def test_a_password_comes_from_a_private_file_or_from_the_sites_vault(machine: Make, tmp_path: Path) -> None:
+    host = machine(services=True)
+    host.lab.seed(host.name, stack="mint-data", rows=20, keys=5, objects=1)
+    hide_redis_password(host)
+    site = Operator(host, tmp_path / "first")
+    file, vault, key = site.site / "redis.password", site.site / "vault.yml", site.site / "vault.key"
+    file.write_text(f"{CANARY}\n")
+    file.chmod(0o600)
+    vault.write_text(f'redis_password: "{CANARY}"\n')
+    key.write_text("open sesame\n")
+    env = {"ANSIBLE_VAULT_PASSWORD_FILE": str(key)}
+    subprocess.run([Path(MAIN[0]).parent / "ansible-vault", "encrypt", vault], env={**os.environ, **env}, capture_output=True, check=True)
+
+    with watched_arguments(CANARY) as arguments:
+        assert judged(site, "{password_file: redis.password}")["verdict"] == "DRIFTED"
+        assert judged(site, "{vault: redis_password}", env)["verdict"] == "DRIFTED"
+    assert arguments == []
+    file.chmod(0o644)
+    loose = judged(site, "{password_file: redis.password}")
+    assert (loose["verdict"], f"chmod 600 {file}" in loose["reason"]) == ("UNKNOWN", True), loose
+    shut = judged(site, "{vault: redis_password}")
+    assert (shut["verdict"], f"{vault} could not be decrypted" in shut["reason"]) == ("UNKNOWN", True), shut
+    file.unlink()
+    assert found_below(CANARY, tmp_path, Path.home() / ".ansible") == []
+    assert_nothing_of_it_on(host)

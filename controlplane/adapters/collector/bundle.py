@@ -29,7 +29,7 @@ _LOADER = (
     "for N,S in D(P):\n"
     " m=types.ModuleType('collector.'+N);m.__package__='collector';sys.modules[m.__name__]=m;setattr(K,N,m)\n"
     " exec(compile(S,'collector/'+N+'.py','exec'),m.__dict__)\n"
-    "K.main.main(D(sys.argv[1]))\n"
+    "K.main.main(D(sys.argv[1]),sys.stdin.buffer if sys.argv[2:] else None)\n"
 )
 _FIND = 'P=$(command -v python3 || command -v /usr/libexec/platform-python) || { echo "no python3 on this host" >&2; exit 127; }; exec "$P"'
 
@@ -57,15 +57,17 @@ def program() -> str:
     return f" -I -S -c {shlex.quote(f'P={packed!r}{chr(10)}{_LOADER}')} "
 
 
-def arguments(asked: Mapping[str, Any], interpreter: str | None = None) -> tuple[str, str]:
+def arguments(asked: Mapping[str, Any], interpreter: str | None = None, *, is_told: bool = False) -> tuple[str, str]:
     """Return what stands before and after `program()`; `interpreter` is a path on the host, None the first python3 there.
+
+    With `is_told` the collector waits for one line on its standard input.
 
     Raises ValueError when more is asked than one command line holds.
     """
     question = base64.b64encode(zlib.compress(json.dumps(asked, sort_keys=True).encode(), 9)).decode()
     if len(program()) + len(question) > LONGEST:
         raise ValueError(f"too much was asked of one host: the command would take more than {LONGEST} bytes")
-    return _FIND if interpreter is None else f"exec {shlex.quote(interpreter)}", question
+    return _FIND if interpreter is None else f"exec {shlex.quote(interpreter)}", f"{question} -" if is_told else question
 
 
 def command(asked: Mapping[str, Any], interpreter: str | None = None) -> str:

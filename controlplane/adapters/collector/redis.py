@@ -1,7 +1,7 @@
 """Redis as it runs and as it will start again, seen from inside its container's network; passwords stay on the host.
 
-The password comes from where the container itself has it: the variable or file that the policy names, its command line, its configuration file.
-It goes into the socket and nowhere else.
+The password is the one that the controller told, and then no other is tried. Else it comes from where the container itself has it: the variable
+that the policy names, its command line, its configuration file. It goes into the socket and nowhere else.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _INFO = frozenset(
     "rdb_last_bgsave_status rdb_last_save_time rdb_bgsave_in_progress rdb_changes_since_last_save aof_current_size aof_base_size".split()
 )
 _PROGRAM = re.compile(r"(?:^|[-/])(?:redis|valkey)(?:-server)?$")
+_LEAST_HIDDEN = 6
 _VARIABLES = ("REDIS_PASSWORD", "REDISCLI_AUTH", "VALKEY_PASSWORD")
 
 
@@ -79,24 +80,34 @@ def _unreachable(why: str) -> dict[str, Any]:
     return {"reachable": False, "error": why, **nothing}
 
 
-def _open(directives: list[Directive], passwords: list[str]) -> _Connection:
+def _open(directives: list[Directive], service: dict[str, Any], passwords: list[str]) -> _Connection:
     settings = effective(directives)
     port = int(settings.get("port") or 6379)
     connection = _Connection(port, settings.get("unixsocket") if port == 0 else None)
-    try:
-        connection.ask("PING")
-    except ProbeError as error:
-        if not str(error).startswith("NOAUTH"):
-            raise
-    else:
-        return connection
+    auth = service.get("auth") or {}
+    user = [auth["user"]] if "user" in auth else []
+    if not user:
+        try:
+            connection.ask("PING")
+        except ProbeError as error:
+            if not str(error).startswith("NOAUTH"):
+                raise
+        else:
+            return connection
     for password in passwords:
         try:
-            connection.ask("AUTH", password)
-        except ProbeError:
-            continue
+            connection.ask("AUTH", *user, password)
+        except ProbeError as error:
+            if "secret" not in service:
+                continue
+            if str(error).startswith(("WRONGPASS", "ERR invalid password")):
+                raise ProbeError("the password was refused") from None
+            # Only its first word: a server that does not know the command repeats what it was given.
+            raise ProbeError(f"Redis took no login ({str(error).partition(' ')[0]})") from None
         return connection
-    raise ProbeError("NOAUTH: Redis demands a password, and neither the policy's auth nor the container's own settings gave one that it takes")
+    name = auth.get("password_env")
+    given = f"{name} is not set on the controller" if name else "the policy names no password"
+    raise ProbeError(f"NOAUTH: Redis demands a login, {given}, and the container's own settings gave none that it takes")
 
 
 def _aof_files(settings: dict[str, str]) -> list[str]:
@@ -108,14 +119,6 @@ def _aof_files(settings: dict[str, str]) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         pass
     return sorted(found)
-
-
-def _password_file(service: dict[str, Any]) -> list[str]:
-    path = (service.get("auth") or {}).get("password_file")
-    try:
-        return [slurp(path, 4096).strip("\r\n")] if path else []
-    except (OSError, ProbeError):
-        return []
 
 
 def _script(program: str, environment: dict[str, str]) -> str | None:
@@ -135,13 +138,13 @@ def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]
     command = [inspection["Path"], *(inspection.get("Args") or [])]
     variable = (service.get("auth") or {}).get("password_env")
     passwords = [environment[name] for name in (variable, *_VARIABLES) if name and environment.get(name)]
+    told = service.get("secret") or {}
     state = _unreachable("the container does not run")
     directives: list[Directive] = []
     failure = None
     is_running = inspection["State"]["Running"]
     if is_running:
         enter(inspection["State"]["Pid"])
-        passwords += _password_file(service)
     words = server_words(command, environment, lambda program: _script(program, environment) if is_running else None)
     file, options = parse_words(words) if words is not None else (None, [])
     if is_running:
@@ -152,18 +155,20 @@ def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]
         except (OSError, ProbeError) as error:
             failure = f"{file}: {error}"
         passwords += secrets_of(directives + options)
-        state = _running(directives + options, passwords)
+        state = _unreachable(told["why"]) if "why" in told else _running(directives + options, service, [told["password"]] if told else passwords)
     if words is not None and failure is None and (is_running or not file):
         state["persisted"] = effective(directives + options)
         state["persisted_from"] = "command line" if not file else f"{file} and command line" if options else file
     elif failure is not None and state["error"] is None:
         state["error"] = failure
+    # What the server tells of itself holds no password, but its command may have one where we read a setting. A short one is as likely a setting.
+    state["persisted"] = scrub(state["persisted"], [secret for secret in (told.get("password", ""),) if len(secret) >= _LEAST_HIDDEN])
     return dict(scrub(state, passwords + secrets_of(options)))
 
 
-def _running(directives: list[Directive], passwords: list[str]) -> dict[str, Any]:
+def _running(directives: list[Directive], service: dict[str, Any], passwords: list[str]) -> dict[str, Any]:
     try:
-        connection = _open(directives, passwords)
+        connection = _open(directives, service, passwords)
         told = connection.ask("CONFIG", "GET", "*")
         settings = {name: value for name, value in zip(told[::2], told[1::2]) if name in KEPT}
         lines = [line.partition(":")[::2] for line in connection.ask("INFO").splitlines() if ":" in line]

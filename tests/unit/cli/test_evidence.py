@@ -36,7 +36,7 @@ def _evidence(**statuses: str) -> Evidence:
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, answer: Evidence | Unreached, *arguments: str) -> tuple[int, str]:
-    monkeypatch.setattr(wiring, "evidence_source", lambda: FakeSource(answer))
+    monkeypatch.setattr(wiring, "evidence_source", lambda *_: FakeSource(answer))
     result = CliRunner().invoke(evidence, arguments, standalone_mode=False)
     if result.exception is not None:
         raise result.exception

@@ -241,8 +241,25 @@ def test_a_boot_only_host_has_no_disks() -> None:
             "kind: redis, data: /d, place: /mnt/data/x, auth: {password: secret}",
             [
                 "services.s.auth: none is given: write exactly one of password_env, password_file, vault, it says where the password is",
-                "services.s.auth.password: unknown key: did you mean 'password_env'? known here are password_env, password_file, vault",
+                "services.s.auth.password: unknown key: did you mean 'password_env'? known here are password_env, password_file, user, vault",
             ],
+        ),
+        ("kind: redis, data: /d, place: /mnt/data/x, auth: {user: looker, password_file: secrets/redis}", []),
+        (
+            "kind: redis, data: /d, place: /mnt/data/x, auth: {user: looker}",
+            ["services.s.auth: none is given: write exactly one of password_env, password_file, vault, it says where the password is"],
+        ),
+        (
+            "kind: redis, data: /d, place: /mnt/data/x, auth: {user: a b, vault: redis_password}",
+            [r"services.s.auth.user: 'a b' is no user name: it has to match [A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}"],
+        ),
+        (
+            "kind: redis, data: /d, place: /mnt/data/x, auth: {password_file: ~/redis}",
+            ["services.s.auth.password_file: '~/redis' begins with '~', which stays as it is: write the path from / or from the site's folder"],
+        ),
+        (
+            "kind: redis, data: /d, place: /mnt/data/x, auth: {password_file: ../redis}",
+            ["services.s.auth.password_file: '/../redis' holds '..': write the path that it leads to"],
         ),
     ],
 )
