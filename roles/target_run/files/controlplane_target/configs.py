@@ -89,9 +89,13 @@ def _said(argv: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"})
 
 
+def dockerd_validates() -> bool:
+    """Return whether this dockerd can judge a configuration without running on it; 20.10 can't."""
+    return bool(shutil.which("dockerd")) and "--validate" in _said(["dockerd", "--help"]).stdout
+
+
 def _dockerd_says(draft: str) -> list[str]:
-    # Docker 20.10 knows no --validate.
-    if not shutil.which("dockerd") or "--validate" not in _said(["dockerd", "--help"]).stdout:
+    if not dockerd_validates():
         return []
     done = _said(["dockerd", "--validate", f"--config-file={draft}"])
     return [] if done.returncode == 0 else [f"dockerd refuses the merged {daemon_json.PATH}: {done.stderr.strip().splitlines()[-1:]}"]

@@ -19,7 +19,7 @@ from .root_request import Move, Request
 from .state import Home
 from .systemd import loaded
 from .tree_measure import is_empty, measure
-from .units import arguments_of, shims_of_others
+from .units import STOP_ORDER, arguments_of, is_stale, program_of, shims_of_others, started_at
 
 DRIVERS = ("overlay2", "overlayfs", "vfs")
 MARGIN = 64 << 20
@@ -72,6 +72,14 @@ def _of_the_units(request: Request) -> list[str]:
     words = arguments_of("docker.service")
     found = daemon_json.conflicts(words, request.settings())
     flags = daemon_json.keys_of_flags(words)
+    program = program_of("docker.service")
+    if not os.path.basename(program).startswith("dockerd"):
+        found.append(f"docker.service starts {program or 'nothing'}, not dockerd itself, so the flags of dockerd can't be read: start it directly")
+    found += [f"{unit} changed since systemd read it: run 'systemctl daemon-reload'" for unit in STOP_ORDER if is_stale(unit)]
+    if not configs.dockerd_validates() and os.path.exists(daemon_json.PATH) and os.stat(daemon_json.PATH).st_ctime > started_at("docker.service"):
+        found.append(
+            f"{daemon_json.PATH} was written after Docker started, and this dockerd can't judge it: restart Docker, to see that it runs on it"
+        )
     if "config-file" in flags:
         found.append(f"dockerd is started with {flags['config-file']}: this role writes {daemon_json.PATH}")
     if any(move.kind == "containerd" for move in request.moves):

@@ -82,19 +82,39 @@ def shims_of_others() -> list[str]:
     return sorted(found)
 
 
-def arguments_of(unit: str) -> list[str]:
-    """Return the words of the unit's ExecStart without its program, `$NAME` expanded from its Environment and EnvironmentFiles."""
+def _command_of(unit: str) -> list[str]:
     raw = systemctl("show", "--property=ExecStart", "--value", unit, check=False)
     found = re.search(r"argv\[\]=(.*?) ; ignore_errors=", raw)
-    if not found:
-        return []
+    return shlex.split(found[1]) if found else []
+
+
+def program_of(unit: str) -> str:
+    """Return the path of the program that the unit starts, empty where it names none."""
+    return next(iter(_command_of(unit)), "")
+
+
+def is_stale(unit: str) -> bool:
+    """Return whether the unit's files changed since systemd read them: the next reload starts something else."""
+    return systemctl("show", "--property=NeedDaemonReload", "--value", unit, check=False).strip() == "yes"
+
+
+def started_at(unit: str) -> float:
+    """Return the epoch at which the unit's main process last started, 0 where it never did."""
+    since_boot = systemctl("show", "--property=ExecMainStartTimestampMonotonic", "--value", unit, check=False).strip()
+    if not since_boot.isdigit() or since_boot == "0":
+        return 0.0
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + int(since_boot) / 1e6
+
+
+def arguments_of(unit: str) -> list[str]:
+    """Return the words of the unit's ExecStart without its program, `$NAME` expanded from its Environment and EnvironmentFiles."""
     environment: dict[str, str] = {}
     for word in shlex.split(systemctl("show", "--property=Environment", "--value", unit, check=False)):
         name, _, value = word.partition("=")
         environment[name] = value
     for file in re.findall(r"(/\S+) \(ignore_errors=", systemctl("show", "--property=EnvironmentFiles", unit, check=False)):
         environment.update(_environment_file(Path(file)))
-    return expand(shlex.split(found[1])[1:], environment)
+    return expand(_command_of(unit)[1:], environment)
 
 
 def _environment_file(path: Path) -> dict[str, str]:
