@@ -10,7 +10,10 @@ import pytest
 
 from controlplane.adapters.collector import block, fstab, signatures, state, tmp, units
 from controlplane.adapters.collector.fingerprint import fingerprint_tree
+from controlplane.adapters.collector.mounts import parse_mountinfo
 from controlplane.adapters.collector.supervise import Probe, ProbeError, run_probes
+from controlplane.domain.evidence import Evidence, ProbeRecord, Reader
+from controlplane.domain.lineage import Lineage
 
 Programs = Callable[..., None]
 
@@ -57,6 +60,40 @@ def test_partitions_stacked_and_loop_devices_are_told_by_number(tmp_path: Path, 
     assert (devices["901:0"]["slaves"], devices["901:0"]["dm_name"], devices["901:0"]["dm_uuid"]) == (["900:1"], "vg-data", "LVM-x")
     assert devices["902:0"]["loop_file"] == "/images/a b.img"
     assert [device["node"] for device in devices.values()] == [None] * 4
+
+
+def test_a_volume_over_luks_on_a_partition_of_the_boot_disk_is_followed_from_sysfs_to_that_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel that tests run on may have no device-mapper: its sysfs is laid out as it looks with LUKS, LVM and a mirror."""
+    for name, number, inside in [
+        ("vda", "900:0", ""),
+        ("vda1", "900:1", "vda"),
+        ("vda2", "900:2", "vda"),
+        ("vdb", "900:16", ""),
+        ("vdc", "900:32", ""),
+    ]:
+        _sysfs(tmp_path, name, number, below=inside, **({"partition": "1"} if inside else {}))
+    for name, number, label, uuid, below in [
+        ("dm-0", "901:0", "crypt", "CRYPT-LUKS2-x-crypt", ["vda2"]),
+        ("dm-1", "901:1", "boot-spare", "LVM-x", ["dm-0"]),
+        ("dm-2", "901:2", "data-docker", "LVM-y", ["md0"]),
+        ("dm-3", "901:3", "data-thin", "LVM-z", ["dm-2", "dm-0"]),
+    ]:
+        real = _sysfs(tmp_path, name, number, dm__name=label, dm__uuid=uuid)
+        for slave in below:
+            (real / "slaves" / slave).mkdir(parents=True)
+    mirror = _sysfs(tmp_path, "md0", "902:0")
+    for slave in ("vdb", "vdc"):
+        (mirror / "slaves" / slave).mkdir(parents=True)
+    monkeypatch.setattr(block, "SYSFS", str(tmp_path))
+    table = "1 0 900:1 / / rw - ext4 /dev/vda1 rw\n2 1 901:1 / /spare rw - ext4 /dev/mapper/boot-spare rw\n"
+    table += "3 1 901:2 / /data rw - ext4 /dev/mapper/data-docker rw\n4 1 901:3 / /thin rw - ext4 /dev/mapper/data-thin rw\n"
+    probes = {"block": block.block({}, {}), "mounts": parse_mountinfo(table)}
+    records = {name: ProbeRecord(status="ok", seconds=0.0, data=data) for name, data in probes.items()}
+    lineage = Lineage(Reader(Evidence(host="h", collected_at="2026-01-01T00:00:00Z", asked={}, probes=records)))
+    leaves = {at: lineage.names(lineage.of_mount(at).disks) for at in ("/", "/spare", "/data", "/thin")}
+    assert leaves == {"/": ["vda"], "/spare": ["vda"], "/data": ["vdb", "vdc"], "/thin": ["vda", "vdb", "vdc"]}
 
 
 def _device(node: str) -> dict[str, object]:
