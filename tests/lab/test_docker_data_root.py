@@ -243,6 +243,21 @@ def test_a_cancelled_move_goes_back_by_itself(host: Host) -> None:
     host.assert_on_one_place(OLD)
 
 
+def test_a_play_that_has_waited_long_enough_says_that_the_work_goes_on_and_the_next_one_attaches_to_it(host: Host, tmp_path: Path) -> None:
+    host.lay_down()
+    host.hold("precopying")
+    played = play(host.machine, "docker_data_root", wanted(docker_data_root_wait_s=2), tmp_path)
+    unit = host.state()["unit"]
+    assert played.code != 0, played.text
+    for words in (f"precopy of {KEY} still works after 2 s (phase precopying), and goes on without this play.", f"'systemctl stop {unit}'"):
+        assert words in played.said, played.text
+    assert host.machine.sh(f"systemctl is-active {unit}").strip() == "active"
+    host.let_go()
+    again = play(host.machine, "docker_data_root", wanted(), tmp_path)
+    assert again.code == 0, again.text
+    host.assert_on_one_place(NEW)
+
+
 @pytest.mark.parametrize(("phase", "root"), [("stopped", OLD), ("starting", NEW)])
 def test_after_a_power_cut_the_machine_brings_its_services_to_one_place_without_a_controller(host: Host, phase: str, root: str) -> None:
     host.lay_down()
