@@ -44,14 +44,16 @@ def site_view(given: str | None) -> SiteView:
     return view_of(site(given).read(run_inventory=True))
 
 
-def evidence_source(folder: str = ".") -> AnsibleEvidence:
-    """Return what collects from hosts; `folder` is the site's, where there is one."""
+def evidence_source(view: SiteView | None = None) -> AnsibleEvidence:
+    """Return what collects from hosts; `view` is the site, where there is one."""
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.adapters.clock import SystemClock  # noqa: PLC0415
     from controlplane.adapters.evidence import AnsibleEvidence  # noqa: PLC0415
 
-    return AnsibleEvidence(SystemClock(), site=Path(folder))
+    if view is None:
+        return AnsibleEvidence(SystemClock())
+    return AnsibleEvidence(SystemClock(), site=Path(view.folder), routes=view.inventory.hosts)
 
 
 def evidence_files() -> EvidenceFiles:
@@ -100,7 +102,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     return ApplyPorts(
         clock=clock,
         entropy=SystemEntropy(),
-        evidence=AnsibleEvidence(clock, site=folder),
+        evidence=AnsibleEvidence(clock, site=folder, routes=view.inventory.hosts),
         runner=StepRunner(view.inventory.hosts),
         receipts=ReceiptFiles(folder / "state" / "receipts", signer),
         approvals=ApprovalFiles(folder / "state" / "approvals", signer),

@@ -25,6 +25,7 @@ from controlplane.adapters.ansible_project import control_directory, inventory_j
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.host_key import host_key_advice, is_about_host_key
+from controlplane.adapters.machine_views import only_machines, questions, with_machines
 from controlplane.adapters.runner import Event, RunResult, run_playbook
 from controlplane.adapters.service_secrets import SiteSecrets, in_memory
 from controlplane.domain.asking import what_to_ask
@@ -42,10 +43,16 @@ _SECONDS_A_HOST = 90
 
 
 class AnsibleEvidence:
-    """Evidence by way of whatever connection the inventory names. `site` is the folder that files with passwords are named from."""
+    """Evidence by way of whatever connection the inventory names.
 
-    def __init__(self, clock: Clock, *, site: Path = Path(), work_dir: Path | None = None, forks: int = _FORKS) -> None:
+    `site` is the folder that files with passwords are named from, `routes` the inventory in which hypervisors are found.
+    """
+
+    def __init__(
+        self, clock: Clock, *, site: Path = Path(), routes: Sequence[InventoryHost] = (), work_dir: Path | None = None, forks: int = _FORKS
+    ) -> None:
         self._clock = clock
+        self._routes = {route.name: route for route in routes}
         self._site = site
         self._work_dir = work_dir
         self._forks = forks
@@ -55,6 +62,10 @@ class AnsibleEvidence:
         if not hosts:
             return {}
         asked = {host.name: what_to_ask(desired.get(host.name)) for host in hosts}
+        own = tuple(host.name for host in hosts)
+        for name, question in questions({name: desired[name] for name in own if name in desired}).items():
+            asked[name] = asked[name] | {"machines": question} if name in asked else only_machines(question)
+        hosts = [*hosts, *(self._routes[name] for name in asked if name not in own)]
         secrets = SiteSecrets(self._site, os.environ)
         told = {host.name: secrets.of(desired.get(host.name)) for host in hosts}
         answers: dict[str, Evidence | Unreached] = {}
@@ -79,7 +90,8 @@ class AnsibleEvidence:
             )
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
-        return {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result)) for host in hosts}
+        seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result)) for host in hosts}
+        return with_machines(seen, own, desired, collected_at=self._now())
 
     def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
         try:
@@ -91,7 +103,10 @@ class AnsibleEvidence:
             records = {name: ProbeRecord.model_validate(record) for name, record in probes.items()}
         except (ValidationError, TypeError, AttributeError):
             return Unreached(host=host, reason="the collector's answer is not made of probes: is something on the host changing its output?")
-        return Evidence(host=host, collected_at=self._clock.now().isoformat().replace("+00:00", "Z"), asked=asked, probes=records)
+        return Evidence(host=host, collected_at=self._now(), asked=asked, probes=records)
+
+    def _now(self) -> str:
+        return self._clock.now().isoformat().replace("+00:00", "Z")
 
 
 def unpack(printed: str) -> dict[str, Any]:

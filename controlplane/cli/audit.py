@@ -79,7 +79,7 @@ def _of_site(
     view = wiring.site_view(site)
     if file is None:
         with working("collecting evidence"):
-            return audit_site(view, hosts=hosts, checks=checks, clock=clock, evidence=wiring.evidence_source(view.folder))
+            return audit_site(view, hosts=hosts, checks=checks, clock=clock, evidence=wiring.evidence_source(view))
     age = _age(max_age)
     return audit_offline(view, hosts=hosts, checks=checks, clock=clock, seen=wiring.evidence_files().read(file), max_age=age, digests=digests)
 

@@ -36,7 +36,7 @@ def evidence(site: str | None, hosts: tuple[str, ...], target: str | None, out: 
         seen = collect_target(target_host(target), evidence=wiring.evidence_source())
     else:
         view = wiring.site_view(site)
-        seen = collect_site(view, hosts=hosts, evidence=wiring.evidence_source(view.folder))
+        seen = collect_site(view, hosts=hosts, evidence=wiring.evidence_source(view))
     if out is not None:
         wiring.evidence_files().write(out, seen)
     if output == "json":

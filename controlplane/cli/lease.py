@@ -29,7 +29,7 @@ def show_lease(host: str, site: str | None, output: str) -> int:
 
     with working("asking the host"):
         view = wiring.site_view(site)
-        seen = show(view, host, clock=wiring.clock(), evidence=wiring.evidence_source(view.folder))
+        seen = show(view, host, clock=wiring.clock(), evidence=wiring.evidence_source(view))
     if output == "json":
         print_json(seen.model_dump(mode="json"))
     else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from controlplane.domain.desired import DesiredHost
+from controlplane.domain.machine_volumes import boot_volume, disk_volume
+from controlplane.domain.machines import DesiredMachine, Libvirt
 
 
 def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
@@ -32,4 +35,25 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
         },
         "write_surfaces": [{"container": s.container, "path": s.path, "place": s.place} for s in desired.write_surfaces],
         "limits": {},
+    }
+
+
+def what_to_ask_of_a_hypervisor(machines: Sequence[DesiredMachine]) -> dict[str, Any]:
+    """Return what is asked of one libvirt about the machines that are declared on it: `uri`, and by name what each would be made from."""
+    uris = sorted({machine.hypervisor.uri for machine in machines if isinstance(machine.hypervisor, Libvirt)})
+    if len(uris) != 1:
+        raise ValueError(f"one host runs one libvirt, not {len(uris)}")
+    return {"uri": uris[0], "wanted": {machine.name: _wanted(machine) for machine in machines}}
+
+
+def _wanted(machine: DesiredMachine) -> dict[str, Any]:
+    boot, network = machine.profile.boot, machine.profile.network
+    storages = {disk.storage for disk in machine.disks.values()} | ({boot.storage} if boot else set())
+    return {
+        "image": boot.image if boot else None,
+        "image_storage": boot.storage if boot else None,
+        "templates": [boot.template] if boot and boot.template else [],
+        "storages": sorted(storages),
+        "volumes": [boot_volume(machine), *(disk_volume(machine, serial) for serial in sorted(machine.disks))],
+        "networks": [name for name in (network.network, network.bridge) if name],
     }

@@ -13,22 +13,13 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.machine_shapes import MachineSeen
 from controlplane.domain.machine_view import differences, missing_disks
+from controlplane.domain.machine_volumes import boot_volume, disk_volume
 from controlplane.domain.machines import BootDisk, DesiredMachine, Libvirt, Proxmox
 from controlplane.domain.plan import Bound, Change, Mend
 
 ID = "infra.vm.provision"
 # qcow2 and LVM-thin keep tables of their own beside the data.
 _MARGIN = 1.02
-
-
-def boot_volume(machine: DesiredMachine) -> str:
-    """Return the name of the boot disk's volume."""
-    return f"{machine.name}-boot"
-
-
-def disk_volume(machine: DesiredMachine, serial: str) -> str:
-    """Return the name of a data disk's volume."""
-    return f"{machine.name}-{serial}"
 
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:  # noqa: ARG001 - every capability is asked the same way
