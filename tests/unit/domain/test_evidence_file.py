@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
 
 from controlplane.domain.errors import InputInvalidError
-from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
 from controlplane.domain.evidence_file import evidence_document, read_evidence
 from controlplane.domain.plain_json import load_plain
 from tests.fakes.evidence_builder import EvidenceBuilder
@@ -67,3 +68,31 @@ def test_a_file_name_that_is_no_text_can_be_digested_and_printed() -> None:
 def test_whole_pairs_and_plain_text_stay() -> None:
     assert load_plain(r'"\ud83d\ude00 \u00e4"') == "😀 ä"
     assert load_plain(b'"\\uDCFF"') == "?"
+
+
+@pytest.mark.parametrize(
+    "text", ["1e400", "-0", "-0.0", "1E5", "123456789012345678901234567890", "5e-324", '{"a": 1, "a": 2}', '"\\u0000\x7f"', " [1] "]
+)
+def test_what_is_read_fast_is_what_the_slow_way_reads(text: str) -> None:
+    assert repr(load_plain(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "[" * 300_000, "01", '"\t"', "[1,]", ""])
+def test_what_is_no_json_is_refused_both_ways(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        load_plain(text)
+
+
+def test_deep_nesting_is_read_as_far_as_python_goes() -> None:
+    assert json.dumps(load_plain("[" * 500 + "]" * 500)) == "[" * 500 + "]" * 500
+
+
+def test_a_digest_is_that_of_sorted_keys_no_spaces_and_plain_utf8() -> None:
+    probe = ProbeRecord(status="ok", seconds=1e-05, data={"ä": [1.5, None, True, "\u2028\x7f"], "Z": {}})
+    evidence = Evidence(host="h", collected_at="2026-01-01T00:00:00Z", asked={}, probes={"b": probe, "a": probe})
+    each = '{"data":{"Z":{},"ä":[1.5,null,true,"\u2028\x7f"]},"error":null,"seconds":1e-05,"status":"ok"}'
+    text = f'{{"asked":{{}},"collected_at":"2026-01-01T00:00:00Z","host":"h","probes":{{"a":{each},"b":{each}}},"schema_version":1}}'
+    assert evidence.digest() == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    [read] = read_evidence(json.dumps(evidence_document({"h": evidence})), file="f").values()
+    assert isinstance(read, Evidence)
+    assert read.digest() == evidence.digest()
