@@ -20,13 +20,17 @@ class Process(Value):
 
     @classmethod
     def of(cls, pid: int) -> Process | None:
-        """Return the live process `pid`, or None when there is none or it is only a zombie."""
+        """Return the live process `pid`, or None when there is none or it is only a zombie.
+
+        A zombie whose other threads still end is alive: they hold its files.
+        """
         try:
             text = Path(f"/proc/{pid}/stat").read_text()
+            threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
         except (OSError, ValueError):
             return None
         fields = text.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else cls(pid=pid, started=int(fields[19]))
+        return None if fields[0] in "ZX" and threads <= 1 else cls(pid=pid, started=int(fields[19]))
 
     def alive(self) -> bool:
         """Say whether this very process still runs."""
