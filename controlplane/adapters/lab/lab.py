@@ -120,12 +120,15 @@ class Lab:
         """Start a compose stack with real data on a running machine; return its sentinels (see `seed.sentinels`)."""
         ensure_services(self.home, self._running(name), self.say)
         self.say(f"seeding {name}")
-        return seed.seed(self, name, **options)
+        return seed.seed(self, name, patience=self._patience(name), **options)
 
     def sentinels(self, name: str, *, wait_s: float = 60.0) -> dict[str, Any]:
-        """Return checksums over a running machine's data and its containers' states, to be compared before and after."""
+        """Return checksums over a running machine's data and its containers' states, to be compared before and after.
+
+        Services may take `wait_s` seconds to answer, on a virtual machine a multiple of it.
+        """
         self._running(name)
-        return seed.sentinels(self, name, wait_s=wait_s)
+        return seed.sentinels(self, name, wait_s=wait_s * self._patience(name))
 
     def ssh_argv(self, name: str, argv: Sequence[str] = ()) -> list[str]:
         """Return the ssh command for a terminal on a running machine."""
@@ -140,6 +143,9 @@ class Lab:
         """Return what each known machine is now."""
         refuse_where_it_cannot_run()
         return [status_of(self.home.machine(name)) for name in self.known()]
+
+    def _patience(self, name: str) -> int:
+        return LANES[spec_of(self.home.machine(name)).lane].patience
 
     def _chosen(self, names: Sequence[str]) -> list[MachineFiles]:
         return [self.home.machine(name) for name in names or DEFAULT_DISKS]

@@ -42,6 +42,10 @@ class Lane(Protocol):
         """How long a machine may take to come up, in seconds, on a busy host."""
 
     @property
+    def patience(self) -> int:
+        """How many times slower than a processor of its own a machine is."""
+
+    @property
     def probe_options(self) -> Sequence[str]:
         """Options of ssh's for asking whether a machine is up yet."""
 

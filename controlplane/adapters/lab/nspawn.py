@@ -21,6 +21,7 @@ class NspawnLane:
 
     warning = "Lab machines share this host's kernel and hold all its capabilities: use the lab on test hosts only."
     limit_s = 150.0
+    patience = 1
     probe_options: Sequence[str] = ()
 
     def refuse_where_it_cannot_run(self) -> None:

@@ -57,20 +57,22 @@ def seed(
     object_bytes: int = 262_144,
     redis_aof: bool = False,
     limit_s: int = 120,
+    patience: int = 1,
 ) -> dict[str, Any]:
     """Start the stack on the machine (by default the one of its name), fill it, and return its sentinels.
 
-    Running it again adds nothing. Any machine takes either stack: `stack="mint-data"`.
+    Running it again adds nothing. Any machine takes either stack: `stack="mint-data"`. `patience` says how many times slower
+    than a processor of its own the machine is.
     """
     chosen = stack or ("mint-apps" if host == "mint-apps" else "mint-data")
-    content = compose_text(apps_stack() if chosen == "mint-apps" else data_stack(redis_aof=redis_aof))
+    content = compose_text(apps_stack() if chosen == "mint-apps" else data_stack(redis_aof=redis_aof, patience=patience))
     folder = f"/opt/stacks/{chosen}"
     _run(lab, host, ["mkdir", "-p", folder])
     _run(lab, host, ["tee", f"{folder}/compose.yml"], stdin=content)
     compose = ["docker", "compose", "-f", f"{folder}/compose.yml"]
     running = ["postgres", "minio", "redis"] if chosen == "mint-data" else list(PORTS)
     # A service that ends by itself would end --wait as well: it is started apart.
-    _run(lab, host, [*compose, "up", "--detach", "--wait", "--wait-timeout", str(limit_s), *running], limit_s=limit_s + 30)
+    _run(lab, host, [*compose, "up", "--detach", "--wait", "--wait-timeout", str(limit_s * patience), *running], limit_s=limit_s * patience + 30)
     if chosen == "mint-apps":
         upload = f"head -c 300000 /dev/zero > {UPLOADS}/quote-1.pdf"
         _run(lab, host, ["docker", "exec", "quote-page", "sh", "-c", upload])
@@ -82,7 +84,7 @@ def seed(
     _run(lab, host, ["docker", "exec", OBJECTS, "lab-objects", "put", BUCKET, str(objects), str(object_bytes)])
     # The object store doesn't sync what it writes; what is seeded has to survive a power cut.
     _run(lab, host, ["sync"])
-    return sentinels(lab, host)
+    return sentinels(lab, host, wait_s=60.0 * patience)
 
 
 def sentinels(lab: Lab, host: str, *, wait_s: float = 60.0) -> dict[str, Any]:

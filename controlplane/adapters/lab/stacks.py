@@ -24,12 +24,15 @@ def _service(name: str, command: list[str], **more: Any) -> dict[str, Any]:
     }
 
 
-def _probe(*argv: str) -> dict[str, Any]:
-    return {"test": ["CMD", *argv], "interval": "3s", "timeout": "5s", "retries": 20}
+def _probe(*argv: str, patience: int) -> dict[str, Any]:
+    return {"test": ["CMD", *argv], "interval": f"{3 * patience}s", "timeout": f"{5 * patience}s", "retries": 20}
 
 
-def data_stack(*, redis_aof: bool) -> dict[str, Any]:
-    """Return the compose file of `mint-data`: Redis on an anonymous volume, the others on named ones, and a finished job."""
+def data_stack(*, redis_aof: bool, patience: int = 1) -> dict[str, Any]:
+    """Return the compose file of `mint-data`: Redis on an anonymous volume, the others on named ones, and a finished job.
+
+    On a machine that is `patience` times slower health is asked for so much more seldom.
+    """
     redis = ["serve-redis", *(["--appendonly", "yes"] if redis_aof else ["--save", "3600 1"])]
     return {
         "name": "mint-data",
@@ -39,7 +42,7 @@ def data_stack(*, redis_aof: bool) -> dict[str, Any]:
                 ["serve-postgres"],
                 volumes=["postgres:/var/lib/postgresql/data"],
                 ports=["127.0.0.1:5432:5432"],
-                healthcheck=_probe("psql", "-U", "postgres", "-h", "127.0.0.1", "-c", "select 1"),
+                healthcheck=_probe("psql", "-U", "postgres", "-h", "127.0.0.1", "-c", "select 1", patience=patience),
                 stop_grace_period="30s",
             ),
             "minio": _service(
@@ -49,14 +52,14 @@ def data_stack(*, redis_aof: bool) -> dict[str, Any]:
                 init=True,
                 volumes=["minio:/data"],
                 ports=["127.0.0.1:9000:9000"],
-                healthcheck=_probe("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9000"),
+                healthcheck=_probe("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9000", patience=patience),
             ),
             "redis": _service(
                 REDIS,
                 redis,
                 volumes=["/data"],
                 ports=["127.0.0.1:6379:6379"],
-                healthcheck=_probe("redis-cli", "ping"),
+                healthcheck=_probe("redis-cli", "ping", patience=patience),
             ),
             # Not running and not to be started: it has to be found in the same state after any move.
             "import": _service("mint-modules-import", ["sh", "-c", "echo imported"], restart="no"),

@@ -48,6 +48,7 @@ class VmLane:
 
     warning = ""
     limit_s = 600.0
+    patience = 8
     # The emulated network takes a connection before the guest is up, and nobody answers it.
     probe_options: Sequence[str] = ("-o", "ConnectTimeout=10")
 

@@ -27,6 +27,12 @@ def test_redis_gets_an_append_only_file_only_when_asked() -> None:
     assert data_stack(redis_aof=True)["services"]["redis"]["command"] == ["serve-redis", "--appendonly", "yes"]
 
 
+def test_a_slow_machine_is_asked_for_its_health_more_seldom() -> None:
+    probes = [[s["healthcheck"] for s in data_stack(redis_aof=False, patience=n)["services"].values() if "healthcheck" in s] for n in (1, 8)]
+    assert {(probe["interval"], probe["timeout"]) for probe in probes[0]} == {("3s", "5s")}
+    assert {(probe["interval"], probe["timeout"]) for probe in probes[1]} == {("24s", "40s")}
+
+
 def test_every_service_but_the_finished_job_comes_back_after_a_reboot_and_no_image_is_pulled() -> None:
     services = [*data_stack(redis_aof=False)["services"].values(), *apps_stack()["services"].values()]
     assert [s["container_name"] for s in services if s["restart"] != "unless-stopped"] == ["mint-modules-import"]
