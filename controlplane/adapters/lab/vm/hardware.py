@@ -60,7 +60,7 @@ def machine_argv(files: MachineFiles, spec: MachineSpec, *, root_uuid: str, rewi
     disks.append(_disk("boot", boot_overlay(files), spec.vm.boot_serial))
     if data := data_file(files, spec.data_disk):
         disks.append(_disk("data", data, data_serial(spec.vm, spec.data_disk)))
-    kernel = f"root=UUID={root_uuid} ro console=ttyS0 net.ifnames=0 quiet"
+    kernel = f"root=UUID={root_uuid} ro console=ttyS0 net.ifnames=0 loglevel=4 systemd.show_status=error"
     words = [
         [EMULATOR, "-name", files.name, "-pidfile", str(pid_file(files.path))],
         ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY_MIB)],
