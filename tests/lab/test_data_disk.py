@@ -118,6 +118,33 @@ def test_a_blank_disk_becomes_the_planned_filesystem_and_a_second_run_changes_no
     assert (fresh_key.code, fresh_key.changed) == (0, 0), fresh_key.text
 
 
+def test_options_that_are_not_in_effect_are_put_into_effect_and_taken_back(blank: LabMachine, tmp_path: Path) -> None:
+    """The right disk at the right place is not enough: how it is mounted is compared too."""
+    blank.sh(f"mkfs.ext4 -q -U {UUID} {blank.data_device} && mkdir {MOUNT} && chattr +i {MOUNT} && mount -o nodev {blank.data_device} {MOUNT}")
+    blank.sh(f"echo precious > {MOUNT}/file")
+
+    def options() -> set[str]:
+        return set(blank.sh(f"findmnt -no VFS-OPTIONS {MOUNT}").strip().split(","))
+
+    before = options()
+    assert "relatime" in before
+    both = wanted(blank, data_disk_options=["noatime", "nodev"])
+    preview = play(blank, "data_disk", both, tmp_path, check=True)
+    assert (preview.code, options()) == (0, before), preview.text
+
+    first = play(blank, "data_disk", both, tmp_path)
+    assert first.code == 0, first.text
+    assert options() == before - {"relatime"} | {"noatime"}
+    second = play(blank, "data_disk", both, tmp_path)
+    assert (second.code, second.changed) == (0, 0), second.text
+
+    undone = blank.run([f"{FOLDER}/undo"])
+    assert undone.returncode == 0, undone.stderr
+    assert "gave /mnt/data its former options" in undone.stderr
+    assert options() == before
+    assert blank.sh(f"cat {MOUNT}/file") == "precious\n"
+
+
 def test_xfs_is_made_as_well_as_ext4(blank: LabMachine, tmp_path: Path) -> None:
     played = play(blank, "data_disk", wanted(blank, data_disk_filesystem="xfs"), tmp_path)
     assert played.code == 0, played.text

@@ -23,6 +23,18 @@ HERE = Path(__file__).resolve().parent
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
 RESTORED = ("relatime", "noatime", "nodiratime", "lazytime", "nosuid", "nodev", "noexec", "sync", "dirsync", "discard", "ro", "rw")
 
+OPPOSITE = {
+    "noatime": "atime",
+    "nodiratime": "diratime",
+    "relatime": "norelatime",
+    "lazytime": "nolazytime",
+    "nosuid": "suid",
+    "nodev": "dev",
+    "noexec": "exec",
+    "sync": "async",
+    "discard": "nodiscard",
+}
+
 
 def finish(code: int, changed: bool, message: str) -> None:
     """Print the answer and end."""
@@ -130,13 +142,34 @@ def unmounted(record: dict, here: Mount, check: bool) -> list[str]:
 def remounted(record: dict, check: bool) -> list[str]:
     """Give a mount that was there before the run its former options, and return what was done."""
     mount = record["mount"]
-    now = run("findmnt", "--noheadings", "--raw", "--output", "OPTIONS", "--mountpoint", mount).stdout.strip().splitlines()
-    was = [one for one in record["was_options"] if one in RESTORED]
-    if not now or set(was) <= set(now[-1].split(",")):
+    was, now = shown(record["was_options"]), effective(mount)
+    if not now or was == now:
         return []
-    if not check and run("mount", "-o", "remount," + ",".join(was), mount).returncode != 0:
-        finish(1, False, f"{mount} could not be mounted again with {','.join(was)}.")
-    return [f"gave {mount} its former options {','.join(was)}"]
+    if not check:
+        ended = run("mount", "-o", ",".join(["remount", *way_back(was, now)]), mount)
+        if ended.returncode != 0 or effective(mount) != was:
+            finish(1, False, f"{mount} could not be mounted again with {','.join(sorted(was))}: {ended.stderr.strip()}")
+    return [f"gave {mount} its former options {','.join(sorted(was))}"]
+
+
+def effective(mount: str) -> set[str]:
+    """Return the options in effect, of those that can be restored."""
+    seen = run("findmnt", "--noheadings", "--raw", "--output", "OPTIONS", "--mountpoint", mount).stdout.strip().splitlines()
+    return shown(seen[-1].split(",")) if seen else set()
+
+
+def shown(options: list[str]) -> set[str]:
+    """Return the options that can be restored; a mount that is read-only may lie on a filesystem that is not."""
+    found = {one for one in options if one in RESTORED}
+    return found - {"rw"} if "ro" in found else found
+
+
+def way_back(was: set[str], now: set[str]) -> list[str]:
+    """Return what a remount needs: it keeps what it is not told to switch off, and noatime outweighs relatime."""
+    off = [OPPOSITE[one] for one in sorted(now - was) if one in OPPOSITE]
+    # The kernel takes relatime where nothing is said of it.
+    strict = [] if was & {"noatime", "relatime"} else ["strictatime"]
+    return [*off, *strict, *sorted(was)]
 
 
 def removed(record: dict, done: list[str], check: bool) -> list[str]:
