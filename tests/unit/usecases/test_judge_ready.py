@@ -12,7 +12,7 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import Need, Readiness
 from controlplane.domain.receipt import chain_faults
 from controlplane.usecases.judge_ready import judge_ready, standing_of
-from tests.fakes.evidence_builder import MINIO, healthy_probes
+from tests.fakes.evidence_builder import MINIO, desired_mint_data, healthy_probes
 from tests.fakes.host import FakeHost
 from tests.fakes.site import OPERATOR, FakeSite
 
@@ -90,8 +90,6 @@ def test_what_the_second_witness_does_not_confirm_is_not_ready() -> None:
 
 
 def test_a_declared_container_that_does_not_run_is_in_the_way() -> None:
-    from tests.fakes.evidence_builder import desired_mint_data  # noqa: PLC0415 - only here the services matter
-
     fake = site(services={MINIO: desired_mint_data().services[MINIO]})
     for container in fake.host.probes["docker_containers"]:
         if container["name"] == MINIO:
