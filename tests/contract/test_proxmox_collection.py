@@ -22,6 +22,7 @@ KVM = "community.proxmox.proxmox_kvm"
 DISK = "community.proxmox.proxmox_disk"
 INFO = "community.proxmox.proxmox_vm_info"
 TASKS = "community.proxmox.proxmox_tasks_info"
+UPLOAD = "community.proxmox.proxmox_template"
 
 WHOLE = {
     "node": "pve",
@@ -105,6 +106,20 @@ def test_one_task_makes_the_whole_machine_in_one_call_and_others_grow_and_start_
     vm = server.world.vms[101]
     assert (vm.running, vm.config["scsi0"]) == (True, "tank:vm-101-disk-0,discard=on,size=16G")
     assert vm.config["scsi1"] == "tank:vm-101-disk-1,discard=on,serial=DATA0001,size=8G"
+
+
+def test_a_cd_with_the_machines_own_keys_is_uploaded_kept_and_attached_at_birth(server: ProxmoxServer, tmp_path: Path) -> None:
+    """Snippets can't be uploaded, CDs can: this way user data, host keys among them, need no login on the node."""
+    (tmp_path / "mint-data-seed.iso").write_bytes(b"\x00CD001 cidata")
+    upload = {"node": "pve", "storage": "local", "content_type": "iso", "src": str(tmp_path / "mint-data-seed.iso")}
+    attach = {**WHOLE, "ide": {"ide2": "local:iso/mint-data-seed.iso,media=cdrom"}, "protection": True}
+    tasks = [{"name": "upload", UPLOAD: upload}, {"name": "again", UPLOAD: upload}, {**BEGIN, KVM: {**attach, "timeout": 1}}]
+    done = play(server, tmp_path, tasks)
+    assert [done.results[name]["changed"] for name in ("upload", "again")] == [True, False]
+    assert [name for name, _ in changes(server)] == ["POST /nodes/pve/storage/local/upload", "POST /nodes/pve/qemu"]
+    assert server.world.storages["local"].volumes["local:iso/mint-data-seed.iso"].data == b"\x00CD001 cidata"
+    config = server.world.vms[101].config
+    assert (config["ide2"], config["protection"]) == ("local:iso/mint-data-seed.iso,media=cdrom,size=13", "1")
 
 
 def test_an_answer_that_is_lost_fails_the_task_and_a_second_one_takes_what_is_there_for_done(server: ProxmoxServer, tmp_path: Path) -> None:

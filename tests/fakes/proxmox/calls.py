@@ -29,19 +29,24 @@ class Request:
     world: World
     given: Mapping[str, Any]
     user: str
+    granted: frozenset[str] | None = None
 
     @property
     def vm(self) -> Vm:
         return self.world.vm(self.given["node"], self.given["vmid"])
 
-    def start(self, kind: str, vmid: int, work: Callable[[], None], undo: Callable[[], None] = lambda: None) -> str:
+    def sees(self, *any_of: str) -> bool:
+        """Say whether lists show what asks for one of these privileges; where they don't, they are shorter, not refused."""
+        return self.granted is None or not self.granted.isdisjoint(any_of)
+
+    def start(self, kind: str, about: int | str, work: Callable[[], object], undo: Callable[[], None] = lambda: None) -> str:
         """Start a task and return its identifier."""
         world = self.world
         task = new_task(
             len(world.tasks),
             node=self.given["node"],
             kind=kind,
-            id=str(vmid),
+            id=str(about),
             user=self.user,
             lasts=world.task_lasts.get(kind, 1),
             dies_of=world.task_fails.get(kind),
@@ -155,7 +160,7 @@ def _status(call: Request) -> dict[str, object]:
 
 def _vms(call: Request) -> list[dict[str, object]]:
     call.world.check_node(call.given["node"])
-    return [vm_row(vm) for _, vm in sorted(call.world.vms.items()) if vm.node == call.given["node"]]
+    return [vm_row(vm) for _, vm in sorted(call.world.vms.items()) if vm.node == call.given["node"] and call.sees("VM.Audit")]
 
 
 def _agent(command: str) -> Callable[[Request], object]:

@@ -23,7 +23,7 @@ def render(world: World, vm: Vm, kind: str, *, masked: bool = False) -> str:
         snippet = storage.volumes.get(custom[kind])
         if snippet is None or snippet.content != "snippets":
             raise TaskError(f"volume '{custom[kind]}' does not exist" if snippet is None else f"{custom[kind]} is not in the snippets directory")
-        return snippet.text
+        return snippet.data.decode()
     return {"user": _user, "network": _network, "meta": _meta}[kind](vm, masked=masked)
 
 

@@ -49,7 +49,11 @@ def check_drive(world: World, key: str, value: str) -> None:
     elif drive["file"].startswith("/"):
         raise died("Only root can pass arbitrary filesystem paths.")
     elif ":" in drive["file"] and not drive["file"].endswith(":cloudinit"):
-        find_volume(world, drive["file"])
+        content = find_volume(world, drive["file"]).content
+        if content not in ("images", "iso"):
+            raise refused({key: "content type needs to be 'images' or 'iso'"})
+        if content == "iso" and drive.get("media") != "cdrom":
+            raise refused({key: "explicit 'media=cdrom' is required for iso images"})
     if source is not None:
         if source.startswith("/"):
             raise died("Only root can pass arbitrary filesystem paths.")

@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        params = read_params(self.path, self.headers.get("Content-Type") or "", body)
+        params = read_params(self.path, self.headers.get("Content-Type") or "", body, self.proxmox.world.arrived)
         fault = self.proxmox.fault(self.command, api_path(self.path))
         if fault is not None and fault.when == "before":
             self._go_wrong(fault, params)

@@ -1,11 +1,14 @@
-"""What is read of the cluster, its storages and its tasks; shapes as the schema's `returns` has them."""
+"""What is read of the cluster, of storages and of tasks; shapes as the schema's `returns` has them.
+
+Lists show what the token may see and leave the rest out without a word, as the schema says of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from tests.fakes.proxmox.calls import MACHINE_CALLS, Request, vm_row
-from tests.fakes.proxmox.drives import find_volume
+from tests.fakes.proxmox.images import IMAGE_CALLS
 from tests.fakes.proxmox.replies import died
 from tests.fakes.proxmox.tasks import Task
 from tests.fakes.proxmox.world import Storage
@@ -27,6 +30,7 @@ def _resources(call: Request) -> list[dict[str, object]]:
     vms = [
         {**vm_row(vm), "id": f"qemu/{vm.vmid}", "type": "qemu", "node": vm.node, "template": int(vm.config.get("template", "0"))}
         for vm in world.vms.values()
+        if call.sees("VM.Audit")
     ]
     storages = [
         {
@@ -39,9 +43,13 @@ def _resources(call: Request) -> list[dict[str, object]]:
             "disk": one.used,
         }
         for node in world.nodes
-        for one in world.storages.values()
+        for one in _seen_storages(call)
     ]
     return {"vm": vms, "storage": storages, "node": _nodes(call), "sdn": []}.get(wanted or "", [*vms, *storages, *_nodes(call)])
+
+
+def _seen_storages(call: Request) -> list[Storage]:
+    return list(call.world.storages.values()) if call.sees("Datastore.Audit", "Datastore.AllocateSpace") else []
 
 
 def _storage_row(storage: Storage) -> dict[str, object]:
@@ -61,7 +69,7 @@ def _storage_row(storage: Storage) -> dict[str, object]:
 def _storages(call: Request) -> list[dict[str, object]]:
     call.world.check_node(call.given["node"])
     wanted = {"storage": call.given.get("storage"), "content": call.given.get("content")}
-    found = [one for one in call.world.storages.values() if wanted["storage"] in (None, one.name)]
+    found = [one for one in _seen_storages(call) if wanted["storage"] in (None, one.name)]
     return [_storage_row(one) for one in found if wanted["content"] is None or set(wanted["content"].split(",")) & set(one.content)]
 
 
@@ -71,25 +79,7 @@ def _storage_status(call: Request) -> dict[str, object]:
 
 
 def _all_storages(call: Request) -> list[dict[str, object]]:
-    return [{"storage": one.name, "type": one.kind, "content": ",".join(one.content)} for one in call.world.storages.values()]
-
-
-def _content(call: Request) -> list[dict[str, object]]:
-    call.world.check_node(call.given["node"])
-    rows = []
-    for volid, volume in sorted(call.world.storage(call.given["storage"]).volumes.items()):
-        if call.given.get("content") in (None, volume.content) and call.given.get("vmid") in (None, str(volume.owner)):
-            rows.append(
-                {"volid": volid, "content": volume.content, "format": volume.format, "size": volume.size}
-                | ({"vmid": volume.owner} if volume.owner else {})
-            )
-    return rows
-
-
-def _volume(call: Request) -> dict[str, object]:
-    volid = call.given["volume"]
-    volume = find_volume(call.world, volid if ":" in volid else f"{call.given['storage']}:{volid}")
-    return {"format": volume.format, "size": volume.size, "used": volume.size, "path": f"/dev/{volid}"}
+    return [{"storage": one.name, "type": one.kind, "content": ",".join(one.content)} for one in _seen_storages(call)]
 
 
 def _task(call: Request) -> Task:
@@ -116,14 +106,13 @@ def _log(call: Request) -> list[dict[str, object]]:
 
 CALLS: Mapping[tuple[str, str], Callable[[Request], object]] = {
     **MACHINE_CALLS,
+    **IMAGE_CALLS,
     ("GET", "/version"): _version,
     ("GET", "/nodes"): _nodes,
     ("GET", "/storage"): _all_storages,
     ("GET", "/cluster/resources"): _resources,
     ("GET", "/nodes/{node}/storage"): _storages,
     ("GET", f"{_STORAGE}/status"): _storage_status,
-    ("GET", f"{_STORAGE}/content"): _content,
-    ("GET", f"{_STORAGE}/content/{{volume}}"): _volume,
     ("GET", "/nodes/{node}/tasks"): _tasks,
     ("GET", f"{_TASK}/status"): lambda call: _task(call).status(),
     ("GET", f"{_TASK}/log"): _log,

@@ -71,20 +71,23 @@ class Schema:
     def match(self, path: str) -> tuple[str, dict[str, str]] | None:
         """Return the template that a path is of and what stands in its places; literal parts go before places."""
         parts = path.strip("/").split("/")
-        found = [
-            template
-            for template in self._templates
-            if len(template) == len(parts) and all(part[0] == "{" or part == seen for part, seen in zip(template, parts, strict=True))
-        ]
+        found = [template for template in self._templates if _fits(template, parts)]
         if not found:
             return None
         best = min(found, key=lambda template: sum(part[0] == "{" for part in template))
-        places = {part[1:-1]: unquote(seen) for part, seen in zip(best, parts, strict=True) if part[0] == "{"}
+        seen = [*parts[: len(best) - 1], "/".join(parts[len(best) - 1 :])]
+        places = {part[1:-1]: unquote(one) for part, one in zip(best, seen, strict=True) if part[0] == "{"}
         return "/" + "/".join(best), places
 
     def method(self, name: str, path: str) -> Method:
         """Return a method that is known to be there."""
         return self.methods[name, path]
+
+
+def _fits(template: tuple[str, ...], parts: list[str]) -> bool:
+    """Say whether a path is of a template; a volume's name, which is always last, may have slashes of its own."""
+    longer = template[-1] == "{volume}" and len(parts) > len(template)
+    return (longer or len(template) == len(parts)) and all(part[0] == "{" or part == seen for part, seen in zip(template, parts, strict=False))
 
 
 def of_key(properties: Properties, key: str) -> Mapping[str, Any] | None:

@@ -115,7 +115,7 @@ class ProxmoxServer:
             raise refused(errors)
         if (method, template) not in CALLS:
             raise not_modelled(f"{method} {template}")
-        return CALLS[method, template](Request(self.world, given, self.token_id))
+        return CALLS[method, template](Request(self.world, given, self.token_id, self.privileges))
 
 
 def _told(refusal: RefusedCallError) -> Answer:

@@ -26,7 +26,7 @@ class Task:
     user: str
     started: int
     left: int | None
-    work: Callable[[], None]
+    work: Callable[[], object]
     undo: Callable[[], None]
     dies_of: str | None = None
     exit_status: str | None = None
@@ -78,7 +78,7 @@ def new_task(
     user: str,
     lasts: int | None,
     dies_of: str | None,
-    work: Callable[[], None],
+    work: Callable[[], object],
     undo: Callable[[], None],
 ) -> Task:
     """Return a task; one that outlives no call has ended already."""

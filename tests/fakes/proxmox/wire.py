@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -37,14 +39,33 @@ def api_path(target: str) -> str:
     return urlsplit(target).path.removeprefix("/api2/json")
 
 
-def read_params(target: str, content_type: str, body: bytes) -> dict[str, Any]:
-    """Return a call's parameters from its address and its body; a key that comes twice is a list."""
+def read_params(target: str, content_type: str, body: bytes, arrived: dict[str, bytes]) -> dict[str, Any]:
+    """Return a call's parameters from its address and its body; a key that comes twice is a list, a file goes to `arrived`."""
+    if content_type.startswith("multipart/form-data"):
+        return _parts(content_type, body, arrived)
     if content_type.startswith("application/json") and body:
         given = json.loads(body)
         found = {key: _json_text(value) for key, value in given.items()}
     else:
         found = _fields(body.decode())
     return {**found, **_fields(urlsplit(target).query)}
+
+
+def _parts(content_type: str, body: bytes, arrived: dict[str, bytes]) -> dict[str, Any]:
+    """Return the fields of an upload; the server adds the name of its temporary file itself."""
+    found: dict[str, Any] = {}
+    message = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    for part in message.walk():
+        name, data = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if not isinstance(name, str) or not isinstance(data, bytes):
+            continue
+        if part.get_filename() is None:
+            found[name] = data.decode()
+        else:
+            temporary = f"/var/tmp/pveupload-{hashlib.sha256(data).hexdigest()[:32]}"
+            arrived[temporary] = data
+            found |= {name: part.get_filename(), "tmpfilename": temporary}
+    return found
 
 
 def _json_text(value: Any) -> Any:

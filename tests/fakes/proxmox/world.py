@@ -14,13 +14,13 @@ GIB = 1024**3
 
 @dataclass
 class Volume:
-    """One volume of a storage; `owner` is the machine that it belongs to, `text` what a snippet holds."""
+    """One volume of a storage; `owner` is the machine that it belongs to, `data` what a snippet or an uploaded file holds."""
 
     size: int
     content: str = "images"
     owner: int | None = None
     format: str = "raw"
-    text: str = ""
+    data: bytes = b""
 
 
 @dataclass
@@ -106,6 +106,9 @@ class World:
     task_fails: dict[str, str] = field(default_factory=dict)
     # Machines whose removal a test expects; any other DELETE is refused and recorded like every call.
     may_remove: set[int] = field(default_factory=set)
+    may_remove_volumes: set[str] = field(default_factory=set)
+    # Uploads between their arrival and the end of their task, by the name of the server's temporary file.
+    arrived: dict[str, bytes] = field(default_factory=dict)
     on_start: Callable[[Vm], None] = lambda _vm: None
 
     def storage(self, name: str) -> Storage:

@@ -233,7 +233,7 @@ def test_a_start_needs_the_bridge_and_writes_cloud_init(server: ProxmoxServer, n
 
 
 def test_custom_user_data_take_the_place_of_all_others(server: ProxmoxServer, node: Any) -> None:
-    server.world.storages["local"].volumes["local:snippets/a.yml"] = Volume(10, "snippets", text="#cloud-config\nssh_keys: {}\n")
+    server.world.storages["local"].volumes["local:snippets/a.yml"] = Volume(10, "snippets", data=b"#cloud-config\nssh_keys: {}\n")
     finished(node, node.qemu.post(**WHOLE, cicustom="user=local:snippets/a.yml"))
     finished(node, node.qemu(101).status.start.post())
     assert server.world.vms[101].cloudinit["user"] == "#cloud-config\nssh_keys: {}\n"
