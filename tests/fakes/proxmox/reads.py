@@ -90,14 +90,20 @@ def _task(call: Request) -> Task:
 
 
 def _tasks(call: Request) -> list[dict[str, object]]:
-    source, wanted = call.given.get("source", "archive"), call.given.get("vmid")
-    rows = []
+    given, rows = call.given, []
     for task in reversed(call.world.tasks.values()):
         running = task.exit_status is None
-        if source in ("all", "active" if running else "archive") and wanted in (None, task.id):
+        if given.get("source", "archive") in ("all", "active" if running else "archive") and _is_asked_for(task, given):
             row = {key: value for key, value in task.status().items() if key not in ("status", "exitstatus")}
             rows.append(row if running else {**row, "status": task.exit_status or "", "endtime": task.started + 1})
-    return rows[: int(call.given.get("limit", "50"))]
+    start = int(given.get("start", "0"))
+    return rows[start : start + int(given.get("limit", "50"))]
+
+
+def _is_asked_for(task: Task, given: Mapping[str, str]) -> bool:
+    exactly = {"vmid": task.id, "typefilter": task.kind}
+    named = all(given.get(key, value) == value for key, value in exactly.items())
+    return named and given.get("userfilter", "").lower() in task.user.lower() and task.started >= int(given.get("since", "0"))
 
 
 def _log(call: Request) -> list[dict[str, object]]:

@@ -33,6 +33,12 @@ from tests.fakes.proxmox.validation import check_call
 from tests.fakes.proxmox.wire import Answer, Call, api_path
 from tests.fakes.proxmox.world import World
 
+# Parameters that the schema knows and no method here heeds: ignored they would make a test pass on what never happened.
+_UNHEEDED = {
+    "archive", "background_delay", "bwlimit", "delay", "destroy-unreferenced-disks", "errors", "force-cpu", "ha-managed",
+    "import-working-storage", "live-restore", "migratedfrom", "migration_network", "migration_type", "pool", "revert",
+    "skiplock", "snapname", "snapshot", "stateuri", "statusfilter", "target", "targetstorage", "unique", "until", "with-conntrack-state",
+}  # fmt: skip
 _SECRETS = {"cipassword", "password", "input-data"}
 
 
@@ -115,6 +121,9 @@ class ProxmoxServer:
             raise refused(errors)
         if (method, template) not in CALLS:
             raise not_modelled(f"{method} {template}")
+        unheeded = sorted(_UNHEEDED & given.keys())
+        if unheeded:
+            raise not_modelled(f"{', '.join(unheeded)} of {method} {template}")
         return CALLS[method, template](Request(self.world, given, self.token_id, self.privileges))
 
 

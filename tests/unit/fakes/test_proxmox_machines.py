@@ -77,6 +77,19 @@ def test_a_task_that_never_ends_keeps_its_lock(server: ProxmoxServer, node: Any)
     assert node.qemu(101).config.get()["lock"] == "create"
 
 
+def test_tasks_are_found_by_machine_kind_user_and_whether_they_run(server: ProxmoxServer, node: Any) -> None:
+    """This is how a call whose answer was lost is found again: the machine shows no mark of its own until its task has ended."""
+    finished(node, node.qemu.post(vmid=101))
+    server.world.task_lasts["qmcreate"] = None
+    lost = node.qemu.post(vmid=102, description="made by run 1")
+    assert set(node.qemu(102).config.get()) == {"lock", "digest"}
+    asked = {"typefilter": "qmcreate", "userfilter": server.token_id}
+    assert [task["upid"] for task in node.tasks.get(source="active", vmid=102, **asked)] == [lost]
+    assert [(task["id"], task["status"]) for task in node.tasks.get(**asked)] == [("101", "OK")]
+    assert [task["id"] for task in node.tasks.get(source="all", limit=1)] == ["102"]
+    assert node.tasks.get(source="all", userfilter="root@pam") == []
+
+
 def test_a_storage_that_is_too_small_fails_the_task_and_leaves_nothing(server: ProxmoxServer, node: Any) -> None:
     server.world.storages["tank"].total = 9 * GIB
     upid = node.qemu.post(**WHOLE)

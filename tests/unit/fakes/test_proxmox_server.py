@@ -65,6 +65,12 @@ def test_what_the_schema_or_this_server_does_not_know_is_501(server: ProxmoxServ
     assert told in refusal.value.content
 
 
+def test_a_parameter_that_would_be_ignored_is_501(server: ProxmoxServer, node: Any) -> None:
+    with pytest.raises(ResourceException, match=r"does not model pool of POST /nodes/\{node\}/qemu"):
+        node.qemu.post(vmid=101, pool="site")
+    assert list(server.world.vms) == [9000]
+
+
 def test_a_node_and_a_machine_that_are_not_there_are_500_in_the_servers_words(server: ProxmoxServer, node: Any) -> None:
     with pytest.raises(ResourceException, match="hostname lookup 'other' failed"):
         client(server).nodes("other").qemu.get()
