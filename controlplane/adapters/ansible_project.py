@@ -62,7 +62,9 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     kept = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
     # Installed as a tool, ansible-playbook is on nobody's PATH but beside our own interpreter.
     path = f"{Path(sys.executable).parent}:{_SYSTEM_PATH}"
-    return {**kept, "PATH": path, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "ANSIBLE_HOST_KEY_CHECKING": "True", **extra}
+    # A jump host's ssh is started by ssh without any of our options: what it would ask of a terminal is answered by no at once.
+    unasked = {"SSH_ASKPASS": "/bin/false", "SSH_ASKPASS_REQUIRE": "force"}
+    return {**kept, "PATH": path, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "ANSIBLE_HOST_KEY_CHECKING": "True", **unasked, **extra}
 
 
 def control_directory() -> Path:

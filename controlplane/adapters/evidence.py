@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from controlplane.adapters.ansible_project import control_directory, inventory_json
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
-from controlplane.adapters.host_key import host_key_advice, is_about_host_key
+from controlplane.adapters.host_key import KeyTrouble
 from controlplane.adapters.machine_views import only_machines, questions, with_machines
 from controlplane.adapters.runner import Event, RunResult, run_playbook
 from controlplane.adapters.service_secrets import SiteSecrets, in_memory
@@ -90,7 +90,8 @@ class AnsibleEvidence:
             )
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
-        seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result)) for host in hosts}
+        keys = KeyTrouble()
+        seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result, keys)) for host in hosts}
         return with_machines(seen, own, desired, collected_at=self._now())
 
     def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
@@ -165,12 +166,12 @@ def _variables(host: InventoryHost, asked: Mapping[str, Any], told: str) -> dict
     return variables
 
 
-def _why_not(host: InventoryHost, result: RunResult) -> str:
+def _why_not(host: InventoryHost, result: RunResult, keys: KeyTrouble) -> str:
     if result.outcome == "timeout":
         return "it gave no answer in time"
     told = result.unreachable.get(host.name) or result.failed.get(host.name)
     if told is not None:
-        return host_key_advice(host) if is_about_host_key(told) else _plain(told)
+        return keys.of(host, told) or _plain(told)
     return f"Ansible did not get to it: {_plain(result.said)[-500:] or 'it gave no reason'}"
 
 

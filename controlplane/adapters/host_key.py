@@ -5,12 +5,25 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from typing import NamedTuple
 
 from controlplane.adapters.ansible_project import environment
 from controlplane.domain.inventory import InventoryHost
 
-_OFFERED = re.compile(r"Server host key: (\S+) (SHA256:\S+)")
+_OFFERED = re.compile(r"Server host key: (\S+ SHA256:\S+)")
+_ASKED = re.compile(r"Authenticating to (\S+) as ")
 _SECONDS = 15
+
+
+# What ssh says of a jump host that did not let it through: with a connection that is kept, it throws away what the jump host's ssh said.
+_CLOSED_ON_THE_WAY = ("connection closed by unknown port", "connection reset by unknown port", "kex_exchange_identification", "banner exchange")
+
+
+class Offer(NamedTuple):
+    """The key (type and fingerprint) that was refused, and who offered it where that was a jump host on the way."""
+
+    key: str
+    jump: str | None
 
 
 def is_about_host_key(message: str) -> bool:
@@ -19,18 +32,62 @@ def is_about_host_key(message: str) -> bool:
     return "host key verification failed" in lowered or "host key is known" in lowered or "host identification has changed" in lowered
 
 
-def offered_key(host: InventoryHost) -> str | None:
-    """Return the type and fingerprint of the key that the machine offers by the host's own route, or None where none was offered."""
+class KeyTrouble:
+    """Tells which failed connections failed over a host key; each way over a jump host is looked at once, however many machines lie behind it."""
+
+    def __init__(self) -> None:
+        self._ways: dict[tuple[str, ...], str | None] = {}
+
+    def of(self, host: InventoryHost, message: str) -> str | None:
+        """Return what happened and what to do next, None where `message` tells of something else."""
+        if is_about_host_key(message):
+            return host_key_advice(host)
+        if not any(words in message.lower() for words in _CLOSED_ON_THE_WAY):
+            return None
+        way = tuple(_words(host))
+        if way not in self._ways:
+            said = _refusal(host)
+            self._ways[way] = _advice(host, said) if is_about_host_key(said) else None
+        return self._ways[way]
+
+
+def offered_key(host: InventoryHost, said: str) -> Offer | None:
+    """Return the key that was refused on the host's own route, or None where `said`, ssh's own words, tells of none."""
+    # Each machine on the way says its own before the next one is asked: the last one is the one that was refused.
+    key, asked, by = None, None, None
+    for line in said.splitlines():
+        if found := _ASKED.search(line):
+            asked = found[1]
+        elif found := _OFFERED.search(line):
+            key, by = found[1], asked
+    if key is None:
+        return None
+    return Offer(key, by if by is not None and by != _last_stop(host) else None)
+
+
+def _refusal(host: InventoryHost) -> str:
+    """Return all that ssh says on the way to the host, up to the key that it refuses."""
+    # Verification comes before any login, and the key is wrong: this never gets further than the key.
+    said = _ssh(host, "-v", "-o", "StrictHostKeyChecking=yes")
+    return said.stderr if said is not None else ""
+
+
+def _last_stop(host: InventoryHost) -> str | None:
+    """Return "address:port" of the machine itself as ssh resolves it."""
+    said = _ssh(host, "-G")
+    settings = dict(line.split(" ", 1) for line in said.stdout.splitlines() if " " in line) if said is not None else {}
+    return f"{settings['hostname']}:{settings['port']}" if {"hostname", "port"} <= settings.keys() else None
+
+
+def _ssh(host: InventoryHost, *options: str) -> subprocess.CompletedProcess[str] | None:
     variables = host.variables
-    argv = ["ssh", "-v", "-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", f"ConnectTimeout={_SECONDS}"]
-    for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args"):
-        argv += shlex.split(str(variables.get(name, "")))
+    argv = ["ssh", *options, "-o", "BatchMode=yes", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", f"ConnectTimeout={_SECONDS}"]
+    argv += _words(host)
     if "ansible_port" in variables:
         argv += ["-p", str(variables["ansible_port"])]
-    # Verification comes before any login, and the key is wrong: this never gets further than the key.
-    argv += ["-o", "StrictHostKeyChecking=yes", "--", str(variables.get("ansible_host", host.name)), "true"]
+    argv += ["--", str(variables.get("ansible_host", host.name)), "true"]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -42,15 +99,22 @@ def offered_key(host: InventoryHost) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = _OFFERED.search(done.stderr)
-    return f"{found[1]} {found[2]}" if found else None
+
+
+def _words(host: InventoryHost) -> list[str]:
+    return [word for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args") for word in shlex.split(str(host.variables.get(name, "")))]
 
 
 def host_key_advice(host: InventoryHost) -> str:
     """Return what happened and what to do next, with the fingerprint where one was offered."""
-    offered = offered_key(host)
-    told = f"it offers {offered}" if offered else "what it offers could not be read"
+    return _advice(host, _refusal(host))
+
+
+def _advice(host: InventoryHost, said: str) -> str:
+    offer = offered_key(host, said)
+    told = f"it offers {offer.key}" if offer else "what it offers could not be read"
+    whose = f"the host key of {offer.jump}, a jump host on the way to it," if offer and offer.jump else "its host key"
     return (
-        f"its host key is not the pinned one, or none is pinned: {told}. Compare that with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' "
-        "on the machine's own console, and add the key to known_hosts only if they are equal"
+        f"{whose} is not the pinned one, or none is pinned: {told}. Compare that with 'ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub' "
+        f"on {'that' if offer and offer.jump else 'the'} machine's own console, and add the key to known_hosts only if they are equal"
     )
