@@ -15,6 +15,7 @@ import shutil
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ class VmLane:
     def power_off(self, files: MachineFiles, *, limit_s: float = 120.0) -> None:
         record = read_record(files)
         if record.running() and record.emulator:
-            with monitor(files.path, files.name) as emulator:
+            # An emulator that doesn't answer is ended all the same.
+            with suppress(RunFailedError), monitor(files.path, files.name) as emulator:
                 emulator.ask("system_powerdown")
             deadline = time.monotonic() + limit_s
             while record.emulator.alive() and time.monotonic() < deadline:
