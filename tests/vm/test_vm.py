@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -168,21 +169,38 @@ def test_two_machines_share_no_identity_and_do_not_see_each_other(vm: Make) -> N
     second.lab.down([second.name], destroy=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("after_s", [1.0, 4.0, 8.0, 15.0])
-def test_an_up_that_is_killed_anywhere_is_mended_by_the_next_one(vm: Make, lab: Lab, after_s: float) -> None:
-    host = vm()
-    lab.down([host.name], destroy=True)
-    up = [sys.executable, "-m", "controlplane", "lab", "up", "--vm", host.name]
+def loops_below(folder: Path) -> list[str]:
+    loops = subprocess.run(["losetup", "-n", "-O", "BACK-FILE"], check=True, capture_output=True, text=True).stdout
+    return [line for line in loops.splitlines() if line.startswith(f"{folder}/")]
+
+
+@pytest.mark.parametrize("after_s", [0.8, 1.6, 2.4, 3.2, 4.0, 6.0, 8.0])
+def test_an_up_that_is_killed_anywhere_leaves_nothing_that_down_does_not_end(lab: Lab, after_s: float) -> None:
+    name = f"t-{os.getpid()}-9"
+    up = [sys.executable, "-m", "controlplane", "lab", "up", "--vm", name]
     killed = subprocess.Popen(up, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(after_s)
     killed.kill()
     killed.wait()
+    lab.down([name], destroy=True)
+    assert emulators_of(name) == []
+    assert loops_below(lab.home.machine(name).path) == []
+    assert name not in lab.known()
+
+
+@pytest.mark.slow
+def test_ups_that_are_killed_one_after_the_other_are_mended_by_the_next_one(vm: Make) -> None:
+    host = vm(2)
+    host.lab.down([host.name], destroy=True)
+    up = [sys.executable, "-m", "controlplane", "lab", "up", "--vm", host.name]
+    for after_s in (1.5, 3.0, 4.5, 7.0):
+        killed = subprocess.Popen(up, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(after_s)
+        killed.kill()
+        killed.wait()
     host.up(vm=True, services=False)
     assert host.status.system == "running"
-    lab.down([host.name], destroy=True)
-    assert emulators_of(host.name) == []
-    assert host.name not in lab.known()
+    assert len(emulators_of(host.name)) == 1
 
 
 @pytest.mark.slow
