@@ -4,17 +4,19 @@ Rules:
 - Ready means: every finding on fresh evidence is MET by two witnesses or waived, every declared container runs, nothing is open on the host.
 - Doubt is never ready. Of drift only what is low (old data that awaits its purge) is not in the way; it is named all the same.
 - Each "no" names the capability that would mend it, as a plan made from the same evidence says, or why there is none.
-- A ready receipt ends by itself, and earlier when the policy changes or anything later is done to the host.
+- Nothing may be done to the host while it is judged: not by what is on record here, nor by a run of elsewhere that holds its lease.
+- A ready receipt ends by itself, at the latest with the first waiver that it rests on; and as soon as the policy changes or the host does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached, is_absent
 from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.values import Value
@@ -68,11 +70,11 @@ def judge_readiness(
     own = [finding for finding in findings if finding.host == host]
     needs = [_need(finding, plan) for finding in own if _in_the_way(finding)]
     noted = [_need(finding, plan) for finding in own if finding.verdict is not Verdict.MET and not _in_the_way(finding)]
-    needs += [_open_run(receipt) for receipt in open_intents(chain) if receipt.host == host]
+    needs += [_open_run(receipt) for receipt in _open_on(host, chain)] + _meanwhile(host, chain)
     if isinstance(seen, Unreached):
         needs.insert(0, _unknown("reachability", f"the host was not reached: {seen.reason}", "restore the connection"))
     else:
-        needs += _services(desired, Reader(seen))
+        needs += _holder(host, Reader(seen), now=_moment(judged_at)) + _services(desired, Reader(seen))
     met = sum(finding.verdict is Verdict.MET for finding in own)
     if not own:
         needs.append(_unknown("findings", "nothing was judged on this host", "controlplane audit"))
@@ -88,22 +90,54 @@ def judge_readiness(
     )
 
 
+def holds_until(desired: DesiredHost, findings: Sequence[Finding], *, now: datetime, ready_for: timedelta) -> datetime:
+    """Return when readiness that rests on these findings ends: with the first of its waivers, if that is earlier."""
+    waived = [(finding.check, finding.surface) for finding in findings if finding.host == desired.host and finding.verdict is Verdict.WAIVED]
+    ends = [waiver.ends_at for waiver in desired.waivers for what in waived if waiver.in_force(now=now) and waiver.covers(*what)]
+    return min([now + ready_for, *ends])
+
+
 def void_because(receipt: Receipt, chain: Sequence[Receipt], *, policy: str, now: datetime) -> str | None:
     """Return why a ready receipt no longer holds, or None while it does."""
     if receipt.capability != ID or receipt.phase != "result" or receipt.outcome != "done" or receipt.expires_at is None:
         return f"{receipt.key} does not say that {receipt.host} is ready"
     if receipt.policy != policy:
         return "the policy changed since"
-    later = next((r for r in chain if r.seq > receipt.seq and r.host == receipt.host), None)
+    own = [r for r in chain if r.host == receipt.host]
+    later = next((r for r in own if r.seq > receipt.seq), None) or next(iter(_done_since(receipt.key, own)), None)
     if later is not None:
         return f"{later.key} came after it ({later.at})"
-    expires = datetime.fromisoformat(receipt.expires_at.replace("Z", "+00:00"))
-    return f"it ended at {receipt.expires_at}" if now >= expires else None
+    return f"it ended at {receipt.expires_at}" if now >= _moment(receipt.expires_at) else None
 
 
 def last_ready(chain: Sequence[Receipt], host: str) -> Receipt | None:
     """Return the newest answer to whether the host is ready, whatever it was."""
     return next((r for r in reversed(chain) if r.capability == ID and r.host == host and r.phase == "result"), None)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _open_on(host: str, chain: Sequence[Receipt]) -> list[Receipt]:
+    """Return one open intent of each run that has not ended and that touched this host; that of the whole run names no host."""
+    touched = {receipt.run for receipt in chain if receipt.host == host}
+    still = {receipt.run: receipt for receipt in open_intents(chain) if receipt.host == host or (receipt.host == "*" and receipt.run in touched)}
+    return list(still.values())
+
+
+def _done_since(key: str, own: Sequence[Receipt]) -> list[Receipt]:
+    """Return what was done to a host since the judgement `key` began; another judgement does nothing to it."""
+    begun = next((r.seq for r in own if r.key == key), None)
+    return [] if begun is None else [r for r in own if r.seq > begun and r.capability != ID]
+
+
+def _meanwhile(host: str, chain: Sequence[Receipt]) -> list[Need]:
+    """Return what was done to the host while this judgement, the last that began, was looking."""
+    own = [r for r in chain if r.host == host]
+    begun = next((r.key for r in reversed(own) if r.capability == ID and r.phase == "intent"), "")
+    keys = dict.fromkeys(r.key for r in _done_since(begun, own))
+    return [_unknown("runs", f"{key} worked on the host while it was judged", f"controlplane ready {host}, once it has ended") for key in keys]
 
 
 def _in_the_way(finding: Finding) -> bool:
@@ -135,6 +169,19 @@ def _need(finding: Finding, plan: Plan) -> Need:
 def _open_run(receipt: Receipt) -> Need:
     reason = f"run {receipt.run} has not ended here since {receipt.at}"
     return Need(what="runs", verdict=Verdict.DRIFTED, reason=reason, capability=receipt.capability, next=f"controlplane runs show {receipt.run}")
+
+
+def _holder(host: str, reader: Reader, *, now: datetime) -> list[Need]:
+    """Return who is changing the host right now, as its lease says."""
+    try:
+        lease = lease_of(host, reader, now=now)
+    except Unobserved as doubt:
+        return [_unknown("lease", str(doubt), "see why it could not be observed; doubt is never ready")]
+    if not lease.held or (lease.expired and lease.working is None):
+        return []
+    reason = f"it is leased to run {lease.run} by {lease.holder} since {lease.taken_at}, until {lease.expires_at}"
+    step = f"wait for it, or see it: controlplane lease show {host}"
+    return [Need(what="lease", verdict=Verdict.DRIFTED, reason=reason, capability=None, next=step)]
 
 
 def _services(desired: DesiredHost, reader: Reader) -> list[Need]:

@@ -2,16 +2,19 @@
 
 Rules:
 - The receipt names the evidence and the policy that it rests on. Where the host is not ready the receipt says that, so that an earlier one is void.
+- Its intent is on record before the host is looked at, so that whatever is done to the host meanwhile makes it void.
 - Nothing on the host is changed.
 """
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Unreached
 from controlplane.domain.plan import Plan
-from controlplane.domain.readiness import ID, Readiness, judge_readiness, last_ready, void_because
+from controlplane.domain.readiness import ID, Readiness, holds_until, judge_readiness, last_ready, void_because
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
@@ -26,18 +29,19 @@ from controlplane.usecases.record_run import STAMP, Ledger
 def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts) -> tuple[Readiness, Plan]:
     """Return whether the host is ready, with the plan that the same evidence gives. Raises `InputInvalidError`, `RunFailedError`."""
     ((desired, route),) = site.chosen((host,))
-    chain = [receipt for _, receipt in sound_chain(ports.receipts)]
+    sound_chain(ports.receipts)
+    key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
+    ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
+    ledger.intend(key, host=host, capability=ID, step="*")
     seen = ports.evidence.collect([route], {host: desired})
     now = ports.clock.now()
     report = judge_by_two(site, hosts=(host,), seen=seen, now=now, witness=ports.witness)
     capabilities = tuple(capability for capability in CAPABILITIES.values() if not capability.only_by_name)
     plan = plan_from(site, hosts=(host,), seen=seen, capabilities=capabilities, now=now, roles=roles_digest(ports.roles))
     one = seen.get(host) or Unreached(host=host, reason="it gave no evidence")
+    chain = [receipt for _, receipt in ports.receipts.load()]
     answer = judge_readiness(desired, one, report.findings, plan=plan, chain=chain, judged_at=now.strftime(STAMP), policy=site.policy_digest)
-    key = make_run_key(ID, now, ports.entropy.four_hex())
-    expires = (now + site.ready_for).strftime(STAMP) if answer.ready else None
-    ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
-    ledger.intend(key, host=host, capability=ID, step="*")
+    expires = holds_until(desired, report.findings, now=now, ready_for=site.ready_for).astimezone(UTC).strftime(STAMP) if answer.ready else None
     ledger.close(
         key,
         host=host,

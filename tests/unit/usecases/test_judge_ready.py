@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from controlplane.domain.desired import HostWaiver
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.plan import Plan
-from controlplane.domain.readiness import Need, Readiness
+from controlplane.domain.readiness import Need, Readiness, void_because
 from controlplane.domain.receipt import chain_faults
 from controlplane.usecases.judge_ready import judge_ready, standing_of
+from controlplane.usecases.record_run import Ledger
 from tests.fakes.evidence_builder import MINIO, desired_mint_data, healthy_probes
 from tests.fakes.host import FakeHost
 from tests.fakes.site import OPERATOR, FakeSite
@@ -41,7 +43,7 @@ def test_a_healthy_host_is_ready_and_its_receipt_names_evidence_policy_and_end()
     assert (answer.ready, answer.needs, answer.exit_code()) == (True, (), 0)
     receipt = fake.receipts.chain[-1]
     assert (receipt.key, receipt.outcome, receipt.evidence, receipt.policy) == (answer.receipt, "done", answer.evidence_digest, "sha256:policy")
-    assert receipt.expires_at == answer.expires_at == "2026-01-03T12:00:02Z"
+    assert receipt.expires_at == answer.expires_at == "2026-01-03T12:00:04Z"
     assert chain_faults(fake.receipts.load()) == ()
     assert standing(fake) is None
 
@@ -107,6 +109,80 @@ def test_a_run_that_is_still_open_on_the_host_is_in_the_way() -> None:
     assert any(one.what == "runs" and "has not ended here" in one.reason for one in ask(fake)[0].needs)
 
 
+def test_a_whole_run_that_has_not_ended_is_in_the_way_even_where_every_step_of_it_has() -> None:
+    fake = FakeSite()
+    plan = fake.plan()
+    assert fake.apply(plan).outcome == "done"
+    whole = fake.receipts.chain.pop()
+    assert (whole.capability, whole.phase) == ("plan.apply", "result")
+    open_runs = [one for one in ask(fake)[0].needs if one.what == "runs"]
+    assert [one.next for one in open_runs] == [f"controlplane runs show {whole.run}"]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_is_done_to_the_host_while_it_is_judged_is_in_the_way(ended: bool) -> None:
+    fake = site()
+    key = "CAP-20260102-120001__storage.fstab__R00bb"
+    ledger = Ledger(fake.receipts, fake.clock, run=key, site="lab", plan="sha256:other", policy="sha256:policy", operator="bob@desk")
+    look = fake.evidence.collect
+
+    def collect(*asked: Any) -> Any:
+        seen = look(*asked)
+        ledger.intend(key, host="mint-data", capability="storage.fstab", step="mint-data/010")
+        if ended:
+            ledger.close(key, host="mint-data", capability="storage.fstab", step="mint-data/010", outcome="done")
+        return seen
+
+    fake.evidence.collect = collect  # type: ignore[method-assign,assignment]  # the other run comes between two contacts
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.exit_code(), answer.receipt) == (False, 5, None)
+    assert f"{key} worked on the host while it was judged" in [one.reason for one in answer.needs]
+
+
+def test_what_is_recorded_between_the_last_look_and_the_result_voids_the_receipt() -> None:
+    fake = site()
+    ask(fake)
+    chain = fake.receipts.chain
+    key = "CAP-20260102-120001__storage.fstab__R00bb"
+    other = chain[0].model_copy(update={"key": key, "run": key, "capability": "storage.fstab", "seq": 2, "plan": "sha256:other"})
+    chain[1:] = [other, chain[1].model_copy(update={"seq": 3})]
+    assert void_because(chain[2], chain, policy="sha256:policy", now=fake.clock.now()) == f"{key} came after it ({other.at})"
+
+
+def test_another_judgement_at_the_same_time_does_not_void_a_receipt() -> None:
+    fake = site()
+    ask(fake)
+    chain = fake.receipts.chain
+    other = chain[0].model_copy(update={"key": "CAP-20260102-120001__infra.vm.ready.status__R00bb", "seq": 2})
+    chain[1:] = [other, chain[1].model_copy(update={"seq": 3})]
+    assert void_because(chain[2], chain, policy="sha256:policy", now=fake.clock.now()) is None
+
+
+@pytest.mark.parametrize(("until", "ready"), [("2026-01-02T13:00:00Z", False), ("2026-01-02T11:59:59Z", True)])
+def test_a_host_that_a_run_from_elsewhere_holds_is_not_ready(until: str, ready: bool) -> None:
+    fake = site()
+    run = "CAP-20260102-113000__docker.data_root__R0001"
+    lease = {"token": 7, "holder": "bob@elsewhere", "run": run, "taken_at": "2026-01-02T11:30:00Z", "expires_at": until}
+    fake.host.probes["target_state"]["lease"] = lease
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.exit_code()) == (ready, 0 if ready else 3)
+    told = [f"it is leased to run {run} by bob@elsewhere since 2026-01-02T11:30:00Z, until {until}"]
+    assert [one.reason for one in answer.needs] == ([] if ready else told)
+
+
+@pytest.mark.parametrize(("check", "end"), [("D234", "2026-01-02T18:00:00Z"), ("D245", "2026-01-03T12:00:04Z")])
+def test_a_ready_receipt_ends_with_the_first_waiver_that_it_rests_on(check: str, end: str) -> None:
+    waivers = (
+        *(HostWaiver(check=one, reason="grows", approved_by="ops", ends_at=datetime(2026, 1, 4, tzinfo=UTC)) for one in ("D234", "D237")),
+        HostWaiver(check=check, reason="till tonight", approved_by="ops", ends_at=datetime(2026, 1, 2, 20, tzinfo=timezone(timedelta(hours=2)))),
+    )
+    fake = site(waivers=waivers)
+    root = fake.host.probes["usage"]["/"]
+    root["free"] = root["available"] = 0
+    answer, _ = ask(fake)
+    assert (answer.ready, [one.what for one in answer.noted], answer.expires_at) == (True, ["D234 boot.usage", "D237 boot.usage"], end)
+
+
 def test_old_data_that_awaits_its_purge_is_noted_and_not_in_the_way() -> None:
     fake = site()
     retired = {"path": "/var/lib/docker.old", "run": "CAP-20260102-100000__docker.data_root__R0001", "retired_at": "2026-01-02T10:00:00Z"}
@@ -122,7 +198,7 @@ def test_a_ready_receipt_ends_by_itself() -> None:
     fake.clock.time += timedelta(hours=23)
     assert standing(fake) is None
     fake.clock.time += timedelta(hours=1)
-    assert standing(fake) == "it ended at 2026-01-03T12:00:02Z"
+    assert standing(fake) == "it ended at 2026-01-03T12:00:04Z"
 
 
 def test_a_change_of_the_policy_voids_a_ready_receipt() -> None:
