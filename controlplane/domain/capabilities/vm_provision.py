@@ -32,6 +32,9 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         return Proposal(refusals=(f"could not be observed: {doubt}",))
     if seen["exists"] and seen["made"] is not False:
         return _complete(machine, machine.profile.boot, seen)
+    if not seen["exists"] and reader.evidence.reached:
+        told = f"{machine.name} answers, but {machine.hypervisor_name} has no such machine: a second one would take its place in the network"
+        return Proposal(refusals=(f"{told}; name the hypervisor that it runs on, or take the other one away",))
     return _make(machine, machine.profile.boot, seen)
 
 
@@ -41,10 +44,21 @@ def _complete(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Pro
     by_hand = [f"{reason}: change it on {machine.hypervisor_name} yourself" for reason in differences(machine, seen) if not _is_missing_disk(reason)]
     if not missing or by_hand:
         return Proposal(refusals=tuple(by_hand))
-    refusals = _storage_refusals(machine, boot, seen, missing, boot_too=False)
+    refusals = [*_strangers(machine, seen, missing), *_storage_refusals(machine, boot, seen, missing, boot_too=False)]
     if refusals:
         return Proposal(refusals=tuple(refusals))
     return _proposal(machine, boot, seen, tuple(_disk_changes(machine, seen, missing)), missing, boot_too=False)
+
+
+def _strangers(machine: DesiredMachine, seen: MachineSeen, missing: tuple[str, ...]) -> list[str]:
+    """Return the volumes that lie where missing disks belong; nothing shows whose they are, nor that no other machine writes to them."""
+    places = [(disk_volume(machine, serial), machine.disks[serial].storage) for serial in missing]
+    return [
+        f"{name} lies in storage {storage} of {machine.hypervisor_name} already, and {machine.name} does not have it: "
+        "resume the run that made it, or look at what it holds and move it away"
+        for name, storage in places
+        if name in _volumes(seen, storage)
+    ]
 
 
 def _is_missing_disk(reason: str) -> bool:

@@ -13,7 +13,7 @@ from controlplane.domain.checks import judge_host
 from controlplane.domain.evidence import Evidence, ProbeRecord, Reader
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.planning import make_plan
-from tests.fakes.evidence_builder import COLLECTED, desired_mint_data
+from tests.fakes.evidence_builder import COLLECTED, COLLECTED_TEXT, EvidenceBuilder, desired_mint_data
 from tests.fakes.machine_builder import GB, MIB, RUN, born, declared_machine, profile, seen_from_hypervisor, unborn
 
 NOW = datetime(2026, 1, 2, 12, 1, tzinfo=UTC)
@@ -116,6 +116,27 @@ def test_each_refusal_says_what_is_in_the_way(seen: dict[str, Any], told: str) -
 def test_a_smaller_disk_than_declared_is_never_resized() -> None:
     disks = [born()["disks"][0], born()["disks"][1] | {"size": 3 * GB}]
     assert propose(born(disks=disks)).refusals == ("disk DATA0001 has 3000000000 bytes, declared are 4000000000: change it on kvm1 yourself",)
+
+
+def test_a_volume_of_unknown_origin_is_never_given_to_a_machine_that_is_there() -> None:
+    seen = born(disks=born()["disks"][:1], storages=pool(volumes={"mint-data-DATA0001": 4 * GB}))
+    told = (
+        "mint-data-DATA0001 lies in storage default of kvm1 already, and mint-data does not have it: "
+        "resume the run that made it, or look at what it holds and move it away"
+    )
+    assert (propose(seen).refusals, propose(seen).drafts) == ((told,), ())
+
+
+def test_no_second_machine_is_made_while_the_first_answers_from_elsewhere() -> None:
+    elsewhere = EvidenceBuilder().build("mint-data", COLLECTED_TEXT)
+    evidence = elsewhere.model_copy(update={"probes": {**elsewhere.probes, **seen_from_hypervisor(unborn()).probes}})
+    desired = desired_mint_data(machine=declared_machine())
+    proposal = vm_provision.CAPABILITY.propose(desired, Reader(evidence), Outlook(now=NOW, retention=timedelta(days=7)))
+    told = (
+        "mint-data answers, but kvm1 has no such machine: a second one would take its place in the network; "
+        "name the hypervisor that it runs on, or take the other one away"
+    )
+    assert (proposal.drafts, proposal.refusals) == ((), (told,))
 
 
 def test_a_hypervisor_that_could_not_be_asked_is_doubt_never_a_machine_to_make() -> None:
