@@ -18,13 +18,17 @@ def machine_faults(data: Any, policy: Any, inventory: Inventory | None) -> Itera
     """Yield place and message of every fault that no single field shows. `policy` is policy.yml's plain data."""
     yield from template_faults(data, ())
     known = inventory.by_name() if inventory else None
+    asked: dict[Any, Any] = {}
     for name, one in items(inside(data, "hypervisors")):
         host = inside(one, "host")
         if known is not None and isinstance(host, str) and host not in known:
             yield ("hypervisors", name, "host"), f"{host} is not in the inventory: add it there, with how to reach it"
+        uri = inside(one, "uri") or "qemu:///system"
+        if inside(one, "kind") == "libvirt" and isinstance(host, str) and asked.setdefault(host, uri) != uri:
+            yield ("hypervisors", name, "uri"), f"{uri} is not {asked[host]}, of which {host} is asked already: keep a host's machines in one libvirt"
     for name, profile in items(inside(data, "profiles")):
         yield from _profile_faults(name, profile)
-    taken: dict[tuple[Any, Any], str] = {}
+    taken: dict[tuple[str, int], str] = {}
     for name, machine in items(inside(data, "machines")):
         at: Place = ("machines", name)
         yield from _machine_faults(at, machine, data)
@@ -33,7 +37,9 @@ def machine_faults(data: Any, policy: Any, inventory: Inventory | None) -> Itera
         else:
             yield from _disk_faults(at, machine, inside(policy, "hosts", str(name)))
         number = (inside(machine, "hypervisor"), inside(machine, "id"))
-        if number[1] is not None and number in taken:
+        if not isinstance(number[0], str) or not isinstance(number[1], int):
+            continue  # none, or the field itself says what is wrong with it
+        if number in taken:
             yield (*at, "id"), f"{number[1]} is the id of {taken[number]} on {number[0]} already: give each machine an id of its own"
         taken.setdefault(number, str(name))
 

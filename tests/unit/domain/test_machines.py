@@ -97,6 +97,11 @@ def test_a_disk_that_a_new_machine_can_t_be_given_is_refused(tmp_path: Path) -> 
     [
         ("host: kvm1", "host: kvm9", "hypervisors.kvm1.host: kvm9 is not in the inventory: add it there, with how to reach it"),
         ("kind: libvirt", "kind: vmware", "hypervisors.kvm1.kind: 'vmware' is no kind of hypervisor: write 'libvirt', 'proxmox'"),
+        (
+            "profiles:",
+            "  kvm2: {kind: libvirt, host: kvm1, uri: 'qemu:///session'}\nprofiles:",
+            "hypervisors.kvm2.uri: qemu:///session is not qemu:///system, of which kvm1 is asked already: keep a host's machines in one libvirt",
+        ),
         ("profile: standard}", "profile: small}", "machines.web1.profile: small is no profile of this file; there are standard"),
         ("hypervisor: kvm1", "hypervisor: kvm7", "machines.db1.hypervisor: kvm7 is no hypervisor of this file; there are kvm1"),
         ("image: debian-12.qcow2", "image: a, template: b", "profiles.standard.boot: write exactly one of image and template"),
@@ -108,6 +113,8 @@ def test_a_disk_that_a_new_machine_can_t_be_given_is_refused(tmp_path: Path) -> 
         ("web1: {profile: standard}", "web1: {profile: standard, id: 101}", "machines.web1.id: belongs to a machine that is provisioned"),
         ("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.0/24,", "machines.db1.address: '192.0.2.0/24' names no single machine"),
         ("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.5/24,", "machines.db1.gateway: is missing"),
+        ("hypervisor: kvm1,", "hypervisor: kvm1, id: [101],", "machines.db1.id: "),
+        ("hypervisor: kvm1,", "hypervisor: [kvm1],", "machines.db1.hypervisor: a list is no text: write one plain value"),
         ("image: debian-12.qcow2", "image: '{{ x }}'", "profiles.standard.boot.image"),
     ],
 )  # fmt: skip
