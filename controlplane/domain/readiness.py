@@ -194,11 +194,12 @@ def _services(desired: DesiredHost, reader: Reader) -> list[Need]:
         if docker is not None and docker["load_state"] == "loaded" and docker["active_state"] != "active":
             needs.append(_down("docker.service", f"docker.service is {docker['active_state']}", f"systemctl status docker on {desired.host}"))
         if desired.services:
-            running = {container["name"]: container["running"] for container in reader.containers}
+            # Docker calls a container running that it has paused, or that it starts again and again.
+            states = {container["name"]: container["state"] for container in reader.containers}
             needs += [
-                _down(name, f"container {name} is not running", f"docker logs {name} on {desired.host}")
+                _down(name, f"container {name} is not running, but {states[name]}", f"docker logs {name} on {desired.host}")
                 for name in desired.services
-                if running.get(name) is False
+                if states.get(name, "running") != "running"
             ]
     except Unobserved as doubt:
         return [_unknown("services", str(doubt), "see why it could not be observed; doubt is never ready")]

@@ -91,13 +91,14 @@ def test_what_the_second_witness_does_not_confirm_is_not_ready() -> None:
     assert "two witnesses disagree" in need(answer, "D240 mount:/mnt/data").reason
 
 
-def test_a_declared_container_that_does_not_run_is_in_the_way() -> None:
+@pytest.mark.parametrize(("running", "state"), [(False, "exited"), (True, "restarting"), (True, "paused")])
+def test_a_declared_container_that_does_not_run_is_in_the_way(running: bool, state: str) -> None:
     fake = site(services={MINIO: desired_mint_data().services[MINIO]})
     for container in fake.host.probes["docker_containers"]:
         if container["name"] == MINIO:
-            container.update(running=False, state="exited")
+            container.update(running=running, state=state)
     answer, _ = ask(fake)
-    assert need(answer, f"services {MINIO}").reason == f"container {MINIO} is not running"
+    assert need(answer, f"services {MINIO}").reason == f"container {MINIO} is not running, but {state}"
 
 
 def test_a_run_that_is_still_open_on_the_host_is_in_the_way() -> None:
