@@ -51,7 +51,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         return Proposal()
     moves = _moves(desired, reader)
     if not moves:
-        return _logs_alone(desired, reader)
+        return _logs_alone(desired, reader, outlook)
     refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook)]
     refusals += [f"{move['from']} and {move['to']} lie in each other: name a place beside the old root" for move in moves if overlap(*_ends(move))]
     clash = sorted(flag for flag in set(config["dockerd_flags"]) if _option(flag) in ("--data-root", "--graph") or re.match(r"-g(?!-)", flag))
@@ -81,11 +81,17 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     return Proposal(drafts=(draft,))
 
 
-def _logs_alone(desired: DesiredHost, reader: Reader) -> Proposal:
+def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     """Propose to merge the log limits into daemon.json, with the restart that makes them good."""
     limits, refusal = log_limits(desired.docker.log, reader)
     if not limits:
         return Proposal(refusals=(refusal,) if refusal else ())
+    live = {path for path, mount in outlook.mounts.items() if mount.live}
+    needed = {_mount_of(root, desired) for root in (desired.docker.data_root, desired.docker.containerd_root) if root is not None}
+    bare = [disk.mount for disk in desired.disks if disk.mount in needed - live]
+    if bare:
+        # What Docker runs on by now is not what it would find after a restart.
+        return Proposal(refusals=(f"log limits need a restart of Docker, and {', '.join(bare)}, which its roots lie on, is not mounted as declared",))
     before, old = _held(reader), keeping_other_options(desired.docker.log, reader)
     limits = {key: value for key, value in limits.items() if before.get(key) != value}
     draft = Draft(

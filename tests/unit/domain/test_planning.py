@@ -261,7 +261,8 @@ def test_a_probe_that_was_not_observed_refuses_what_rests_on_it(probe: str, step
     plan = _plan(builder)
 
     assert _capabilities(plan) == steps
-    assert {*CAPABILITIES} - {"storage.purge"} - {*steps} <= {refusal.capability for refusal in plan.refusals}
+    # A host whose machine nobody declared is no hypervisor's matter.
+    assert {*CAPABILITIES} - {"storage.purge", "infra.vm.provision"} - {*steps} <= {refusal.capability for refusal in plan.refusals}
     assert any(probe in refusal.reason for refusal in plan.refusals)
 
 
@@ -431,6 +432,15 @@ def test_log_limits_alone_are_a_step_of_their_own_with_the_downtime_of_a_restart
     assert "byte for byte" in step.undo
 
 
+def test_docker_is_not_restarted_for_log_limits_where_its_disk_is_not_mounted() -> None:
+    builder = _logging({})
+    builder.probes["mounts"] = [one for one in builder.probes["mounts"] if one["mount"] != "/mnt/data"]
+    plan = _plan(builder)
+    assert plan.steps == ()
+    told = "log limits need a restart of Docker, and /mnt/data, which its roots lie on, is not mounted as declared"
+    assert [refusal.reason for refusal in plan.refusals if refusal.capability == "docker.data_root"] == [told]
+
+
 def test_log_limits_within_the_policy_need_no_restart() -> None:
     assert _plan(_logging({"log-opts": {"max-size": "5m", "max-file": "2", "labels": "a"}})).steps == ()
     assert _plan(_logging({"log-driver": "journald"})).steps == ()
@@ -557,7 +567,7 @@ def test_a_purge_shares_its_plan_with_nothing() -> None:
 
 
 def test_an_unknown_capability_is_a_usage_error() -> None:
-    with pytest.raises(InputInvalidError, match=r"there is no storage.magic; there are storage.data_disk"):
+    with pytest.raises(InputInvalidError, match=r"there is no storage.magic; there are infra.vm.provision, storage.data_disk"):
         chosen_capabilities(["storage.magic"])
 
 
