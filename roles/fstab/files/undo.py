@@ -130,7 +130,8 @@ def protected() -> list[str]:
     """Return the mounts beneath which the run made the bare directory immutable, and it still is."""
     place = HERE / "bare.json"
     made = json.loads(place.read_text()) if place.exists() else []
-    return [path for path in made if beneath("look", path)["immutable"]]
+    # One that is gone was writable when it went, and must not keep fstab from being put back.
+    return [path for path in made if os.path.lexists(path) and beneath("look", path)["immutable"]]
 
 
 def note() -> None:
