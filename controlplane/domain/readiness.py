@@ -190,8 +190,12 @@ def _services(desired: DesiredHost, reader: Reader) -> list[Need]:
         return []
     try:
         docker = reader.units.get("docker.service")
+        if docker is None:
+            raise Unobserved("docker.service was not looked at")
         needs = []
-        if docker is not None and docker["load_state"] == "loaded" and docker["active_state"] != "active":
+        if docker["load_state"] != "loaded":
+            _ = reader.docker_info  # started by something else, an engine is up where it answers; Unobserved where it does not
+        elif docker["active_state"] != "active":
             needs.append(_down("docker.service", f"docker.service is {docker['active_state']}", f"systemctl status docker on {desired.host}"))
         if desired.services:
             # Docker calls a container running that it has paused, or that it starts again and again.

@@ -101,6 +101,21 @@ def test_a_declared_container_that_does_not_run_is_in_the_way(running: bool, sta
     assert need(answer, f"services {MINIO}").reason == f"container {MINIO} is not running, but {state}"
 
 
+def test_an_engine_of_which_nobody_knows_whether_it_runs_is_doubt() -> None:
+    without = desired_mint_data().docker.model_copy(update={"data_root": None, "containerd_root": None})
+    fake = site(docker=without, disks=())
+    units = fake.host.probes["units"]
+    docker = units["docker.service"]
+    docker.update(load_state="not-found", active_state="inactive")
+    assert ask(fake)[0].ready
+    answers = fake.host.probes.pop("docker_info")
+    assert "services" in [one.what for one in ask(fake)[0].needs]
+    fake.host.probes["docker_info"] = answers
+    del units["docker.service"]
+    answer, _ = ask(fake)
+    assert (answer.ready, need(answer, "services").reason) == (False, "docker.service was not looked at")
+
+
 def test_a_run_that_is_still_open_on_the_host_is_in_the_way() -> None:
     fake = FakeSite()
     plan = fake.plan()
