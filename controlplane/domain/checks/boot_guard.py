@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from functools import lru_cache
@@ -88,15 +89,21 @@ def directives(unit: Unit, key: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _unit_section(text: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Return the assignments of [Unit] in one file; hosts share most of them, so each text is read once."""
-    found: list[tuple[str, tuple[str, ...]]] = []
+    """Return the assignments of [Unit] in one file, split into words; hosts share most of them, so each text is read once."""
+    return tuple((name, tuple(_words(value))) for section, name, value in _assignments(text) if section == "[Unit]")
+
+
+@lru_cache(maxsize=256)
+def _assignments(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Return (section, name, value) of each assignment in one file."""
+    found: list[tuple[str, str, str]] = []
     section = ""
     for line in (raw.strip() for raw in text.splitlines()):
         name, equals, value = line.partition("=")
         if line.startswith("["):
             section = line
-        elif section == "[Unit]" and equals and not line.startswith(("#", ";")):
-            found.append((name.strip(), tuple(_words(value))))
+        elif equals and not line.startswith(("#", ";")):
+            found.append((section, name.strip(), value.strip()))
     return tuple(found)
 
 
@@ -111,8 +118,14 @@ def _words(value: str) -> list[str]:
 def _checks_uuid(unit: Unit, mount: str, uuid: str) -> bool:
     if unit["load_state"] != "loaded":
         return True
-    lines = [line.strip() for drop_in in unit["drop_ins"] for line in drop_in["text"].splitlines()]
-    return any(line.startswith("ExecStartPre=") and not line.startswith("ExecStartPre=-") and mount in line and uuid in line for line in lines)
+    commands: list[str] = []
+    for drop_in in sorted(unit["drop_ins"], key=lambda one: one["path"].rpartition("/")[2]):
+        for section, key, value in _assignments(drop_in["text"]):
+            if section in ("[Service]", "[Socket]") and key == "ExecStartPre":
+                commands = [*commands, value] if value else []
+    whole = re.compile(rf"(?<![\w./-]){re.escape(mount)}(?![\w./-])")
+    # Before the program stand signs, of which the minus has systemd go on after a failure.
+    return any("-" not in value[: len(value) - len(value.lstrip("@-:+!|"))] and whole.search(value) and uuid in value for value in commands)
 
 
 def _bare_problems(mount: str, exists: bool, entries: int, sample: list[str], immutable: bool | None) -> list[str]:

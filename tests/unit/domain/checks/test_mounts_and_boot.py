@@ -14,6 +14,7 @@ from tests.unit.domain.checks.conftest import Judge
 
 Spoil = Callable[[EvidenceBuilder], Any]
 NOT_REQUIRED = "docker.service doesn't require /mnt/data (RequiresMountsFor=)"
+NOT_CHECKED = f"docker.service doesn't check that /mnt/data is the filesystem {DATA_UUID}"
 NOT_ASSERTED = "docker.service doesn't refuse to start without /mnt/data (AssertPathIsMountPoint=)"
 DROP_IN = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
 
@@ -190,6 +191,13 @@ def _guard(text: str, unit: str = "docker.service") -> Spoil:
     return lambda b: b.probes["units"][unit]["drop_ins"][0].update(text=text)
 
 
+def _beside(text: str) -> Spoil:
+    """A drop-in that somebody put beside the guard of docker.service."""
+    return lambda b: b.probes["units"]["docker.service"]["drop_ins"].append(
+        {"path": "/etc/systemd/system/docker.service.d/90-own.conf", "text": text, "mtime": 0.0}
+    )
+
+
 def _bare(**other: Any) -> Spoil:
     return lambda b: b.probes["beneath"]["/mnt/data"].update(other)
 
@@ -220,7 +228,11 @@ def _bare(**other: Any) -> Spoil:
             "DRIFTED",
             f"{NOT_REQUIRED}; {NOT_ASSERTED}",
         ),
-        (_guard(GUARD.replace(DATA_UUID, "other")), "DRIFTED", f"docker.service doesn't check that /mnt/data is the filesystem {DATA_UUID}"),
+        (_guard(GUARD.replace(DATA_UUID, "other")), "DRIFTED", NOT_CHECKED),
+        (_guard(GUARD.replace("=/bin/sh", "=@-/bin/sh")), "DRIFTED", NOT_CHECKED),
+        (_guard(GUARD.replace("UUID /mnt/data)", "UUID /mnt/data2)").replace(": /mnt/data is", ": it is")), "DRIFTED", NOT_CHECKED),
+        (_beside("[Service]\nExecStartPre =\n"), "DRIFTED", NOT_CHECKED),
+        (_beside("[Service]\nExecStartPre=/bin/true\n"), "MET", "Docker starts only with /mnt/data mounted"),
         (
             _guard(GUARD.replace(DATA_UUID, "other"), "containerd.service"),
             "DRIFTED",
