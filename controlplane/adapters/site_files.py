@@ -63,16 +63,39 @@ class SiteFolder:
             document = read_document(self.folder / "policy.yml")
             policy = _model(Policy, document, lambda data: policy_faults(data, inventory), faults)
             machines = self._machines(document.data, inventory, faults)
+            keys = self._keys(machines, faults)
         if faults or site is None or policy is None:
             raise InputInvalidError(faults)
         notes = (read.note,) if read.note else ()
-        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines)
+        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys)
 
     def _machines(self, policy: Any, inventory: Inventory | None, faults: list[Fault]) -> Machines | None:
         file = self.folder / "machines.yml"
         if not file.is_symlink() and not file.exists():
             return None
         return _model(Machines, read_document(file), lambda data: machine_faults(data, policy, inventory), faults)
+
+    def _keys(self, machines: Machines | None, faults: list[Fault]) -> dict[str, str]:
+        """Return the texts of the keys by which packages of repositories are known."""
+        found: dict[str, str] = {}
+        for name, profile in machines.profiles.items() if machines else ():
+            named = profile.baseline.docker.signed_by if profile.baseline.docker else None
+            if named is None:
+                continue
+            place = f"profiles.{name}.baseline.docker.signed_by"
+            if named.startswith("/") or ".." in named.split("/"):
+                faults.append(Fault(str(self.folder / "machines.yml"), 0, place, f"{named} does not lie below the site: name a file there"))
+                continue
+            try:
+                text = (self.folder / named).read_text("ascii")
+            except (OSError, UnicodeDecodeError) as error:
+                why = getattr(error, "strerror", None) or "it is no text"
+                faults.append(Fault(str(self.folder / "machines.yml"), 0, place, f"{named} can't be read: {why}"))
+                continue
+            if "-----BEGIN PGP PUBLIC KEY BLOCK-----" not in text:
+                faults.append(Fault(str(self.folder / "machines.yml"), 0, place, f"{named} is no ASCII-armored public key: export it with --armor"))
+            found[named] = text
+        return found
 
     def read_inventory(self, *, run_inventory: bool) -> Inventory:
         """Return the inventory alone, for a site whose policy is still to be written. Raises `InputInvalidError`."""

@@ -13,6 +13,8 @@ from controlplane.domain.machines import DesiredMachine, Libvirt
 def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
     """Return the collector's parameters: `paths`, `mounts`, `services`, `write_surfaces` and `limits` (seconds by probe; empty for its own).
 
+    Where the machine is declared also what its baseline names: `packages`, `units`, and whether `network` is asked for.
+
     No password is part of it; of where one is, what the container itself may have: a variable's name, and the user.
     """
     if desired is None:
@@ -35,6 +37,18 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
         },
         "write_surfaces": [{"container": s.container, "path": s.path, "place": s.place} for s in desired.write_surfaces],
         "limits": {},
+        **_of_the_baseline(desired.machine),
+    }
+
+
+def _of_the_baseline(machine: DesiredMachine | None) -> dict[str, Any]:
+    if machine is None:
+        return {}
+    baseline = machine.profile.baseline
+    return {
+        "packages": list(baseline.all_packages()),
+        "units": list(baseline.all_units()),
+        "network": machine.address != "dhcp" or bool(machine.gateway),
     }
 
 

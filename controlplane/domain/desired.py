@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -88,12 +89,18 @@ class DesiredState(Value):
 
 
 def resolve(
-    policy: Policy, inventory: Inventory | None, *, machines: Machines | None = None, timezone: str = "UTC", source: Source = NOWHERE
+    policy: Policy,
+    inventory: Inventory | None,
+    *,
+    machines: Machines | None = None,
+    keys: Mapping[str, str] | None = None,
+    timezone: str = "UTC",
+    source: Source = NOWHERE,
 ) -> DesiredState:
     """Return the state of every host of the policy, sorted by name.
 
     Without an inventory nothing comes from groups. InputInvalidError lists every fault at once, with lines if `source`
-    is what the policy was read from. `timezone` is the site's, an IANA name.
+    is what the policy was read from. `keys` are the texts of the files that `machines` names. `timezone` is the site's, an IANA name.
     """
     data = policy.model_dump(mode="json", exclude_none=True)
     faults = [fault_at(source, place, message) for place, message in policy_faults(data, inventory)]
@@ -117,7 +124,7 @@ def resolve(
                 merged=merged,
                 groups=member,
                 waivers=tuple(waivers.get(name, ())),
-                machine=desired_machine(name, machines),
+                machine=desired_machine(name, machines, keys),
             )
         )
     return DesiredState(hosts=tuple(hosts))

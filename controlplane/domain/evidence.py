@@ -31,6 +31,8 @@ from controlplane.domain.evidence_shapes import (
     Identity,
     Images,
     MountTable,
+    NetworkSeen,
+    Packages,
     PathPlaces,
     PostgresStates,
     RedisStates,
@@ -164,6 +166,14 @@ class Reader:
     @property
     def units(self) -> Units:
         return cast(Units, self._get("units"))
+
+    @property
+    def packages(self) -> Packages:
+        return cast(Packages, self._get("packages"))
+
+    @property
+    def network(self) -> NetworkSeen:
+        return cast(NetworkSeen, self._get("network"))
 
     @property
     def docker_config(self) -> DockerConfig:

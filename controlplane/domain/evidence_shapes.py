@@ -147,6 +147,22 @@ class Unit(TypedDict):
 
 
 @_closed
+class Package(TypedDict):
+    """What dpkg says of one package: `status` as in its list (`ii` is installed), empty where it does not know it."""
+
+    status: str
+    version: str | None
+
+
+@_closed
+class NetworkSeen(TypedDict):
+    """Addresses with their prefixes (none of the loopback or of a link), and default gateways; both empty where they were not asked for."""
+
+    addresses: list[str]
+    gateways: list[str]
+
+
+@_closed
 class DockerConfig(TypedDict):
     """`daemon_json` is None when the file is absent; `containerd_root` is what containerd itself says it uses."""
 
@@ -354,6 +370,7 @@ Signatures = dict[str, Signature]
 Usages = dict[str, Usage]
 PathPlaces = dict[str, PathPlace]
 Units = dict[str, Unit]
+Packages = dict[str, Package]
 Containers = list[Container]
 Volumes = list[Volume]
 Images = list[Image]
@@ -371,6 +388,8 @@ SHAPES: dict[str, Any] = {
     "usage": Usages,
     "paths": PathPlaces,
     "units": Units,
+    "packages": Packages,
+    "network": NetworkSeen,
     "docker_config": DockerConfig,
     "docker_info": DockerInfo,
     "docker_containers": Containers,

@@ -26,6 +26,7 @@ def facts_of(evidence: Evidence) -> dict[str, Any]:
     reader = Reader(evidence)
     # Hosts without a declared machine have no such fact, and keep the digest that they had.
     elsewhere = {"machine": _seen(_machine, reader)} if "machine" in evidence.probes else {}
+    elsewhere |= {"packages": _seen(_packages, reader)} if evidence.asked.get("packages") else {}
     return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}, **elsewhere}
 
 
@@ -144,6 +145,10 @@ def _redirected(reader: Reader) -> Any:
 
 def _beneath(reader: Reader) -> Any:
     return {path: [seen["exists"], seen["entries"], seen["immutable"]] for path, seen in sorted(reader.beneath.items())}
+
+
+def _packages(reader: Reader) -> Any:
+    return {name: [seen["status"], seen["version"]] for name, seen in sorted(reader.packages.items())}
 
 
 def _machine(reader: Reader) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -18,6 +19,7 @@ from controlplane.domain.sizes import Size
 from controlplane.domain.values import Value
 
 _MIB = 1024**2
+DOCKER = "docker.service"
 
 
 def _matching(pattern: str, what: str) -> AfterValidator:
@@ -99,6 +101,7 @@ class Proxmox(Value):
     ca: Annotated[str, AfterValidator(check_line)] | None = Field(
         None, description="File of the CA that signed the API's certificate, below the site"
     )
+    seeds: Name = Field("local", description="Storage for ISO images, where a machine's first configuration lies until it has been read")
 
 
 Hypervisor = Annotated[Libvirt | Proxmox, Field(discriminator="kind")]
@@ -147,6 +150,20 @@ class Baseline(Value):
     docker: DockerPackages | None = Field(None, description="Docker, before the first container starts on the declared roots")
     backup: Hook | None = Field(None, description="The site's backup client")
     monitoring: Hook | None = Field(None, description="The site's monitoring agent")
+
+    def time_unit(self) -> str | None:
+        """Return the unit that keeps the clock, None where the host does."""
+        return None if self.time == "none" else f"{self.time}.service"
+
+    def all_packages(self) -> tuple[str, ...]:
+        """Return every package that has to be installed, each once, in the order in which they are named."""
+        named = [*self.packages, *([] if self.time == "none" else [self.time]), *(self.docker.packages if self.docker else ())]
+        return tuple(dict.fromkeys([*named, *(package for hook in (self.backup, self.monitoring) if hook for package in hook.packages)]))
+
+    def all_units(self) -> tuple[str, ...]:
+        """Return every unit that has to be enabled and active, each once, in the order in which they are named."""
+        named = [*self.services, *([unit] if (unit := self.time_unit()) else []), *([DOCKER] if self.docker else [])]
+        return tuple(dict.fromkeys([*named, *(hook.unit for hook in (self.backup, self.monitoring) if hook)]))
 
 
 class Profile(Value):
@@ -205,10 +222,12 @@ class DesiredMachine(Value):
     gateway: str | None
     nameservers: Annotated[tuple[str, ...], AsTuple]
     disks: dict[str, MachineDisk]
+    # The text of the file that docker.signed_by of the profile names.
+    docker_key: str | None = None
 
 
-def desired_machine(name: str, machines: Machines | None) -> DesiredMachine | None:
-    """Return what machines.yml says of one host, None if it says nothing."""
+def desired_machine(name: str, machines: Machines | None, keys: Mapping[str, str] | None = None) -> DesiredMachine | None:
+    """Return what machines.yml says of one host, None if it says nothing; `keys` are the texts of the files that it names."""
     one = machines.machines.get(name) if machines else None
     if machines is None or one is None:
         return None
@@ -222,4 +241,5 @@ def desired_machine(name: str, machines: Machines | None) -> DesiredMachine | No
         gateway=one.gateway,
         nameservers=one.nameservers,
         disks=dict(sorted(one.disks.items())),
+        docker_key=(keys or {}).get(docker.signed_by) if (docker := machines.profiles[one.profile].baseline.docker) and docker.signed_by else None,
     )

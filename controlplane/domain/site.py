@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -148,6 +148,8 @@ class SiteContent:
     source: Source
     notes: tuple[str, ...] = ()
     machines: Machines | None = None
+    # The texts of the files that machines.yml names, by their names there.
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def policy_digest(self) -> str:
@@ -162,4 +164,4 @@ class SiteContent:
 
     def desired(self) -> DesiredState:
         """Return the desired state of every host."""
-        return resolve(self.policy, self.inventory, machines=self.machines, timezone=self.site.timezone, source=self.source)
+        return resolve(self.policy, self.inventory, machines=self.machines, keys=self.keys, timezone=self.site.timezone, source=self.source)

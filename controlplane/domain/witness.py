@@ -14,6 +14,7 @@ from controlplane.domain.capabilities.fstab import GUARDED_UNITS, guarded_mounts
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader
 from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.machines import DOCKER
 from controlplane.domain.values import Value
 
 
@@ -135,6 +136,38 @@ def _service(desired: DesiredHost, reader: Reader, container: str) -> _Asked:
     return asked
 
 
+def _packages(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    return _installed(desired.machine.profile.baseline.packages) if desired.machine else []
+
+
+def _installed(names: Sequence[str]) -> _Asked:
+    return [(("dpkg-query", "--show", "--showformat=${db:Status-Status}", "--", name), "installed") for name in names]
+
+
+def _unit(desired: DesiredHost, reader: Reader, name: str) -> _Asked:
+    seen = reader.units.get(name)
+    return [(("systemctl", "is-enabled", name), seen["enabled"]), (("systemctl", "is-active", name), "active")] if seen else []
+
+
+def _time(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    unit = desired.machine.profile.baseline.time_unit() if desired.machine else None
+    return _unit(desired, reader, unit) if unit else []
+
+
+def _docker(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    docker = desired.machine.profile.baseline.docker if desired.machine else None
+    return [*_installed(docker.packages), *_unit(desired, reader, DOCKER)] if docker else []
+
+
+def _hook(hook: str) -> Callable[[DesiredHost, Reader, str], _Asked]:
+    def ask(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+        baseline = desired.machine.profile.baseline if desired.machine else None
+        wanted = {"backup": baseline.backup, "monitoring": baseline.monitoring}[hook] if baseline else None
+        return [*_installed(wanted.packages), *_unit(desired, reader, wanted.unit)] if wanted else []
+
+    return ask
+
+
 _ASK: dict[str, Callable[[DesiredHost, Reader, str], _Asked]] = {
     "mount": _mounted,
     "fstab": _entry,
@@ -142,4 +175,10 @@ _ASK: dict[str, Callable[[DesiredHost, Reader, str], _Asked]] = {
     "docker.containerd_root": _containerd_root,
     "boot.guard": _guard,
     "service": _service,
+    "baseline.packages": _packages,
+    "baseline.unit": _unit,
+    "baseline.time": _time,
+    "baseline.docker": _docker,
+    "hook.backup": _hook("backup"),
+    "hook.monitoring": _hook("monitoring"),
 }

@@ -238,6 +238,8 @@ def healthy_probes() -> dict[str, Any]:
         },
         "paths": {path: place(path, DATA, "/mnt/data") for path in on_data} | {path: place(path, BOOT, "/") for path in on_boot},
         "units": {name: _unit(name, guard=True) for name in ("docker.service", "docker.socket", "containerd.service")},
+        "packages": {},
+        "network": {"addresses": [], "gateways": []},
         "tmp": {"files": [{"path": "/tmp/small", "size": 2_000_000}], "truncated": False},
         "beneath": {"/mnt/data": {"exists": True, "entries": 0, "sample": [], "immutable": True}},
         "target_state": {

@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 from controlplane.domain.evidence import Evidence, ProbeRecord
-from controlplane.domain.machines import BootDisk, DesiredMachine, Libvirt, MachineDisk, Network, Profile
-from tests.fakes.evidence_builder import COLLECTED_TEXT
+from controlplane.domain.machines import Baseline, BootDisk, DesiredMachine, DockerPackages, Hook, Libvirt, MachineDisk, Network, Profile
+from tests.fakes.evidence_builder import COLLECTED_TEXT, EvidenceBuilder
 
 GB, MIB = 1000**3, 1024**2
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq0mE1h0f9vN1n0h1l0m1n0o1p0q1r0s1t0u1v0w1x0 ops"
@@ -93,3 +93,31 @@ def seen_from_hypervisor(machine: dict[str, Any]) -> Evidence:
     """Return the evidence of a host that only its hypervisor speaks of."""
     probe = ProbeRecord(status="ok", error=None, seconds=0.1, data=machine)
     return Evidence(host="mint-data", collected_at=COLLECTED_TEXT, asked={}, probes={"machine": probe})
+
+
+def brought_up(**other: Any) -> DesiredMachine:
+    """Return a machine that is there already, with everything that a baseline can name; `other` are fields of the baseline."""
+    plain: dict[str, Any] = {
+        "packages": ("rsync",),
+        "docker": DockerPackages(packages=("docker.io",)),
+        "backup": Hook(packages=("borgbackup",), unit="borg.timer"),
+        "monitoring": Hook(unit="node-exporter.service"),
+    }
+    baseline = Baseline(**(plain | other))
+    where: dict[str, Any] = {"hypervisor_name": None, "hypervisor": None, "disks": {}, "address": "192.0.2.10/24", "gateway": "192.0.2.1"}
+    return declared_machine(**where, profile=profile(baseline=baseline))
+
+
+def unit(**other: Any) -> dict[str, Any]:
+    """Return a unit that is enabled and active."""
+    plain: dict[str, Any] = {"load_state": "loaded", "active_state": "active", "sub_state": "running", "enabled": "enabled", "fragment": "/lib/x"}
+    return plain | {"exec_start": "", "drop_ins": [], "properties": {}, "needs_reload": False} | other
+
+
+def settle(builder: EvidenceBuilder, machine: DesiredMachine | None = None) -> EvidenceBuilder:
+    """Let a host have all of the baseline."""
+    baseline = (machine or brought_up()).profile.baseline
+    builder.probes["packages"] = {name: {"status": "ii", "version": "1.0"} for name in baseline.all_packages()}
+    builder.probes["units"] = {name: unit() for name in baseline.all_units()} | builder.probes["units"]
+    builder.probes["network"] = {"addresses": ["192.0.2.10/24"], "gateways": ["192.0.2.1"]}
+    return builder

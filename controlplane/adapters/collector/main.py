@@ -18,6 +18,8 @@ from .fstab import fstab
 from .identity import identity
 from .machines import machines
 from .mounts import mounts, usage
+from .network import network
+from .packages import packages
 from .places import paths
 from .postgres import postgres
 from .redis import redis
@@ -44,6 +46,8 @@ PROBES = [
     Probe("target_state", target_state, 15.0),
     Probe("tmp", tmp, 10.0),
     Probe("identity", identity),
+    Probe("packages", packages),
+    Probe("network", network),
     Probe("mounts", mounts),
     Probe("usage", usage, 8.0),
     Probe("beneath", beneath),

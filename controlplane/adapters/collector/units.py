@@ -1,4 +1,4 @@
-"""systemd units: Docker's and containerd's, and the mount units of declared mountpoints, with the drop-ins that change them."""
+"""systemd units: Docker's and containerd's, the mount units of declared mountpoints and those that were asked for, with their drop-ins."""
 
 from __future__ import annotations
 
@@ -50,9 +50,17 @@ def _drop_in(path: str) -> dict[str, Any]:
     return {"path": path, "text": without_secrets(slurp(path)), "mtime": os.stat(path).st_mtime}
 
 
+def _waiting(name: str, properties: dict[str, str]) -> list[str]:
+    """Return the drop-ins that wait for a unit which is not there yet: systemd itself does not tell them."""
+    folder = f"/etc/systemd/system/{name}.d"
+    if properties.get("LoadState") != "not-found" or not os.path.isdir(folder):
+        return []
+    return [os.path.join(folder, file) for file in sorted(os.listdir(folder)) if file.endswith(".conf")]
+
+
 def units(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
     """Return the units by name; one that isn't there has the load state not-found."""
-    names = [*ALWAYS, *(mount_unit(path) for path in asked.get("mounts", []))]
+    names = list(dict.fromkeys([*ALWAYS, *(mount_unit(path) for path in asked.get("mounts", [])), *asked.get("units", [])]))
     code, out, err = tool("systemctl", "show", "--no-pager", f"--property={','.join(SHOWN)}", "--", *names)
     if code != 0:
         raise ProbeError(f"systemctl show ended with {code}: {err.strip()[:200]}")
@@ -69,7 +77,7 @@ def units(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
             "enabled": properties.get("UnitFileState", ""),
             "fragment": properties.get("FragmentPath", ""),
             "exec_start": command,
-            "drop_ins": [_drop_in(path) for path in properties.get("DropInPaths", "").split()],
+            "drop_ins": [_drop_in(path) for path in properties.get("DropInPaths", "").split() or _waiting(name, properties)],
             "properties": properties,
             "needs_reload": properties.get("NeedDaemonReload") == "yes",
         }

@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 
 from controlplane.domain.amounts import show_age
 from controlplane.domain.checks import (
+    baseline,
     boot_guard,
     boot_usage,
     budgets,
     disk_usage,
+    hooks,
     linkage,
     log_rotation,
     machine,
@@ -46,6 +48,8 @@ _FAMILIES = (
     retired,
     disk_usage,
     machine,
+    baseline,
+    hooks,
 )
 CHECKS: dict[str, Check] = {family.CHECK.id: family.CHECK for family in _FAMILIES}
 

@@ -7,6 +7,7 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount
 from controlplane.domain.policy import Docker
 from controlplane.domain.services import Auth, RedisService, Stack, WriteSurface
+from tests.fakes.machine_builder import brought_up
 
 
 def test_without_a_desired_state_nothing_more_is_asked() -> None:
@@ -38,3 +39,10 @@ def test_every_place_that_the_desired_state_names_is_asked_for() -> None:
     ]
     assert asked["services"] == {"cache": {"kind": "redis", "data": "/data", "auth": {"password_env": "REDIS_PASSWORD"}}}
     assert asked["write_surfaces"] == [{"container": "web", "path": "/tmp/uploads", "place": "/mnt/data/uploads"}]
+
+
+def test_a_declared_machine_is_asked_for_what_its_baseline_names() -> None:
+    asked = what_to_ask(DesiredHost(host="a", machine=brought_up()))
+    assert asked["packages"] == ["rsync", "systemd-timesyncd", "docker.io", "borgbackup"]
+    assert asked["units"] == ["ssh.service", "cron.service", "systemd-timesyncd.service", "docker.service", "borg.timer", "node-exporter.service"]
+    assert asked["network"] is True

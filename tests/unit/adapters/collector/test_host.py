@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.collector import block, fstab, signatures, state, tmp, units
+from controlplane.adapters.collector import block, fstab, network, packages, signatures, state, tmp, units
 from controlplane.adapters.collector.fingerprint import fingerprint_tree
 from controlplane.adapters.collector.mounts import parse_mountinfo
 from controlplane.adapters.collector.supervise import Probe, ProbeError, run_probes
@@ -247,3 +247,33 @@ def test_a_state_file_that_is_no_json_is_a_failed_probe(tmp_path: Path, monkeypa
 def test_a_host_that_was_never_changed_has_an_empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "BASE", f"{tmp_path}/absent")
     assert state.target_state({}, {}) == {"retired": [], "last_change": None, "runs": [], "lease": None}
+
+
+def test_packages_are_told_as_dpkg_lists_them(programs: Programs) -> None:
+    programs(**{"dpkg-query": "printf 'rsync\\tii \\t3.2.7-1\\ncron\\trc \\t1.0\\n'; echo no package nano >&2; exit 1"})
+    assert packages.packages({"packages": ["rsync", "cron", "nano"]}, {}) == {
+        "rsync": {"status": "ii", "version": "3.2.7-1"},
+        "cron": {"status": "rc", "version": "1.0"},
+        "nano": {"status": "", "version": None},
+    }
+
+
+def test_dpkg_is_not_asked_where_no_package_is_named_and_its_failure_is_told(programs: Programs) -> None:
+    programs(**{"dpkg-query": "echo broken >&2; exit 2"})
+    assert packages.packages({}, {}) == {}
+    with pytest.raises(ProbeError, match="dpkg-query ended with 2: broken"):
+        packages.packages({"packages": ["rsync"]}, {})
+
+
+def test_addresses_and_gateways_are_what_ip_says(programs: Programs) -> None:
+    links = [
+        {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
+        {
+            "ifname": "eth0",
+            "addr_info": [{"local": "192.0.2.10", "prefixlen": 24, "scope": "global"}, {"local": "fe80::1", "prefixlen": 64, "scope": "link"}],
+        },
+    ]
+    routes = [{"dst": "default", "gateway": "192.0.2.1"}, {"dst": "default", "nexthops": [{"gateway": "192.0.2.2"}]}]
+    programs(ip=f"case \"$*\" in *address*) echo '{json.dumps(links)}';; *-4*) echo '{json.dumps(routes)}';; esac")
+    assert network.network({"network": True}, {}) == {"addresses": ["192.0.2.10/24"], "gateways": ["192.0.2.1", "192.0.2.2"]}
+    assert network.network({}, {}) == {"addresses": [], "gateways": []}

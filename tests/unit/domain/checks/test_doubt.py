@@ -20,6 +20,7 @@ from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.services import WriteSurface
 from tests.fakes.evidence_builder import COLLECTED, MINIO, EvidenceBuilder, bind, desired_mint_data, mount, place
+from tests.fakes.machine_builder import brought_up, settle
 
 NOW = COLLECTED + timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -33,12 +34,13 @@ def full_host() -> EvidenceBuilder:
     builder.probes["mounts"].append(mount("/mnt/nas", "0:50", "nfs4", source="nas:/x"))
     builder.container(MINIO)["mounts"].append(bind("/mnt/data/uploads", "/tmp/up"))
     builder.probes["paths"]["/mnt/data/uploads"] = place("/mnt/data/uploads", "254:16", "/mnt/data")
+    settle(builder)
     return builder
 
 
 def full_desired() -> DesiredHost:
     surface = WriteSurface(container=MINIO, path="/tmp/up", place="/mnt/data/uploads")
-    return desired_mint_data(nfs=(NfsMount(source="nas:/x", mount="/mnt/nas"),), write_surfaces=(surface,))
+    return desired_mint_data(nfs=(NfsMount(source="nas:/x", mount="/mnt/nas"),), write_surfaces=(surface,), machine=brought_up())
 
 
 def findings(evidence: Evidence | Unreached, *, general: bool = False) -> dict[tuple[str, str], Finding]:
