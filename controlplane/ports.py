@@ -82,6 +82,14 @@ class ReceiptStore(Protocol):
         ...
 
 
+class KnownHosts(Protocol):
+    """The host keys of machines that were made from here."""
+
+    def pin(self, host: InventoryHost, keys: Sequence[str]) -> str | None:
+        """Add the host's public keys; return why that can't be (another one is known already), or None."""
+        ...
+
+
 class RunLocks(Protocol):
     """One run at a time may change a host from here; a killed program's lock is gone with it."""
 

@@ -88,6 +88,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
     from controlplane.adapters.content import PackagedRoles  # noqa: PLC0415
     from controlplane.adapters.evidence import AnsibleEvidence  # noqa: PLC0415
+    from controlplane.adapters.known_hosts import NAME, SiteKnownHosts  # noqa: PLC0415
     from controlplane.adapters.plan_files import PlanFolder  # noqa: PLC0415
     from controlplane.adapters.play_runner import StepRunner  # noqa: PLC0415
     from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
@@ -103,13 +104,14 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
         clock=clock,
         entropy=SystemEntropy(),
         evidence=AnsibleEvidence(clock, site=folder, routes=view.inventory.hosts),
-        runner=StepRunner(view.inventory.hosts),
+        runner=StepRunner(view.inventory.hosts, known_hosts=folder / NAME),
         receipts=ReceiptFiles(folder / "state" / "receipts", signer),
         approvals=ApprovalFiles(folder / "state" / "approvals", signer),
         roles=PackagedRoles(),
-        witness=TestinfraWitness(),
+        witness=TestinfraWitness(known_hosts=folder / NAME),
         plans=PlanFolder(folder / "state" / "plans"),
         locks=HostLocks(folder / "state" / "locks", clock),
+        known_hosts=SiteKnownHosts(folder / NAME),
     )
 
 

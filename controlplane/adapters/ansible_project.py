@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import stat
 import sys
 import tempfile
@@ -26,7 +27,7 @@ _KEPT_ENVIRONMENT = ("HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "KRB5CCNAME", "
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def configuration(*, pipelining: bool, control_dir: Path, local_tmp: Path) -> bytes:
+def configuration(*, pipelining: bool, control_dir: Path, local_tmp: Path, ssh_options: Sequence[str] = ()) -> bytes:
     """Return ansible.cfg.
 
     A connection that broke is tried once more only with `pipelining`, that is where nothing is changed: a change might run twice.
@@ -53,7 +54,7 @@ pipelining = {pipelining}
 pipelining = {pipelining}
 control_path_dir = {control_dir}
 retries = {1 if pipelining else 0}
-ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3
+ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3 {shlex.join(ssh_options)}
 """.encode()
 
 

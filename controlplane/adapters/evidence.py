@@ -25,6 +25,7 @@ from controlplane.adapters.ansible_project import control_directory, inventory_j
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.host_key import KeyTrouble
+from controlplane.adapters.known_hosts import NAME
 from controlplane.adapters.machine_views import only_machines, questions, with_machines
 from controlplane.adapters.runner import Event, RunResult, run_playbook
 from controlplane.adapters.service_secrets import SiteSecrets, in_memory
@@ -87,10 +88,11 @@ class AnsibleEvidence:
                 on_event=hear,
                 timeout=_SECONDS_A_HOST * (1 + len(hosts) // self._forks),
                 work_dir=self._work_dir,
+                known_hosts=self._site / NAME,
             )
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
-        keys = KeyTrouble()
+        keys = KeyTrouble(self._site / NAME)
         seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result, keys)) for host in hosts}
         return with_machines(seen, own, desired, collected_at=self._now())
 

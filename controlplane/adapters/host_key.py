@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 from controlplane.adapters.ansible_project import environment
+from controlplane.adapters.known_hosts import ssh_options
 from controlplane.domain.inventory import InventoryHost
 
 _OFFERED = re.compile(r"Server host key: (\S+ SHA256:\S+)")
@@ -35,18 +37,19 @@ def is_about_host_key(message: str) -> bool:
 class KeyTrouble:
     """Tells which failed connections failed over a host key; each way over a jump host is looked at once, however many machines lie behind it."""
 
-    def __init__(self) -> None:
+    def __init__(self, known_hosts: Path | None = None) -> None:
+        self._known_hosts = known_hosts
         self._ways: dict[tuple[str, ...], str | None] = {}
 
     def of(self, host: InventoryHost, message: str) -> str | None:
         """Return what happened and what to do next, None where `message` tells of something else."""
         if is_about_host_key(message):
-            return host_key_advice(host)
+            return host_key_advice(host, self._known_hosts)
         if not any(words in message.lower() for words in _CLOSED_ON_THE_WAY):
             return None
         way = tuple(_words(host))
         if way not in self._ways:
-            said = _refusal(host)
+            said = _refusal(host, self._known_hosts)
             self._ways[way] = _advice(host, said) if is_about_host_key(said) else None
         return self._ways[way]
 
@@ -65,10 +68,10 @@ def offered_key(host: InventoryHost, said: str) -> Offer | None:
     return Offer(key, by if by is not None and by != _last_stop(host) else None)
 
 
-def _refusal(host: InventoryHost) -> str:
+def _refusal(host: InventoryHost, known_hosts: Path | None) -> str:
     """Return all that ssh says on the way to the host, up to the key that it refuses."""
     # Verification comes before any login, and the key is wrong: this never gets further than the key.
-    said = _ssh(host, "-v", "-o", "StrictHostKeyChecking=yes")
+    said = _ssh(host, "-v", "-o", "StrictHostKeyChecking=yes", *ssh_options(known_hosts))
     return said.stderr if said is not None else ""
 
 
@@ -105,9 +108,9 @@ def _words(host: InventoryHost) -> list[str]:
     return [word for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args") for word in shlex.split(str(host.variables.get(name, "")))]
 
 
-def host_key_advice(host: InventoryHost) -> str:
+def host_key_advice(host: InventoryHost, known_hosts: Path | None = None) -> str:
     """Return what happened and what to do next, with the fingerprint where one was offered."""
-    return _advice(host, _refusal(host))
+    return _advice(host, _refusal(host, known_hosts))
 
 
 def _advice(host: InventoryHost, said: str) -> str:

@@ -27,10 +27,18 @@ _CANCEL_LIMIT_S = 1800
 class StepRunner:
     """Runs projects over the routes of one site."""
 
-    def __init__(self, routes: Sequence[InventoryHost], *, env: Mapping[str, str] | None = None, work_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        routes: Sequence[InventoryHost],
+        *,
+        env: Mapping[str, str] | None = None,
+        work_dir: Path | None = None,
+        known_hosts: Path | None = None,
+    ) -> None:
         self._routes = {route.name: route for route in routes}
         self._env = dict(env or {})
         self._work_dir = work_dir
+        self._known_hosts = known_hosts
 
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
         """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
@@ -53,6 +61,7 @@ class StepRunner:
             on_event=hear,
             timeout=_LIMIT_S,
             work_dir=self._work_dir,
+            known_hosts=self._known_hosts,
         )
         works = any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
@@ -87,6 +96,7 @@ class StepRunner:
             on_event=hear,
             timeout=_CANCEL_LIMIT_S,
             work_dir=self._work_dir,
+            known_hosts=self._known_hosts,
         )
         if result.outcome != "done":
             return f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."

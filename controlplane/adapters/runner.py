@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any, Literal
 
 from controlplane.adapters.ansible_project import configuration, control_directory, environment
+from controlplane.adapters.known_hosts import ssh_options
 from controlplane.adapters.process_tree import ProcessTree, children_with
 from controlplane.domain.values import Value
 
@@ -124,15 +125,21 @@ def run_playbook(
     on_event: Callable[[Event], None] = lambda _event: None,
     timeout: float = 3600,
     work_dir: Path | None = None,
+    known_hosts: Path | None = None,
 ) -> RunResult:
     """Run `playbook` of `project` (files by path) on the hosts of `inventory` (JSON, see `inventory_json`).
 
     `pipelining` only for what changes nothing: with it a remote command outlives its connection. `env` is added to the environment of
     ansible-playbook and may hold secrets; it is in no file. `timeout` in seconds. `work_dir` is where the private folder is made.
+    `known_hosts` is a file with host keys that count beside those that the operator knows.
     """
     private = Path(tempfile.mkdtemp(prefix="cp-", dir=work_dir))
     try:
-        config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=env or {}, forks=forks, pipelining=pipelining)
+        config_file = private / "ansible.cfg"
+        known = ssh_options(known_hosts)
+        config_file.write_bytes(configuration(pipelining=pipelining, control_dir=control_directory(), local_tmp=private / "tmp", ssh_options=known))
+        mine = environment({"ANSIBLE_CONFIG": str(config_file), **(env or {})})
+        config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=mine, forks=forks)
         return _run(config, _Watch(on_event, str(private), time.monotonic() + timeout))
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -157,15 +164,11 @@ def _prepared(
     limit: str | None,
     env: Mapping[str, str],
     forks: int,
-    pipelining: bool,
 ) -> Any:
     from ansible_runner import RunnerConfig  # noqa: PLC0415 - half a second that a verb which runs nothing need not pay
 
-    config_file = private / "ansible.cfg"
-    config_file.write_bytes(configuration(pipelining=pipelining, control_dir=control_directory(), local_tmp=private / "tmp"))
     _write(private / "project", project)
     _write(private / "inventory", {"hosts.json": inventory})
-    mine = environment({"ANSIBLE_CONFIG": str(config_file), **env})
     config = RunnerConfig(
         private_data_dir=str(private),
         playbook=playbook,
@@ -173,15 +176,15 @@ def _prepared(
         limit=limit,
         forks=forks,
         ident="run",
-        envvars=mine,
+        envvars=env,
         suppress_env_files=True,
     )
     config.prepare()
     # `settings=` is dropped where there is no file of settings, so these are set where it would have put them.
     config.pexpect_timeout, config.suppress_ansible_output, config.suppress_output_file = _POLL, True, True
     # It starts from the whole environment of the caller; what stays is ours and what it added itself.
-    config.env = {name: value for name, value in config.env.items() if name in mine or _added_by_runner(name)}
-    config.command[0] = shutil.which("ansible-playbook", path=mine["PATH"]) or config.command[0]
+    config.env = {name: value for name, value in config.env.items() if name in env or _added_by_runner(name)}
+    config.command[0] = shutil.which("ansible-playbook", path=env["PATH"]) or config.command[0]
     return config
 
 

@@ -11,9 +11,11 @@ import hashlib
 import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controlplane.adapters.ansible_project import control_directory
+from controlplane.adapters.known_hosts import ssh_options
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.witness import Answer, Question
 
@@ -32,6 +34,9 @@ class TestinfraWitness:
 
     __test__ = False  # pytest takes every class of this name for tests
 
+    def __init__(self, known_hosts: Path | None = None) -> None:
+        self._known_hosts = known_hosts
+
     def answer(self, hosts: Sequence[InventoryHost], questions: Sequence[Question]) -> tuple[Answer, ...]:
         """Return an answer to each question; what could not be seen is an answer that says so."""
         routes = {host.name: host for host in hosts}
@@ -39,13 +44,13 @@ class TestinfraWitness:
         for question in questions:
             by_host.setdefault(question.host, []).append(question)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            told = pool.map(lambda name: _ask_host(routes[name], by_host[name]), by_host)
+            told = pool.map(lambda name: _ask_host(routes[name], by_host[name], self._known_hosts), by_host)
             return tuple(answer for answers in told for answer in answers)
 
 
-def _ask_host(route: InventoryHost, questions: Sequence[Question]) -> list[Answer]:
+def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: Path | None) -> list[Answer]:
     try:
-        host = _connect(route)
+        host = _connect(route, known_hosts)
     except ValueError as error:
         return [Answer(question=question, said=None, error=str(error)) for question in questions]
     return [_ask(host, question) for question in questions]
@@ -62,7 +67,7 @@ def _ask(host: Host, question: Question) -> Answer:
     return Answer(question=question, said=result.stdout.strip(), error=None)
 
 
-def _connect(route: InventoryHost) -> Host:
+def _connect(route: InventoryHost, known_hosts: Path | None) -> Host:
     import testinfra  # noqa: PLC0415 - a verb that asks no machine need not pay for it
 
     variables = route.variables
@@ -79,7 +84,8 @@ def _connect(route: InventoryHost) -> Host:
     if "ansible_port" in variables:
         spec = f"{spec}:{variables['ansible_port']}"
     # testinfra hands these to a shell; Ansible reads them as words, and so do we.
-    extra = [shlex.join(shlex.split(str(variables.get(name, "")))) for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")]
+    extra = [shlex.join(ssh_options(known_hosts))]
+    extra += [shlex.join(shlex.split(str(variables.get(name, "")))) for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")]
     socket = control_directory() / f"w-{hashlib.sha256(repr(sorted(variables.items())).encode() + route.name.encode()).hexdigest()[:16]}"
     return testinfra.get_host(
         f"ssh://{spec}",

@@ -10,7 +10,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
@@ -26,6 +26,7 @@ from controlplane.ports import (
     Clock,
     Entropy,
     EvidenceSource,
+    KnownHosts,
     PlanArchive,
     PlayRunner,
     ReceiptStore,
@@ -47,6 +48,7 @@ from controlplane.usecases.apply_guards import (
 from controlplane.usecases.interrupted_run import finished_steps, how_to_go_on, interrupted, open_run
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
+from controlplane.usecases.pin_host_keys import pin_host_key
 from controlplane.usecases.plan_again import collect, observe, plan_again, plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, change_statuses, with_status
 
@@ -65,6 +67,7 @@ class ApplyPorts:
     witness: Witness
     plans: PlanArchive
     locks: RunLocks
+    known_hosts: KnownHosts
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,8 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     if applied:
         if not fresh.steps and not _new_refusals(plan, fresh):
             report = judge_site(site, hosts=plan.hosts, seen=seen, now=ports.clock.now())
-            return _nothing(plan, "this plan was applied before and nothing is left of it: nothing was changed", report)
+            unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
+            return _nothing(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
         demand_approval()
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed)
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
@@ -200,7 +204,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> tuple[str | None, tupl
     seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))})
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())
     statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()))
-    reason = _failure(result, statuses, unmet_promises(step, report.findings))
+    reason = _failure(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
     host_evidence = seen.get(step.host)
     attempt.ledger.close(
         key,
@@ -268,8 +272,8 @@ def _broken_promises(plan: Plan, report: AuditReport) -> list[str]:
     return [f"{f.check} {f.surface} on {f.host} was promised and is {f.verdict}: {f.reason}" for f in dict.fromkeys(unmet)]
 
 
-def _nothing(plan: Plan, message: str, report: AuditReport | None = None) -> RunResult:
-    broken = [] if report is None else _broken_promises(plan, report)
+def _nothing(plan: Plan, message: str, report: AuditReport | None = None, unpinned: Sequence[str] = ()) -> RunResult:
+    broken = [*unpinned, *([] if report is None else _broken_promises(plan, report))]
     return RunResult(
         run=None,
         receipts=(),

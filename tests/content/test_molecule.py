@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +17,9 @@ SCENARIOS = sorted(path for path in (ROOT / "molecule").iterdir() if path.is_dir
 # A role that changes a machine has a way back; target_run, which only carries the lease and the tools, has none.
 MUTATING = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/tasks/rollback.yml"))
 
+# A libvirt host is no lab machine: the same cases are played against a libvirt of the test's own, with machines that boot.
+PLAYED_ELSEWHERE = {"vm_provision": "tests/vm/test_provision.py"}
+
 
 def cases(role: str) -> set[str]:
     return {path.name.partition("-")[2] for path in SCENARIOS if path.name.partition("-")[0] == role}
@@ -25,9 +29,17 @@ def test_every_role_but_the_lease_has_a_way_back() -> None:
     assert {path.name for path in (ROOT / "roles").iterdir() if path.is_dir()} - set(MUTATING) == {"target_run"}
 
 
-@pytest.mark.parametrize("role", MUTATING)
+@pytest.mark.parametrize("role", sorted(set(MUTATING) - set(PLAYED_ELSEWHERE)))
 def test_each_mutating_role_has_the_five_cases(role: str) -> None:
     assert cases(role) >= {"default", "refuses", "check", "rollback", "interrupted"}
+
+
+@pytest.mark.parametrize("role", sorted(PLAYED_ELSEWHERE))
+def test_what_has_no_scenario_has_its_cases_in_a_test(role: str) -> None:
+    text = (ROOT / PLAYED_ELSEWHERE[role]).read_text()
+    assert cases(role) == set()
+    for words in ("second_plan_has_no_steps", "refused", "changes_nothing", "taken_back", "killed"):
+        assert f"{words}" in "".join(re.findall(r"^def (test_\w+)", text, re.MULTILINE)), words
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)

@@ -177,6 +177,19 @@ class FakePlans:
         return self.held[digest]
 
 
+class FakeKnownHosts:
+    """Host keys in memory; `fault` is what stands in the way of pinning."""
+
+    def __init__(self) -> None:
+        self.pinned: dict[str, tuple[str, ...]] = {}
+        self.fault: str | None = None
+
+    def pin(self, host: InventoryHost, keys: Sequence[str]) -> str | None:
+        if self.fault is None:
+            self.pinned[host.name] = tuple(keys)
+        return self.fault
+
+
 class FakeLocks:
     """Locks in memory; `held_by` names who holds a host."""
 

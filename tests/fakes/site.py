@@ -23,6 +23,7 @@ from tests.fakes.ports import (
     FakeClock,
     FakeEntropy,
     FakeEvidence,
+    FakeKnownHosts,
     FakeLocks,
     FakePlans,
     FakeReceipts,
@@ -61,6 +62,7 @@ class FakeSite:
         self.approvals = FakeApprovals(self.world)
         self.witness = FakeWitness(self.world)
         self.locks = FakeLocks()
+        self.known_hosts = FakeKnownHosts()
         self.roles = FakeRoles()
         self.ports = ApplyPorts(
             clock=self.clock,
@@ -73,6 +75,7 @@ class FakeSite:
             witness=self.witness,
             plans=FakePlans(self.world),
             locks=self.locks,
+            known_hosts=self.known_hosts,
         )
 
     @property

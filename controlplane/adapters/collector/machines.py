@@ -12,6 +12,8 @@ from .tools import tool
 # What a machine that was made from here carries in its metadata.
 NAMESPACE = "https://controlplane.invalid/machine/1"
 AGENT = "org.qemu.guest_agent.0"
+# The disk that cloud-init reads once; it is detached as soon as the machine has answered.
+SEED_SERIAL = "controlplane-seed"
 
 
 def _virsh(uri: str, *argv: str) -> str:
@@ -44,13 +46,16 @@ class _Pools:
         self.active = set(_names(_virsh(uri, "pool-list", "--name")))
         self.known = set(_names(_virsh(uri, "pool-list", "--all", "--name")))
         self._volumes: dict[str, dict[str, str]] = {}
+        for pool in sorted(self.active):
+            # What was copied in by hand, and how much is free, show only after a refresh; it changes nothing that is kept. It fails while a copy
+            # is being made in the pool, and then libvirt's own book is the best that there is.
+            tool("virsh", "--quiet", "--connect", uri, "pool-refresh", pool)
 
     def volumes(self, pool: str) -> dict[str, str]:
         """Return the path of each volume by name; none of a pool that is not active."""
         if pool not in self.active:
             return {}
         if pool not in self._volumes:
-            # What was copied in by hand shows only after a refresh, and a refresh changes nothing that is kept.
             rows = [line.split(None, 1) for line in _names(_virsh(self.uri, "vol-list", pool))]
             self._volumes[pool] = {row[0]: row[1].strip() for row in rows if len(row) == 2}
         return self._volumes[pool]
@@ -80,7 +85,7 @@ def _disks(uri: str, name: str, domain: ET.Element, pools: _Pools) -> list[dict[
     found = []
     for disk in domain.findall("./devices/disk[@device='disk']"):
         source, target, serial = disk.find("source"), disk.find("target"), disk.findtext("serial")
-        if source is None or target is None or (serial or "").startswith("seed"):
+        if source is None or target is None or serial == SEED_SERIAL:
             continue
         pool, volume, path = source.get("pool"), source.get("volume"), source.get("file") or source.get("dev")
         if path is not None:

@@ -96,8 +96,8 @@ def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposa
         else "no network"
     )
     made = f"{profile.cores} cores, {profile.memory // 1024**2} MiB, {card}, login {profile.user}" + (", guest agent" if profile.agent else "")
-    before = f"half made by {seen['run']}" if seen["exists"] else None
-    changes.append(Change(kind="machine", target=f"{machine.name} on {where}", before=before, after=f"{made}, started, and at each boot"))
+    # The same record whether it is begun or gone on with: an interrupted run does what is left of its plan.
+    changes.append(Change(kind="machine", target=f"{machine.name} on {where}", before=None, after=f"{made}, started, and at each boot"))
     if not seen["host_keys"]:
         changes.append(Change(kind="file", target=f"known_hosts: {machine.name}", before=None, after="the host key that it is born with"))
     return _proposal(machine, boot, seen, tuple(changes), missing, boot_too=boot_too)
@@ -117,7 +117,7 @@ def _disk_changes(machine: DesiredMachine, seen: MachineSeen, missing: tuple[str
         disk, name = machine.disks[serial], disk_volume(machine, serial)
         if name not in _volumes(seen, disk.storage):
             changes.append(Change(kind="volume", target=f"{name} in {disk.storage}", before=None, after=f"{disk.size} bytes, blank"))
-        if seen["exists"]:
+        if seen["exists"] and seen["made"] is not False:
             changes.append(Change(kind="machine", target=f"disk {serial} of {machine.name}", before=None, after=f"attached, serial number {serial}"))
     return changes
 
@@ -174,7 +174,7 @@ def _proposal(
             for storage, size in sorted(needed.items())
             if size
         ),
-        variables=_variables(machine, boot),
+        variables={**_variables(machine, boot), "vm_provision_existing": seen["exists"] and seen["made"] is not False},
         runs_on=machine.hypervisor.host if isinstance(machine.hypervisor, Libvirt) else "localhost",
     )
     return Proposal(drafts=(draft,))

@@ -1,0 +1,203 @@
+"""Make a machine up to its first start, go on with one that an interrupted run left half made, or attach disks that one lacks."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+import xml.etree.ElementTree as ET
+
+from ansible.module_utils import vm_provision_judge as judge
+from ansible.module_utils import vm_provision_seed as seed
+from ansible.module_utils import vm_provision_shape as shape
+from ansible.module_utils import vm_provision_want as asked
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: vm_provision_make
+short_description: Make a machine up to its first start
+description:
+  - Defines the domain first, with a UUID of its own, so that its name is claimed or refused in one step; then volumes, seed, start at boot, start.
+  - Marks in the domain's metadata say how far it is. Only a volume that they call half made is made again; nothing else is ever removed.
+  - Of a machine that is there already only missing data disks are attached, as they are asked for.
+options:
+  name: {description: name of the machine, type: str, required: true}
+  hypervisor: {description: "kind, uri and accelerator", type: dict, required: true}
+  cores: {description: virtual cores, type: int, required: true}
+  memory: {description: memory in bytes, type: int, required: true}
+  boot: {description: "boot disk: image or template, size, storage, volume", type: dict, required: true}
+  disks: {description: "data disks: serial, size, storage, volume", type: list, elements: dict, required: true}
+  network: {description: "network or bridge, vlan", type: dict, required: true}
+  address: {description: "address, gateway, nameservers", type: dict, required: true}
+  user: {description: login that cloud-init makes, type: str, required: true}
+  ssh_keys: {description: public keys that may log in, type: list, elements: str, required: true}
+  agent: {description: whether there is a channel to a guest agent, type: bool, required: true}
+  existing: {description: whether the plan was made for a machine that is there, type: bool, required: true}
+  run: {description: key of the run, type: str, required: true}
+author: controlplane
+"""
+
+
+class Making:
+    """One machine on the way; `done` says what was changed, in the order in which it was."""
+
+    def __init__(self, want, check):
+        """Look at what is there."""
+        self.want = want
+        self.check = check
+        self.libvirt = asked.libvirt_of(want)
+        self.domain = self.libvirt.domain(want["name"])
+        self.pools = self.libvirt.pools()
+        self.marks = dict(self.domain["volumes"]) if self.domain else {}
+        self.done = []
+
+    def make(self):
+        """Bring the machine from wherever it is to running."""
+        if self.domain is None:
+            self.define()
+        if not self.domain["started"]:
+            key = self.key()
+            for storage, volume, size in shape.volumes_of(self.want):
+                self.volume(storage, volume, size, self.copied if volume == self.want["boot"]["volume"] else self.blank)
+            self.seed(key)
+        if not self.domain["autostart"]:
+            self.say("is started at each boot")
+            self.act("autostart", self.want["name"])
+        if self.domain["state"] != "running":
+            self.say("started")
+            if not self.check:
+                # Before, not after: from the first start on its volumes are never touched again.
+                self.mark(started=True)
+                self.libvirt.virsh("start", self.want["name"])
+
+    def act(self, *words, stdin=None):
+        """Let virsh do something, in earnest only."""
+        if not self.check:
+            self.libvirt.virsh(*words, stdin=stdin)
+
+    def say(self, what):
+        """Note what is changed."""
+        self.done.append(what)
+
+    def define(self):
+        """Claim the name: libvirt refuses a second domain of it, because the UUID is a new one."""
+        want, identity = self.want, str(uuid.uuid4())
+        mac = "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
+        formats = {storage: shape.volume_format(self.pools[storage]["kind"]) for storage, _, _ in shape.volumes_of(want)}
+        self.say(f"defined with {want['cores']} cores, {want['memory'] // 1024**2} MiB")
+        self.domain = {"uuid": identity, "mac": mac, "run": want["run"], "started": False, "host_key": "", "autostart": False, "state": "shut off"}
+        if self.check:
+            return
+        folder = seed.key_folder(asked.HOME, want["run"])
+        self.domain["host_key"] = seed.host_key(folder) or seed.make_host_key(folder, want["name"])
+        mark = shape.machine_mark(want["run"], made=False, started=False, host_key=self.domain["host_key"])
+        self.libvirt.virsh("define", "/dev/stdin", stdin=shape.domain_xml(want, formats, uuid=identity, mac=mac, mark=mark))
+
+    def mark(self, *, started):
+        """Write whose the machine is, and which host key it is born with."""
+        domain = self.domain
+        mark = shape.machine_mark(domain["run"], made=False, started=started, host_key=domain["host_key"])
+        self.libvirt.set_mark(self.want["name"], shape.MACHINE, mark, running=domain["state"] == "running")
+
+    def key(self):
+        """Return the folder of the host key that the metadata names; a key that was lost before the first start is replaced in both places."""
+        folder = seed.key_folder(asked.HOME, self.domain["run"])
+        if self.check:
+            return folder
+        there = seed.host_key(folder)
+        if not there:
+            there = seed.make_host_key(folder, self.want["name"])
+        if there != self.domain["host_key"]:
+            self.domain["host_key"] = there
+            self.note_volume(self.want["boot"]["storage"], shape.seed_volume(self.want["name"]), "making")
+            self.mark(started=False)
+        return folder
+
+    def note_volume(self, storage, volume, state):
+        """Write how far a volume is."""
+        self.marks[(storage, volume)] = state
+        running = self.domain["state"] == "running"
+        self.libvirt.set_mark(self.want["name"], shape.VOLUMES, shape.volumes_mark(self.marks), running=running)
+
+    def volume(self, storage, volume, size, make):
+        """Have one volume whole: made, or what an interrupted run left of it made again."""
+        state, there = self.marks.get((storage, volume)), volume in self.pools[storage]["volumes"]
+        if there and state == "whole":
+            return
+        if there and state is None:
+            raise asked.LibvirtError(f"volume {volume} appeared in {storage}, and no run here made it: look at what it holds, then move it away")
+        self.say(f"volume {volume} in {storage}: {size} bytes")
+        if self.check:
+            return
+        if there:
+            self.libvirt.remove_volume(storage, volume)
+        self.note_volume(storage, volume, "making")
+        make(storage, volume, size)
+        self.note_volume(storage, volume, "whole")
+
+    def blank(self, storage, volume, size):
+        """Make a blank volume."""
+        self.libvirt.create_volume(storage, volume, size, shape.volume_format(self.pools[storage]["kind"]))
+
+    def copied(self, storage, volume, size):
+        """Make the boot disk's volume from the image or the template."""
+        source = asked.source_of(self.libvirt, self.want, self.pools)
+        if source["size"] is None:
+            raise asked.LibvirtError(source["why"])
+        kind = shape.volume_format(self.pools[storage]["kind"])
+        self.libvirt.copy_volume(storage, volume, size, kind, source_pool=source["pool"], source=source["volume"])
+
+    def seed(self, folder):
+        """Make the disk that cloud-init reads."""
+
+        def fill(storage, volume, _size):
+            path = seed.make_seed(folder, self.want, uuid=self.domain["uuid"], mac=self.domain["mac"], tool=asked.iso_tool())
+            self.libvirt.create_volume(storage, volume, path.stat().st_size, "raw")
+            self.libvirt.upload(storage, volume, str(path))
+            path.unlink()
+
+        self.volume(self.want["boot"]["storage"], shape.seed_volume(self.want["name"]), 0, fill)
+
+    def complete(self):
+        """Attach what a machine that is there lacks."""
+        for disk in judge.lacking_disks(self.want, self.domain):
+            self.volume(disk["storage"], disk["volume"], disk["size"], self.blank)
+            self.attach(disk)
+
+    def attach(self, disk):
+        """Attach one disk, where it runs and where it is kept."""
+        now, kept = ({each["serial"] for each in disks} for disks in (self.domain["disks"], self.domain["kept"]))
+        running = self.domain["state"] == "running"
+        where = [] if disk["serial"] in kept else ["--config"]
+        where += ["--live"] if running and disk["serial"] not in now else []
+        self.say(f"disk {disk['serial']} attached")
+        taken = {each["device"] for each in (*self.domain["disks"], *self.domain["kept"])}
+        device = next(name for name in map(shape.data_device, range(24)) if name not in taken)
+        self.domain["disks"].append({"serial": disk["serial"], "device": device})
+        kind = shape.volume_format(self.pools[disk["storage"]]["kind"])
+        element = shape.disk_element(disk["storage"], disk["volume"], kind, device, serial=disk["serial"])
+        self.act("attach-device", self.want["name"], "/dev/stdin", *where, stdin=ET.tostring(element, encoding="unicode"))
+
+
+def main():
+    """Answer the task."""
+    module = AnsibleModule(argument_spec=asked.SPEC, supports_check_mode=True)
+    making = None
+    try:
+        with asked.alone(module.params["name"]):
+            making = Making(module.params, module.check_mode)
+            if judge.is_foreign(module.params, making.domain):
+                raise asked.LibvirtError("a machine of this name appeared, and no run here made it")
+            if judge.is_there(making.domain):
+                making.complete()
+            else:
+                making.make()
+    except (asked.LibvirtError, OSError, ValueError) as error:
+        so_far = "; ".join(making.done) if making and making.done else "nothing was changed"
+        module.fail_json(msg=f"{module.params['name']}: {error}. So far: {so_far}. A second run goes on from here.")
+    name = module.params["name"]
+    diff = {"before": "", "after": "".join(f"{name}: {each}\n" for each in making.done)}
+    module.exit_json(changed=bool(making.done), done=making.done, diff=diff)
+
+
+if __name__ == "__main__":
+    main()

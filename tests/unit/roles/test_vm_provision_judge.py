@@ -1,0 +1,168 @@
+"""What speaks against making a machine, and the documents that it is made of: pure, without a libvirt."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.unit.roles.loading import module_util
+
+shape = module_util("vm_provision", "vm_provision_shape")
+judge = module_util("vm_provision", "vm_provision_judge")
+
+GB = 1000**3
+WANT: dict[str, Any] = {
+    "name": "mint-data",
+    "hypervisor": {"kind": "libvirt", "uri": "qemu:///system", "accelerator": "qemu"},
+    "cores": 2,
+    "memory": 1024**3,
+    "boot": {"image": "debian.qcow2", "size": 8 * GB, "storage": "default", "volume": "mint-data-boot"},
+    "disks": [{"serial": "DATA0001", "size": 4 * GB, "storage": "big", "volume": "mint-data-DATA0001"}],
+    "network": {"network": "default"},
+    "address": {"address": "192.0.2.10/24", "gateway": "192.0.2.1", "nameservers": ["192.0.2.53"]},
+    "user": "ops",
+    "ssh_keys": ["ssh-ed25519 AAAA ops"],
+    "agent": True,
+    "existing": False,
+    "run": "CAP-1",
+}
+FREE = {"active": True, "kind": "dir", "free": 100 * GB, "volumes": {}}
+POOLS = {"default": FREE, "big": FREE}
+SOURCE = {"name": "image debian.qcow2", "pool": "default", "volume": "debian.qcow2", "size": 2 * GB}
+
+
+def want(**other: Any) -> dict[str, Any]:
+    return copy.deepcopy(WANT | other)
+
+
+def domain(**other: Any) -> dict[str, Any]:
+    disks = [{"serial": "DATA0001", "device": "vdb"}]
+    seen = {"run": "CAP-1", "made": True, "started": True, "volumes": {}, "disks": disks, "kept": disks, "state": "running", "autostart": True}
+    return seen | other
+
+
+def objections(wanted: dict[str, Any], seen: dict[str, Any] | None = None, pools: Any = POOLS, **found: Any) -> list[str]:
+    return list(judge.objections(wanted, seen, pools, **({"networks": ["default"], "source": SOURCE, "tools": []} | found)))
+
+
+def test_nothing_speaks_against_a_machine_that_has_its_place() -> None:
+    assert objections(want()) == []
+    assert judge.is_pending(want(), None)
+
+
+def test_a_machine_as_it_should_be_leaves_nothing_to_do() -> None:
+    assert not judge.is_pending(want(), domain())
+    assert objections(want(), domain(), {}) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({"source": {"size": None, "why": "there is no image x"}}, "there is no image x"),
+        (
+            {"source": SOURCE | {"size": 9 * GB}},
+            "image debian.qcow2 holds a disk of 9000000000 bytes, the boot disk would have 8000000000: make it larger in machines.yml",
+        ),
+        ({"networks": []}, "there is no active network default: make it, or name another in machines.yml"),
+        ({"pools": {"big": FREE}}, "there is no storage default: make it, or name another in machines.yml"),
+        ({"pools": POOLS | {"big": FREE | {"active": False}}}, "storage big is not active: start it"),
+        (
+            {"pools": POOLS | {"big": FREE | {"free": 4 * GB}}},
+            "storage big has 4000000000 bytes free, 4080000000 are needed: make room, or name another in machines.yml",
+        ),
+        (
+            {"pools": POOLS | {"big": FREE | {"volumes": {"mint-data-DATA0001": "/x"}}}},
+            "volume mint-data-DATA0001 lies in big already and no run here made it: look at what it holds, then move it away",
+        ),
+        ({"tools": ["ssh-keyscan"]}, "the program ssh-keyscan is missing here: install it"),
+        (
+            {"seen": domain(made=None, run=None)},
+            "a machine of this name is there already, and no run here made it: give this one another name, or look at what mint-data is",
+        ),
+    ],
+)  # fmt: skip
+def test_each_objection_says_what_to_do(found: dict[str, Any], told: str) -> None:
+    assert objections(want(), **found) == [told]
+
+
+def test_a_machine_that_the_plan_was_made_for_only_gets_its_disk() -> None:
+    bare = domain(made=None, run=None, disks=[], kept=[])
+    assert objections(want(existing=True), bare, source={"size": None, "why": "never asked"}, networks=[]) == []
+    assert judge.to_make(want(existing=True), bare, POOLS) == [("big", "mint-data-DATA0001", 4 * GB)]
+
+
+def test_a_disk_that_only_the_next_start_would_have_is_still_lacking() -> None:
+    assert [disk["serial"] for disk in judge.lacking_disks(want(), domain(disks=[]))] == ["DATA0001"]
+
+
+def test_what_a_run_marked_is_gone_on_with_and_what_is_whole_is_kept() -> None:
+    marks = {("default", "mint-data-boot"): "whole", ("big", "mint-data-DATA0001"): "making"}
+    half = domain(made=False, started=False, volumes=marks)
+    pools = {"default": FREE | {"volumes": {"mint-data-boot": "/b"}}, "big": FREE | {"volumes": {"mint-data-DATA0001": "/d"}}}
+    assert judge.to_make(want(), half, pools) == [("big", "mint-data-DATA0001", 4 * GB)]
+    assert objections(want(), half, pools) == []
+
+
+def test_what_was_started_has_no_volume_made_again() -> None:
+    assert judge.to_make(want(), domain(made=False, started=True), POOLS) == []
+
+
+def test_the_domain_has_its_marks_disks_and_seed() -> None:
+    mark = shape.machine_mark("CAP-1", made=False, started=False, host_key="ssh-ed25519 AAAA")
+    text = shape.domain_xml(want(), {"default": "qcow2", "big": "raw"}, uuid="u-1", mac="52:54:00:00:00:01", mark=mark)
+    seen = shape.read_domain(text)
+    assert (seen["uuid"], seen["mac"], seen["run"], seen["made"], seen["started"]) == ("u-1", "52:54:00:00:00:01", "CAP-1", False, False)
+    assert seen["host_key"] == "ssh-ed25519 AAAA"
+    assert [(disk["serial"], disk["pool"], disk["volume"], disk["device"]) for disk in seen["disks"]] == [
+        ("", "default", "mint-data-boot", "vda"),
+        ("DATA0001", "big", "mint-data-DATA0001", "vdb"),
+        (shape.SEED_SERIAL, "default", "mint-data-seed", shape.SEED_DEVICE),
+    ]
+    assert re.findall(r'<driver name="qemu" type="(\w+)"', text) == ["qcow2", "raw", "raw"]
+
+
+def test_a_machine_without_marks_counts_as_started() -> None:
+    seen = shape.read_domain("<domain><name>x</name></domain>")
+    assert (seen["made"], seen["started"], seen["volumes"]) == (None, True, {})
+
+
+def test_the_private_key_is_in_the_user_data_alone() -> None:
+    text = shape.user_data(want(), "CANARY-PRIVATE", "ssh-ed25519 AAAA mint-data")
+    head, _, body = text.partition("\n")
+    told = json.loads(body)
+    assert head == "#cloud-config"
+    assert told["ssh_keys"] == {"ed25519_private": "CANARY-PRIVATE", "ed25519_public": "ssh-ed25519 AAAA mint-data"}
+    assert (told["ssh_deletekeys"], told["ssh_genkeytypes"], told["ssh_pwauth"], told["disable_root"]) == (True, [], False, True)
+    assert told["users"][0]["ssh_authorized_keys"] == ["ssh-ed25519 AAAA ops"]
+
+
+@pytest.mark.parametrize(
+    ("address", "card"),
+    [
+        ({"address": "dhcp", "gateway": "", "nameservers": []}, {"dhcp4": True}),
+        (WANT["address"], {"addresses": ["192.0.2.10/24"], "gateway4": "192.0.2.1", "nameservers": {"addresses": ["192.0.2.53"]}}),
+        ({"address": "2001:db8::2/64", "gateway": "2001:db8::1", "nameservers": []}, {"addresses": ["2001:db8::2/64"], "gateway6": "2001:db8::1"}),
+    ],
+)
+def test_the_card_gets_the_declared_address(address: dict[str, Any], card: dict[str, Any]) -> None:
+    told = json.loads(shape.network_config(address, "52:54:00:00:00:01"))
+    assert told == {"version": 2, "ethernets": {"eth0": {"match": {"macaddress": "52:54:00:00:00:01"}, "set-name": "eth0", **card}}}
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "told"),
+    [
+        ('{"QMP": {}}\n{"return": {}}\n{"return": {"status": "running"}}\n', "", ""),
+        ('{"return": {"status": "internal-error"}}\n', "", "its state was internal-error"),
+        ("", "Could not access KVM kernel module\nfailed\n", "Could not access KVM kernel module failed"),
+        ("", "", "it ended at once"),
+    ],
+)  # fmt: skip
+def test_an_accelerator_is_believed_only_where_a_machine_ran(out: str, err: str, told: str) -> None:
+    kvm = module_util("vm_provision", "vm_provision_kvm") if module_util("vm_provision", "vm_provision_libvirt") else None
+    assert kvm is not None
+    assert kvm.judge_answers(out, err) == told
