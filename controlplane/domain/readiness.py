@@ -97,12 +97,14 @@ def holds_until(desired: DesiredHost, findings: Sequence[Finding], *, now: datet
     return min([now + ready_for, *ends])
 
 
-def void_because(receipt: Receipt, chain: Sequence[Receipt], *, policy: str, now: datetime) -> str | None:
+def void_because(receipt: Receipt, chain: Sequence[Receipt], *, policy: str, route: str, now: datetime) -> str | None:
     """Return why a ready receipt no longer holds, or None while it does."""
     if receipt.capability != ID or receipt.phase != "result" or receipt.outcome != "done" or receipt.expires_at is None:
         return f"{receipt.key} does not say that {receipt.host} is ready"
     if receipt.policy != policy:
         return "the policy changed since"
+    if receipt.route != route:
+        return "the inventory leads to it by another way since, so it may be another machine"
     own = [r for r in chain if r.host == receipt.host]
     later = next((r for r in own if r.seq > receipt.seq), None) or next(iter(_done_since(receipt.key, own)), None)
     if later is not None:

@@ -29,7 +29,8 @@ class ChangeStatus(Change):
 class Receipt(Value):
     """One link of the chain. `run` is the whole attempt, `key` this capability's part of it; `downtime_s` is measured, by container.
 
-    `expires_at` is when what it says ends by itself; None for what was done, which stays so.
+    `expires_at` is when what it says ends by itself; None for what was done, which stays so. `route` is the digest of the way by which the
+    host was reached, where what is said holds for the machine at its end only.
     """
 
     seq: int
@@ -52,11 +53,12 @@ class Receipt(Value):
     evidence: str | None = None
     downtime_s: dict[str, float] = Field(default={})
     expires_at: str | None = None
+    route: str | None = None
 
     def digest(self) -> str:
         """Return the digest that the next receipt names."""
         # What is not said is left out, so that receipts from before it could be said keep their digest.
-        return digest_of(self.model_dump(mode="json", exclude={"expires_at"} if self.expires_at is None else None))
+        return digest_of(self.model_dump(mode="json", exclude={name for name in ("expires_at", "route") if getattr(self, name) is None}))
 
 
 class ChainFault(Value):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC
 
 from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Unreached
 from controlplane.domain.plan import Plan
@@ -51,15 +52,16 @@ def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts) 
         reason=None if answer.ready else "; ".join(f"{need.what}: {need.reason}" for need in answer.needs),
         evidence=answer.evidence_digest,
         expires_at=expires,
+        route=digest_of(route.model_dump(mode="json")),
     )
     return answer.model_copy(update={"receipt": key if answer.ready else None, "expires_at": expires}), plan
 
 
 def standing_of(host: str, site: SiteView, *, clock: Clock, receipts: ReceiptStore) -> tuple[Receipt, str | None]:
     """Return the newest ready receipt of a host and why it no longer holds (None: it does). Makes no connection. Raises `InputInvalidError`."""
-    site.chosen((host,))
+    ((_, route),) = site.chosen((host,))
     chain = [receipt for _, receipt in sound_chain(receipts)]
     receipt = last_ready(chain, host)
     if receipt is None:
         raise InputInvalidError([Fault("HOST", 0, "", f"{host} was never judged: run 'controlplane ready {host}'")])
-    return receipt, void_because(receipt, chain, policy=site.policy_digest, now=clock.now())
+    return receipt, void_because(receipt, chain, policy=site.policy_digest, route=digest_of(route.model_dump(mode="json")), now=clock.now())

@@ -43,6 +43,7 @@ class Ledger:
         downtime_s: dict[str, float] | None = None,
         undoes: str | None = None,
         expires_at: str | None = None,
+        route: str | None = None,
     ) -> None:
         """Record what became of it."""
         self._append(
@@ -58,6 +59,7 @@ class Ledger:
             downtime_s=downtime_s or {},
             undoes=undoes,
             expires_at=expires_at,
+            route=route,
         )
 
     def _append(self, **fields: object) -> None:

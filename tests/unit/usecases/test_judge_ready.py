@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.domain.desired import HostWaiver
 from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import Need, Readiness, void_because
 from controlplane.domain.receipt import chain_faults
@@ -162,7 +163,8 @@ def test_what_is_recorded_between_the_last_look_and_the_result_voids_the_receipt
     key = "CAP-20260102-120001__storage.fstab__R00bb"
     other = chain[0].model_copy(update={"key": key, "run": key, "capability": "storage.fstab", "seq": 2, "plan": "sha256:other"})
     chain[1:] = [other, chain[1].model_copy(update={"seq": 3})]
-    assert void_because(chain[2], chain, policy="sha256:policy", now=fake.clock.now()) == f"{key} came after it ({other.at})"
+    why = void_because(chain[2], chain, policy="sha256:policy", route=chain[2].route or "", now=fake.clock.now())
+    assert why == f"{key} came after it ({other.at})"
 
 
 def test_another_judgement_at_the_same_time_does_not_void_a_receipt() -> None:
@@ -171,7 +173,7 @@ def test_another_judgement_at_the_same_time_does_not_void_a_receipt() -> None:
     chain = fake.receipts.chain
     other = chain[0].model_copy(update={"key": "CAP-20260102-120001__infra.vm.ready.status__R00bb", "seq": 2})
     chain[1:] = [other, chain[1].model_copy(update={"seq": 3})]
-    assert void_because(chain[2], chain, policy="sha256:policy", now=fake.clock.now()) is None
+    assert void_because(chain[2], chain, policy="sha256:policy", route=chain[2].route or "", now=fake.clock.now()) is None
 
 
 @pytest.mark.parametrize(("until", "ready"), [("2026-01-02T13:00:00Z", False), ("2026-01-02T11:59:59Z", True)])
@@ -252,3 +254,11 @@ def test_an_unknown_host_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(InputInvalidError, match="nowhere is not governed"):
         judge_ready("nowhere", fake.view, operator=OPERATOR, ports=fake.ports)
     assert fake.evidence.asked == 0
+
+
+def test_another_way_to_the_host_voids_a_ready_receipt_since_it_may_lead_to_another_machine() -> None:
+    fake = site()
+    ask(fake)
+    elsewhere = Inventory(hosts=(InventoryHost(name="mint-data", variables={"ansible_host": "10.9.9.9"}),))
+    fake.view = fake.view.model_copy(update={"inventory": elsewhere})
+    assert standing(fake) == "the inventory leads to it by another way since, so it may be another machine"
