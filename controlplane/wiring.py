@@ -82,6 +82,7 @@ def governed_site(given: str | None) -> tuple[SiteView, ApplyPorts]:
 
 
 def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
+    from functools import partial  # noqa: PLC0415 - a verb that isn't called costs nothing
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.adapters.approvals import ApprovalFiles  # noqa: PLC0415
@@ -91,6 +92,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     from controlplane.adapters.known_hosts import NAME, SiteKnownHosts  # noqa: PLC0415
     from controlplane.adapters.plan_files import PlanFolder  # noqa: PLC0415
     from controlplane.adapters.play_runner import StepRunner  # noqa: PLC0415
+    from controlplane.adapters.proxmox_api import environment_here  # noqa: PLC0415
     from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
     from controlplane.adapters.run_locks import HostLocks  # noqa: PLC0415
     from controlplane.adapters.signing import SshSigner  # noqa: PLC0415
@@ -104,7 +106,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
         clock=clock,
         entropy=SystemEntropy(),
         evidence=AnsibleEvidence(clock, site=folder, routes=view.inventory.hosts),
-        runner=StepRunner(view.inventory.hosts, known_hosts=folder / NAME),
+        runner=StepRunner(view.inventory.hosts, known_hosts=folder / NAME, env_here=partial(environment_here, view.desired.by_name(), folder)),
         receipts=ReceiptFiles(folder / "state" / "receipts", signer),
         approvals=ApprovalFiles(folder / "state" / "approvals", signer),
         roles=PackagedRoles(),

@@ -27,6 +27,7 @@ from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.host_key import KeyTrouble
 from controlplane.adapters.known_hosts import NAME
 from controlplane.adapters.machine_views import only_machines, questions, with_machines
+from controlplane.adapters.proxmox_machines import look
 from controlplane.adapters.runner import Event, RunResult, run_playbook
 from controlplane.adapters.service_secrets import SiteSecrets, in_memory
 from controlplane.domain.asking import what_to_ask
@@ -67,6 +68,7 @@ class AnsibleEvidence:
         for name, question in questions({name: desired[name] for name in own if name in desired}).items():
             asked[name] = asked[name] | {"machines": question} if name in asked else only_machines(question)
         hosts = [*hosts, *(self._routes[name] for name in asked if name not in own)]
+        through_api = look({name: desired[name] for name in own if name in desired}, site=self._site)
         secrets = SiteSecrets(self._site, os.environ)
         told = {host.name: secrets.of(desired.get(host.name)) for host in hosts}
         answers: dict[str, Evidence | Unreached] = {}
@@ -94,7 +96,7 @@ class AnsibleEvidence:
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
         keys = KeyTrouble(self._site / NAME)
         seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result, keys)) for host in hosts}
-        return with_machines(seen, own, desired, collected_at=self._now())
+        return with_machines(seen, own, desired, collected_at=self._now(), through_api=through_api)
 
     def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
         try:

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from controlplane.domain.asking import what_to_ask, what_to_ask_of_a_hypervisor
@@ -35,13 +36,24 @@ def only_machines(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_machines(
-    seen: Mapping[str, Evidence | Unreached], hosts: Sequence[str], desired: Mapping[str, DesiredHost], *, collected_at: str
+    seen: Mapping[str, Evidence | Unreached],
+    hosts: Sequence[str],
+    desired: Mapping[str, DesiredHost],
+    *,
+    collected_at: str,
+    through_api: Mapping[str, ProbeRecord] = MappingProxyType({}),
 ) -> dict[str, Evidence | Unreached]:
-    """Return the evidence of `hosts`, each with its machine where one is declared; `seen` also holds the hypervisors' own."""
+    """Return the evidence of `hosts`, each with its machine where one is declared; `seen` also holds the hypervisors' own.
+
+    `through_api` is what was seen of machines whose hypervisor is no host of the inventory.
+    """
     together: dict[str, Evidence | Unreached] = {}
     for name in hosts:
         machine = desired[name].machine if name in desired else None
         own = _without_probe(seen[name])
+        if name in through_api:
+            together[name] = _joined(own, through_api[name], desired[name], collected_at)
+            continue
         if machine is None or not isinstance(machine.hypervisor, Libvirt):
             together[name] = own
             continue

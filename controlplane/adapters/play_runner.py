@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.adapters.ansible_project import control_directory, inventory_json
+from controlplane.adapters.proxmox_api import ApiError
 from controlplane.adapters.runner import Event, run_playbook
-from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.inventory import InventoryHost, route_here, works_here
 from controlplane.ports import StepResult
 from controlplane.render.project import render_cancel
 
@@ -25,7 +26,10 @@ _CANCEL_LIMIT_S = 1800
 
 
 class StepRunner:
-    """Runs projects over the routes of one site."""
+    """Runs projects over the routes of one site.
+
+    `env_here` gives the environment of steps that work on the controller itself, by the name that it has in them; it raises `ApiError`.
+    """
 
     def __init__(
         self,
@@ -34,15 +38,22 @@ class StepRunner:
         env: Mapping[str, str] | None = None,
         work_dir: Path | None = None,
         known_hosts: Path | None = None,
+        env_here: Callable[[str], Mapping[str, str]] = lambda _name: {},
     ) -> None:
         self._routes = {route.name: route for route in routes}
         self._env = dict(env or {})
         self._work_dir = work_dir
         self._known_hosts = known_hosts
+        self._env_here = env_here
 
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
         """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
         told: dict[str, Any] = {"run": key}
+        here = works_here(host)
+        try:
+            env = {**self._env, **(self._env_here(host) if here else {})}
+        except ApiError as error:
+            return StepResult(status="failed", message=f"{error}. Nothing was changed.", told=told)
 
         def hear(event: Event) -> None:
             data = event.get("event_data") or {}
@@ -54,8 +65,8 @@ class StepRunner:
         result = run_playbook(
             project,
             playbook=playbook,
-            inventory=inventory_json([self._routes[host]], variables={}, control_dir=control_directory()),
-            env=self._env,
+            inventory=inventory_json([route_here(host) if here else self._routes[host]], variables={}, control_dir=control_directory()),
+            env=env,
             forks=1,
             pipelining=False,
             on_event=hear,
@@ -63,7 +74,8 @@ class StepRunner:
             work_dir=self._work_dir,
             known_hosts=self._known_hosts,
         )
-        works = any(path.startswith("roles/") for path in project)
+        # Nothing of a step goes on by itself on the controller: what descends from ansible-playbook has been ended, and an API's tasks are its own.
+        works = not here and any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
             left = "Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
             words = ["interrupted; what ran was stopped first.", left, self._cancel(key, host, progress) if works and not left else ""]

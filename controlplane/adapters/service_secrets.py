@@ -20,7 +20,7 @@ from typing import Final
 
 from controlplane.adapters.strict_yaml import parse_document
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.services import Auth
+from controlplane.domain.services import SecretSource
 
 VAULT: Final = "vault.yml"
 MOST_BYTES: Final = 4096
@@ -61,7 +61,17 @@ class SiteSecrets:
                     found[name] = {"password": password}
         return found
 
-    def _password(self, auth: Auth) -> str | None:
+    def secret(self, source: SecretSource) -> dict[str, str]:
+        """Return {"password": …} or {"why": the reason why there is none} of a secret that is used here, on the controller."""
+        try:
+            found = self._password(source)
+        except _UnreadableError as error:
+            return {"why": str(error)}
+        if found is None:
+            return {"why": f"the controller's environment variable {source.password_env} is not set: export it"}
+        return {"password": found}
+
+    def _password(self, auth: SecretSource) -> str | None:
         if auth.password_env is not None:
             value = self._environment.get(auth.password_env)
             return None if value is None else _checked(value, f"the controller's environment variable {auth.password_env}")

@@ -48,6 +48,8 @@ TEMPLATE_MARKS = ("{{", "{%", "{#")
 _UNPINNED = re.compile(r"stricthostkeychecking[\s=\"']+(no|off|accept-new)\b|(user|global)knownhostsfile[\s=\"']+/dev/null\b", re.IGNORECASE)
 
 Scalar = str | int | bool
+# Names below it mean this machine itself (RFC 6761). Where a hypervisor is reached through an API, steps work here, and so under a name of this kind.
+HERE = ".localhost"
 
 
 class InventoryHost(Value):
@@ -81,6 +83,21 @@ class Inventory(Value):
     def by_name(self) -> dict[str, InventoryHost]:
         """Return the hosts by name."""
         return {host.name: host for host in self.hosts}
+
+
+def here_for(hypervisor: str) -> str:
+    """Return the name under which the controller itself works for a hypervisor that it reaches through an API."""
+    return f"{hypervisor.lower()}{HERE}"
+
+
+def works_here(name: str) -> bool:
+    """Say whether `name` is such a name: the step runs on the controller as the operator, without root and without a target's lease."""
+    return name.endswith(HERE)
+
+
+def route_here(name: str) -> InventoryHost:
+    """Return the way to the controller itself, which no inventory names."""
+    return InventoryHost(name=name, variables={"ansible_connection": "local"})
 
 
 def variable_fault(name: str, value: object) -> str | None:

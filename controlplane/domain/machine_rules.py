@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controlplane.domain.faults import Place
-from controlplane.domain.inventory import Inventory
+from controlplane.domain.inventory import HERE, Inventory, here_for, works_here
 from controlplane.domain.layers import inside, items
 from controlplane.domain.policy_rules import template_faults
 from controlplane.domain.sizes import format_size, parse_size
@@ -19,10 +19,15 @@ def machine_faults(data: Any, policy: Any, inventory: Inventory | None) -> Itera
     yield from template_faults(data, ())
     known = inventory.by_name() if inventory else None
     asked: dict[Any, Any] = {}
+    spelled: dict[str, str] = {}
     for name, one in items(inside(data, "hypervisors")):
         host = inside(one, "host")
         if known is not None and isinstance(host, str) and host not in known:
             yield ("hypervisors", name, "host"), f"{host} is not in the inventory: add it there, with how to reach it"
+        if isinstance(host, str) and works_here(host):
+            yield ("hypervisors", name, "host"), f"{host} ends in {HERE}, which is kept for the controller itself: give that host another name"
+        if spelled.setdefault(here_for(str(name)), str(name)) != str(name):
+            yield ("hypervisors", name), f"differs from {spelled[here_for(str(name))]} in capitals only: give one of them another name"
         uri = inside(one, "uri") or "qemu:///system"
         if inside(one, "kind") == "libvirt" and isinstance(host, str) and asked.setdefault(host, uri) != uri:
             yield ("hypervisors", name, "uri"), f"{uri} is not {asked[host]}, of which {host} is asked already: keep a host's machines in one libvirt"

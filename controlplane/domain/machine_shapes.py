@@ -49,7 +49,7 @@ class MachineSeen(TypedDict):
     `made` is False while that run has not finished with it; `host_keys` are the public SSH host keys that it was born with, one line each.
 
     `images` are those that were asked for, by name, with the size of the disk in them; `templates` likewise, with the template's id as text.
-    `networks` are the networks and bridges that were asked for and are there.
+    `networks` are the networks and bridges that were asked for and are there; None where the hypervisor shows none to anybody.
     """
 
     backend: str
@@ -69,4 +69,4 @@ class MachineSeen(TypedDict):
     storages: dict[str, StorageSeen]
     images: dict[str, int]
     templates: dict[str, str]
-    networks: list[str]
+    networks: list[str] | None

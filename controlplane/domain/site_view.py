@@ -8,7 +8,7 @@ from typing import Literal
 from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
-from controlplane.domain.inventory import Inventory, InventoryHost
+from controlplane.domain.inventory import Inventory, InventoryHost, route_here, works_here
 from controlplane.domain.machines import Libvirt
 from controlplane.domain.site import SiteContent
 from controlplane.domain.values import Value
@@ -39,8 +39,8 @@ class SiteView(Value):
         return digest_of([host.model_dump(mode="json") for host in self.inventory.hosts if host.name in names])
 
     def route(self, name: str) -> InventoryHost:
-        """Return how one host of the inventory is reached."""
-        return self.inventory.by_name()[name]
+        """Return how one host of the inventory is reached, or the controller itself under one of its names."""
+        return route_here(name) if works_here(name) else self.inventory.by_name()[name]
 
     def chosen(self, names: tuple[str, ...]) -> tuple[tuple[DesiredHost, InventoryHost], ...]:
         """Return the named hosts, or all, each with its route. Raises `InputInvalidError` for every name that is none."""

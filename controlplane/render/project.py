@@ -2,7 +2,7 @@
 
 Rules:
 - One play a step, in the plan's order, on that step's host only; its variables are data, every string tagged `!unsafe`.
-- The roles take the target's lease, check it and release it themselves.
+- The roles take the target's lease, check it and release it themselves; what works through an API from here has none to take.
 - Nothing is templated as text: what comes from policy or inventory is dumped, what is fixed is written here.
 """
 
@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.inventory import InventoryHost, works_here
 from controlplane.domain.plan import Plan, Step
 from controlplane.render.unsafe_yaml import dump_unsafe
 
@@ -160,7 +160,28 @@ def _variables_path(step: Step) -> str:
     return f"vars/{step.id.replace('/', '-')}.yml"
 
 
+def _play_here(step: Step, *, undo: bool) -> dict[str, Any]:
+    """Return the play of a step that works through an API: as the operator, with the Python that runs Ansible, and without a target's lease.
+
+    There is no target that could keep a lease. The role takes nothing that the API does not give to one caller only.
+    """
+    role = {"name": step.role, "tasks_from": "api_rollback" if undo else "api"}
+    return {
+        "name": f"{step.id} {step.capability}{' | roll back' if undo else ''}",
+        "hosts": step.target,
+        "connection": "local",
+        "gather_facts": False,
+        "become": False,
+        "any_errors_fatal": True,
+        "vars": {"ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+        "vars_files": [_variables_path(step)],
+        "tasks": [{"name": "Run the step", "block": [{"name": f"Include {step.role}", "ansible.builtin.include_role": role}]}],
+    }
+
+
 def _play(step: Step, *, undo: bool) -> dict[str, Any]:
+    if works_here(step.target):
+        return _play_here(step, undo=undo)
     role = {"name": step.role, "tasks_from": "rollback"} if undo else {"name": step.role}
     return {
         "name": f"{step.id} {step.capability}{' | roll back' if undo else ''}",

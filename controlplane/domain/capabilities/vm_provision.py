@@ -8,9 +8,11 @@ Rules:
 
 from __future__ import annotations
 
+from controlplane.domain.capabilities import on_proxmox
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.inventory import here_for
 from controlplane.domain.machine_shapes import MachineSeen
 from controlplane.domain.machine_view import differences, missing_disks
 from controlplane.domain.machine_volumes import boot_volume, disk_volume
@@ -44,6 +46,8 @@ def _complete(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Pro
     by_hand = [f"{reason}: change it on {machine.hypervisor_name} yourself" for reason in differences(machine, seen) if not _is_missing_disk(reason)]
     if not missing or by_hand:
         return Proposal(refusals=tuple(by_hand))
+    if isinstance(machine.hypervisor, Proxmox):
+        return Proposal(refusals=on_proxmox.missing_disk_refusals(machine, missing))
     refusals = [*_strangers(machine, seen, missing), *_storage_refusals(machine, boot, seen, missing, boot_too=False)]
     if refusals:
         return Proposal(refusals=tuple(refusals))
@@ -67,7 +71,7 @@ def _is_missing_disk(reason: str) -> bool:
 
 def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposal:
     profile, where = machine.profile, machine.hypervisor_name
-    refusals = []
+    refusals = on_proxmox.refusals(machine, boot) if isinstance(machine.hypervisor, Proxmox) else []
     if seen["other"]:
         refusals.append(f"{seen['other']} is in its place on {where}: nothing is replaced; give this machine another id or name")
     if boot.image is not None and boot.image not in seen["images"]:
@@ -78,7 +82,7 @@ def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposa
     if boot.size < smallest:
         refusals.append(f"the image {boot.image} holds a disk of {smallest} bytes, the profile's boot disk has {boot.size}: make it larger")
     wanted = profile.network.network or profile.network.bridge
-    if wanted is not None and wanted not in seen["networks"]:
+    if wanted is not None and seen["networks"] is not None and wanted not in seen["networks"]:
         refusals.append(
             f"{where} has no {'network' if profile.network.network else 'bridge'} {wanted}: make it there, or name another in the profile"
         )
@@ -175,7 +179,7 @@ def _proposal(
             if size
         ),
         variables={**_variables(machine, boot), "vm_provision_existing": seen["exists"] and seen["made"] is not False},
-        runs_on=machine.hypervisor.host if isinstance(machine.hypervisor, Libvirt) else "localhost",
+        runs_on=machine.hypervisor.host if isinstance(machine.hypervisor, Libvirt) else here_for(str(machine.hypervisor_name)),
     )
     return Proposal(drafts=(draft,))
 
@@ -199,7 +203,7 @@ def _variables(machine: DesiredMachine, boot: BootDisk) -> dict[str, object]:
         "vm_provision_agent": profile.agent,
     }
     if isinstance(hypervisor, Proxmox):
-        where = {"kind": "proxmox", "api": hypervisor.api, "node": hypervisor.node, "token_id": hypervisor.token.id, "ca": hypervisor.ca or ""}
+        where = {"kind": "proxmox", "api": hypervisor.api, "node": hypervisor.node, "token_id": hypervisor.token.id, "seeds": hypervisor.seeds}
     elif isinstance(hypervisor, Libvirt):
         where = {"kind": "libvirt", "uri": hypervisor.uri, "accelerator": hypervisor.accelerator}
     else:

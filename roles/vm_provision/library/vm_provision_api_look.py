@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 module: vm_provision_api_look
 short_description: Tell what Proxmox VE shows of a machine
 description:
-  - Waits as long as a task works on the machine, then says whether it is there and whose it is, and what speaks against making it or going on with it.
+  - Waits as long as a task works on the machine, then says whether it is there and whose it is, and what speaks against going on.
   - Gives the values that a call which makes it needs. The token's secret is read from the environment variable PROXMOX_TOKEN_SECRET.
 options:
   id: {description: number of the machine, type: int, required: true}

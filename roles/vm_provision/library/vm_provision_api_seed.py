@@ -15,7 +15,7 @@ DOCUMENTATION = r"""
 module: vm_provision_api_seed
 short_description: Make the CD that a machine's cloud-init reads at its first boot
 description:
-  - Makes a new host key and writes user-data, meta-data and network-config with it on a CD image in a private folder; the private key is nowhere else.
+  - Makes a new host key and writes user-data, meta-data and network-config with it on a CD image in a private folder.
 options:
   folder: {description: private folder on this machine that is removed afterwards, type: path, required: true}
   seed: {description: volume that the CD will be, type: str, required: true}

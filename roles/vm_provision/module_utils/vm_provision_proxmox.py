@@ -62,7 +62,7 @@ class Node:
             except SSLError as error:
                 raise ProxmoxError(f"the API's certificate is not trusted: {error}") from None
             except ResourceException as error:
-                told = f"{error.status_code} {error.status_message or error.content}"
+                told = f"{error.status_code} {error.content or error.status_message}"
                 if error.status_code == 500 and "does not exist" in told:
                     return None
                 if error.status_code < 500 or "uest agent" in told or "is not running" in told:
