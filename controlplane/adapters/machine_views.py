@@ -87,6 +87,6 @@ def _joined(own: Evidence | Unreached, record: ProbeRecord, desired: DesiredHost
     if isinstance(own, Evidence):
         return own.model_copy(update={"probes": {**own.probes, "machine": record}})
     if record.status != "ok":
-        return own
+        return own.model_copy(update={"reason": f"{own.reason}; {record.error}"})
     blank = ProbeRecord(status="failed", error=f"the host was not reached: {own.reason}", seconds=0.0)
     return Evidence(host=own.host, collected_at=collected_at, asked=what_to_ask(desired), probes={**dict.fromkeys(SHAPES, blank), "machine": record})

@@ -80,7 +80,9 @@ def render_plan(plan: Plan, *, keys: Mapping[str, str], holder: str, hosts: Sequ
     """Return the plan as a project with a README that tells how to run it."""
     project = render_steps(plan.steps, keys=keys, holder=holder, hosts=hosts, roles=roles)
     rows = [f"{step.id}  {step.capability}  {keys[step.id]}" for step in plan.steps]
-    text = "\n".join(["Rendered from plan", plan.plan, "", "Run it here:  ansible-playbook site.yml", "", *rows, ""])
+    needs = ["Export PROXMOX_TOKEN_SECRET, the token's secret, and REQUESTS_CA_BUNDLE, the file of the API's CA.", ""]
+    here = needs if any(works_here(step.target) for step in plan.steps) else []
+    text = "\n".join(["Rendered from plan", plan.plan, "", "Run it here:  ansible-playbook site.yml", *here, "", *rows, ""])
     project["README"] = text.encode()
     return project
 

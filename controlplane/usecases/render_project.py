@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controlplane.domain.inventory import works_here
 from controlplane.domain.plan import Plan
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
@@ -15,4 +16,7 @@ def render_project(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPor
     """Return the project. Raises `RefusedError` where the plan is no longer bound to this site's policy, inventory or roles."""
     refuse_unless_bound(plan, site, roles_digest(ports.roles))
     keys = {step.id: make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex()) for step in plan.steps}
-    return render_plan(plan, keys=keys, holder=operator, hosts=site.inventory.hosts, roles=ports.roles.files())
+    # The controller itself is in no inventory.
+    here = {step.target for step in plan.steps if works_here(step.target)}
+    hosts = (*site.inventory.hosts, *(site.route(name) for name in sorted(here)))
+    return render_plan(plan, keys=keys, holder=operator, hosts=hosts, roles=ports.roles.files())

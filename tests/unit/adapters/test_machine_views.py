@@ -65,9 +65,21 @@ def test_a_hypervisor_that_was_not_reached_is_doubt_about_the_machine_and_about_
     assert seen.probes["mounts"].status == "ok"
 
 
-def test_where_neither_answers_nothing_is_known() -> None:
+def test_where_neither_answers_nothing_is_known_and_both_reasons_are_told() -> None:
     nobody = Unreached(host="mint-data", reason="no route")
-    assert joined(nobody, Unreached(host="kvm1", reason="timed out")) == nobody
+    told = "no route; the hypervisor kvm1 was not reached: timed out"
+    assert joined(nobody, Unreached(host="kvm1", reason="timed out")) == Unreached(host="mint-data", reason=told)
+
+
+def test_what_an_api_shows_of_a_machine_stands_beside_its_own_evidence_in_the_same_way() -> None:
+    seen = {"mint-data": Unreached(host="mint-data", reason="no route")}
+    found = ProbeRecord(status="ok", seconds=0.1, data=unborn(backend="proxmox", networks=None))
+    joint = with_machines(seen, ["mint-data"], DESIRED, collected_at=COLLECTED_TEXT, through_api={"mint-data": found})["mint-data"]
+    assert isinstance(joint, Evidence)
+    assert (Reader(joint).machine["backend"], Reader(joint).machine["networks"]) == ("proxmox", None)
+    failed = ProbeRecord(status="failed", seconds=0.1, error="the hypervisor pve1: no")
+    lost = with_machines(seen, ["mint-data"], DESIRED, collected_at=COLLECTED_TEXT, through_api={"mint-data": failed})["mint-data"]
+    assert lost == Unreached(host="mint-data", reason="no route; the hypervisor pve1: no")
 
 
 def test_a_failed_probe_and_a_machine_that_the_answer_leaves_out_are_doubt() -> None:
