@@ -149,5 +149,5 @@ def _refusal(status: int, reason: str, token: str) -> str:
     if status == 401:
         return f"it does not know token {token} with this secret ({reason}): correct the secret, or make the token anew"
     if status == 403:
-        return f"token {token} may not look at this ({reason}): give it the privilege, see docs/provision.md"
+        return f"token {token} may not look at this ({reason}): give it the privilege, see docs/provision-proxmox.md"
     return f"it answered {status} {reason}"
