@@ -80,7 +80,7 @@ def make_plan(
             outlook = proposal.outlook or outlook
             if capability not in capabilities:
                 # Later steps may lean on what is there, never on a step that this plan does not hold.
-                outlook = without(outlook, capability.id)
+                outlook = without(outlook, capability)
                 continue
             refusals += [Refusal(host=desired.host, capability=capability.id, reason=reason) for reason in proposal.refusals]
             for draft in proposal.drafts:

@@ -5,12 +5,19 @@ To add one: a module with `CAPABILITY`, its entry in `CAPABILITIES` below (which
 
 from __future__ import annotations
 
-from controlplane.domain.capabilities import data_disk, docker_data_root, fstab, purge_retired, vm_provision
+from controlplane.domain.capabilities import data_disk, docker_data_root, fstab, purge_retired, vm_bootstrap, vm_provision
 from controlplane.domain.capabilities.proposal import Capability
 
 CAPABILITIES: dict[str, Capability] = {
     capability.id: capability
-    for capability in (vm_provision.CAPABILITY, data_disk.CAPABILITY, fstab.CAPABILITY, docker_data_root.CAPABILITY, purge_retired.CAPABILITY)
+    for capability in (
+        vm_provision.CAPABILITY,
+        data_disk.CAPABILITY,
+        fstab.CAPABILITY,
+        vm_bootstrap.CAPABILITY,
+        docker_data_root.CAPABILITY,
+        purge_retired.CAPABILITY,
+    )
 }
 
 __all__ = ["CAPABILITIES", "Capability"]

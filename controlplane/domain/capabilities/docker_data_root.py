@@ -37,7 +37,7 @@ _S_PER_GB = 10
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     docker = desired.docker
     asked = docker.data_root is not None or docker.containerd_root is not None or docker.log is not None
-    if not asked or is_absent(reader.evidence, "docker_config"):
+    if not asked or outlook.docker_comes or is_absent(reader.evidence, "docker_config"):
         return Proposal()
     try:
         return _decide(desired, reader, outlook)

@@ -4,12 +4,17 @@ Rules:
 - Only entries whose mountpoint the policy declares are written; every other byte of the file stays.
 - A mount that the plan can't provide gets no entry and no guard: a guard on it would keep Docker down for good.
 - A mount below which a Docker root lies and whose path holds white space or `#` is refused: systemd's lists split on it.
+- Where the profile says that Docker will be, its guards are written before it is installed; what they mend is promised by the step that brings it.
 - An entry that D240 accepts is left as it is, whoever wrote it.
 - A bare directory beneath a live mount is made immutable past the mount; one that holds entries is refused, because nothing is unmounted.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from controlplane.domain.capabilities.coming_docker import comes
 from controlplane.domain.capabilities.fstab_text import disk_entry, entry_line, guard_path, guard_text, nfs_entry
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
@@ -31,7 +36,9 @@ def guarded_mounts(desired: DesiredHost) -> tuple[str, ...]:
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     try:
-        return _decide(desired, reader, outlook)
+        proposal = _decide(desired, reader, outlook)
+        # Docker comes only where its guard is there before it.
+        return replace(proposal, outlook=replace(outlook, guarded=not proposal.refusals)) if comes(desired, reader) else proposal
     except Unobserved as doubt:
         return Proposal(refusals=(f"could not be observed: {doubt}",)) if desired.disks or desired.nfs else Proposal()
 
@@ -68,7 +75,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     changes += [Change(kind="attribute", target=path, before="can be written beneath the mount", after=BARE) for path in writable]
     if not changes:
         return Proposal(refusals=tuple(refusals))
-    if (guards or writable) and not faults:
+    if (guards or writable) and not faults and not comes(desired, reader):
         mends.append(Mend(check="D241", surface="boot.guard"))
     draft = Draft(
         mends=tuple(mends),
@@ -80,13 +87,24 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     return Proposal(drafts=(draft,), refusals=tuple(refusals))
 
 
-def _guards(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[dict[str, str]]:
+def _guards(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[dict[str, Any]]:
     mounts = [(path, outlook.mounts[path].uuid) for path in guarded_mounts(desired) if path in outlook.mounts]
-    if not mounts or is_absent(reader.evidence, "docker_config") or not reader.docker_config["installed"]:
+    if not mounts:
         return []
-    units = [unit for unit in GUARDED_UNITS if unit in reader.units and reader.units[unit]["load_state"] == "loaded"]
+    ahead = comes(desired, reader)
+    if not ahead and (is_absent(reader.evidence, "docker_config") or not reader.docker_config["installed"]):
+        return []
+    units = [unit for unit in GUARDED_UNITS if ahead or (unit in reader.units and reader.units[unit]["load_state"] == "loaded")]
     wanted = {unit: guard_text(unit, mounts) for unit in units}
-    return [{"unit": unit, "text": text} for unit, text in wanted.items() if _present(unit, reader) != text]
+    # Of a unit that comes later in the same plan systemd knows nothing yet.
+    more = {"ahead": True} if ahead else {}
+    return [{"unit": unit, "text": text, **more} for unit, text in wanted.items() if _present(unit, reader) != text]
+
+
+def is_guarded(desired: DesiredHost, reader: Reader, outlook: Outlook) -> bool:
+    """Say whether all that keeps Docker from the bare mountpoints is there already. Raises `Unobserved`."""
+    writable, faults = _bare_directories(desired, reader, outlook)
+    return not _guards(desired, reader, outlook) and not writable and not faults
 
 
 def _present(unit: str, reader: Reader) -> str | None:

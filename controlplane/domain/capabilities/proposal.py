@@ -27,19 +27,26 @@ class ComingMount:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What earlier steps of the same plan will have made of the host, and what they can't."""
+    """What earlier steps of the same plan will have made of the host, and what they can't.
+
+    `guarded`: a Docker that comes later finds its guard there. `docker_comes`: an earlier step of the plan brings Docker.
+    """
 
     now: datetime
     retention: timedelta
     mounts: dict[str, ComingMount] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    guarded: bool = False
+    docker_comes: bool = False
 
 
-def without(outlook: Outlook, capability: str) -> Outlook:
+def without(outlook: Outlook, capability: Capability) -> Outlook:
     """Return the outlook if `capability` does not run: what only it would mount is missing."""
+    if not capability.mounts:
+        return replace(outlook, guarded=False, docker_comes=False)
     live = {path: mount for path, mount in outlook.mounts.items() if mount.live}
-    left_out = dict.fromkeys(outlook.mounts.keys() - live.keys(), f"{capability} has to run first")
-    return replace(outlook, mounts=live, missing={**outlook.missing, **left_out})
+    left_out = dict.fromkeys(outlook.mounts.keys() - live.keys(), f"{capability.id} has to run first")
+    return replace(outlook, mounts=live, missing={**outlook.missing, **left_out}, guarded=False, docker_comes=False)
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,10 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Capability:
-    """One capability: its id, its role, whether it runs only when it is asked for by name, and how it proposes."""
+    """One capability: its id, its role, how it proposes, whether it runs only when it is asked for by name, and whether mounts may rest on it."""
 
     id: str
     role: str
     propose: Callable[[DesiredHost, Reader, Outlook], Proposal]
     only_by_name: bool = False
+    mounts: bool = True

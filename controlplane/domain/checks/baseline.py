@@ -7,7 +7,7 @@ from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import Package, Unit
 from controlplane.domain.machines import DOCKER, DesiredMachine
 
@@ -84,6 +84,16 @@ def unit_problem(name: str, unit: Unit | None) -> str:
     return f"{name} is {' and '.join(told)}" if told else ""
 
 
+def clock_problem(reader: Reader) -> str:
+    """Return by how much the host's clock is off, empty if it is within the limit. Raises `Unobserved`."""
+    # The host told its clock before its slowest probe ended, and its answer was dated when it had arrived.
+    behind = reader.evidence.taken().timestamp() - reader.identity["clock_epoch"]
+    slowest = max(record.seconds for record in reader.evidence.probes.values())
+    if -CLOCK_S <= behind <= CLOCK_S + slowest:
+        return ""
+    return f"the clock is {abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} the controller's, limit {CLOCK_S} s"
+
+
 def _packages(case: Case) -> Answer:
     names = machine_of(case.desired).profile.baseline.packages
     missing = missing_packages(case, names)
@@ -98,13 +108,8 @@ def _unit(case: Case, name: str) -> Answer:
 def _time(case: Case) -> Answer:
     unit = machine_of(case.desired).profile.baseline.time_unit()
     problem = unit_problem(unit, case.reader.units.get(unit)) if unit else ""
-    # The host told its clock before its slowest probe ended, and its answer was dated when it had arrived.
-    behind = case.taken.timestamp() - case.reader.identity["clock_epoch"]
-    slowest = max(record.seconds for record in case.evidence.probes.values())
-    if behind < -CLOCK_S or behind > CLOCK_S + slowest:
-        wrong = f"the clock is {abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} the controller's, limit {CLOCK_S} s"
-        return drifted(f"{problem}; {wrong}" if problem else wrong)
-    return drifted(problem) if problem else met(f"the clock is right{f', {unit} keeps it' if unit else ''}")
+    told = [text for text in (problem, clock_problem(case.reader)) if text]
+    return drifted("; ".join(told)) if told else met(f"the clock is right{f', {unit} keeps it' if unit else ''}")
 
 
 def _network(case: Case) -> Answer:

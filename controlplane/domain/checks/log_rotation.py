@@ -68,7 +68,8 @@ def default_for_new(daemon_json: str | None, flags: list[str]) -> tuple[str, dic
     if not isinstance(options, dict) or not isinstance(driver, str):
         raise Unobserved("daemon.json has log options that Docker would not read")
     read = {str(key): str(value) for key, value in options.items()}
-    for flag, value in zip(flags, [*flags[1:], ""], strict=True):
+    # A daemon that was never started has no flags at all.
+    for flag, value in zip(flags, [*flags[1:], ""], strict=False):
         name, equals, inline = flag.partition("=")
         given = inline if equals else value
         if name == "--log-driver":

@@ -18,6 +18,7 @@ description:
 options:
   unit: {description: a service or socket, type: str, required: true}
   text: {description: the drop-in's whole text, type: str, required: true}
+  ahead: {description: the unit comes later, type: bool, default: false}
   folder: {description: where the former text is recorded, type: str, required: true}
   state:
     description: C(judged) reads only, C(recorded) puts the former text into the folder, C(written) changes the drop-in.
@@ -69,6 +70,7 @@ def main():
         argument_spec={
             "unit": {"type": "str", "required": True},
             "text": {"type": "str", "required": True},
+            "ahead": {"type": "bool", "default": False},
             "folder": {"type": "str", "required": True},
             "state": {"type": "str", "default": "judged", "choices": ["judged", "recorded", "written"]},
         },
@@ -99,8 +101,10 @@ def main():
         path=str(path),
         pending=before != after,
         missing=[one for one in paths if not Path(one).is_mount()],
-        known=loaded.get("LoadState") == "loaded",
-        in_force=(
+        known=loaded.get("LoadState") == "loaded" or module.params["ahead"],
+        # systemd reads the drop-in of a unit that it does not know as soon as that unit comes.
+        in_force=(before == after and module.params["ahead"] and loaded.get("LoadState") == "not-found")
+        or (
             str(path) in loaded.get("DropInPaths", "").split()
             and loaded.get("NeedDaemonReload") == "no"
             and set(paths) <= set(loaded["asserted"])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import bare, lease, phases, retired, root_refusals
+from . import bare, bootstrap, lease, phases, retired, root_refusals
 from .cancel import Cancel
 from .docker_engine import Engine
 from .docker_root import ROLE, DockerRoot, clean_up, unit_of
@@ -50,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     purge = verbs.add_parser("purge")
     purge.add_argument("action", choices=["refuse", "purge"])
     purge.add_argument("--run", required=True)
+    baseline = verbs.add_parser("bootstrap")
+    baseline.add_argument("action", choices=["refuse", "prepare", "configure", "install", "prove", "undo"])
+    baseline.add_argument("--run", required=True)
+    baseline.add_argument("--of")
+    baseline.add_argument("--repair", action="store_true")
     undo = verbs.add_parser("undo")
     undo.add_argument("--run", required=True)
     undo.add_argument("--overwrite-old-root", action="store_true")
@@ -202,17 +207,40 @@ def _purge(home: Home, options: argparse.Namespace) -> Answer:
     return {"changed": bool(removed), "removed": removed}
 
 
+def _bootstrap(home: Home, options: argparse.Namespace) -> Answer:
+    run = home.run(options.run)
+    if options.action == "undo":
+        return bootstrap.undo(home.run(options.of or options.run))
+    wanted = bootstrap.parse(json.loads(sys.stdin.read()))
+    if options.action == "refuse":
+        return bootstrap.refuse(home, wanted)
+    if options.action == "prepare":
+        return bootstrap.prepare(run, wanted, sys.executable)
+    if options.action == "install":
+        return bootstrap.install(run, wanted, repair=options.repair)
+    return bootstrap.configure(run, wanted) if options.action == "configure" else bootstrap.prove(run, wanted)
+
+
 def _undo_by_hand(home: Home, options: argparse.Namespace) -> Answer:
     """The undo script: takes the lease itself, because no controller did."""
     run = home.run(options.run)
     if run.state.get("role") == "purge_retired":
         raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
-    if run.state.get("role") != ROLE:
+    if run.state.get("role") not in (ROLE, bootstrap.ROLE):
         raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
     lease.take(
-        home, run.key, f"root@{socket.gethostname()} (undo)", role=ROLE, ttl_s=1800, now=time.time(), host=socket.gethostname(), unit_active=active
+        home,
+        run.key,
+        f"root@{socket.gethostname()} (undo)",
+        role=run.state["role"],
+        ttl_s=1800,
+        now=time.time(),
+        host=socket.gethostname(),
+        unit_active=active,
     )
     try:
+        if run.state["role"] == bootstrap.ROLE:
+            return bootstrap.undo(run)
         verbs = DockerRoot(home, Engine(), Cancel())
         options.detach, options.of = True, run.key
         _undo(verbs, run, run, options)
@@ -238,6 +266,7 @@ _VERBS: dict[str, Callable[[Home, argparse.Namespace], Answer]] = {
     "lease": _lease,
     "docker-root": _docker_root,
     "purge": _purge,
+    "bootstrap": _bootstrap,
     "bare": lambda _, options: bare.act(options.action, options.path),
     "undo": _undo_by_hand,
     "state": _state,

@@ -1,0 +1,294 @@
+"""A fresh machine's baseline on the machine itself: what speaks against it, Docker's configuration ahead of its packages, and the way back.
+
+Rules:
+- Everything that is written is recorded before, so that it comes back byte for byte; packages are never removed.
+- Docker's configuration is written only where no Docker has kept anything yet, and where its guarded mount is there.
+- An installation that one of our runs began is finished; one that somebody else left half done is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import configs, containerd_toml, root_request
+from .docker_engine import Engine
+from .faults import FailedFault, RefusedFault
+from .files import restore, snapshot, text_of, write_atomic
+from .mounts import read
+from .state import Home, Run
+from .systemd import systemctl
+
+ROLE = "vm_bootstrap"
+SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
+DOCKER_UNITS = ("docker.socket", "docker.service", "containerd.service")
+DEFAULT_ROOT = "/var/lib/docker"
+UNIT = "controlplane-vm-bootstrap.service"
+LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
+_ENABLED = ("enabled", "static", "generated")
+_GUARD = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
+
+
+class Wanted(NamedTuple):
+    """What the role was told: `docker` is {} where no configuration has to be there ahead, `mounts` what it needs, `files` are apt's."""
+
+    packages: list[str]
+    units: list[str]
+    docker: dict[str, Any]
+    mounts: list[dict[str, str]]
+    files: list[dict[str, str]]
+
+
+def parse(data: dict[str, Any]) -> Wanted:
+    """Return the request of its JSON form."""
+    if set(data) != set(Wanted._fields):
+        raise RefusedFault(f"the request is no object of {', '.join(Wanted._fields)}. Nothing was changed.")
+    return Wanted(**data)
+
+
+def _said(*argv: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, env=environment)
+
+
+def missing_packages(names: list[str]) -> list[str]:
+    """Return those that dpkg does not call wholly installed."""
+    done = _said("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n", "--", *names) if names else None
+    held = dict(line.split()[:2] for line in done.stdout.splitlines() if len(line.split()) > 1) if done else {}
+    return [name for name in names if held.get(name) not in ("ii", "hi")]
+
+
+def unit_state(name: str) -> dict[str, str]:
+    """Return {load, enabled, active} of a unit."""
+    shown = systemctl("show", "--property=LoadState,UnitFileState,ActiveState", "--", name)
+    held = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    return {"load": held.get("LoadState", ""), "enabled": held.get("UnitFileState", ""), "active": held.get("ActiveState", "")}
+
+
+def is_up(name: str) -> bool:
+    """Say whether a unit is enabled and active."""
+    state = unit_state(name)
+    return state["enabled"] in _ENABLED and state["active"] == "active"
+
+
+def _pairs(wanted: Wanted) -> list[configs.Pair]:
+    moves = []
+    if wanted.docker.get("containerd_root") and wanted.docker["containerd_root"] != containerd_toml.DEFAULT_ROOT:
+        moves.append({"kind": "containerd", "from": containerd_toml.DEFAULT_ROOT, "to": wanted.docker["containerd_root"]})
+    settings = dict(wanted.docker.get("daemon_json") or {})
+    if settings.get("data-root", DEFAULT_ROOT) != DEFAULT_ROOT:
+        moves.append({"kind": "docker", "from": DEFAULT_ROOT, "to": settings["data-root"]})
+    held = configs.pairs(root_request.parse({"moves": moves, "daemon_json": settings})) if wanted.docker else []
+    for file in wanted.files:
+        before = snapshot(Path(file["path"]))
+        after = {"path": file["path"], "exists": True, "text": base64.b64encode(file["text"].encode()).decode(), "mode": 0o644, "uid": 0, "gid": 0}
+        held += [{"before": before, "after": after}] if before != after else []
+    return held
+
+
+def _system_fault() -> str:
+    pairs = (line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    release = {key: value.strip("\"'") for key, value in pairs}
+    name, version = release.get("ID", ""), release.get("VERSION_ID", "")
+    if version in SUPPORTED.get(name, ()):
+        return ""
+    known = "; ".join(f"{key} {', '.join(versions)}" for key, versions in SUPPORTED.items())
+    return f"this is {name or 'an unknown system'} {version}, and bootstrap knows {known}"
+
+
+def _lock_fault(wait_s: float) -> str:
+    """Wait until no other package manager works, as after an interruption, whose own work goes on for a while."""
+    end = time.monotonic() + wait_s
+    while True:
+        descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > end:
+                return f"another package manager holds {LOCK} for {wait_s:.0f} s already: wait for it, or see who that is with 'fuser -v {LOCK}'"
+        else:
+            return ""
+        finally:
+            os.close(descriptor)
+        time.sleep(0.5)
+
+
+def is_ours_half_done(home: Home) -> bool:
+    """Say whether a run of this role began an installation and did not come to its end."""
+    return any(run.state.get("role") == ROLE and run.phase == "installing" for run in home.runs())
+
+
+def _docker_faults(wanted: Wanted) -> list[str]:
+    found = []
+    mounted = {mount.mount for mount in read()}
+    for one in wanted.mounts:
+        path, uuid = one["path"], one["uuid"]
+        if path not in mounted:
+            found.append(f"nothing is mounted at {path}, on which Docker's root is to lie")
+        elif (seen := _said("findmnt", "-fnro", "UUID", path).stdout.strip()) != uuid:
+            found.append(f"{path} is the filesystem {seen or 'of no UUID'}, not {uuid}")
+    if wanted.mounts and not Path(_GUARD).is_file():
+        found.append(f"{_GUARD} is not there, so nothing would keep Docker from starting on the bare mountpoint")
+    root = (wanted.docker.get("daemon_json") or {}).get("data-root")
+    kept = [(root, Path(DEFAULT_ROOT))] if root else []
+    kept += [(wanted.docker["containerd_root"], Path(containerd_toml.DEFAULT_ROOT))] if wanted.docker.get("containerd_root") else []
+    for wish, place in kept:
+        # dpkg makes empty directories; what an engine kept has entries below them.
+        if str(place) != wish and place.is_dir() and any(entry.is_file() or any(entry.iterdir()) for entry in place.iterdir() if entry.name != "opt"):
+            found.append(f"{place} holds what an earlier engine kept, and a new one would start without it on {wish}: move it away or remove it")
+    return found
+
+
+def refuse(home: Home, wanted: Wanted) -> dict[str, Any]:
+    """Return what is to be done ({pending, packages, units, repair, planned}). Raises `RefusedFault` with all that speaks against it."""
+    missing, down, pairs = missing_packages(wanted.packages), [name for name in wanted.units if not is_up(name)], _pairs(wanted)
+    found = [text for text in [_system_fault()] if text]
+    repair = False
+    if missing:
+        locked = _lock_fault(LOCK_WAIT_S)
+        audit = "" if locked else _said("dpkg", "--audit").stdout
+        missing = missing_packages(wanted.packages)
+        repair = bool(audit.strip()) and is_ours_half_done(home)
+        if locked:
+            found.append(locked)
+        elif audit.strip() and not repair:
+            names = ", ".join(re.findall(r"^ (\S+)", audit, re.MULTILINE)[:5])
+            found.append(f"dpkg was left half done with {names} by somebody else: look at 'dpkg --audit', then 'dpkg --configure -a'")
+        if wanted.docker and set(missing):
+            found += _docker_faults(wanted)
+    for name in down:
+        state = unit_state(name)["load"]
+        if state == "masked" or (state == "not-found" and not missing):
+            found.append(f"{name} is {state}{'' if state == 'masked' else ', and no package is left to bring it'}")
+    if found:
+        raise RefusedFault(f"bootstrap refused: {'; '.join(found)}. Nothing was changed.")
+    return {"pending": bool(missing or down or pairs), "packages": missing, "units": down, "repair": repair, "planned": configs.planned(pairs)}
+
+
+_UNDO = """#!/bin/sh
+# Take back what run {key} switched on and wrote; packages stay. Needs no controller; safe to run again.
+exec {python} -B {folder}/controlplane_target undo --run {key} "$@"
+"""
+_README = """Run {key}, role vm_bootstrap
+
+It installed packages, switched units on and wrote files, as state.json names them ("packages", "units", "configs" with the text before in base64).
+See how things are:   {python} -B {folder}/controlplane_target state --run {key}
+Cut off halfway:      apply the same plan again; by hand: dpkg --configure -a, then apt-get -f install
+Go back:              {folder}/undo     (stops and switches off those units, puts the files back; packages and what Docker wrote stay)
+"""
+
+
+def prepare(run: Run, wanted: Wanted, python: str) -> dict[str, Any]:
+    """Record how it was, once, and lay down the way back."""
+    if "configs" not in run.state:
+        names = dict.fromkeys([*wanted.units, *(DOCKER_UNITS if wanted.docker else ())])
+        before = {name: unit_state(name) for name in names}
+        run.write(role=ROLE, phase="prepared", configs=_pairs(wanted), units=before, packages=missing_packages(wanted.packages))
+    changed = False
+    values = {"key": run.key, "folder": run.folder, "python": python}
+    for name, text, mode in (("undo", _UNDO, 0o700), ("README", _README, 0o600)):
+        path, data = run.folder / name, text.format(**values).encode()
+        if not path.exists() or path.read_bytes() != data:
+            write_atomic(path, data, mode=mode)
+            changed = True
+    return {"changed": changed}
+
+
+def configure(run: Run, wanted: Wanted) -> dict[str, Any]:
+    """Write apt's files and Docker's configuration, and say that the installation begins."""
+    pairs = _pairs(wanted)
+    if wanted.docker:
+        run.home.write_last_change(run.key, time.time())
+    configs.switch(pairs, "after")
+    run.write(phase="installing")
+    return {"changed": bool(pairs), "written": [pair["after"]["path"] for pair in pairs]}
+
+
+def _as_unit(run: Run, *argv: str) -> None:
+    """Run a program of the package manager as a unit of its own, which ends well even where the connection does not. Raises `FailedFault`."""
+    log = run.folder / "apt.log"
+    before = log.stat().st_size if log.exists() else 0
+    unit = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={UNIT}", "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=LC_ALL=C.UTF-8"]
+    done = subprocess.run(
+        [*unit, f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}", "--", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
+        told = " ".join(line for line in said.splitlines() if line.startswith(("E:", "dpkg: ", "W: Failed"))) or done.stderr.strip()
+        raise FailedFault(
+            f"{argv[0]} ended with {done.returncode}: {told[-600:]}. The files are written, and packages may be half done; all it said is in {log}. "
+            f"Mend what it names and run the same plan again. Go back: {run.folder}/undo"
+        )
+
+
+def install(run: Run, wanted: Wanted, *, repair: bool) -> dict[str, Any]:
+    """Bring the packages that are missing; finish first what an earlier run left half done. Raises `FailedFault`."""
+    keep = ("--force-confdef", "--force-confold")
+    if repair:
+        _as_unit(run, "dpkg", *keep, "--configure", "-a")
+    missing = missing_packages(wanted.packages)
+    if missing:
+        options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
+        _as_unit(run, "apt-get", "--quiet", *options, "update")
+        # What another package would push out is no business of a bootstrap.
+        _as_unit(run, "apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install", "--", *missing)
+    return {"changed": bool(missing) or repair, "installed": missing}
+
+
+def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
+    """Read back that everything is there and up. Raises `FailedFault`."""
+    problems = [f"{name} is not installed" for name in missing_packages(wanted.packages)]
+    problems += [f"{name} is not enabled and active ('systemctl status {name}' tells more)" for name in wanted.units if not is_up(name)]
+    problems += [f"{pair['after']['path']} is not as it was written" for pair in _pairs(wanted)]
+    root = (wanted.docker.get("daemon_json") or {}).get("data-root")
+    if root and "docker.service" in wanted.units and not problems:
+        seen = Engine().info()["DockerRootDir"]
+        problems += [] if seen == root else [f"Docker runs on {seen}, not on {root}"]
+    if problems:
+        raise FailedFault(
+            f"bootstrap is not whole: {'; '.join(problems)}. Run the same plan again: what is done stays done. Go back: {run.folder}/undo"
+        )
+    if run.phase == "installing":
+        run.write(phase="done")
+    return {"changed": False}
+
+
+def undo(of: Run) -> dict[str, Any]:
+    """Take back what that run switched on and wrote. Raises `RefusedFault` where somebody uses it or changed it since."""
+    if of.state.get("role") != ROLE or "configs" not in of.state:
+        return {"changed": False}
+    down = [name for name, was in of.state["units"].items() if was["active"] != "active" and unit_state(name)["active"] == "active"]
+    off = [name for name, was in of.state["units"].items() if was["enabled"] not in _ENABLED and unit_state(name)["enabled"] == "enabled"]
+    if "docker.service" in down and (held := Engine().info()["Containers"]):
+        raise RefusedFault(
+            f"Docker holds {held} containers by now, which would stop. Nothing was changed. Remove them first, or leave Docker as it is."
+        )
+    back = []
+    for pair in of.state["configs"]:
+        now = configs.on_disk(pair)
+        if now == pair["before"]:
+            continue
+        if text_of(now) != text_of(pair["after"]):
+            raise RefusedFault(
+                f"{pair['after']['path']} was changed by somebody since this run wrote it. Nothing was changed. Take those changes back."
+            )
+        back.append(pair)
+    for name in sorted(down, key=lambda name: (not name.endswith(".socket"), name == "containerd.service")):
+        systemctl("stop", name)
+    for name in off:
+        systemctl("disable", name)
+    for pair in back:
+        restore(pair["before"])
+    if back:
+        of.home.write_last_change(of.key, time.time())
+    of.write(phase="undone")
+    return {"changed": bool(down or off or back), "stopped": down, "disabled": off, "restored": [pair["before"]["path"] for pair in back]}
