@@ -136,7 +136,7 @@ def _service(desired: DesiredHost, reader: Reader, container: str) -> _Asked:
     return asked
 
 
-def _packages(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+def _packages(desired: DesiredHost, _reader: Reader, _: str) -> _Asked:
     return _installed(desired.machine.profile.baseline.packages) if desired.machine else []
 
 
@@ -144,7 +144,7 @@ def _installed(names: Sequence[str]) -> _Asked:
     return [(("dpkg-query", "--show", "--showformat=${db:Status-Status}", "--", name), "installed") for name in names]
 
 
-def _unit(desired: DesiredHost, reader: Reader, name: str) -> _Asked:
+def _unit(_desired: DesiredHost, reader: Reader, name: str) -> _Asked:
     seen = reader.units.get(name)
     return [(("systemctl", "is-enabled", name), seen["enabled"]), (("systemctl", "is-active", name), "active")] if seen else []
 

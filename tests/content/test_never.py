@@ -56,7 +56,7 @@ def test_each_way_to_switch_it_off_would_be_noticed(line: str) -> None:
 
 
 def test_no_task_needs_a_collection_that_is_not_in_the_requirements_and_none_adds_numbers_up_across_hosts() -> None:
-    """Modules are ansible-core's or the role's own; one role changes Proxmox VE through its collection. set_stats adds up what different hosts say."""
+    """Modules are ansible-core's or the role's own; one role changes Proxmox VE through its collection. set_stats adds up what hosts say."""
     foreign = re.compile(r"^\s*(?:- )?((?!ansible\.builtin\.)[a-z]+\.[a-z]+\.[a-z_]+|(?:ansible\.builtin\.)?set_stats):", re.MULTILINE)
     pages = [(name, text) for name, text in texts() if name.startswith(("roles/", "playbooks/", ".config/", "molecule/")) and name.endswith(".yml")]
     assert len(pages) > 50
