@@ -23,6 +23,11 @@ def plan(site: str | None, hosts: tuple[str, ...], capabilities: tuple[str, ...]
 
     Exit 3: changes to make. 4: refused, nothing can be made. 5: a host could not be observed. 0: nothing to do.
     """
+    return preview(site, hosts=hosts, capabilities=capabilities, out=out, output=output)
+
+
+def preview(site: str | None, *, hosts: tuple[str, ...], capabilities: tuple[str, ...], out: str | None, output: str) -> int:
+    """Make the plan, write it where that is asked for, print it, and return the exit code."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415

@@ -175,11 +175,13 @@ def test_a_task_that_takes_long_is_waited_for_and_a_lost_answer_makes_no_second_
 def test_an_api_that_fails_for_a_while_ends_the_run_and_the_next_one_goes_on(server: ProxmoxServer, operator: Operator) -> None:
     """One bad answer is asked again; when several come in a row the run stops, and nothing is made twice."""
     told = {"kind": "status", "reason": "got no worker upid"}
-    faults = [Fault("GET", "/nodes/pve/qemu/101/config", nth=nth, **told) for nth in (5, 6, 7, 8, 9)]  # type: ignore[arg-type]
-    server.faults += faults
+    server.faults += [Fault("GET", "/nodes/pve/qemu/101/config", nth=nth, **told) for nth in (5, 6, 7, 8, 9)]  # type: ignore[arg-type]
     operator.plan()
     stopped = operator.apply()
     assert (stopped.rc, "500 Internal Server Error: got no worker upid" in stopped.err) == (1, True), stopped.err
+    server.faults.clear()
+    # A run that failed is closed: what is left is planned anew, and the machine's own mark says that it is ours.
+    assert operator.plan().rc == 3
     done = operator.apply()
     assert done.rc == 0, done.err
     assert sorted(server.world.vms) == [NUMBER, TEMPLATE]
