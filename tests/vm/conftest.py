@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from controlplane.adapters.lab.lab import Lab
+from controlplane.adapters.lab.lanes import LANES
 from controlplane.adapters.lab.requirements import missing_reason
 from tests.lab.conftest import LabMachine, lab
 
@@ -36,6 +37,13 @@ class VirtualMachine(LabMachine):
 
     def unplug(self) -> None:
         self.status = self.lab.unplug(self.name)
+
+    def keep(self) -> None:
+        """Make this moment the one that a reset goes back to."""
+        files = self.lab.home.machine(self.name)
+        # Without the note a machine is made anew, should this be killed in the middle.
+        (files.path / "first-start.json").unlink(missing_ok=True)
+        LANES["vm"].settled(self.lab.home, files, new=True)
 
 
 @pytest.fixture(scope="session")

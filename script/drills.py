@@ -1,0 +1,53 @@
+"""Run the drills of one seed, going on where the last run of that seed ended, and print what became of each."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from controlplane.adapters.lab.home import LabHome  # noqa: E402
+from controlplane.adapters.lab.requirements import missing_reason  # noqa: E402
+from tests.vm.journal import read_journal  # noqa: E402
+
+NOTHING_LEFT = 5  # pytest's exit code where every drill is in the journal already
+
+
+def main() -> int:
+    """Return 0 if every drill of the journal passed, 1 if one failed, 2 if they can't run."""
+    parser = argparse.ArgumentParser(prog="script/drills", description="Break virtual machines, and show that each comes back whole.")
+    parser.add_argument("--seed", type=int, default=1, help="names the journal and chooses the points of power cuts (1)")
+    parser.add_argument("--points", type=int, default=20, help="power cuts in each job (20)")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only drills with this in their names; may be given again")
+    given = parser.parse_args()
+    if reason := missing_reason(vm=True):
+        sys.stderr.write(f"drills: virtual machines can't run here: {reason}\n")
+        return 2
+    journal = LabHome.from_environment().path / "drills" / f"{given.seed}.jsonl"
+    argv = [sys.executable, "-m", "pytest", "-v", "-p", "tests.vm.journal", "-m", "vm", "tests/vm/test_drills.py"]
+    argv += ["--journal", str(journal), "--seed", str(given.seed), "--points", str(given.points)]
+    argv += ["-k", " or ".join(given.only)] if given.only else []
+    code = subprocess.run(argv, cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+    lines = read_journal(journal)
+    table = Table(title=f"Drills by seed {given.seed}: {journal}")
+    for name in ("drill", "point", "outcome", "seconds"):
+        table.add_column(name, overflow="fold")
+    for line in lines:
+        told = f"{line['outcome']}: {line['why']}" if "why" in line else line["outcome"]
+        table.add_row(line["drill"].replace("_", " "), line["point"], told, str(line["seconds"]))
+    Console().print(table)
+    if code not in (0, 1, NOTHING_LEFT):
+        return 2
+    return int(code == 1 or any(line["outcome"] != "passed" for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Virtual machines at the two moments from which they are driven: seeded with data, and with the main job done.
+
+What must survive is a volume of files: what databases do in a move and in a power cut, `tests/lab` shows at a tenth of the time.
+A moment is made once, which takes minutes, and kept by the machine's own snapshot: each test starts from it in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.adapters.lab.lab import Lab
+from tests.lab.operating import STEPS, Operator, Said, Target, planned, verdicts
+from tests.vm.conftest import VirtualMachine
+
+OLD, NEW, MOUNT = "/var/lib/docker", "/mnt/data/docker", "/mnt/data"
+# On a busy host an emulated processor takes that much longer than what the program's tests allow elsewhere.
+APPLY_S = 1800.0
+
+
+APP = "app"
+# Ends at once when it is asked to.
+_FILL = """
+docker run -d --name app --restart always --stop-signal KILL -v app:/data --entrypoint sleep lab/services:1 infinity >/dev/null
+at=$(docker volume inspect -f '{{.Mountpoint}}' app)
+for n in $(seq 200); do head -c $((n * 331)) /dev/urandom > $at/$n; done
+ln $at/7 $at/linked && ln -s 8 $at/symbolic && chown 999:999 $at/9 && sync
+"""
+_TELL = """
+for try in $(seq 300); do docker exec app true 2>/dev/null && break; sleep 1; done
+docker exec app sh -c 'cd /data && find . -type f -exec sha256sum {} + | sort -k2 && find . -printf "%p %l %m %U %G %n\n" | sort' | sha256sum
+docker ps -a --format '{{.Names}} {{.State}}' | sort
+"""
+
+
+class Files(Target):
+    """The machine, with the files in its volume as what must survive."""
+
+    def data(self) -> dict[str, Any]:
+        """Return a checksum over names, contents, owners and modes as the container sees them, and its state."""
+        [summed, *states] = self.machine.sh(_TELL, timeout=900).splitlines()
+        return {"files": summed, "containers": dict(line.split() for line in states)}
+
+
+class Site(Operator):
+    """A site that names the data disk by its serial."""
+
+    def __init__(self, machine: VirtualMachine, folder: Path) -> None:
+        super().__init__(machine, folder, login="ops")
+        policy = self.site / "policy.yml"
+        by_serial = policy.read_text().replace(f"loop_file: {machine.data_file}", f"serial: {machine.serial}")
+        assert f"serial: {machine.serial}" in by_serial
+        # It also takes longer than a disk may by default until udev knows it.
+        patient = by_serial.replace("options: [noatime]", "options: [noatime, x-systemd.device-timeout=60s]")
+        assert patient != by_serial
+        services, _, _ = patient.partition("    services:\n")
+        assert services != patient
+        policy.write_text(f"{services}    services:\n      {APP}: {{kind: files, data: /data, volume: {APP}}}\n")
+
+    def run(self, *words: str, **options: Any) -> Said:
+        """Run one verb; what only looked and was left in doubt, as where a probe took too long, looks again."""
+        options.setdefault("timeout", APPLY_S)
+        for _ in range(2):
+            said = super().run(*words, **options)
+            if said.code != 5 or words[0] not in ("audit", "plan"):
+                return said
+        return super().run(*words, **options)
+
+    def audit(self) -> Said:
+        return self.run("audit", "-o", "json")
+
+
+@dataclass
+class Scene:
+    """One machine at a moment, the site of its operator, and what must survive on it."""
+
+    host: VirtualMachine
+    site: Site
+    data: dict[str, Any]
+
+    @property
+    def target(self) -> Target:
+        return Files(self.host)
+
+    def assert_moved(self) -> None:
+        self.target.assert_on_one_place(NEW, self.data)
+
+
+def seed_data(host: VirtualMachine, folder: Path) -> Scene:
+    """Fill a fresh machine, with a site of its own."""
+    host.sh(_FILL, timeout=900)
+    scene = Scene(host, Site(host, folder), Files(host).data())
+    assert scene.data["containers"] == {APP: "running"}
+    return scene
+
+
+def do_the_main_job(scene: Scene) -> float:
+    """Audit, plan, apply, reboot, verify; all data is on the data disk and equal at the end. Return how many seconds the apply took."""
+    host, site = scene.host, scene.site
+    boot = host.boot_id()
+    assert site.audit().code == 3
+    plan = site.plan()
+    assert [step["capability"] for step in plan["steps"]] == STEPS
+    began = time.monotonic()
+    result = site.applied()
+    took = time.monotonic() - began
+    assert result["changed"] == planned(plan)
+    assert verdicts(result["verify"], plan) == {"MET"}
+    scene.assert_moved()
+    verified = site.run("verify", "--after-reboot", "-o", "json")
+    assert verified.json["summary"]["unknown"] == 0, verified
+    assert verdicts(verified.json, plan) == {"MET"}
+    assert [f["verdict"] for f in verified.json["findings"] if f["surface"] == "reboot.proof"] == ["MET"]
+    assert host.boot_id() != boot
+    scene.assert_moved()
+    site.assert_receipts_hold()
+    return took
+
+
+class Moment:
+    """A moment of one machine, made by `make` where it isn't kept yet."""
+
+    def __init__(self, lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene]) -> None:
+        self.lab, self.name, self._make = lab, name, make
+        self._folder = lab.home.path / "drills" / name
+
+    def scene(self) -> Scene:
+        """Return the machine as it was at that moment, with its operator's files as they were."""
+        host, now, kept = self._reset(), self._folder / "now", self._folder / "kept"
+        note = self._folder / "kept.json"
+        mark = host.run(["cat", "/root/kept"]).stdout.strip()
+        said = json.loads(note.read_text()) if note.exists() else {}
+        shutil.rmtree(now, ignore_errors=True)
+        if not mark or said.get("mark") != mark:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            scene = self._make(host, now)
+            mark = str(uuid.uuid4())
+            host.sh(f"echo {mark} > /root/kept && sync")
+            shutil.copytree(now, kept)
+            host.keep()
+            note.write_text(json.dumps({"mark": mark, "data": scene.data}))
+            return scene
+        site = Site(host, now)
+        shutil.rmtree(now)
+        shutil.copytree(kept, now)
+        return Scene(host, site, said["data"])
+
+    def _reset(self) -> VirtualMachine:
+        [status] = self.lab.reset([self.name], vm=True)
+        return VirtualMachine(self.lab, status)

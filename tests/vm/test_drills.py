@@ -1,0 +1,221 @@
+"""A machine that loses its disk, its filesystem, its room or its power says so, writes nothing where it must not, and comes back whole.
+
+`script/drills` runs them by a seed and keeps a journal; run by themselves they take the first seed and two power cuts.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.lab.lab import Lab
+from controlplane.adapters.lab.requirements import missing_reason
+from controlplane.adapters.lab.vm.hardware import data_file
+from tests.lab.operating import Running
+from tests.vm.conftest import VirtualMachine
+from tests.vm.scenes import MOUNT, Moment, Scene, do_the_main_job, seed_data
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+Drilled = Callable[[], Scene]
+BELOW = "mkdir -p /run/below && mount --bind / /run/below && ls -A /run/below/mnt/data && umount /run/below"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What power cuts go through: a plan of these words, applied on a machine at a moment of its own, and what must hold at its end."""
+
+    machine: str
+    make: Callable[[VirtualMachine, Path], Scene]
+    words: tuple[str, ...]
+    assert_done: Callable[[Scene], None]
+    seconds: float  # until it is known how long it takes here
+
+
+JOBS = {"move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 300)}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each power cut its point by the seed: a share of the job's duration, and whether the controller loses power as well."""
+    if "share" in metafunc.fixturenames:
+        seed, points = (int(metafunc.config.getoption(name, default)) for name, default in (("seed", 1), ("points", 2)))
+        cuts = []
+        for job in JOBS:
+            chance = random.Random(f"{seed} {job}")  # noqa: S311 - it has to say the same again
+            cuts += [(job, round(chance.random(), 3), chance.random() < 0.5) for _ in range(points)]
+        metafunc.parametrize(("job", "share", "alone"), cuts, ids=[f"{n:02}-{job}-{share}" for n, (job, share, _) in enumerate(cuts, 1)])
+
+
+def _moved(host: VirtualMachine, folder: Path) -> Scene:
+    scene = seed_data(host, folder)
+    note = host.lab.home.path / "drills" / "move-seconds"
+    note.write_text(str(do_the_main_job(scene)))
+    return scene
+
+
+def _moment(lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene]) -> Moment:
+    if reason := missing_reason(vm=True):
+        pytest.skip(f"virtual machines can't run here: {reason}")
+    return Moment(lab, name, make)
+
+
+@pytest.fixture
+def moved(lab: Lab) -> Drilled:
+    """Return the machine as it is after the main job."""
+    return _moment(lab, "drill-moved", _moved).scene
+
+
+def engine_is_up(host: VirtualMachine) -> bool:
+    return host.run(["systemctl", "is-active", "docker.service"]).stdout.strip() == "active"
+
+
+def assert_nothing_below_the_mountpoint(host: VirtualMachine) -> None:
+    assert host.sh(BELOW).strip() == ""
+
+
+def assert_down_and_nothing_written(scene: Scene) -> None:
+    """The machine is reached, its engine is down and stays so when it is asked to start, and the bare directory is empty."""
+    host = scene.host
+    assert host.sh("findmnt -no TARGET --target /mnt/data").strip() == "/"
+    assert not engine_is_up(host)
+    assert host.run(["systemctl", "start", "docker.service"], timeout=600).returncode != 0
+    assert not engine_is_up(host)
+    assert_nothing_below_the_mountpoint(host)
+
+
+def reasons(scene: Scene, surface: str) -> list[tuple[str, str]]:
+    """Return what an audit says of one surface: verdicts with their reasons."""
+    said = scene.site.audit()
+    assert said.code in (0, 3, 5), said
+    return [(f["verdict"], f["reason"]) for f in said.json["findings"] if f["surface"] == surface]
+
+
+def assert_back(scene: Scene) -> None:
+    """The disk is mounted again, the containers run on it, and no byte is lost."""
+    host = scene.host
+    host.sh(f"udevadm settle && systemctl start {MOUNT} && systemctl start docker.service", timeout=900)
+    assert host.serial in host.by_id()
+    scene.assert_moved()
+    assert_nothing_below_the_mountpoint(host)
+    [(verdict, reason)] = reasons(scene, f"mount:{MOUNT}")
+    assert verdict == "MET", reason
+
+
+def test_without_its_data_disk_it_says_which_one_is_missing_and_one_that_appears_late_brings_everything_back(moved: Drilled) -> None:
+    scene = moved()
+    scene.host.down()
+    scene.host.up(data_disk="none", services=False)
+    assert len(scene.host.by_id()) == 1
+    assert_down_and_nothing_written(scene)
+    serial = Path(scene.host.status.boot_device).name.removeprefix("virtio-").replace("BOOT", "DATA")
+    assert reasons(scene, f"mount:{MOUNT}") == [("DRIFTED", f"no disk with serial {serial} is attached")]
+    scene.host.plug()
+    assert_back(scene)
+
+
+def test_a_foreign_disk_in_its_place_is_named_as_such_and_left_as_it_is(moved: Drilled) -> None:
+    scene = moved()
+    serial = scene.host.serial
+    scene.host.down()
+    scene.host.up(data_disk="foreign", services=False)
+    assert scene.host.serial in scene.host.by_id()
+    assert_down_and_nothing_written(scene)
+    assert reasons(scene, f"mount:{MOUNT}") == [("DRIFTED", f"no disk with serial {serial} is attached")]
+    scene.host.down()
+    files = scene.host.lab.home.machine(scene.host.name)
+    subprocess.run(["qemu-img", "compare", "-q", files.foreign, files.foreign.with_suffix(".qcow2")], check=True)
+    scene.host.up(data_disk="own", services=False)
+    assert_back(scene)
+
+
+def test_a_filesystem_that_lost_its_first_mebibyte_is_not_mounted_and_its_repair_loses_nothing(moved: Drilled) -> None:
+    scene = moved()
+    host = scene.host
+    host.down()
+    disk = data_file(host.lab.home.machine(host.name), "own")
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 0xa5 0 1M", str(disk)], check=True)
+    host.up(services=False)
+    assert host.serial in host.by_id()
+    assert_down_and_nothing_written(scene)
+    assert reasons(scene, f"mount:{MOUNT}") == [("DRIFTED", f"nothing is mounted at {MOUNT}")]
+    [(verdict, reason)] = reasons(scene, f"fstab:{MOUNT}")
+    assert (verdict, reason) == ("DRIFTED", f"the disk with serial {host.serial} carries no ext4 that an entry could name")
+    # As one repairs it: by the copy of the superblock that ext4 keeps at block 32768.
+    repaired = host.run(["e2fsck", "-fy", "-b", "32768", "-B", "4096", host.data_device], timeout=900)
+    assert repaired.returncode == 1, repaired
+    host.sh("udevadm trigger --settle --subsystem-match=block && systemctl daemon-reload", timeout=600)
+    assert_back(scene)
+
+
+def test_with_a_full_boot_disk_it_is_reached_and_says_so_and_the_data_is_served(moved: Drilled) -> None:
+    scene = moved()
+    host = scene.host
+    host.sh("fallocate -l $(df --output=avail -B1 / | tail -n1) /root/full")
+    # What is kept for root goes as well.
+    assert "No space left" in host.run(["sh", "-c", "cat /dev/zero > /root/more"], timeout=600).stderr
+    host.reboot()
+    assert_nothing_below_the_mountpoint(host)
+    said = scene.site.audit()
+    assert said.code in (3, 5), said
+    told = said.out + said.err
+    assert "100%" in told or "No space left" in told, said
+    host.sh("rm /root/full /root/more")
+    assert_back(scene)
+
+
+def test_disks_that_are_found_in_another_order_change_nothing(moved: Drilled) -> None:
+    scene = moved()
+    scene.host.down()
+    scene.host.up(data_first=True, services=False)
+    assert scene.host.by_id()[scene.host.serial] == "/dev/vda"
+    assert_back(scene)
+
+
+def lasting(folder: Path, job: str) -> float:
+    """Return how long the job took when it last went through, or what is assumed."""
+    note = folder / f"{job}-seconds"
+    return float(note.read_text()) if note.exists() else JOBS[job].seconds
+
+
+def interrupted_at(scene: Scene, running: Running, at: float, *, alone: bool) -> bool:
+    """Cut the machine's power after that many seconds, and the controller's unless `alone`; say whether the job had ended before."""
+    limit = time.monotonic() + at
+    while time.monotonic() < limit and running.process.poll() is None:
+        time.sleep(0.1)
+    ended = running.process.poll() is not None
+    if not alone and not ended:
+        running.kill()
+    scene.host.cut()
+    if alone:
+        running.end(timeout=900)
+    return ended
+
+
+def test_a_power_cut_at_any_point_leaves_one_place_and_the_same_plan_goes_on_to_its_end(
+    lab: Lab, record_property: Callable[[str, object], None], job: str, share: float, alone: bool
+) -> None:
+    scene = _moment(lab, JOBS[job].machine, JOBS[job].make).scene()
+    scene.site.plan("plan.json", *JOBS[job].words)
+    at = share * lasting(lab.home.path / "drills", job)
+    ended = interrupted_at(scene, scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json"), at, alone=alone)
+    scene.host.up(services=False)
+    stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
+    record_property(
+        "point", f"{at:.0f} s, {'machine' if alone else 'machine and controller'}{', after its end' if ended else ''}; {stood or 'nothing'}"
+    )
+    assert_nothing_below_the_mountpoint(scene.host)
+    open_runs = [row for row in scene.site.rows() if row["state"] == "open"]
+    # Until its intent is on record an apply has changed nothing.
+    assert ended or open_runs or not scene.site.receipts()
+    result = scene.site.applied()
+    assert result["outcome"] == "done"
+    JOBS[job].assert_done(scene)
+    assert_nothing_below_the_mountpoint(scene.host)
+    scene.site.assert_receipts_hold()
+    assert {row["state"] for row in scene.site.rows()} == {"done"}
