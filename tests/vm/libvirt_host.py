@@ -96,8 +96,8 @@ class LibvirtHost:
         lines = ["mount --make-rprivate /", "ip link set lo up"]
         lines += [f"mount --bind {shlex.quote(str(self._own(path)))} {path}" for path in _OWN_FOLDERS]
         lines += [
-            "/usr/sbin/virtlogd -d",
-            "/usr/sbin/libvirtd -d",
+            f"/usr/sbin/virtlogd -d -p {shlex.quote(str(self.folder / 'virtlogd.pid'))}",
+            f"/usr/sbin/libvirtd -d -p {shlex.quote(str(self.folder / 'libvirtd.pid'))}",
             f"/usr/sbin/sshd -f {shlex.quote(str(self.folder / 'sshd_config'))} -E {shlex.quote(str(self.folder / 'sshd.log'))}",
             "until virsh -q -c qemu:///system list >/dev/null 2>&1; do sleep 0.2; done",
             f"touch {shlex.quote(str(self.folder / 'ready'))}",

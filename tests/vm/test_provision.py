@@ -42,6 +42,7 @@ def kvm1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibvirtHost]:
     try:
         # The same bytes under the name in the policy: a reflink or a sparse copy.
         subprocess.run(["cp", "--reflink=auto", "--sparse=always", image, host.pool / "debian-12.qcow2"], check=True)
+        host.virsh("pool-refresh", "default")
         yield host
     finally:
         host.stop()
