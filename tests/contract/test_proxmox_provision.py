@@ -47,6 +47,7 @@ def operator(server: ProxmoxServer, tmp_path: Path) -> Operator:
     return Operator(server, tmp_path)
 
 
+@pytest.mark.plays
 def test_a_machine_is_made_is_as_declared_and_needs_nothing_more(server: ProxmoxServer, operator: Operator) -> None:
     server.privileges = NEEDED
     planned = operator.plan()
@@ -76,6 +77,7 @@ def test_a_machine_is_made_is_as_declared_and_needs_nothing_more(server: Proxmox
     assert (server.changes, server.world.vms[NUMBER].config) == (MADE, config)
 
 
+@pytest.mark.plays
 def test_the_secret_is_in_no_argument_no_file_and_no_output(server: ProxmoxServer, operator: Operator) -> None:
     operator.plan()
     spy = Spy(server.secret, operator.folder)
@@ -87,6 +89,7 @@ def test_the_secret_is_in_no_argument_no_file_and_no_output(server: ProxmoxServe
     assert server.secret not in done.out + done.err
 
 
+@pytest.mark.plays
 def test_the_private_host_key_is_nowhere_once_the_machine_is_made(server: ProxmoxServer, operator: Operator) -> None:
     keys: list[str] = []
     start = server.world.on_start
@@ -121,6 +124,7 @@ def test_a_machine_of_somebody_else_is_refused_and_left_as_it_is(server: Proxmox
     assert (server.changes, theirs.config) == ([], {"name": "accounting", "cores": "4", "memory": "4096"})
 
 
+@pytest.mark.plays
 def test_of_two_who_make_the_same_number_at_once_one_is_refused(server: ProxmoxServer, operator: Operator) -> None:
     """The call that makes a machine is the claim: whoever comes second finds another's mark and changes nothing of it."""
 
@@ -151,6 +155,7 @@ def test_what_it_is_made_from_and_where_has_to_be_there(server: ProxmoxServer, o
     assert server.changes == []
 
 
+@pytest.mark.plays
 def test_a_task_that_fails_leaves_nothing_and_is_told_and_a_second_run_makes_the_machine(server: ProxmoxServer, operator: Operator) -> None:
     server.world.task_fails["qmcreate"] = "zfs error: pool is suspended"
     operator.plan()
@@ -163,6 +168,7 @@ def test_a_task_that_fails_leaves_nothing_and_is_told_and_a_second_run_makes_the
     assert (done.rc, operator.judged()["verdict"]) == (0, "MET"), done.err
 
 
+@pytest.mark.plays
 def test_a_task_that_takes_long_is_waited_for_and_a_lost_answer_makes_no_second_machine(server: ProxmoxServer, operator: Operator) -> None:
     server.world.task_lasts |= {"qmcreate": 20, "resize": 6, "qmstart": 6}
     server.faults.append(Fault("POST", "/nodes/pve/qemu", "reset", "after"))
@@ -172,6 +178,7 @@ def test_a_task_that_takes_long_is_waited_for_and_a_lost_answer_makes_no_second_
     assert (server.changes, sorted(server.world.vms)) == (MADE, [NUMBER, TEMPLATE])
 
 
+@pytest.mark.plays
 def test_an_api_that_fails_for_a_while_ends_the_run_and_the_next_one_goes_on(server: ProxmoxServer, operator: Operator) -> None:
     """One bad answer is asked again; when several come in a row the run stops, and nothing is made twice."""
     told = {"kind": "status", "reason": "got no worker upid"}
@@ -188,6 +195,7 @@ def test_an_api_that_fails_for_a_while_ends_the_run_and_the_next_one_goes_on(ser
     assert server.changes.count("POST /nodes/pve/qemu") == 1
 
 
+@pytest.mark.plays
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 7])
 def test_a_run_that_is_killed_anywhere_is_gone_on_with(server: ProxmoxServer, operator: Operator, n: int) -> None:
     server.world.task_lasts["qmcreate"] = 6
@@ -202,6 +210,7 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with(server: ProxmoxServer, op
     assert operator.judged()["verdict"] == "MET"
 
 
+@pytest.mark.plays
 def test_a_lock_that_no_task_holds_is_left_to_a_person(server: ProxmoxServer, operator: Operator) -> None:
     operator.plan()
     server.world.task_lasts["qmcreate"] = None
