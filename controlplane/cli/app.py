@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "audit": ("controlplane.cli.audit", "audit", "Judge hosts by the policy."),
     "plan": ("controlplane.cli.plan", "plan", "Preview the change; changes nothing."),
     "provision": ("controlplane.cli.provision", "provision", "Preview the machine of a host; changes nothing."),
+    "bootstrap": ("controlplane.cli.bootstrap", "bootstrap", "Preview what a machine lacks of its baseline; changes nothing."),
     "approve": ("controlplane.cli.approve", "approve", "Sign a plan's digest."),
     "apply": ("controlplane.cli.apply", "apply", "Run a plan, then verify it on fresh evidence."),
     "rollback": ("controlplane.cli.rollback", "rollback", "Move a run's change back, with newer data."),

@@ -9,7 +9,12 @@ import click
 from controlplane.cli.options import hosts_option, output_option, print_json, site_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controlplane.domain.capabilities import Capability
     from controlplane.domain.plan import Plan
+    from controlplane.domain.site_view import SiteView
+    from controlplane.usecases.apply_plan import ApplyPorts
 
 
 @click.command(epilog="Example: controlplane plan --host mint-data --out plan.json")
@@ -23,21 +28,25 @@ def plan(site: str | None, hosts: tuple[str, ...], capabilities: tuple[str, ...]
 
     Exit 3: changes to make. 4: refused, nothing can be made. 5: a host could not be observed. 0: nothing to do.
     """
-    return preview(site, hosts=hosts, capabilities=capabilities, out=out, output=output)
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.planning import chosen_capabilities  # noqa: PLC0415
+
+    chosen = chosen_capabilities(capabilities)
+    view, ports = wiring.governed_site(site)
+    return preview(view, ports, hosts=hosts, capabilities=chosen, out=out, output=output)
 
 
-def preview(site: str | None, *, hosts: tuple[str, ...], capabilities: tuple[str, ...], out: str | None, output: str) -> int:
+def preview(
+    view: SiteView, ports: ApplyPorts, *, hosts: tuple[str, ...], capabilities: Sequence[Capability], out: str | None, output: str
+) -> int:
     """Make the plan, write it where that is asked for, print it, and return the exit code."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.domain.planning import chosen_capabilities  # noqa: PLC0415
     from controlplane.usecases.make_plan import plan_site  # noqa: PLC0415
 
-    chosen = chosen_capabilities(capabilities)
-    view, ports = wiring.governed_site(site)
     with working("collecting evidence"):
-        made = plan_site(view, hosts=hosts, capabilities=chosen, clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
+        made = plan_site(view, hosts=hosts, capabilities=capabilities, clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
     if out is not None:
         # Written also when there is nothing to do: then apply says so, and a script needs no case of its own.
         wiring.plan_files().write(out, made)

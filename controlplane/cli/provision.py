@@ -17,7 +17,10 @@ def provision(host: str, site: str | None, out: str | None, output: str) -> int:
 
     Exit 3: a machine, or a disk of it, to make. 4: refused. 5: its hypervisor could not be observed. 0: it is as declared.
     """
-    from controlplane.cli.plan import preview  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.domain.capabilities.vm_provision import ID  # noqa: PLC0415
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.plan import preview  # noqa: PLC0415
+    from controlplane.domain.capabilities import vm_provision  # noqa: PLC0415
 
-    return preview(site, hosts=(host,), capabilities=(ID,), out=out, output=output)
+    view, ports = wiring.governed_site(site)
+    view.refuse_made_elsewhere(host)
+    return preview(view, ports, hosts=(host,), capabilities=(vm_provision.CAPABILITY,), out=out, output=output)

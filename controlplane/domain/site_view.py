@@ -9,7 +9,7 @@ from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.inventory import Inventory, InventoryHost, route_here, works_here
-from controlplane.domain.machines import Libvirt
+from controlplane.domain.machines import DesiredMachine, Libvirt
 from controlplane.domain.site import SiteContent
 from controlplane.domain.values import Value
 
@@ -52,6 +52,20 @@ class SiteView(Value):
                 [Fault("--host", 0, "", f"{name} is not governed by {self.folder}/policy.yml; its hosts: {known}") for name in unknown]
             )
         return tuple((desired[name], routes[name]) for name in sorted(set(names) or desired.keys()))
+
+    def machine_of(self, name: str) -> DesiredMachine:
+        """Return what machines.yml says of one host. Raises `InputInvalidError` where it says nothing, or the policy doesn't govern the host."""
+        [(desired, _)] = self.chosen((name,))
+        if desired.machine is None:
+            told = f"names no machine {name}, so nothing says what it is made of: give it a profile, or use: controlplane plan --host {name}"
+            raise InputInvalidError([Fault(f"{self.folder}/machines.yml", 0, f"machines.{name}", told)])
+        return desired.machine
+
+    def refuse_made_elsewhere(self, name: str) -> None:
+        """Raise `InputInvalidError` for a host that no hypervisor of machines.yml is to run."""
+        if self.machine_of(name).hypervisor is None:
+            told = f"is not named, so {name} is made elsewhere: name one, or bring the machine to its baseline: controlplane bootstrap {name}"
+            raise InputInvalidError([Fault(f"{self.folder}/machines.yml", 0, f"machines.{name}.hypervisor", told)])
 
 
 def view_of(content: SiteContent) -> SiteView:

@@ -15,10 +15,12 @@ import pytest
 from controlplane import wiring
 from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
+from controlplane.domain.desired import DesiredState
 from controlplane.domain.plan import Change
 from controlplane.ports import StepResult
 from tests.fakes.evidence_builder import DATA
-from tests.fakes.site import FakeSite
+from tests.fakes.machine_builder import brought_up
+from tests.fakes.site import FakeSite, desired_host
 
 
 class Said(NamedTuple):
@@ -285,3 +287,28 @@ def test_the_standing_of_a_host_makes_no_connection(run: Run, site: FakeSite) ->
     said = run("ready", "mint-data", "--standing")
     assert (said.code, site.evidence.asked) == (3, asked)
     assert "does not say that mint-data is ready" in said.out
+
+
+def test_a_host_that_machines_yml_does_not_name_is_no_machine_to_make_or_to_bring_up(run: Run) -> None:
+    for verb in ("provision", "bootstrap"):
+        said = run(verb, "mint-data")
+        assert (said.code, said.out) == (2, "")
+        assert said.err.splitlines()[0] == (
+            "inventory/lab/machines.yml: machines.mint-data: names no machine mint-data, so nothing says what it is made of: "
+            "give it a profile, or use: controlplane plan --host mint-data"
+        )
+    assert "other is not governed by" in run("bootstrap", "other").err
+
+
+def test_a_machine_without_a_hypervisor_is_brought_up_and_not_made(site: FakeSite, run: Run) -> None:
+    site.view = site.view.model_copy(update={"desired": DesiredState(hosts=(desired_host("mint-data", machine=brought_up()),))})
+
+    said = run("provision", "mint-data")
+    assert (said.code, said.out) == (2, "")
+    assert "machines.mint-data.hypervisor: is not named, so mint-data is made elsewhere" in said.err
+    assert "controlplane bootstrap mint-data" in said.err
+    said = run("bootstrap", "mint-data", "--out", "plan.json", "-o", "json")
+    assert said.code in (3, 5)
+    assert json.loads(said.out) == json.loads(Path("plan.json").read_text())
+    whole = json.loads(run("plan", "--host", "mint-data", "-o", "json").out)
+    assert json.loads(said.out)["steps"] == whole["steps"] != []
