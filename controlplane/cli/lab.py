@@ -28,7 +28,21 @@ def _output(command: Callable[..., None]) -> Callable[..., None]:
 def _new_machines(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that decide what a new machine is."""
     options = [
-        click.option("--engine", type=click.Choice(["26", "20.10"]), default="26", show_default=True, help="Docker's version."),
+        click.option(
+            "--engine",
+            type=click.Choice(["26", "20.10", "none"]),
+            default="26",
+            show_default=True,
+            help="Docker's version; 'none' leaves its packages in an apt source of the machine's own.",
+        ),
+        click.option(
+            "--os",
+            "system",
+            type=click.Choice(["debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"]),
+            default="debian-12",
+            show_default=True,
+            help="What runs on it; others than Debian 12 come without Docker.",
+        ),
         click.option(
             "--image-store",
             type=click.Choice(["graph", "containerd"]),
@@ -60,9 +74,12 @@ def _options(chosen: dict[str, Any]) -> dict[str, Any]:
         raise refuse("--…-data-disk", "choose one of --with-, --without- and --foreign-data-disk. Nothing was changed.")
     if chosen["image_store"] == "containerd" and chosen["engine"] != "26":
         raise refuse("--image-store", "'containerd' needs --engine 26. Nothing was changed.")
+    if chosen["system"] != "debian-12" and (chosen["engine"] != "none" or chosen["vm"]):
+        raise refuse("--os", f"'{chosen['system']}' needs --engine none, without --vm. Nothing was changed.")
     return {
         "vm": chosen["vm"],
         "engine": chosen["engine"],
+        "system": chosen["system"],
         "image_store": chosen["image_store"],
         "data_disk": picked[0] if picked else None,
         "boot_bytes": chosen["boot_gib"] * 2**30,

@@ -24,6 +24,7 @@ from .records import DataDisk, LaneName, MachineSpec, read_record, read_spec
 from .services import ensure_services
 from .ssh import ensure_access, wait_until_up
 from .status import MachineStatus, spec_of, status_of
+from .systems import System
 from .vm.hardware import hardware_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class UpOptions(TypedDict, total=False):
 
     vm: bool
     engine: Engine
+    system: System
     image_store: ImageStore
     data_disk: DataDisk | None
     data_first: bool
@@ -60,7 +62,7 @@ def bring_up(lab: Lab, wanted: Sequence[MachineFiles], *, anew: bool, **options:
         if LANES[used].warning:
             lab.warn(LANES[used].warning)
     ensure_access(lab.home)
-    services = options.get("services", True)
+    services = options.get("services", True) and options.get("engine") != "none"
     to_make = {lane_of[files.name] for files in wanted if anew or not files.spec.exists()}
     images = {made: LANES[made].image(lab.home, _spec("", made, options), services, lab.say) for made in sorted(to_make)}
     new, rewound = set(), set()
@@ -123,6 +125,7 @@ def _spec(name: str, lane: LaneName, options: UpOptions) -> MachineSpec:
     """Return what a new machine is."""
     return MachineSpec(
         engine=options.get("engine", "26"),
+        system=options.get("system", "debian-12"),
         image_store=options.get("image_store", "graph"),
         boot_bytes=options.get("boot_bytes", 8 * GIB),
         data_bytes=options.get("data_bytes", 4 * GIB),

@@ -8,13 +8,17 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+
+from controlplane.domain.errors import RunFailedError
 
 from .apt_sources import debian_mirror
 from .home import LabHome
@@ -23,6 +27,9 @@ from .recipe import (
     BASE_PACKAGES,
     CONTENT,
     ENGINE_PACKAGES,
+    FRESH_ALTERNATIVE,
+    FRESH_PACKAGES,
+    FRESH_SOURCE,
     MASKED_UNITS,
     NEWER_SUITE,
     SUITE,
@@ -30,6 +37,8 @@ from .recipe import (
     base_digest,
     golden_digest,
 )
+from .records import MachineSpec
+from .systems import SYSTEMS, Keyring, Release, System
 
 Say = Callable[[str], None]
 
@@ -49,16 +58,50 @@ def building(home: LabHome, name: str) -> Iterator[tuple[Path, IO[bytes]]]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def base_tree(home: LabHome, log: IO[bytes], say: Say) -> Path:
+def mirror_of(release: Release) -> str:
+    """Return where a release comes from: the host's own mirror for Debian, the distribution's archive else."""
+    return release.mirror or debian_mirror()
+
+
+def _keyring(mirror: str, keyring: Keyring, folder: Path) -> Path:
+    """Return the file with a distribution's keys, out of its package, which has to be the one that is known."""
+    package = folder / "keyring.deb"
+    try:
+        with urllib.request.urlopen(f"{mirror}/{keyring.path}", timeout=60) as answer:  # noqa: S310 - an address of ours
+            package.write_bytes(answer.read())
+    except OSError as error:
+        raise RunFailedError(f"lab: {mirror} can't be had: {error}. Nothing was changed.") from None
+    if hashlib.sha256(package.read_bytes()).hexdigest() != keyring.sha256:
+        raise RunFailedError(f"lab: {mirror}/{keyring.path} is not the package that is known. Nothing was changed.")
+    run(["dpkg-deb", "-x", package, folder])
+    return folder / keyring.member
+
+
+def _debootstrap(system: System, scratch: Path, log: IO[bytes]) -> Path:
+    """Make the tree of a system in a folder below `scratch`."""
+    release, tree = SYSTEMS[system], scratch / "tree"
+    mirror = mirror_of(release)
+    argv: list[str | Path] = ["debootstrap", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"]
+    argv += [f"--components={','.join(release.components)}"]
+    if release.keyring:
+        argv.append(f"--keyring={_keyring(mirror, release.keyring, scratch)}")
+    argv += [release.suite, tree, mirror]
+    # A release that is newer than this debootstrap is made as the ones before it.
+    scripts = Path("/usr/share/debootstrap/scripts")
+    if not (scripts / release.suite).exists():
+        argv.append(scripts / ("gutsy" if system.startswith("ubuntu") else "sid"))
+    run(argv, log=log)
+    return tree
+
+
+def base_tree(home: LabHome, log: IO[bytes], say: Say, system: System = "debian-12") -> Path:
     """Return the cached tar of the tree without Docker, made by debootstrap where it isn't there."""
-    tar = home.cache / f"base-{base_digest()}.tar"
+    tar = home.cache / f"base-{base_digest(system)}.tar"
     if tar.exists():
         return tar
-    say("debootstrap of the base system (about a minute)")
+    say(f"debootstrap of {system} (about a minute)")
     with tempfile.TemporaryDirectory(prefix="build-base-", dir=home.cache) as scratch:
-        tree = Path(scratch) / "tree"
-        include = ",".join(BASE_PACKAGES)
-        run(["debootstrap", "--variant=minbase", f"--include={include}", SUITE, tree, debian_mirror()], log=log)
+        tree = _debootstrap(system, Path(scratch), log)
         shutil.rmtree(tree / "var/cache/apt/archives", ignore_errors=True)
         partial = Path(scratch) / "base.tar"
         run(["tar", "-C", tree, "--numeric-owner", "--xattrs", "-cf", partial, "."], log=log)
@@ -74,12 +117,13 @@ def in_tree(tree: Path, argv: list[str], log: IO[bytes]) -> None:
 
 
 @contextmanager
-def apt_of_the_host(tree: Path) -> Iterator[None]:
-    """Let apt in the tree reach what the host's apt reaches, and start no service."""
+def apt_of_the_host(tree: Path, sources: str = "") -> Iterator[None]:
+    """Let apt in the tree reach what the host's apt reaches, with more `sources` than the tree's own, and start no service."""
     settings = run(["apt-config", "dump", "Acquire"])
     kept = [line for line in settings.splitlines() if "IndexTargets" not in line and '""' not in line]
     files = {
         "etc/apt/apt.conf.d/00lab": "\n".join([*kept, 'Acquire::Languages "none";', 'APT::Install-Recommends "0";', ""]),
+        "etc/apt/sources.list.d/lab-build.list": sources,
         "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
         "etc/resolv.conf": Path("/etc/resolv.conf").read_text(),
     }
@@ -121,6 +165,39 @@ def install_engine(tree: Path, engine: Engine, log: IO[bytes]) -> None:
             in_tree(tree, ["sh", "-c", fetch], log)
 
 
+def lay_out_packages(tree: Path, system: System, log: IO[bytes]) -> None:
+    """Leave the packages that a baseline may name, with all that they need, in an apt source of the machine's own."""
+    release = SYSTEMS[system]
+    build = "".join(f"deb {mirror_of(release)} {suite} {' '.join(release.components)}\n" for suite in release.pockets)
+    newer = []
+    if system == "debian-12":
+        # The engine of the other machines of this system.
+        build += f"deb {mirror_of(release)} {NEWER_SUITE} main\n"
+        (tree / "etc/apt/preferences.d/lab").write_text(f"Package: *\nPin: release n={NEWER_SUITE}\nPin-Priority: 50\n")
+        newer = ["-t", NEWER_SUITE]
+    (tree / "etc/apt/sources.list").write_text("")
+    for stale in (tree / "etc/apt/sources.list.d").iterdir():
+        stale.unlink()
+    (tree / "srv/packages/partial").mkdir(parents=True)
+    fetch = ["apt-get", "-q", "-y", "-o", "Dir::Cache::archives=/srv/packages", "--download-only", "install"]
+    with apt_of_the_host(tree, build):
+        in_tree(tree, ["apt-get", "-q", "update"], log)
+        for argv in ([*fetch, *newer, *release.docker], [*fetch, *FRESH_PACKAGES], [*fetch, *FRESH_ALTERNATIVE]):
+            in_tree(tree, argv, log)
+    (tree / "etc/apt/preferences.d/lab").unlink(missing_ok=True)
+    shutil.rmtree(tree / "srv/packages/partial")
+    index = "\n".join(_stanza(package) for package in sorted((tree / "srv/packages").glob("*.deb")))
+    (tree / "srv/packages/Packages").write_text(index)
+    (tree / "etc/apt/sources.list").write_text(FRESH_SOURCE)
+
+
+def _stanza(package: Path) -> str:
+    """Return what an apt source says of one package."""
+    content = package.read_bytes()
+    told = run(["dpkg-deb", "--field", package]).rstrip("\n")
+    return f"{told}\nFilename: ./{package.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+
+
 def configure(tree: Path, log: IO[bytes]) -> None:
     """Make the tree boot quickly as a machine, with a login `ops` that has to become root by sudo."""
     for script in ("lab-init", "lab-coldplug"):
@@ -156,21 +233,26 @@ def configure(tree: Path, log: IO[bytes]) -> None:
     (tree / "etc/machine-id").write_text("")
 
 
-def golden_image(home: LabHome, engine: Engine, boot_bytes: int, say: Say) -> Path:
-    """Return the cached boot image of `engine`, built where it isn't there (two minutes)."""
-    digest = golden_digest(engine, boot_bytes)
-    family = f"golden-{engine}-{boot_bytes}"
+def golden_image(home: LabHome, spec: MachineSpec, say: Say) -> Path:
+    """Return the cached boot image for `spec`, built where it isn't there (two minutes)."""
+    engine, boot_bytes, system = spec.engine, spec.boot_bytes, spec.system
+    digest = golden_digest(engine, boot_bytes, system)
+    family = f"{'golden' if system == 'debian-12' else system}-{engine}-{boot_bytes}"
     image = home.cache / f"{family}-{digest}.img"
     with home.locked("golden"):
         if image.exists():
             return image
-        with building(home, f"golden-{engine}") as (scratch, log):
-            base = base_tree(home, log, say)
+        with building(home, f"golden-{system}-{engine}") as (scratch, log):
+            base = base_tree(home, log, say, system)
             tree = scratch / "tree"
             tree.mkdir()
             run(["tar", "-C", tree, "--numeric-owner", "--xattrs", "-xpf", base], log=log)
-            say(f"installing Docker {engine} with Compose v2 into the golden image")
-            install_engine(tree, engine, log)
+            if engine == "none":
+                say("laying out packages in the golden image")
+                lay_out_packages(tree, system, log)
+            else:
+                say(f"installing Docker {engine} with Compose v2 into the golden image")
+                install_engine(tree, engine, log)
             configure(tree, log)
             say("making the golden boot image")
             partial = scratch / "boot.img"

@@ -28,7 +28,7 @@ class NspawnLane:
         refuse_where_it_cannot_run()
 
     def image(self, home: LabHome, spec: MachineSpec, services: bool, say: Say) -> Path:
-        return prebaked_image(home, spec, say) if services else golden_image(home, spec.engine, spec.boot_bytes, say)
+        return prebaked_image(home, spec, say) if services else golden_image(home, spec, say)
 
     def create(self, home: LabHome, files: MachineFiles, spec: MachineSpec, image: Path) -> None:
         machine.create(home, files, spec, image)

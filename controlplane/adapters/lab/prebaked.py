@@ -21,7 +21,7 @@ _FORGET = "systemctl stop docker.socket docker containerd; rm -f /var/lib/docker
 
 def prebaked_image(home: LabHome, spec: MachineSpec, say: Say) -> Path:
     """Return the cached boot image for `spec` with the service image imported, made where it isn't there."""
-    plain = golden_image(home, spec.engine, spec.boot_bytes, say)
+    plain = golden_image(home, spec, say)
     family = f"services-on-{spec.engine}-{spec.image_store}-{spec.boot_bytes}"
     image = home.cache / f"{family}-{golden_digest(spec.engine, spec.boot_bytes)}-{services_digest(TRIMMED)}.img"
     files = home.machine("golden-builder")

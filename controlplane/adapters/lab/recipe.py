@@ -6,12 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import Literal, get_args
 
-Engine = Literal["26", "20.10"]
+from .systems import SYSTEMS, System
+
+# "none" is a machine as its image brings it: Docker and what a baseline may name lie in an apt source of its own.
+Engine = Literal["26", "20.10", "none"]
 ImageStore = Literal["graph", "containerd"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 IMAGE_STORES: tuple[str, ...] = get_args(ImageStore)
 
-SUITE = "bookworm"
+SUITE = SYSTEMS["debian-12"].suite
 # Docker with Compose v2 as Debian packages it; these need only a libc that bookworm has and replace nothing else.
 NEWER_SUITE = "trixie"
 BASE_PACKAGES = [
@@ -41,7 +44,12 @@ BASE_PACKAGES = [
 ENGINE_PACKAGES: dict[Engine, tuple[str, ...]] = {
     "26": ("docker.io", "docker-cli", "docker-compose", "docker-buildx"),
     "20.10": ("docker.io",),
+    "none": (),
 }
+# What a fresh machine can be told to install, besides its system's Docker; of these two only one can be installed.
+FRESH_PACKAGES = ("cron", "prometheus-node-exporter", "qemu-guest-agent", "systemd-timesyncd", "tini")
+FRESH_ALTERNATIVE = ("chrony",)
+FRESH_SOURCE = "deb [trusted=yes] file:/srv/packages ./\n"
 SERVICE_PACKAGES = ["ca-certificates", "nodejs", "postgresql", "redis-server"]
 S3_STORE = "s3rver@3.7.1"
 SERVICE_IMAGE = "lab/services:1"
@@ -88,14 +96,17 @@ def digest_of(folder: str, *parts: object) -> str:
     return total.hexdigest()[:16]
 
 
-def base_digest() -> str:
+def base_digest(system: System = "debian-12") -> str:
     """Return the digest of the tree without Docker; it doesn't depend on the files that are copied in later."""
-    return hashlib.sha256(repr((SUITE, BASE_PACKAGES)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((SYSTEMS[system].suite, BASE_PACKAGES)).encode()).hexdigest()[:16]
 
 
-def golden_digest(engine: Engine, boot_bytes: int) -> str:
+def golden_digest(engine: Engine, boot_bytes: int, system: System = "debian-12") -> str:
     """Return the digest of the boot image for `engine` on a disk of `boot_bytes`."""
-    return digest_of("machine", base_digest(), engine, NEWER_SUITE, ENGINE_PACKAGES[engine], MASKED_UNITS, boot_bytes)
+    parts: tuple[object, ...] = (base_digest(system), engine, NEWER_SUITE, ENGINE_PACKAGES[engine], MASKED_UNITS, boot_bytes)
+    if engine == "none":
+        parts += (SYSTEMS[system], FRESH_PACKAGES, FRESH_ALTERNATIVE)
+    return digest_of("machine", *parts)
 
 
 def services_digest(trimmed: tuple[str, ...]) -> str:

@@ -11,6 +11,7 @@ from controlplane.domain.values import Value
 from .home import MachineFiles
 from .processes import Process
 from .recipe import Engine, ImageStore
+from .systems import System
 
 DataDisk = Literal["own", "none", "foreign"]
 
@@ -31,6 +32,7 @@ class MachineSpec(Value):
     """A machine as it was asked for, and the loop devices or the virtual hardware that it runs on (sizes in bytes)."""
 
     engine: Engine
+    system: System = "debian-12"
     image_store: ImageStore
     boot_bytes: int
     data_bytes: int

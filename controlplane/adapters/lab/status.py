@@ -19,12 +19,14 @@ State = Literal["running", "off", "leftover", "absent"]
 class MachineStatus(Value):
     """What a machine is now; devices as the machine names them, and the files behind them ('' where there is none).
 
-    `port` is the one on this host's loopback that leads to a virtual machine's sshd.
+    `os` is what it was made with, `system` its systemd's word for its state; `port` is the one on this host's loopback that leads
+    to a virtual machine's sshd.
     """
 
     name: str
     state: State
     lane: str = ""
+    os: str = ""
     engine: str = ""
     image_store: str = ""
     data_disk: str = ""
@@ -61,6 +63,7 @@ def status_of(files: MachineFiles, *, system: str = "") -> MachineStatus:
         name=files.name,
         state=state,
         lane=spec.lane,
+        os=spec.system,
         engine=spec.engine,
         image_store=spec.image_store,
         data_disk=spec.data_disk,

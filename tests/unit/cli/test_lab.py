@@ -52,7 +52,15 @@ def refusal(*argv: str) -> str:
 
 def test_up_without_options_asks_for_what_each_machine_has(fake: FakeLab) -> None:
     assert CliRunner().invoke(lab, ["up"]).exit_code == 0
-    options = {"vm": False, "engine": "26", "image_store": "graph", "data_disk": None, "boot_bytes": 8 * 2**30, "data_bytes": 4 * 2**30}
+    options = {
+        "vm": False,
+        "engine": "26",
+        "system": "debian-12",
+        "image_store": "graph",
+        "data_disk": None,
+        "boot_bytes": 8 * 2**30,
+        "data_bytes": 4 * 2**30,
+    }
     assert fake.calls == [("up", (), options)]
 
 

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from controlplane.adapters.lab.apt_sources import debian_mirror
 from controlplane.adapters.lab.golden import apt_of_the_host, in_tree
 from controlplane.adapters.lab.programs import run
+from controlplane.adapters.lab.recipe import SUITE
 
 from .recipe import FILES, KERNEL_PACKAGES, LINKS, REMOVED, UNMASKED_UNITS
 
@@ -21,7 +23,7 @@ def install_kernel(tree: Path, log: IO[bytes]) -> None:
     for name, text in FILES.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)
-    with apt_of_the_host(tree):
+    with apt_of_the_host(tree, f"deb {debian_mirror()} {SUITE} main\n"):
         in_tree(tree, ["apt-get", "-q", "update"], log)
         in_tree(tree, ["apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confold", "install", *KERNEL_PACKAGES], log)
 

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from controlplane.adapters.lab.golden import Say, building, copy_image
+from controlplane.adapters.lab.golden import Say, building, copy_image, golden_image
 from controlplane.adapters.lab.home import LabHome, MachineFiles
 from controlplane.adapters.lab.prebaked import prebaked_image
 from controlplane.adapters.lab.programs import run
@@ -20,7 +20,7 @@ IN_OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private"]
 
 def vm_image(home: LabHome, spec: MachineSpec, say: Say) -> Path:
     """Return the cached folder with boot.img, vmlinuz and initrd for `spec`, made where it isn't there (half a minute)."""
-    source = prebaked_image(home, spec, say)
+    source = golden_image(home, spec, say) if spec.engine == "none" else prebaked_image(home, spec, say)
     family = f"vm-on-{spec.engine}-{spec.image_store}-{spec.boot_bytes}"
     image = home.cache / f"{family}-{vm_digest(source.name)}"
     with home.locked("vm-image"):

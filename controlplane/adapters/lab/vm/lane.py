@@ -57,6 +57,8 @@ class VmLane:
         refuse_where_it_cannot_run(vm=True)
 
     def image(self, home: LabHome, spec: MachineSpec, services: bool, say: Say) -> Path:  # noqa: ARG002 - importing would take minutes
+        if spec.system != "debian-12":
+            raise RefusedError(f"Virtual machines run debian-12; {spec.system} runs without --vm. Nothing was changed.")
         return vm_image(home, spec, say)
 
     def create(self, home: LabHome, files: MachineFiles, spec: MachineSpec, image: Path) -> None:
