@@ -90,6 +90,10 @@ class _Watch:
 
 
 def _message(result: Mapping[str, Any]) -> str:
+    # A loop says of itself only that something failed.
+    items = [item for item in result.get("results") or [] if isinstance(item, dict) and item.get("failed")]
+    if items:
+        return "; ".join(f"{item.get('_ansible_item_label') or item.get('item')}: {_message(item)}" for item in items)[:2000]
     parts = [str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "stderr", "stdout")]
     text = ": ".join(dict.fromkeys(part for part in parts if part and "controlplane-evidence" not in part))
     return text[:2000] or "Ansible gave no reason"

@@ -20,6 +20,9 @@ from controlplane.domain.values import Value
 
 _MIB = 1024**2
 DOCKER = "docker.service"
+AGENT = "qemu-guest-agent.service"
+# Units that a profile may name without their package: everybody knows which one brings them.
+_BROUGHT_BY = {"ssh.service": "openssh-server", "ssh.socket": "openssh-server", "cron.service": "cron", AGENT: "qemu-guest-agent"}
 
 
 def _matching(pattern: str, what: str) -> AfterValidator:
@@ -145,7 +148,10 @@ class Baseline(Value):
     """What bootstrap brings a fresh machine to, and ready demands of it."""
 
     packages: Annotated[tuple[Package, ...], AsTuple] = Field((), description="Packages that have to be installed")
-    services: Annotated[tuple[Unit, ...], AsTuple] = Field(("ssh.service", "cron.service"), description="Units that have to be enabled and active")
+    services: Annotated[tuple[Unit, ...], AsTuple] = Field(
+        ("ssh.service", "cron.service"),
+        description="Units that have to be enabled and active; sshd's, cron's and the guest agent's bring their package",
+    )
     time: Literal["systemd-timesyncd", "chrony", "none"] = Field("systemd-timesyncd", description="What keeps the clock; none where the host does")
     docker: DockerPackages | None = Field(None, description="Docker, before the first container starts on the declared roots")
     backup: Hook | None = Field(None, description="The site's backup client")
@@ -157,7 +163,8 @@ class Baseline(Value):
 
     def all_packages(self) -> tuple[str, ...]:
         """Return every package that has to be installed, each once, in the order in which they are named."""
-        named = [*self.packages, *([] if self.time == "none" else [self.time]), *(self.docker.packages if self.docker else ())]
+        named = [*self.packages, *(_BROUGHT_BY[unit] for unit in self.services if unit in _BROUGHT_BY)]
+        named += [*([] if self.time == "none" else [self.time]), *(self.docker.packages if self.docker else ())]
         return tuple(dict.fromkeys([*named, *(package for hook in (self.backup, self.monitoring) if hook for package in hook.packages)]))
 
     def all_units(self) -> tuple[str, ...]:
@@ -175,7 +182,7 @@ class Profile(Value):
     network: Network = Field(Network(), description="Network card")
     user: Annotated[str, _matching(r"[a-z_][a-z0-9_-]{0,31}", "login name")] = Field("ops", description="Login with sudo that cloud-init makes")
     ssh_keys: Annotated[tuple[PublicKey, ...], AsTuple] = Field((), description="Public keys that may log in")
-    agent: bool = Field(True, description="QEMU guest agent: a channel to it, and it runs")
+    agent: bool = Field(True, description="QEMU guest agent: a channel to it, and it runs (where a hypervisor is named)")
     baseline: Baseline = Field(Baseline(), description="What bootstrap brings it to")
 
 
@@ -231,15 +238,23 @@ def desired_machine(name: str, machines: Machines | None, keys: Mapping[str, str
     one = machines.machines.get(name) if machines else None
     if machines is None or one is None:
         return None
+    docker = machines.profiles[one.profile].baseline.docker
     return DesiredMachine(
         name=name,
         hypervisor_name=one.hypervisor,
         hypervisor=machines.hypervisors[one.hypervisor] if one.hypervisor else None,
-        profile=machines.profiles[one.profile],
+        profile=_with_agent(machines.profiles[one.profile]) if one.hypervisor else machines.profiles[one.profile],
         id=one.id,
         address=one.address,
         gateway=one.gateway,
         nameservers=one.nameservers,
         disks=dict(sorted(one.disks.items())),
-        docker_key=(keys or {}).get(docker.signed_by) if (docker := machines.profiles[one.profile].baseline.docker) and docker.signed_by else None,
+        docker_key=(keys or {}).get(docker.signed_by) if docker and docker.signed_by else None,
     )
+
+
+def _with_agent(profile: Profile) -> Profile:
+    """Return the profile with the guest agent among its services, where a hypervisor is to find it."""
+    if not profile.agent or AGENT in profile.baseline.services:
+        return profile
+    return profile.model_copy(update={"baseline": profile.baseline.model_copy(update={"services": (*profile.baseline.services, AGENT)})})

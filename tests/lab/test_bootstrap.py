@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from controlplane.adapters.lab.systems import SYSTEMS, System
 from tests.lab.conftest import LabMachine
-from tests.lab.operating import ROOT, Operator, verdicts
+from tests.lab.operating import Operator, verdicts
 
 pytestmark = pytest.mark.lab
 
@@ -20,9 +21,10 @@ profiles:
   standard:
     baseline:
       packages: [tini]
-      services: [ssh.service]
+      services: [SSH, cron.service]
       time: none
-      docker: {packages: [docker.io, docker-cli]}
+      docker: {packages: [DOCKER]}
+      monitoring: {packages: [prometheus-node-exporter], unit: prometheus-node-exporter.service}
 machines:
   NAME: {profile: standard}
 """
@@ -30,17 +32,14 @@ STEPS = ["storage.data_disk", "storage.fstab", "infra.vm.bootstrap"]
 ROOTS = "find /var/lib/docker /var/lib/containerd -mindepth 1 2>/dev/null | head -3"
 
 
-def without_docker(machine: LabMachine) -> LabMachine:
-    """Take Docker away, and leave an apt source from which it comes back."""
-    machine.sh((ROOT / ".config/molecule/prepare/vm_bootstrap.sh").read_text())
-    return machine
-
-
-def operator(machine: LabMachine, folder: Path) -> Operator:
+def operator(machine: LabMachine, folder: Path, system: System = "debian-12") -> Operator:
     site = Operator(machine, folder)
     text, _, _ = (site.site / "policy.yml").read_text().partition("    services:")
     (site.site / "policy.yml").write_text(text)
-    (site.site / "machines.yml").write_text(MACHINES.replace("NAME", machine.name))
+    # Ubuntu 24.04 starts sshd by its socket.
+    ssh = "ssh.socket" if system == "ubuntu-24.04" else "ssh.service"
+    machines = MACHINES.replace("NAME", machine.name).replace("SSH", ssh).replace("DOCKER", ", ".join(SYSTEMS[system].docker))
+    (site.site / "machines.yml").write_text(machines)
     return site
 
 
@@ -69,16 +68,19 @@ def assert_whole(site: Operator) -> None:
             "D241 boot.guard",
             "D243 docker.log",
         ),
-        *("D247 baseline.packages", "D247 baseline.unit:ssh.service", "D247 baseline.time", "D247 baseline.docker"),
+        *("D247 baseline.packages", "D247 baseline.unit:cron.service", "D247 baseline.time", "D247 baseline.docker", "D248 hook.monitoring"),
     ):
         assert found[name] == "MET", (name, found)
     again = site.plan("again.json", code=0)
     assert (again["steps"], again["refusals"]) == ([], [])
 
 
-def test_a_fresh_machine_comes_to_its_baseline_with_docker_on_the_data_disk_from_its_first_start(machine: Make, tmp_path: Path) -> None:
-    host = without_docker(machine(data_bytes=4 * 2**30))
-    site = operator(host, tmp_path)
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_fresh_machine_comes_to_its_baseline_with_docker_on_the_data_disk_from_its_first_start(
+    machine: Make, tmp_path: Path, system: System
+) -> None:
+    host = machine(engine="none", system=system)
+    site = operator(host, tmp_path, system)
     assert {surfaces(site)[name] for name in ("D247 baseline.docker", "D247 baseline.packages")} == {"DRIFTED"}
     plan = site.plan()
     assert [step["capability"] for step in plan["steps"]] == STEPS
@@ -101,7 +103,7 @@ def test_a_fresh_machine_comes_to_its_baseline_with_docker_on_the_data_disk_from
 
 
 def test_an_installation_that_lost_its_controller_is_finished_by_the_same_plan(machine: Make, tmp_path: Path) -> None:
-    host = without_docker(machine(data_bytes=4 * 2**30))
+    host = machine(engine="none")
     site = operator(host, tmp_path)
     site.plan()
     running = site.start("apply", str(site.file("plan.json")), "-o", "json")
@@ -120,7 +122,7 @@ def test_an_installation_that_lost_its_controller_is_finished_by_the_same_plan(m
 
 
 def test_without_its_data_disk_the_machine_gets_its_baseline_and_no_docker(machine: Make, tmp_path: Path) -> None:
-    host = without_docker(machine(data_disk=False))
+    host = machine(engine="none", data_disk=False)
     site = operator(host, tmp_path)
     plan: dict[str, Any] = site.plan()
     reasons = {refusal["capability"]: refusal["reason"] for refusal in plan["refusals"]}

@@ -130,6 +130,12 @@ def test_each_run_has_a_private_folder_of_its_own(tmp_path: Path) -> None:
     assert len({name for name, _ in seen}) == 2
 
 
+def test_a_loop_that_fails_says_which_items_and_why(tmp_path: Path) -> None:
+    task = _raw("echo no {{ item }} here; false", loop=["cron", "at"])
+    result = run_playbook(_play(task), playbook="play.yml", inventory=_inventory("bad"), work_dir=tmp_path)
+    assert result.failed == {"bad": "Do it: cron: non-zero return code: no cron here; at: non-zero return code: no at here"}
+
+
 def test_a_playbook_that_can_t_be_read_says_why(tmp_path: Path) -> None:
     result = run_playbook({"play.yml": b"- hosts: [\n"}, playbook="play.yml", inventory=_inventory("one"), work_dir=tmp_path)
     assert result.outcome == "failed"

@@ -43,6 +43,6 @@ def test_every_place_that_the_desired_state_names_is_asked_for() -> None:
 
 def test_a_declared_machine_is_asked_for_what_its_baseline_names() -> None:
     asked = what_to_ask(DesiredHost(host="a", machine=brought_up()))
-    assert asked["packages"] == ["rsync", "systemd-timesyncd", "docker.io", "borgbackup"]
+    assert asked["packages"] == ["rsync", "openssh-server", "cron", "systemd-timesyncd", "docker.io", "borgbackup"]
     assert asked["units"] == ["ssh.service", "cron.service", "systemd-timesyncd.service", "docker.service", "borg.timer", "node-exporter.service"]
     assert asked["network"] is True

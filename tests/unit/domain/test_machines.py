@@ -139,3 +139,15 @@ def test_two_machines_with_one_number_are_refused(tmp_path: Path) -> None:
 def test_faults_of_policy_and_machines_come_together(tmp_path: Path) -> None:
     told = faults(tmp_path, MACHINES.replace("cores: 2", "cores: 0"), POLICY.replace("web1: {tier: boot-only}", "web1: {tier: none}"))
     assert {line.split(":")[0] for line in told} == {"policy.yml", "machines.yml"}
+
+
+def test_units_that_everybody_knows_bring_their_package_and_a_hypervisors_machine_its_guest_agent(tmp_path: Path) -> None:
+    machines = {host.host: host.machine for host in site(tmp_path, MACHINES).read(run_inventory=False).desired().hosts}
+    made_here, there = (machines[name].profile.baseline for name in ("db1", "web1"))  # type: ignore[union-attr]  # both are declared
+    assert made_here.all_units() == ("ssh.service", "cron.service", "qemu-guest-agent.service", "systemd-timesyncd.service")
+    assert made_here.all_packages() == ("openssh-server", "cron", "qemu-guest-agent", "systemd-timesyncd")
+    assert "qemu-guest-agent" not in there.all_packages()
+    plain = MACHINES.replace("    network:", "    agent: false\n    network:")
+    [without] = [host.machine for host in site(tmp_path, plain).read(run_inventory=False).desired().hosts if host.host == "db1"]
+    assert without is not None
+    assert "qemu-guest-agent" not in without.profile.baseline.all_packages()
