@@ -29,12 +29,14 @@ machines:
   NAME: {profile: standard}
 """
 STEPS = ["storage.data_disk", "storage.fstab", "infra.vm.bootstrap"]
-ROOTS = "find /var/lib/docker /var/lib/containerd -mindepth 1 2>/dev/null | head -3"
+ROOTS = "find /var/lib/docker /var/lib/containerd -mindepth 1 2>/dev/null | head -3 || true"
 
 
 def operator(machine: LabMachine, folder: Path, system: System = "debian-12") -> Operator:
     site = Operator(machine, folder)
     text, _, _ = (site.site / "policy.yml").read_text().partition("    services:")
+    # A machine without its data disk is to have one all the same.
+    text = text.replace("loop_file: .,", "loop_file: /srv/missing.img,")
     (site.site / "policy.yml").write_text(text)
     # Ubuntu 24.04 starts sshd by its socket.
     ssh = "ssh.socket" if system == "ubuntu-24.04" else "ssh.service"
