@@ -36,9 +36,7 @@ def plan(site: str | None, hosts: tuple[str, ...], capabilities: tuple[str, ...]
     return preview(view, ports, hosts=hosts, capabilities=chosen, out=out, output=output)
 
 
-def preview(
-    view: SiteView, ports: ApplyPorts, *, hosts: tuple[str, ...], capabilities: Sequence[Capability], out: str | None, output: str
-) -> int:
+def preview(view: SiteView, ports: ApplyPorts, *, hosts: tuple[str, ...], capabilities: Sequence[Capability], out: str | None, output: str) -> int:
     """Make the plan, write it where that is asked for, print it, and return the exit code."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
