@@ -33,7 +33,7 @@ def test_xfs_is_a_destination_only_where_it_says_ftype_1(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, refused: bool
 ) -> None:
     monkeypatch.setattr(root_refusals, "_xfs_info", {str(data): said}.__getitem__)
-    found = root_refusals._of_the_destination(Home(tmp_path / "state"), Move("docker", "/var/lib/docker", f"{data}/docker"), "R1")
+    found = root_refusals._of_the_destination(Home(tmp_path / "state"), Move("docker", "/var/lib/docker", f"{data}/docker"))
     reason = f"{data} is xfs without ftype=1 (or xfs_info is not installed): overlay loses files there"
     assert found == ([reason] if refused else [])
     assert list(data.iterdir()) == []

@@ -73,7 +73,7 @@ class DockerRoot:
         pairs = configs.pairs(request)
         if not moves and not pairs:
             return {"already": True, "open": False, "phase": run.phase, "changes": [], "planned": [], "needs": []}
-        found = root_refusals.reasons(self.home, run.key, request, self.engine, info)
+        found = root_refusals.reasons(self.home, request, self.engine, info)
         if found:
             what = "moving Docker's root" if request.moves else f"changing {DAEMON_JSON}"
             raise RefusedFault(f"{what} refused: {'; '.join(found)}. Nothing was changed.")
@@ -109,6 +109,7 @@ class DockerRoot:
                     "hash_since_ns": since,
                     "to_mount": mount_of(nearest_existing(move.destination), table).mount,
                     "flags_set": not fresh,
+                    "names": sorted(os.listdir(move.source)),
                 }
             )
         retired.forget(self.home, [tree["to"] for tree in trees])
@@ -157,6 +158,7 @@ class DockerRoot:
             raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
         self.recover(of)
         self.recover(run)
+        self._close_undone(of)
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
             return self._told(run, changed=False)
         self._refuse_undo(of, overwrite=overwrite)
@@ -182,6 +184,13 @@ class DockerRoot:
         if run.key != of.key:
             of.write(phase="undone", undone_by=run.key)
         return self._told(run, changed=True)
+
+    def _close_undone(self, of: Run) -> None:
+        """Mark a run as undone whose undo ended, and was killed before it could say so."""
+        for run in self.home.runs():
+            ended = run.phase == "undone" and run.key != of.key and run.state.get("of") == of.key
+            if ended and of.phase == "done" and run.state["finished_at"] > of.state["finished_at"]:
+                of.write(phase="undone", undone_by=run.key)
 
     def _refuse_undo(self, of: Run, *, overwrite: bool) -> None:
         roots = root_refusals.roots_now(self._info())
@@ -236,7 +245,8 @@ class DockerRoot:
         if side == "source":
             run.write(phase="reverting", boot_id=boot_id(), reason=f"the host went down while {run.phase}")
         else:
-            run.write(boot_id=boot_id())
+            # Docker starts there next, and containers with it.
+            run.write(boot_id=boot_id(), phase="starting" if run.phase in phases.DESTINATION_IS_PROVEN else run.phase)
         return side
 
     @staticmethod

@@ -5,7 +5,8 @@ Rules:
 - Before the stop: one more live pass and one full comparison, so that the critical section has only what changed since to look at.
 - Nothing is switched before a full comparison without differences, synced to disk; whoever used the source is gone by then, asked twice.
 - Any fault or cancellation goes back by itself: configuration byte for byte, Docker on the source, exactly what ran before.
-- Once containers could write to the destination, going back is a leg of its own that carries the newer data back.
+- Once containers wrote to the destination, going back is a leg of its own that carries the newer data back. Where something of the source is gone there,
+  nothing is carried over it: the services stay, and the source is kept as it was.
 - The source is never changed by a leg and never deleted: it is recorded as retired.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import configs, retired, services, settle_units
+from . import configs, phases, retired, root_writes, services, settle_units
 from .cancel import Cancel
 from .docker_engine import Engine, inventory_difference
 from .faults import CancelledFault, FailedFault
@@ -56,9 +57,7 @@ class RootMove:
         table = read()
         sides = (tree[side] for tree in self.trees.held for side in ("from", "to"))
         settle_units.install(self.command, sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"}))
-        self.enter(
-            "stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), engine_answered=False, downtime_s={}, killed=[]
-        )
+        self.enter("stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), downtime_s={}, killed=[])
         try:
             self._stop_and_copy()
         except BaseException as fault:
@@ -68,7 +67,8 @@ class RootMove:
 
     def _stop_and_copy(self) -> None:
         state = self.run.state
-        killed = services.stop_all(self.engine, state["services"], state["stop_timeout_s"])
+        # A daemon that is down already was stopped because it did not answer; its socket would start it.
+        killed = services.stop_all(self.engine, state["services"], state["stop_timeout_s"]) if active("docker.service") else []
         stop_units(state["units"])
         assert_stopped()
         self.trees.assert_unused()
@@ -94,8 +94,7 @@ class RootMove:
             self.enter("starting")
             self._start_engine()
         except Exception as fault:
-            # Docker showed less than before or nothing at all, so what it holds is not carried anywhere.
-            self.go_back(str(fault))
+            self._leave(str(fault))
             raise
         faults = self._start_services()
         if faults and self.run.state["leg"] != "carry":
@@ -121,10 +120,43 @@ class RootMove:
         wanted = next((tree["to"] for tree in self.trees.held if tree["kind"] == "docker"), root)
         if root != wanted:
             raise FailedFault(f"Docker started on {root}, not on {wanted}")
-        missing = inventory_difference(read_json(self.run.folder / "inventory-before.json"), self.engine.inventory())
+        difference = inventory_difference(read_json(self.run.folder / "inventory-before.json"), self.engine.inventory())
+        # A copy can lose things or change them; what is new, somebody made since Docker started.
+        missing = [line for line in difference if not line.endswith(" is new")]
         if missing:
             raise FailedFault(f"Docker shows other things on {self._roots('to')} than before: {'; '.join(missing[:5])}")
-        self.run.write(engine_answered=True)
+
+    def _leave(self, reason: str) -> None:
+        """Give up a destination on which Docker did not come up as it was, without losing what containers wrote there meanwhile.
+
+        Restart policies start containers before Docker answers, so a fault does not mean that nothing ran.
+        """
+        if self.run.phase not in phases.DESTINATION_IS_TRUTH:
+            self.go_back(reason)
+            return
+        try:
+            self._stop_everything()
+        except Exception as fault:
+            raise FailedFault(f"{reason}; and Docker can't be stopped there: {fault}") from fault
+        written = root_writes.written(self.trees.held)
+        if not written:
+            self.go_back(reason)
+            return
+        lost = root_writes.lost(self.trees.held)
+        if not lost and self.run.state["leg"] != "carry":
+            self._carry_back(reason)
+        if lost:
+            reason = f"{reason}. {', '.join(lost[:5])} of {self._roots('from')} is gone there, while containers wrote {', '.join(written[:5])}"
+        self._stay(reason)
+
+    def _stay(self, reason: str) -> None:
+        """End the leg on its destination: it alone holds what is newest. What ran before is started as far as it starts."""
+        self.run.write(complaint=reason)
+        start_units(self.run.state["units"])
+        if "docker.service" in self.run.state["units"] and self.engine.wait(ENGINE_LIMIT_S):
+            self._start_services()
+        self.finish()
+        raise FailedFault(f"{reason}. Nothing was taken back, because that is newer; {self._roots('from')} is kept as it was")
 
     def _start_services(self) -> list[str]:
         state = self.run.state
@@ -142,6 +174,9 @@ class RootMove:
         state = self.run.state
         trees = [swapped(tree, hash_since_ns=state["compared_at_ns"]) for tree in self.trees.held]
         pairs = [{"before": pair["after"], "after": pair["before"]} for pair in state["configs"]]
+        if state["of"] is None:
+            # Should the newer data not come back, this leg ends on its destination, and an undo has to know what it did.
+            self.run.write(forward={"trees": state["trees"], "configs": state["configs"]})
         self.run.write(
             trees=trees,
             configs=pairs,

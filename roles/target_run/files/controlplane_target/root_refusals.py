@@ -13,10 +13,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import configs, containerd_toml, daemon_json, mounts
+from . import configs, containerd_toml, daemon_json, mounts, retired
 from .docker_engine import Engine
 from .root_request import Move, Request
-from .state import Home
+from .state import Home, Run
 from .systemd import loaded
 from .tree_measure import is_empty, measure
 from .units import STOP_ORDER, arguments_of, is_stale, program_of, shims_of_others, started_at
@@ -36,7 +36,7 @@ def still_to_move(request: Request, roots: dict[str, str]) -> list[Move]:
     return [move for move in request.moves if roots[move.kind] != move.destination]
 
 
-def reasons(home: Home, run: str, request: Request, engine: Engine, info: dict[str, Any]) -> list[str]:
+def reasons(home: Home, request: Request, engine: Engine, info: dict[str, Any]) -> list[str]:
     """Return one sentence for each thing that speaks against the request now; reading only."""
     roots = roots_now(info)
     moves = still_to_move(request, roots)
@@ -46,7 +46,7 @@ def reasons(home: Home, run: str, request: Request, engine: Engine, info: dict[s
         if roots[move.kind] != move.source:
             found.append(f"{move.kind}'s root is {roots[move.kind]}, neither {move.source} nor {move.destination}")
             continue
-        found += _of_the_source(move, engine) + _of_the_destination(home, move, run) + _of_the_containers(move, containers)
+        found += _of_the_source(move, engine) + _of_the_destination(home, move) + _of_the_containers(move, containers)
     found += of_the_running(containers)
     return found + _of_the_space([move for move in moves if os.path.isdir(move.source)])
 
@@ -115,17 +115,31 @@ def _of_the_source(move: Move, engine: Engine) -> list[str]:
     return found
 
 
-def _is_ours(home: Home, destination: str) -> bool:
-    if any(held["path"] == destination for held in home.retired()):
-        return True
-    for run in home.runs():
-        for tree in run.state.get("trees") or []:
-            if destination in (tree["from"], tree["to"]):
-                return True
-    return False
+def _foreign(home: Home, destination: str, source: str) -> str | None:
+    """Return why what lies at a destination must not be written over; None where it is this program's own, unchanged since."""
+    record = next((held for held in home.retired() if held["path"] == destination), None)
+    if record is not None:
+        if retired.differs(record):
+            return f"{destination} changed since {record['run']} retired it: look at what is newer there"
+        return None
+    # A partial copy that no services lived on. One that they did live on is live, or on record as retired.
+    partial = ("precopying", "precopied", "staging", "reverted")
+    copies = [tree for run in home.runs() if run.phase in partial for tree in run.state.get("trees") or [] if tree[_copy_side(run)] == destination]
+    if not copies:
+        return f"{destination} is not empty, and no run of this program on this host made it: empty it, or choose another path"
+    known = set(os.listdir(source)).union(*(tree.get("names") or [] for tree in copies))
+    others = sorted(set(os.listdir(destination)) - known - {"lost+found"})
+    if others:
+        return f"{destination} holds {', '.join(others[:5])}, which the copy that was begun there does not: move it away, or choose another path"
+    return None
 
 
-def _of_the_destination(home: Home, move: Move, run: str) -> list[str]:
+def _copy_side(run: Run) -> str:
+    # What carried newer data back came from the copy.
+    return "from" if run.state.get("leg") == "carry" else "to"
+
+
+def _of_the_destination(home: Home, move: Move) -> list[str]:
     table = mounts.read()
     nearest = mounts.nearest_existing(move.destination)
     if os.path.realpath(nearest) != nearest:
@@ -144,10 +158,9 @@ def _of_the_destination(home: Home, move: Move, run: str) -> list[str]:
         found.append(f"{place.mount} is mounted read-only")
     if os.path.lexists(move.destination) and not os.path.isdir(move.destination):
         found.append(f"{move.destination} exists and is no directory")
-    elif not is_empty(move.destination) and not _is_ours(home, move.destination):
-        found.append(
-            f"{move.destination} is not empty, and no run of this program on this host made it (this is run {run}): empty it, or choose another path"
-        )
+    elif not is_empty(move.destination):
+        foreign = _foreign(home, move.destination, move.source)
+        found += [foreign] if foreign else []
     found += [f"{mount.mount} is mounted below {move.destination}" for mount in mounts.below(move.destination, table)]
     return found
 

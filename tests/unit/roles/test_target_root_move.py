@@ -1,0 +1,237 @@
+"""Where a move ends when Docker does not come up well on the new place: nothing that a container wrote is lost, whichever side that is."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controlplane_target import root_move, root_refusals, root_writes
+from controlplane_target.cancel import Cancel
+from controlplane_target.docker_root import DockerRoot
+from controlplane_target.faults import FailedFault
+from controlplane_target.files import write_json
+from controlplane_target.root_move import RootMove
+from controlplane_target.state import Home
+from controlplane_target.tree_compare import clock_ns
+
+INVENTORY: dict[str, list[dict[str, Any]]] = {"containers": [{"id": "c1", "name": "db"}], "images": [], "volumes": [{"name": "v"}], "networks": []}
+
+
+class Host:
+    """Docker's units and its engine, as far as a leg meets them; `on_start` is what the containers do when Docker starts on a root."""
+
+    def __init__(self, root: Path) -> None:
+        self.old, self.new = root / "old", root / "new"
+        self.answering = {self.old: True, self.new: True}
+        self.inventory_on = {self.old: INVENTORY, self.new: INVENTORY}
+        self.on_start: dict[Path, Callable[[], None]] = {}
+        self.up = True
+        self.on = self.new
+        self.starts: list[str] = []
+
+    def start(self, _units: list[str]) -> None:
+        self.up = True
+        self.starts.append(self.on.name)
+        self.on_start.pop(self.on, lambda: None)()
+
+    def stop(self, _units: list[str]) -> None:
+        self.up = False
+
+    def answers(self) -> bool:
+        return self.up and self.answering[self.on]
+
+    def wait(self, _limit_s: float) -> bool:
+        return self.answers()
+
+    def info(self) -> dict[str, Any]:
+        return {"DockerRootDir": str(self.on)}
+
+    def inventory(self) -> dict[str, Any]:
+        return self.inventory_on[self.on]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    host = Host(tmp_path)
+    monkeypatch.setattr(root_move, "start_units", host.start)
+    monkeypatch.setattr(root_move, "stop_units", host.stop)
+    monkeypatch.setattr(root_move, "active", lambda _unit: host.up)
+    monkeypatch.setattr(root_move, "running_units", lambda: ["docker.service"] if host.up else [])
+    monkeypatch.setattr(root_move, "assert_stopped", lambda: None)
+    monkeypatch.setattr(root_move.settle_units, "uninstall", lambda: None)
+    monkeypatch.setattr(root_move.services, "stop_all", lambda *_: [])
+    monkeypatch.setattr(root_move.services, "start_all", lambda *_: [])
+    monkeypatch.setattr(root_move.services, "record", lambda *_: [])
+    monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({}, []))
+
+    def switch(pairs: list[dict[str, Any]], side: str) -> None:
+        host.on = Path(pairs[0][side]["root"])
+
+    monkeypatch.setattr(root_move.configs, "switch", switch)
+    monkeypatch.setattr(root_move.configs, "on_disk", lambda _pair: {"root": str(host.on)})
+    return host
+
+
+def volume(root: Path) -> Path:
+    return root / "volumes/v/_data/rows"
+
+
+@pytest.fixture
+def move(host: Host, tmp_path: Path) -> RootMove:
+    """A forward leg whose copy is proven: both trees are equal, nothing runs, nothing is switched."""
+    for root in (host.old, host.new):
+        for name, text in (("volumes/v/_data/rows", "1"), ("containers/c1/config.v2.json", "{}"), ("overlay2/l1/diff/etc", "x"), ("engine-id", "e")):
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        for path in (*root.rglob("*"), root):
+            os.utime(path, ns=(10**18, 10**18))
+    run = Home(tmp_path / "state").run("R1")
+    run.write(
+        phase="compared",
+        leg="forward",
+        of=None,
+        trees=[{"kind": "docker", "from": str(host.old), "to": str(host.new), "hash_since_ns": 0, "to_mount": "", "flags_set": False}],
+        configs=[{"before": {"root": str(host.old)}, "after": {"root": str(host.new)}}],
+        services=[],
+        units=["docker.service"],
+        stopped_at=time.time(),
+        compared_at_ns=clock_ns(),
+        stop_timeout_s=1,
+        answer_timeout_s=1,
+        ends={"well": "done", "back": "reverted"},
+    )
+    write_json(run.folder / "inventory-before.json", INVENTORY)
+    host.up, host.on = False, host.old
+    return RootMove(run, host, Cancel(), [])  # type: ignore[arg-type]  # as much of an engine as a leg asks for
+
+
+def writes(root: Path) -> Callable[[], None]:
+    """Return what a container with a restart policy does before Docker answers."""
+
+    def write() -> None:
+        volume(root).write_text("1 2")
+
+    return write
+
+
+def test_a_destination_on_which_nothing_ran_is_left_and_the_source_serves_again(host: Host, move: RootMove) -> None:
+    host.answering[host.new] = False
+    with pytest.raises(FailedFault, match="does not answer on"):
+        move.switch_and_conclude()
+    assert (move.run.phase, host.on, host.starts) == ("reverted", host.old, ["new", "old"])
+    assert volume(host.old).read_text() == "1"
+
+
+def test_what_a_container_wrote_before_docker_answered_is_carried_back(host: Host, move: RootMove) -> None:
+    host.answering[host.new] = False
+    host.on_start[host.new] = writes(host.new)
+    with pytest.raises(FailedFault, match=r"Went back: the services run on .*/old again, with what they wrote meanwhile"):
+        move.switch_and_conclude()
+    assert (move.run.phase, host.on, host.up) == ("reverted", host.old, True)
+    assert volume(host.old).read_text() == "1 2"
+
+
+def test_after_a_crash_while_starting_nothing_newer_is_taken_back_unseen(host: Host, move: RootMove) -> None:
+    host.answering[host.new] = False
+    volume(host.new).write_text("1 2")
+    move.run.write(phase="starting")
+    with pytest.raises(FailedFault):
+        move.switch_and_conclude()
+    assert (move.run.phase, volume(host.old).read_text()) == ("reverted", "1 2")
+
+
+def test_where_something_is_gone_and_a_container_wrote_the_services_stay_and_the_source_is_kept(host: Host, move: RootMove) -> None:
+    host.inventory_on[host.new] = {**INVENTORY, "containers": []}
+    host.on_start[host.new] = writes(host.new)
+    (host.new / "containers/c1/config.v2.json").unlink()
+    (host.new / "containers/c1").rmdir()
+    with pytest.raises(FailedFault, match=r"containers/c1 of .*/old is gone there, while containers wrote .*Nothing was taken back"):
+        move.switch_and_conclude()
+    assert (move.run.phase, host.on, host.up) == ("done", host.new, True)
+    assert (volume(host.old).read_text(), volume(host.new).read_text()) == ("1", "1 2")
+    assert (host.old / "containers/c1").is_dir()
+    assert [held["path"] for held in move.run.home.retired()] == [str(host.old)]
+
+
+def test_what_somebody_made_since_docker_started_is_no_fault_of_the_copy(host: Host, move: RootMove) -> None:
+    host.inventory_on[host.new] = {**INVENTORY, "networks": [{"id": "n", "name": "made-at-boot"}]}
+    move.switch_and_conclude()
+    assert (move.run.phase, host.on) == ("done", host.new)
+
+
+def test_newer_data_that_can_not_be_carried_back_stays_and_the_run_can_be_undone_later(
+    host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({}, ["db does not answer"]))
+    host.on_start[host.new] = writes(host.new)
+
+    def full() -> None:
+        raise FailedFault("No space left on device")
+
+    monkeypatch.setattr(move.trees, "copy_last", full)
+    with pytest.raises(FailedFault, match="No space left"):
+        move.switch_and_conclude()
+    assert (move.run.phase, host.on, host.up) == ("done", host.new, True)
+    assert volume(host.new).read_text() == "1 2"
+    held = move.run.state["forward"]
+    assert [(tree["from"], tree["to"]) for tree in held["trees"]] == [(str(host.old), str(host.new))]
+    assert held["configs"] == [{"before": {"root": str(host.old)}, "after": {"root": str(host.new)}}]
+
+
+def test_an_undo_that_ended_and_was_killed_before_it_said_so_is_told_by_its_own_journal(move: RootMove) -> None:
+    home = move.run.home
+    move.run.write(phase="done", finished_at=10.0)
+    undo = home.run("R2")
+    undo.write(phase="undone", of="R1", finished_at=20.0)
+    docker_root = DockerRoot(home, None, Cancel())  # type: ignore[arg-type]  # never asked
+    assert docker_root.undo(undo, home.run("R1"))["changed"] is False
+    assert (home.run("R1").phase, home.run("R1").state["undone_by"]) == ("undone", "R2")
+
+
+def test_a_write_is_seen_by_size_or_time_and_the_engines_own_files_do_not_count(host: Host, move: RootMove) -> None:
+    trees = move.trees.held
+    (host.new / "engine-id").write_text("another one")
+    (host.new / "containers/c1/config.v2.json").write_text('{"State": {}}')
+    assert (root_writes.written(trees), root_writes.lost(trees)) == ([], [])
+    os.utime(volume(host.new), ns=(10**18, 10**18 - 1))
+    assert root_writes.written(trees) == [str(volume(host.new))]
+    (host.new / "overlay2/l1/diff/new").write_text("")
+    assert root_writes.written(trees) == [str(host.new / "overlay2/l1/diff"), str(volume(host.new))]
+
+
+# What a destination may hold.
+
+
+def foreign(home: Home, host: Host) -> str | None:
+    return root_refusals._foreign(home, str(host.new), str(host.old))
+
+
+def test_a_copy_that_was_begun_is_written_over_only_as_long_as_it_holds_nothing_else(host: Host, move: RootMove) -> None:
+    home = move.run.home
+    for phase in ("precopying", "precopied", "staging", "reverted"):
+        move.run.write(phase=phase)
+        assert foreign(home, host) is None
+    (host.new / "lost+found").mkdir()
+    assert foreign(home, host) is None
+    (host.new / "letters").mkdir()
+    assert foreign(home, host) == (f"{host.new} holds letters, which the copy that was begun there does not: move it away, or choose another path")
+
+
+@pytest.mark.parametrize("phase", ["done", "undone"])
+def test_a_path_that_an_older_run_named_is_nobodys_once_its_tree_was_purged(host: Host, move: RootMove, phase: str) -> None:
+    move.run.write(phase=phase)
+    assert str(foreign(move.run.home, host)).startswith(f"{host.new} is not empty, and no run of this program on this host made it")
+
+
+def test_a_retired_root_is_written_over_only_unchanged(host: Host, move: RootMove) -> None:
+    home = move.run.home
+    move.run.write(phase="undone")
+    root_move.retired.retire(home, "R1", [{"from": str(host.new), "to": str(host.old)}], now=0.0)
+    assert foreign(home, host) is None
+    volume(host.new).write_text("newer")
+    assert foreign(home, host) == f"{host.new} changed since R1 retired it: look at what is newer there"
