@@ -44,7 +44,7 @@ class Case:
         self.evidence = evidence
         self.general = general
         self.reader = Reader(evidence)
-        self.lineage = Lineage(self.reader)
+        self.lineage = Lineage(self.reader, desired.disks)
 
     @cached_property
     def taken(self) -> datetime:
