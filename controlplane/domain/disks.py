@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from controlplane.domain.evidence_shapes import BlockDevice
 from controlplane.domain.names import AsTuple, check_name
 from controlplane.domain.paths import AnyPath, PlacePath, check_path
 from controlplane.domain.sizes import Size
@@ -105,6 +106,19 @@ class Disk(Value):
     def label(self) -> str:
         """Return how messages and plans name this disk, such as `serial DATA0001`."""
         return f"{self.identity_kind} {self.identity}"
+
+
+def carries(disk: Disk, device: BlockDevice) -> bool:
+    """Say whether a device has the identity by which a disk is declared; a filesystem's UUID is no identity of a device."""
+    match disk.identity_kind:
+        case "by_id":
+            return f"/dev/disk/by-id/{disk.identity}" in device["links"]
+        case "by_path":
+            return f"/dev/disk/by-path/{disk.identity}" in device["links"]
+        case "serial" | "wwn" | "loop_file" as kind:
+            return device[kind] == disk.identity
+        case "uuid":
+            return False
 
 
 class NfsMount(Value):

@@ -2,6 +2,10 @@
 
 Rules:
 - What can't be followed to its leaves raises `Unobserved`; there is no default disk.
+- A leaf is a disk by its driver's name. Of ZFS volumes, DRBD, bcache and ublk this host's own disks may lie beneath, and zram is memory: without
+  slaves they can't be followed. The same goes for network block devices (what serves nbd may be a file of this host) and for drivers that aren't
+  known here, except where the policy names that very device by serial, wwn, by_id or by_path: then a person vouches for it as a disk of its own.
+  A filesystem's UUID vouches for nothing, since it is the same wherever the filesystem lies.
 - The mount decides, never its source string; the source is used only for btrfs, whose device number is anonymous, and then the
   filesystem's signature names every member.
 - Memory (tmpfs) and remote filesystems (NFS) lie on no disk of this host: a state of their own, neither boot disk nor durable local disk.
@@ -13,15 +17,34 @@ Leaves are device numbers ("major:minor") of entries of `BlockDevices`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
+from controlplane.domain.disks import Disk, carries
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import BlockDevice, Mount, PathPlace
 
 MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "virtiofs", "afs", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"})
-_STACKED = ("dm-", "md")
+# SCSI and SATA, IDE, virtio, Xen, DASD; NVMe; SD cards and eMMC; older RAID controllers; optical drives.
+_DISK = re.compile(r"(sd|hd|vd|xvd|dasd)[a-z]+|nvme\d+n\d+|mmcblk\d+((boot|gp)\d+)?|(cciss|ida)!c\d+d\d+|sr\d+")
+_STEM = re.compile(r"[a-z]*")
+_STACKED = "is a stacked device and the host showed nothing under it"
+_MEMORY_DISK = "keeps its content in memory"
+# Never a leaf, whoever vouches for it: what lies beneath is this host's own.
+_NO_LEAF = {
+    "dm": _STACKED,
+    "md": _STACKED,
+    "drbd": _STACKED,
+    "bcache": _STACKED,
+    "loop": "is a loop device that showed no backing file",
+    "zd": "is a ZFS volume, whose disks can't be told",
+    "ublkb": "is served by a program of this host, whose disks can't be told",
+    "zram": _MEMORY_DISK,
+    "ram": _MEMORY_DISK,
+}
+_OVER_NETWORK = frozenset({"nbd", "rbd", "etherd"})
 _DELETED = " (deleted)"
 _LAYERS = ("upperdir", "lowerdir", "lowerdir+", "datadir+")
 
@@ -39,8 +62,9 @@ class Place(NamedTuple):
 class Lineage:
     """One host's answers, each worked out once. Raises `Unobserved` for what can't be resolved."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, declared: Sequence[Disk] = ()) -> None:
         self._reader = reader
+        self._declared = declared
         self._tops: dict[str, Mount] | None = None
         self._leaves: dict[str, frozenset[str]] = {}
         self._places: dict[str, Place] = {}
@@ -159,10 +183,24 @@ class Lineage:
             return
         for slave in entry["slaves"]:
             yield self._leaves_of(slave, trail)
-        if not entry["slaves"] and (entry["dm_name"] is not None or entry["name"].startswith(_STACKED)):
-            raise Unobserved(f"{entry['name']} ({device}) is a stacked device and the host showed nothing under it")
         if entry["loop_file"] is not None:
             yield self._loop(device, entry["loop_file"], trail)
+        elif not entry["slaves"]:
+            self._demand_disk(device, entry)
+
+    def _demand_disk(self, device: str, entry: BlockDevice) -> None:
+        name = entry["name"]
+        stem = _STEM.match(name)
+        kind = "dm" if entry["dm_name"] is not None else stem[0] if stem else ""
+        why = _NO_LEAF.get(kind)
+        if why is None:
+            if _DISK.fullmatch(name) or any(carries(disk, entry) for disk in self._declared):
+                return
+            why = (
+                "is a network block device, and nothing shows what serves it" if kind in _OVER_NETWORK else "is of no kind that is known to be a disk"
+            )
+            why += ": if it is a disk of its own, name it in the policy by serial, wwn, by_id or by_path"
+        raise Unobserved(f"{name} ({device}) {why}")
 
     def _loop(self, device: str, file: str, trail: frozenset[str]) -> frozenset[str]:
         if not file or file.endswith(_DELETED):

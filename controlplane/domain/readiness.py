@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached, is_absent
+from controlplane.domain.docker_presence import is_without_docker
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
@@ -188,9 +189,9 @@ def _holder(host: str, reader: Reader, *, now: datetime) -> list[Need]:
 
 def _services(desired: DesiredHost, reader: Reader) -> list[Need]:
     """Return each declared container that does not run, and an engine that is down; a container that is missing is D236's."""
-    if is_absent(reader.evidence, "docker_config") and not desired.services:
-        return []
     try:
+        if not desired.services and is_without_docker(reader):
+            return []
         docker = reader.units.get("docker.service")
         if docker is None:
             raise Unobserved("docker.service was not looked at")

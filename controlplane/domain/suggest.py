@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from controlplane.domain.evidence import Evidence, Reader, Unobserved, is_absent
+from controlplane.domain.docker_presence import is_without_docker
+from controlplane.domain.evidence import Evidence, Reader, Unobserved
 from controlplane.domain.evidence_shapes import Container, ContainerMount
 from controlplane.domain.lineage import Lineage
 from controlplane.domain.names import CONTAINER, PROJECT
@@ -60,11 +61,11 @@ def _host(evidence: Evidence) -> Iterator[str]:
             yield from (f"    {line}" for line in disk.lines())
     else:
         yield "  tier: boot-only   # no disk beside the boot disk was seen"
-    if is_absent(evidence, "docker_containers"):
-        yield "  # Docker is not installed."
-        return
     taken: list[str] = []
     try:
+        if is_without_docker(reader):
+            yield "  # Docker is not installed."
+            return
         yield from (f"  {line}" for line in _docker(reader, disks, taken))
         yield from (f"  {line}" for line in _containers(reader, lineage, disks, taken))
     except Unobserved as doubt:

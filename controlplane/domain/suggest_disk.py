@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from controlplane.domain.evidence import Reader
+from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import BlockDevice, Signature
 from controlplane.domain.lineage import MEMORY, REMOTE, Lineage
 from controlplane.domain.paths import check_place, overlap
@@ -91,8 +91,11 @@ def _blank(reader: Reader, lineage: Lineage, boot: frozenset[str]) -> Iterator[D
         used = entry["slaves"] or entry["holders"] or entry["partitions"] or entry["partition_of"] or entry["read_only"] or device in mounted
         if used or signature is None or signature["blkid"] or signature["wipefs"] or entry["size"] < SMALLEST or entry["node"] is None:
             continue
-        if lineage.leaves(device) & boot:
-            continue
+        try:
+            if lineage.leaves(device) & boot:
+                continue
+        except Unobserved:
+            continue  # memory, or a device of which nothing shows what it lies on: nobody's first choice of a disk
         named = _identity(entry, signature, made=False)
         if named is not None:
             why = f"{said(entry['name'])} is blank and in nobody's use; that it is meant for data is a guess, and so is the mount"

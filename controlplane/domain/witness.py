@@ -8,9 +8,11 @@ Rules:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 from controlplane.domain.capabilities.fstab import GUARDED_UNITS, guarded_mounts
+from controlplane.domain.checks.landing import is_at_or_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader
 from controlplane.domain.finding import Finding, Verdict
@@ -129,10 +131,13 @@ def _service(desired: DesiredHost, reader: Reader, container: str) -> _Asked:
     if service is None or seen is None:
         return []
     asked: _Asked = [(("docker", "inspect", "--format", "{{.State.Running}}", container), "true" if seen["running"] else "false")]
-    mount = next((row for row in seen["mounts"] if row["destination"] == service.data), None)
-    if mount is not None:
-        template = "{{range .Mounts}}{{if eq .Destination " + f'"{service.data}"' + "}}{{.Source}}{{end}}{{end}}"
-        asked.append((("docker", "inspect", "--format", template, container), mount["source"]))
+    # One that only the second witness sees could take a part of the data elsewhere.
+    many = ("docker", "inspect", "--format", "{{len .Mounts}} {{len .HostConfig.Tmpfs}}", container)
+    asked.append((many, f"{len(seen['mounts'])} {len(seen['tmpfs'])}"))
+    for mount in seen["mounts"]:
+        if is_at_or_below(mount["destination"], service.data):
+            template = "{{range .Mounts}}{{if eq .Destination " + json.dumps(mount["destination"], ensure_ascii=False) + "}}{{.Source}}{{end}}{{end}}"
+            asked.append((("docker", "inspect", "--format", template, container), mount["source"]))
     return asked
 
 

@@ -281,6 +281,8 @@ class EvidenceBuilder:
         """Say that Docker is not installed."""
         for probe in [name for name in self.probes if name.startswith("docker_")] + ["redis", "postgres"]:
             self.fail(probe, "absent", "no Docker engine is installed")
+        for name in ("docker.service", "docker.socket"):
+            self.probes["units"][name] |= {"load_state": "not-found", "active_state": "inactive", "enabled": "", "fragment": "", "exec_start": ""}
         return self
 
     def build(self, host: str = "mint-data", collected_at: str = COLLECTED_TEXT) -> Evidence:

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-from .engine import is_installed
+from .engine import is_installed, running
 from .redact import command_without_secrets, daemon_json_without_secrets, without_secrets
 from .supervise import Absent, ProbeError
 from .tools import slurp_or_none, tool
@@ -15,26 +15,6 @@ DAEMON_JSON = "/etc/docker/daemon.json"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
 CONTAINERD_ROOT = "/var/lib/containerd"
 _ROOT = re.compile(r"""^\s*root\s*=\s*(?:"([^"]*)"|'([^']*)')""")
-
-
-def _running(name: str) -> list[str] | None:
-    """Return the command line of the daemon of this name in our own PID namespace's view, or None."""
-    ours = os.readlink("/proc/self/ns/pid")
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as stream:
-                if stream.read().strip() != name:
-                    continue
-            # A daemon inside a container is not this host's.
-            if os.readlink(f"/proc/{entry}/ns/pid") != ours:
-                continue
-            with open(f"/proc/{entry}/cmdline", "rb") as stream:
-                return [word.decode("utf-8", "replace") for word in stream.read().rstrip(b"\0").split(b"\0")]
-        except OSError:
-            continue
-    return None
 
 
 def toml_root(text: str) -> str | None:
@@ -77,7 +57,7 @@ def docker_config(_asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any
     if not is_installed():
         raise Absent("no Docker engine is installed")
     units = seen.get("units")
-    flags = _running("dockerd")
+    flags = running("dockerd")
     if flags is None:
         if units is None:
             raise ProbeError("dockerd does not run and its unit could not be read, so its flags are not known")
@@ -89,6 +69,6 @@ def docker_config(_asked: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any
         "daemon_json": daemon_json_without_secrets(text),
         "daemon_json_mtime": os.stat(DAEMON_JSON).st_mtime if text is not None else None,
         "containerd_config": None if containerd is None else without_secrets(containerd),
-        "containerd_root": containerd_root(_running("containerd")),
+        "containerd_root": containerd_root(running("containerd")),
         "dockerd_flags": command_without_secrets(flags[1:], []),
     }

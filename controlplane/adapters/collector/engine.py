@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -11,24 +12,59 @@ from typing import Any
 from .supervise import Absent, ProbeError
 
 SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
-DAEMONS = tuple(f"{folder}/dockerd" for folder in ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/snap/bin"))
-UNITS = tuple(
-    f"{folder}/docker.service" for folder in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/system")
+# Beside PATH: where distributions and images without packages put the daemon.
+FOLDERS = tuple(
+    "/usr/bin /usr/sbin /usr/local/bin /usr/local/sbin /usr/libexec /usr/libexec/docker /opt/bin /opt/docker /opt/docker/bin /snap/bin "
+    "/var/lib/snapd/snap/bin /run/current-system/sw/bin".split()
 )
+DAEMONS = ("dockerd", "dockerd-current")
+# Where systemd itself looks; links that enable a unit, or mask it, are in the first.
+UNIT_FOLDERS = tuple(
+    "/etc/systemd/system /etc/systemd/system.control /run/systemd/system /run/systemd/system.control /run/systemd/transient "
+    "/usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system /var/lib/snapd/systemd/system".split()
+)
+UNITS = ("docker.service", "docker.socket", "snap.docker.dockerd.service")
+OTHERS = ("/var/snap/docker",)
+# An engine without root has its socket in its user's folder.
+USER_SOCKETS = "/run/user/*/docker.sock"
 # The newest version whose answers this reads; Engine 29 still speaks it, Engine 20.10 speaks only up to 1.41.
 NEWEST = (1, 44)
 MOST_BYTES = 64 << 20
 
 
+def running(name: str) -> list[str] | None:
+    """Return the command line of the daemon of this name in our own PID namespace's view, or None."""
+    ours = os.readlink("/proc/self/ns/pid")
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as stream:
+                if stream.read().strip() != name:
+                    continue
+            # A daemon inside a container is not this host's.
+            if os.readlink(f"/proc/{entry}/ns/pid") != ours:
+                continue
+            with open(f"/proc/{entry}/cmdline", "rb") as stream:
+                return [word.decode("utf-8", "replace") for word in stream.read().rstrip(b"\0").split(b"\0")]
+        except OSError:
+            continue
+    return None
+
+
 def is_installed() -> bool:
-    """Say whether anything of a Docker engine is on this host."""
-    return any(os.path.lexists(path) for path in (*DAEMONS, *UNITS, *SOCKETS, "/var/snap/docker"))
+    """Say whether anything of a Docker engine is on this host: its program, a unit, a socket, or a daemon that runs from wherever."""
+    programs = [f"{folder}/{name}" for folder in (*os.get_exec_path(), *FOLDERS) for name in DAEMONS]
+    units = [f"{folder}/{name}" for folder in UNIT_FOLDERS for name in UNITS]
+    if any(os.path.lexists(path) for path in (*programs, *units, *SOCKETS, *OTHERS)):
+        return True
+    return bool(glob.glob(USER_SOCKETS)) or any(running(name) is not None for name in DAEMONS)
 
 
 def _ask(path: str, timeout: float | None) -> tuple[int, dict[str, str], bytes]:
     where = next((name for name in SOCKETS if os.path.exists(name)), None)
     if where is None:
-        raise ProbeError("Docker's socket is not there: the daemon is not running")
+        raise ProbeError("Docker's socket is not there: the daemon is not running, or listens elsewhere")
     with socket.socket(socket.AF_UNIX) as stream:
         stream.settimeout(timeout)
         try:

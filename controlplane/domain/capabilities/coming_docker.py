@@ -6,7 +6,8 @@ import json
 
 from controlplane.domain.checks.baseline import is_half_done, is_installed
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader, Unobserved, is_absent
+from controlplane.domain.docker_presence import is_without_docker
+from controlplane.domain.evidence import Reader, Unobserved
 
 
 def named_packages(desired: DesiredHost) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def comes(desired: DesiredHost, reader: Reader) -> bool:
     """Say whether Docker's engine is still to come, or half of it came. Raises `Unobserved`."""
     if not missing_of(named_packages(desired), reader):
         return False
-    return is_absent(reader.evidence, "docker_config") or (is_begun(desired, reader) and not answers(reader))
+    return is_without_docker(reader) or (is_begun(desired, reader) and not answers(reader))
 
 
 def is_begun(desired: DesiredHost, reader: Reader) -> bool:

@@ -14,9 +14,8 @@ import uuid
 from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mountpoint, is_blank, mounted_disk
 from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.disks import Disk
+from controlplane.domain.disks import Disk, carries
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import BlockDevice
 from controlplane.domain.lineage import Lineage
 from controlplane.domain.plan import Bound, Change, Mend
 
@@ -37,14 +36,7 @@ def devices_of(disk: Disk, reader: Reader) -> tuple[str, ...]:
     """Return the device numbers of all devices that carry the disk's identity. Raises `Unobserved`."""
     if disk.identity_kind == "uuid":
         return tuple(number for number, seen in reader.signatures.items() if seen["uuid"] == disk.identity)
-    return tuple(number for number, device in reader.block.items() if device["partition_of"] is None and _carries(disk, device))
-
-
-def _carries(disk: Disk, device: BlockDevice) -> bool:
-    kind, value = disk.identity_kind, disk.identity
-    if kind in ("by_id", "by_path"):
-        return f"/dev/disk/{kind.replace('_', '-')}/{value}" in device["links"]
-    return value == {"serial": device["serial"], "wwn": device["wwn"], "loop_file": device["loop_file"]}[kind]
+    return tuple(number for number, device in reader.block.items() if device["partition_of"] is None and carries(disk, device))
 
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:

@@ -15,7 +15,7 @@ class DiskRefused(Exception):  # noqa: N818 - an answer of the planner, not a fa
 
 def mounted_disk(disk: Disk, number: str, live: Mount, reader: Reader) -> ComingMount:
     """Return the mount as it is. Raises for one that is not the whole of this disk, writable, and off the boot disk."""
-    lineage = Lineage(reader)
+    lineage = Lineage(reader, (disk,))
     if live["dev"] != number and number not in lineage.leaves(live["dev"]):
         raise DiskRefused(f"{live['source']} is mounted on {disk.mount} instead of {disk.label}: unmount it yourself once you know what it holds")
     if lineage.boot_disks() & lineage.leaves(live["dev"]):
@@ -82,7 +82,8 @@ def _refuse_unless_free(disk: Disk, number: str, device: BlockDevice, reader: Re
         raise DiskRefused(f"{place} is mounted elsewhere: unmount it yourself once you know what it holds")
     if device["holders"] or device["partitions"]:
         raise DiskRefused(f"{place} is in use by {', '.join(device['holders'] + device['partitions'])}: it is no blank disk")
-    if Lineage(reader).boot_disks() & Lineage(reader).leaves(number):
+    lineage = Lineage(reader, (disk,))
+    if lineage.boot_disks() & lineage.leaves(number):
         raise DiskRefused(f"{place} is the boot disk, or a part of it")
     if device["read_only"]:
         raise DiskRefused(f"{place} is read-only")

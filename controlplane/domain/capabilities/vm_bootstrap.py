@@ -18,7 +18,8 @@ from controlplane.domain.capabilities.fstab import guarded_mounts, is_guarded
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.checks.baseline import clock_problem, unit_problem
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader, Unobserved, is_absent
+from controlplane.domain.docker_presence import is_without_docker
+from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.machines import DOCKER, Baseline, DockerPackages
 from controlplane.domain.plan import Bound, Change, Mend
 
@@ -61,7 +62,7 @@ def _decide(desired: DesiredHost, baseline: Baseline, reader: Reader, outlook: O
         else:
             units.append(name)
     files = _repository(docker, desired) if docker is not None and comes and not against else []
-    ahead = _ahead(desired) if comes and not against and is_absent(reader.evidence, "docker_config") else {}
+    ahead = _ahead(desired) if comes and not against and is_without_docker(reader) else {}
     changes = [Change(kind="file", target=path, before=None, after=text) for path, text in files]
     changes += _configuration(ahead)
     changes += [Change(kind="package", target=name, before=None, after="installed") for name in packages]
@@ -92,7 +93,7 @@ def _against_docker(desired: DesiredHost, reader: Reader, outlook: Outlook) -> l
     """Return what keeps Docker from being installed or finished. Raises `Unobserved`."""
     if not coming_docker.missing_of(coming_docker.named_packages(desired), reader):
         return []
-    there = not is_absent(reader.evidence, "docker_config")
+    there = not is_without_docker(reader)
     if there and not coming_docker.is_begun(desired, reader):
         names = ", ".join(coming_docker.named_packages(desired))
         return [f"a Docker is there that {names} did not bring: name its packages in machines.yml, or remove it yourself"]

@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Evidence, Reader, Unobserved, is_absent
+from controlplane.domain.docker_presence import is_without_docker
+from controlplane.domain.evidence import Evidence, Reader, Unobserved
 from controlplane.domain.evidence_shapes import Container, Usage
 from controlplane.domain.finding import Severity, Verdict
 from controlplane.domain.lineage import Lineage
@@ -44,7 +45,7 @@ class Case:
         self.evidence = evidence
         self.general = general
         self.reader = Reader(evidence)
-        self.lineage = Lineage(self.reader)
+        self.lineage = Lineage(self.reader, desired.disks)
 
     @cached_property
     def taken(self) -> datetime:
@@ -53,8 +54,8 @@ class Case:
 
     @cached_property
     def without_docker(self) -> bool:
-        """Whether the host positively showed that Docker is not installed."""
-        return is_absent(self.evidence, "docker_info") and is_absent(self.evidence, "docker_config")
+        """Whether the host positively showed that Docker is not installed. Raises `Unobserved` where what it showed contradicts itself."""
+        return is_without_docker(self.reader)
 
     @cached_property
     def containers(self) -> dict[str, Container]:

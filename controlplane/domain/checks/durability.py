@@ -26,8 +26,9 @@ def judge_postgres(case: Case, container: Container, service: PostgresService) -
     if not directory:
         raise Unobserved(f"{container['name']}: PostgreSQL did not say its data directory")
     problems = []
-    if not is_at_or_below(directory, service.data) and land(case, container, directory).mount != land(case, container, service.data).mount:
-        problems.append(f"PostgreSQL keeps its data in {directory}, not below {service.data}")
+    if land(case, container, directory).mount != land(case, container, service.data).mount:
+        apart = f"which is mounted apart from {service.data}" if is_at_or_below(directory, service.data) else f"not below {service.data}"
+        problems.append(f"PostgreSQL keeps its data in {directory}, {apart}")
     durability = service.durability
     for setting, wanted in zip(_POSTGRES, (durability.fsync, durability.full_page_writes), strict=True):
         problems += _postgres_setting(state, setting) if wanted else []

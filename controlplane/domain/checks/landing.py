@@ -23,10 +23,23 @@ def is_at_or_below(path: str, parent: str) -> bool:
     return path == parent or path.startswith(parent.rstrip("/") + "/")
 
 
+def covering(container: Container, path: str) -> ContainerMount | None:
+    """Return the mount of a container that a path lies in, None if there is none. Memory that `tmpfs` puts over it is no such mount."""
+    covers = [mount for mount in container["mounts"] if is_at_or_below(path, mount["destination"])]
+    return max(covers, key=lambda mount: len(mount["destination"]), default=None)
+
+
+def whereabouts(landing: Landing) -> str:
+    """Return how a message names where something landed."""
+    mount = landing.mount
+    if mount is not None and mount["type"] == "volume":
+        return f"{'anonymous ' if mount['anonymous'] else ''}volume {mount['name']}"
+    return landing.host_path or landing.place.source
+
+
 def land(case: Case, container: Container, path: str) -> Landing:
     """Follow a path of a container to the host. Raises `Unobserved` where it can't be followed."""
-    covers = [mount for mount in container["mounts"] if is_at_or_below(path, mount["destination"])]
-    best = max(covers, key=lambda mount: len(mount["destination"]), default=None)
+    best = covering(container, path)
     memory = max((len(at) for at in container["tmpfs"] if is_at_or_below(path, at)), default=0)
     if memory > (len(best["destination"]) if best else 0):
         return Landing(None, None, Place("memory", frozenset(), path, "tmpfs", "tmpfs"))

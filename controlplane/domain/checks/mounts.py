@@ -8,7 +8,7 @@ from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.disks import Disk, NfsMount
+from controlplane.domain.disks import Disk, NfsMount, carries
 from controlplane.domain.evidence import Unobserved
 from controlplane.domain.evidence_shapes import FstabEntry, Mount
 
@@ -39,16 +39,11 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
 
 def find_disk(case: Case, disk: Disk) -> str | None:
     """Return the device number of the declared disk, None if it is not attached. Raises `Unobserved` if two disks fit."""
-    block, wanted = case.reader.block, disk.identity
-    match disk.identity_kind:
-        case "uuid":
-            found = [number for number, seen in case.reader.signatures.items() if seen["uuid"] == wanted]
-        case "by_id":
-            found = [number for number, entry in block.items() if f"/dev/disk/by-id/{wanted}" in entry["links"]]
-        case "by_path":
-            found = [number for number, entry in block.items() if f"/dev/disk/by-path/{wanted}" in entry["links"]]
-        case "serial" | "wwn" | "loop_file" as kind:
-            found = [number for number, entry in block.items() if entry[kind] == wanted]
+    block = case.reader.block
+    if disk.identity_kind == "uuid":
+        found = [number for number, seen in case.reader.signatures.items() if seen["uuid"] == disk.identity]
+    else:
+        found = [number for number, entry in block.items() if carries(disk, entry)]
     if len(found) > 1:
         raise Unobserved(f"{len(found)} disks carry {disk.label}: {', '.join(case.lineage.names(frozenset(found) & block.keys()))}")
     return found[0] if found else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, met, unknown
 from controlplane.domain.checks.durability import judge_postgres, judge_redis, running_and_persisted
-from controlplane.domain.checks.landing import Landing, is_at_or_below, land, land_mount
+from controlplane.domain.checks.landing import Landing, covering, is_at_or_below, land, land_mount, whereabouts
+from controlplane.domain.checks.nested import faults_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
 from controlplane.domain.evidence_shapes import Container, ContainerMount
@@ -18,11 +19,11 @@ from controlplane.domain.services import PostgresService, RedisService, Service
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:
     """Judge `service:CONTAINER`, `redis:CONTAINER` and `unlisted:CONTAINER:PATH`.
 
-    Description: what a named container keeps lies at its place or in its volume, off the boot disk where the tier has a data disk. PostgreSQL runs
-    with fsync and full page writes, Redis with the declared append-only settings, running *and* persisted. No other container keeps writable data
-    on the boot disk.
-    Drift: data elsewhere, on a boot disk, in the writable layer or in memory (high); a named container that isn't there (high); a durability setting
-    that differs while running (high) or only once it is restarted (high); unlisted writable data on the boot disk (medium).
+    Description: what a named container keeps lies at its place or in its volume, off the boot disk where the tier has a data disk; what is mounted
+    below its data lies on a declared mount too. PostgreSQL runs with fsync and full page writes, Redis with the declared append-only settings,
+    running *and* persisted. No other container keeps writable data on the boot disk.
+    Drift: data, or a part of them, elsewhere, on a boot disk, in the writable layer or in memory (high); a named container that isn't there (high);
+    a durability setting that differs while running (high) or only once it is restarted (high); unlisted writable data on the boot disk (medium).
     Unknown: the containers, the disks under a path, or the running or persisted settings could not be observed; a named database that doesn't run.
     Rationale: data in a writable layer goes with the container, data on the boot disk fills it, and a setting that only runs is gone after a restart.
     """
@@ -40,18 +41,26 @@ def _service(case: Case, *, name: str, service: Service) -> Answer:
     if container is None:
         return _no_container(case, name)
     answer = _placement(case, container, service)
-    if not isinstance(service, PostgresService):
-        return answer
+    answer = _joined(answer, partial(_below, case, container, service, answer.reason))
+    return _joined(answer, partial(judge_postgres, case, container, service)) if isinstance(service, PostgresService) else answer
+
+
+def _joined(answer: Answer, ask: Callable[[], Answer]) -> Answer:
+    """Return both answers as one. Doubt comes first, but what is known already must not be lost to the reader."""
     try:
-        durability = judge_postgres(case, container, service)
+        other = ask()
     except Unobserved as doubt:
         if answer.verdict is Verdict.MET:
             raise
-        # Doubt comes first, but what is known already must not be lost to the reader.
         raise Unobserved(f"{doubt}; known so far: {answer.reason}") from None
-    if Verdict.MET in (answer.verdict, durability.verdict):
-        return durability if answer.verdict is Verdict.MET else answer
-    return answer._replace(reason=f"{answer.reason}; {durability.reason}")
+    if Verdict.MET in (answer.verdict, other.verdict):
+        return other if answer.verdict is Verdict.MET else answer
+    return answer._replace(reason=f"{answer.reason}; {other.reason}")
+
+
+def _below(case: Case, container: Container, service: Service, otherwise: str) -> Answer:
+    faults = faults_below(case, container, service.data)
+    return drifted("; ".join(faults), "high") if faults else met(otherwise)
 
 
 def _redis(case: Case, *, name: str, service: RedisService) -> Answer:
@@ -70,7 +79,7 @@ def _placement(case: Case, container: Container, service: Service) -> Answer:
     fault = _misplaced(case, landing, service, on_boot)
     if fault:
         return drifted(f"{service.data} {fault}", "high")
-    return met(f"{service.data} lies in {_whereabouts(landing)}{on_boot}")
+    return met(f"{service.data} lies in {whereabouts(landing)}{on_boot}")
 
 
 def _misplaced(case: Case, landing: Landing, service: Service, on_boot: str) -> str:
@@ -82,7 +91,7 @@ def _misplaced(case: Case, landing: Landing, service: Service, on_boot: str) -> 
         return f"lies in the container's writable layer{on_boot}"
     wrong = _elsewhere_than_declared(case, landing, service)
     if wrong or (on_boot and home in ("disk", "nfs")):
-        return f"lies in {_whereabouts(landing)}{on_boot}" + (f", {wrong}" if wrong else "")
+        return f"lies in {whereabouts(landing)}{on_boot}" + (f", {wrong}" if wrong else "")
     if home == "disk" and landing.place.kind != "disk":
         return f"lies on {landing.place.fstype}, not on a disk of this host"
     return "" if landing.mount["rw"] else "is mounted read-only"
@@ -102,20 +111,13 @@ def _elsewhere_than_declared(case: Case, landing: Landing, service: Service) -> 
     return "" if same else f"declared is {service.place}"
 
 
-def _whereabouts(landing: Landing) -> str:
-    mount = landing.mount
-    if mount is not None and mount["type"] == "volume":
-        return f"{'anonymous ' if mount['anonymous'] else ''}volume {mount['name']}"
-    return landing.host_path or landing.place.source
-
-
 def _unlisted(case: Case) -> Sequence[Named]:
     """Name every writable mount on the boot disk that neither the policy nor `boot_accepted` knows."""
     found = [
         Named(f"unlisted:{name}:{mount['destination']}", answer)
         for name, container in case.containers.items()
         for mount in container["mounts"]
-        if mount["rw"] and not _is_listed(case.desired, name, mount["destination"])
+        if mount["rw"] and not _is_listed(case.desired, container, mount)
         for answer in [_on_boot(case, container, mount)]
         if answer is not None
     ]
@@ -132,16 +134,17 @@ def _on_boot(case: Case, container: Container, mount: ContainerMount) -> Answer 
         disks = ", ".join(case.lineage.names(shared))
     except Unobserved as doubt:
         return unknown(str(doubt))
-    return drifted(f"{destination} is writable and lies in {_whereabouts(landing)} on boot disk {disks}, which the policy doesn't name", "medium")
+    return drifted(f"{destination} is writable and lies in {whereabouts(landing)} on boot disk {disks}, which the policy doesn't name", "medium")
 
 
-def _is_listed(desired: DesiredHost, name: str, destination: str) -> bool:
+def _is_listed(desired: DesiredHost, container: Container, mount: ContainerMount) -> bool:
+    name, destination = container["name"], mount["destination"]
     service = desired.services.get(name)
-    if service is not None and (is_at_or_below(destination, service.data) or is_at_or_below(service.data, destination)):
+    if service is not None and (is_at_or_below(destination, service.data) or covering(container, service.data) == mount):
         return True
     governed = [(surface.container, surface.path) for surface in desired.write_surfaces]
     governed += [(accepted.container, accepted.path) for accepted in desired.boot_accepted]
-    return any(container == name and is_at_or_below(destination, path) for container, path in governed)
+    return any(owner == name and is_at_or_below(destination, path) for owner, path in governed)
 
 
 CHECK = Check("D236", "persistence", "high", _questions)

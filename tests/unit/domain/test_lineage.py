@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.domain.disks import Disk
 from controlplane.domain.evidence import Evidence, ProbeRecord, Reader, Unobserved
 from controlplane.domain.lineage import Lineage, boot_disks, lies_on_boot
 
@@ -240,6 +241,83 @@ def test_what_cannot_be_followed_is_unobserved(change: dict[str, Any], reason: s
     with pytest.raises(Unobserved) as doubt:
         lies_on_boot(host(**probes), "/d")
     assert str(doubt.value) == reason
+
+
+VOUCH = ": if it is a disk of its own, name it in the policy by serial, wwn, by_id or by_path"
+STACKED = "is a stacked device and the host showed nothing under it"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("zd0", "is a ZFS volume, whose disks can't be told"),
+        ("drbd0", STACKED),
+        ("bcache0", STACKED),
+        ("md127", STACKED),
+        ("md_d0", STACKED),
+        ("ublkb0", "is served by a program of this host, whose disks can't be told"),
+        ("loop3", "is a loop device that showed no backing file"),
+        ("zram0", "keeps its content in memory"),
+        ("ram0", "keeps its content in memory"),
+        ("nbd0", "is a network block device, and nothing shows what serves it" + VOUCH),
+        ("rbd0", "is a network block device, and nothing shows what serves it" + VOUCH),
+        ("etherd!e0.0", "is a network block device, and nothing shows what serves it" + VOUCH),
+        ("sdb1", "is of no kind that is known to be a disk" + VOUCH),
+        ("pmem0", "is of no kind that is known to be a disk" + VOUCH),
+        ("newdisk7", "is of no kind that is known to be a disk" + VOUCH),
+        ("", "is of no kind that is known to be a disk" + VOUCH),
+    ],
+)
+def test_a_device_that_is_not_known_to_be_a_disk_is_no_leaf(name: str, reason: str) -> None:
+    block = {"254:0": BOOT, "254:16": disk(name), "254:17": disk(f"{name}p1", partition_of="254:16")}
+    for number in ("254:16", "254:17"):
+        reader = host(block=block, mounts=[ROOT, mount("/d", number)], paths={"/d": place("/d", number)})
+        with pytest.raises(Unobserved) as doubt:
+            lies_on_boot(reader, "/d")
+        assert str(doubt.value) == f"{name} (254:16) {reason}"
+    reader = host(block=block, mounts=[mount("/", "254:16")], paths={})
+    with pytest.raises(Unobserved, match="254:16"):
+        boot_disks(reader)
+
+
+@pytest.mark.parametrize(
+    "name", ["sda", "sdaa", "hda", "vdb", "xvda", "nvme0n1", "nvme10n12", "mmcblk0", "mmcblk0boot0", "dasda", "cciss!c0d0", "sr0", "vdiska"]
+)
+def test_a_disk_by_its_driver_s_name_is_a_leaf(name: str) -> None:
+    reader = host(block={"254:0": BOOT, "9:9": disk(name)}, mounts=[ROOT, mount("/d", "9:9")], paths={"/d": place("/d", "9:9")})
+    assert Lineage(reader).of_path("/d").disks == {"9:9"}
+
+
+@pytest.mark.parametrize("name", ["drbd0", "bcache0"])
+def test_what_a_replicated_or_cached_device_stands_on_is_followed(name: str) -> None:
+    block = TWO_DISKS | {"147:0": disk(name, slaves=["254:0"])}
+    assert lies_on_boot(host(block=block, mounts=[ROOT, mount("/d", "147:0")], paths={"/d": place("/d", "147:0")}), "/d")
+
+
+VOUCHED = [
+    (Disk(by_id="rbd-pool-image", mount="/d"), True),
+    (Disk(by_path="net-1", mount="/d"), True),
+    (Disk(serial="S1", mount="/d"), True),
+    (Disk(wwn="0x5", mount="/d"), True),
+    (Disk(uuid="11111111-1111-4111-8111-111111111111", mount="/d"), False),
+    (Disk(serial="OTHER", mount="/d"), False),
+]
+
+
+@pytest.mark.parametrize(("declared", "vouches"), VOUCHED, ids=[one.label for one, _ in VOUCHED])
+@pytest.mark.parametrize(("name", "may"), [("rbd0", True), ("nbd0", True), ("newdisk7", True), ("drbd0", False), ("zd0", False), ("zram0", False)])
+def test_the_policy_vouches_for_a_device_of_no_known_kind_but_not_for_what_stands_on_this_host(
+    name: str, may: bool, declared: Disk, vouches: bool
+) -> None:
+    links = ["/dev/disk/by-id/rbd-pool-image", "/dev/disk/by-path/net-1"]
+    block = {"254:0": BOOT, "43:0": disk(name, serial="S1", wwn="0x5", links=links)}
+    sign: dict[str, Any] = {"uuid": "11111111-1111-4111-8111-111111111111", "type": "ext4", "label": None, "blkid": {}, "wipefs": []}
+    lineage = Lineage(host(block=block, mounts=[ROOT], signatures={"43:0": sign}), (declared,))
+    if may and vouches:
+        assert lineage.leaves("43:0") == {"43:0"}
+    else:
+        with pytest.raises(Unobserved, match=rf"{name} \(43:0\)"):
+            lineage.leaves("43:0")
 
 
 @st.composite

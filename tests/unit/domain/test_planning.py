@@ -198,6 +198,7 @@ REFUSALS: dict[str, tuple[Callable[[Probes], None], str]] = {
     "a file as mountpoint": (_mountpoint(None, kind="file"), "/mnt/data is no directory"),
     "no look at the mountpoint": (lambda probes: probes["paths"].pop("/mnt/data"), "could not be observed: /mnt/data was not looked at"),
     "no look at signatures": (lambda probes: probes["signatures"].pop(DATA), "was not probed for signatures"),
+    "a device that may stand on the boot disk": (_with(name="drbd0"), "drbd0 (254:16) is a stacked device and the host showed nothing under it"),
     "no device node": (_with(node=None), "has no device node"),
     "mounted in part": (_live(root="/sub"), "shows only the directory /sub"),
     "mounted read-only": (_live(options=["ro"]), "/mnt/data is mounted read-only"),

@@ -14,7 +14,7 @@ from controlplane.domain.run_list import run_rows
 from controlplane.domain.run_result import unmet_promises
 from controlplane.domain.witness import Answer, Question, judge_answers, questions_for
 from controlplane.ports import StepResult
-from tests.fakes.evidence_builder import EvidenceBuilder, desired_mint_data
+from tests.fakes.evidence_builder import MINIO, EvidenceBuilder, bind, desired_mint_data
 from tests.fakes.site import FakeSite
 
 
@@ -90,6 +90,19 @@ def test_an_answer_that_only_holds_the_right_one_is_no_agreement_elsewhere() -> 
 
     assert judged.verdict is Verdict.UNKNOWN
     assert "two witnesses disagree" in judged.reason
+
+
+def test_the_second_witness_is_asked_for_every_mount_at_or_below_a_services_data_and_for_their_number() -> None:
+    builder = EvidenceBuilder()
+    builder.container(MINIO)["mounts"] += [bind("/mnt/data/cache", "/data/cache"), bind("/etc/hosts", "/etc/hosts", rw=False)]
+    questions = questions_for(desired_mint_data(), Reader(builder.build()), [_met(f"service:{MINIO}", "D236")])
+
+    assert [(question.argv[3], question.expect) for question in questions] == [
+        ("{{.State.Running}}", "true"),
+        ("{{len .Mounts}} {{len .HostConfig.Tmpfs}}", "3 0"),
+        ('{{range .Mounts}}{{if eq .Destination "/data"}}{{.Source}}{{end}}{{end}}', "/mnt/data/mint-data/minio"),
+        ('{{range .Mounts}}{{if eq .Destination "/data/cache"}}{{.Source}}{{end}}{{end}}', "/mnt/data/cache"),
+    ]
 
 
 def _purge_step() -> object:

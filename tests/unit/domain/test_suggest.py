@@ -89,6 +89,22 @@ def test_a_disk_that_is_not_plainly_free_is_not_drafted(used: dict[str, Any]) ->
     assert host(builder).disks == ()
 
 
+@pytest.mark.parametrize("name", ["zram1", "nbd0", "zd0"])
+def test_a_blank_device_that_is_no_disk_is_not_drafted_and_spoils_no_other_guess(name: str) -> None:
+    builder = EvidenceBuilder()
+    builder.probes["block"]["252:0"] = device(name, 100 * GB, serial="X")
+    builder.probes["signatures"]["252:0"] = {"uuid": None, "type": None, "label": None, "blkid": {}, "wipefs": []}
+    assert [disk.serial for disk in host(builder).disks] == ["DATA0001"]
+
+
+def test_a_mounted_device_of_which_nothing_shows_its_disks_is_said() -> None:
+    builder = EvidenceBuilder()
+    builder.probes["block"][DATA]["name"] = "drbd0"
+    assert host(builder).disks == ()
+    told = "# Which disks there are could not be seen (drbd0 (254:16) is a stacked device and the host showed nothing under it)"
+    assert told in suggest_policy([builder.build()])
+
+
 def test_a_partition_is_named_by_its_filesystem() -> None:
     builder = EvidenceBuilder()
     builder.probes["block"]["254:17"] = device("vdb1", 99 * GB, partition_of=DATA)

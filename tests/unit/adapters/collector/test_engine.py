@@ -224,6 +224,67 @@ def test_sizes_that_take_minutes_are_lost_alone_and_after_a_limit_of_their_own(s
     }
 
 
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Look for an engine below a folder alone, in which there is none."""
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    monkeypatch.setattr(engine, "FOLDERS", (f"{tmp_path}/opt/docker",))
+    monkeypatch.setattr(engine, "UNIT_FOLDERS", (f"{tmp_path}/units",))
+    monkeypatch.setattr(engine, "SOCKETS", (f"{tmp_path}/docker.sock",))
+    monkeypatch.setattr(engine, "OTHERS", (f"{tmp_path}/snap",))
+    monkeypatch.setattr(engine, "USER_SOCKETS", f"{tmp_path}/user/*/docker.sock")
+    monkeypatch.setattr(engine, "running", lambda _name: None)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "bin/dockerd",
+        "bin/dockerd-current",
+        "opt/docker/dockerd",
+        "units/docker.service",
+        "units/docker.socket",
+        "units/snap.docker.dockerd.service",
+        "docker.sock",
+        "snap",
+        "user/1000/docker.sock",
+    ],
+)
+def test_any_sign_of_an_engine_makes_it_unknown_and_not_absent(bare: Path, sign: str) -> None:
+    assert not engine.is_installed()
+    (bare / sign).parent.mkdir(parents=True, exist_ok=True)
+    (bare / sign).symlink_to("/nonexistent/what it leads to")
+    assert engine.is_installed()
+    with pytest.raises(ProbeError, match="the daemon is not running, or listens elsewhere"):
+        docker.docker_info({}, {})
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_daemon_that_runs_from_wherever_is_a_sign_of_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "running", lambda name: ["/srv/own/dockerd"] if name == "dockerd" else None)
+    with pytest.raises(ProbeError, match="listens elsewhere"):
+        docker.docker_info({}, {})
+
+
+@pytest.mark.parametrize("folder", ["/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system", "/run/systemd/transient"])
+def test_units_are_looked_for_where_systemd_looks(folder: str) -> None:
+    assert folder in engine.UNIT_FOLDERS
+
+
+def test_a_client_alone_is_no_engine(bare: Path) -> None:
+    (bare / "bin").mkdir()
+    (bare / "bin" / "docker").touch()
+    with pytest.raises(Absent, match="no Docker engine is installed"):
+        docker.docker_info({}, {})
+
+
+def test_a_process_is_known_by_its_name_and_only_where_it_is_ours() -> None:
+    name = Path("/proc/self/comm").read_text().strip()
+    assert engine.running(name) is not None
+    assert engine.running("no-such-daemon") is None
+
+
 def test_a_host_without_an_engine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "is_installed", lambda: False)
     monkeypatch.setattr(inside, "is_installed", lambda: False)
