@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from bench.fleet import Fleet, fleet, why_not
-from bench.rows import PROGRAM, BenchError, Row, Skipped, command, in_turn, timed
+from bench.rows import PROGRAM, BenchError, Row, Skipped, command, in_turn
 
 HOSTS = 50
 CHECKS = 25
