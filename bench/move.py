@@ -13,6 +13,7 @@ import statistics
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from bench.rows import PROGRAM, BenchError, Row, Skipped, command
 from controlplane.adapters.lab.requirements import missing_reason
@@ -93,14 +94,19 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
     reason = missing_reason()
     if reason is not None:
         return [Skipped(what, f"it needs a lab machine: {reason}")]
+    rounds = 1 if quick else 3
+    made: list[_Round] = []
     try:
-        machines = json.loads(command([PROGRAM, "lab", "reset", _MACHINE, "--boot-gib", "12", "--data-gib", "6", "-o", "json"]))["machines"]
-        disk = next(machine["data_file"] for machine in machines if machine["name"] == _MACHINE)
-        with TemporaryDirectory() as folder:
-            ours, floors, theirs, phases = _moved(Path(folder), disk, files=files, size=size, rounds=1 if quick else 3)
+        for _ in range(rounds):
+            machines = json.loads(command([PROGRAM, "lab", "reset", _MACHINE, "--boot-gib", "12", "--data-gib", "6", "-o", "json"]))["machines"]
+            disk = next(machine["data_file"] for machine in machines if machine["name"] == _MACHINE)
+            with TemporaryDirectory() as folder:
+                made.append(_moved(Path(folder), disk, files=files, size=size))
     finally:
         command([PROGRAM, "lab", "down", _MACHINE, "--destroy"])
-    floor = statistics.median(floors)
+    ours, theirs = (statistics.median(values) for values in zip(*((one.ours, one.theirs) for one in made), strict=True))
+    floor = statistics.median(floor for one in made for floor in one.floors)
+    phases = made[-1].phases
     return [
         Row(
             f"{what}: {ours:.1f} s less the bare stop and start, {floor:.1f} s",
@@ -113,11 +119,20 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
     ]
 
 
-def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tuple[float, list[float], float, str]:
-    """Return the downtime of the program's move, of bare stops and starts, and of rsync's, and what the program's consists of."""
+class _Round(NamedTuple):
+    """Downtimes on one fresh machine, in seconds: of the program's move, of rsync's, of bare stops and starts; and what the first consists of."""
+
+    ours: float
+    theirs: float
+    floors: list[float]
+    phases: str
+
+
+def _moved(folder: Path, disk: str, *, files: int, size: int) -> _Round:
+    """Move the root of a filled machine by the program, and then on by rsync."""
     site, plan = _site(folder, disk), folder / "plan.json"
     _on(_FILL.format(files=files, size=size))
-    floors = [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
+    floors = [float(_on(_DOWN.format(between="true")))]
     command([PROGRAM, "plan", "--site", site, "--out", plan], allow=(3,))
     result = json.loads(command([PROGRAM, "apply", plan, "--site", site, "-o", "json"], timeout=1800))
     root = _on("docker info -f '{{.DockerRootDir}}'").strip()
@@ -126,8 +141,8 @@ def _moved(folder: Path, disk: str, *, files: int, size: int, rounds: int) -> tu
     times = json.loads(_on("cat /var/lib/controlplane/*docker.data_root*/state.json"))["phase_at"]
     begun = sorted(times.items(), key=lambda entry: entry[1])
     phases = ", ".join(f"{phase} {end - at:.1f} s" for (phase, at), (_, end) in itertools.pairwise(begun))
-    floors += [float(_on(_DOWN.format(between="true"))) for _ in range(rounds)]
+    floors.append(float(_on(_DOWN.format(between="true"))))
     theirs = float(_on(_DOWN.format(between=_COPY)))
     if _on("docker info -f '{{.DockerRootDir}}'").strip() != "/var/lib/docker-by-rsync":
         raise BenchError("rsync's copy is not what Docker runs on")
-    return float(result["downtime_s"]["app"]), floors, theirs, phases
+    return _Round(float(result["downtime_s"]["app"]), theirs, floors, phases)

@@ -48,10 +48,22 @@ class Files(Target):
         return {"files": summed, "containers": dict(line.split() for line in states)}
 
 
-class Site(Operator):
-    """A site that names the data disk by its serial."""
+_MACHINES = """version: 1
+profiles:
+  fresh:
+    baseline:
+      packages: [tini]
+      time: none
+      docker: {packages: [docker.io, docker-cli]}
+machines:
+  NAME: {profile: fresh}
+"""
 
-    def __init__(self, machine: VirtualMachine, folder: Path) -> None:
+
+class Site(Operator):
+    """A site that names the data disk by its serial; of a `fresh` machine it also says what its baseline is."""
+
+    def __init__(self, machine: VirtualMachine, folder: Path, *, fresh: bool = False) -> None:
         super().__init__(machine, folder, login="ops")
         policy = self.site / "policy.yml"
         by_serial = policy.read_text().replace(f"loop_file: {machine.data_file}", f"serial: {machine.serial}")
@@ -61,7 +73,9 @@ class Site(Operator):
         assert patient != by_serial
         services, _, _ = patient.partition("    services:\n")
         assert services != patient
-        policy.write_text(f"{services}    services:\n      {APP}: {{kind: files, data: /data, volume: {APP}}}\n")
+        policy.write_text(services if fresh else f"{services}    services:\n      {APP}: {{kind: files, data: /data, volume: {APP}}}\n")
+        if fresh:
+            (self.site / "machines.yml").write_text(_MACHINES.replace("NAME", machine.name))
 
     def run(self, *words: str, **options: Any) -> Said:
         """Run one verb; what only looked and was left in doubt, as where a probe took too long, looks again."""
@@ -91,6 +105,15 @@ class Scene:
     def assert_moved(self) -> None:
         self.target.assert_on_one_place(NEW, self.data)
 
+    def assert_brought_up(self) -> None:
+        """Docker lives on the data disk and never did elsewhere, nothing is left to bring, and what was there before is as it was."""
+        host = self.host
+        assert host.sh("docker info -f '{{.DockerRootDir}}'", timeout=600).strip() == NEW
+        assert host.sh("find /var/lib/docker /var/lib/containerd -mindepth 1 2>/dev/null | head -3 || true") == ""
+        assert host.sh("dpkg --audit; systemctl is-enabled docker.service cron.service").split() == ["enabled", "enabled"]
+        assert letters(host) == self.data["letters"]
+        assert self.site.plan("again.json", "--capability", "infra.vm.bootstrap", code=0)["steps"] == []
+
 
 def seed_data(host: VirtualMachine, folder: Path) -> Scene:
     """Fill a fresh machine, with a site of its own."""
@@ -98,6 +121,17 @@ def seed_data(host: VirtualMachine, folder: Path) -> Scene:
     scene = Scene(host, Site(host, folder), Files(host).data())
     assert scene.data["containers"] == {APP: "running"}
     return scene
+
+
+def letters(host: VirtualMachine) -> str:
+    """Return a checksum over what somebody keeps on the boot disk."""
+    return host.sh("sha256sum /home/ops/letters").split()[0]
+
+
+def leave_fresh(host: VirtualMachine, folder: Path) -> Scene:
+    """Let a machine without Docker be as its image brings it, but for something that is somebody's."""
+    host.sh("head -c 300000 /dev/urandom > /home/ops/letters && sync")
+    return Scene(host, Site(host, folder, fresh=True), {"letters": letters(host)})
 
 
 def do_the_main_job(scene: Scene) -> float:
@@ -126,8 +160,8 @@ def do_the_main_job(scene: Scene) -> float:
 class Moment:
     """A moment of one machine, made by `make` where it isn't kept yet."""
 
-    def __init__(self, lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene]) -> None:
-        self.lab, self.name, self._make = lab, name, make
+    def __init__(self, lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene], *, fresh: bool = False) -> None:
+        self.lab, self.name, self._make, self._fresh = lab, name, make, fresh
         self._folder = lab.home.path / "drills" / name
 
     def scene(self) -> Scene:
@@ -146,11 +180,11 @@ class Moment:
             host.keep()
             note.write_text(json.dumps({"mark": mark, "data": scene.data}))
             return scene
-        site = Site(host, now)
+        site = Site(host, now, fresh=self._fresh)
         shutil.rmtree(now)
         shutil.copytree(kept, now)
         return Scene(host, site, said["data"])
 
     def _reset(self) -> VirtualMachine:
-        [status] = self.lab.reset([self.name], vm=True)
+        [status] = self.lab.reset([self.name], vm=True, engine="none" if self._fresh else "26")
         return VirtualMachine(self.lab, status)

@@ -19,12 +19,12 @@ from controlplane.adapters.lab.requirements import missing_reason
 from controlplane.adapters.lab.vm.hardware import data_file
 from tests.lab.operating import Running
 from tests.vm.conftest import VirtualMachine
-from tests.vm.scenes import MOUNT, Moment, Scene, do_the_main_job, seed_data
+from tests.vm.scenes import MOUNT, Moment, Scene, do_the_main_job, leave_fresh, seed_data
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
 Drilled = Callable[[], Scene]
-BELOW = "mkdir -p /run/below && mount --bind / /run/below && ls -A /run/below/mnt/data && umount /run/below"
+BELOW = "mkdir -p /run/below && mount --bind / /run/below && find /run/below/mnt -mindepth 2 && umount /run/below"
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,13 @@ class Job:
     words: tuple[str, ...]
     assert_done: Callable[[Scene], None]
     seconds: float  # until it is known how long it takes here
+    fresh: bool = False
 
 
-JOBS = {"move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 300)}
+JOBS = {
+    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 300),
+    "bootstrap": Job("drill-fresh", leave_fresh, (), Scene.assert_brought_up, 300, fresh=True),
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -59,10 +63,10 @@ def _moved(host: VirtualMachine, folder: Path) -> Scene:
     return scene
 
 
-def _moment(lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene]) -> Moment:
+def _moment(lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene], *, fresh: bool = False) -> Moment:
     if reason := missing_reason(vm=True):
         pytest.skip(f"virtual machines can't run here: {reason}")
-    return Moment(lab, name, make)
+    return Moment(lab, name, make, fresh=fresh)
 
 
 @pytest.fixture
@@ -200,10 +204,14 @@ def interrupted_at(scene: Scene, running: Running, at: float, *, alone: bool) ->
 def test_a_power_cut_at_any_point_leaves_one_place_and_the_same_plan_goes_on_to_its_end(
     lab: Lab, record_property: Callable[[str, object], None], job: str, share: float, alone: bool
 ) -> None:
-    scene = _moment(lab, JOBS[job].machine, JOBS[job].make).scene()
+    scene = _moment(lab, JOBS[job].machine, JOBS[job].make, fresh=JOBS[job].fresh).scene()
     scene.site.plan("plan.json", *JOBS[job].words)
     at = share * lasting(lab.home.path / "drills", job)
+    began = time.monotonic()
     ended = interrupted_at(scene, scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json"), at, alone=alone)
+    if ended:
+        # So long it takes here: further points are shares of that.
+        (lab.home.path / "drills" / f"{job}-seconds").write_text(str(min(time.monotonic() - began, at)))
     scene.host.up(services=False)
     stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
     record_property(
