@@ -310,7 +310,10 @@ class Beneath(TypedDict):
 
 @_closed
 class Retired(TypedDict):
-    """One path that an earlier run left behind on purpose. `fingerprint` is of now, `recorded` the one of when it was retired."""
+    """One path that an earlier run left behind on purpose. `recorded` is its fingerprint of when it was retired, `fingerprint` the one of now.
+
+    Without a fingerprint of now the path is not there, or `unreadable` says why it could not be read, or it was too large to be read in time.
+    """
 
     path: str
     run: str
@@ -320,6 +323,7 @@ class Retired(TypedDict):
     exists: bool
     recorded: str
     fingerprint: str | None
+    unreadable: str | None
     replaced_by: str
 
 

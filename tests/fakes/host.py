@@ -135,7 +135,7 @@ def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
         else:
             probes["docker_config"] |= {"containerd_root": one["to"], "containerd_config": f'root = "{one["to"]}"\n'}
         retired = {"path": one["from"], "run": told["docker_data_root_run"], "retired_at": "2026-01-02T12:00:00Z", "size": 9, "entries": 3}
-        retired |= {"exists": True, "recorded": "sha256:ab", "fingerprint": "sha256:ab", "replaced_by": one["to"]}
+        retired |= {"exists": True, "recorded": "sha256:ab", "fingerprint": "sha256:ab", "unreadable": None, "replaced_by": one["to"]}
         if all(item["path"] != one["from"] for item in probes["target_state"]["retired"]):
             probes["target_state"]["retired"].append(retired)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import time
 from typing import Any
 
-from .fingerprint import fingerprint_tree
+from .fingerprint import TooLateError, fingerprint_tree
 from .supervise import ProbeError
 from .tools import slurp, tool
 
 BASE = "/var/lib/controlplane"
 # What the journals of roles end with; a move that went back by itself says `reverted`.
 CLOSED = ("done", "undone", "reverted", "rolled-back")
-_FINGERPRINTS_WITHIN = 10
+# For all trees together; the probe's own limit is above it.
+_FINGERPRINTS_WITHIN = 10.0
 
 
 def _read(name: str) -> Any:
@@ -29,21 +30,19 @@ def _read(name: str) -> Any:
         raise ProbeError(f"{path} is no JSON: {error}") from None
 
 
-def _late(_number: int, _frame: object) -> None:
-    raise TimeoutError
-
-
-def _retired(entry: dict[str, Any]) -> dict[str, Any]:
+def _retired(entry: dict[str, Any], until: float) -> dict[str, Any]:
     path = entry["path"]
     exists = os.path.lexists(path)
-    fingerprint = None
+    fingerprint = unreadable = None
     if exists:
         try:
-            fingerprint = fingerprint_tree(path)[0]
-        except OSError:  # also TimeoutError: not known is None, and None is never equal to what was recorded
+            fingerprint = fingerprint_tree(path, until)[0]
+        except TooLateError:
             fingerprint = None
+        except OSError as error:
+            unreadable = str(error)
     kept = {key: entry[key] for key in ("path", "run", "retired_at", "size", "entries", "recorded", "replaced_by")}
-    return {**kept, "exists": exists, "fingerprint": fingerprint}
+    return {**kept, "exists": exists, "fingerprint": fingerprint, "unreadable": unreadable}
 
 
 def _open_runs() -> list[dict[str, Any]]:
@@ -63,17 +62,14 @@ def _open_runs() -> list[dict[str, Any]]:
 
 
 def target_state(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
-    """Return the state; fingerprints that take longer than ten seconds together are None."""
+    """Return the state; the fingerprint of a tree that is too large to be read within ten seconds is None."""
     retired = (_read("retired.json") or {"retired": []})["retired"]
     change, lease = _read("last-change.json"), _read("lease.json")
-    signal.signal(signal.SIGALRM, _late)
-    signal.setitimer(signal.ITIMER_REAL, _FINGERPRINTS_WITHIN, 0.01)
-    try:
-        judged = [_retired(entry) for entry in retired]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    until = time.monotonic() + _FINGERPRINTS_WITHIN
+    # The smallest first, so that one that is too large takes no other's time.
+    judged = {entry["path"]: _retired(entry, until) for entry in sorted(retired, key=lambda entry: int(entry["entries"]))}
     return {
-        "retired": judged,
+        "retired": [judged[entry["path"]] for entry in retired],
         "last_change": change and {key: change[key] for key in ("run", "boot_id", "at")},
         "runs": _open_runs(),
         "lease": lease and {key: lease[key] for key in ("token", "holder", "run", "taken_at", "expires_at")},

@@ -1,7 +1,13 @@
 """storage.purge: what earlier runs retired is deleted, by name, in a plan of its own.
 
 Rules:
-- Only what is recorded as retired, is older than the site's retention, and is byte for byte what was retired.
+- Only what is recorded as retired, is older than the site's retention, and is by its fingerprint what was retired: the same entries below
+  it, by name, type, mode, owner, size and mtime to the nanosecond. No content is read, so this proves that nobody wrote there in an
+  ordinary way since (the fingerprint says what it does not see), not that every byte is the same.
+- The comparison that decides is the role's, right before the first deletion and without a limit of time: a tree that differs is refused
+  there and nothing is deleted, whatever was seen before. So a plan deletes exactly the trees that it names by fingerprint, or nothing.
+- Evidence compares too, but only for as long as an audit may take. What it saw to differ is refused at once; a tree that is too large for
+  it is planned, because "not compared yet" is no verdict on it, and otherwise nobody could ever purge it. What can't be read is refused.
 - Never together with another capability: whoever approves a deletion approves nothing else with it.
 """
 
@@ -33,22 +39,31 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
             Change(
                 kind="delete",
                 target=item["path"],
-                before=f"{item['entries']} entries, {item['size']} bytes, {item['recorded']}",
+                before=f"retired with {item['entries']} entries, {item['size']} bytes, {item['recorded']}",
                 after=None,
                 destructive=True,
             )
             for item in doomed
         ),
-        undo="none: what is purged is gone, and so is the rollback of the run that retired it",
+        undo="; ".join(["none: what is purged is gone, and so is the rollback of the run that retired it", *_notes(doomed)]),
         variables={"purge_retired_items": [{"path": item["path"], "run": item["run"], "recorded": item["recorded"]} for item in doomed]},
     )
     return Proposal(drafts=(draft,), refusals=tuple(refusals))
 
 
+def _notes(doomed: list[Retired]) -> list[str]:
+    """Return what a reader of the preview must know of single paths. Not part of the change records: it may differ on the next look."""
+    return [
+        f"{item['path']} is too large to be compared in a preview: the step compares it before it deletes anything"
+        for item in doomed
+        if item["fingerprint"] is None
+    ]
+
+
 def _reason_to_keep(item: Retired, outlook: Outlook) -> str | None:
-    if item["fingerprint"] is None:
-        return "its present content could not be read"
-    if item["fingerprint"] != item["recorded"]:
+    if item["unreadable"] is not None:
+        return f"its present content could not be read: {item['unreadable']}"
+    if item["fingerprint"] not in (None, item["recorded"]):
         return "differs from what was retired: something has written there since, so look at it first"
     try:
         retired_at = datetime.fromisoformat(item["retired_at"].replace("Z", "+00:00"))

@@ -15,7 +15,7 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
     """Judge `retired:PATH`, or `retired:*` when nothing is left.
 
     Description: what a move left behind as its way back is deleted by a purge plan of its own once the move has proven itself.
-    Drift: a retired path that still exists (low), or that is no longer what was retired, so that a purge would refuse it (medium).
+    Drift: a retired path that still exists (low), or that can't be read or is no longer what was retired, so that a purge would refuse it (medium).
     Unknown: the program's own state on the host could not be read.
     Rationale: a forgotten old root takes as much of the boot disk as the one that moved: on one machine 34 GB of it.
     """
@@ -34,11 +34,12 @@ def _judge(case: Case, one: Retired) -> Answer:
         return unknown(f"when it was retired can't be read: {one['retired_at']!r}")
     age = show_age(case.taken - (at if at.tzinfo else at.replace(tzinfo=UTC)))
     what = f"{show_bytes(one['size'])}, retired {age} ago by {one['run']}, replaced by {one['replaced_by']}"
-    if one["fingerprint"] is None:
-        return drifted(f"{what}; it could not be compared with what was retired in time, so a purge would refuse it", "low")
-    if one["fingerprint"] != one["recorded"]:
+    if one["unreadable"] is not None:
+        return drifted(f"{what}; it can't be read, so a purge would refuse it: {one['unreadable']}", "medium")
+    if one["fingerprint"] not in (None, one["recorded"]):
         return drifted(f"{what}; it has changed since, so a purge would refuse it", "medium")
-    return drifted(f"{what}; to purge it: controlplane plan --host {case.desired.host} --capability storage.purge", "low")
+    compared = "" if one["fingerprint"] else "too large to be compared with what was retired in an audit's time, the purge itself does so first; "
+    return drifted(f"{what}; {compared}to purge it: controlplane plan --host {case.desired.host} --capability storage.purge", "low")
 
 
 CHECK = Check("D244", "retired data awaiting purge", "low", _questions)

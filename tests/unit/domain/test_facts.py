@@ -20,7 +20,7 @@ def _container(probes: Probes) -> dict[str, Any]:
 
 def _retire(probes: Probes, **other: Any) -> None:
     item = {"path": "/old", "run": "r", "retired_at": "2026-01-01T00:00:00Z", "size": 1, "entries": 1, "exists": True}
-    probes["target_state"]["retired"] = [item | {"recorded": "a", "fingerprint": "a", "replaced_by": "/new"} | other]
+    probes["target_state"]["retired"] = [item | {"recorded": "a", "fingerprint": "a", "unreadable": None, "replaced_by": "/new"} | other]
 
 
 def _spoil(*path: str | int, value: Any) -> Callable[[Probes], None]:
