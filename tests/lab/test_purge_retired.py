@@ -26,7 +26,7 @@ def test_a_preview_removes_nothing_and_a_purge_only_what_it_names(machine: Calla
     one.sh((ROOT / ".config/molecule/prepare/purge_retired.sh").read_text())
     [record] = [entry for entry in json.loads(one.sh("cat /var/lib/controlplane/retired.json"))["retired"] if entry["path"] == OLD]
     item = {name: record[name] for name in ("path", "run", "recorded")}
-    wanted = {"purge_retired_run": RUN.format("storage.purge", 1), "purge_retired_items": [item]}
+    wanted = {"purge_retired_run": RUN.format("storage.purge", 1), "purge_retired_items": [item], "purge_retired_retention_s": 604800}
 
     preview = play(one, "purge_retired", wanted, tmp_path, check=True)
     assert preview.code == 0, preview.text

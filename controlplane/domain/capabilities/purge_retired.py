@@ -4,6 +4,7 @@ Rules:
 - Only what is recorded as retired, is older than the site's retention, and is by its fingerprint what was retired: the same entries below
   it, by name, type, mode, owner, size and mtime to the nanosecond. No content is read, so this proves that nobody wrote there in an
   ordinary way since (the fingerprint says what it does not see), not that every byte is the same.
+- The age is held twice: here, and by the role from the host's own record and clock, so that no project rendered from a plan is early.
 - The comparison that decides is the role's, right before the first deletion and without a limit of time: a tree that differs is refused
   there and nothing is deleted, whatever was seen before. So a plan deletes exactly the trees that it names by fingerprint, or nothing.
 - Evidence compares too, but only for as long as an audit may take. What it saw to differ is refused at once; a tree that is too large for
@@ -46,7 +47,10 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
             for item in doomed
         ),
         undo="; ".join(["none: what is purged is gone, and so is the rollback of the run that retired it", *_notes(doomed)]),
-        variables={"purge_retired_items": [{"path": item["path"], "run": item["run"], "recorded": item["recorded"]} for item in doomed]},
+        variables={
+            "purge_retired_items": [{"path": item["path"], "run": item["run"], "recorded": item["recorded"]} for item in doomed],
+            "purge_retired_retention_s": int(outlook.retention.total_seconds()),
+        },
     )
     return Proposal(drafts=(draft,), refusals=tuple(refusals))
 

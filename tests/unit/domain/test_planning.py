@@ -563,6 +563,10 @@ def test_what_is_not_surely_the_retired_data_past_its_retention_is_kept(other: d
     assert told in plan.refusals[0].reason
 
 
+def test_the_role_is_told_the_retention_that_the_plan_was_made_by() -> None:
+    assert _plan(_retired(), None, "storage.purge").steps[0].variables["purge_retired_retention_s"] == 7 * 86400
+
+
 def test_a_tree_too_large_for_a_preview_is_planned_and_the_preview_says_who_compares_it() -> None:
     large = {"entries": 500_000, "size": 40 * GB}
 

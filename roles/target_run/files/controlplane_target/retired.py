@@ -2,7 +2,8 @@
 
 Rules:
 - Recorded are path, run, size, entries and a fingerprint of the whole tree, so that a later change is seen.
-- Removed is only what is recorded with that run and fingerprint, is unchanged, unused, not a live root and no mount.
+- Removed is only what is recorded with that run and fingerprint, is old enough by that record and this host's clock, unchanged, unused, not a live root and
+  no mount.
 - Removal renames first, beside the path: from then on the name is free, and a repeated call ends what was begun. It never crosses a mount.
 """
 
@@ -11,14 +12,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import mounts, open_files, tree_flags
 from .faults import FailedFault, RefusedFault
 from .files import sync_directory
 from .fingerprint import fingerprint_tree
 from .phases import TERMINAL
-from .state import Home, utc
+from .state import Home, epoch, utc
 
 
 def retire(home: Home, run: str, trees: list[dict[str, Any]], *, now: float) -> None:
@@ -63,7 +64,15 @@ def _insane(path: str) -> str | None:
     return None
 
 
-def reasons(home: Home, items: list[dict[str, Any]], live_roots: list[str]) -> list[str]:
+class Terms(NamedTuple):
+    """What a removal has to respect: the roots that are live now, for how many seconds what was retired is kept, and the time now (epoch seconds)."""
+
+    live_roots: list[str]
+    retention_s: int
+    now: float
+
+
+def reasons(home: Home, items: list[dict[str, Any]], terms: Terms) -> list[str]:
     """Return one sentence for each thing that speaks against removing these items; an item that is gone already speaks against nothing."""
     found = []
     records = {held["path"]: held for held in home.retired()}
@@ -82,7 +91,8 @@ def reasons(home: Home, items: list[dict[str, Any]], live_roots: list[str]) -> l
                 f"{path} was retired by {record['run']} with {record['recorded']}, the plan names {item['run']} with {item['recorded']}: make a new plan"
             )
         else:
-            found += _in_use(path, live_roots)
+            found += _too_young(record, terms)
+            found += _in_use(path, terms.live_roots)
             found += [
                 f"run {run.key} is open and needs {path}"
                 for run in open_runs
@@ -91,6 +101,19 @@ def reasons(home: Home, items: list[dict[str, Any]], live_roots: list[str]) -> l
             if os.path.lexists(path) and not found:
                 found += _changed(path, str(item["recorded"]))
     return found
+
+
+def _too_young(record: dict[str, Any], terms: Terms) -> list[str]:
+    path, at = record["path"], record["retired_at"]
+    if not os.path.lexists(path):
+        return []
+    try:
+        until = epoch(str(at)) + terms.retention_s
+    except ValueError:
+        return [f"{path} has no readable date of retirement on this host ({at})"]
+    if terms.now < until:
+        return [f"{path} was retired at {at} and is kept until {utc(until)}; by this host's clock it is {utc(terms.now)}"]
+    return []
 
 
 def _in_use(path: str, live_roots: list[str]) -> list[str]:
@@ -124,9 +147,9 @@ def present(items: list[dict[str, Any]]) -> list[str]:
     return [str(item["path"]) for item in items if os.path.lexists(str(item["path"])) or os.path.lexists(_aside(str(item["path"])))]
 
 
-def purge(home: Home, items: list[dict[str, Any]], live_roots: list[str]) -> list[str]:
+def purge(home: Home, items: list[dict[str, Any]], terms: Terms) -> list[str]:
     """Remove the items; return the paths that were removed. Refused as a whole where anything speaks against one of them."""
-    found = reasons(home, items, live_roots)
+    found = reasons(home, items, terms)
     if found:
         raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
     removed = []

@@ -186,21 +186,23 @@ def _wait(run: Run, limit_s: float) -> Answer:
 
 
 def _purge(home: Home, options: argparse.Namespace) -> Answer:
-    items = json.loads(sys.stdin.read())["items"]
+    asked = json.loads(sys.stdin.read())
+    items = asked["items"]
     try:
         roots = list(root_refusals.roots_now(Engine().info()).values())
     except (OSError, ValueError) as fault:
         raise RefusedFault(
             f"purge refused: Docker does not answer ({fault}), so its live root is not known. Nothing was changed. Start Docker."
         ) from fault
+    terms = retired.Terms(roots, max(0, int(asked["retention_s"])), time.time())
     if options.action == "refuse":
-        found = retired.reasons(home, items, roots)
+        found = retired.reasons(home, items, terms)
         if found:
             raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
         return {"present": retired.present(items)}
     run = home.run(options.run)
     run.write(phase="purging")
-    removed = retired.purge(home, items, roots)
+    removed = retired.purge(home, items, terms)
     run.write(phase="done", removed=[*run.state.get("removed", []), *removed])
     if removed:
         home.write_last_change(run.key, time.time())
