@@ -140,6 +140,7 @@ def _retired(reader: Reader) -> Any:
             **{key: item[key] for key in ("path", "run", "recorded", "exists")},
             "changed": item["fingerprint"] is not None and item["fingerprint"] != item["recorded"],
             "readable": item["unreadable"] is None,
+            "purging": item["purging"] and [item["purging"]["aside"], item["purging"]["run"]],
         }
         for item in reader.target_state["retired"]
     ]

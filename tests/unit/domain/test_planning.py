@@ -535,7 +535,7 @@ def _retired(**other: Any) -> EvidenceBuilder:
     builder = EvidenceBuilder()
     item = {"path": "/var/lib/docker", "run": "r", "retired_at": "2026-01-02T00:00:00Z", "size": 9, "entries": 3, "exists": True}
     builder.probes["target_state"]["retired"] = [
-        item | {"recorded": "sha256:a", "fingerprint": "sha256:a", "unreadable": None, "replaced_by": "/mnt/data/docker"} | other
+        item | {"recorded": "sha256:a", "fingerprint": "sha256:a", "unreadable": None, "purging": None, "replaced_by": "/mnt/data/docker"} | other
     ]
     return builder
 
@@ -580,6 +580,37 @@ def test_a_tree_too_large_for_a_preview_is_planned_and_the_preview_says_who_comp
     # Whether there was time to read it varies by itself, so it neither voids the plan nor lets a resumed run differ from it.
     assert differences(plan, compared) == ()
     assert plan.change_records() == compared.change_records()
+
+
+ASIDE = "/var/lib/.controlplane-purging-docker"
+BEGUN = {"exists": False, "fingerprint": None, "purging": {"aside": ASIDE, "run": "CAP-9", "entries": 2, "size": 7}}
+
+
+def test_what_a_purge_began_is_planned_by_the_same_record_whatever_its_age_and_fingerprint() -> None:
+    whole = _plan(_retired(), None, "storage.purge")
+
+    plan = _plan(_retired(**BEGUN, retired_at="2026-01-31T00:00:00Z"), None, "storage.purge")
+
+    assert plan.refusals == ()
+    assert plan.change_records() == whole.change_records()
+    assert plan.steps[0].variables == whole.steps[0].variables
+    assert [(mend.check, mend.surface) for mend in plan.steps[0].mends] == [("D244", "retired:/var/lib/docker")]
+    assert f"CAP-9 deleted a part of it already, the step deletes what is left in {ASIDE} (2 entries, 7 bytes)" in plan.steps[0].undo
+    assert any("its facts changed" in told for told in differences(whole, plan))
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"purging": {"aside": ASIDE, "run": None, "entries": 2, "size": 7}}, f"{ASIDE} is there, and no journal on the host says that it is what r"),
+        ({"exists": True}, f"{ASIDE} is there as well: look at both, and move the latter away or remove it yourself"),
+    ],
+)
+def test_what_is_not_surely_what_a_purge_began_is_left_alone(other: dict[str, Any], told: str) -> None:
+    plan = _plan(_retired(**(BEGUN | other)), None, "storage.purge")
+
+    assert plan.steps == ()
+    assert told in plan.refusals[0].reason
 
 
 def test_a_large_tree_that_is_seen_to_differ_after_all_voids_its_plan() -> None:

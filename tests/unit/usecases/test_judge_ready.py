@@ -211,6 +211,7 @@ def test_old_data_that_awaits_its_purge_is_noted_and_not_in_the_way() -> None:
         "recorded": "sha256:ab",
         "fingerprint": "sha256:ab",
         "unreadable": None,
+        "purging": None,
         "replaced_by": "/mnt/data/docker",
     }
     fake.host.probes["target_state"]["retired"] = [retired]

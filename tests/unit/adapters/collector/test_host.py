@@ -275,6 +275,78 @@ def test_a_tree_too_large_for_an_audit_is_neither_unreadable_nor_in_the_way_of_a
     assert list(found) == [str(large), str(small)]
 
 
+def _begin_to_purge(folder: Path, tree: Path, **other: Any) -> Path:
+    """Leave what a purge leaves that was killed: its journal, and the tree under its new name."""
+    [record] = [one for one in json.loads((folder / "retired.json").read_text())["retired"] if one["path"] == str(tree)]
+    claim = {**record, "inode": tree.stat().st_ino, "generation": None, "newest_ns": 0, **other}
+    (folder / "CAP-9").mkdir()
+    journal = {"run": "CAP-9", "role": "purge_retired", "phase": "purging", "unit": None, "purging": [claim]}
+    (folder / "CAP-9" / "state.json").write_text(json.dumps(journal))
+    return tree.rename(tree.with_name(f".controlplane-purging-{tree.name}"))
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A retired tree that a purge can begin with."""
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    old = tmp_path / "old-root"
+    old.mkdir()
+    (old / "one").write_bytes(b"x" * 8192)
+    (old / "two").write_bytes(b"x" * 4096)
+    _on_record(tmp_path, old)
+    return old
+
+
+def test_what_a_purge_began_to_delete_is_shown_with_what_is_left_of_it(begun: Path) -> None:
+    aside = _begin_to_purge(begun.parent, begun)
+    (aside / "one").unlink()
+    left = {"aside": str(aside), "run": "CAP-9", "entries": 1, "size": 4096}
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert (found["path"], found["exists"], found["fingerprint"], found["purging"]) == (str(begun), False, None, left)
+    # Also when nothing but the purge's own journal remembers the path.
+    (begun.parent / "retired.json").unlink()
+    [again] = state.target_state({}, {})["retired"]
+    assert again == found
+
+
+@pytest.mark.parametrize("other", [{"inode": 1}, {"run": "CAP-2"}, {"recorded": "sha256:other"}])
+def test_what_lies_under_a_purges_name_and_is_not_in_its_journal_is_nobodys(begun: Path, other: dict[str, Any]) -> None:
+    aside = _begin_to_purge(begun.parent, begun, **other)
+
+    [found] = [one for one in state.target_state({}, {})["retired"] if one["recorded"] != "sha256:other" and one["run"] == "CAP-1"]
+
+    assert (found["purging"]["aside"], found["purging"]["run"]) == (str(aside), None)
+
+
+def test_a_journal_that_was_closed_knows_nothing_any_more(begun: Path) -> None:
+    _begin_to_purge(begun.parent, begun)
+    journal = begun.parent / "CAP-9" / "state.json"
+    journal.write_text(json.dumps(json.loads(journal.read_text()) | {"phase": "done"}))
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert found["purging"]["run"] is None
+
+
+def test_what_is_left_of_a_large_tree_is_shown_without_its_size(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aside = _begin_to_purge(begun.parent, begun)
+    monkeypatch.setattr(state, "_FINGERPRINTS_WITHIN", -1.0)
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert found["purging"] == {"aside": str(aside), "run": "CAP-9", "entries": None, "size": None}
+
+
+def test_a_purge_that_has_noted_and_not_yet_renamed_has_begun_nothing(begun: Path) -> None:
+    _begin_to_purge(begun.parent, begun).rename(begun)
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert (found["exists"], found["fingerprint"], found["purging"]) == (True, found["recorded"], None)
+
+
 def test_a_retired_tree_that_can_t_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "BASE", str(tmp_path))
     old = tmp_path / "old-root"
