@@ -309,8 +309,25 @@ class Beneath(TypedDict):
 
 
 @_closed
+class Purging(TypedDict):
+    """What lies under the name by which a purge removes a path: it was begun and not ended.
+
+    `run` is the purge whose journal on the host knows it for that very tree, None where none does. Entries and bytes are what is left of it,
+    None where that was not read in time.
+    """
+
+    aside: str
+    run: str | None
+    entries: int | None
+    size: int | None
+
+
+@_closed
 class Retired(TypedDict):
-    """One path that an earlier run left behind on purpose. `fingerprint` is of now, `recorded` the one of when it was retired."""
+    """One path that an earlier run left behind on purpose. `recorded` is its fingerprint of when it was retired, `fingerprint` the one of now.
+
+    Without a fingerprint of now the path is not there, or `unreadable` says why it could not be read, or it was too large to be read in time.
+    """
 
     path: str
     run: str
@@ -320,6 +337,8 @@ class Retired(TypedDict):
     exists: bool
     recorded: str
     fingerprint: str | None
+    unreadable: str | None
+    purging: Purging | None
     replaced_by: str
 
 

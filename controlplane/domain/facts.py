@@ -134,7 +134,16 @@ def _command(exec_start: str) -> str:
 
 
 def _retired(reader: Reader) -> Any:
-    rows = [[item["path"], item["run"], item["recorded"], item["fingerprint"], item["exists"]] for item in reader.target_state["retired"]]
+    """Return what is retired, and of which of it is known that a purge would refuse it; whether a large tree was read in time varies by itself."""
+    rows = [
+        {
+            **{key: item[key] for key in ("path", "run", "recorded", "exists")},
+            "changed": item["fingerprint"] is not None and item["fingerprint"] != item["recorded"],
+            "readable": item["unreadable"] is None,
+            "purging": item["purging"] and [item["purging"]["aside"], item["purging"]["run"]],
+        }
+        for item in reader.target_state["retired"]
+    ]
     return sorted(rows, key=digest_of)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.finding import AuditReport, Finding
@@ -219,12 +220,15 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> tuple[str | None, tupl
     )
     if reason is None:
         return None, statuses, downtime
-    message = (
-        f"{step.id} {step.capability} failed: {reason}\n"
-        f"The other steps of {step.host} were left out. See what is left with 'controlplane plan --host {step.host}'; "
-        f"take the step back with 'controlplane rollback {key}'."
-    )
-    return message, statuses, downtime
+    return f"{step.id} {step.capability} failed: {reason}\n{_what_next(step, key)}", statuses, downtime
+
+
+def _what_next(step: Step, key: str) -> str:
+    left_out = f"The other steps of {step.host} were left out."
+    if CAPABILITIES[step.capability].only_by_name:
+        # What is deleted can't be taken back; what is left of it is ended by a plan of its own.
+        return f"{left_out} Go on with what is left by a new plan: controlplane plan --host {step.host} --capability {step.capability}"
+    return f"{left_out} See what is left with 'controlplane plan --host {step.host}'; take the step back with 'controlplane rollback {key}'."
 
 
 def _failure(result: StepResult, statuses: tuple[ChangeStatus, ...], unmet: list[Finding]) -> str | None:

@@ -2,7 +2,8 @@
 
 Rules:
 - The steps go back in reverse order; a step whose successors on the same host still stand is refused.
-- What a purge deleted can't come back, and neither can the run that retired it: both are refused before anything is changed.
+- What a purge deleted can't come back, and neither can the run that retired it: both are refused before anything is changed. A purge that
+  failed half-way deleted too, and then only the host's own evidence tells.
 - A host that another run holds is refused before the rollback is on record.
 - An interrupted rollback is resumed by asking for it again.
 """
@@ -60,7 +61,8 @@ def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, pro
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
         undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress)
         try:
-            held = _held_by_another(undoing, chain)
+            seen = _look(undoing)
+            held = _held_by_another(undoing, chain, seen) or _begun_to_purge(undoing, seen)
             if held is None:
                 return _run(undoing)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
@@ -70,11 +72,30 @@ def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, pro
         raise RefusedError(held)
 
 
-def _held_by_another(undoing: _Undoing, chain: tuple[Receipt, ...]) -> str | None:
+def _held_by_another(undoing: _Undoing, chain: tuple[Receipt, ...], seen: Mapping[str, Evidence | Unreached]) -> str | None:
     """Return who else holds a host of the rollback; the leases of the steps that go back and of their begun rollbacks are its own."""
     keys = {intent.key for intent in undoing.intents}
     own = keys | {again for key in keys if (again := open_rollback(key, chain)) is not None}
-    return held_by_another(_look(undoing), own=frozenset(own), now=undoing.ports.clock.now())
+    return held_by_another(seen, own=frozenset(own), now=undoing.ports.clock.now())
+
+
+def _begun_to_purge(undoing: _Undoing, seen: Mapping[str, Evidence | Unreached]) -> str | None:
+    """Return which of the steps' retired trees a purge has begun to delete, None where the hosts show none."""
+    told = []
+    for record in seen.values():
+        if isinstance(record, Unreached):
+            continue
+        try:
+            retired = Reader(record).target_state["retired"]
+        except Unobserved:
+            continue  # the roles look at the tree themselves
+        told += [
+            f"{intent.key} can't go back: {one['purging']['run'] or 'a purge'} began to delete {one['path']}, which it had retired"
+            for intent in undoing.intents
+            for one in retired
+            if one["run"] == intent.key and one["purging"] is not None and not one["exists"]
+        ]
+    return f"{'; '.join(told)}. Nothing was changed. Restore from a backup, or move the data by a new policy and plan." if told else None
 
 
 def _look(undoing: _Undoing) -> Mapping[str, Evidence | Unreached]:

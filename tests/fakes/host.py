@@ -34,7 +34,10 @@ def drifting_probes() -> dict[str, Any]:
 
 
 class FakeHost:
-    """`probes` is what it would show now; `undo` is what lies on it by run key; `ran` lists (role, run key) of every play."""
+    """`probes` is what it would show now; `undo` is what lies on it by run key; `ran` lists (role, run key) of every play.
+
+    A play does no more than its first `breaks_after` parts.
+    """
 
     def __init__(self, name: str = "mint-data", probes: dict[str, Any] | None = None) -> None:
         self.name = name
@@ -42,6 +45,7 @@ class FakeHost:
         self.undo: dict[str, dict[str, Any]] = {}
         self.ran: list[tuple[str, str]] = []
         self.formatted = 0
+        self.breaks_after: int | None = None
 
     def evidence(self, collected_at: str) -> Evidence:
         """Return what it shows."""
@@ -62,6 +66,8 @@ class FakeHost:
             return
         self.undo.setdefault(key, copy.deepcopy(self.probes))
         for number, act in enumerate(_ROLES[role](self, variables)):
+            if number == self.breaks_after:
+                return
             touch(f"{role} on {self.name}, part {number}")
             act()
 
@@ -135,7 +141,14 @@ def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
         else:
             probes["docker_config"] |= {"containerd_root": one["to"], "containerd_config": f'root = "{one["to"]}"\n'}
         retired = {"path": one["from"], "run": told["docker_data_root_run"], "retired_at": "2026-01-02T12:00:00Z", "size": 9, "entries": 3}
-        retired |= {"exists": True, "recorded": "sha256:ab", "fingerprint": "sha256:ab", "replaced_by": one["to"]}
+        retired |= {
+            "exists": True,
+            "recorded": "sha256:ab",
+            "fingerprint": "sha256:ab",
+            "unreadable": None,
+            "purging": None,
+            "replaced_by": one["to"],
+        }
         if all(item["path"] != one["from"] for item in probes["target_state"]["retired"]):
             probes["target_state"]["retired"].append(retired)
 
@@ -146,12 +159,19 @@ def _docker_data_root(host: FakeHost, told: dict[str, Any]) -> Acts:
 
 
 def _purge_retired(host: FakeHost, told: dict[str, Any]) -> Acts:
-    def purge(path: str) -> None:
+    def put_aside(path: str) -> None:
+        for item in host.probes["target_state"]["retired"]:
+            if item["path"] == path and item["exists"]:
+                aside = {"aside": f"/var/lib/.controlplane-purging-{path.rpartition('/')[2]}", "run": told["purge_retired_run"]}
+                item.update(exists=False, fingerprint=None, purging={**aside, "entries": 2, "size": 7})
+
+    def delete(path: str) -> None:
         retired = host.probes["target_state"]["retired"]
         host.probes["target_state"]["retired"] = [item for item in retired if item["path"] != path]
 
-    for item in told["purge_retired_items"]:
-        yield partial(purge, item["path"])
+    for act in (put_aside, delete):
+        for item in told["purge_retired_items"]:
+            yield partial(act, item["path"])
 
 
 _ROLES: dict[str, Callable[[FakeHost, dict[str, Any]], Acts]] = {

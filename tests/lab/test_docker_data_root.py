@@ -157,7 +157,7 @@ def assert_refused(played: Played, *words: str) -> None:
 def purge_of(host: Host) -> dict[str, Any]:
     [record] = json.loads(host.machine.sh("cat /var/lib/controlplane/retired.json"))["retired"]
     item = {key: record[key] for key in ("path", "run", "recorded")}
-    return {"purge_retired_run": RUN.format("storage.purge", 9), "purge_retired_items": [item]}
+    return {"purge_retired_run": RUN.format("storage.purge", 9), "purge_retired_items": [item], "purge_retired_retention_s": 0}
 
 
 def test_a_root_is_moved_with_its_data_taken_back_with_newer_data_moved_again_and_the_old_one_purged(host: Host, tmp_path: Path) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import time
 from typing import Any
 
-from .fingerprint import fingerprint_tree
+from .fingerprint import TooLateError, fingerprint_tree
 from .supervise import ProbeError
 from .tools import slurp, tool
 
 BASE = "/var/lib/controlplane"
 # What the journals of roles end with; a move that went back by itself says `reverted`.
 CLOSED = ("done", "undone", "reverted", "rolled-back")
-_FINGERPRINTS_WITHIN = 10
+# For all trees together; the probe's own limit is above it.
+_FINGERPRINTS_WITHIN = 10.0
 
 
 def _read(name: str) -> Any:
@@ -29,52 +30,76 @@ def _read(name: str) -> Any:
         raise ProbeError(f"{path} is no JSON: {error}") from None
 
 
-def _late(_number: int, _frame: object) -> None:
-    raise TimeoutError
+def _left(aside: str, until: float) -> tuple[int | None, int | None]:
+    """Return entries and bytes, None where they were not read in time, or go away just now."""
+    try:
+        _, entries, size = fingerprint_tree(aside, until)
+    except (TooLateError, OSError):
+        return None, None
+    return entries, size
 
 
-def _retired(entry: dict[str, Any]) -> dict[str, Any]:
+def _purging(entry: dict[str, Any], claims: list[dict[str, Any]], until: float) -> dict[str, Any] | None:
+    """Return what lies under the name by which a purge removes the path, and the purge whose journal knows it for this very tree."""
+    aside = _aside_of(entry["path"])
+    try:
+        inode = os.lstat(aside).st_ino
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    same = ("path", "run", "recorded")
+    runs = [claim["by"] for claim in claims if claim["inode"] == inode and all(claim[key] == entry[key] for key in same)]
+    entries, size = _left(aside, until)
+    return {"aside": aside, "run": runs[-1] if runs else None, "entries": entries, "size": size}
+
+
+def _aside_of(path: str) -> str:
+    return os.path.join(os.path.dirname(path), ".controlplane-purging-" + os.path.basename(path))
+
+
+def _retired(entry: dict[str, Any], claims: list[dict[str, Any]], until: float) -> dict[str, Any]:
     path = entry["path"]
     exists = os.path.lexists(path)
-    fingerprint = None
+    fingerprint = unreadable = None
     if exists:
         try:
-            fingerprint = fingerprint_tree(path)[0]
-        except OSError:  # also TimeoutError: not known is None, and None is never equal to what was recorded
+            fingerprint = fingerprint_tree(path, until)[0]
+        except TooLateError:
             fingerprint = None
+        except OSError as error:
+            unreadable = str(error)
     kept = {key: entry[key] for key in ("path", "run", "retired_at", "size", "entries", "recorded", "replaced_by")}
-    return {**kept, "exists": exists, "fingerprint": fingerprint}
+    return {**kept, "exists": exists, "fingerprint": fingerprint, "unreadable": unreadable, "purging": _purging(entry, claims, until)}
 
 
-def _open_runs() -> list[dict[str, Any]]:
+def _open_journals() -> list[dict[str, Any]]:
     try:
         names = sorted(os.listdir(BASE))
     except FileNotFoundError:
         return []
-    runs = []
-    for name in names:
-        state = _read(f"{name}/state.json")
-        if state is None or state.get("phase") in CLOSED:
-            continue
-        unit = state.get("unit")
-        active = unit is not None and tool("systemctl", "is-active", "--quiet", "--", unit)[0] == 0
-        runs.append({"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active})
-    return runs
+    states = [_read(f"{name}/state.json") for name in names]
+    return [state for state in states if state is not None and state.get("phase") not in CLOSED]
+
+
+def _open_run(state: dict[str, Any]) -> dict[str, Any]:
+    unit = state.get("unit")
+    active = unit is not None and tool("systemctl", "is-active", "--quiet", "--", unit)[0] == 0
+    return {"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active}
 
 
 def target_state(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
-    """Return the state; fingerprints that take longer than ten seconds together are None."""
+    """Return the state; the fingerprint of a tree that is too large to be read within ten seconds is None."""
     retired = (_read("retired.json") or {"retired": []})["retired"]
-    change, lease = _read("last-change.json"), _read("lease.json")
-    signal.signal(signal.SIGALRM, _late)
-    signal.setitimer(signal.ITIMER_REAL, _FINGERPRINTS_WITHIN, 0.01)
-    try:
-        judged = [_retired(entry) for entry in retired]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    change, lease, journals = _read("last-change.json"), _read("lease.json"), _open_journals()
+    claims = [{**claim, "by": state["run"]} for state in journals for claim in state.get("purging", [])]
+    known = {entry["path"] for entry in retired}
+    # A path that is no longer on record, because it is live again or for whatever other reason, may still have its remains beside it.
+    retired += {claim["path"]: claim for claim in claims if claim["path"] not in known and os.path.lexists(_aside_of(claim["path"]))}.values()
+    until = time.monotonic() + _FINGERPRINTS_WITHIN
+    # The smallest first, so that one that is too large takes no other's time.
+    judged = {entry["path"]: _retired(entry, claims, until) for entry in sorted(retired, key=lambda entry: int(entry["entries"]))}
     return {
-        "retired": judged,
+        "retired": [judged[entry["path"]] for entry in retired],
         "last_change": change and {key: change[key] for key in ("run", "boot_id", "at")},
-        "runs": _open_runs(),
+        "runs": [_open_run(state) for state in journals],
         "lease": lease and {key: lease[key] for key in ("token", "holder", "run", "taken_at", "expires_at")},
     }

@@ -1,7 +1,17 @@
 """storage.purge: what earlier runs retired is deleted, by name, in a plan of its own.
 
 Rules:
-- Only what is recorded as retired, is older than the site's retention, and is byte for byte what was retired.
+- Only what is recorded as retired, is older than the site's retention, and is by its fingerprint what was retired: the same entries below
+  it, by name, type, mode, owner, size and mtime to the nanosecond. No content is read, so this proves that nobody wrote there in an
+  ordinary way since (the fingerprint says what it does not see), not that every byte is the same.
+- The age is held twice: here, and by the role from the host's own record and clock, so that no project rendered from a plan is early.
+- The comparison that decides is the role's, right before the first deletion and without a limit of time: a tree that differs is refused
+  there and nothing is deleted, whatever was seen before. So a plan deletes exactly the trees that it names by fingerprint, or nothing.
+- Evidence compares too, but only for as long as an audit may take. What it saw to differ is refused at once; a tree that is too large for
+  it is planned, because "not compared yet" is no verdict on it, and otherwise nobody could ever purge it. What can't be read is refused.
+- What a purge began and did not end is planned again by the same change record, so that a resumed run finds in its plan what is left to do.
+  Its fingerprint and age were held before it was begun; what holds now is that a journal on the host knows that very tree, and the role
+  looks again. What no journal knows, or what lies beside a path that is there again, is left alone.
 - Never together with another capability: whoever approves a deletion approves nothing else with it.
 """
 
@@ -12,7 +22,7 @@ from datetime import datetime
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Retired
+from controlplane.domain.evidence_shapes import Purging, Retired
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.purge"
@@ -20,7 +30,7 @@ ID = "storage.purge"
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:  # noqa: ARG001 - every capability is asked the same way
     try:
-        retired = [item for item in reader.target_state["retired"] if item["exists"]]
+        retired = [item for item in reader.target_state["retired"] if item["exists"] or item["purging"]]
     except Unobserved as doubt:
         return Proposal(refusals=(f"could not be observed: {doubt}",))
     refusals = [f"{item['path']}: {reason}" for item in retired if (reason := _reason_to_keep(item, outlook)) is not None]
@@ -33,23 +43,56 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
             Change(
                 kind="delete",
                 target=item["path"],
-                before=f"{item['entries']} entries, {item['size']} bytes, {item['recorded']}",
+                before=f"retired with {item['entries']} entries, {item['size']} bytes, {item['recorded']}",
                 after=None,
                 destructive=True,
             )
             for item in doomed
         ),
-        undo="none: what is purged is gone, and so is the rollback of the run that retired it",
-        variables={"purge_retired_items": [{"path": item["path"], "run": item["run"], "recorded": item["recorded"]} for item in doomed]},
+        undo="; ".join(["none: what is purged is gone, and so is the rollback of the run that retired it", *_notes(doomed)]),
+        variables={
+            "purge_retired_items": [{"path": item["path"], "run": item["run"], "recorded": item["recorded"]} for item in doomed],
+            "purge_retired_retention_s": int(outlook.retention.total_seconds()),
+        },
     )
     return Proposal(drafts=(draft,), refusals=tuple(refusals))
 
 
-def _reason_to_keep(item: Retired, outlook: Outlook) -> str | None:
+def _notes(doomed: list[Retired]) -> list[str]:
+    """Return what a reader of the preview must know of single paths. Not part of the change records: it may differ on the next look."""
+    return [note for item in doomed if (note := _note(item)) is not None]
+
+
+def _note(item: Retired) -> str | None:
+    begun = item["purging"]
+    if begun is not None:
+        left = "" if begun["size"] is None else f" ({begun['entries']} entries, {begun['size']} bytes)"
+        return f"{item['path']}: {begun['run']} deleted a part of it already, the step deletes what is left in {begun['aside']}{left}"
     if item["fingerprint"] is None:
-        return "its present content could not be read"
-    if item["fingerprint"] != item["recorded"]:
+        return f"{item['path']} is too large to be compared in a preview: the step compares it before it deletes anything"
+    return None
+
+
+def _reason_to_keep(item: Retired, outlook: Outlook) -> str | None:
+    if item["purging"] is not None:
+        return _unknown_remains(item, item["purging"])
+    if item["unreadable"] is not None:
+        return f"its present content could not be read: {item['unreadable']}"
+    if item["fingerprint"] not in (None, item["recorded"]):
         return "differs from what was retired: something has written there since, so look at it first"
+    return _too_young(item, outlook)
+
+
+def _unknown_remains(item: Retired, begun: Purging) -> str | None:
+    if item["exists"]:
+        return f"{begun['aside']} is there as well: look at both, and move the latter away or remove it yourself"
+    if begun["run"] is None:
+        told = f"{begun['aside']} is there, and no journal on the host says that it is what {item['run']} retired"
+        return f"{told}: look at it, and move it away or remove it yourself"
+    return None
+
+
+def _too_young(item: Retired, outlook: Outlook) -> str | None:
     try:
         retired_at = datetime.fromisoformat(item["retired_at"].replace("Z", "+00:00"))
     except ValueError:

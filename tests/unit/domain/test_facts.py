@@ -20,7 +20,9 @@ def _container(probes: Probes) -> dict[str, Any]:
 
 def _retire(probes: Probes, **other: Any) -> None:
     item = {"path": "/old", "run": "r", "retired_at": "2026-01-01T00:00:00Z", "size": 1, "entries": 1, "exists": True}
-    probes["target_state"]["retired"] = [item | {"recorded": "a", "fingerprint": "a", "replaced_by": "/new"} | other]
+    probes["target_state"]["retired"] = [
+        item | {"recorded": "a", "fingerprint": "a", "unreadable": None, "purging": None, "replaced_by": "/new"} | other
+    ]
 
 
 def _spoil(*path: str | int, value: Any) -> Callable[[Probes], None]:
@@ -170,3 +172,30 @@ def test_a_difference_is_told_by_the_names_of_the_facts() -> None:
     changed.probes["identity"]["machine_id"] = "m2"
 
     assert facts_difference(facts_of(EvidenceBuilder().build()), facts_of(changed.build())) == ("fstab", "identity")
+
+
+RETIRED: dict[str, tuple[dict[str, Any], bool]] = {
+    "a large tree that was not read in time": ({"fingerprint": None}, True),
+    "its age": ({"retired_at": "2026-01-02T00:00:00Z"}, True),
+    "a tree that changed": ({"fingerprint": "b"}, False),
+    "a tree that can't be read": ({"fingerprint": None, "unreadable": "EIO"}, False),
+    "a tree that a purge began to delete": ({"exists": False, "purging": {"aside": "/.x", "run": "p", "entries": 1, "size": 1}}, False),
+}
+
+
+@pytest.mark.parametrize("name", RETIRED)
+def test_of_what_is_retired_only_that_is_a_fact_which_a_purge_decides_on(name: str) -> None:
+    before, after = EvidenceBuilder(), EvidenceBuilder()
+    other, still = RETIRED[name]
+    _retire(before.probes)
+    _retire(after.probes, **other)
+
+    assert (facts_digest(after.build()) == facts_digest(before.build())) is still
+
+
+def test_how_much_of_a_purge_is_left_varies_by_itself() -> None:
+    before, after = EvidenceBuilder(), EvidenceBuilder()
+    _retire(before.probes, exists=False, purging={"aside": "/.x", "run": "p", "entries": 2, "size": 2})
+    _retire(after.probes, exists=False, purging={"aside": "/.x", "run": "p", "entries": None, "size": None})
+
+    assert facts_digest(after.build()) == facts_digest(before.build())

@@ -17,7 +17,7 @@ from controlplane.domain.disks import Disk
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Unreached
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.planning import chosen_capabilities, differences, make_plan
 from controlplane.domain.policy import LogLimits
 from tests.fakes.evidence_builder import BOOT, COLLECTED, DATA, DATA_UUID, GB, EvidenceBuilder, device, mount, place
 from tests.fakes.host import drifting_probes
@@ -536,7 +536,7 @@ def _retired(**other: Any) -> EvidenceBuilder:
     builder = EvidenceBuilder()
     item = {"path": "/var/lib/docker", "run": "r", "retired_at": "2026-01-02T00:00:00Z", "size": 9, "entries": 3, "exists": True}
     builder.probes["target_state"]["retired"] = [
-        item | {"recorded": "sha256:a", "fingerprint": "sha256:a", "replaced_by": "/mnt/data/docker"} | other
+        item | {"recorded": "sha256:a", "fingerprint": "sha256:a", "unreadable": None, "purging": None, "replaced_by": "/mnt/data/docker"} | other
     ]
     return builder
 
@@ -550,7 +550,7 @@ def test_a_purge_names_every_path_as_destructive() -> None:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"fingerprint": None}, "its present content could not be read"),
+        ({"fingerprint": None, "unreadable": "[Errno 5] Input/output error"}, "its present content could not be read: [Errno 5] Input/output error"),
         ({"fingerprint": "sha256:b"}, "differs from what was retired"),
         ({"retired_at": "2026-01-01T00:00:00"}, "without its timezone"),
         ({"retired_at": "soon"}, "has no readable date of retirement (soon)"),
@@ -562,6 +562,64 @@ def test_what_is_not_surely_the_retired_data_past_its_retention_is_kept(other: d
 
     assert plan.steps == ()
     assert told in plan.refusals[0].reason
+
+
+def test_the_role_is_told_the_retention_that_the_plan_was_made_by() -> None:
+    assert _plan(_retired(), None, "storage.purge").steps[0].variables["purge_retired_retention_s"] == 7 * 86400
+
+
+def test_a_tree_too_large_for_a_preview_is_planned_and_the_preview_says_who_compares_it() -> None:
+    large = {"entries": 500_000, "size": 40 * GB}
+
+    plan = _plan(_retired(**large, fingerprint=None), None, "storage.purge")
+    compared = _plan(_retired(**large), None, "storage.purge")
+
+    assert plan.refusals == ()
+    assert plan.steps[0].variables["purge_retired_items"] == [{"path": "/var/lib/docker", "run": "r", "recorded": "sha256:a"}]
+    assert "/var/lib/docker is too large to be compared in a preview: the step compares it before it deletes anything" in plan.steps[0].undo
+    assert "too large" not in compared.steps[0].undo
+    # Whether there was time to read it varies by itself, so it neither voids the plan nor lets a resumed run differ from it.
+    assert differences(plan, compared) == ()
+    assert plan.change_records() == compared.change_records()
+
+
+ASIDE = "/var/lib/.controlplane-purging-docker"
+BEGUN = {"exists": False, "fingerprint": None, "purging": {"aside": ASIDE, "run": "CAP-9", "entries": 2, "size": 7}}
+
+
+def test_what_a_purge_began_is_planned_by_the_same_record_whatever_its_age_and_fingerprint() -> None:
+    whole = _plan(_retired(), None, "storage.purge")
+
+    plan = _plan(_retired(**BEGUN, retired_at="2026-01-31T00:00:00Z"), None, "storage.purge")
+
+    assert plan.refusals == ()
+    assert plan.change_records() == whole.change_records()
+    assert plan.steps[0].variables == whole.steps[0].variables
+    assert [(mend.check, mend.surface) for mend in plan.steps[0].mends] == [("D244", "retired:/var/lib/docker")]
+    assert f"CAP-9 deleted a part of it already, the step deletes what is left in {ASIDE} (2 entries, 7 bytes)" in plan.steps[0].undo
+    assert any("its facts changed" in told for told in differences(whole, plan))
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"purging": {"aside": ASIDE, "run": None, "entries": 2, "size": 7}}, f"{ASIDE} is there, and no journal on the host says that it is what r"),
+        ({"exists": True}, f"{ASIDE} is there as well: look at both, and move the latter away or remove it yourself"),
+    ],
+)
+def test_what_is_not_surely_what_a_purge_began_is_left_alone(other: dict[str, Any], told: str) -> None:
+    plan = _plan(_retired(**(BEGUN | other)), None, "storage.purge")
+
+    assert plan.steps == ()
+    assert told in plan.refusals[0].reason
+
+
+def test_a_large_tree_that_is_seen_to_differ_after_all_voids_its_plan() -> None:
+    plan = _plan(_retired(fingerprint=None), None, "storage.purge")
+    changed = _plan(_retired(fingerprint="sha256:b"), None, "storage.purge")
+
+    assert changed.steps == ()
+    assert any("its facts changed since the plan was made (retired)" in told for told in differences(plan, changed))
 
 
 def test_a_purge_shares_its_plan_with_nothing() -> None:

@@ -204,7 +204,16 @@ def test_a_ready_receipt_ends_with_the_first_waiver_that_it_rests_on(check: str,
 def test_old_data_that_awaits_its_purge_is_noted_and_not_in_the_way() -> None:
     fake = site()
     retired = {"path": "/var/lib/docker.old", "run": "CAP-20260102-100000__docker.data_root__R0001", "retired_at": "2026-01-02T10:00:00Z"}
-    retired |= {"size": 9, "entries": 3, "exists": True, "recorded": "sha256:ab", "fingerprint": "sha256:ab", "replaced_by": "/mnt/data/docker"}
+    retired |= {
+        "size": 9,
+        "entries": 3,
+        "exists": True,
+        "recorded": "sha256:ab",
+        "fingerprint": "sha256:ab",
+        "unreadable": None,
+        "purging": None,
+        "replaced_by": "/mnt/data/docker",
+    }
     fake.host.probes["target_state"]["retired"] = [retired]
     answer, _ = ask(fake)
     assert (answer.ready, [(one.what, one.capability) for one in answer.noted]) == (True, [("D244 retired:/var/lib/docker.old", "storage.purge")])

@@ -2,6 +2,8 @@
 
 Rules:
 - Standard library of Python 3.9 only: the same file runs on the target and inside the collector; both copies are byte-equal.
+- It is made of what `lstat` tells, of no content: a write that afterwards puts size and mtime back is not seen, nor are the targets of links, xattrs,
+  ACLs and chattr's flags. Any other write, and every entry that is new, gone, renamed, or of another owner or mode, changes it.
 - Links are not followed. What is mounted below the path is named, never entered.
 - What can't be read raises `OSError`: an incomplete fingerprint would look like a change, or hide one.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 
 _KINDS = (
     (stat.S_ISREG, "f"),
@@ -23,6 +26,10 @@ _KINDS = (
 )
 
 
+class TooLateError(Exception):
+    """The time that was given was over before the whole tree was read."""
+
+
 def _line(relative: bytes, info: os.stat_result) -> bytes:
     kind = next((letter for test, letter in _KINDS if test(info.st_mode)), "?")
     size = info.st_size if kind == "f" else 0
@@ -31,11 +38,11 @@ def _line(relative: bytes, info: os.stat_result) -> bytes:
     return b"".join(str(field).encode() + b"\0" for field in fields) + relative + b"\0"
 
 
-def fingerprint_tree(path: str) -> tuple[str, int, int]:
+def fingerprint_tree(path: str, until: float | None = None) -> tuple[str, int, int]:
     """Return `sha256:<hex>` over the sorted lines of `path` and all below it, the number of entries below it, and the bytes that they occupy.
 
     A line is type, mode, uid, gid, size (regular files only), mtime in ns and relative path; a mountpoint below is its type `m` and path. Bytes are
-    allocated ones, a hard-linked file counted once: what removing the tree would free.
+    allocated ones, a hard-linked file counted once: what removing the tree would free. Raises `TooLateError` once the monotonic clock passes `until`.
     """
     top = os.lstat(path)
     lines = [_line(b".", top)]
@@ -48,6 +55,8 @@ def fingerprint_tree(path: str) -> tuple[str, int, int]:
         folder = pending.pop()
         with os.scandir(os.path.join(os.fsencode(path), folder)) as entries:
             for entry in entries:
+                if until is not None and time.monotonic() > until:
+                    raise TooLateError(f"{path} was not read to its end in time")
                 relative = os.path.join(folder, entry.name)
                 info = entry.stat(follow_symlinks=False)
                 if info.st_dev != top.st_dev:

@@ -8,20 +8,14 @@ Rules:
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Callable
 from typing import Any
 
 from .faults import RefusedFault
 from .files import read_json, remove, write_json
-from .state import Home, utc
+from .state import Home, epoch, utc
 
 UnitActive = Callable[[str], bool]
-
-
-def _epoch(text: str) -> float:
-    return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 def show(home: Home) -> dict[str, Any] | None:
@@ -44,7 +38,7 @@ def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: 
     lease = show(home)
     if lease is None or (lease["run"] == run and lease["holder"] == holder):
         return None
-    over = now >= _epoch(lease["expires_at"])
+    over = now >= epoch(lease["expires_at"])
     if not over and lease["run"] != take_over:
         return f"{_held_by(lease, host)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
     working = None if lease["run"] == run else _working_unit(home, lease["run"], unit_active)
@@ -88,7 +82,7 @@ def check(home: Home, run: str, *, now: float, host: str, ttl_s: int = 1800) -> 
             raise RefusedFault(
                 f"{_held_by(lease, host)}; run {run} carries token {token}, the host's is {lease['token']}. Nothing was changed. Let that run finish, then run this one again."
             )
-        if _epoch(lease["expires_at"]) < now + ttl_s:
+        if epoch(lease["expires_at"]) < now + ttl_s:
             lease = {**lease, "expires_at": utc(now + ttl_s)}
             write_json(home.base / "lease.json", lease)
         return lease

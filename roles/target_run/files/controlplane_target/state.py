@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import calendar
 import fcntl
 import os
 import re
@@ -32,6 +33,11 @@ def utc(epoch: float) -> str:
 def boot_id() -> str:
     """Return the identity of this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def epoch(text: str) -> float:
+    """Return what `utc` wrote as epoch seconds. Raises `ValueError`."""
+    return float(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import bare, bootstrap, lease, phases, retired, root_refusals
+from . import bare, begun, bootstrap, lease, phases, purge, root_refusals
 from .cancel import Cancel
 from .docker_engine import Engine
 from .docker_root import ROLE, DockerRoot, clean_up, unit_of
@@ -47,9 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     root.add_argument("--limit", type=float, default=20)
     root.add_argument("--stage", choices=["configuration", "services", "unit"], default="unit")
     root.add_argument("--overwrite-old-root", action="store_true")
-    purge = verbs.add_parser("purge")
-    purge.add_argument("action", choices=["refuse", "purge"])
-    purge.add_argument("--run", required=True)
+    removal = verbs.add_parser("purge")
+    removal.add_argument("action", choices=["refuse", "purge", "prove"])
+    removal.add_argument("--run", required=True)
     baseline = verbs.add_parser("bootstrap")
     baseline.add_argument("action", choices=["refuse", "prepare", "configure", "install", "prove", "undo"])
     baseline.add_argument("--run", required=True)
@@ -186,21 +186,24 @@ def _wait(run: Run, limit_s: float) -> Answer:
 
 
 def _purge(home: Home, options: argparse.Namespace) -> Answer:
-    items = json.loads(sys.stdin.read())["items"]
+    asked = json.loads(sys.stdin.read())
+    items = asked["items"]
+    if options.action == "prove":
+        return {"left": begun.present(home, items)}
     try:
         roots = list(root_refusals.roots_now(Engine().info()).values())
     except (OSError, ValueError) as fault:
         raise RefusedFault(
             f"purge refused: Docker does not answer ({fault}), so its live root is not known. Nothing was changed. Start Docker."
         ) from fault
+    terms = purge.Terms(roots, max(0, int(asked["retention_s"])), time.time())
     if options.action == "refuse":
-        found = retired.reasons(home, items, roots)
+        found = purge.reasons(home, items, terms)
         if found:
             raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
-        return {"present": retired.present(items)}
+        return {"present": begun.present(home, items)}
     run = home.run(options.run)
-    run.write(phase="purging")
-    removed = retired.purge(home, items, roots)
+    removed = purge.purge(home, run, items, terms)
     run.write(phase="done", removed=[*run.state.get("removed", []), *removed])
     if removed:
         home.write_last_change(run.key, time.time())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.adapters.collector import block, fstab, network, packages, signatures, state, tmp, units
-from controlplane.adapters.collector.fingerprint import fingerprint_tree
+from controlplane.adapters.collector.fingerprint import TooLateError, fingerprint_tree
 from controlplane.adapters.collector.mounts import parse_mountinfo
 from controlplane.adapters.collector.supervise import Probe, ProbeError, run_probes
 from controlplane.domain.evidence import Evidence, ProbeRecord, Reader
@@ -215,6 +218,13 @@ def test_the_fingerprint_sees_every_change_of_metadata_and_no_reading(tmp_path: 
     assert fingerprint_tree(str(tree))[0] != after[0]
 
 
+def test_a_fingerprint_ends_where_its_time_is_over(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("")
+    with pytest.raises(TooLateError, match="was not read to its end in time"):
+        fingerprint_tree(str(tmp_path), time.monotonic() - 1)
+    assert fingerprint_tree(str(tmp_path), time.monotonic() + 60) == fingerprint_tree(str(tmp_path))
+
+
 def test_what_can_t_be_read_has_no_fingerprint(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         fingerprint_tree(f"{tmp_path}/absent")
@@ -235,6 +245,123 @@ def test_retired_paths_are_compared_with_what_was_recorded(tmp_path: Path, monke
     assert [(one["exists"], one["fingerprint"] == digest) for one in found["retired"]] == [(True, True), (False, False)]
     assert [run["run"] for run in found["runs"]] == ["CAP-1"]
     assert (found["lease"], found["last_change"]) == (None, None)
+
+
+def _on_record(folder: Path, *trees: Path) -> None:
+    rows = [
+        {"path": str(tree), "run": "CAP-1", "retired_at": "t", "size": size, "entries": entries, "recorded": recorded, "replaced_by": "/new"}
+        for tree in trees
+        for recorded, entries, size in [fingerprint_tree(str(tree))]
+    ]
+    (folder / "retired.json").write_text(json.dumps({"version": 1, "retired": rows}))
+
+
+def test_a_tree_too_large_for_an_audit_is_neither_unreadable_nor_in_the_way_of_a_smaller_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    large, small = tmp_path / "a-large", tmp_path / "b-small"
+    for tree, count in ((large, 40), (small, 2)):
+        tree.mkdir()
+        for number in range(count):
+            (tree / f"file{number}").write_text("")
+    _on_record(tmp_path, large, small)
+    # The clock of the walk: each entry takes a second, as on a disk that is slow and cold.
+    ticks = itertools.count()
+    monkeypatch.setattr("controlplane.adapters.collector.fingerprint.time.monotonic", lambda: float(next(ticks)))
+
+    found = {one["path"]: one for one in state.target_state({}, {})["retired"]}
+
+    assert (found[str(small)]["fingerprint"], found[str(small)]["unreadable"]) == (found[str(small)]["recorded"], None)
+    assert (found[str(large)]["exists"], found[str(large)]["fingerprint"], found[str(large)]["unreadable"]) == (True, None, None)
+    assert list(found) == [str(large), str(small)]
+
+
+def _begin_to_purge(folder: Path, tree: Path, **other: Any) -> Path:
+    """Leave what a purge leaves that was killed: its journal, and the tree under its new name."""
+    [record] = [one for one in json.loads((folder / "retired.json").read_text())["retired"] if one["path"] == str(tree)]
+    claim = {**record, "inode": tree.stat().st_ino, "generation": None, "newest_ns": 0, **other}
+    (folder / "CAP-9").mkdir()
+    journal = {"run": "CAP-9", "role": "purge_retired", "phase": "purging", "unit": None, "purging": [claim]}
+    (folder / "CAP-9" / "state.json").write_text(json.dumps(journal))
+    return tree.rename(tree.with_name(f".controlplane-purging-{tree.name}"))
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A retired tree that a purge can begin with."""
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    old = tmp_path / "old-root"
+    old.mkdir()
+    (old / "one").write_bytes(b"x" * 8192)
+    (old / "two").write_bytes(b"x" * 4096)
+    _on_record(tmp_path, old)
+    return old
+
+
+def test_what_a_purge_began_to_delete_is_shown_with_what_is_left_of_it(begun: Path) -> None:
+    aside = _begin_to_purge(begun.parent, begun)
+    (aside / "one").unlink()
+    left = {"aside": str(aside), "run": "CAP-9", "entries": 1, "size": 4096}
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert (found["path"], found["exists"], found["fingerprint"], found["purging"]) == (str(begun), False, None, left)
+    # Also when nothing but the purge's own journal remembers the path.
+    (begun.parent / "retired.json").unlink()
+    [again] = state.target_state({}, {})["retired"]
+    assert again == found
+
+
+@pytest.mark.parametrize("other", [{"inode": 1}, {"run": "CAP-2"}, {"recorded": "sha256:other"}])
+def test_what_lies_under_a_purges_name_and_is_not_in_its_journal_is_nobodys(begun: Path, other: dict[str, Any]) -> None:
+    aside = _begin_to_purge(begun.parent, begun, **other)
+
+    [found] = [one for one in state.target_state({}, {})["retired"] if one["recorded"] != "sha256:other" and one["run"] == "CAP-1"]
+
+    assert (found["purging"]["aside"], found["purging"]["run"]) == (str(aside), None)
+
+
+def test_a_journal_that_was_closed_knows_nothing_any_more(begun: Path) -> None:
+    _begin_to_purge(begun.parent, begun)
+    journal = begun.parent / "CAP-9" / "state.json"
+    journal.write_text(json.dumps(json.loads(journal.read_text()) | {"phase": "done"}))
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert found["purging"]["run"] is None
+
+
+def test_what_is_left_of_a_large_tree_is_shown_without_its_size(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aside = _begin_to_purge(begun.parent, begun)
+    monkeypatch.setattr(state, "_FINGERPRINTS_WITHIN", -1.0)
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert found["purging"] == {"aside": str(aside), "run": "CAP-9", "entries": None, "size": None}
+
+
+def test_a_purge_that_has_noted_and_not_yet_renamed_has_begun_nothing(begun: Path) -> None:
+    _begin_to_purge(begun.parent, begun).rename(begun)
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert (found["exists"], found["fingerprint"], found["purging"]) == (True, found["recorded"], None)
+
+
+def test_a_retired_tree_that_can_t_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    old = tmp_path / "old-root"
+    old.mkdir()
+    _on_record(tmp_path, old)
+
+    def broken(path: str, _until: float) -> Any:
+        raise OSError(5, "Input/output error", path)
+
+    monkeypatch.setattr(state, "fingerprint_tree", broken)
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert found["fingerprint"] is None
+    assert found["unreadable"] == f"[Errno 5] Input/output error: '{old}'"
 
 
 def test_a_state_file_that_is_no_json_is_a_failed_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,10 +133,17 @@ def test_a_policy_that_says_nothing_of_logs_is_not_asked_about_them(healthy: Evi
 
 def _retired(**other: Any) -> Spoil:
     plain = {"path": "/var/lib/docker.old", "run": "CAP-1", "retired_at": "2025-12-30T12:00:00Z", "size": 34 * GB, "entries": 9, "exists": True}
-    plain |= {"recorded": "sha256:a", "fingerprint": "sha256:a", "replaced_by": "/mnt/data/docker"}
+    plain |= {"recorded": "sha256:a", "fingerprint": "sha256:a", "unreadable": None, "purging": None, "replaced_by": "/mnt/data/docker"}
     return lambda b: b.probes["target_state"].update(retired=[plain | other])
 
 
+ASIDE = "/var/lib/.controlplane-purging-docker.old"
+BEGUN = {"aside": ASIDE, "run": "CAP-9", "entries": 4, "size": 12 * GB}
+LEFT = "12.0 GB in 4 entries are left"
+AWAY = ", and move it away or remove it yourself"
+AWAY_FROM_BOTH = ", and move the former away or remove it yourself"
+FINISH = "to finish it: controlplane plan --host mint-data --capability storage.purge"
+TOO_LARGE = "too large to be compared with what was retired in an audit's time, the purge itself does so first"
 WHAT = "34.0 GB, retired 3 d ago by CAP-1, replaced by /mnt/data/docker"
 
 
@@ -147,7 +154,39 @@ WHAT = "34.0 GB, retired 3 d ago by CAP-1, replaced by /mnt/data/docker"
         (_retired(fingerprint="sha256:b"), ("DRIFTED", "medium", f"{WHAT}; it has changed since, so a purge would refuse it")),
         (
             _retired(fingerprint=None),
-            ("DRIFTED", "low", f"{WHAT}; it could not be compared with what was retired in time, so a purge would refuse it"),
+            (
+                "DRIFTED",
+                "low",
+                f"{WHAT}; {TOO_LARGE}; to purge it: controlplane plan --host mint-data --capability storage.purge",
+            ),
+        ),
+        (
+            _retired(fingerprint=None, unreadable="[Errno 5] Input/output error"),
+            ("DRIFTED", "medium", f"{WHAT}; it can't be read, so a purge would refuse it: [Errno 5] Input/output error"),
+        ),
+        (
+            _retired(exists=False, fingerprint=None, purging=BEGUN),
+            ("DRIFTED", "medium", f"its purge was begun by CAP-9 and not finished: 12.0 GB in 4 entries are left in {ASIDE}; {FINISH}"),
+        ),
+        (
+            _retired(exists=False, fingerprint=None, purging=BEGUN | {"entries": None, "size": None}),
+            ("DRIFTED", "medium", f"its purge was begun by CAP-9 and not finished: an unknown rest is left in {ASIDE}; {FINISH}"),
+        ),
+        (
+            _retired(exists=False, fingerprint=None, purging=BEGUN | {"run": None}),
+            (
+                "DRIFTED",
+                "medium",
+                f"{ASIDE} is there, and no journal on the host says that it is what CAP-1 retired: {LEFT}; look at it{AWAY}",
+            ),
+        ),
+        (
+            _retired(purging=BEGUN),
+            (
+                "DRIFTED",
+                "medium",
+                f"{ASIDE} is there with /var/lib/docker.old there as well, so a purge would refuse both: {LEFT}; look at both{AWAY_FROM_BOTH}",
+            ),
         ),
         (_retired(retired_at="?"), ("UNKNOWN", "low", "when it was retired can't be read: '?'")),
     ],

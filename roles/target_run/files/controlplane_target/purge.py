@@ -1,0 +1,179 @@
+"""The removal of what earlier runs retired.
+
+Rules:
+- Removed is only what is recorded with that run and fingerprint, is old enough by that record and this host's clock, unchanged, unused, not a live root and
+  no mount. All of it is compared, without a limit of time, before the first of it is touched.
+- Then every tree is noted in the run's journal and renamed beside its path, and only then is anything deleted: from then on the names are free, nobody who
+  goes by them writes into what is being deleted, and `begun` knows it again.
+- What was begun is ended by the same run or by a later one. Its fingerprint and age were held before; that it is that very tree, and unused, is held again.
+- It never crosses a mount. One removal works at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import begun, mounts, open_files, tree_flags
+from .faults import FailedFault, RefusedFault
+from .files import sync_directory
+from .fingerprint import fingerprint_tree
+from .phases import TERMINAL
+from .state import Home, Run, epoch, utc
+
+
+class Terms(NamedTuple):
+    """What a removal has to respect: the roots that are live now, for how many seconds what was retired is kept, and the time now (epoch seconds)."""
+
+    live_roots: list[str]
+    retention_s: int
+    now: float
+
+
+def reasons(home: Home, items: list[dict[str, Any]], terms: Terms) -> list[str]:
+    """Return one sentence for each thing that speaks against removing these items; an item that is gone already speaks against nothing."""
+    records = {held["path"]: held for held in home.retired()}
+    try:
+        found = [reason for item in items for reason in _reasons(home, item, records.get(str(item["path"])), terms)]
+        if not found:
+            # Last, because a large tree takes minutes.
+            found = [reason for item in items if os.path.lexists(str(item["path"])) for reason in _changed(str(item["path"]), str(item["recorded"]))]
+    except OSError as fault:
+        return [f"what is there can't be read: {fault}"]
+    return found
+
+
+def _reasons(home: Home, item: dict[str, Any], record: dict[str, Any] | None, terms: Terms) -> list[str]:
+    path, aside = str(item["path"]), begun.aside_of(str(item["path"]))
+    insane = _insane(path)
+    if insane:
+        return [insane]
+    if os.path.lexists(aside):
+        if os.path.lexists(path):
+            return [f"{aside} is in the way, with {path} there as well: look at both, and move the former away or remove it yourself"]
+        return [*begun.doubts(home, item), *_in_use(aside, terms.live_roots), *_needed(home, path)]
+    if record is None:
+        return [f"{path} is not recorded as retired on this host"] if os.path.lexists(path) else []
+    if record["run"] != item["run"] or record["recorded"] != item["recorded"]:
+        return [
+            f"{path} was retired by {record['run']} with {record['recorded']}, the plan names {item['run']} with {item['recorded']}: make a new plan"
+        ]
+    return [*_too_young(record, terms), *_in_use(path, terms.live_roots), *_needed(home, path)]
+
+
+def _insane(path: str) -> str | None:
+    if not path.startswith("/") or os.path.normpath(path) != path or path.count("/") < 2 or any(ord(letter) < 32 for letter in path):
+        return f"{path!r} is no absolute, normalised path below a directory"
+    if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
+        return f"{os.path.dirname(path)} leads elsewhere by a symbolic link"
+    return None
+
+
+def _too_young(record: dict[str, Any], terms: Terms) -> list[str]:
+    path, at = record["path"], record["retired_at"]
+    if not os.path.lexists(path):
+        return []
+    try:
+        until = epoch(str(at)) + terms.retention_s
+    except ValueError:
+        return [f"{path} has no readable date of retirement on this host ({at})"]
+    if terms.now < until:
+        return [f"{path} was retired at {at} and is kept until {utc(until)}; by this host's clock it is {utc(terms.now)}"]
+    return []
+
+
+def _in_use(path: str, live_roots: list[str]) -> list[str]:
+    for root in live_roots:
+        if mounts.is_at_or_below(root, path) or mounts.is_at_or_below(path, root):
+            return [f"{path} is, holds or lies in the live root {root}"]
+    if not os.path.lexists(path):
+        return []
+    if os.path.islink(path):
+        return [f"{path} is a symbolic link, not the tree that was retired"]
+    table = mounts.read()
+    if any(mount.mount == path for mount in table) or mounts.below(path, table):
+        return [f"{path} is a mountpoint or holds one"]
+    return [f"{path} is in use: {user}" for user in open_files.users_of(path)[:5]]
+
+
+def _needed(home: Home, path: str) -> list[str]:
+    return [
+        f"run {run.key} is open and needs {path}"
+        for run in home.runs()
+        if run.phase not in TERMINAL and any(path in (tree["from"], tree["to"]) for tree in run.state.get("trees") or [])
+    ]
+
+
+def _changed(path: str, recorded: str) -> list[str]:
+    now, _, _ = fingerprint_tree(path)
+    if now == recorded:
+        return []
+    return [f"{path} changed since it was retired ({recorded} then, {now} now): someone wrote there. Look at what is newer, then make a new plan"]
+
+
+def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> list[str]:
+    """Remove the items; return the paths that were removed. Refused as a whole where anything speaks against one of them."""
+    with home.lock("purge", wait=False):
+        found = reasons(home, items, terms)
+        if found:
+            raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
+        left = begun.present(home, items)
+        _put_aside(run, [held for held in home.retired() if held["path"] in left and os.path.lexists(held["path"])])
+        for item in items:
+            _remove_aside(str(item["path"]))
+            begun.close(home, run, item)
+        return left
+
+
+def _put_aside(run: Run, records: list[dict[str, Any]]) -> None:
+    try:
+        begun.note(run, records)
+        for record in records:
+            # One that lay within another went with it.
+            if os.path.lexists(record["path"]):
+                os.rename(record["path"], begun.aside_of(record["path"]))
+                sync_directory(Path(record["path"]).parent)
+    except OSError as fault:
+        raise FailedFault(f"the removal could not begin: {fault}. Nothing was deleted. Mend the cause, then run this again.") from fault
+
+
+def _remove_aside(path: str) -> None:
+    aside = begun.aside_of(path)
+    if not os.path.lexists(aside):
+        return
+    try:
+        _remove(aside)
+        sync_directory(Path(path).parent)
+    except (OSError, FailedFault) as fault:
+        raise FailedFault(
+            f"the removal of {path} stopped: {fault}. What is left of it lies in {aside}. "
+            "Mend the cause, then end it by a new plan: controlplane plan --capability storage.purge"
+        ) from fault
+
+
+def _remove(path: str) -> None:
+    parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        tree_flags.take_off(path)
+        name = os.path.basename(path)
+        _remove_at(parent, name, os.stat(name, dir_fd=parent, follow_symlinks=False).st_dev)
+    finally:
+        os.close(parent)
+
+
+def _remove_at(parent: int, name: str, device: int) -> None:
+    info = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if info.st_dev != device:
+        raise FailedFault(f"{name} is a mount: unmount it")
+    if not stat.S_ISDIR(info.st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        for below in os.listdir(folder):
+            _remove_at(folder, below, device)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=parent)
