@@ -56,6 +56,7 @@ class _Watch:
         self.stop: Literal["interrupted", "timeout"] | None = None
         self.error: BaseException | None = None
         self.left_running = False
+        self._failed_items: dict[str, list[str]] = {}
         self._on_event = on_event
         self._mark = mark
         self._ends = ends
@@ -67,10 +68,16 @@ class _Watch:
         kind, host, result = event.get("event"), data.get("host"), data.get("res") or {}
         if event.get("stdout"):
             self.said.append(str(event["stdout"])[-2000:])
-        if kind == "runner_on_unreachable" and host:
+        if kind == "runner_on_start" and host:
+            self._failed_items[host] = []
+        elif kind == "runner_item_on_failed" and host and "censored" not in result:
+            # A loop says of itself only that something failed; which of its results did, core 2.21 doesn't show there.
+            self._failed_items.setdefault(host, []).append(f"{result.get('_ansible_item_label') or result.get('item')}: {_message(result)}")
+        elif kind == "runner_on_unreachable" and host:
             self.unreachable[host] = _message(result)
         elif kind == "runner_on_failed" and host and not data.get("ignore_errors"):
-            self.failed[host] = f"{data.get('task', 'a task')}: {_message(result)}"
+            why = "; ".join(self._failed_items.get(host, []))[:2000] or _message(result)
+            self.failed[host] = f"{data.get('task', 'a task')}: {why}"
         try:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001 - a listener's bug must not leave Ansible running; it is raised once that has ended
@@ -90,10 +97,6 @@ class _Watch:
 
 
 def _message(result: Mapping[str, Any]) -> str:
-    # A loop says of itself only that something failed.
-    items = [item for item in result.get("results") or [] if isinstance(item, dict) and item.get("failed")]
-    if items:
-        return "; ".join(f"{item.get('_ansible_item_label') or item.get('item')}: {_message(item)}" for item in items)[:2000]
     parts = [str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "stderr", "stdout")]
     text = ": ".join(dict.fromkeys(part for part in parts if part and "controlplane-evidence" not in part))
     return text[:2000] or "Ansible gave no reason"

@@ -159,6 +159,8 @@ def _decrypted(path: Path, environment: Mapping[str, str]) -> dict[str, object]:
     if done.returncode != 0:
         said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if "ERROR" in line]
         why = said[-1].partition("]: ")[2] or said[-1] if said else "it gave no reason"
+        # Ansible names the file before the reason (core 2.21) or after it (2.19); here it is named already.
+        why = why.removeprefix(f"Failed to decrypt {str(path)!r}: ").removesuffix(f" for {path}")
         advice = "Name the file with its password in ANSIBLE_VAULT_PASSWORD_FILE, or in ansible.cfg"
         raise _UnreadableError(f"{path} could not be decrypted: {why[:300].rstrip('.')}. {advice}")
     document = parse_document(done.stdout.decode("utf-8", "replace"), str(path), multiline=True)

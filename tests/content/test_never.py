@@ -104,6 +104,13 @@ def test_ansible_core_is_declared_from_the_newest_for_the_oldest_python_to_the_n
     assert project["requires-python"] == ">=3.11"
 
 
+def test_script_newest_runs_the_newest_core_that_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    [ansible] = [Requirement(line) for line in project["dependencies"] if line.startswith("ansible-core")]
+    [minor] = re.findall(r"^core='2\.(\d+)\.\*'$", (ROOT / "script/newest").read_text("utf-8"), re.MULTILINE)
+    assert [f"2.{int(minor) + above}.0" in ansible.specifier for above in (0, 1)] == [True, False]
+
+
 def test_scenarios_need_no_galaxy_and_give_testinfra_their_own_inventory() -> None:
     config = DataLoader().load_from_file(str(ROOT / ".config/molecule/config.yml"), cache="none")
     assert config["prerun"] is False

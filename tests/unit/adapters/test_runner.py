@@ -136,6 +136,16 @@ def test_a_loop_that_fails_says_which_items_and_why(tmp_path: Path) -> None:
     assert result.failed == {"bad": "Do it: cron: non-zero return code: no cron here; at: non-zero return code: no at here"}
 
 
+def test_only_the_items_of_the_task_that_failed_are_told_and_none_that_is_not_to_be_shown(tmp_path: Path) -> None:
+    ignored = _raw("echo no {{ item }} here; false", loop=["cron", "at"]) | {"ignore_errors": True}
+    unlike = _raw("echo {{ item }}; [ {{ item }} = at ]", loop=["cron", "at"])
+    secret = _raw("echo {{ item }}; false", loop=["sesame"]) | {"no_log": True}
+    told = [
+        run_playbook(_play(ignored, last), playbook="play.yml", inventory=_inventory("bad"), work_dir=tmp_path).failed for last in (unlike, secret)
+    ]
+    assert told == [{"bad": "Do it: cron: non-zero return code: cron"}, {"bad": "Do it: Ansible gave no reason"}]
+
+
 def test_a_playbook_that_can_t_be_read_says_why(tmp_path: Path) -> None:
     result = run_playbook({"play.yml": b"- hosts: [\n"}, playbook="play.yml", inventory=_inventory("one"), work_dir=tmp_path)
     assert result.outcome == "failed"

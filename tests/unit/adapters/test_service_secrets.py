@@ -101,8 +101,9 @@ def test_a_vault_that_does_not_open_is_a_reason_that_says_what_opens_it(tmp_path
     environment = _vault(tmp_path, f'redis_pw: "{CANARY}"\n')
     (tmp_path / "vault.key").write_text("something else\n")
     why = _of(tmp_path, environment, vault="redis_pw")["cache"]["why"]
-    assert why.startswith(f"{tmp_path}/vault.yml could not be decrypted: Decryption failed")
-    assert why.endswith(". Name the file with its password in ANSIBLE_VAULT_PASSWORD_FILE, or in ansible.cfg")
+    reason = "Decryption failed (no vault secrets were found that could decrypt)"
+    advice = "Name the file with its password in ANSIBLE_VAULT_PASSWORD_FILE, or in ansible.cfg"
+    assert why == f"{tmp_path}/vault.yml could not be decrypted: {reason}. {advice}"
 
 
 def test_a_vault_that_is_not_there_not_encrypted_or_no_mapping_is_a_reason_that_quotes_nothing(tmp_path: Path) -> None:
