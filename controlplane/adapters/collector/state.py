@@ -14,6 +14,8 @@ from .tools import slurp, tool
 BASE = "/var/lib/controlplane"
 # What the journals of roles end with; a move that went back by itself says `reverted`.
 CLOSED = ("done", "undone", "reverted", "rolled-back")
+# On its way up or down a unit works as well: the move of a root goes back to one side while it is told to stop.
+_WORKING = ("active", "activating", "deactivating", "reloading")
 _FINGERPRINTS_WITHIN = 10
 
 
@@ -46,6 +48,13 @@ def _retired(entry: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "exists": exists, "fingerprint": fingerprint}
 
 
+def _works(unit: str) -> bool:
+    _, out, err = tool("systemctl", "is-active", "--", unit)
+    if not out.strip():
+        raise ProbeError(f"systemctl does not say whether {unit} works: {err.strip()}")
+    return out.strip() in _WORKING
+
+
 def _open_runs() -> list[dict[str, Any]]:
     try:
         names = sorted(os.listdir(BASE))
@@ -57,7 +66,7 @@ def _open_runs() -> list[dict[str, Any]]:
         if state is None or state.get("phase") in CLOSED:
             continue
         unit = state.get("unit")
-        active = unit is not None and tool("systemctl", "is-active", "--quiet", "--", unit)[0] == 0
+        active = unit is not None and _works(unit)
         runs.append({"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active})
     return runs
 
