@@ -106,7 +106,9 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
         clock=clock,
         entropy=SystemEntropy(),
         evidence=AnsibleEvidence(clock, site=folder, routes=view.inventory.hosts),
-        runner=StepRunner(view.inventory.hosts, known_hosts=folder / NAME, env_here=partial(environment_here, view.desired.by_name(), folder)),
+        runner=StepRunner(
+            view.inventory.hosts, holder=operator(), known_hosts=folder / NAME, env_here=partial(environment_here, view.desired.by_name(), folder)
+        ),
         receipts=ReceiptFiles(folder / "state" / "receipts", signer),
         approvals=ApprovalFiles(folder / "state" / "approvals", signer),
         roles=PackagedRoles(),

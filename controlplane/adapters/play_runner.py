@@ -2,7 +2,9 @@
 
 Rules:
 - Interrupted means stopped: what the step left working on the host as a unit of its own is stopped too, and the message says where that ended.
-- Only where this is interrupted as well, or the host isn't reached, does work go on there by itself, and then the message says so.
+- It is stopped under the lease that this step's play took, or, before that, under one that is taken as a resumed run takes it: where another
+  controller went on with the run, its work goes on.
+- Where this is interrupted as well, or the host isn't reached, work may go on there by itself, and then the message says so.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _CANCEL_LIMIT_S = 1800
 
 
 class StepRunner:
-    """Runs projects over the routes of one site.
+    """Runs projects over the routes of one site. `holder` is who takes the leases ("user@controller").
 
     `env_here` gives the environment of steps that work on the controller itself, by the name that it has in them; it raises `ApiError`.
     """
@@ -35,12 +37,14 @@ class StepRunner:
         self,
         routes: Sequence[InventoryHost],
         *,
+        holder: str,
         env: Mapping[str, str] | None = None,
         work_dir: Path | None = None,
         known_hosts: Path | None = None,
         env_here: Callable[[str], Mapping[str, str]] = lambda _name: {},
     ) -> None:
         self._routes = {route.name: route for route in routes}
+        self._holder = holder
         self._env = dict(env or {})
         self._work_dir = work_dir
         self._known_hosts = known_hosts
@@ -49,6 +53,7 @@ class StepRunner:
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
         """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
         told: dict[str, Any] = {"run": key}
+        lease: dict[str, Any] = {}
         here = works_here(host)
         try:
             env = {**self._env, **(self._env_here(host) if here else {})}
@@ -61,6 +66,7 @@ class StepRunner:
                 progress(f"  {data.get('name', '')}")
             elif event.get("event") in ("runner_on_ok", "runner_on_failed"):
                 told.update(_told(data.get("res") or {}))
+                lease.update(_taken(data.get("res") or {}, key))
 
         result = run_playbook(
             project,
@@ -78,7 +84,7 @@ class StepRunner:
         works = not here and any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
             left = "Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
-            words = ["interrupted; what ran was stopped first.", left, self._cancel(key, host, progress) if works and not left else ""]
+            words = ["interrupted; what ran was stopped first.", left, self._cancel(key, host, lease, progress) if works and not left else ""]
             return StepResult(status="interrupted", message=" ".join(filter(None, words)), told=told)
         if result.outcome == "done" and not result.unreachable:
             return StepResult(status="done", message="", told=told)
@@ -88,8 +94,8 @@ class StepRunner:
             return StepResult(status="failed", message=f"it took longer than {_LIMIT_S // 3600} hours", told=told)
         return StepResult(status="failed", message=result.failed.get(host) or result.said[-800:] or "Ansible gave no reason", told=told)
 
-    def _cancel(self, key: str, host: str, progress: Callable[[str], None]) -> str:
-        """Stop what the run left working on the host; return what became of it, '' where nothing worked there."""
+    def _cancel(self, key: str, host: str, lease: Mapping[str, Any], progress: Callable[[str], None]) -> str:
+        """Stop what the run left working on the host; return what became of it, '' where nothing worked there. `lease` is what the play took."""
         progress(f"{host}: stopping what works there (once more Ctrl-C leaves it to itself)")
         last: dict[str, Any] = {}
 
@@ -99,7 +105,7 @@ class StepRunner:
                 last.update(_journal(data.get("res") or {}))
 
         result = run_playbook(
-            render_cancel(self._routes[host], key=key),
+            render_cancel(self._routes[host], key=key, holder=self._holder, token=lease.get("token")),
             playbook="site.yml",
             inventory=inventory_json([self._routes[host]], variables={}, control_dir=control_directory()),
             env=self._env,
@@ -112,16 +118,23 @@ class StepRunner:
         )
         if result.outcome != "done":
             return f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
-        message = (last.get("outcome") or {}).get("message")
+        message = last.get("message") or (last.get("outcome") or {}).get("message")
         return f"On {host}: {message}" if message else ""
 
 
 def _journal(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a tool on the host said as JSON, {} where it said something else."""
     try:
         data = json.loads(result.get("stdout") or "{}")
     except (TypeError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
+
+
+def _taken(result: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the run's lease, where the task's result is one that was taken or checked."""
+    lease = _journal(result).get("lease")
+    return lease if isinstance(lease, dict) and lease.get("run") == key else {}
 
 
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:

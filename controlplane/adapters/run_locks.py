@@ -1,6 +1,6 @@
 """One run at a time for each host: `<site>/state/locks/<host>.lock`, held as long as the program lives.
 
-The target's lease keeps other controllers out; this keeps a twin of the same run out, which the lease would take for the run itself.
+The target's lease keeps other controllers out; this keeps a twin of the same run out, which would take the lease from the first.
 """
 
 from __future__ import annotations

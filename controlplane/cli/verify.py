@@ -29,6 +29,7 @@ def verify(site: str | None, hosts: tuple[str, ...], after_reboot: bool, output:
                 operator=wiring.operator(),
                 clock=ports.clock,
                 entropy=ports.entropy,
+                evidence=ports.evidence,
                 runner=ports.runner,
                 receipts=ports.receipts,
                 locks=ports.locks,

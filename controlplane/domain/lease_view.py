@@ -37,6 +37,16 @@ def lease_of(host: str, reader: Reader, *, now: datetime) -> LeaseView:
     return LeaseView(host=host, **lease, expired=_expired(lease, now), working=working)
 
 
+def reboot_objections(host: str, reader: Reader, *, now: datetime) -> tuple[str, ...]:
+    """Return what a reboot of the host would cut short: a lease that somebody holds, and units of runs. Raises `Unobserved`."""
+    lease = lease_of(host, reader, now=now)
+    told = []
+    if lease.held and (not lease.expired or lease.working is not None):
+        told.append(f"{host} is leased to run {lease.run} by {lease.holder} since {lease.taken_at}, until {lease.expires_at}")
+    told += [f"the unit {run['unit']} of run {run['run']} works on {host}" for run in reader.target_state["runs"] if run["unit_active"]]
+    return tuple(told)
+
+
 def _expired(lease: Lease, now: datetime) -> bool:
     try:
         return datetime.fromisoformat(lease["expires_at"].replace("Z", "+00:00")) <= now

@@ -2,7 +2,7 @@
 
 Rules:
 - One play a step, in the plan's order, on that step's host only; its variables are data, every string tagged `!unsafe`.
-- The roles take the target's lease, check it and release it themselves; what works through an API from here has none to take.
+- The roles take the target's lease, check it and release it themselves, with the token that the play got; what works through an API has none to take.
 - Nothing is templated as text: what comes from policy or inventory is dumped, what is fixed is written here.
 """
 
@@ -129,33 +129,59 @@ def render_take_over(host: InventoryHost, *, key: str, of: str, holder: str, rol
     return project
 
 
-def render_cancel(host: InventoryHost, *, key: str) -> dict[str, bytes]:
+def render_cancel(host: InventoryHost, *, key: str, holder: str, token: int | None) -> dict[str, bytes]:
     """Return the project that stops what the run `key` left working on the host and gives its lease back; the last task's output is its journal.
 
-    A unit that is told to stop goes to one side before it ends, or ends what can't be stopped any more.
+    A unit that is told to stop goes to one side before it ends, or ends what can't be stopped any more. It is stopped under the lease that was taken
+    with `token`; None stands for a play that had not come to that, and then the lease of what an earlier attempt of the run left is taken, as by a
+    resumed run. Where another controller holds it, nothing is stopped, and a task's output says whose it is.
     """
     tool = ["{{ ansible_python_interpreter | default('/usr/bin/python3') }}", "-B", f"/var/lib/controlplane/{key}/controlplane_target"]
     journal = {"ansible.builtin.command": {"argv": [*tool, "state", "--run", key]}, "changed_when": False}
+    who, quiet = ["--run", key, "--holder", "{{ cancel_holder }}"], {"changed_when": False, "failed_when": False}
+    claim = [*who, "--token", "{{ cancel_token }}" if token is None else str(token)]
+    taking = {
+        "name": "cancel | Take the lease of what an earlier attempt left",
+        "ansible.builtin.command": {"argv": [*tool, "lease", "take", *who, "--role", "{{ (__cancel_state.stdout | from_json).role }}"]},
+        "register": "__cancel_taken",
+        "when": ["__cancel_state.rc == 0", "(__cancel_state.stdout | from_json).token | default(0) > 0"],
+        **quiet,
+    }
     tasks = [
         {"name": "cancel | Read what works there", **journal, "register": "__cancel_state", "failed_when": False},
+        *([taking] if token is None else []),
         {
             "name": "cancel | Stop it, and wait until it has ended",
-            "ansible.builtin.command": {"argv": ["systemctl", "stop", "{{ (__cancel_state.stdout | from_json).unit }}"]},
+            "ansible.builtin.command": {
+                "argv": [*tool, "lease", "hold", *claim, "--", "systemctl", "stop", "{{ (__cancel_state.stdout | from_json).unit }}"]
+            },
             "when": ["__cancel_state.rc == 0", "(__cancel_state.stdout | from_json).unit | default('', true) != ''"],
-            "changed_when": False,
-            "failed_when": False,
+            **quiet,
         },
         {
             "name": "cancel | Give the lease back",
-            "ansible.builtin.command": {"argv": [*tool, "lease", "release", "--run", key]},
+            "ansible.builtin.command": {"argv": [*tool, "lease", "release", *claim]},
             "when": "__cancel_state.rc == 0",
-            "changed_when": False,
-            "failed_when": False,
+            **quiet,
         },
         {"name": "cancel | Read what became of it", **journal, "when": "__cancel_state.rc == 0"},
     ]
-    play = {"name": f"Cancel {key}", "hosts": host.name, "gather_facts": False, "become": True, "tasks": tasks}
-    return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file([host]), "site.yml": _playbook([play])}
+    taken = "{{ ((__cancel_taken.stdout | default('{}', true) | from_json).lease | default({})).token | default(0) }}"
+    play = {
+        "name": f"Cancel {key}",
+        "hosts": host.name,
+        "gather_facts": False,
+        "become": True,
+        "vars": {"cancel_token": taken},
+        "vars_files": ["vars/cancel.yml"],
+        "tasks": tasks,
+    }
+    return {
+        "ansible.cfg": _CFG,
+        "inventory/hosts.yml": inventory_file([host]),
+        "site.yml": _playbook([play]),
+        "vars/cancel.yml": dump_unsafe({"cancel_holder": holder}),
+    }
 
 
 def _variables_path(step: Step) -> str:

@@ -1,13 +1,20 @@
-"""verify: fresh evidence and live machines as two witnesses, after a controlled reboot where that is asked for."""
+"""verify: fresh evidence and live machines as two witnesses, after a controlled reboot where that is asked for.
+
+Rules:
+- A host is rebooted only where fresh evidence shows that nobody holds its lease and no run's unit works there, whoever's controller that is.
+- What could not be observed is not rebooted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError
+from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
+from controlplane.domain.evidence import Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.lease_view import reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
@@ -34,6 +41,7 @@ def reboot_hosts(
     operator: str,
     clock: Clock,
     entropy: Entropy,
+    evidence: EvidenceSource,
     runner: PlayRunner,
     receipts: ReceiptStore,
     locks: RunLocks,
@@ -41,7 +49,8 @@ def reboot_hosts(
 ) -> tuple[str, ...]:
     """Reboot the hosts one after the other and return the receipts.
 
-    Raises `RefusedError` where a run is open on one of them, `RunFailedError` for the first that does not come back, `InterruptedRunError`.
+    Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, `UnknownError` where that could not be observed,
+    `RunFailedError` for the first that does not come back, `InterruptedRunError`.
     """
     chosen = site.chosen(hosts)
     names = tuple(desired.host for desired, _ in chosen)
@@ -49,9 +58,13 @@ def reboot_hosts(
     if busy:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in busy)
         raise RefusedError(f"a run is still open: {told}. Nothing was rebooted. Resume it or take it back first: controlplane runs list")
-    keys = []
+    keys: list[str] = []
     with locks.hold(names, operator=operator):
-        for desired, route in chosen:
+        _refuse_unless_idle(chosen, clock=clock, evidence=evidence, rebooted=())
+        for number, (desired, route) in enumerate(chosen):
+            if number:
+                # The reboots before took their time.
+                _refuse_unless_idle(chosen[number : number + 1], clock=clock, evidence=evidence, rebooted=names[:number])
             key = make_run_key(REBOOT, clock.now(), entropy.four_hex())
             keys.append(key)
             _reboot(
@@ -62,6 +75,34 @@ def reboot_hosts(
                 progress,
             )
     return tuple(keys)
+
+
+def _refuse_unless_idle(
+    chosen: Sequence[tuple[DesiredHost, InventoryHost]], *, clock: Clock, evidence: EvidenceSource, rebooted: tuple[str, ...]
+) -> None:
+    """Raise `RefusedError` where somebody changes one of the hosts, `UnknownError` where that is not known."""
+    seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    so_far = f"Only {', '.join(rebooted)} {'was' if len(rebooted) == 1 else 'were'} rebooted." if rebooted else "Nothing was rebooted."
+    busy, doubts = [], []
+    for host in (desired.host for desired, _ in chosen):
+        record = seen.get(host, Unreached(host=host, reason="it was not asked"))
+        try:
+            told = () if isinstance(record, Unreached) else reboot_objections(host, Reader(record), now=clock.now())
+        except Unobserved as doubt:
+            doubts.append(f"whether {host} is being changed could not be observed: {doubt}")
+            continue
+        if isinstance(record, Unreached):
+            doubts.append(f"{host} could not be observed: {record.reason}")
+        elif told:
+            busy.append((host, "; ".join(told)))
+    if busy:
+        host = busy[0][0]
+        raise RefusedError(
+            f"{'; '.join(told for _, told in busy)}. {so_far} Wait for it; 'controlplane lease show {host}' tells how it stands. "
+            f"If its controller is dead and no unit of it works any more: controlplane lease take {host}"
+        )
+    if doubts:
+        raise UnknownError(f"{'; '.join(doubts)}. {so_far} Restore the connection, then run this again.")
 
 
 def _reboot(ledger: Ledger, desired: DesiredHost, route: InventoryHost, runner: PlayRunner, progress: Callable[[str], None]) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +72,19 @@ def a_rollback_under_a_foreign_lease_is_refused(scene: Scene, run: str) -> None:
     assert scene.lease()["token"] == held["token"]
 
 
+def a_reboot_under_a_foreign_lease_is_refused(scene: Scene) -> None:
+    held, receipts, boot = scene.lease(), scene.first.receipts(), scene.machine.sh("cat /proc/sys/kernel/random/boot_id")
+
+    said = scene.first.run("verify", "--after-reboot")
+
+    assert said.code == 4, said
+    assert f"{scene.machine.name} is leased to run {held['run']} by {held['holder']} since {held['taken_at']}, until " in said.err
+    assert f"the unit {held['working']} of run {held['run']} works on {scene.machine.name}. Nothing was rebooted." in said.err
+    assert scene.machine.sh("cat /proc/sys/kernel/random/boot_id") == boot
+    assert scene.first.receipts() == receipts
+    assert scene.lease()["token"] == held["token"]
+
+
 def a_lease_is_not_taken_from_a_unit_that_works(scene: Scene) -> str:
     held = scene.lease()
     said = scene.first.run("lease", "take", scene.machine.name)
@@ -77,26 +97,81 @@ def a_lease_is_not_taken_from_a_unit_that_works(scene: Scene) -> str:
     return str(held["working"])
 
 
+def claim(run: str, holder: str, token: int) -> list[str]:
+    return ["--run", run, "--holder", holder, "--token", str(token)]
+
+
 def a_dead_runs_expired_lease_is_taken_and_its_token_refused(scene: Scene) -> None:
     assert scene.machine.run(["python3", "-B", "-"], stdin=AGE.encode()).returncode == 0
     held = scene.lease()
+    mine = claim(held["run"], held["holder"], held["token"])
     assert (held["expired"], held["working"]) == (True, None)
-    assert scene.tool(held["run"], "check", "--run", held["run"])[0] == 0  # nobody took it yet
+    assert scene.tool(held["run"], "check", *mine)[0] == 0  # nobody took it yet
 
     taken = scene.first.run("lease", "take", scene.machine.name, "-o", "json")
 
     assert taken.code == 0, taken
     assert (taken.json["taken_from"]["run"], taken.json["taken_from"]["token"]) == (held["run"], held["token"])
     assert scene.lease()["run"] is None
-    code, words = scene.tool(held["run"], "check", "--run", held["run"])
+    code, words = scene.tool(held["run"], "check", *mine)
     assert code == 4
     assert f"is leased to nobody, run {held['run']} holds no lease. Nothing was changed." in words
     assert scene.tool(held["run"], "take", "--run", THIRD, "--holder", "third@desk", "--role", "data_disk") == (0, "")
-    code, words = scene.tool(held["run"], "check", "--run", held["run"])
-    assert code == 4
     # The taking over had a token of its own.
-    assert f"run {held['run']} carries token {held['token']}, the host's is {held['token'] + 2}. Nothing was changed." in words
-    assert scene.tool(held["run"], "release", "--run", THIRD) == (0, "")
+    refused = f"run {held['run']} carries token {held['token']}, the host's is {held['token'] + 2}. Nothing was changed."
+    for words in (["check", *mine], ["hold", *mine, "--", "touch", "/root/changed"]):
+        code, told = scene.tool(held["run"], *words)
+        assert code == 4
+        assert refused in told
+    assert scene.tool(held["run"], "release", *mine) == (0, "")
+    assert scene.lease()["run"] == THIRD
+    assert scene.machine.run(["test", "-e", "/root/changed"]).returncode == 1
+    assert scene.tool(held["run"], "release", *claim(THIRD, "third@desk", held["token"] + 2)) == (0, "")
+    assert scene.lease()["run"] is None
+
+
+class Plain:
+    """A rendered project on its way with plain ansible-playbook; its output goes to a file, so that a pipe never holds it up."""
+
+    def __init__(self, project: Path) -> None:
+        self._out = project.with_suffix(".out")
+        with self._out.open("w") as out:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).parent / "ansible-playbook"), "site.yml"],
+                cwd=project,
+                env={**os.environ, "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Tell all of it to stand still, or to go on."""
+        os.killpg(self.process.pid, number)
+
+    def end(self, limit_s: float = 400) -> tuple[int, str]:
+        """Wait until it ended; return its exit code and its output on one line."""
+        code = self.process.wait(timeout=limit_s)
+        return code, re.sub(r"\s+", " ", self._out.read_text())
+
+
+def until(true: Callable[[], bool], limit_s: float = 120) -> None:
+    limit = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.3)
+
+
+def resumed_elsewhere(project: Path) -> Path:
+    """Return the same project on another controller, which goes on with the move alone."""
+    other = project.with_name("elsewhere")
+    shutil.copytree(project, other)
+    for path in (other / "vars").iterdir():
+        assert "mallory@" in path.read_text()
+        path.write_text(path.read_text().replace("mallory@", "trent@"))
+    site = other / "site.yml"
+    site.write_text(json.dumps(json.loads(site.read_text())[-1:]))
+    return other
 
 
 def test_a_killed_controllers_lease_keeps_everybody_out_until_it_is_taken_over(machine: Make, tmp_path: Path) -> None:
@@ -108,6 +183,7 @@ def test_a_killed_controllers_lease_keeps_everybody_out_until_it_is_taken_over(m
     running = scene.second.start("apply", str(scene.second.file("plan.json")), "-o", "json")
     scene.target.wait_for_phase("precopying", running=running)
     a_rollback_under_a_foreign_lease_is_refused(scene, run)
+    a_reboot_under_a_foreign_lease_is_refused(scene)
     running.kill()
     unit = a_lease_is_not_taken_from_a_unit_that_works(scene)
     scene.machine.sh(f"systemctl stop {unit}")
@@ -116,3 +192,38 @@ def test_a_killed_controllers_lease_keeps_everybody_out_until_it_is_taken_over(m
     assert scene.second.applied()["changed"] == planned(plan)
     scene.target.assert_on_one_place(NEW, scene.data)
     scene.second.assert_receipts_hold()
+
+
+def test_a_controller_that_was_paused_while_another_went_on_with_its_run_changes_and_releases_nothing(machine: Make, tmp_path: Path) -> None:
+    scene = Scene(machine(services=True), tmp_path)
+    scene.first.plan("plan.json", "--capability", "storage.data_disk")
+    scene.first.applied()
+    scene.second.plan()
+    project = tmp_path / "project"
+    rendered = scene.second.run("render", str(scene.second.file("plan.json")), "--out", str(project))
+    assert rendered.code == 0, rendered
+    scene.target.hold("precopying")
+    paused = Plain(project)
+    scene.target.wait_for_phase("precopying")
+    until(lambda: scene.machine.run(["pgrep", "-f", "docker-root [w]ait"]).returncode == 0)
+    paused.signal(signal.SIGSTOP)
+    held = scene.lease()
+    assert scene.machine.run(["python3", "-B", "-"], stdin=AGE.encode()).returncode == 0
+
+    resumed = Plain(resumed_elsewhere(project))
+    until(lambda: str(scene.lease()["holder"]).startswith("trent@"))
+    assert (scene.lease()["run"], scene.lease()["token"]) == (held["run"], held["token"] + 1)
+    assert scene.lease()["working"] == held["working"]  # the unit goes on, for whoever holds the run now
+    paused.signal(signal.SIGCONT)
+    scene.target.let_go()
+
+    code, said = paused.end()
+    assert code != 0, said
+    # By then the other may be through with it.
+    assert re.search(
+        rf"run {held['run']} (carries token {held['token']}, the host's is {held['token'] + 1}|holds no lease)\. Nothing was changed\.", said
+    ), said
+    code, said = resumed.end()
+    assert code == 0, said
+    assert scene.lease()["run"] is None
+    scene.target.assert_on_one_place(NEW, scene.data)

@@ -180,7 +180,7 @@ def test_flags_and_split_roots_are_refused_by_name_and_a_root_may_be_the_mount_i
     assert host.tool("docker-root", "prove", "--run", KEY, request={**REQUEST, **mount})[0] == 0
     assert users_of(host.machine, OLD) == ""
     assert host.tool("docker-root", "prepare", "--run", KEY)[0] == 0
-    assert host.tool("lease", "release", "--run", KEY)[0] == 0
+    host.release()
     host.machine.sh(f"{FOLDER}/undo")
     assert host.root() == OLD
     assert shown(host.machine) == before

@@ -14,6 +14,8 @@ from .tools import slurp, tool
 BASE = "/var/lib/controlplane"
 # What the journals of roles end with; a move that went back by itself says `reverted`.
 CLOSED = ("done", "undone", "reverted", "rolled-back")
+# On its way up or down a unit works as well: the move of a root goes back to one side while it is told to stop.
+_WORKING = ("active", "activating", "deactivating", "reloading")
 # For all trees together; the probe's own limit is above it.
 _FINGERPRINTS_WITHIN = 10.0
 
@@ -71,6 +73,13 @@ def _retired(entry: dict[str, Any], claims: list[dict[str, Any]], until: float) 
     return {**kept, "exists": exists, "fingerprint": fingerprint, "unreadable": unreadable, "purging": _purging(entry, claims, until)}
 
 
+def _works(unit: str) -> bool:
+    _, out, err = tool("systemctl", "is-active", "--", unit)
+    if not out.strip():
+        raise ProbeError(f"systemctl does not say whether {unit} works: {err.strip()}")
+    return out.strip() in _WORKING
+
+
 def _open_journals() -> list[dict[str, Any]]:
     try:
         names = sorted(os.listdir(BASE))
@@ -82,7 +91,7 @@ def _open_journals() -> list[dict[str, Any]]:
 
 def _open_run(state: dict[str, Any]) -> dict[str, Any]:
     unit = state.get("unit")
-    active = unit is not None and tool("systemctl", "is-active", "--quiet", "--", unit)[0] == 0
+    active = unit is not None and _works(unit)
     return {"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active}
 
 

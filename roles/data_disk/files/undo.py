@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
+TOOLS = HERE / "controlplane_target"
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
 RESTORED = ("relatime", "noatime", "nodiratime", "lazytime", "nosuid", "nodev", "noexec", "sync", "dirsync", "discard", "ro", "rw")
 
@@ -206,15 +207,19 @@ def note() -> None:
     place.replace(HERE.parent / "last-change.json")
 
 
-def lease(action: str) -> None:
-    """Take or give back this host's lease, as every run does, so that no other run changes the host at the same time."""
-    tools = HERE / "controlplane_target"
-    if not tools.is_dir():
-        return  # laid down by hand: whoever does that looks after this
-    words = ["--run", HERE.name, "--holder", f"root@{socket.gethostname()} (undo)", "--role", "data_disk", "--ttl", "600"]
-    done = subprocess.run([sys.executable, "-B", str(tools), "lease", action, *words], capture_output=True, text=True, check=False)
-    if done.returncode != 0 and action == "take":
-        finish(4, False, done.stderr.strip() or f"{tools} lease take ended with {done.returncode}. Nothing was changed.")
+def under_lease() -> int:
+    """Take this host's lease as every run does, undo under it, and give it back; return the exit code."""
+    who = ["--run", HERE.name, "--holder", f"root@{socket.gethostname()} (undo)", "--ttl", "600"]
+    tool = [sys.executable, "-B", str(TOOLS), "lease"]
+    taken = subprocess.run([*tool, "take", *who, "--role", "data_disk"], capture_output=True, text=True, check=False)
+    if taken.returncode != 0:
+        finish(4, False, taken.stderr.strip() or f"{TOOLS} lease take ended with {taken.returncode}. Nothing was changed.")
+    who += ["--token", str(json.loads(taken.stdout)["lease"]["token"])]
+    try:
+        # No other run can take the lease from under it.
+        return subprocess.run([*tool, "hold", *who, "--", sys.executable, str(Path(__file__).resolve()), "--leased"], check=False).returncode
+    finally:
+        subprocess.run([*tool, "release", *who], capture_output=True, check=False)
 
 
 def undo(check: bool) -> None:
@@ -245,14 +250,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only say what would be undone")
     parser.add_argument("--leased", action="store_true", help="the caller holds the host's lease")
     options = parser.parse_args()
-    own = not (options.check or options.leased)
-    if own:
-        lease("take")
-    try:
-        undo(options.check)
-    finally:
-        if own:
-            lease("release")
+    # Without the tools it was laid down by hand: whoever does that looks after the lease.
+    if not (options.check or options.leased) and TOOLS.is_dir():
+        sys.exit(under_lease())
+    undo(options.check)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ansible.module_utils import data_disk_probe as probe
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -18,6 +19,11 @@ options:
   size: {description: its size in bytes when it was judged, type: int, required: true}
   uuid: {description: UUID that it gets, type: str, required: true}
   filesystem: {description: ext4 or xfs, type: str, required: true}
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run.
+    type: list
+    elements: str
+    required: true
 author: controlplane
 """
 
@@ -50,6 +56,35 @@ def objection(module):
     return (f"{want['node']} {found[0]}" if found else ""), again
 
 
+def make(module, *, again):
+    """Make the filesystem, and read it back."""
+    want = module.params
+    words = [word.format(uuid=want["uuid"]) for word in MAKE[want["filesystem"]]]
+    if again and want["filesystem"] == "xfs":
+        words.append("-f")
+    for command in ([*words, want["node"]], [*FINISH[want["filesystem"]], want["node"]]):
+        code, out, err = module.run_command(command, environ_update={"LC_ALL": "C"})
+        if code != 0:
+            module.fail_json(
+                msg=f"{' '.join(command)} ended with {code}: {(err or out).strip()}. The disk bears an unfinished filesystem; run this again."
+            )
+    planned = f"{want['filesystem']} {want['uuid']}"
+    seen, words = probe.signatures(module, want["node"])
+    if words != [planned] or seen.get("LABEL"):
+        module.fail_json(msg=f"{want['node']} should hold {planned}, but blkid and wipefs read {', '.join(words) or 'nothing'}.")
+
+
+def refuse_unless_blank(module):
+    """End the module where anything speaks against the device; return whether a killed mkfs left its mark there."""
+    try:
+        reason, again = objection(module)
+    except (probe.ProbeError, OSError, ValueError) as error:
+        reason, again = str(error), False
+    if reason:
+        module.fail_json(msg=f"{reason}. Nothing was changed on the disk.")
+    return again
+
+
 def main():
     """Answer the task."""
     module = AnsibleModule(
@@ -59,32 +94,17 @@ def main():
             "size": {"type": "int", "required": True},
             "uuid": {"type": "str", "required": True},
             "filesystem": {"type": "str", "required": True, "choices": sorted(MAKE)},
+            **fence.OPTION,
         },
         supports_check_mode=True,
     )
     want = module.params
-    try:
-        reason, again = objection(module)
-    except (probe.ProbeError, OSError, ValueError) as error:
-        reason, again = str(error), False
-    if reason:
-        module.fail_json(msg=f"{reason}. Nothing was changed on the disk.")
-    planned = f"{want['filesystem']} {want['uuid']}"
-    diff = {"before": f"{want['node']}: blank\n", "after": f"{want['node']}: {planned}\n"}
+    diff = {"before": f"{want['node']}: blank\n", "after": f"{want['node']}: {want['filesystem']} {want['uuid']}\n"}
     if module.check_mode:
+        refuse_unless_blank(module)
         module.exit_json(changed=True, diff=diff)
-    make = [word.format(uuid=want["uuid"]) for word in MAKE[want["filesystem"]]]
-    if again and want["filesystem"] == "xfs":
-        make.append("-f")
-    for command in ([*make, want["node"]], [*FINISH[want["filesystem"]], want["node"]]):
-        code, out, err = module.run_command(command, environ_update={"LC_ALL": "C"})
-        if code != 0:
-            module.fail_json(
-                msg=f"{' '.join(command)} ended with {code}: {(err or out).strip()}. The disk bears an unfinished filesystem; run this again."
-            )
-    seen, words = probe.signatures(module, want["node"])
-    if words != [planned] or seen.get("LABEL"):
-        module.fail_json(msg=f"{want['node']} should hold {planned}, but blkid and wipefs read {', '.join(words) or 'nothing'}.")
+    with fence.held(module):
+        make(module, again=refuse_unless_blank(module))
     settle = module.get_bin_path("udevadm")
     if settle:
         module.run_command([settle, "settle", "--timeout=10"])

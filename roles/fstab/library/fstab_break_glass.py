@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils import fstab_files as files
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -18,16 +19,33 @@ options:
   who: {description: the person, type: str, required: true}
   why: {description: the reason, type: str, required: true}
   run: {description: key of the run, type: str, required: true}
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run.
+    type: list
+    elements: str
+    required: true
 author: controlplane
 """
 
 UNITS = Path("/etc/systemd/system")
 
 
+def remove(guards, place, receipt):
+    """Write the receipt, and then remove the guards."""
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # A run that was killed halfway has removed some of them: its first receipt names them all.
+    former = json.loads(place.read_text(encoding="utf-8"))["removed"] if place.exists() else []
+    receipt["removed"] = former + [one for one in receipt["removed"] if one not in former]
+    files.write(place, json.dumps(receipt, indent=2).encode() + b"\n", mode=0o600)
+    for guard in guards:
+        guard.unlink()
+        files.sync_folder(guard.parent)
+
+
 def main():
     """Answer the task."""
     module = AnsibleModule(
-        argument_spec={name: {"type": "str", "required": True} for name in ("who", "why", "run")},
+        argument_spec={**{name: {"type": "str", "required": True} for name in ("who", "why", "run")}, **fence.OPTION},
         supports_check_mode=True,
     )
     want = module.params
@@ -46,15 +64,9 @@ def main():
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
             "removed": [{"path": str(guard), "text": files.readable(guard.read_bytes())} for guard in guards],
         }
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         place = folder / "break-glass.json"
-        # A run that was killed halfway has removed some of them: its first receipt names them all.
-        former = json.loads(place.read_text(encoding="utf-8"))["removed"] if place.exists() else []
-        receipt["removed"] = former + [one for one in receipt["removed"] if one not in former]
-        files.write(place, json.dumps(receipt, indent=2).encode() + b"\n", mode=0o600)
-        for guard in guards:
-            guard.unlink()
-            files.sync_folder(guard.parent)
+        with fence.held(module):
+            remove(guards, place, receipt)
     except OSError as error:
         module.fail_json(msg=f"the glass could not be broken: {error}. Run this again.")
     module.exit_json(changed=True, message=f"Guards removed: {names}. The receipt is {place}.")

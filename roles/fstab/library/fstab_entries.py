@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ansible.module_utils import fstab_files as files
 from ansible.module_utils import fstab_lines as lines
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -26,6 +27,11 @@ options:
     type: str
     default: judged
     choices: [judged, recorded, written]
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run. C(written) needs it.
+    type: list
+    elements: str
+    default: []
 author: controlplane
 """
 
@@ -81,6 +87,7 @@ def main():
             "path": {"type": "str", "default": "/etc/fstab"},
             "folder": {"type": "str", "required": True},
             "state": {"type": "str", "default": "judged", "choices": ["judged", "recorded", "written"]},
+            "fence": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -103,7 +110,8 @@ def main():
         if state == "recorded":
             changed = record(module, path, before, after, existed) if changed else False
         elif state == "written" and changed and not module.check_mode:
-            files.write(path, after, mode=0o644)
+            with fence.held(module):
+                files.write(path, after, mode=0o644)
             if path.read_bytes() != after:
                 raise lines.FstabError(f"{path} reads back otherwise than it was written")
     except (lines.FstabError, OSError) as error:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils import fstab_files as files
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -25,6 +26,11 @@ options:
     type: str
     default: judged
     choices: [judged, recorded, written]
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run. C(written) needs it.
+    type: list
+    elements: str
+    default: []
 author: controlplane
 """
 
@@ -73,6 +79,7 @@ def main():
             "ahead": {"type": "bool", "default": False},
             "folder": {"type": "str", "required": True},
             "state": {"type": "str", "default": "judged", "choices": ["judged", "recorded", "written"]},
+            "fence": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -89,9 +96,10 @@ def main():
         if before != after:
             changed = state == "written" or (state == "recorded" and record(module, path, before))
         if changed and state == "written" and not module.check_mode:
-            path.parent.mkdir(mode=0o755, exist_ok=True)
-            files.sync_folder(path.parent.parent)
-            files.write(path, after, mode=0o644)
+            with fence.held(module):
+                path.parent.mkdir(mode=0o755, exist_ok=True)
+                files.sync_folder(path.parent.parent)
+                files.write(path, after, mode=0o644)
     except OSError as error:
         module.fail_json(msg=f"{path}: {error}. Nothing was changed.")
     loaded = show(module, unit)

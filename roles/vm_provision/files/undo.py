@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+TOOLS = HERE / "controlplane_target"
 MACHINE = "https://controlplane.invalid/machine/1"
 
 
@@ -33,15 +34,19 @@ def virsh(uri: str, *words: str) -> str:
     return done.stdout
 
 
-def lease(action: str) -> None:
-    """Take or give back this host's lease, as every run does, so that no other run changes the host at the same time."""
-    tools = HERE / "controlplane_target"
-    if not tools.is_dir():
-        return  # laid down by hand: whoever does that looks after this
-    words = ["--run", HERE.name, "--holder", "root (undo)", "--role", "vm_provision", "--ttl", "600"]
-    done = subprocess.run([sys.executable, "-B", str(tools), "lease", action, *words], capture_output=True, text=True, check=False)
-    if done.returncode != 0 and action == "take":
-        finish(4, False, done.stderr.strip() or f"{tools} lease take ended with {done.returncode}. Nothing was changed.")
+def under_lease() -> int:
+    """Take this host's lease as every run does, undo under it, and give it back; return the exit code."""
+    who = ["--run", HERE.name, "--holder", "root (undo)", "--ttl", "600"]
+    tool = [sys.executable, "-B", str(TOOLS), "lease"]
+    taken = subprocess.run([*tool, "take", *who, "--role", "vm_provision"], capture_output=True, text=True, check=False)
+    if taken.returncode != 0:
+        finish(4, False, taken.stderr.strip() or f"{TOOLS} lease take ended with {taken.returncode}. Nothing was changed.")
+    who += ["--token", str(json.loads(taken.stdout)["lease"]["token"])]
+    try:
+        # No other run can take the lease from under it.
+        return subprocess.run([*tool, "hold", *who, "--", sys.executable, str(Path(__file__).resolve()), "--leased"], check=False).returncode
+    finally:
+        subprocess.run([*tool, "release", *who], capture_output=True, check=False)
 
 
 def objection(record: dict, document: str, state: str) -> str:
@@ -92,14 +97,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only say what would be undone")
     parser.add_argument("--leased", action="store_true", help="the caller holds the host's lease")
     options = parser.parse_args()
-    own = not (options.check or options.leased)
-    if own:
-        lease("take")
-    try:
-        undo(options.check)
-    finally:
-        if own:
-            lease("release")
+    # Without the tools it was laid down by hand: whoever does that looks after the lease.
+    if not (options.check or options.leased) and TOOLS.is_dir():
+        sys.exit(under_lease())
+    undo(options.check)
 
 
 if __name__ == "__main__":

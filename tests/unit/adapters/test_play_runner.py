@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,10 @@ from controlplane.adapters.play_runner import StepRunner
 from controlplane.adapters.runner import RunResult
 from controlplane.domain.inventory import InventoryHost
 from controlplane.ports import StepResult
+from tests.fakes.unsafe_yaml import load_unsafe
 
+ROLES = {"site.yml": b"[]", "roles/docker_data_root/tasks/main.yml": b"[]"}
+TAKEN = {"event": "runner_on_ok", "event_data": {"res": {"stdout": '{"lease": {"run": "KEY", "holder": "ann@desk", "token": 7}}'}}}
 HOST = InventoryHost(name="mint-data", variables={"ansible_host": "10.0.0.1"})
 
 
@@ -35,7 +38,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[StepResult, lis
             return result
 
         monkeypatch.setattr(play_runner, "run_playbook", fake)
-        told = StepRunner([HOST]).run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=heard.append)
+        told = StepRunner([HOST], holder="ann@desk").run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=heard.append)
         return told, heard, given
 
     return run
@@ -82,7 +85,7 @@ def test_a_step_sees_no_other_host_of_the_site(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(play_runner, "run_playbook", fake)
     routes = [HOST, InventoryHost(name="other", variables={"ansible_host": "10.0.0.9"})]
-    StepRunner(routes).run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    StepRunner(routes, holder="ann@desk").run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
 
     [inventory] = given
     assert list(json.loads(inventory)["all"]["hosts"]) == ["mint-data"]
@@ -97,8 +100,7 @@ def test_what_could_not_be_ended_keeps_the_hosts_lease(monkeypatch: pytest.Monke
         return _ended(outcome="interrupted", left_running=True)
 
     monkeypatch.setattr(play_runner, "run_playbook", fake)
-    project = {"site.yml": b"[]", "roles/docker_data_root/tasks/main.yml": b"[]"}
-    told = StepRunner([HOST]).run(project, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
 
     assert plays == [b"[]"]
     assert told.status == "interrupted"
@@ -113,20 +115,64 @@ def test_what_could_not_be_ended_keeps_the_hosts_lease(monkeypatch: pytest.Monke
     ],
 )
 def test_an_interrupted_step_stops_what_it_left_working_on_the_host(monkeypatch: pytest.MonkeyPatch, cancelled: RunResult, said: str) -> None:
-    plays: list[bytes] = []
+    plays: list[Mapping[str, bytes]] = []
     journal = '{"unit": "controlplane-x.service", "outcome": {"message": "cancelled. Went back: the services run on the old place again."}}'
 
     def fake(project: Any, **options: Any) -> RunResult:
-        plays.append(project["site.yml"])
-        if len(plays) == 1:
-            return _ended(outcome="interrupted")
-        options["on_event"]({"event": "runner_on_ok", "event_data": {"res": {"stdout": journal}}})
-        return cancelled
+        plays.append(project)
+        options["on_event"](TAKEN if len(plays) == 1 else {"event": "runner_on_ok", "event_data": {"res": {"stdout": journal}}})
+        return _ended(outcome="interrupted") if len(plays) == 1 else cancelled
 
     monkeypatch.setattr(play_runner, "run_playbook", fake)
-    project = {"site.yml": b"[]", "roles/docker_data_root/tasks/main.yml": b"[]"}
-    told = StepRunner([HOST]).run(project, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
 
     assert (told.status, told.message) == ("interrupted", f"interrupted; what ran was stopped first. {said}")
-    assert b"/var/lib/controlplane/KEY/controlplane_target" in plays[1]
-    assert b"systemctl" in plays[1]
+    [play] = json.loads(plays[1]["site.yml"])
+    _, stop, release, _ = (task["ansible.builtin.command"]["argv"][2:] for task in play["tasks"])
+    tool, claim = "/var/lib/controlplane/KEY/controlplane_target", ["--run", "KEY", "--holder", "{{ cancel_holder }}", "--token", "7"]
+    assert stop[:-1] == [tool, "lease", "hold", *claim, "--", "systemctl", "stop"]
+    assert release == [tool, "lease", "release", *claim]
+    assert load_unsafe(plays[1]["vars/cancel.yml"]) == {"cancel_holder": "ann@desk"}
+
+
+def test_an_interrupted_step_stops_nothing_of_the_controller_that_went_on_with_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = "mint-data is leased to run KEY by bob@lap since 2026-01-01T00:00:00Z; run KEY carries token 7, the host's is 8. Nothing was changed."
+    said = [
+        json.dumps({"unit": "controlplane-x.service", "outcome": None}),
+        json.dumps({"message": refused}),
+        '{"released": false}',
+        '{"outcome": null}',
+    ]
+    plays: list[bytes] = []
+
+    def fake(project: Any, **options: Any) -> RunResult:
+        plays.append(project["site.yml"])
+        for event in [TAKEN] if len(plays) == 1 else [{"event": "runner_on_ok", "event_data": {"res": {"stdout": text}}} for text in said]:
+            options["on_event"](event)
+        return _ended(outcome="interrupted") if len(plays) == 1 else _ended()
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    assert told.message == f"interrupted; what ran was stopped first. On mint-data: {refused}"
+
+
+@pytest.mark.parametrize("event", [[], [json.loads(json.dumps(TAKEN).replace("KEY", "OTHER"))]], ids=["nothing taken", "another run's"])
+def test_a_step_that_took_no_lease_yet_takes_it_to_stop_what_an_earlier_attempt_left(monkeypatch: pytest.MonkeyPatch, event: list[Any]) -> None:
+    plays: list[Any] = []
+
+    def fake(project: Any, **options: Any) -> RunResult:
+        plays.append(project)
+        for each in event:
+            options["on_event"](each)
+        return _ended(outcome="interrupted")
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    [play] = json.loads(plays[1]["site.yml"])
+    _, take, stop, release, _ = (task["ansible.builtin.command"]["argv"][3:] for task in play["tasks"])
+    who = ["--run", "KEY", "--holder", "{{ cancel_holder }}"]
+    assert take == ["lease", "take", *who, "--role", "{{ (__cancel_state.stdout | from_json).role }}"]
+    assert stop[: stop.index("--")] == ["lease", "hold", *who, "--token", "{{ cancel_token }}"]
+    assert release == ["lease", "release", *who, "--token", "{{ cancel_token }}"]

@@ -1,15 +1,21 @@
-"""The target's lease: one run at a time, and a token that only grows."""
+"""The target's lease: one run at a time, and a token that only grows and that a play carries with it."""
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import lease
+from controlplane_target import lease, verbs
 from controlplane_target.faults import RefusedFault
+from controlplane_target.lease import Claim, claim_of
 from controlplane_target.state import Home
 
+PACKAGE = Path(lease.__file__).parent
 NOW = 1_767_225_600.0
 
 
@@ -20,6 +26,14 @@ def never(_unit: str) -> bool:
 def take(home: Home, run: str, holder: str = "ann@desk", now: float = NOW, **more: Any) -> dict[str, Any]:
     options: dict[str, Any] = {"role": "docker_data_root", "ttl_s": 600, "host": "mint-data", "unit_active": never, **more}
     return lease.take(home, run, holder, now=now, **options)
+
+
+def check(home: Home, claim: Claim, now: float = NOW + 1) -> dict[str, Any]:
+    return lease.check(home, claim, now=now, host="mint-data", ttl_s=60)
+
+
+def release(home: Home, claim: Claim, unit_active: lease.UnitActive = never) -> bool:
+    return lease.release(home, claim, unit_active=unit_active)
 
 
 def everything(home: Home) -> dict[str, bytes]:
@@ -36,7 +50,7 @@ def test_a_free_lease_is_taken_and_its_token_noted_in_the_journal(home: Home) ->
     assert held == {"token": 1, "holder": "ann@desk", "run": "R1", "taken_at": "2026-01-01T00:00:00Z", "expires_at": "2026-01-01T00:10:00Z"}
     state = home.run("R1").state
     assert (state["token"], state["role"], state["phase"]) == (1, "docker_data_root", "prepared")
-    assert lease.check(home, "R1", now=NOW + 1, host="mint-data", ttl_s=60)["token"] == 1
+    assert check(home, claim_of(held)) == held
 
 
 def test_another_run_is_refused_by_host_holder_run_and_since_when_and_nothing_changes(home: Home) -> None:
@@ -56,17 +70,46 @@ def test_the_same_run_from_another_controller_is_refused(home: Home) -> None:
         take(home, "R1", "bob@lap")
 
 
-def test_the_same_holder_renews_with_the_same_token(home: Home) -> None:
+def test_the_same_holder_takes_it_again_at_once_under_a_new_token(home: Home) -> None:
     take(home, "R1")
     again = take(home, "R1", now=NOW + 500)
-    assert (again["token"], again["expires_at"]) == (1, "2026-01-01T00:18:20Z")
+    assert (again["token"], again["taken_at"], again["expires_at"]) == (2, "2026-01-01T00:08:20Z", "2026-01-01T00:18:20Z")
+
+
+@pytest.mark.parametrize(("second", "later"), [("bob@lap", 600), ("ann@desk", 60)], ids=["another controller", "the same one's twin"])
+def test_a_controller_that_was_paused_while_another_went_on_with_its_run_is_refused_and_releases_nothing(
+    home: Home, second: str, later: float
+) -> None:
+    paused = claim_of(take(home, "R1"))
+    resumed = take(home, "R1", second, NOW + later)
+    before = everything(home)
+    with pytest.raises(RefusedFault) as fault:
+        check(home, paused, NOW + later + 1)
+    assert str(fault.value) == (
+        f"mint-data is leased to run R1 by {second} since {resumed['taken_at']}, until {resumed['expires_at']}; "
+        "run R1 carries token 1, the host's is 2. Nothing was changed. Let that run finish, then run this one again."
+    )
+    with pytest.raises(RefusedFault), lease.holding(home, paused, now=NOW + later + 1, host="mint-data"):
+        pytest.fail("it changed something")
+    assert not release(home, paused)
+    assert everything(home) == before
+    assert check(home, claim_of(resumed), NOW + later + 1)["token"] == 2
+
+
+@pytest.mark.parametrize("claim", [Claim("R2", "ann@desk", 1), Claim("R1", "bob@lap", 1), Claim("R1", "ann@desk", 0), Claim("R1", "ann@desk", 2)])
+def test_a_lease_is_checked_and_released_by_its_run_holder_and_token_together(home: Home, claim: Claim) -> None:
+    take(home, "R1")
+    with pytest.raises(RefusedFault, match="mint-data is leased to run R1 by ann@desk"):
+        check(home, claim)
+    assert not release(home, claim)
+    assert lease.show(home) is not None
 
 
 def test_an_expired_lease_is_taken_over_with_a_higher_token_and_the_old_one_refused_from_then_on(home: Home) -> None:
-    take(home, "R1")
+    old = claim_of(take(home, "R1"))
     assert take(home, "R2", "bob@lap", NOW + 600)["token"] == 2
     with pytest.raises(RefusedFault) as fault:
-        lease.check(home, "R1", now=NOW + 601, host="mint-data")
+        check(home, old, NOW + 601)
     assert "run R1 carries token 1, the host's is 2" in str(fault.value)
 
 
@@ -80,7 +123,7 @@ def test_an_expired_lease_is_not_taken_over_while_its_unit_works(home: Home) -> 
 
 
 def test_the_lease_that_is_named_is_taken_over_before_its_time_unless_its_unit_works_and_no_other_is(home: Home) -> None:
-    take(home, "R1")
+    old = claim_of(take(home, "R1"))
     home.run("R1").write(unit="controlplane-x.service")
     for named, works, word in (("R1", True, "its unit controlplane-x.service still works here"), ("R3", False, "let it expire")):
         before = everything(home)
@@ -89,30 +132,149 @@ def test_the_lease_that_is_named_is_taken_over_before_its_time_unless_its_unit_w
         assert everything(home) == before
     assert take(home, "R2", take_over="R1")["token"] == 2
     with pytest.raises(RefusedFault, match=r"run R1 carries token 1, the host's is 2"):
-        lease.check(home, "R1", now=NOW + 1, host="mint-data")
+        check(home, old)
 
 
-def test_an_older_token_of_the_same_run_is_refused(home: Home) -> None:
-    take(home, "R1")
-    take(home, "R2", take_over="R1")
-    lease.release(home, "R2")
+def test_an_older_token_of_the_same_run_is_refused_also_after_another_run_came_between(home: Home) -> None:
+    old = claim_of(take(home, "R1"))
+    between = claim_of(take(home, "R2", take_over="R1"))
+    assert release(home, between)
     assert take(home, "R1")["token"] == 3
-    home.run("R1").write(token=1)
     with pytest.raises(RefusedFault, match=r"run R1 carries token 1, the host's is 3"):
-        lease.check(home, "R1", now=NOW + 1, host="mint-data")
+        check(home, old)
 
 
 def test_a_release_keeps_the_token_growing(home: Home) -> None:
-    take(home, "R1")
-    assert lease.release(home, "R1")
-    assert not lease.release(home, "R1")
+    mine = claim_of(take(home, "R1"))
+    assert release(home, mine)
+    assert not release(home, mine)
     assert lease.show(home) is None
     assert take(home, "R2")["token"] == 2
 
 
 def test_a_run_without_the_lease_is_refused(home: Home) -> None:
     with pytest.raises(RefusedFault, match="leased to nobody"):
-        lease.check(home, "R1", now=NOW, host="mint-data")
+        check(home, Claim("R1", "ann@desk", 1))
+
+
+def test_a_lease_is_kept_while_its_runs_unit_works(home: Home) -> None:
+    mine = claim_of(take(home, "R1"))
+    home.run("R1").write(unit="controlplane-x.service")
+    assert not release(home, mine, lambda unit: unit == "controlplane-x.service")
+    assert check(home, mine)["token"] == 1
+    assert release(home, mine)
+
+
+def test_a_unit_goes_on_for_the_controller_that_came_after_the_one_that_began_it(home: Home) -> None:
+    take(home, "R1")
+    assert lease.is_of_run(home, "R1")
+    resumed = claim_of(take(home, "R1", "bob@lap", NOW + 600))
+    assert lease.is_of_run(home, "R1")
+    release(home, resumed)
+    assert not lease.is_of_run(home, "R1")
+    take(home, "R2")
+    assert not lease.is_of_run(home, "R1")
+
+
+def test_nobody_else_gets_the_lease_and_nobody_gives_it_back_while_a_change_works_under_it(home: Home) -> None:
+    mine = claim_of(take(home, "R1"))
+    with lease.holding(home, mine, now=NOW + 1, host="mint-data", ttl_s=60):
+        before = everything(home)
+        for later, more in ((700, {}), (1, {"take_over": "R1"})):
+            with pytest.raises(RefusedFault) as fault:
+                take(home, "R2", "bob@lap", NOW + later, **more)
+            assert str(fault.value).endswith("but a change that began before still works here. Nothing was changed. Wait for it.")
+        assert not release(home, mine)
+        assert everything(home) == before
+        # Its own run goes on where it was left, as after a lost connection.
+        again = claim_of(take(home, "R1"))
+    assert release(home, again)
+
+
+def test_two_changes_of_one_play_may_work_at_the_same_time(home: Home) -> None:
+    mine = claim_of(take(home, "R1"))
+    with lease.holding(home, mine, now=NOW, host="mint-data"), lease.holding(home, mine, now=NOW, host="mint-data"):
+        pass
+
+
+def _tool(home: Home, *words: str) -> tuple[int, dict[str, Any], str]:
+    done = subprocess.run([sys.executable, "-B", str(PACKAGE), "--base", str(home.base), *words], capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout.splitlines()[0]) if done.stdout.startswith("{") else {}, done.stderr
+
+
+def test_a_command_under_the_lease_keeps_its_words_output_and_exit_code_and_without_the_lease_never_starts(home: Home, tmp_path: Path) -> None:
+    taken = _tool(home, "lease", "take", "--run", "R1", "--holder", "ann@desk", "--role", "data_disk")[1]["lease"]
+    mark, tool = tmp_path / "mark", ["lease", "hold", "--run", "R1", "--holder", "ann@desk"]
+    command = ["sh", "-c", f'echo "{{\\"said\\": \\"$*\\"}}"; touch {mark}; exit 7', "sh", "--", "--run", "x y"]
+
+    code, said, words = _tool(home, *tool, "--token", str(taken["token"] + 1), "--", *command)
+    assert (code, mark.exists()) == (4, False)
+    assert said == {"message": words.strip()}
+    assert f"run R1 carries token {taken['token'] + 1}, the host's is {taken['token']}. Nothing was changed." in words
+
+    assert _tool(home, *tool, "--token", str(taken["token"]), "--", *command) == (7, {"said": "-- --run x y"}, "")
+    assert mark.exists()
+    assert _tool(home, *tool, "--token", str(taken["token"]), "--", "/nowhere")[0] == 1
+
+
+def test_a_lease_is_renewed_as_long_as_a_command_works_under_it(home: Home) -> None:
+    mine = claim_of(_tool(home, "lease", "take", "--run", "R1", "--holder", "ann@desk", "--role", "data_disk", "--ttl", "1")[1]["lease"])
+    words = ["--run", mine.run, "--holder", mine.holder, "--token", str(mine.token), "--ttl", "1"]
+    place = home.base / "lease.json"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-B",
+            str(PACKAGE),
+            "--base",
+            str(home.base),
+            "lease",
+            "hold",
+            *words,
+            "--",
+            "sh",
+            "-c",
+            f"cat {place}; sleep 3; cat {place}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, last = (json.loads(text) for text in re.findall(r"\{.*?\}", done.stdout, re.DOTALL))
+    assert (first["token"], last["token"]) == (mine.token, mine.token)
+    assert last["expires_at"] > first["expires_at"]
+
+
+def test_who_waits_with_a_claim_that_is_over_hears_the_end_and_notes_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "active", never)
+    paused = claim_of(take(home, "R1"))
+    resumed = claim_of(take(home, "R1", "bob@lap", NOW + 600))
+    outcome = {"verb": "move", "rc": 0, "message": ""}
+    home.run("R1").write(unit="controlplane-x.service", outcome=outcome)
+    for claim, unit in ((paused, "controlplane-x.service"), (resumed, None)):
+        assert verbs._wait(home.run("R1"), 0, claim) == {"working": False, "phase": "prepared", "outcome": outcome}
+        assert home.run("R1").state["unit"] == unit
+
+
+def test_who_waits_with_a_claim_that_is_over_prolongs_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verbs, "active", lambda _unit: True)
+    paused = claim_of(take(home, "R1"))
+    resumed = claim_of(take(home, "R1", "bob@lap", NOW + 600))
+    home.run("R1").write(unit="controlplane-x.service")
+    before = everything(home)
+    assert verbs._wait(home.run("R1"), 0, paused)["working"]
+    assert everything(home) == before
+    assert verbs._wait(home.run("R1"), 0, resumed)["working"]
+    assert everything(home) != before
+
+
+def test_what_carries_no_token_holds_no_lease(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--base", str(home.base), "lease"]
+    assert verbs.main([*words, "take", "--run", "R1", "--holder", "ann@desk", "--role", "data_disk"]) == 0
+    assert verbs.main([*words, "check", "--run", "R1", "--holder", "ann@desk"]) == 4
+    assert verbs.main([*words, "release", "--run", "R1", "--holder", "ann@desk"]) == 0
+    assert capsys.readouterr().out.endswith('{"released": false}\n')
+    assert lease.show(home) is not None
 
 
 def test_a_journal_keeps_what_another_writer_put_there(home: Home) -> None:

@@ -108,7 +108,7 @@ def test_a_reboot_in_between_is_in_nobodys_way() -> None:
 
 def test_a_reboot_that_was_cut_short_blocks_no_later_run() -> None:
     site = FakeSite()
-    site.arm(2)
+    site.arm(4)
     with pytest.raises(KeyboardInterrupt):
         _reboot(site)
     site.arm(None)
@@ -136,6 +136,7 @@ def _reboot(site: FakeSite) -> tuple[str, ...]:
         operator=OPERATOR,
         clock=ports.clock,
         entropy=ports.entropy,
+        evidence=ports.evidence,
         runner=ports.runner,
         receipts=ports.receipts,
         locks=ports.locks,

@@ -3,6 +3,7 @@
 Rules:
 - `refuse` and `prove` read only. `precopy` changes nothing but the destination. `move` and `undo` are root_move.py's legs.
 - A move whose roots are where they shall be, with nothing open, is done: nothing is stopped.
+- Before a leg stops anything, the host's lease has to be its run's; which controller of the run holds it makes no difference to a unit.
 - An open leg that was interrupted is brought to one side first (phases.py), whoever asks for what.
 - The copy of an attempt that a power cut ended, or that this run did not begin, is hashed completely.
 """
@@ -14,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from . import configs, open_files, phases, retired, root_refusals, settle_units
+from . import configs, lease, open_files, phases, retired, root_refusals, settle_units
 from .cancel import Cancel
 from .daemon_json import PATH as DAEMON_JSON
 from .docker_engine import Engine, inventory_difference
@@ -146,7 +147,7 @@ class DockerRoot:
             self.precopy(run, request)
         if run.phase not in ("precopied", "staging"):
             return self._told(run, changed=False)
-        self._assert_token(run)
+        self._assert_leased(run)
         mover = self._move(run)
         mover.stage()
         mover.execute(configs.pairs(request))
@@ -162,6 +163,7 @@ class DockerRoot:
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
             return self._told(run, changed=False)
         self._refuse_undo(of, overwrite=overwrite)
+        self._assert_leased(run)
         request = parse(of.state["request"])
         forward, pairs, last = of.state["forward"]["trees"], of.state["forward"]["configs"], of.state
         table = read()
@@ -276,11 +278,11 @@ class DockerRoot:
             raise FailedFault(f"not proven: {'; '.join(found)}. Run this again; if it stays so, run {run.folder}/undo.")
         return {"changed": False, "roots": roots, "phase": run.phase, "downtime_s": run.state.get("downtime_s", {})}
 
-    def _assert_token(self, run: Run) -> None:
-        lease = read_json(self.home.base / "lease.json")
-        if lease is None or lease["run"] != run.key or lease["token"] != run.state.get("token"):
+    def _assert_leased(self, run: Run) -> None:
+        if not lease.is_of_run(self.home, run.key):
+            held = lease.show(self.home)
             raise RefusedFault(
-                f"run {run.key} does not hold this host's lease any more ({lease['run'] if lease else 'nobody'} does). Nothing was stopped. Run the whole play again."
+                f"run {run.key} does not hold this host's lease any more ({held['run'] if held else 'nobody'} does). Nothing was stopped. Run the whole play again."
             )
 
     @staticmethod

@@ -2,14 +2,21 @@
 
 Rules:
 - An unexpired lease of another run, or of another holder of the same run, is refused by holder, run and since when.
-- An expired one is taken over, and so is the one that is named to be (its controller is dead), unless a transient unit of its run still works on this host.
-- Each taking gets a token that is larger than all before it, also after a release; renewing keeps the token. Who carries an older token is refused.
+- An expired one is taken over, and so is the one that is named to be (its controller is dead), unless a transient unit of its run, or a change
+  that runs under it, still works on this host.
+- Each taking gets a token that is larger than all before it, also by the same holder and after a release. Whoever took carries it; what carries an
+  older one is refused, even where the run is the same: a controller that was paused while another went on with its run changes nothing, and gives
+  nobody's lease back.
+- The journal notes the run's newest token. It proves nothing for a play; a unit, which outlives the play that started it, belongs to whoever holds
+  the lease of its run now.
+- A change runs under `holding`: nobody else takes the lease between the check and the end of the change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from .faults import RefusedFault
 from .files import read_json, remove, write_json
@@ -18,10 +25,35 @@ from .state import Home, epoch, utc
 UnitActive = Callable[[str], bool]
 
 
+class Claim(NamedTuple):
+    """What one taking of the lease gave, and whoever took it carries."""
+
+    run: str
+    holder: str
+    token: int
+
+
+def claim_of(lease: dict[str, Any]) -> Claim:
+    """Return the claim that fits this lease."""
+    return Claim(lease["run"], lease["holder"], lease["token"])
+
+
 def show(home: Home) -> dict[str, Any] | None:
     """Return the lease as written, None where nobody holds it."""
     held = read_json(home.base / "lease.json")
     return dict(held) if held else None
+
+
+def is_held(home: Home, claim: Claim) -> bool:
+    """Say whether the lease is the one that this claim was given for."""
+    lease = show(home)
+    return lease is not None and claim_of(lease) == claim
+
+
+def is_of_run(home: Home, run: str) -> bool:
+    """Say whether the lease is this run's, by whichever of its takings: a unit goes on for the controller that came after the one that began it."""
+    lease = show(home)
+    return lease is not None and lease["run"] == run and lease["token"] == home.run(run).state.get("token")
 
 
 def _held_by(lease: dict[str, Any], host: str) -> str:
@@ -50,37 +82,36 @@ def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: 
 def take(
     home: Home, run: str, holder: str, *, role: str, ttl_s: int, now: float, host: str, unit_active: UnitActive, take_over: str = ""
 ) -> dict[str, Any]:
-    """Take or renew the lease for `run` and return it; the token is noted in the run's journal. `take_over` names a run whose lease may be taken."""
-    with home.lock():
+    """Take the lease for `run` under a new token and return it. `take_over` names a run whose lease may be taken."""
+    with home.lock(), home.quiet() as quiet:
         reason = standing_in_the_way(home, run, holder, now=now, host=host, unit_active=unit_active, take_over=take_over)
+        held = show(home)
+        if reason is None and not quiet and (held is None or held["run"] != run):
+            whose = _held_by(held, host) if held else f"{host} is leased to nobody"
+            reason = f"{whose}, but a change that began before still works here. Nothing was changed. Wait for it."
         if reason:
             raise RefusedFault(reason)
-        held = show(home)
-        own = home.run(run)
-        if held is not None and held["run"] == run and held["holder"] == holder:
-            lease = {**held, "expires_at": utc(now + ttl_s)}
-        else:
-            counter = read_json(home.base / "lease-token.json") or {"last": 0}
-            token = max(int(counter["last"]), int(held["token"]) if held else 0) + 1
-            write_json(home.base / "lease-token.json", {"last": token})
-            lease = {"token": token, "holder": holder, "run": run, "taken_at": utc(now), "expires_at": utc(now + ttl_s)}
+        counter = read_json(home.base / "lease-token.json") or {"last": 0}
+        token = max(int(counter["last"]), int(held["token"]) if held else 0) + 1
+        write_json(home.base / "lease-token.json", {"last": token})
+        lease = {"token": token, "holder": holder, "run": run, "taken_at": utc(now), "expires_at": utc(now + ttl_s)}
         write_json(home.base / "lease.json", lease)
-        own.write(role=role, token=lease["token"], phase="prepared" if own.phase == "new" else own.phase)
+        own = home.run(run)
+        own.write(role=role, token=token, phase="prepared" if own.phase == "new" else own.phase)
     return lease
 
 
-def check(home: Home, run: str, *, now: float, host: str, ttl_s: int = 1800) -> dict[str, Any]:
-    """Return the lease if it is this run's, prolonged; refuse otherwise."""
+def check(home: Home, claim: Claim, *, now: float, host: str, ttl_s: int = 1800) -> dict[str, Any]:
+    """Return the lease if it is the one that was taken with this claim, prolonged; refuse otherwise."""
     with home.lock():
         lease = show(home)
-        token = home.run(run).state.get("token")
         if lease is None:
             raise RefusedFault(
-                f"{host} is leased to nobody, run {run} holds no lease. Nothing was changed. Run the whole play again: its first role takes the lease."
+                f"{host} is leased to nobody, run {claim.run} holds no lease. Nothing was changed. Run the whole play again: its first role takes the lease."
             )
-        if lease["run"] != run or lease["token"] != token:
+        if claim_of(lease) != claim:
             raise RefusedFault(
-                f"{_held_by(lease, host)}; run {run} carries token {token}, the host's is {lease['token']}. Nothing was changed. Let that run finish, then run this one again."
+                f"{_held_by(lease, host)}; run {claim.run} carries token {claim.token}, the host's is {lease['token']}. Nothing was changed. Let that run finish, then run this one again."
             )
         if epoch(lease["expires_at"]) < now + ttl_s:
             lease = {**lease, "expires_at": utc(now + ttl_s)}
@@ -88,11 +119,18 @@ def check(home: Home, run: str, *, now: float, host: str, ttl_s: int = 1800) -> 
         return lease
 
 
-def release(home: Home, run: str) -> bool:
-    """Give this run's lease back; False where it holds none, which is no fault."""
-    with home.lock():
-        lease = show(home)
-        if lease is None or lease["run"] != run:
+@contextmanager
+def holding(home: Home, claim: Claim, *, now: float, host: str, ttl_s: int = 1800) -> Iterator[None]:
+    """Keep every other run from taking the lease while the body changes the host; refuse where the lease is not this claim's."""
+    with home.changing():
+        check(home, claim, now=now, host=host, ttl_s=ttl_s)
+        yield
+
+
+def release(home: Home, claim: Claim, *, unit_active: UnitActive) -> bool:
+    """Give back the lease of this claim. False, which is no fault, where it is not held any more, or something of the run still works here."""
+    with home.lock(), home.quiet() as quiet:
+        if not is_held(home, claim) or not quiet or _working_unit(home, claim.run, unit_active):
             return False
         remove(home.base / "lease.json")
         return True

@@ -4,6 +4,7 @@ Rules:
 - A phase is written before the step that it names begins, so that whoever reads it after a crash knows the most that can have happened.
 - Another program's keys in state.json are kept.
 - All writers of the shared files (`lease.json`, `retired.json`, `last-change.json`) hold `lock`.
+- What changes the host holds `changing`; who holds `lock` may ask for `quiet`, never the other way round with waiting.
 """
 
 from __future__ import annotations
@@ -41,16 +42,31 @@ def epoch(text: str) -> float:
 
 
 @contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock that the kernel frees when its holder dies."""
+def _opened(path: Path) -> Iterator[int]:
+    """Open a file to lock; the kernel frees the lock when its holder dies."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        yield
-    except BlockingIOError:
-        raise RefusedFault(f"another process on this host holds {path}: the same work runs already. Nothing was changed. Wait for it.") from None
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _locked_at_once(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    with _opened(path) as descriptor:
+        if wait:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        elif not _locked_at_once(descriptor):
+            raise RefusedFault(f"another process on this host holds {path}: the same work runs already. Nothing was changed. Wait for it.")
+        yield
 
 
 class Home:
@@ -79,6 +95,21 @@ class Home:
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self.base / f".{name}.lock", wait=wait):
             yield
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Say to everybody, as long as the body runs, that this host is being changed; several may."""
+        self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _opened(self.base / ".changing.lock") as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def quiet(self) -> Iterator[bool]:
+        """Say whether nothing changes this host, and then let nothing begin as long as the body runs; never waits."""
+        self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _opened(self.base / ".changing.lock") as descriptor:
+            yield _locked_at_once(descriptor)
 
     def retired(self) -> list[dict[str, Any]]:
         """Return the records of what earlier runs left behind on purpose."""

@@ -1,6 +1,7 @@
 """The command line on the target: parse, call one verb, print JSON, give the exit code.
 
 Requests come as JSON on standard input, never as arguments. With `--detach` a verb becomes a transient unit whose outcome is read by `wait`.
+`lease hold … -- COMMAND` runs a command under the lease: every role's changes go through it, a unit is started through it.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base", type=Path, default=BASE, help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", required=True)
     held = verbs.add_parser("lease")
-    held.add_argument("action", choices=["take", "check", "release", "show"])
+    held.add_argument("action", choices=["take", "check", "hold", "release", "show"])
     held.add_argument("--run")
     held.add_argument("--holder", default="")
+    held.add_argument("--token", type=int, default=0)
     held.add_argument("--role", default="")
     held.add_argument("--ttl", type=int, default=1800)
     held.add_argument("--take-over", default="")
@@ -43,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     root.add_argument("action", choices=["refuse", "prepare", "precopy", "move", "settle", "prove", "undo", "wait"])
     root.add_argument("--run", required=True)
     root.add_argument("--of")
+    root.add_argument("--holder", default="")
+    root.add_argument("--token", type=int)
+    root.add_argument("--ttl", type=int, default=1800)
     root.add_argument("--detach", action="store_true")
     root.add_argument("--limit", type=float, default=20)
     root.add_argument("--stage", choices=["configuration", "services", "unit"], default="unit")
@@ -66,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lease(home: Home, options: argparse.Namespace) -> Answer:
+def _lease(home: Home, options: argparse.Namespace) -> Answer | int:
     host, now = socket.gethostname(), time.time()
     if options.action == "show":
         reason = lease.standing_in_the_way(home, options.run, options.holder, now=now, host=host, unit_active=active) if options.run else None
@@ -76,9 +84,31 @@ def _lease(home: Home, options: argparse.Namespace) -> Answer:
     if options.action == "take":
         known = {"role": options.role, "ttl_s": options.ttl, "take_over": options.take_over}
         return {"lease": lease.take(home, options.run, options.holder, **known, now=now, host=host, unit_active=active)}
+    claim = lease.Claim(options.run, options.holder, options.token)
     if options.action == "check":
-        return {"lease": lease.check(home, options.run, now=now, host=host, ttl_s=options.ttl)}
-    return {"released": lease.release(home, options.run)}
+        return {"lease": lease.check(home, claim, now=now, host=host, ttl_s=options.ttl)}
+    if options.action == "hold":
+        with lease.holding(home, claim, now=now, host=host, ttl_s=options.ttl):
+            again = partial(lease.check, home, claim, host=host, ttl_s=options.ttl)
+            return _run(options.command, lambda: again(now=time.time()), options.ttl / 3)
+    return {"released": lease.release(home, claim, unit_active=active)}
+
+
+def _run(command: list[str], renew: Callable[[], object], every_s: float) -> int:
+    """Run a command that speaks for itself, with the lease renewed meanwhile; return its exit code as a shell would."""
+    try:
+        process = subprocess.Popen(command)
+    except (OSError, IndexError) as fault:
+        raise FailedFault(f"{' '.join(command) or 'no command'} could not be started: {fault}. Nothing was changed.") from fault
+    while True:
+        try:
+            code = process.wait(timeout=every_s)
+        except subprocess.TimeoutExpired:
+            # Another controller of this very run may have taken it by now, which waits for what works here.
+            with suppress(RefusedFault):
+                renew()
+        else:
+            return code if code >= 0 else 128 - code
 
 
 def _request(run: Run) -> Request:
@@ -92,7 +122,8 @@ def _docker_root(home: Home, options: argparse.Namespace) -> Answer:
     run, cancel = home.run(options.run), Cancel()
     verbs = DockerRoot(home, Engine(), cancel)
     if options.action == "wait":
-        return _wait(run, options.limit)
+        claim = None if options.token is None else lease.Claim(run.key, options.holder, options.token)
+        return _wait(run, options.limit, claim, options.ttl)
     if options.action == "settle":
         return _settle(verbs, run, options.stage)
     if options.action == "undo":
@@ -167,7 +198,8 @@ def _settle(verbs: DockerRoot, run: Run, stage: str) -> Answer:
     return {"side": side, "phase": run.phase}
 
 
-def _wait(run: Run, limit_s: float) -> Answer:
+def _wait(run: Run, limit_s: float, claim: lease.Claim | None, ttl_s: int = 1800) -> Answer:
+    """Wait for the run's unit. Who carries a claim that is over still hears how it ended, but prolongs nothing and notes nothing."""
     end = time.monotonic() + limit_s
     unit = run.state.get("unit")
     while unit and active(unit) and time.monotonic() < end:
@@ -177,11 +209,11 @@ def _wait(run: Run, limit_s: float) -> Answer:
     outcome = run.state.get("outcome")
     if not working and outcome is None:
         raise FailedFault(f"the unit {unit} ended without saying how; the journal stands at {run.phase}. Run this again, it goes on from there.")
-    if not working:
+    mine = claim is None or lease.is_held(run.home, claim)
+    if mine and not working:
         run.write(unit=None)
-    held = lease.show(run.home)
-    if working and held and held["run"] == run.key:
-        lease.check(run.home, run.key, now=time.time(), host=socket.gethostname())
+    if mine and working and claim is not None:
+        lease.check(run.home, claim, now=time.time(), host=socket.gethostname(), ttl_s=ttl_s)
     return {"working": working, "phase": run.phase, "outcome": outcome if not working else None}
 
 
@@ -231,7 +263,7 @@ def _undo_by_hand(home: Home, options: argparse.Namespace) -> Answer:
         raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
     if run.state.get("role") not in (ROLE, bootstrap.ROLE):
         raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
-    lease.take(
+    held = lease.take(
         home,
         run.key,
         f"root@{socket.gethostname()} (undo)",
@@ -241,14 +273,16 @@ def _undo_by_hand(home: Home, options: argparse.Namespace) -> Answer:
         host=socket.gethostname(),
         unit_active=active,
     )
+    claim = lease.claim_of(held)
     try:
         if run.state["role"] == bootstrap.ROLE:
-            return bootstrap.undo(run)
+            with lease.holding(home, claim, now=time.time(), host=socket.gethostname()):
+                return bootstrap.undo(run)
         verbs = DockerRoot(home, Engine(), Cancel())
         options.detach, options.of = True, run.key
         _undo(verbs, run, run, options)
         while True:
-            answer = _wait(run, 60)
+            answer = _wait(run, 60, claim)
             if not answer["working"]:
                 break
         outcome = answer["outcome"]
@@ -256,7 +290,7 @@ def _undo_by_hand(home: Home, options: argparse.Namespace) -> Answer:
             raise (RefusedFault if outcome["rc"] == 4 else FailedFault)(outcome["message"])
         return dict(outcome.get("answer") or {})
     finally:
-        lease.release(home, run.key)
+        lease.release(home, claim, unit_active=active)
 
 
 def _state(home: Home, options: argparse.Namespace) -> Answer:
@@ -265,7 +299,7 @@ def _state(home: Home, options: argparse.Namespace) -> Answer:
     return {"lease": lease.show(home), "retired": home.retired(), "runs": [{"run": run.key, "phase": run.phase} for run in home.runs()]}
 
 
-_VERBS: dict[str, Callable[[Home, argparse.Namespace], Answer]] = {
+_VERBS: dict[str, Callable[[Home, argparse.Namespace], Answer | int]] = {
     "lease": _lease,
     "docker-root": _docker_root,
     "purge": _purge,
@@ -278,12 +312,17 @@ _VERBS: dict[str, Callable[[Home, argparse.Namespace], Answer]] = {
 
 def main(arguments: list[str]) -> int:
     """Run one verb; return its exit code."""
-    options = _parser().parse_args(arguments)
+    # argparse takes `--` for its own, and what follows belongs to another program.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = _parser().parse_args(arguments[:end])
+    options.command = arguments[end + 1 :]
     try:
         answer = _VERBS[options.verb](Home(options.base), options)
     except TargetFault as fault:
         print(json.dumps({"message": str(fault)}))
         print(fault, file=sys.stderr)
         return fault.code
+    if isinstance(answer, int):
+        return answer
     print(json.dumps(answer, sort_keys=True))
     return 0

@@ -364,6 +364,29 @@ def test_a_retired_tree_that_can_t_be_read_says_why(tmp_path: Path, monkeypatch:
     assert found["unreadable"] == f"[Errno 5] Input/output error: '{old}'"
 
 
+@pytest.mark.parametrize(
+    ("said", "works"),
+    [("active", True), ("activating", True), ("deactivating", True), ("reloading", True), ("inactive", False), ("failed", False), ("unknown", False)],
+)
+def test_a_unit_that_is_on_its_way_up_or_down_still_works(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, works: bool
+) -> None:
+    programs(systemctl=f"echo {said}; exit 3")
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    (tmp_path / "CAP-1").mkdir()
+    (tmp_path / "CAP-1" / "state.json").write_text(json.dumps({"run": "CAP-1", "role": "docker_data_root", "phase": "staging", "unit": "x.service"}))
+    assert [run["unit_active"] for run in state.target_state({}, {})["runs"]] == [works]
+
+
+def test_a_unit_that_systemd_says_nothing_about_is_a_failed_probe(programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs(systemctl="echo Failed to connect to bus >&2; exit 1")
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    (tmp_path / "CAP-1").mkdir()
+    (tmp_path / "CAP-1" / "state.json").write_text(json.dumps({"run": "CAP-1", "role": "docker_data_root", "phase": "staging", "unit": "x.service"}))
+    with pytest.raises(ProbeError, match=r"does not say whether x\.service works: Failed to connect to bus"):
+        state.target_state({}, {})
+
+
 def test_a_state_file_that_is_no_json_is_a_failed_probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "BASE", str(tmp_path))
     (tmp_path / "lease.json").write_text("{half")
