@@ -53,7 +53,7 @@ def _print_text(answer: Readiness, plan_file: str | None, *, steps: int) -> None
     for need in answer.noted:
         _print_need(need, "yellow")
     if answer.ready:
-        click.secho(f"{answer.host} is ready: {answer.met} findings met by two witnesses.", fg="green")
+        click.secho(f"{answer.host} is ready: {answer.met} findings met, and the second witness contradicts none.", fg="green")
         click.echo(f"receipt   {answer.receipt}, until {answer.expires_at}")
         return
     click.secho(f"{answer.host} is not ready: {len(answer.needs)} in the way, {answer.met} met.", fg="red")

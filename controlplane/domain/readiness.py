@@ -1,7 +1,8 @@
 """infra.vm.ready.status: whether a host may be called ready, and how long a receipt that says so holds.
 
 Rules:
-- Ready means: every finding on fresh evidence is MET by two witnesses or waived, every declared container runs, nothing is open on the host.
+- Ready means: every finding on fresh evidence is MET and not contradicted by the second witness, or waived; every declared container runs, and
+  nothing is open on the host.
 - Doubt is never ready. Of drift only what is low (old data that awaits its purge) is not in the way; it is named all the same.
 - Each "no" names the capability that would mend it, as a plan made from the same evidence says, or why there is none.
 - Nothing may be done to the host while it is judged: not by what is on record here, nor by a run of elsewhere that holds its lease.

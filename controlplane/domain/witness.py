@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from controlplane.domain.capabilities.fstab import GUARDED_UNITS, guarded_mounts
 from controlplane.domain.checks.landing import is_at_or_below
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader
+from controlplane.domain.evidence import Reader, is_absent
+from controlplane.domain.evidence_shapes import ContainerMount
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.machines import DOCKER
 from controlplane.domain.values import Value
@@ -85,15 +86,19 @@ _Asked = list[tuple[tuple[str, ...], str]]
 
 
 def _mounted(desired: DesiredHost, reader: Reader, path: str) -> _Asked:
+    mount = next((mount for mount in reversed(reader.mounts) if mount["mount"] == path), None)
+    if mount is None:
+        return []
+    if path in {export.mount for export in desired.nfs}:
+        return [(("findmnt", "-fnro", "FSTYPE,SOURCE", path), f"{mount['fstype']} {mount['source']}")]
     if path not in {disk.mount for disk in desired.disks}:
         return []
-    number = next((mount["dev"] for mount in reader.mounts if mount["mount"] == path), "")
-    seen = reader.signatures.get(number)
+    seen = reader.signatures.get(mount["dev"])
     return [(("findmnt", "-fnro", "UUID", path), seen["uuid"] or "")] if seen else []
 
 
 def _entry(desired: DesiredHost, reader: Reader, path: str) -> _Asked:
-    if path not in {disk.mount for disk in desired.disks}:
+    if path not in {*(disk.mount for disk in desired.disks), *(export.mount for export in desired.nfs)}:
         return []
     entry = next((entry for entry in reader.fstab["entries"] if entry["file"] == path), None)
     return [(("findmnt", "--fstab", "-fnro", "SOURCE", "--target", path), entry["spec"])] if entry else []
@@ -134,11 +139,24 @@ def _service(desired: DesiredHost, reader: Reader, container: str) -> _Asked:
     # One that only the second witness sees could take a part of the data elsewhere.
     many = ("docker", "inspect", "--format", "{{len .Mounts}} {{len .HostConfig.Tmpfs}}", container)
     asked.append((many, f"{len(seen['mounts'])} {len(seen['tmpfs'])}"))
-    for mount in seen["mounts"]:
-        if is_at_or_below(mount["destination"], service.data):
-            template = "{{range .Mounts}}{{if eq .Destination " + json.dumps(mount["destination"], ensure_ascii=False) + "}}{{.Source}}{{end}}{{end}}"
-            asked.append((("docker", "inspect", "--format", template, container), mount["source"]))
-    return asked
+    return asked + [_source_of(container, mount) for mount in seen["mounts"] if is_at_or_below(mount["destination"], service.data)]
+
+
+def _log(_desired: DesiredHost, reader: Reader, _: str) -> _Asked:
+    if is_absent(reader.evidence, "docker_info"):
+        return []
+    return [(("docker", "info", "--format", "{{.LoggingDriver}}"), reader.docker_info["logging_driver"])]
+
+
+def _surface(_desired: DesiredHost, reader: Reader, named: str) -> _Asked:
+    container, _, path = named.partition(":")
+    seen = next((row for row in reader.containers if row["name"] == container), None)
+    return [_source_of(container, mount) for mount in seen["mounts"] if mount["destination"] == path] if seen else []
+
+
+def _source_of(container: str, mount: ContainerMount) -> tuple[tuple[str, ...], str]:
+    template = "{{range .Mounts}}{{if eq .Destination " + json.dumps(mount["destination"], ensure_ascii=False) + "}}{{.Source}}{{end}}{{end}}"
+    return ("docker", "inspect", "--format", template, container), mount["source"]
 
 
 def _packages(desired: DesiredHost, _reader: Reader, _: str) -> _Asked:
@@ -180,6 +198,8 @@ _ASK: dict[str, Callable[[DesiredHost, Reader, str], _Asked]] = {
     "docker.containerd_root": _containerd_root,
     "boot.guard": _guard,
     "service": _service,
+    "docker.log": _log,
+    "write_surface": _surface,
     "baseline.packages": _packages,
     "baseline.unit": _unit,
     "baseline.time": _time,

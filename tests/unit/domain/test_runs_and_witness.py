@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
+from controlplane.domain.disks import NfsMount
 from controlplane.domain.evidence import Reader
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.plan import Mend
@@ -103,6 +105,24 @@ def test_the_second_witness_is_asked_for_every_mount_at_or_below_a_services_data
         ('{{range .Mounts}}{{if eq .Destination "/data"}}{{.Source}}{{end}}{{end}}', "/mnt/data/mint-data/minio"),
         ('{{range .Mounts}}{{if eq .Destination "/data/cache"}}{{.Source}}{{end}}{{end}}', "/mnt/data/cache"),
     ]
+
+
+def asked_of(builder: EvidenceBuilder, surface: str, **desired: Any) -> list[tuple[tuple[str, ...], str]]:
+    questions = questions_for(desired_mint_data(**desired), Reader(builder.build()), [_met(surface)])
+    return [(question.argv, question.expect) for question in questions]
+
+
+def test_the_second_witness_is_asked_for_exports_the_log_driver_and_write_surfaces() -> None:
+    builder = EvidenceBuilder()
+    export = NfsMount(source="nas:/tank/media", mount="/mnt/media", mode="ro")
+    row = next(mount for mount in builder.probes["mounts"] if mount["mount"] == "/mnt/data")
+    builder.probes["mounts"].append({**row, "mount": "/mnt/media", "fstype": "nfs4", "source": "nas:/tank/media", "dev": "0:99"})
+    builder.container(MINIO)["mounts"].append(bind("/srv/uploads", "/uploads"))
+    assert asked_of(builder, "mount:/mnt/media", nfs=(export,)) == [(("findmnt", "-fnro", "FSTYPE,SOURCE", "/mnt/media"), "nfs4 nas:/tank/media")]
+    assert asked_of(builder, "docker.log") == [(("docker", "info", "--format", "{{.LoggingDriver}}"), "json-file")]
+    [(argv, source)] = asked_of(builder, f"write_surface:{MINIO}:/uploads")
+    assert (argv[-1], source) == (MINIO, "/srv/uploads")
+    assert asked_of(builder.without_docker(), "docker.log") == []
 
 
 def _purge_step() -> object:
