@@ -97,7 +97,8 @@ class Spy:
 
     def __call__(self) -> None:
         self.looks += 1
-        files = [path for path in self.folder.rglob("*") if path.is_file()]
+        # os.walk goes on where a folder that it has just seen is gone.
+        files = [Path(folder, name) for folder, _, names in os.walk(self.folder) for name in names]
         for path in [*Path("/proc").glob("[0-9]*/cmdline"), *files]:
             try:
                 if self.secret in path.read_bytes():

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from controlplane.adapters.content import PackagedRoles
 from controlplane.adapters.project_folder import write_project
+from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
@@ -23,8 +24,11 @@ from controlplane.domain.run_key import make_run_key
 from controlplane.render.project import render_plan, render_reboot, render_steps, render_take_over
 from controlplane.render.unsafe_yaml import dump_unsafe
 from tests.fakes.evidence_builder import COLLECTED
+from tests.fakes.machine_builder import seen_from_hypervisor, unborn
 from tests.fakes.site import FakeSite
 from tests.fakes.unsafe_yaml import Unsafe, load_unsafe
+from tests.unit.domain.test_vm_bootstrap import blank, whole_plan
+from tests.unit.domain.test_vm_provision import plan_of
 
 HOSTS = (InventoryHost(name="mint-data", variables={"ansible_host": "10.0.0.1", "ansible_port": 22, "ansible_become": True}),)
 ROLES = Path(__file__).parents[3] / "roles"
@@ -163,7 +167,7 @@ def _specs(role: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("undo", [False, True])
-@pytest.mark.parametrize("role", ["data_disk", "fstab", "docker_data_root", "purge_retired"])
+@pytest.mark.parametrize("role", ["data_disk", "fstab", "docker_data_root", "purge_retired", "vm_bootstrap", "vm_provision"])
 def test_rendered_variables_are_those_that_the_role_declares(role: str, undo: bool) -> None:
     step = _step_of(role)
     point = "rollback" if undo else "main"
@@ -193,6 +197,10 @@ def test_what_takes_a_lease_over_gives_target_run_what_it_declares() -> None:
 
 
 def _step_of(role: str) -> Any:
+    if role == "vm_bootstrap":
+        return next(step for step in whole_plan(blank()).steps if step.role == role)
+    if role == "vm_provision":
+        return plan_of(seen_from_hypervisor(unborn()), vm_provision.CAPABILITY).steps[0]
     site = FakeSite()
     if role != "purge_retired":
         return next(step for step in site.plan().steps if step.role == role)

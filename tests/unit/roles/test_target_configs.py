@@ -185,3 +185,20 @@ def test_a_request_survives_its_own_form_and_gives_dockerd_strings_for_log_optio
 def test_a_request_whose_data_root_contradicts_its_move_is_refused() -> None:
     with pytest.raises(RefusedFault, match="Make them agree"):
         parse({"moves": [{"kind": "docker", "from": "/a/b", "to": "/mnt/d"}], "daemon_json": {"data-root": "/mnt/e"}})
+
+
+def test_a_preview_shows_what_changes_and_no_password_of_a_proxy(tmp_path: Path) -> None:
+    path = str(tmp_path / "daemon.json")
+    before = b'{\n  "proxies": {"http-proxy": "http://ann:secret@proxy:3128"}\n}\n'
+    shots = [
+        {"path": path, "exists": True, "text": base64.b64encode(text).decode(), "mode": 0o644, "uid": 0, "gid": 0}
+        for text in (before, daemon_json.merged(before, ROOT))
+    ]
+
+    [planned] = configs.planned([{"before": shots[0], "after": shots[1]}])
+
+    assert (planned["path"], '+  "data-root": "/mnt/data/docker"' in planned["diff"]) == (path, True)
+    assert "secret" not in str(planned)
+    assert "http://***@proxy:3128" in str(planned)
+    [new] = configs.planned([{"before": {"path": path, "exists": False}, "after": shots[1]}])
+    assert all(line.startswith(("+", "-", "@")) for line in new["diff"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from .files import restore, snapshot, text_of
 from .root_request import Request
 
 Pair = dict[str, Any]  # {"before": snapshot, "after": snapshot}
+_USERINFO = re.compile(r"(?<=://)[^/@\s\"']*@")
 
 
 def _after(before: dict[str, Any], text: bytes | None) -> dict[str, Any]:
@@ -61,13 +63,16 @@ def switch(held: list[Pair], side: str) -> None:
 
 
 def planned(held: list[Pair]) -> list[dict[str, Any]]:
-    """Return [{path, before, after}] as text, for a preview."""
+    """Return [{path, diff}] for a preview: the lines of a unified diff, without what stands before an @ in addresses, such as a proxy's password."""
 
-    def shown(shot: dict[str, Any]) -> str | None:
-        text = text_of(shot)
-        return None if text is None else text.decode(errors="replace")
+    def shown(shot: dict[str, Any]) -> list[str]:
+        return _USERINFO.sub("***@", (text_of(shot) or b"").decode(errors="replace")).splitlines()
 
-    return [{"path": pair["after"]["path"], "before": shown(pair["before"]), "after": shown(pair["after"])} for pair in held]
+    def diff(pair: Pair) -> list[str]:
+        path = pair["after"]["path"]
+        return list(difflib.unified_diff(shown(pair["before"]), shown(pair["after"]), f"{path} (now)", f"{path} (then)", lineterm=""))
+
+    return [{"path": pair["after"]["path"], "diff": diff(pair)} for pair in held]
 
 
 def faults(held: list[Pair]) -> list[str]:
