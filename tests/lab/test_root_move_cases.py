@@ -194,3 +194,36 @@ def test_an_engine_that_can_not_validate_is_moved_only_with_a_configuration_that
     host.assert_refused("/etc/docker/daemon.json was written after Docker started, and this dockerd can't judge it: restart Docker")
     host.machine.sh("rm /etc/docker/daemon.json")
     assert host.tool("docker-root", "refuse", "--run", KEY, request=True)[0] == 0
+
+
+def test_what_still_uses_the_old_root_once_docker_is_stopped_ends_the_move_where_it_began(machine: Make) -> None:
+    host = Bare(machine(services=True))
+    before = shown(host.machine)
+    background = "nohup {} > /dev/null 2>&1 & echo $! > /run/user-of-the-root"
+    for start, told in (
+        (background.format(f"tail -f {OLD}/engine-id"), f"{OLD} is still in use with Docker stopped: "),
+        (
+            f"cp /bin/sleep /usr/local/bin/containerd-shim-left; {background.format('containerd-shim-left 999')}",
+            "there still run containerd-shim-left (",
+        ),
+    ):
+        host.machine.sh(start)
+        code, answer = host.tool("docker-root", "move", "--run", KEY, request=REQUEST)
+        assert (code, told in answer["message"]) == (1, True), answer
+        assert answer["message"].endswith("Went back: the services run on the old place again."), answer
+        assert (host.root(), shown(host.machine)) == (OLD, before)
+        host.machine.sh("kill $(cat /run/user-of-the-root)")
+    assert host.tool("docker-root", "move", "--run", KEY, request=REQUEST)[0] == 0
+    assert (host.root(), shown(host.machine)) == (NEW, before)
+
+
+def test_too_little_room_and_containers_that_can_not_be_stopped_as_they_are_are_refused(machine: Make) -> None:
+    host = Bare(machine(services=True))
+    sh = host.machine.sh
+    sh("docker pause never-again >/dev/null")
+    host.assert_refused("container never-again is paused, and can't be stopped and started as it is: unpause it")
+    sh("docker unpause never-again >/dev/null")
+    sh("fallocate -l $(($(df --output=avail -B1 /mnt/data | tail -n1) - 50000000)) /mnt/data/full")
+    host.assert_refused("/mnt/data has ", " bytes free, the move needs ")
+    sh(f"umount /mnt/data && mkfs.ext4 -q -F -N 512 {host.machine.data_device} && mount {host.machine.data_device} /mnt/data")
+    host.assert_refused("/mnt/data has ", " inodes free, the move needs ")
