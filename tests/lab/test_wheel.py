@@ -6,9 +6,13 @@ import json
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.lab.conftest import LabMachine
+from tests.lab.operating import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 # Building it asks the package index for the build system, so it belongs to the tier that may use the network.
@@ -82,3 +86,14 @@ def test_every_role_and_playbook_travels_inside_the_wheel(environment: Path, emp
     assert Path(folder).is_relative_to(environment)
     tracked = subprocess.run(["git", "ls-files", "roles", "playbooks"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert {path.removeprefix("roles/") for path in tracked} - set(files) == set()
+
+
+def test_a_machine_is_changed_and_verified_from_the_wheel_alone(environment: Path, empty: Path, machine: Callable[..., LabMachine]) -> None:
+    program, host = environment / "bin" / "controlplane", machine()
+    site = Operator(host, empty).site
+    planned = run(program, "plan", "--site", site, "--capability", "storage.data_disk", "--out", "plan.json", cwd=empty)
+    assert planned.returncode == 3, planned.stderr
+    applied = run(program, "apply", "plan.json", "--site", site, "-o", "json", cwd=empty)
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert json.loads(applied.stdout)["outcome"] == "done"
+    assert host.sh("findmnt -no FSTYPE /mnt/data") == "ext4\n"

@@ -1,0 +1,42 @@
+"""Disks under a volume group and under encryption, by a kernel's own device-mapper: followed to their disk, and never made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.vm.conftest import VirtualMachine
+from tests.vm.scenes import MOUNT, Site
+
+pytestmark = pytest.mark.vm
+
+Make = Callable[..., VirtualMachine]
+_LVM = "pvcreate -qq {disk} && vgcreate -qq data {disk} && lvcreate -qq -L 1G -n it data && udevadm settle && device=/dev/data/it"
+# As few rounds as the tool takes: an emulated processor derives the key.
+_LUKS = (
+    "echo -n secret > /run/key && cryptsetup -q luksFormat --pbkdf pbkdf2 --pbkdf-force-iterations 1000 {disk} /run/key"
+    " && cryptsetup open --key-file /run/key {disk} it && udevadm settle && device=/dev/mapper/it"
+)
+_USE = (
+    " && mkfs.ext4 -q $device && mkdir -p /mnt/data && mount $device /mnt/data && mkdir /mnt/data/docker"
+    " && echo mine > /mnt/data/letters && blkid -p -o value -s UUID $device"
+)
+
+
+@pytest.mark.parametrize(("make", "kind"), [(_LVM, "LVM2_member"), (_LUKS, "crypto_LUKS")], ids=["lvm", "luks"])
+def test_a_filesystem_on_device_mapper_is_traced_to_its_disk_and_its_disk_is_never_made_anew(vm: Make, tmp_path: Path, make: str, kind: str) -> None:
+    host = vm()
+    uuid = host.sh(make.format(disk=host.data_device) + _USE, timeout=600).strip()
+    site = Site(host, tmp_path)
+    plan = site.plan(code=4)
+    [refused] = [one["reason"] for one in plan["refusals"] if one["capability"] == "storage.data_disk"]
+    assert kind in refused
+    assert host.sh("cat /mnt/data/letters") == "mine\n"
+    # Named by its filesystem, which is made already, the same disk serves.
+    policy = site.site / "policy.yml"
+    policy.write_text(policy.read_text().replace(f"serial: {host.serial}", f"uuid: {uuid}"))
+    found = {finding["surface"]: finding for finding in site.audit().json["findings"]}
+    assert found[f"mount:{MOUNT}"]["verdict"] == "MET", found[f"mount:{MOUNT}"]
+    assert "boot disk" in found["docker.data_root"]["reason"], found["docker.data_root"]
