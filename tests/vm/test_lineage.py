@@ -25,18 +25,26 @@ _USE = (
 )
 
 
-@pytest.mark.parametrize(("make", "kind"), [(_LVM, "LVM2_member"), (_LUKS, "crypto_LUKS")], ids=["lvm", "luks"])
-def test_a_filesystem_on_device_mapper_is_traced_to_its_disk_and_its_disk_is_never_made_anew(vm: Make, tmp_path: Path, make: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "away", "kind"),
+    [(_LVM, "vgchange -qq -an data", "LVM2_member"), (_LUKS, "cryptsetup close it", "crypto_LUKS")],
+    ids=["lvm", "luks"],
+)
+def test_a_filesystem_on_device_mapper_is_traced_to_its_disk_and_its_disk_is_never_made_anew(
+    vm: Make, tmp_path: Path, make: str, away: str, kind: str
+) -> None:
     host = vm()
-    uuid = host.sh(make.format(disk=host.data_device) + _USE, timeout=600).strip()
+    host.sh(make.format(disk=host.data_device) + _USE, timeout=600)
     site = Site(host, tmp_path)
-    plan = site.plan(code=4)
-    [refused] = [one["reason"] for one in plan["refusals"] if one["capability"] == "storage.data_disk"]
-    assert kind in refused
-    assert host.sh("cat /mnt/data/letters") == "mine\n"
-    # Named by its filesystem, which is made already, the same disk serves.
-    policy = site.site / "policy.yml"
-    policy.write_text(policy.read_text().replace(f"serial: {host.serial}", f"uuid: {uuid}"))
+    # It lies on the disk that the policy names by its serial: nothing is made, and the move goes there.
+    assert "storage.data_disk" not in {step["capability"] for step in site.plan()["steps"]}
     found = {finding["surface"]: finding for finding in site.audit().json["findings"]}
     assert found[f"mount:{MOUNT}"]["verdict"] == "MET", found[f"mount:{MOUNT}"]
     assert "boot disk" in found["docker.data_root"]["reason"], found["docker.data_root"]
+
+    # Out of use it is still somebody's.
+    host.sh(f"umount /mnt/data && {away} && udevadm settle", timeout=600)
+    before = host.sh(f"head -c 16M {host.data_device} | sha256sum")
+    [refused] = [one["reason"] for one in site.plan(code=4)["refusals"] if one["capability"] == "storage.data_disk"]
+    assert kind in refused
+    assert host.sh(f"head -c 16M {host.data_device} | sha256sum") == before

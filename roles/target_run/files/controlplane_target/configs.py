@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import difflib
 import re
 import shutil
 import subprocess
@@ -63,16 +62,12 @@ def switch(held: list[Pair], side: str) -> None:
 
 
 def planned(held: list[Pair]) -> list[dict[str, Any]]:
-    """Return [{path, diff}] for a preview: the lines of a unified diff, without what stands before an @ in addresses, such as a proxy's password."""
+    """Return [{path, before, after}] for a preview, without what stands before an @ in addresses, such as a proxy's password."""
 
-    def shown(shot: dict[str, Any]) -> list[str]:
-        return _USERINFO.sub("***@", (text_of(shot) or b"").decode(errors="replace")).splitlines()
+    def shown(shot: dict[str, Any]) -> str:
+        return _USERINFO.sub("***@", (text_of(shot) or b"").decode(errors="replace"))
 
-    def diff(pair: Pair) -> list[str]:
-        path = pair["after"]["path"]
-        return list(difflib.unified_diff(shown(pair["before"]), shown(pair["after"]), f"{path} (now)", f"{path} (then)", lineterm=""))
-
-    return [{"path": pair["after"]["path"], "diff": diff(pair)} for pair in held]
+    return [{"path": pair["after"]["path"], "before": shown(pair["before"]), "after": shown(pair["after"])} for pair in held]
 
 
 def faults(held: list[Pair]) -> list[str]:
