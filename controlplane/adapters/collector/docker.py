@@ -199,8 +199,10 @@ def docker_usage(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any
     # The others lie elsewhere: what options mount, or another driver keeps, is not under the engine's root.
     volumes = {name: size for name, size in volumes.items() if size >= 0}
     cache = told.get("BuildCache") or []
+    # Docker 29 leaves the size out where there is no image.
+    images = 0 if "LayersSize" not in told and told["Images"] == [] else told["LayersSize"]
     return {
-        "images": int(told["LayersSize"]),
+        "images": int(images),
         "build_cache": sum(int(record["Size"]) for record in cache if not record.get("Shared")),
         "volumes": sum(volumes.values()),
         "volume_bytes": volumes,

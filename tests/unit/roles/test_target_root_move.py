@@ -119,6 +119,18 @@ def writes(root: Path) -> Callable[[], None]:
     return write
 
 
+def test_what_is_left_after_the_stop_does_not_keep_the_services_down(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left() -> None:
+        raise FailedFault("there still run containerd-shim (1)")
+
+    monkeypatch.setattr(root_move, "assert_stopped", left)
+    move.run.write(phase="stopping", services=[{"id": "c1"}])
+    with pytest.raises(FailedFault, match="there still run"):
+        move._stop_and_copy()
+    move.go_back("there still run containerd-shim (1)")
+    assert (move.run.phase, host.on, host.starts) == ("reverted", host.old, ["old"])
+
+
 def test_a_destination_on_which_nothing_ran_is_left_and_the_source_serves_again(host: Host, move: RootMove) -> None:
     host.answering[host.new] = False
     with pytest.raises(FailedFault, match="does not answer on"):

@@ -215,7 +215,8 @@ class RootMove:
         """Put everything back on the source: nothing that a container wrote lies on the destination alone. Safe to repeat."""
         state = self.run.state
         self.enter("reverting", reason=reason)
-        if any(configs.on_disk(pair) != pair["before"] for pair in state["configs"]) or not set(state["units"]) <= set(running_units()):
+        # With the configuration as it was, what may still be left of a stop is no reason to leave the services down.
+        if any(configs.on_disk(pair) != pair["before"] for pair in state["configs"]):
             self._stop_everything()
             configs.switch(state["configs"], "before")
         start_units(state["units"])

@@ -173,6 +173,14 @@ def test_an_info_that_lacks_what_we_need_is_a_failed_probe(serve: Serve) -> None
     assert (record["status"], record["error"]) == ("failed", "KeyError: 'DockerRootDir'")
 
 
+def test_a_size_that_is_left_out_is_nothing_only_where_there_is_no_image(serve: Serve) -> None:
+    serve(_answers({"/system/df": {"Images": [], "Containers": [], "Volumes": [], "BuildCache": [], "ImageUsage": {}}}))
+    assert docker.docker_usage({}, {})["images"] == 0
+    serve(_answers({"/system/df": {"Images": [{"Id": "sha256:1"}]}}))
+    with pytest.raises(KeyError, match="LayersSize"):
+        docker.docker_usage({}, {})
+
+
 def test_a_volume_whose_size_docker_can_t_tell_is_not_nothing(serve: Serve) -> None:
     serve(_answers({"/system/df": {"LayersSize": 1, "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": -1}}]}}))
     with pytest.raises(ProbeError, match="could not tell the size of v"):
