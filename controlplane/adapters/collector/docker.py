@@ -200,7 +200,7 @@ def docker_usage(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any
     volumes = {name: size for name, size in volumes.items() if size >= 0}
     cache = told.get("BuildCache") or []
     # Docker 29 leaves the size out where there is no image.
-    images = 0 if "LayersSize" not in told and told["Images"] == [] else told["LayersSize"]
+    images = told["LayersSize"] if "LayersSize" in told or told.get("Images") != [] else 0
     return {
         "images": int(images),
         "build_cache": sum(int(record["Size"]) for record in cache if not record.get("Shared")),
