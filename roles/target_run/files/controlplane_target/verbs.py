@@ -15,63 +15,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from . import bare, begun, bootstrap, lease, phases, purge, root_refusals
+from .arguments import parser
 from .cancel import Cancel
 from .docker_engine import Engine
 from .docker_root import ROLE, DockerRoot, clean_up, unit_of
 from .faults import FailedFault, RefusedFault, TargetFault
 from .root_move import told
 from .root_request import Request, as_json, parse
-from .state import BASE, Home, Run
+from .state import Home, Run
 from .systemd import active, start_transient
 from .undo_text import write_undo
 
 Answer = dict[str, Any]
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="controlplane_target")
-    parser.add_argument("--base", type=Path, default=BASE, help=argparse.SUPPRESS)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    held = verbs.add_parser("lease")
-    held.add_argument("action", choices=["take", "check", "hold", "release", "show"])
-    held.add_argument("--run")
-    held.add_argument("--holder", default="")
-    held.add_argument("--token", type=int, default=0)
-    held.add_argument("--role", default="")
-    held.add_argument("--ttl", type=int, default=1800)
-    held.add_argument("--take-over", default="")
-    root = verbs.add_parser("docker-root")
-    root.add_argument("action", choices=["refuse", "prepare", "precopy", "move", "settle", "prove", "undo", "wait"])
-    root.add_argument("--run", required=True)
-    root.add_argument("--of")
-    root.add_argument("--holder", default="")
-    root.add_argument("--token", type=int)
-    root.add_argument("--ttl", type=int, default=1800)
-    root.add_argument("--detach", action="store_true")
-    root.add_argument("--limit", type=float, default=20)
-    root.add_argument("--stage", choices=["configuration", "services", "unit"], default="unit")
-    root.add_argument("--overwrite-old-root", action="store_true")
-    removal = verbs.add_parser("purge")
-    removal.add_argument("action", choices=["refuse", "purge", "prove"])
-    removal.add_argument("--run", required=True)
-    baseline = verbs.add_parser("bootstrap")
-    baseline.add_argument("action", choices=["refuse", "prepare", "configure", "install", "prove", "undo"])
-    baseline.add_argument("--run", required=True)
-    baseline.add_argument("--of")
-    baseline.add_argument("--repair", action="store_true")
-    undo = verbs.add_parser("undo")
-    undo.add_argument("--run", required=True)
-    undo.add_argument("--overwrite-old-root", action="store_true")
-    beneath = verbs.add_parser("bare")
-    beneath.add_argument("action", choices=["look", "set", "clear"])
-    beneath.add_argument("path")
-    state = verbs.add_parser("state")
-    state.add_argument("--run")
-    return parser
 
 
 def _lease(home: Home, options: argparse.Namespace) -> Answer | int:
@@ -314,7 +272,7 @@ def main(arguments: list[str]) -> int:
     """Run one verb; return its exit code."""
     # argparse takes `--` for its own, and what follows belongs to another program.
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = _parser().parse_args(arguments[:end])
+    options = parser().parse_args(arguments[:end])
     options.command = arguments[end + 1 :]
     try:
         answer = _VERBS[options.verb](Home(options.base), options)
