@@ -20,7 +20,7 @@ _LUKS = (
     " && cryptsetup open --key-file /run/key {disk} it && udevadm settle && device=/dev/mapper/it"
 )
 _USE = (
-    " && mkfs.ext4 -q $device && mkdir -p /mnt/data && mount $device /mnt/data && mkdir /mnt/data/docker"
+    " && mkfs.ext4 -q $device && mkdir -p /mnt/data && mount -o noatime $device /mnt/data && mkdir /mnt/data/docker"
     " && echo mine > /mnt/data/letters && blkid -p -o value -s UUID $device"
 )
 
