@@ -13,30 +13,19 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.lab_site import made_anew, write_site
 from bench.rows import PROGRAM, ROOT, BenchError, Row, Skipped, command, timed
 from controlplane.adapters.lab.requirements import missing_reason
 
 _MACHINE = "bench-fresh"
-_SITE = {
-    "site.yml": "name: bench\ninventory: hosts.yml\napproval: none\n",
-    "hosts.yml": 'all:\n  hosts:\n    {machine}: {{ansible_user: root, ansible_ssh_common_args: "-F {config}"}}\n',
-    "policy.yml": """\
-version: 1
-tiers: {{data-disk: {{data: disk}}}}
-hosts:
-  {machine}:
-    tier: data-disk
-    disks: [{{loop_file: {disk}, min_size: 1GB, max_size: 600GB, filesystem: ext4, mount: /mnt/data}}]
-    docker: {{data_root: /mnt/data/docker, containerd_root: /mnt/data/containerd, log: {{max_size: 10MB, max_files: 3}}}}
-""",
-    "machines.yml": """\
+_POLICY = "    docker: {data_root: /mnt/data/docker, containerd_root: /mnt/data/containerd, log: {max_size: 10MB, max_files: 3}}\n"
+_MACHINES = f"""\
 version: 1
 profiles:
   fresh: {{baseline: {{packages: [tini], time: none, docker: {{packages: [docker.io, docker-cli]}}}}}}
 machines:
-  {machine}: {{profile: fresh}}
-""",
-}
+  {_MACHINE}: {{profile: fresh}}
+"""
 # The line of the progress with which the steps are over.
 _AFTER_THE_STEPS = "verify by two witnesses"
 
@@ -65,13 +54,7 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
 
 def _planned(folder: Path) -> Path:
     """Make the machine anew and return the file of its plan, beside its site."""
-    made = command([PROGRAM, "lab", "reset", _MACHINE, "--engine", "none", "-o", "json"])
-    [disk] = [machine["data_file"] for machine in json.loads(made)["machines"]]
-    site = folder / "site"
-    site.mkdir()
-    config = Path(disk).parents[2] / "ssh_config"
-    for name, text in _SITE.items():
-        (site / name).write_text(text.format(machine=_MACHINE, config=config, disk=disk) if "{" in text else text)
+    site = write_site(folder, _MACHINE, made_anew(_MACHINE, "--engine", "none"), policy=_POLICY, machines=_MACHINES)
     command([PROGRAM, "bootstrap", _MACHINE, "--site", site, "--out", folder / "plan.json"], allow=(3,))
     return folder / "plan.json"
 

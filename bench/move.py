@@ -15,24 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from bench.lab_site import made_anew, write_site
 from bench.rows import PROGRAM, BenchError, Row, Skipped, command
 from controlplane.adapters.lab.requirements import missing_reason
 
 _MACHINE = "bench-move"
-_SITE = {
-    "site.yml": "name: bench\ninventory: hosts.yml\napproval: none\n",
-    "hosts.yml": 'all:\n  hosts:\n    {machine}: {{ansible_user: root, ansible_ssh_common_args: "-F {config}"}}\n',
-    "policy.yml": """\
-version: 1
-tiers: {{data-disk: {{data: disk}}}}
-hosts:
-  {machine}:
-    tier: data-disk
-    disks: [{{loop_file: {disk}, min_size: 1GB, max_size: 600GB, filesystem: ext4, mount: /mnt/data}}]
-    docker: {{data_root: /mnt/data/docker, log: {{max_size: 10MB, max_files: 3}}}}
-    services: {{app: {{kind: files, data: /data, volume: app}}}}
-""",
-}
+_POLICY = """\
+    docker: {data_root: /mnt/data/docker, log: {max_size: 10MB, max_files: 3}}
+    services: {app: {kind: files, data: /data, volume: app}}
+"""
 # One container with its files in a named volume; it ends at once when it is asked to, so that no stop timeout hides what is measured.
 _FILL = """
 set -e
@@ -78,15 +69,6 @@ def _on(script: str) -> str:
     return done.stdout
 
 
-def _site(folder: Path, disk: str) -> Path:
-    site = folder / "site"
-    site.mkdir()
-    for name, text in _SITE.items():
-        config = Path(disk).parents[2] / "ssh_config"
-        (site / name).write_text(text.format(machine=_MACHINE, config=config, disk=disk) if "{" in text else text)
-    return site
-
-
 def measure(*, quick: bool) -> list[Row | Skipped]:
     """Return one row."""
     files, size = (2_000, 50_000) if quick else (20_000, 50_000)
@@ -98,8 +80,7 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
     made: list[_Round] = []
     try:
         for _ in range(rounds):
-            machines = json.loads(command([PROGRAM, "lab", "reset", _MACHINE, "--boot-gib", "12", "--data-gib", "6", "-o", "json"]))["machines"]
-            disk = next(machine["data_file"] for machine in machines if machine["name"] == _MACHINE)
+            disk = made_anew(_MACHINE, "--boot-gib", "12", "--data-gib", "6")
             with TemporaryDirectory() as folder:
                 made.append(_moved(Path(folder), disk, files=files, size=size))
     finally:
@@ -130,7 +111,7 @@ class _Round(NamedTuple):
 
 def _moved(folder: Path, disk: str, *, files: int, size: int) -> _Round:
     """Move the root of a filled machine by the program, and then on by rsync."""
-    site, plan = _site(folder, disk), folder / "plan.json"
+    site, plan = write_site(folder, _MACHINE, disk, policy=_POLICY), folder / "plan.json"
     _on(_FILL.format(files=files, size=size))
     floors = [float(_on(_DOWN.format(between="true")))]
     command([PROGRAM, "plan", "--site", site, "--out", plan], allow=(3,))
