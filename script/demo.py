@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from controlplane.adapters.lab.requirements import missing_reason
 from controlplane.domain.evidence import Evidence, Reader, Unobserved
@@ -94,19 +96,20 @@ def change_machines(folder: Path, capability: tuple[str, ...] = ()) -> dict[str,
 
 
 def table(before: dict[str, Reader], after: dict[str, Reader], downtime: dict[str, float]) -> Table:
-    """Return the before/after table."""
-    out = Table(title="Where the data lay, and where it lies now")
-    for heading in ("machine", "data", "before", "after", "downtime"):
-        out.add_column(heading, overflow="fold")
+    """Return the before/after table; a path stands on one line of its own, so that it can be read and copied at 80 columns."""
+    out = Table(title="Where the data lay, and where it lies now", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    out.add_column("data", overflow="fold", max_width=22)
+    out.add_column("was / now", overflow="fold")
+    out.add_column("down", justify="right", no_wrap=True)
     for host, reader in before.items():
         then, now = places(reader), places(after[host])
+        out.add_row(Text(host, style="bold"))
         for name in then:
             container = name.partition(":")[0]
-            path, disk = then[name]
-            new_path, new_disk = now.get(name, ("gone", ""))
+            lines = [f"{word} {disk:<13} {path}".rstrip() for word, (path, disk) in (("was", then[name]), ("now", now.get(name, ("gone", ""))))]
             seconds = f"{downtime[container]:.1f} s" if container in downtime else ""
-            out.add_row(host, name, f"{path}\n{disk}", f"{new_path}\n{new_disk}", seconds)
-        out.add_row(host, "boot disk used", usage(reader), usage(after[host]), "")
+            out.add_row(Text(name), Text("\n".join(lines)), seconds)
+        out.add_row("boot disk used", f"was {usage(reader)}\nnow {usage(after[host])}", end_section=True)
     return out
 
 
