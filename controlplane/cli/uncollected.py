@@ -19,4 +19,6 @@ def uncollected() -> Iterator[None]:
         yield
     finally:
         if before:
+            # What was read stays until the command ends: the first collection after this must not look through it either.
+            gc.freeze()
             gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -91,12 +92,12 @@ class Disk(Value):
         (), description="Mount options beside nofail and the device timeout"
     )
 
-    @property
+    @cached_property
     def identity_kind(self) -> IdentityKind:
         """Name the key that identifies this disk."""
         return next(kind for kind in IDENTITY_KINDS if getattr(self, kind) is not None)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Return the value under `identity_kind`."""
         value = getattr(self, self.identity_kind)

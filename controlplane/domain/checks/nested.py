@@ -72,7 +72,8 @@ def _brought_along(case: Case, mount: ContainerMount, at: str) -> Iterator[tuple
     source = base.rstrip("/") + at.removeprefix(mount["destination"].rstrip("/")) or "/"
     seen = case.reader.paths.get(source)
     real = seen["real"] if seen else source
-    for mountpoint in sorted({one["mount"] for one in case.reader.mounts if _is_below(one["mount"], real)}):
+    below = real.rstrip("/") + "/"
+    for mountpoint in sorted({here for one in case.reader.mounts if (here := one["mount"]).startswith(below) and here != real}):
         yield at.rstrip("/") + mountpoint.removeprefix(real.rstrip("/")), mountpoint
 
 

@@ -6,8 +6,9 @@ import json
 import time
 from pathlib import Path
 
-from ansible.module_utils import fstab_files as files
+from ansible.module_utils import fstab_texts as texts
 from ansible.module_utils import target_run_fence as fence
+from ansible.module_utils import target_run_files as files
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -32,7 +33,7 @@ UNITS = Path("/etc/systemd/system")
 
 def remove(guards, place, receipt):
     """Write the receipt, and then remove the guards."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make(place.parent)
     # A run that was killed halfway has removed some of them: its first receipt names them all.
     former = json.loads(place.read_text(encoding="utf-8"))["removed"] if place.exists() else []
     receipt["removed"] = former + [one for one in receipt["removed"] if one not in former]
@@ -62,7 +63,7 @@ def main():
             "why": want["why"],
             "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
-            "removed": [{"path": str(guard), "text": files.readable(guard.read_bytes())} for guard in guards],
+            "removed": [{"path": str(guard), "text": texts.readable(guard.read_bytes())} for guard in guards],
         }
         place = folder / "break-glass.json"
         with fence.held(module):

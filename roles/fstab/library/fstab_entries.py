@@ -7,9 +7,10 @@ import os
 import tempfile
 from pathlib import Path
 
-from ansible.module_utils import fstab_files as files
 from ansible.module_utils import fstab_lines as lines
+from ansible.module_utils import fstab_texts as texts
 from ansible.module_utils import target_run_fence as fence
+from ansible.module_utils import target_run_files as files
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -63,10 +64,10 @@ def record(module, path, before, after, existed):
     folder = Path(module.params["folder"])
     meta = folder / "fstab.json"
     if meta.exists():
-        texts = [(folder / name).read_bytes() for name in ("fstab.before", "fstab.after")]
-        if before in texts and after == texts[1]:
+        known = [(folder / name).read_bytes() for name in ("fstab.before", "fstab.after")]
+        if before in known and after == known[1]:
             return False
-        text = files.difference(texts[1], before, "recorded", str(path))
+        text = texts.difference(known[1], before, "recorded", str(path))
         raise lines.FstabError(
             f"{path} was changed by somebody since this run recorded it:\n{text}Undo this run with {folder}/undo, or make the plan again"
         )
@@ -74,7 +75,7 @@ def record(module, path, before, after, existed):
         return True
     files.write(folder / "fstab.before", before, mode=0o600)
     files.write(folder / "fstab.after", after, mode=0o600)
-    digests = {"version": 1, "path": str(path), "existed": existed, "before": files.digest(before), "after": files.digest(after)}
+    digests = {"version": 1, "path": str(path), "existed": existed, "before": texts.digest(before), "after": texts.digest(after)}
     files.write(meta, json.dumps(digests, indent=2).encode() + b"\n", mode=0o600)
     return True
 
@@ -120,7 +121,7 @@ def main():
         changed=changed and state != "judged",
         pending=after != before,
         faults=[f"{target or path}: {text}" for target, text in sorted(old) if target not in ours],
-        diff=files.diff(path, before, after) if changed and state == "written" else {},
+        diff=texts.diff(path, before, after) if changed and state == "written" else {},
     )
 
 

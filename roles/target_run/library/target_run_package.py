@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
+from ansible.module_utils import target_run_files as files
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -41,52 +42,25 @@ written:
 """
 
 
-def _make(folder: str) -> None:
-    if not os.path.isdir(folder):
-        _make(os.path.dirname(folder))
-        os.mkdir(folder, 0o700)
-
-
-def _write(path: str, text: bytes) -> None:
-    temporary = f"{path}.new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(temporary, path)
-
-
-def _held(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={"folder": {"type": "path", "required": True}, "files": {"type": "dict", "required": True}}, supports_check_mode=True
     )
-    package = os.path.join(module.params["folder"], "controlplane_target")
+    package = Path(module.params["folder"], "controlplane_target")
     wanted = {name: text.encode() for name, text in module.params["files"].items()}
-    if any(os.path.basename(name) != name or not name.endswith(".py") for name in wanted):
+    if any(Path(name).name != name or not name.endswith(".py") for name in wanted):
         module.fail_json(msg="a file name is no plain name of a Python module")
-    present = os.listdir(package) if os.path.isdir(package) else []
+    present = [path.name for path in package.iterdir()] if package.is_dir() else []
     stale = sorted(name for name in present if name not in wanted and name != "__pycache__")
-    changed = sorted(name for name, text in wanted.items() if _held(os.path.join(package, name)) != text)
+    changed = sorted(name for name, text in wanted.items() if files.held(package / name) != text)
     if (stale or changed) and not module.check_mode:
-        _make(package)
+        files.make(package)
         for name in changed:
-            _write(os.path.join(package, name), wanted[name])
+            files.write(package / name, wanted[name], mode=0o600)
         for name in stale:
-            os.unlink(os.path.join(package, name))
-        for folder in (package, module.params["folder"], os.path.dirname(module.params["folder"])):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+            (package / name).unlink()
+        files.sync_folder(package)
     module.exit_json(changed=bool(stale or changed), written=changed + stale)
 
 

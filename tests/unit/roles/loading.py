@@ -20,6 +20,11 @@ def file(role: str, name: str) -> ModuleType:
     return _load(ROOT / "roles" / role / "files" / f"{name}.py", f"{role}_{name}")
 
 
+def library(role: str, name: str) -> ModuleType:
+    """Return roles/<role>/library/<name>.py; what it imports has to be loaded before."""
+    return _load(ROOT / "roles" / role / "library" / f"{name}.py", f"{role}_{name}")
+
+
 def _load(path: Path, name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.roles.loading import ROOT, module_util
 
-files = module_util("fstab", "fstab_files")
+files = module_util("target_run", "target_run_files")
 
 
 def test_mode_and_content_are_kept_and_a_new_file_gets_its_own(tmp_path: Path) -> None:
@@ -45,7 +45,8 @@ def test_a_writer_killed_at_any_call_leaves_one_whole_file_and_the_next_cleans_u
         pytest.skip("strace is not installed")
     path = tmp_path / "fstab"
     path.write_bytes(b"before\n")
-    script = f"import sys; sys.path.insert(0, {str(ROOT / 'roles/fstab/module_utils')!r}); import fstab_files as f; from pathlib import Path; "
+    folder = str(ROOT / "roles/target_run/module_utils")
+    script = f"import sys; sys.path.insert(0, {folder!r}); import target_run_files as f; from pathlib import Path; "
     script += f"f.write(Path({str(path)!r}), b'after' * 1000, mode=0o644)"
     inject = f"inject=?{call},?{call}at,?{call}at2:signal=KILL:when=1" if call == "rename" else f"inject={call}:signal=KILL:when=1"
     killed = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", inject, sys.executable, "-B", "-c", script], check=False)

@@ -1,9 +1,7 @@
-"""Replace files durably and show what changes."""
+"""Replace files durably, each whole or not at all."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -38,22 +36,18 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def digest(text: bytes) -> str:
-    """Return a text's digest."""
-    return "sha256:" + hashlib.sha256(text).hexdigest()
+def make(folder: Path) -> None:
+    """Make a folder that only root may enter, with those above it, durably; one that is there stays as it is."""
+    if folder.is_dir():
+        return
+    make(folder.parent)
+    folder.mkdir(0o700)
+    sync_folder(folder.parent)
 
 
-def readable(text: bytes) -> str:
-    """Return a text for people and JSON, whatever its bytes are."""
-    return text.decode("utf-8", "replace")
-
-
-def difference(before: bytes, after: bytes, name: str, other: str) -> str:
-    """Return a unified diff."""
-    texts = [readable(text).splitlines(keepends=True) for text in (before, after)]
-    return "".join(difflib.unified_diff(*texts, fromfile=name, tofile=other))
-
-
-def diff(path: Path, before: bytes, after: bytes) -> dict:
-    """Return what `--diff` shows."""
-    return {"before": readable(before), "after": readable(after), "before_header": str(path), "after_header": str(path)}
+def held(path: Path) -> bytes | None:
+    """Return what a file holds, None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
