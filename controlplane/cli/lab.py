@@ -56,6 +56,13 @@ def _new_machines(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--foreign-data-disk", is_flag=True, help="Start with a disk that holds somebody else's filesystem."),
         click.option("--with-data-disk", is_flag=True, help="Start with the machine's own data disk."),
         click.option("--vm", is_flag=True, help="Make virtual machines with a kernel of their own, emulated in software."),
+        click.option(
+            "--boot-layout",
+            type=click.Choice(["whole", "partition", "lvm"]),
+            default="whole",
+            show_default=True,
+            help="A virtual machine's root: on the whole boot disk, in a partition, or on LVM in one.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -76,8 +83,11 @@ def _options(chosen: dict[str, Any]) -> dict[str, Any]:
         raise refuse("--image-store", "'containerd' needs --engine 26. Nothing was changed.")
     if chosen["system"] != "debian-12" and (chosen["engine"] != "none" or chosen["vm"]):
         raise refuse("--os", f"'{chosen['system']}' needs --engine none, without --vm. Nothing was changed.")
+    if chosen["boot_layout"] != "whole" and not chosen["vm"]:
+        raise refuse("--boot-layout", f"'{chosen['boot_layout']}' needs --vm. Nothing was changed.")
     return {
         "vm": chosen["vm"],
+        "boot_layout": chosen["boot_layout"],
         "engine": chosen["engine"],
         "system": chosen["system"],
         "image_store": chosen["image_store"],

@@ -10,6 +10,7 @@ import pytest
 
 from controlplane.adapters.lab.lab import Lab
 from controlplane.adapters.lab.lanes import LANES
+from controlplane.adapters.lab.records import read_spec
 from controlplane.adapters.lab.requirements import missing_reason
 from tests.lab.conftest import LabMachine, lab
 
@@ -22,6 +23,12 @@ class VirtualMachine(LabMachine):
     @property
     def serial(self) -> str:
         return self.status.data_serial
+
+    @property
+    def boot_serial(self) -> str:
+        spec = read_spec(self.lab.home.machine(self.name))
+        assert spec.vm is not None
+        return spec.vm.boot_serial
 
     def by_id(self) -> dict[str, str]:
         """Return serial -> device of the machine's disks, as udev links them."""

@@ -1,4 +1,4 @@
-"""Disks under a volume group and under encryption, by a kernel's own device-mapper: followed to their disk, and never made anew."""
+"""What a kernel of its own puts between a filesystem and its disk: followed to that disk, which is never made anew."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.operating import STEPS
 from tests.vm.conftest import VirtualMachine
 from tests.vm.scenes import MOUNT, Site
 
@@ -48,3 +49,22 @@ def test_a_filesystem_on_device_mapper_is_traced_to_its_disk_and_its_disk_is_nev
     [refused] = [one["reason"] for one in site.plan(code=4)["refusals"] if one["capability"] == "storage.data_disk"]
     assert kind in refused
     assert host.sh(f"head -c 16M {host.data_device} | sha256sum") == before
+
+
+@pytest.mark.parametrize(("layout", "root"), [("partition", "/dev/vda1"), ("lvm", "/dev/mapper/lab-root")])
+def test_a_root_in_a_partition_or_on_lvm_is_traced_to_its_disk_which_is_never_taken_for_data(
+    vm: Make, tmp_path: Path, layout: str, root: str
+) -> None:
+    host = vm(boot_layout=layout)
+    assert host.sh("findmnt -no SOURCE /").strip() == root
+    boot = host.boot_serial
+    site = Site(host, tmp_path)
+    found = {finding["surface"]: finding for finding in site.audit().json["findings"]}
+    assert found["docker.data_root"]["verdict"] == "DRIFTED"
+    assert "boot disk vda" in found["docker.data_root"]["reason"], found["docker.data_root"]
+    assert [step["capability"] for step in site.plan()["steps"]] == STEPS
+
+    policy = site.site / "policy.yml"
+    policy.write_text(policy.read_text().replace(f"serial: {host.serial}", f"serial: {boot}"))
+    [refused] = [one["reason"] for one in site.plan("boot.json", code=4)["refusals"] if one["capability"] == "storage.data_disk"]
+    assert "boot disk" in refused, refused

@@ -20,7 +20,7 @@ from . import lanes
 from .home import LabHome, MachineFiles
 from .lanes import LANES
 from .recipe import Engine, ImageStore
-from .records import DataDisk, LaneName, MachineSpec, read_record, read_spec
+from .records import BootLayout, DataDisk, LaneName, MachineSpec, VmSpec, read_record, read_spec
 from .services import ensure_services
 from .ssh import ensure_access, wait_until_up
 from .status import MachineStatus, spec_of, status_of
@@ -45,6 +45,7 @@ class UpOptions(TypedDict, total=False):
     image_store: ImageStore
     data_disk: DataDisk | None
     data_first: bool
+    boot_layout: BootLayout
     boot_bytes: int
     data_bytes: int
     services: bool
@@ -130,8 +131,12 @@ def _spec(name: str, lane: LaneName, options: UpOptions) -> MachineSpec:
         boot_bytes=options.get("boot_bytes", 8 * GIB),
         data_bytes=options.get("data_bytes", 4 * GIB),
         data_disk=options.get("data_disk") or DEFAULT_DISKS.get(name, "own"),
-        vm=hardware_of(name, data_first=options.get("data_first", False)) if lane == "vm" else None,
+        vm=_hardware(name, options) if lane == "vm" else None,
     )
+
+
+def _hardware(name: str, options: UpOptions) -> VmSpec:
+    return hardware_of(name, data_first=options.get("data_first", False), boot_layout=options.get("boot_layout", "whole"))
 
 
 def _started_as(spec: MachineSpec, options: UpOptions) -> MachineSpec:

@@ -14,17 +14,18 @@ from .recipe import Engine, ImageStore
 from .systems import System
 
 DataDisk = Literal["own", "none", "foreign"]
-
+BootLayout = Literal["whole", "partition", "lvm"]
 
 LaneName = Literal["nspawn", "vm"]
 
 
 class VmSpec(Value):
-    """What only a virtual machine has: serials of its disks, their order, and the port of this host that leads to its sshd."""
+    """What only a virtual machine has: its disks by serial, order and layout, and the port of this host that leads to its sshd."""
 
     boot_serial: str
     data_serial: str
     data_first: bool = False
+    boot_layout: BootLayout = "whole"
     port: int = 0
 
 

@@ -54,6 +54,7 @@ def test_up_without_options_asks_for_what_each_machine_has(fake: FakeLab) -> Non
     assert CliRunner().invoke(lab, ["up"]).exit_code == 0
     options = {
         "vm": False,
+        "boot_layout": "whole",
         "engine": "26",
         "system": "debian-12",
         "image_store": "graph",
@@ -86,6 +87,11 @@ def test_the_old_engine_has_no_containerd_image_store(fake: FakeLab) -> None:
     assert refusal("reset", "--engine", "20.10", "--image-store", "containerd") == (
         "command line: --image-store: 'containerd' needs --engine 26. Nothing was changed."
     )
+    assert fake.calls == []
+
+
+def test_a_boot_layout_needs_a_machine_with_a_kernel_of_its_own(fake: FakeLab) -> None:
+    assert refusal("up", "--boot-layout", "lvm") == "command line: --boot-layout: 'lvm' needs --vm. Nothing was changed."
     assert fake.calls == []
 
 

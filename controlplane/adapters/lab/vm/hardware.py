@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.adapters.lab.home import MachineFiles
-from controlplane.adapters.lab.records import DataDisk, MachineSpec, VmSpec
+from controlplane.adapters.lab.records import BootLayout, DataDisk, MachineSpec, VmSpec
 
 from .recipe import GUEST_ADDRESS
 
@@ -25,10 +25,10 @@ SNAPSHOT = "first-start"
 BY_ID = "/dev/disk/by-id/virtio-"
 
 
-def hardware_of(name: str, *, data_first: bool = False) -> VmSpec:
+def hardware_of(name: str, *, data_first: bool = False, boot_layout: BootLayout = "whole") -> VmSpec:
     """Return the hardware of a new machine; serials come of its name, so that a policy can be written before."""
     number = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10_000
-    return VmSpec(boot_serial=f"BOOT{number:04}", data_serial=f"DATA{number:04}", data_first=data_first)
+    return VmSpec(boot_serial=f"BOOT{number:04}", data_serial=f"DATA{number:04}", data_first=data_first, boot_layout=boot_layout)
 
 
 def data_serial(vm: VmSpec, disk: DataDisk) -> str:
@@ -51,8 +51,8 @@ def pid_file(folder: Path) -> Path:
     return folder / "qemu.pid"
 
 
-def machine_argv(files: MachineFiles, spec: MachineSpec, *, root_uuid: str, rewind: bool = False) -> list[str]:
-    """Return the command that is the machine; with `rewind` it goes on from its first start."""
+def machine_argv(files: MachineFiles, spec: MachineSpec, *, root: str, rewind: bool = False) -> list[str]:
+    """Return the command that is the machine, whose kernel is told `root`; with `rewind` it goes on from its first start."""
     assert spec.vm is not None  # noqa: S101 - only virtual machines come here
     disks = [_slot("boot"), _slot("data")]
     if spec.vm.data_first:
@@ -60,7 +60,7 @@ def machine_argv(files: MachineFiles, spec: MachineSpec, *, root_uuid: str, rewi
     disks.append(_disk("boot", boot_overlay(files), spec.vm.boot_serial))
     if data := data_file(files, spec.data_disk):
         disks.append(_disk("data", data, data_serial(spec.vm, spec.data_disk)))
-    kernel = f"root=UUID={root_uuid} ro console=ttyS0 net.ifnames=0 loglevel=4 systemd.show_status=error"
+    kernel = f"root={root} ro console=ttyS0 net.ifnames=0 loglevel=4 systemd.show_status=error"
     words = [
         [EMULATOR, "-name", files.name, "-pidfile", str(pid_file(files.path))],
         ["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max", "-smp", str(PROCESSORS), "-m", str(MEMORY_MIB)],

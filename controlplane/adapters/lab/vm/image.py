@@ -41,10 +41,9 @@ def vm_image(home: LabHome, spec: MachineSpec, say: Say) -> Path:
 
 
 def personalise(files: MachineFiles) -> None:
-    """Copy the machine's own files (host name, keys) into its boot disk, and freeze it: from here on it is only read."""
+    """Copy the machine's own files (host name, keys) into the filesystem that it boots from."""
     script = 'mount -o loop "$1" "$2" && cp -a "$3/." "$2" && chroot "$2" chown -R ops:ops /home/ops && umount "$2"'
     files.root.mkdir()
     run([*IN_OWN_MOUNTS, "sh", "-c", script, "sh", files.boot, files.root, files.personal])
     files.root.rmdir()
     shutil.rmtree(files.personal)
-    files.boot.chmod(0o444)

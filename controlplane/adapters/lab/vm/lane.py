@@ -33,6 +33,7 @@ from controlplane.domain.errors import RefusedError, RunFailedError
 from . import emulators
 from .hardware import BY_ID, EMULATOR, SNAPSHOT, block_device, block_node, boot_overlay, data_file, data_serial, machine_argv
 from .image import personalise, vm_image
+from .layout import lay_out, root_of
 from .qmp import monitor
 
 # The clock of a rewound machine stands where it stood, and so does its random generator (0x5207 is RNDRESEEDCRNG).
@@ -68,6 +69,9 @@ class VmLane:
             shutil.copyfile(image / part, files.path / part)
         write_identity(home, files, spec)
         personalise(files)
+        lay_out(files.boot, spec.vm.boot_layout if spec.vm else "whole")
+        # From here on it is only read.
+        files.boot.chmod(0o444)
         _make_overlay(files.boot, boot_overlay(files))
         _make_blank(files, spec)
         (files.path / "image").write_text(image.name)
@@ -176,7 +180,7 @@ class VmLane:
     def _start(self, home: LabHome, files: MachineFiles, spec: MachineSpec, *, rewind: bool) -> None:
         hardware = spec.vm
         assert hardware is not None  # noqa: S101 - only virtual machines come here
-        uuid = run(["blkid", "-p", "-o", "value", "-s", "UUID", files.boot]).strip()
+        root = root_of(files.boot, hardware.boot_layout)
 
         def with_port(port: int) -> MachineSpec:
             return spec.model_copy(update={"vm": hardware.model_copy(update={"port": port})})
@@ -188,7 +192,7 @@ class VmLane:
 
         emulators.start(
             files.path,
-            lambda port: machine_argv(files, with_port(port), root_uuid=uuid, rewind=rewind),
+            lambda port: machine_argv(files, with_port(port), root=root, rewind=rewind),
             port=hardware.port,
             started=started,
         )

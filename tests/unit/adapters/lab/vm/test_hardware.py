@@ -36,7 +36,7 @@ def devices(argv: list[str], driver: str) -> list[dict[str, Any]]:
 def test_both_disks_carry_the_serials_that_the_machines_name_gives_them(files: MachineFiles) -> None:
     assert hardware_of("db") == hardware_of("db")
     assert hardware_of("db").data_serial != hardware_of("mint-data").data_serial
-    disks = devices(machine_argv(files, spec(), root_uuid="u"), "virtio-blk-pci")
+    disks = devices(machine_argv(files, spec(), root="UUID=u"), "virtio-blk-pci")
     number = hardware_of("db").data_serial.removeprefix("DATA")
     assert [(disk["drive"], disk["serial"]) for disk in disks] == [("boot", f"BOOT{number}"), ("data", f"DATA{number}")]
     assert number.isdigit()
@@ -44,39 +44,39 @@ def test_both_disks_carry_the_serials_that_the_machines_name_gives_them(files: M
 
 
 def test_a_machine_without_its_data_disk_has_the_slot_for_it(files: MachineFiles) -> None:
-    argv = machine_argv(files, spec(data_disk="none"), root_uuid="u")
+    argv = machine_argv(files, spec(data_disk="none"), root="UUID=u")
     assert [disk["drive"] for disk in devices(argv, "virtio-blk-pci")] == ["boot"]
     assert [port["id"] for port in devices(argv, "pcie-root-port")] == ["boot-slot", "data-slot"]
 
 
 def test_somebody_elses_disk_has_another_serial_and_file(files: MachineFiles) -> None:
-    argv = machine_argv(files, spec(data_disk="foreign"), root_uuid="u")
+    argv = machine_argv(files, spec(data_disk="foreign"), root="UUID=u")
     assert devices(argv, "virtio-blk-pci")[1]["serial"].startswith("ELSE")
     assert [json.loads(value)["file"]["filename"] for value in values(argv, "-blockdev")] == ["boot.qcow2", "foreign.qcow2"]
 
 
 def test_the_order_of_the_slots_decides_which_disk_is_found_first(files: MachineFiles) -> None:
-    ports = devices(machine_argv(files, spec(data_first=True), root_uuid="u"), "pcie-root-port")
+    ports = devices(machine_argv(files, spec(data_first=True), root="UUID=u"), "pcie-root-port")
     assert [port["id"] for port in ports] == ["data-slot", "boot-slot"]
 
 
 def test_the_guest_reaches_nothing_and_is_reached_from_the_loopback_alone(files: MachineFiles) -> None:
-    [network] = values(machine_argv(files, spec(), root_uuid="u"), "-netdev")
+    [network] = values(machine_argv(files, spec(), root="UUID=u"), "-netdev")
     assert network == "user,id=net,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22"
 
 
 def test_the_emulation_is_in_software_on_every_host(files: MachineFiles) -> None:
-    argv = machine_argv(files, spec(), root_uuid="u")
+    argv = machine_argv(files, spec(), root="UUID=u")
     [accelerator] = values(argv, "-accel")
     assert accelerator.startswith("tcg,")
     assert "kvm" not in " ".join(argv)
 
 
 def test_the_root_is_named_by_its_uuid_and_a_rewind_by_the_snapshot(files: MachineFiles) -> None:
-    argv = machine_argv(files, spec(), root_uuid="1234")
+    argv = machine_argv(files, spec(), root="UUID=1234")
     assert values(argv, "-append")[0].split()[0] == "root=UUID=1234"
     assert values(argv, "-loadvm") == []
-    assert values(machine_argv(files, spec(), root_uuid="1234", rewind=True), "-loadvm") == ["first-start"]
+    assert values(machine_argv(files, spec(), root="UUID=1234", rewind=True), "-loadvm") == ["first-start"]
 
 
 def test_only_what_the_first_lane_masked_is_given_back() -> None:
