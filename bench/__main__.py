@@ -23,6 +23,7 @@ BENCHES = {
     "noop": "bench.noop",
     "move": "bench.move",
     "bootstrap": "bench.bootstrap",
+    "newborn": "bench.newborn",
 }
 
 

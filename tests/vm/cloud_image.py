@@ -1,4 +1,7 @@
-"""A small Debian image with cloud-init, as a hypervisor keeps them: built once, cached with the lab's own images."""
+"""A small Debian image with cloud-init, as a hypervisor keeps them: built once, cached with the lab's own images.
+
+What a baseline brings lies in an apt source of its own, as on the lab's fresh machines: it reaches no other.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import os
 import shutil
 from pathlib import Path
 
-from controlplane.adapters.lab.golden import apt_of_the_host, base_tree, building, in_tree
+from controlplane.adapters.lab.golden import apt_of_the_host, base_tree, building, in_tree, lay_out_packages
 from controlplane.adapters.lab.home import LabHome
 from controlplane.adapters.lab.programs import run
-from controlplane.adapters.lab.recipe import MASKED_UNITS, SUITE, base_digest
+from controlplane.adapters.lab.recipe import FRESH_PACKAGES, FRESH_SOURCE, MASKED_UNITS, SUITE, base_digest
+from controlplane.adapters.lab.systems import SYSTEMS
 
 PACKAGES = ["cloud-init", "ifupdown", "initramfs-tools", "isc-dhcp-client", "linux-image-cloud-amd64", "netbase", "qemu-guest-agent"]
 SIZE = 2 << 30
@@ -35,7 +39,8 @@ _NEEDED = {
 
 
 def _digest() -> str:
-    parts = (base_digest(), SUITE, PACKAGES, SIZE, _MODULES, _EXTLINUX, sorted(_NEEDED), MASKED_UNITS)
+    built = (PACKAGES, SIZE, _MODULES, _EXTLINUX, sorted(_NEEDED), MASKED_UNITS)
+    parts = (base_digest(), SUITE, built, FRESH_PACKAGES, FRESH_SOURCE, SYSTEMS["debian-12"])
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -54,6 +59,7 @@ def cloud_image(home: LabHome) -> Path:
                     (tree / "etc/initramfs-tools/conf.d/lab").write_text("MODULES=list\nCOMPRESS=gzip\n")
                     (tree / "etc/initramfs-tools/modules").write_text("\n".join(_MODULES) + "\n")
                     in_tree(tree, ["apt-get", "-q", "-y", "install", *PACKAGES], log)
+                lay_out_packages(tree, "debian-12", log)
                 _configure(tree)
                 disk = scratch / "disk.raw"
                 with disk.open("wb") as handle:

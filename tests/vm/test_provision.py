@@ -2,127 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from controlplane.adapters.lab.home import LabHome
-from controlplane.adapters.lab.requirements import missing_reason
-from tests.lab.operating import MAIN, ROOT, Running, Said
-from tests.vm.cloud_image import cloud_image
+from tests.lab.operating import Running, Said
 from tests.vm.libvirt_host import LibvirtHost
+from tests.vm.provisioning import ADDRESS, CAPABILITY, NAME, Site, libvirt_host, new_site, why_no_libvirt
 
 pytestmark = pytest.mark.vm
 
-NAME = "mint-data"
-ADDRESS = "192.0.2.10"
-CAPABILITY = "infra.vm.provision"
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY"
 
 
 @pytest.fixture(scope="module")
 def kvm1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibvirtHost]:
-    reason = missing_reason(vm=True)
-    if reason or not all(map(shutil.which, ("libvirtd", "virsh", "dnsmasq", "genisoimage", "extlinux"))):
-        pytest.skip(f"no libvirt can be started here: {reason or 'script/setup installs what is missing'}")
-    image = cloud_image(LabHome.from_environment())
-    host = LibvirtHost(f"cpvirt-{os.getpid()}", tmp_path_factory.mktemp("kvm1") / "host")
-    host.start()
-    try:
-        # The same bytes under the name in the policy: a reflink or a sparse copy.
-        subprocess.run(["cp", "--reflink=auto", "--sparse=always", image, host.pool / "debian-12.qcow2"], check=True)
-        host.virsh("pool-refresh", "default")
+    if reason := why_no_libvirt():
+        pytest.skip(reason)
+    with libvirt_host(f"cpvirt-{os.getpid()}", tmp_path_factory.mktemp("kvm1") / "host") as host:
         yield host
-    finally:
-        host.stop()
-
-
-@dataclass
-class Site:
-    """A site of one machine that is declared, and the hypervisor that it is to run on."""
-
-    site: Path
-    env: dict[str, str]
-    host: LibvirtHost
-
-    def write(self, *, image: str = "debian-12.qcow2", disks: tuple[str, ...] = ("DATA0001",), size: str = "1GB", name: str = NAME) -> None:
-        """Write policy and machines."""
-        wanted = [{"serial": s, "min_size": "500MB", "max_size": "9TB", "filesystem": "ext4", "mount": f"/mnt/{s.lower()}"} for s in disks]
-        policy = {"version": 1, "tiers": {"data-disk": {"data": "disk"}}, "hosts": {name: {"tier": "data-disk", "disks": wanted}}}
-        profile = {
-            "cores": 2,
-            "memory": "768MiB",
-            "boot": {"image": image, "size": "3GB"},
-            "network": {"network": "default"},
-            "ssh_keys": [(self.host.folder / "id.pub").read_text().strip()],
-        }
-        machine = {
-            "profile": "small",
-            "hypervisor": "kvm1",
-            "address": f"{ADDRESS}/24",
-            "gateway": "192.0.2.1",
-            "disks": {serial: {"size": size} for serial in disks},
-        }
-        machines = {
-            "version": 1,
-            "hypervisors": {"kvm1": {"kind": "libvirt", "host": self.host.name, "accelerator": "qemu"}},
-            "profiles": {"small": profile},
-            "machines": {name: machine},
-        }
-        hosts = {
-            "all": {
-                "vars": {"ansible_ssh_common_args": f"-F {self.host.ssh_config}"},
-                "hosts": {self.host.name: {"ansible_user": "root"}, name: {"ansible_host": ADDRESS, "ansible_user": "ops", "ansible_become": True}},
-            }
-        }
-        for file, content in {"policy.yml": policy, "machines.yml": machines, "hosts.yml": hosts}.items():
-            (self.site / file).write_text(json.dumps(content))
-
-    def run(self, *words: str, timeout: float = 1500) -> Said:
-        done = subprocess.run([*MAIN, *words], env=self.env, capture_output=True, text=True, timeout=timeout, check=False, cwd=self.site)
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def plan(self, name: str = "plan.json", code: int = 3) -> dict[str, Any]:
-        done = self.run("plan", "--capability", CAPABILITY, "--out", str(self.file(name)), "-o", "json")
-        assert done.code == code, done
-        return dict(done.json)
-
-    def file(self, name: str) -> Path:
-        return self.site.parent / name
-
-    def start(self, *words: str) -> Running:
-        return Running(self, words)  # type: ignore[arg-type]  # it reads what every operator has
-
-    @property
-    def known_hosts(self) -> str:
-        file = self.site / "known_hosts"
-        return file.read_text() if file.exists() else ""
 
 
 @pytest.fixture
 def site(kvm1: LibvirtHost, tmp_path: Path) -> Site:
-    return _site(kvm1, tmp_path)
-
-
-def _site(host: LibvirtHost, folder: Path) -> Site:
-    place = folder / "site"
-    place.mkdir()
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "CONTROLPLANE_SITE": str(place), "COLUMNS": "400"}
-    (place / "site.yml").write_text("name: vm\ninventory: hosts.yml\ntimezone: UTC\napproval: none\nevidence_max_age: 15m\n")
-    made = Site(place, env, host)
-    made.write()
-    return made
+    return new_site(kvm1, tmp_path)
 
 
 def state(host: LibvirtHost) -> tuple[str, ...]:
@@ -287,7 +197,7 @@ def wait_until_idle(host: LibvirtHost, limit_s: float = 120) -> None:
 @pytest.fixture(scope="module")
 def born(kvm1: LibvirtHost, tmp_path_factory: pytest.TempPathFactory) -> tuple[Site, list[Said], list[dict[str, str]]]:
     """A machine whose making was killed twice, with its hypervisor's side the first time, and finished by the third apply of one plan."""
-    site = _site(kvm1, tmp_path_factory.mktemp("born"))
+    site = new_site(kvm1, tmp_path_factory.mktemp("born"))
     site.plan()
     said, marks = [], []
     first = site.start("apply", str(site.file("plan.json")))

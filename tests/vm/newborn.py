@@ -1,0 +1,142 @@
+"""One machine from its policy to its ready receipt, by the commands that an operator types, and how long each phase takes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from tests.lab.operating import Said
+from tests.vm.libvirt_host import LibvirtHost
+from tests.vm.provisioning import ADDRESS, NAME, Site, new_site
+
+MOUNT = "/mnt/data0001"
+ENTRY = {"docker": {"data_root": f"{MOUNT}/docker", "containerd_root": f"{MOUNT}/containerd", "log": {"max_size": "10MB", "max_files": 3}}}
+PROFILE = {
+    "agent": True,
+    "baseline": {
+        "packages": ["tini"],
+        "services": ["cron.service"],
+        "time": "none",
+        "docker": {"packages": ["docker.io", "docker-cli"]},
+        "monitoring": {"packages": ["prometheus-node-exporter"], "unit": "prometheus-node-exporter.service"},
+    },
+}
+# Under emulation a probe may take too long: what only looked, and was left in doubt, looks again.
+_LOOKS = ("provision", "bootstrap", "ready")
+
+
+@dataclass
+class Newborn:
+    """The machine and its site, what each verb said, the seconds of each phase, and what a boot and the packages took by themselves."""
+
+    site: Site
+    said: dict[str, Said] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    first_boot: float = 0.0
+    packages: float = 0.0
+    reboot: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+    @property
+    def floor(self) -> float:
+        """Return what boots and packages take, whoever asks for them."""
+        return self.first_boot + self.packages + self.reboot
+
+    def ssh(self, command: str) -> str:
+        """Run a command on the machine by its pinned key."""
+        options = ["-F", str(self.site.host.ssh_config), "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.site.site}/known_hosts"]
+        return subprocess.run(["ssh", *options, f"ops@{ADDRESS}", command], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def bring_to_life(host: LibvirtHost, folder: Path) -> Newborn:
+    """Provision, bootstrap, reboot, judge; each verb has to end as it should."""
+    made = Newborn(new_site(host, folder))
+    made.site.write(size="3GB", entry=ENTRY, profile=PROFILE)
+    _verb(made, "preview", 3, "provision", NAME, "--out", _file(made, "machine.json"))
+    with _Answering(host) as answering:
+        _verb(made, "machine", 0, "apply", _file(made, "machine.json"), "-o", "json")
+    made.first_boot = answering.seconds
+    _verb(made, "preview of the baseline", 3, "bootstrap", NAME, "--out", _file(made, "baseline.json"))
+    _verb(made, "baseline", 0, "apply", _file(made, "baseline.json"), "-o", "json")
+    made.packages = _installing(made.ssh("sudo cat /var/log/apt/history.log"))
+    _verb(made, "reboot and proof", 0, "verify", "--host", NAME, "--after-reboot", "-o", "json")
+    _verb(made, "ready", 0, "ready", NAME, "-o", "json")
+    made.reboot = _plain_reboot(made)
+    return made
+
+
+def _file(made: Newborn, name: str) -> str:
+    return str(made.site.file(name))
+
+
+def _verb(made: Newborn, phase: str, code: int, *words: str) -> None:
+    began = time.monotonic()
+    said = made.site.run(*words)
+    if said.code == 5 and words[0] in _LOOKS:
+        said = made.site.run(*words)
+    made.seconds[phase] = time.monotonic() - began
+    assert said.code == code, (phase, said)
+    made.said[phase] = said
+
+
+class _Answering:
+    """How long after its emulator was started the machine's sshd answers for the first time, watched from beside."""
+
+    def __init__(self, host: LibvirtHost) -> None:
+        self.seconds = 0.0
+        self._host = host
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> _Answering:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        started = 0.0
+        while not self._over.is_set() and not self.seconds:
+            if not started:
+                running = self._host.virsh("domstate", NAME, check=False).strip() == "running"
+                started = time.monotonic() if running else 0.0
+            elif _answers(self._host):
+                self.seconds = time.monotonic() - started
+            self._over.wait(0.5)
+
+
+def _answers(host: LibvirtHost) -> bool:
+    done = host.sh("sh", "-c", f"echo | timeout 5 nc -w 5 {ADDRESS} 22 || true", check=False)
+    return done.startswith("SSH-2.0")
+
+
+def _installing(history: str) -> float:
+    """Return the seconds between the start and the end of all that apt did, by its own log."""
+    times = {word: re.findall(rf"^{word}-Date: (\S+)\s+(\S+)", history, re.MULTILINE) for word in ("Start", "End")}
+    stamps = {word: [datetime.fromisoformat("T".join(pair)) for pair in pairs] for word, pairs in times.items()}
+    return sum((end - start).total_seconds() for start, end in zip(stamps["Start"], stamps["End"], strict=True))
+
+
+def _plain_reboot(made: Newborn, limit_s: float = 600) -> float:
+    """Return the seconds from asking for a reboot to a login after it."""
+    before = made.ssh("cat /proc/sys/kernel/random/boot_id")
+    began = time.monotonic()
+    made.ssh("sudo systemctl --no-block reboot")
+    while time.monotonic() - began < limit_s:
+        time.sleep(1)
+        try:
+            if made.ssh("cat /proc/sys/kernel/random/boot_id") != before:
+                return time.monotonic() - began
+        except subprocess.CalledProcessError:
+            continue
+    raise AssertionError(f"{NAME} did not come back within {limit_s} s")
