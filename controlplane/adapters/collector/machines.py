@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-import xml.etree.ElementTree as ET
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .supervise import ProbeError
 from .tools import tool
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 # What a machine that was made from here carries in its metadata.
 NAMESPACE = "https://controlplane.invalid/machine/1"
@@ -80,7 +82,7 @@ class _Pools:
         return next((pool for pool in sorted(self.active) if path in self.volumes(pool).values()), None)
 
 
-def _disks(uri: str, name: str, domain: ET.Element, pools: _Pools) -> list[dict[str, Any]]:
+def _disks(uri: str, name: str, domain: Element, pools: _Pools) -> list[dict[str, Any]]:
     """Return the disks that really exist; a volume that is still to be made is none."""
     found = []
     for disk in domain.findall("./devices/disk[@device='disk']"):
@@ -102,7 +104,7 @@ def _disks(uri: str, name: str, domain: ET.Element, pools: _Pools) -> list[dict[
     return found
 
 
-def _cards(domain: ET.Element) -> list[dict[str, Any]]:
+def _cards(domain: Element) -> list[dict[str, Any]]:
     found = []
     for card in domain.findall("./devices/interface"):
         source, mac = card.find("source"), card.find("mac")
@@ -119,7 +121,7 @@ def _cards(domain: ET.Element) -> list[dict[str, Any]]:
     return found
 
 
-def _memory(domain: ET.Element) -> int | None:
+def _memory(domain: Element) -> int | None:
     node = domain.find("memory")
     if node is None or not (node.text or "").isdigit():
         return None
@@ -128,9 +130,11 @@ def _memory(domain: ET.Element) -> int | None:
 
 
 def _domain(uri: str, name: str, pools: _Pools, started: list[str]) -> dict[str, Any]:
+    from xml.etree.ElementTree import ParseError, fromstring  # noqa: PLC0415 - only a hypervisor needs it, and every host would import it
+
     try:
-        domain = ET.fromstring(_virsh(uri, "dumpxml", name))  # noqa: S314 - libvirt's own document, on the host that runs it
-    except ET.ParseError as error:
+        domain = fromstring(_virsh(uri, "dumpxml", name))  # noqa: S314 - libvirt's own document, on the host that runs it
+    except ParseError as error:
         raise ProbeError(f"virsh dumpxml of {name} is no XML: {error}") from None
     mark = domain.find(f"./metadata/{{{NAMESPACE}}}machine")
     cores = domain.findtext("vcpu") or ""
