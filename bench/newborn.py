@@ -6,6 +6,7 @@ The floor is of the same run: from the emulator's start to the first answer of i
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +27,7 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
     with TemporaryDirectory() as folder, libvirt_host(f"cpbench-{os.getpid()}", Path(folder) / "host") as host:
         try:
             made = bring_to_life(host, Path(folder))
-        except AssertionError as error:
+        except (AssertionError, subprocess.SubprocessError) as error:
             raise BenchError(str(error)) from error
     against = f"its first boot {made.first_boot:.0f} s, packages {made.packages:.0f} s, reboot {made.reboot:.0f} s"
     return [Row(what, made.total, against, made.floor, _LIMIT, note=_phases(made))]

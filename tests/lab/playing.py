@@ -97,6 +97,7 @@ def _killed(command: list[str], environment: dict[str, str], stop_after: str, ti
             armed = armed or (line.startswith("TASK [") and stop_after in line)
         subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
         code = process.wait(timeout=timeout)
+    assert armed, f"no task is called {stop_after!r}"
     return Played(code, -1, "".join(seen))
 
 

@@ -40,7 +40,7 @@ _NEEDED = {
 
 def _digest() -> str:
     built = (PACKAGES, SIZE, _MODULES, _EXTLINUX, sorted(_NEEDED), MASKED_UNITS)
-    parts = (base_digest(), SUITE, built, FRESH_PACKAGES, FRESH_SOURCE, SYSTEMS["debian-12"])
+    parts = ("without apt's log", base_digest(), SUITE, built, FRESH_PACKAGES, FRESH_SOURCE, SYSTEMS["debian-12"])
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -80,6 +80,9 @@ def _configure(tree: Path) -> None:
         link = tree / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
+    # What apt did here is no part of the machine's life.
+    shutil.rmtree(tree / "var/log/apt")
+    (tree / "var/log/apt").mkdir()
     (tree / "etc/fstab").write_text("LABEL=cloudroot / ext4 defaults 0 1\n")
     (tree / "etc/machine-id").write_text("")
     (tree / "etc/cloud/cloud.cfg.d/lab.cfg").write_text("datasource_list: [NoCloud, None]\n")

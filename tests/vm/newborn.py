@@ -6,6 +6,7 @@ import re
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -53,7 +54,8 @@ class Newborn:
     def ssh(self, command: str) -> str:
         """Run a command on the machine by its pinned key."""
         options = ["-F", str(self.site.host.ssh_config), "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.site.site}/known_hosts"]
-        return subprocess.run(["ssh", *options, f"ops@{ADDRESS}", command], capture_output=True, text=True, check=True).stdout.strip()
+        options += ["-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=5"]
+        return subprocess.run(["ssh", *options, f"ops@{ADDRESS}", command], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
 
 
 def bring_to_life(host: LibvirtHost, folder: Path) -> Newborn:
@@ -70,6 +72,7 @@ def bring_to_life(host: LibvirtHost, folder: Path) -> Newborn:
     _verb(made, "reboot and proof", 0, "verify", "--host", NAME, "--after-reboot", "-o", "json")
     _verb(made, "ready", 0, "ready", NAME, "-o", "json")
     made.reboot = _plain_reboot(made)
+    assert min(made.first_boot, made.packages, made.reboot) > 0, made
     return made
 
 
@@ -131,12 +134,12 @@ def _plain_reboot(made: Newborn, limit_s: float = 600) -> float:
     """Return the seconds from asking for a reboot to a login after it."""
     before = made.ssh("cat /proc/sys/kernel/random/boot_id")
     began = time.monotonic()
-    made.ssh("sudo systemctl --no-block reboot")
+    # The connection may be gone before it says that it did it.
+    with suppress(subprocess.SubprocessError):
+        made.ssh("sudo systemctl --no-block reboot")
     while time.monotonic() - began < limit_s:
         time.sleep(1)
-        try:
+        with suppress(subprocess.SubprocessError):
             if made.ssh("cat /proc/sys/kernel/random/boot_id") != before:
                 return time.monotonic() - began
-        except subprocess.CalledProcessError:
-            continue
     raise AssertionError(f"{NAME} did not come back within {limit_s} s")

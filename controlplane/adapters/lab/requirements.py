@@ -27,7 +27,7 @@ PROGRAMS = {
     "npm": "npm",
 }
 # What virtual machines need besides: their boot image is made from the first lane's.
-VM_PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "sfdisk": "fdisk", "lvm": "lvm2"}
+VM_PROGRAMS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils"}
 ELSEWHERE = "Point the program at a host of your own instead: controlplane audit --target root@your-host"
 
 

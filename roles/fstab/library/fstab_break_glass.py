@@ -40,7 +40,7 @@ def remove(guards, place, receipt):
     files.write(place, json.dumps(receipt, indent=2).encode() + b"\n", mode=0o600)
     for guard in guards:
         guard.unlink()
-        files.sync_folder(guard.parent)
+        files.sync(guard.parent)
 
 
 def main():

@@ -47,7 +47,7 @@ guards:
     For each guard C(unit), C(path), C(pending) (its text differs), C(missing) (its mounts that are not there), C(known) (systemd knows the unit
     or it comes later) and C(in_force).
   type: list
-  returned: always
+  returned: when judged
 """
 
 GUARD = {
@@ -112,7 +112,7 @@ class Guard:
     def write(self):
         """Replace the drop-in."""
         self.path.parent.mkdir(mode=0o755, exist_ok=True)
-        files.sync_folder(self.path.parent.parent)
+        files.sync(self.path.parent.parent)
         files.write(self.path, self.after, mode=0o644)
 
     def answer(self):
@@ -158,10 +158,13 @@ def main():
                 for guard in changed:
                     guard.write()
     except OSError as error:
-        module.fail_json(msg=f"{error}. Each guard is as it was or written whole; what was before stands in {module.params['folder']}.")
+        done = {"judged": "Nothing was changed.", "recorded": "No guard was changed."}
+        whole = f"Each guard is as it was or written whole; what was before stands in {module.params['folder']}. Run this again."
+        module.fail_json(msg=f"{error}. {done.get(state, whole)}")
     module.exit_json(
         changed=bool(changed),
-        guards=[guard.answer() for guard in guards],
+        # After writing nothing is asked: systemd has still to read it.
+        guards=[guard.answer() for guard in guards] if state == "judged" else [],
         diff=[texts.diff(guard.path, guard.before or b"", guard.after) for guard in changed] if state == "written" else [],
     )
 

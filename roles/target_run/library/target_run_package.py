@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-import sys
+import fcntl
+import os
 from pathlib import Path
 
 from ansible.module_utils import target_run_files as files
@@ -16,7 +17,7 @@ module: target_run_package
 short_description: Lay down the tools of a run, and run them once
 description:
   - Writes the given files into C(<folder>/controlplane_target), removes others there, and keeps what is equal. One transfer for all of them.
-  - Then runs the package with C(words). Each task costs a round trip, and every play needs both.
+  - Then runs C(argv), the package that was laid down. Each task costs a round trip, and every play needs both.
 options:
   folder:
     description: The run's own folder; made with mode 0700 where it is missing.
@@ -26,8 +27,8 @@ options:
     description: File name to text.
     type: dict
     required: true
-  words:
-    description: What the package is run with.
+  argv:
+    description: The command with which the package is run once.
     type: list
     elements: str
     required: true
@@ -39,7 +40,7 @@ EXAMPLES = r"""
   target_run_package:
     folder: /var/lib/controlplane/CAP-20260101-000000__docker.data_root__R0001
     files: {__main__.py: "print('hello')\n"}
-    words: [lease, show]
+    argv: [python3, -B, /var/lib/controlplane/CAP-20260101-000000__docker.data_root__R0001/controlplane_target, lease, show]
 """
 
 RETURN = r"""
@@ -47,25 +48,29 @@ written:
   description: The names that were written or removed.
   type: list
   returned: always
-said:
-  description: What the package answered, C(rc), C(stdout) and C(stderr); that it said no is no failure of this task.
-  type: dict
+rc:
+  description: How the package ended; that it said no is no failure of this task. Beside it C(stdout) and C(stderr).
+  type: int
   returned: always
 """
 
 
 def lay_down(package: Path, wanted: dict[str, bytes]) -> list[str]:
     """Make the package hold what is wanted and nothing else; return the names that differed."""
-    present = [path.name for path in package.iterdir()] if package.is_dir() else []
-    stale = sorted(name for name in present if name not in wanted and name != "__pycache__")
-    changed = sorted(name for name, text in wanted.items() if files.held(package / name) != text)
-    if stale or changed:
-        files.make(package)
+    files.make(package)
+    folder = os.open(package, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # No lease keeps a second attempt of the same run away yet.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        changed = sorted(name for name, text in wanted.items() if files.held(package / name) != text)
         for name in changed:
-            files.write(package / name, wanted[name], mode=0o600)
+            files.put(package / name, wanted[name], mode=0o600, own=True)
+        stale = sorted(path.name for path in package.iterdir() if path.name not in wanted and path.name != "__pycache__")
         for name in stale:
             (package / name).unlink()
-        files.sync_folder(package)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return changed + stale
 
 
@@ -75,7 +80,7 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "files": {"type": "dict", "required": True},
-            "words": {"type": "list", "elements": "str", "required": True},
+            "argv": {"type": "list", "elements": "str", "required": True},
         }
     )
     package = Path(module.params["folder"], "controlplane_target")
@@ -85,9 +90,11 @@ def main() -> None:
     try:
         written = lay_down(package, wanted)
     except OSError as error:
-        module.fail_json(msg=f"the tools of this run can't be put into {package}: {error}. Nothing was changed.")
-    code, out, error = module.run_command([sys.executable, "-B", str(package), *module.params["words"]])
-    module.exit_json(changed=bool(written), written=written, said={"rc": code, "stdout": out, "stderr": error})
+        module.fail_json(
+            msg=f"the tools in {package} may be incomplete: {error}. No lease was taken. Make room or mend the disk, and run this again."
+        )
+    code, out, error = module.run_command(module.params["argv"])
+    module.exit_json(failed=False, changed=bool(written), written=written, rc=code, stdout=out, stderr=error)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ansible.module_utils import target_run_files as files
@@ -53,6 +54,13 @@ written:
 """
 
 
+def _is_in_place(path: Path, text: bytes, mode: int) -> bool:
+    if files.held(path) != text:
+        return False
+    seen = path.stat()
+    return (seen.st_mode & 0o7777, seen.st_uid, seen.st_gid) == (mode, os.geteuid(), os.getegid())
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -68,14 +76,17 @@ def main() -> None:
     records = module.params["records"]
     if any(Path(name).name != name or name in ("", ".", "..", "undo", "README") for name in records):
         module.fail_json(msg=f"{', '.join(records)}: a record's name is the plain name of a file. Nothing was changed.")
+    own = (("undo", module.params["undo"].encode(), 0o700), ("README", module.params["readme"].encode(), 0o600))
     wanted = [(name, text.encode(), 0o600) for name, text in records.items() if not (folder / name).exists()]
-    kept = (("undo", module.params["undo"].encode(), 0o700), ("README", module.params["readme"].encode(), 0o600))
-    wanted += [(name, text, mode) for name, text, mode in kept if files.held(folder / name) != text]
+    wanted += [(name, text, mode) for name, text, mode in own if not _is_in_place(folder / name, text, mode)]
     if not module.check_mode:
         try:
             files.make(folder)
             for name, text, mode in wanted:
-                files.write(folder / name, text, mode=mode)
+                files.write(folder / name, text, mode=mode, own=True)
+            # Also what an attempt left that was killed before it could do so.
+            for path in (*(folder / name for name in (*records, "undo", "README")), folder, folder.parent):
+                files.sync(path)
         except OSError as error:
             module.fail_json(msg=f"the way back can't be put into {folder}: {error}. Nothing was changed.")
     module.exit_json(changed=bool(wanted), written=[name for name, _, _ in wanted])

@@ -6,16 +6,25 @@ import os
 import tempfile
 from pathlib import Path
 
+# Between a file's name and what mkstemp adds, while it is written.
+_UNFINISHED = ".controlplane-"
 
-def write(path: Path, text: bytes, *, mode: int) -> None:
-    """Replace a file with one rename, durably; its mode and owner stay, a new one gets `mode` and root."""
-    like = path.stat() if path.exists() else None
-    for left in path.parent.glob(f".{path.name}.controlplane-*"):
-        left.unlink()  # by a run that was killed between writing and renaming; the lease keeps two from being here at once
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.controlplane-", dir=path.parent)
+
+def write(path: Path, text: bytes, *, mode: int, own: bool = False) -> None:
+    """Replace a file with one rename, durably; its mode and owner stay; a new one, and one of the run's `own`, is ours with `mode`."""
+    for left in path.parent.glob(f".{path.name}{_UNFINISHED}*"):
+        left.unlink(missing_ok=True)  # by a run that was killed between writing and renaming
+    put(path, text, mode=mode, own=own)
+    sync(path.parent)
+
+
+def put(path: Path, text: bytes, *, mode: int, own: bool) -> None:
+    """Do the same, but leave it to the caller to sync the folder, and to remove what a killed run left there."""
+    like = path.stat() if path.exists() and not own else None
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}{_UNFINISHED}", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            os.fchown(file.fileno(), like.st_uid if like else 0, like.st_gid if like else 0)
+            os.fchown(file.fileno(), like.st_uid if like else os.geteuid(), like.st_gid if like else os.getegid())
             os.fchmod(file.fileno(), like.st_mode & 0o7777 if like else mode)
             file.write(text)
             file.flush()
@@ -24,12 +33,11 @@ def write(path: Path, text: bytes, *, mode: int) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make what happened in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Make a file's content, or what happened in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(handle)
     finally:
@@ -41,8 +49,8 @@ def make(folder: Path) -> None:
     if folder.is_dir():
         return
     make(folder.parent)
-    folder.mkdir(0o700)
-    sync_folder(folder.parent)
+    folder.mkdir(0o700, exist_ok=True)
+    sync(folder.parent)
 
 
 def held(path: Path) -> bytes | None:

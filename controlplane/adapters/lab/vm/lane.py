@@ -33,7 +33,7 @@ from controlplane.domain.errors import RefusedError, RunFailedError
 from . import emulators
 from .hardware import BY_ID, EMULATOR, SNAPSHOT, block_device, block_node, boot_overlay, data_file, data_serial, machine_argv
 from .image import personalise, vm_image
-from .layout import lay_out, root_of
+from .layout import lay_out, refuse_without_tools, root_of
 from .qmp import monitor
 
 # The clock of a rewound machine stands where it stood, and so does its random generator (0x5207 is RNDRESEEDCRNG).
@@ -60,6 +60,8 @@ class VmLane:
     def image(self, home: LabHome, spec: MachineSpec, services: bool, say: Say) -> Path:  # noqa: ARG002 - importing would take minutes
         if spec.system != "debian-12":
             raise RefusedError(f"Virtual machines run debian-12; {spec.system} runs without --vm. Nothing was changed.")
+        if spec.vm:
+            refuse_without_tools(spec.vm.boot_layout)
         return vm_image(home, spec, say)
 
     def create(self, home: LabHome, files: MachineFiles, spec: MachineSpec, image: Path) -> None:
@@ -86,7 +88,9 @@ class VmLane:
     def rewind(self, home: LabHome, files: MachineFiles, spec: MachineSpec, image: Path) -> bool:
         try:
             kept = json.loads((files.path / "first-start.json").read_text())
-        except (OSError, ValueError):
+            # What a spec has come to say since then had its default.
+            kept["spec"] = MachineSpec.model_validate(kept["spec"]).model_dump()
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         if kept != _identity(spec, image.name):
             return False

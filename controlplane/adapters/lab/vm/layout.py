@@ -7,14 +7,16 @@ Rules:
 
 from __future__ import annotations
 
+import fcntl
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from controlplane.adapters.lab.disks import make_blank
-from controlplane.adapters.lab.programs import run
+from controlplane.adapters.lab.disks import detach_all, make_blank
+from controlplane.adapters.lab.programs import run, search_path
 from controlplane.adapters.lab.records import BootLayout
-from controlplane.domain.errors import RunFailedError
+from controlplane.domain.errors import RefusedError, RunFailedError
 
 MIB = 2**20
 # Where partitions and LVM's data begin.
@@ -23,6 +25,14 @@ _START = MIB
 _ROOM = 16 * MIB
 _GROUP, _VOLUME = "lab", "root"
 _TYPES = {"partition": "linux", "lvm": "lvm"}
+
+
+def refuse_without_tools(layout: BootLayout) -> None:
+    """Raise `RefusedError` where this host lacks what makes a layout."""
+    wanted = {"whole": {}, "partition": {"sfdisk": "fdisk"}, "lvm": {"sfdisk": "fdisk", "lvm": "lvm2"}}[layout]
+    packages = sorted(package for program, package in wanted.items() if shutil.which(program, path=search_path()) is None)
+    if packages:
+        raise RefusedError(f"Boot layout '{layout}' needs programs that are missing: apt-get install {' '.join(packages)}. Nothing was changed.")
 
 
 def lay_out(boot: Path, layout: BootLayout) -> None:
@@ -67,12 +77,17 @@ def _volume_group(disk: Path, size: int) -> None:
         return run(["lvm", verb, "--driverloaded", "n", "--config", asked, *words])
 
     try:
-        lvm("pvcreate", "-qq", device)
-        lvm("vgcreate", "-qq", _GROUP, device)
-        lvm("lvcreate", "-qq", "--activate", "n", "--zero", "n", "--wipesignatures", "n", "--size", f"{size}b", "--name", _VOLUME, _GROUP)
-        start = lvm("pvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "pe_start", device).strip()
-        segments = lvm("lvs", "--noheadings", "-o", "seg_pe_ranges", _GROUP).split()
+        with Path(device).open("rb") as held:
+            # As long as it is locked, this host's udev leaves it alone and activates nothing that it finds there.
+            fcntl.flock(held, fcntl.LOCK_EX)
+            lvm("pvcreate", "-qq", device)
+            lvm("vgcreate", "-qq", _GROUP, device)
+            lvm("lvcreate", "-qq", "--activate", "n", "--zero", "n", "--wipesignatures", "n", "--size", f"{size}b", "--name", _VOLUME, _GROUP)
+            start = lvm("pvs", "--noheadings", "--units", "b", "--nosuffix", "-o", "pe_start", device).strip()
+            segments = lvm("lvs", "--noheadings", "-o", "seg_pe_ranges", _GROUP).split()
+            # It ends with the lock.
+            run(["losetup", "--detach", device])
     finally:
-        run(["losetup", "--detach", device])
+        detach_all(disk)
     if start != str(_START) or len(segments) != 1 or not segments[0].startswith(f"{device}:0-"):
         raise RunFailedError(f"lab: LVM put the volume of {disk} at {start} in {' '.join(segments)}, not in one piece at {_START}")
