@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from controlplane.domain.capabilities.proposal import ComingMount
 from controlplane.domain.disks import Disk
 from controlplane.domain.evidence import Reader, Unobserved
@@ -77,14 +79,22 @@ def is_blank(disk: Disk, number: str, device: BlockDevice, reader: Reader, wante
     return True
 
 
-def _refuse_unless_free(disk: Disk, number: str, device: BlockDevice, reader: Reader, place: str) -> None:
-    if reader.mounts and any(mount["dev"] == number for mount in reader.mounts):
-        raise DiskRefused(f"{place} is mounted elsewhere: unmount it yourself once you know what it holds")
-    if device["holders"] or device["partitions"]:
-        raise DiskRefused(f"{place} is in use by {', '.join(device['holders'] + device['partitions'])}: it is no blank disk")
+def _refuse_boot(disk: Disk, number: str, reader: Reader, place: str) -> None:
     lineage = Lineage(reader, (disk,))
     if lineage.boot_disks() & lineage.leaves(number):
         raise DiskRefused(f"{place} is the boot disk, or a part of it")
+
+
+def _refuse_unless_free(disk: Disk, number: str, device: BlockDevice, reader: Reader, place: str) -> None:
+    # It says more than that the disk is mounted or has partitions; in doubt what is known comes first.
+    with suppress(Unobserved):
+        _refuse_boot(disk, number, reader, place)
+    if reader.mounts and any(mount["dev"] == number for mount in reader.mounts):
+        raise DiskRefused(f"{place} is mounted elsewhere: unmount it yourself once you know what it holds")
+    if device["holders"] or device["partitions"]:
+        users = [reader.block[one]["name"] if one in reader.block else one for one in device["holders"] + device["partitions"]]
+        raise DiskRefused(f"{place} is in use by {', '.join(users)}: it is no blank disk")
+    _refuse_boot(disk, number, reader, place)
     if device["read_only"]:
         raise DiskRefused(f"{place} is read-only")
     if disk.min_size is not None and device["size"] < disk.min_size:

@@ -153,6 +153,15 @@ def _boot_disk(probes: Probes) -> None:
     probes["block"][DATA]["slaves"] = [BOOT]
 
 
+def _boot_disk_with_partitions(probes: Probes) -> None:
+    probes["block"][DATA] |= {"slaves": [BOOT], "partitions": ["254:17"]}
+
+
+def _partition_by_number(probes: Probes) -> None:
+    probes["block"]["254:17"] = {**probes["block"][DATA], "name": "vdb1", "serial": None, "partition_of": DATA}
+    probes["block"][DATA]["partitions"] = ["254:17"]
+
+
 def _gone(probes: Probes) -> None:
     probes["block"][DATA]["serial"] = "SOMETHING"
 
@@ -182,6 +191,8 @@ REFUSALS: dict[str, tuple[Callable[[Probes], None], str]] = {
     "something that blkid can't name": (_marked(blkid={"USAGE": "raid"}), "holds USAGE=raid"),
     "a holder": (_with(holders=["dm-0"]), "is in use by dm-0: it is no blank disk"),
     "a partition": (_with(partitions=["vdb1"]), "is in use by vdb1: it is no blank disk"),
+    "a partition by its number": (_partition_by_number, "is in use by vdb1: it is no blank disk"),
+    "the boot disk, which has partitions": (_boot_disk_with_partitions, "is the boot disk, or a part of it"),
     "a mount elsewhere": (_elsewhere, "is mounted elsewhere"),
     "a share of the boot disk": (_boot_disk, "is the boot disk, or a part of it"),
     "read-only": (_with(read_only=True), "is read-only"),
