@@ -51,6 +51,7 @@ def test_a_filesystem_on_device_mapper_is_traced_to_its_disk_and_its_disk_is_nev
     assert host.sh(f"head -c 16M {host.data_device} | sha256sum") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "root"), [("partition", "/dev/vda1"), ("lvm", "/dev/mapper/lab-root")])
 def test_a_root_in_a_partition_or_on_lvm_is_traced_to_its_disk_which_is_never_taken_for_data(
     vm: Make, tmp_path: Path, layout: str, root: str
