@@ -260,6 +260,29 @@ def test_a_removal_that_was_begun_is_ended_by_the_same_run_or_a_later_one_and_a_
     assert purge.purge(home, home.run("P3"), [half], terms()) == []
 
 
+def test_what_an_earlier_run_removed_and_could_not_strike_off_is_struck_off_by_the_next_one(
+    home: Home, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = retire(home, old)
+    other = tmp_path / "other"
+    other.mkdir()
+    retired.retire(home, "R2", [{"from": str(other), "to": "/mnt/data/other"}], now=NOW)
+    second = {key: next(record for record in home.retired() if record["path"] == str(other))[key] for key in ("path", "run", "recorded")}
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(begun, "close", killed)
+        with pytest.raises(KeyboardInterrupt):
+            purge.purge(home, home.run("P1"), [first, second], terms())
+    assert (old.exists(), _aside(first).exists(), _aside(second).exists()) == (False, False, True)
+    # A plan that is made now names only what is there.
+    assert purge.purge(home, home.run("P2"), [second], terms()) == [str(other)]
+    assert home.retired() == []
+    assert (home.run("P1").phase, home.run("P1").state["ended_by"], home.run("P1").state["purging"]) == ("done", "P2", [])
+
+
 def _without_locks(home: Home) -> list[tuple[str, int]]:
     return [entry for entry in manifest(home.base.parent) if ".lock" not in entry[0]]
 

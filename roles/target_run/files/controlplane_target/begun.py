@@ -72,6 +72,13 @@ def close(home: Home, run: Run, item: dict[str, Any]) -> None:
         journal.write(purging=left, **ended)
 
 
+def close_gone(home: Home, run: Run) -> None:
+    """Strike off what an earlier run removed to its end and was killed before it could say so: no plan names it any more."""
+    for _, claim in _claims(home):
+        if not any(os.path.lexists(name) for name in (str(claim["path"]), aside_of(str(claim["path"])))):
+            close(home, run, claim)
+
+
 def _claims(home: Home) -> list[tuple[Run, dict[str, Any]]]:
     return [(run, claim) for run in home.runs() if run.phase not in TERMINAL for claim in run.state.get("purging", [])]
 

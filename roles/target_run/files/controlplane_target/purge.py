@@ -124,6 +124,7 @@ def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> li
         for item in items:
             _remove_aside(str(item["path"]))
             begun.close(home, run, item)
+        begun.close_gone(home, run)
         return left
 
 
