@@ -11,7 +11,7 @@ from tests.lab.operating import STEPS
 from tests.vm.conftest import VirtualMachine
 from tests.vm.scenes import MOUNT, Site
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
 Make = Callable[..., VirtualMachine]
 _LVM = "pvcreate -qq {disk} && vgcreate -qq data {disk} && lvcreate -qq -L 1G -n it data && udevadm settle && device=/dev/data/it"
@@ -51,7 +51,6 @@ def test_a_filesystem_on_device_mapper_is_traced_to_its_disk_and_its_disk_is_nev
     assert host.sh(f"head -c 16M {host.data_device} | sha256sum") == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "root"), [("partition", "/dev/vda1"), ("lvm", "/dev/mapper/lab-root")])
 def test_a_root_in_a_partition_or_on_lvm_is_traced_to_its_disk_which_is_never_taken_for_data(
     vm: Make, tmp_path: Path, layout: str, root: str

@@ -174,7 +174,7 @@ def loops_below(folder: Path) -> list[str]:
     return [line for line in loops.splitlines() if line.startswith(f"{folder}/")]
 
 
-@pytest.mark.parametrize("after_s", [0.8, 1.6, 2.4, 3.2, 4.0, 6.0, 8.0])
+@pytest.mark.parametrize("after_s", [1.6, 4.0, *(pytest.param(later, marks=pytest.mark.slow) for later in (0.8, 2.4, 3.2, 6.0, 8.0))])
 def test_an_up_that_is_killed_anywhere_leaves_nothing_that_down_does_not_end(lab: Lab, after_s: float) -> None:
     name = f"t-{os.getpid()}-9"
     up = [sys.executable, "-m", "controlplane", "lab", "up", "--vm", name]
