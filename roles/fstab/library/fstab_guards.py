@@ -64,7 +64,9 @@ def show(module, unit):
     properties = ["RequiresMountsFor", "DropInPaths", "NeedDaemonReload", "LoadState"]
     code, out, err = module.run_command(["systemctl", "show", "--property", ",".join(properties), unit], environ_update={"LC_ALL": "C"})
     if code != 0:
-        module.fail_json(msg=f"systemctl show {unit} ended with {code}: {err.strip()}. Nothing was changed.")
+        module.fail_json(
+            msg=f"systemctl show {unit} ended with {code}: {err.strip()}. Only looked at the guards; run this again once systemd answers."
+        )
     seen = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
     # systemctl can't print assertions; the bus can.
     path = "/org/freedesktop/systemd1/unit/" + re.sub(r"[^A-Za-z0-9]", lambda match: f"_{ord(match[0]):02x}", unit)
@@ -158,7 +160,7 @@ def main():
                 for guard in changed:
                     guard.write()
     except OSError as error:
-        done = {"judged": "Nothing was changed.", "recorded": "No guard was changed."}
+        done = {"judged": "Only looked at the guards; run this again.", "recorded": "No guard was changed."}
         whole = f"Each guard is as it was or written whole; what was before stands in {module.params['folder']}. Run this again."
         module.fail_json(msg=f"{error}. {done.get(state, whole)}")
     module.exit_json(
