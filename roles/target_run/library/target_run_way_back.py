@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from ansible.module_utils import target_run_files as files
+from ansible.module_utils import target_run_folder as run_folder
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -26,6 +25,10 @@ options:
     description: File name to text, for root alone to read; written once.
     type: dict
     default: {}
+  changes_storage:
+    description: Whether the host is to say from now on that its storage changed, and no reboot has proven it yet.
+    type: bool
+    default: false
   undo:
     description: The text of a program that takes the run's changes back by itself.
     type: str
@@ -54,42 +57,30 @@ written:
 """
 
 
-def _is_in_place(path: Path, text: bytes, mode: int) -> bool:
-    if files.held(path) != text:
-        return False
-    seen = path.stat()
-    return (seen.st_mode & 0o7777, seen.st_uid, seen.st_gid) == (mode, os.geteuid(), os.getegid())
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "folder": {"type": "path", "required": True},
+            **run_folder.OPTIONS,
             "records": {"type": "dict", "default": {}},
-            "undo": {"type": "str", "required": True},
-            "readme": {"type": "str", "required": True},
+            "changes_storage": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    folder = Path(module.params["folder"])
-    records = module.params["records"]
+    folder, records = Path(module.params["folder"]), module.params["records"]
     if any(Path(name).name != name or name in ("", ".", "..", "undo", "README") for name in records):
         module.fail_json(msg=f"{', '.join(records)}: a record's name is the plain name of a file. Nothing was changed.")
-    own = (("undo", module.params["undo"].encode(), 0o700), ("README", module.params["readme"].encode(), 0o600))
-    wanted = [(name, text.encode(), 0o600) for name, text in records.items() if not (folder / name).exists()]
-    wanted += [(name, text, mode) for name, text, mode in own if not _is_in_place(folder / name, text, mode)]
-    if not module.check_mode:
-        try:
-            files.make(folder)
-            for name, text, mode in wanted:
-                files.write(folder / name, text, mode=mode, own=True)
-            # Also what an attempt left that was killed before it could do so.
-            for path in (*(folder / name for name in (*records, "undo", "README")), folder, folder.parent):
-                files.sync(path)
-        except OSError as error:
-            module.fail_json(msg=f"the way back can't be put into {folder}: {error}. Nothing was changed.")
-    module.exit_json(changed=bool(wanted), written=[name for name, _, _ in wanted])
+    texts = {"undo": module.params["undo"], "readme": module.params["readme"]}
+    try:
+        if module.check_mode:
+            written = [name for name, _, _ in run_folder.lacking(folder, records, **texts)]
+        else:
+            written = run_folder.leave(folder, records, **texts)
+            if module.params["changes_storage"]:
+                run_folder.say_that_storage_changes(folder)
+    except OSError as error:
+        module.fail_json(msg=f"the way back can't be put into {folder}: {error}. Nothing was changed.")
+    module.exit_json(changed=bool(written), written=written)
 
 
 if __name__ == "__main__":

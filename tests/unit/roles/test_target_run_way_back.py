@@ -12,6 +12,7 @@ from ansible.module_utils.testing import patch_module_args
 from tests.unit.roles.loading import library, module_util
 
 files = module_util("target_run", "target_run_files")
+module_util("target_run", "target_run_folder")
 way_back = library("target_run", "target_run_way_back")
 
 
@@ -19,8 +20,9 @@ way_back = library("target_run", "target_run_way_back")
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     """Return how to run the module on a run's folder, and what it answers."""
 
-    def run(*, record: str = "before\n", undo: str = "#!/bin/sh\n", name: str = "was.json", check: bool = False) -> Any:
+    def run(*, record: str = "before\n", undo: str = "#!/bin/sh\n", name: str = "was.json", check: bool = False, changes: bool = False) -> Any:
         given = {"folder": str(tmp_path / "home/run"), "records": {name: record}, "undo": undo, "readme": "what it holds\n"}
+        given |= {"changes_storage": changes}
         with patch_module_args({**given, "_ansible_check_mode": check}), pytest.raises(SystemExit):
             way_back.main()
         return json.loads(capsys.readouterr().out)
@@ -41,6 +43,16 @@ def test_all_of_it_is_there_for_root_alone_and_a_second_attempt_keeps_the_first_
     assert (again["changed"], again["written"]) == (False, [])
     assert seen(tmp_path)["was.json"] == ("before\n", 0o600)
     assert run(undo="#!/bin/sh\n# newer\n")["written"] == ["undo"]
+
+
+def test_a_run_that_changes_storage_says_so_before_it_does(run: Any, tmp_path: Path) -> None:
+    run()
+    assert not (tmp_path / "home/last-change.json").exists()
+    run(check=True, changes=True)
+    assert not (tmp_path / "home/last-change.json").exists()
+    assert run(changes=True)["changed"] is False
+    said = json.loads((tmp_path / "home/last-change.json").read_text())
+    assert said["run"] == "run"
 
 
 def test_a_dry_run_says_what_it_would_write_and_writes_nothing(run: Any, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def configure(run: Run, wanted: Wanted) -> dict[str, Any]:
     return {"changed": bool(pairs), "written": [pair["after"]["path"] for pair in pairs]}
 
 
-def _as_unit(run: Run, *argv: str) -> None:
+def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
     """Run a program of the package manager as a unit of its own, which ends well even where the connection does not. Raises `FailedFault`."""
     log = run.folder / "apt.log"
     before = log.stat().st_size if log.exists() else 0
@@ -221,7 +221,7 @@ def _as_unit(run: Run, *argv: str) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
+    if done.returncode != 0 and must_end_well:
         said = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
         told = " ".join(line for line in said.splitlines() if line.startswith(("E:", "dpkg: ", "W: Failed"))) or done.stderr.strip()
         raise FailedFault(
@@ -234,13 +234,18 @@ def install(run: Run, wanted: Wanted, *, repair: bool) -> dict[str, Any]:
     """Bring the packages that are missing; finish first what an earlier run left half done. Raises `FailedFault`."""
     keep = ("--force-confdef", "--force-confold")
     if repair:
-        _as_unit(run, "dpkg", *keep, "--configure", "-a")
+        # A package that was unpacked before what it depends on can't be configured by dpkg alone; apt, below, brings the rest.
+        _as_unit(run, "dpkg", *keep, "--configure", "-a", must_end_well=False)
     missing = missing_packages(wanted.packages)
-    if missing:
+    if missing or repair:
         options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
         _as_unit(run, "apt-get", "--quiet", *options, "update")
         # What another package would push out is no business of a bootstrap.
-        _as_unit(run, "apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install", "--", *missing)
+        install = ["apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install"]
+        if repair:
+            _as_unit(run, *install, "--fix-broken")
+        if missing:
+            _as_unit(run, *install, "--", *missing)
     return {"changed": bool(missing) or repair, "installed": missing}
 
 
