@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     removal.add_argument("action", choices=["refuse", "purge", "prove"])
     removal.add_argument("--run", required=True)
     baseline = verbs.add_parser("bootstrap")
-    baseline.add_argument("action", choices=["refuse", "prepare", "configure", "install", "prove", "undo"])
+    baseline.add_argument("action", choices=["refuse", "prepare", "configure", "install", "switch-on", "prove", "undo"])
     baseline.add_argument("--run", required=True)
     baseline.add_argument("--of")
     baseline.add_argument("--repair", action="store_true")

@@ -9,15 +9,12 @@ Rules:
 from __future__ import annotations
 
 import base64
-import fcntl
-import os
-import re
 import subprocess
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import configs, containerd_toml, root_request
+from . import configs, containerd_toml, packages, root_request
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .files import restore, snapshot, text_of, write_atomic
@@ -29,8 +26,6 @@ ROLE = "vm_bootstrap"
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 DOCKER_UNITS = ("docker.socket", "docker.service", "containerd.service")
 DEFAULT_ROOT = "/var/lib/docker"
-UNIT = "controlplane-vm-bootstrap.service"
-LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
 _ENABLED = ("enabled", "static", "generated")
 _GUARD = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
 
@@ -50,18 +45,6 @@ def parse(data: dict[str, Any]) -> Wanted:
     if set(data) != set(Wanted._fields):
         raise RefusedFault(f"the request is no object of {', '.join(Wanted._fields)}. Nothing was changed.")
     return Wanted(**data)
-
-
-def _said(*argv: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
-    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, env=environment)
-
-
-def missing_packages(names: list[str]) -> list[str]:
-    """Return those that dpkg does not call wholly installed."""
-    done = _said("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n", "--", *names) if names else None
-    held = dict(line.split()[:2] for line in done.stdout.splitlines() if len(line.split()) > 1) if done else {}
-    return [name for name in names if held.get(name) not in ("ii", "hi")]
 
 
 def unit_state(name: str) -> dict[str, str]:
@@ -102,26 +85,13 @@ def _system_fault() -> str:
     return f"this is {name or 'an unknown system'} {version}, and bootstrap knows {known}"
 
 
-def _lock_fault(wait_s: float) -> str:
-    """Wait until no other package manager works, as after an interruption, whose own work goes on for a while."""
-    end = time.monotonic() + wait_s
-    while True:
-        descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > end:
-                return f"another package manager holds {LOCK} for {wait_s:.0f} s already: wait for it, or see who that is with 'fuser -v {LOCK}'"
-        else:
-            return ""
-        finally:
-            os.close(descriptor)
-        time.sleep(0.5)
-
-
 def is_ours_half_done(home: Home) -> bool:
     """Say whether a run of this role began an installation and did not come to its end."""
     return any(run.state.get("role") == ROLE and run.phase == "installing" for run in home.runs())
+
+
+def _uuid_at(path: str) -> str:
+    return subprocess.run(["findmnt", "-fnro", "UUID", path], capture_output=True, text=True, check=False, timeout=60).stdout.strip()
 
 
 def _docker_faults(wanted: Wanted) -> list[str]:
@@ -131,7 +101,7 @@ def _docker_faults(wanted: Wanted) -> list[str]:
         path, uuid = one["path"], one["uuid"]
         if path not in mounted:
             found.append(f"nothing is mounted at {path}, on which Docker's root is to lie")
-        elif (seen := _said("findmnt", "-fnro", "UUID", path).stdout.strip()) != uuid:
+        elif (seen := _uuid_at(path)) != uuid:
             found.append(f"{path} is the filesystem {seen or 'of no UUID'}, not {uuid}")
     if wanted.mounts and not Path(_GUARD).is_file():
         found.append(f"{_GUARD} is not there, so nothing would keep Docker from starting on the bare mountpoint")
@@ -147,18 +117,18 @@ def _docker_faults(wanted: Wanted) -> list[str]:
 
 def refuse(home: Home, wanted: Wanted) -> dict[str, Any]:
     """Return what is to be done ({pending, packages, units, repair, planned}). Raises `RefusedFault` with all that speaks against it."""
-    missing, down, pairs = missing_packages(wanted.packages), [name for name in wanted.units if not is_up(name)], _pairs(wanted)
+    missing, down, pairs = packages.missing(wanted.packages), [name for name in wanted.units if not is_up(name)], _pairs(wanted)
     found = [text for text in [_system_fault()] if text]
     repair = False
     if missing:
-        locked = _lock_fault(LOCK_WAIT_S)
-        audit = "" if locked else _said("dpkg", "--audit").stdout
-        missing = missing_packages(wanted.packages)
-        repair = bool(audit.strip()) and is_ours_half_done(home)
+        locked = packages.lock_fault()
+        half_done = [] if locked else packages.half_done()
+        missing = packages.missing(wanted.packages)
+        repair = bool(half_done) and is_ours_half_done(home)
         if locked:
             found.append(locked)
-        elif audit.strip() and not repair:
-            names = ", ".join(re.findall(r"^ (\S+)", audit, re.MULTILINE)[:5])
+        elif half_done and not repair:
+            names = ", ".join(half_done[:5])
             found.append(f"dpkg was left half done with {names} by somebody else: look at 'dpkg --audit', then 'dpkg --configure -a'")
         if wanted.docker and set(missing):
             found += _docker_faults(wanted)
@@ -189,7 +159,7 @@ def prepare(run: Run, wanted: Wanted, python: str) -> dict[str, Any]:
     if "configs" not in run.state:
         names = dict.fromkeys([*wanted.units, *(DOCKER_UNITS if wanted.docker else ())])
         before = {name: unit_state(name) for name in names}
-        run.write(role=ROLE, phase="prepared", configs=_pairs(wanted), units=before, packages=missing_packages(wanted.packages))
+        run.write(role=ROLE, phase="prepared", configs=_pairs(wanted), units=before, packages=packages.missing(wanted.packages))
     changed = False
     values = {"key": run.key, "folder": run.folder, "python": python}
     for name, text, mode in (("undo", _UNDO, 0o700), ("README", _README, 0o600)):
@@ -210,48 +180,25 @@ def configure(run: Run, wanted: Wanted) -> dict[str, Any]:
     return {"changed": bool(pairs), "written": [pair["after"]["path"] for pair in pairs]}
 
 
-def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
-    """Run a program of the package manager as a unit of its own, which ends well even where the connection does not. Raises `FailedFault`."""
-    log = run.folder / "apt.log"
-    before = log.stat().st_size if log.exists() else 0
-    unit = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={UNIT}", "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=LC_ALL=C.UTF-8"]
-    done = subprocess.run(
-        [*unit, f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}", "--", *argv],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0 and must_end_well:
-        said = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
-        told = " ".join(line for line in said.splitlines() if line.startswith(("E:", "dpkg: ", "W: Failed"))) or done.stderr.strip()
-        raise FailedFault(
-            f"{argv[0]} ended with {done.returncode}: {told[-600:]}. The files are written, and packages may be half done; all it said is in {log}. "
-            f"Mend what it names and run the same plan again. Go back: {run.folder}/undo"
-        )
-
-
-def install(run: Run, wanted: Wanted, *, repair: bool) -> dict[str, Any]:
-    """Bring the packages that are missing; finish first what an earlier run left half done. Raises `FailedFault`."""
-    keep = ("--force-confdef", "--force-confold")
-    if repair:
-        # A package that was unpacked before what it depends on can't be configured by dpkg alone; apt, below, brings the rest.
-        _as_unit(run, "dpkg", *keep, "--configure", "-a", must_end_well=False)
-    missing = missing_packages(wanted.packages)
-    if missing or repair:
-        options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
-        _as_unit(run, "apt-get", "--quiet", *options, "update")
-        # What another package would push out is no business of a bootstrap.
-        install = ["apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install"]
-        if repair:
-            _as_unit(run, *install, "--fix-broken")
-        if missing:
-            _as_unit(run, *install, "--", *missing)
-    return {"changed": bool(missing) or repair, "installed": missing}
+def switch_on(run: Run, wanted: Wanted) -> dict[str, Any]:
+    """Enable and start the units that are not. Raises `FailedFault`."""
+    down = [name for name in wanted.units if not is_up(name)]
+    if down:
+        # Also what an attempt that was killed wrote, and no systemd has read.
+        systemctl("daemon-reload")
+        off = [name for name in down if unit_state(name)["enabled"] not in _ENABLED]
+        try:
+            if off:
+                systemctl("enable", "--", *off)
+            systemctl("start", "--", *down, timeout=900)
+        except FailedFault as fault:
+            raise FailedFault(f"{fault}. Mend what it names and run the same plan again. Go back: {run.folder}/undo") from fault
+    return {"changed": bool(down), "units": down}
 
 
 def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
     """Read back that everything is there and up. Raises `FailedFault`."""
-    problems = [f"{name} is not installed" for name in missing_packages(wanted.packages)]
+    problems = [f"{name} is not installed" for name in packages.missing(wanted.packages)]
     problems += [f"{name} is not enabled and active ('systemctl status {name}' tells more)" for name in wanted.units if not is_up(name)]
     problems += [f"{pair['after']['path']} is not as it was written" for pair in _pairs(wanted)]
     root = (wanted.docker.get("daemon_json") or {}).get("data-root")

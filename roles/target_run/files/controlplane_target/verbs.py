@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from . import bare, begun, bootstrap, lease, phases, purge, root_refusals
+from . import bare, begun, bootstrap, lease, packages, phases, purge, root_refusals
 from .arguments import parser
 from .cancel import Cancel
 from .docker_engine import Engine
@@ -210,7 +210,9 @@ def _bootstrap(home: Home, options: argparse.Namespace) -> Answer:
     if options.action == "prepare":
         return bootstrap.prepare(run, wanted, sys.executable)
     if options.action == "install":
-        return bootstrap.install(run, wanted, repair=options.repair)
+        return packages.install(run, wanted.packages, repair=options.repair)
+    if options.action == "switch-on":
+        return bootstrap.switch_on(run, wanted)
     return bootstrap.configure(run, wanted) if options.action == "configure" else bootstrap.prove(run, wanted)
 
 

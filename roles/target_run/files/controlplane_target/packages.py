@@ -1,0 +1,91 @@
+"""Packages by dpkg and apt: what is missing, what is half done, and an installation that ends well even where the connection does not."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from .faults import FailedFault
+from .state import Run
+
+LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
+_UNIT = "controlplane-vm-bootstrap.service"
+
+
+def _said(*argv: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300, env=environment)
+
+
+def missing(names: list[str]) -> list[str]:
+    """Return those that dpkg does not call wholly installed."""
+    done = _said("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Abbrev}\n", "--", *names) if names else None
+    held = dict(line.split()[:2] for line in done.stdout.splitlines() if len(line.split()) > 1) if done else {}
+    return [name for name in names if held.get(name) not in ("ii", "hi")]
+
+
+def half_done() -> list[str]:
+    """Return the packages that dpkg calls half installed, half configured or unpacked only."""
+    audit = _said("dpkg", "--audit").stdout.strip()
+    return re.findall(r"^ (\S+)", audit, re.MULTILINE) or ([audit] if audit else [])
+
+
+def lock_fault(wait_s: float = LOCK_WAIT_S) -> str:
+    """Wait until no other package manager works, as after an interruption, whose own work goes on for a while."""
+    end = time.monotonic() + wait_s
+    while True:
+        descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > end:
+                return f"another package manager holds {LOCK} for {wait_s:.0f} s already: wait for it, or see who that is with 'fuser -v {LOCK}'"
+        else:
+            return ""
+        finally:
+            os.close(descriptor)
+        time.sleep(0.5)
+
+
+def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
+    """Run a program of the package manager as a unit of its own, which ends well even where the connection does not. Raises `FailedFault`."""
+    log = run.folder / "apt.log"
+    before = log.stat().st_size if log.exists() else 0
+    unit = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={_UNIT}", "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=LC_ALL=C.UTF-8"]
+    done = subprocess.run(
+        [*unit, f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}", "--", *argv],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 and must_end_well:
+        said = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
+        told = " ".join(line for line in said.splitlines() if line.startswith(("E:", "dpkg: ", "W: Failed"))) or done.stderr.strip()
+        raise FailedFault(
+            f"{argv[0]} ended with {done.returncode}: {told[-600:]}. The files are written, and packages may be half done; all it said is in {log}. "
+            f"Mend what it names and run the same plan again. Go back: {run.folder}/undo"
+        )
+
+
+def install(run: Run, names: list[str], *, repair: bool) -> dict[str, Any]:
+    """Bring the packages that are missing; finish first what an earlier run left half done. Raises `FailedFault`."""
+    keep = ("--force-confdef", "--force-confold")
+    if repair:
+        # A package that was unpacked before what it depends on can't be configured by dpkg alone; apt, below, brings the rest.
+        _as_unit(run, "dpkg", *keep, "--configure", "-a", must_end_well=False)
+    lacking = missing(names)
+    if lacking or repair:
+        options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
+        _as_unit(run, "apt-get", "--quiet", *options, "update")
+        # What another package would push out is no business of a bootstrap.
+        install = ["apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install"]
+        if repair:
+            _as_unit(run, *install, "--fix-broken")
+        if lacking:
+            _as_unit(run, *install, "--", *lacking)
+    return {"changed": bool(lacking) or repair, "installed": lacking}

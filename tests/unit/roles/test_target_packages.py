@@ -1,0 +1,77 @@
+"""What an interrupted installation needs, in which order, and what dpkg calls half done."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controlplane_target import packages
+from controlplane_target.faults import FailedFault
+from controlplane_target.state import Home
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], bool]]:
+    """Return what would have run as a unit, and whether it had to end well."""
+    calls: list[tuple[tuple[str, ...], bool]] = []
+
+    def as_unit(_: Any, *argv: str, must_end_well: bool = True) -> None:
+        calls.append((tuple(word for word in argv if not word.startswith("--option=")), must_end_well))
+
+    monkeypatch.setattr(packages, "_as_unit", as_unit)
+    monkeypatch.setattr(packages, "missing", lambda names: [name for name in names if name != "there"])
+    return calls
+
+
+def test_only_what_is_missing_is_installed_and_nothing_is_pushed_out(called: list[Any], tmp_path: Path) -> None:
+    run = Home(tmp_path).run("CAP-1")
+    assert packages.install(run, ["there", "tini"], repair=False) == {"changed": True, "installed": ["tini"]}
+    apt = ("apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", "install")
+    assert called == [(("apt-get", "--quiet", "update"), True), ((*apt, "--", "tini"), True)]
+
+
+def test_a_second_run_asks_neither_apt_nor_dpkg(called: list[Any], tmp_path: Path) -> None:
+    assert packages.install(Home(tmp_path).run("CAP-1"), ["there"], repair=False)["changed"] is False
+    assert called == []
+
+
+def test_what_was_unpacked_before_its_dependencies_is_brought_to_its_end_by_apt(called: list[Any], tmp_path: Path) -> None:
+    packages.install(Home(tmp_path).run("CAP-1"), ["tini"], repair=True)
+    assert [(argv[0], argv[-1], must) for argv, must in called] == [
+        ("dpkg", "-a", False),
+        ("apt-get", "update", True),
+        ("apt-get", "--fix-broken", True),
+        ("apt-get", "tini", True),
+    ]
+
+
+AUDIT = """The following packages have been unpacked but not yet configured.
+They must be configured using dpkg --configure or the configure
+menu option in dselect for them to work:
+ containerd           open and reliable container runtime
+ runc                 Open Container Project - runtime
+"""
+
+
+@pytest.mark.parametrize(("audit", "names"), [("", []), (AUDIT, ["containerd", "runc"]), ("dpkg: error: no status\n", ["dpkg: error: no status"])])
+def test_what_dpkg_calls_half_done_is_named_and_what_it_says_otherwise_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, audit: str, names: list[str]
+) -> None:
+    monkeypatch.setattr(packages, "_said", lambda *argv: subprocess.CompletedProcess(argv, 0, audit, ""))
+    assert packages.half_done() == names
+
+
+def test_a_program_that_fails_is_told_with_what_it_said_and_the_way_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run = Home(tmp_path).run("CAP-1")
+    run.folder.mkdir()
+
+    def fails(argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        (run.folder / "apt.log").write_text("Reading package lists...\nE: Unable to locate package tini\n")
+        return subprocess.CompletedProcess(argv, 100, "", "")
+
+    monkeypatch.setattr(packages.subprocess, "run", fails)
+    with pytest.raises(FailedFault, match=r"apt-get ended with 100: E: Unable to locate package tini.*apt.log.*Go back"):
+        packages._as_unit(run, "apt-get", "install")
+    packages._as_unit(run, "dpkg", "--configure", "-a", must_end_well=False)
