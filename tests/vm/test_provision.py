@@ -9,6 +9,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -297,8 +298,21 @@ def test_a_disk_that_is_declared_later_is_attached_while_it_runs(born: Born) -> 
     assert site.plan("none.json", code=0)["steps"] == []
 
 
+def test_it_keeps_its_address_and_its_host_key_over_boots_that_find_no_seed(born: Born) -> None:
+    site, _, _ = born
+    boot = login(site, "cat /proc/sys/kernel/random/boot_id")
+    site.host.virsh("reset", NAME)
+    again, limit = "", time.monotonic() + 300
+    while again in ("", boot):
+        assert time.monotonic() < limit, f"{NAME} did not come back"
+        time.sleep(2)
+        with suppress(subprocess.SubprocessError):
+            again = login(site, "cat /proc/sys/kernel/random/boot_id")
+    assert login(site, "ls /etc/ssh/*.pub") == "/etc/ssh/ssh_host_ed25519_key.pub"
+
+
 def login(site: Site, command: str) -> str:
-    options = ["-F", str(site.host.ssh_config), "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={site.site}/known_hosts"]
+    options = ["-F", str(site.host.ssh_config), "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={site.site}/known_hosts", "-o", "ConnectTimeout=20"]
     return subprocess.run(["ssh", *options, f"ops@{ADDRESS}", command], capture_output=True, text=True, check=True).stdout.strip()
 
 

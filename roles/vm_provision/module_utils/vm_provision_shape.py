@@ -156,6 +156,10 @@ def user_data(want, private_key, public_key):
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": private_key, "ed25519_public": public_key},
+        # The disk that this comes from is taken away once the machine has answered. A boot that finds none would take the machine for a new one:
+        # other host keys, and an address by DHCP. Until the first boot has come to its end what was read is trusted; from then on nothing is asked.
+        "write_files": [{"path": "/etc/cloud/cloud.cfg.d/99-controlplane.cfg", "content": "manual_cache_clean: true\n"}],
+        "runcmd": [["touch", "/etc/cloud/cloud-init.disabled"]],
     }
     return "#cloud-config\n" + json.dumps(data, sort_keys=True) + "\n"
 

@@ -140,6 +140,13 @@ def test_the_private_key_is_in_the_user_data_alone() -> None:
     assert told["users"][0]["ssh_authorized_keys"] == ["ssh-ed25519 AAAA ops"]
 
 
+def test_a_boot_without_the_seed_makes_no_new_machine_of_it() -> None:
+    told = json.loads(shape.user_data(want(), "private", "public").partition("\n")[2])
+    [trusted] = told["write_files"]
+    assert (trusted["path"].startswith("/etc/cloud/cloud.cfg.d/"), trusted["content"]) == (True, "manual_cache_clean: true\n")
+    assert told["runcmd"] == [["touch", "/etc/cloud/cloud-init.disabled"]]
+
+
 @pytest.mark.parametrize(
     ("address", "card"),
     [
