@@ -111,7 +111,10 @@ class Usage(TypedDict):
 
 @_closed
 class PathPlace(TypedDict):
-    """Where a host path really lies: symlinks resolved, `nearest` the nearest existing ancestor, `dev` its device number, `mount` its mountpoint."""
+    """Where a host path really lies: symlinks resolved, `nearest` the nearest existing ancestor, `dev` its device number, `mount` its mountpoint.
+
+    `empty`: whether a directory holds nothing but a filesystem's own lost+found; None for what is no directory or can't be listed.
+    """
 
     exists: bool
     real: str
@@ -122,6 +125,7 @@ class PathPlace(TypedDict):
     uid: int | None
     gid: int | None
     mode: int | None
+    empty: bool | None
 
 
 @_closed
@@ -373,9 +377,10 @@ class Lease(TypedDict):
 
 @_closed
 class TargetState(TypedDict):
-    """What /var/lib/controlplane on the target says."""
+    """What /var/lib/controlplane on the target says; `copies` are the paths to which a move of a root copied, and on which nothing ever lived."""
 
     retired: list[Retired]
+    copies: list[str]
     last_change: StorageChange | None
     runs: list[OpenRun]
     lease: Lease | None

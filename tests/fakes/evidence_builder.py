@@ -79,7 +79,8 @@ def mount(at: str, dev: str, fstype: str = "ext4", **other: Any) -> dict[str, An
 def place(path: str, dev: str, at: str, **other: Any) -> dict[str, Any]:
     """Return where one path lies."""
     plain: dict[str, Any] = {"exists": True, "real": path, "nearest": path, "dev": dev, "mount": at, "kind": "dir", "uid": 0, "gid": 0, "mode": 493}
-    return plain | other
+    whole = plain | other
+    return {"empty": True if whole["kind"] == "dir" else None, **whole}
 
 
 def bind(source: str, destination: str, **other: Any) -> dict[str, Any]:
@@ -244,6 +245,7 @@ def healthy_probes() -> dict[str, Any]:
         "beneath": {"/mnt/data": {"exists": True, "entries": 0, "sample": [], "immutable": True}},
         "target_state": {
             "retired": [],
+            "copies": [],
             "last_change": {"run": "CAP-20260102-070000__storage.fstab__Rab12", "boot_id": "boot-1", "at": "2026-01-02T07:00:00Z"},
             "runs": [],
             "lease": None,

@@ -152,7 +152,16 @@ def place_of(path: str, by_id: dict[int, dict[str, Any]]) -> dict[str, Any]:
         "uid": info.st_uid if exists else None,
         "gid": info.st_gid if exists else None,
         "mode": stat.S_IMODE(info.st_mode) if exists else None,
+        "empty": _is_empty(real) if kind == "dir" else None,
     }
+
+
+def _is_empty(folder: str) -> bool | None:
+    try:
+        with os.scandir(folder) as entries:
+            return all(entry.name == "lost+found" for entry in entries)
+    except OSError:
+        return None  # root of this host is not root of every server
 
 
 def places_of(wanted: set[str]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from .tools import slurp, tool
 BASE = "/var/lib/controlplane"
 # What the journals of roles end with; a move that went back by itself says `reverted`.
 CLOSED = ("done", "undone", "reverted", "rolled-back")
+# A move of a root that only copied, or went back: no service lived on what lies at its destination.
+_COPYING = ("precopying", "precopied", "staging", "reverted")
 # On its way up or down a unit works as well: the move of a root goes back to one side while it is told to stop.
 _WORKING = ("active", "activating", "deactivating", "reloading")
 # For all trees together; the probe's own limit is above it.
@@ -80,13 +82,18 @@ def _works(unit: str) -> bool:
     return out.strip() in _WORKING
 
 
-def _open_journals() -> list[dict[str, Any]]:
+def _journals() -> list[dict[str, Any]]:
     try:
         names = sorted(os.listdir(BASE))
     except FileNotFoundError:
         return []
-    states = [_read(f"{name}/state.json") for name in names]
-    return [state for state in states if state is not None and state.get("phase") not in CLOSED]
+    return [state for state in (_read(f"{name}/state.json") for name in names) if state is not None]
+
+
+def _copies(journal: dict[str, Any]) -> list[str]:
+    # What carried newer data back came from the copy.
+    side = "from" if journal.get("leg") == "carry" else "to"
+    return [tree[side] for tree in journal.get("trees") or []] if journal.get("phase") in _COPYING else []
 
 
 def _open_run(state: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +105,8 @@ def _open_run(state: dict[str, Any]) -> dict[str, Any]:
 def target_state(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
     """Return the state; the fingerprint of a tree that is too large to be read within ten seconds is None."""
     retired = (_read("retired.json") or {"retired": []})["retired"]
-    change, lease, journals = _read("last-change.json"), _read("lease.json"), _open_journals()
+    change, lease, every = _read("last-change.json"), _read("lease.json"), _journals()
+    journals = [state for state in every if state.get("phase") not in CLOSED]
     claims = [{**claim, "by": state["run"]} for state in journals for claim in state.get("purging", [])]
     known = {entry["path"] for entry in retired}
     # A path that is no longer on record, because it is live again or for whatever other reason, may still have its remains beside it.
@@ -108,6 +116,7 @@ def target_state(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any
     judged = {entry["path"]: _retired(entry, claims, until) for entry in sorted(retired, key=lambda entry: int(entry["entries"]))}
     return {
         "retired": [judged[entry["path"]] for entry in retired],
+        "copies": sorted({path for state in every for path in _copies(state)}),
         "last_change": change and {key: change[key] for key in ("run", "boot_id", "at")},
         "runs": [_open_run(state) for state in journals],
         "lease": lease and {key: lease[key] for key in ("token", "holder", "run", "taken_at", "expires_at")},

@@ -52,7 +52,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     moves = _moves(desired, reader)
     if not moves:
         return _logs_alone(desired, reader, outlook)
-    refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook)]
+    refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook) + _occupied(move["to"], desired, reader)]
     refusals += [f"{move['from']} and {move['to']} lie in each other: name a place beside the old root" for move in moves if overlap(*_ends(move))]
     clash = sorted(flag for flag in set(config["dockerd_flags"]) if _option(flag) in ("--data-root", "--graph") or re.match(r"-g(?!-)", flag))
     if clash:
@@ -163,6 +163,20 @@ def _refusals(destination: str, desired: DesiredHost, outlook: Outlook) -> list[
     if declared not in outlook.mounts:
         return [f"{destination} lies on {declared}, which is not mounted"]
     return []
+
+
+def _occupied(destination: str, desired: DesiredHost, reader: Reader) -> list[str]:
+    """Refuse what lies at a destination and is no copy of this program's own; the role looks closer, and again."""
+    place, state = reader.paths.get(destination), reader.target_state
+    if place is None or (place["kind"] == "dir" and place["empty"] is None):
+        raise Unobserved(f"what lies at {destination} could not be looked at")
+    # Where the disk is still to be mounted, the bare directory is what was seen: data_disk judges that.
+    on_its_mount = _mount_of(destination, desired) in (None, place["mount"])
+    known = {one["path"] for one in state["retired"]} | set(state["copies"])
+    if not place["exists"] or place["empty"] or not on_its_mount or destination in known:
+        return []
+    what = "is not empty" if place["kind"] == "dir" else "is no directory"
+    return [f"{destination} {what}, and no run of this program on this host made it: empty it, or choose another path"]
 
 
 def _mount_of(path: str, desired: DesiredHost) -> str | None:

@@ -26,6 +26,7 @@ def mount(at: str, dev: str, fstype: str = "ext4", source: str = "none", **other
 
 def place(at: str, dev: str, **other: Any) -> dict[str, Any]:
     plain: dict[str, Any] = {"exists": True, "real": at, "nearest": at, "dev": dev, "mount": at, "kind": "dir", "uid": 0, "gid": 0, "mode": 0o755}
+    plain["empty"] = None
     return plain | other
 
 

@@ -32,6 +32,13 @@ def _drifting() -> EvidenceBuilder:
     return builder
 
 
+def _mounted() -> EvidenceBuilder:
+    """Return a host whose disk is mounted, with Docker still on the boot disk."""
+    builder = EvidenceBuilder()
+    builder.probes["docker_info"]["root"] = "/var/lib/docker"
+    return builder
+
+
 def _plan(builder: EvidenceBuilder, desired: DesiredHost | None = None, *capabilities: str) -> Plan:
     wanted = desired or desired_host("mint-data")
     return make_plan(
@@ -515,6 +522,43 @@ def test_a_move_into_the_old_root_is_refused() -> None:
     builder.probes["docker_info"]["root"] = "/mnt/data"
 
     assert "/mnt/data and /mnt/data/docker lie in each other" in _plan(builder).refusals[0].reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"empty": False}, "/mnt/data/docker is not empty, and no run of this program on this host made it"),
+        ({"empty": None}, "what lies at /mnt/data/docker could not be looked at"),
+        ({"empty": None, "kind": "file"}, "/mnt/data/docker is no directory, and no run of this program"),
+    ],
+)
+def test_what_lies_at_the_destination_is_refused_before_a_move_is_promised(seen: dict[str, Any], told: str) -> None:
+    builder = _mounted()
+    builder.probes["paths"]["/mnt/data/docker"].update(seen)
+    plan = _plan(builder)
+    assert "docker.data_root" not in _capabilities(plan)
+    assert told in plan.refusals[0].reason
+
+
+RETIRED = {
+    **dict.fromkeys(("fingerprint", "unreadable", "purging")),
+    "path": "/mnt/data/docker",
+    "run": "CAP-1",
+    "retired_at": "2026-01-01T00:00:00Z",
+    "size": 1,
+    "entries": 1,
+    "exists": True,
+    "recorded": "sha256:0",
+    "replaced_by": "/var/lib/docker",
+}
+
+
+@pytest.mark.parametrize("known", [{"copies": ["/mnt/data/docker"]}, {"retired": [RETIRED]}])
+def test_what_a_run_of_this_program_copied_or_left_there_is_the_roles_to_judge(known: dict[str, Any]) -> None:
+    builder = _mounted()
+    builder.probes["paths"]["/mnt/data/docker"].update(empty=False)
+    builder.probes["target_state"].update(known)
+    assert "docker.data_root" in _capabilities(_plan(builder))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "null"])

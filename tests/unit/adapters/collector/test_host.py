@@ -396,7 +396,26 @@ def test_a_state_file_that_is_no_json_is_a_failed_probe(tmp_path: Path, monkeypa
 
 def test_a_host_that_was_never_changed_has_an_empty_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "BASE", f"{tmp_path}/absent")
-    assert state.target_state({}, {}) == {"retired": [], "last_change": None, "runs": [], "lease": None}
+    assert state.target_state({}, {}) == {"retired": [], "copies": [], "last_change": None, "runs": [], "lease": None}
+
+
+@pytest.mark.parametrize(
+    ("phase", "leg", "copies"),
+    [
+        ("precopying", "forward", ["/mnt/data/docker"]),
+        ("reverted", "forward", ["/mnt/data/docker"]),
+        ("reverted", "carry", ["/var/lib/docker"]),
+        ("done", "forward", []),
+        ("stopping", "forward", []),
+    ],
+)
+def test_only_copies_that_nothing_lived_on_are_told(phase: str, leg: str, copies: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BASE", str(tmp_path))
+    (tmp_path / "CAP-1").mkdir()
+    journal = {"run": "CAP-1", "role": "docker_data_root", "phase": phase, "leg": leg, "unit": None}
+    journal["trees"] = [{"from": "/var/lib/docker", "to": "/mnt/data/docker"}]
+    (tmp_path / "CAP-1/state.json").write_text(json.dumps(journal))
+    assert state.target_state({}, {})["copies"] == copies
 
 
 def test_packages_are_told_as_dpkg_lists_them(programs: Programs) -> None:
