@@ -18,6 +18,8 @@ from controlplane.render.unsafe_yaml import dump_unsafe
 
 LEASE_SECONDS = 1800
 
+# As long as a reboot itself may take.
+_START_LIMIT_S = 300
 _CFG = b"""[defaults]
 inventory = inventory/hosts.yml
 roles_path = roles
@@ -88,13 +90,22 @@ def render_plan(plan: Plan, *, keys: Mapping[str, str], holder: str, hosts: Sequ
 
 
 def render_reboot(hosts: Sequence[InventoryHost]) -> dict[str, bytes]:
-    """Return the project that reboots these hosts and waits until they answer again."""
+    """Return the project that reboots these hosts and waits until they answer again and have started what they start at boot.
+
+    sshd answers before Docker has started its containers: judged then, a healthy host would drift. What never comes up is for the judgement to tell.
+    """
+    started = {
+        "name": "Wait for what starts at boot",
+        "ansible.builtin.command": {"argv": ["timeout", str(_START_LIMIT_S), "systemctl", "is-system-running", "--wait"]},
+        "changed_when": False,
+        "failed_when": False,
+    }
     play = {
         "name": "Reboot and wait",
         "hosts": "all",
         "gather_facts": False,
         "become": True,
-        "tasks": [{"name": "Reboot", "ansible.builtin.reboot": {"reboot_timeout": 300, "connect_timeout": 5, "post_reboot_delay": 1}}],
+        "tasks": [{"name": "Reboot", "ansible.builtin.reboot": {"reboot_timeout": 300, "connect_timeout": 5, "post_reboot_delay": 1}}, started],
     }
     return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file(hosts), "site.yml": _playbook([play])}
 

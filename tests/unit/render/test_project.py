@@ -268,10 +268,14 @@ def test_a_project_overwrites_no_folder(tmp_path: Path) -> None:
         write_project(tmp_path, {"x": b""})
 
 
-def test_a_reboot_is_one_play_that_waits() -> None:
+def test_a_reboot_is_one_play_that_waits_for_the_host_and_for_what_it_starts() -> None:
     play = json.loads(render_reboot(HOSTS)["site.yml"])[0]
 
-    assert list(play["tasks"][0]) == ["name", "ansible.builtin.reboot"]
+    assert [list(task)[1] for task in play["tasks"]] == ["ansible.builtin.reboot", "ansible.builtin.command"]
+    # A unit that hangs or fails at boot is told by the judgement, with its name.
+    waits = play["tasks"][1]
+    assert waits["ansible.builtin.command"]["argv"] == ["timeout", "300", "systemctl", "is-system-running", "--wait"]
+    assert waits["failed_when"] is False
 
 
 @pytest.mark.parametrize("text", ["0x5000", "0123", "yes", "1.10", "22:30", "null", "~", "2026-01-01"])
