@@ -65,7 +65,9 @@ class Site:
         profile: dict[str, Any] | None = None,
     ) -> None:
         """Write policy and machines; `entry` and `profile` are more of what the host's policy and its profile say."""
-        wanted = [{"serial": s, "min_size": "500MB", "max_size": "9TB", "filesystem": "ext4", "mount": f"/mnt/{s.lower()}"} for s in disks]
+        # Under emulation it takes longer than a disk may by default until udev knows it.
+        plain = {"min_size": "500MB", "max_size": "9TB", "filesystem": "ext4", "options": ["x-systemd.device-timeout=60s"]}
+        wanted = [{"serial": serial, "mount": f"/mnt/{serial.lower()}", **plain} for serial in disks]
         policy = {"version": 1, "tiers": {"data-disk": {"data": "disk"}}, "hosts": {name: {"tier": "data-disk", "disks": wanted, **(entry or {})}}}
         small = {
             "cores": 2,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from controlplane.domain.disks import Disk, NfsMount
 
-DEVICE_TIMEOUT = "x-systemd.device-timeout=10s"
+# Nothing but the mount and what is guarded by it waits for the disk; one that is found later leaves Docker down until somebody starts it.
+DEVICE_TIMEOUT = "x-systemd.device-timeout=30s"
 GUARD_FILE = "50-controlplane-mounts.conf"
 # sockets.target, and with it ssh, would wait for the disk: systemd orders every socket before that target unless it is told not to, and a
 # network mount, which waits for services that wait for that target, would close a cycle. The rest of the defaults is said again.
