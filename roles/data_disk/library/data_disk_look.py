@@ -117,7 +117,7 @@ def main():
     try:
         seen = look(module)
     except (probe.ProbeError, OSError, ValueError) as error:
-        module.fail_json(msg=f"{want['identity']['kind']} {want['identity']['value']}: {error}. Nothing was changed.")
+        module.fail_json(msg=f"{want['identity']['kind']} {want['identity']['value']}: {error}. This task only looks; nothing was changed by it.")
     against = judge.objections(want, seen)
     answer = {"objections": against, "mountpoint": seen["mountpoint"]}
     if not against:

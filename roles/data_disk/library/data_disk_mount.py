@@ -87,6 +87,9 @@ def main():
         module.fail_json(msg=f"{path} can't be seen: {error}. Nothing was changed there.")
     if seen["entries"] or (seen["exists"] and not seen["folder"]):
         module.fail_json(msg=f"{path} is not an empty folder: {', '.join(seen['entries']) or 'no folder at all'}. Nothing was changed there.")
+    top = seen["mounted"]
+    if top and (top["uuid"], top["root"]) != (module.params["uuid"], "/"):
+        module.fail_json(msg=f"{path} is taken by {top['source']} ({top['fstype']}, UUID {top['uuid'] or 'none'}). Nothing was changed there.")
     command = mounting(module.params, seen)
     changed = not seen["immutable"] or command is not None
     if changed and not module.check_mode:

@@ -40,8 +40,9 @@ def lacking(want: dict, seen: dict) -> list[str]:
     """Return what is not as it is to be, for a disk that nothing speaks against; nothing is to be done where it is empty."""
     point, disk = seen["mountpoint"], seen["candidates"][0]
     planned = f"{want['filesystem']} {want['uuid']}"
+    held = f"an unfinished {planned}" if disk["unfinished"] else ", ".join(disk["signatures"]) or "nothing"
     return [
-        *([] if disk["ours"] else [f"{_name(want)} ({disk['node']}) does not hold {planned}, but {', '.join(disk['signatures']) or 'nothing'}"]),
+        *([] if disk["ours"] else [f"{_name(want)} ({disk['node']}) does not hold {planned}, but {held}"]),
         *([] if is_mounted(seen) else [f"{want['mount']} is not the mountpoint of {planned}"]),
         *([f"the mount options {', '.join(point['missing_options'])} are not in effect"] if point["missing_options"] else []),
         *([] if point["immutable"] else [f"the bare folder {want['mount']} is not immutable"]),

@@ -116,8 +116,9 @@ class Look:
         if seen["start"] and not seen["mounted"]:
             self.answer["start"].append({"file": file, "unit": seen["unit"]})
 
-    def at_the_guard(self, one):
+    def at_the_guard(self, want):
         """Judge one guard; its mounts have to be there or to come with the entries."""
+        one = guard.Guard(want)
         known, in_force = one.judge(self.module)
         if not known:
             self.object(f"systemd knows no unit {one.unit}, so there is nothing to guard. Install it, or make the plan again.")
@@ -161,16 +162,13 @@ def main():
         supports_check_mode=True,
     )
     look = Look(module)
-    try:
-        look.at_the_table()
-        for entry in module.params["entries"]:
-            look.at_the_mountpoint(entry)
-        for want in module.params["guards"]:
-            look.at_the_guard(guard.Guard(want))
-        for path in module.params["bare"]:
-            look.beneath(path)
-    except (guard.GuardError, mountpoint.MountpointError, OSError, ValueError) as error:
-        module.fail_json(msg=f"{error}. This task only looks; nothing was changed by it.")
+    look.at_the_table()
+    for judge, things in ((look.at_the_mountpoint, "entries"), (look.at_the_guard, "guards"), (look.beneath, "bare")):
+        for one in module.params[things]:
+            try:
+                judge(one)
+            except (guard.GuardError, mountpoint.MountpointError, OSError, ValueError) as error:
+                look.object(f"{error}.")
     module.exit_json(changed=False, **look.answer)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ansible.module_utils import fstab_guard as guard
 from ansible.module_utils import fstab_lines as lines
 from ansible.module_utils import fstab_table as table
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils import target_run_files as files
 from ansible.module_utils import target_run_folder as run_folder
 from ansible.module_utils.basic import AnsibleModule
@@ -27,8 +28,30 @@ options:
   writable: {description: mounts beneath which the bare directory is to be made immutable, type: list, elements: str, required: true}
   undo: {description: the text of a program that takes the run's changes back by itself, type: str, required: true}
   readme: {description: what the folder holds and how the undo is used, type: str, required: true}
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run.
+    type: list
+    elements: str
+    required: true
 author: controlplane
 """
+
+
+def record(module):
+    """Do it; return the names of what was written. Raises FstabError, GuardError, OSError, ImportError."""
+    want = module.params
+    folder = Path(want["folder"])
+    records = {name: json.dumps(want[key], indent=4) + "\n" for name, key in (("folders.json", "make"), ("bare.json", "writable"))}
+    files.make(folder)
+    found = table.Table(module, want["path"], want["entries"], folders_made=False)
+    if found.pending:
+        found.record(folder)
+    for one in map(guard.Guard, want["guards"]):
+        if one.pending:
+            one.record(folder)
+    written = run_folder.leave(folder, records, undo=want["undo"], readme=want["readme"])
+    run_folder.say_that_storage_changes(folder)
+    return written
 
 
 def main():
@@ -41,23 +64,14 @@ def main():
             "make": {"type": "list", "elements": "str", "required": True},
             "writable": {"type": "list", "elements": "str", "required": True},
             **run_folder.OPTIONS,
+            **fence.OPTION,
         }
     )
-    want = module.params
-    folder = Path(want["folder"])
-    records = {name: json.dumps(want[key], indent=4) + "\n" for name, key in (("folders.json", "make"), ("bare.json", "writable"))}
     try:
-        files.make(folder)
-        found = table.Table(module, want["path"], want["entries"], folders_made=False)
-        if found.pending:
-            found.record(folder)
-        for one in map(guard.Guard, want["guards"]):
-            if one.pending:
-                one.record(folder)
-        written = run_folder.leave(folder, records, undo=want["undo"], readme=want["readme"])
-        run_folder.say_that_storage_changes(folder)
-    except (guard.GuardError, lines.FstabError, OSError) as error:
-        module.fail_json(msg=f"{want['path']}: {error}. Nothing was changed.")
+        with fence.held(module):
+            written = record(module)
+    except (guard.GuardError, lines.FstabError, ImportError, OSError) as error:
+        module.fail_json(msg=f"{module.params['path']}: {error}. Nothing was changed.")
     module.exit_json(changed=bool(written), written=written)
 
 

@@ -64,6 +64,15 @@ class Guard:
         }
         files.write(place, json.dumps(text, indent=2).encode() + b"\n", mode=0o600)
 
+    def is_recorded(self, folder):
+        """Say whether the run's undo knows the former text, or this one as its own."""
+        place = folder / f"guard-{self.unit}.json"
+        if not place.exists():
+            return False
+        held = json.loads(place.read_bytes())
+        former = None if self.before is None else base64.b64encode(self.before).decode()
+        return former == held["before"] or (self.before is not None and texts.digest(self.before) == held["after"])
+
     def write(self):
         """Replace the drop-in."""
         self.path.parent.mkdir(mode=0o755, exist_ok=True)

@@ -81,6 +81,11 @@ class Table:
         }
         files.write(meta, json.dumps(digests, indent=2).encode() + b"\n", mode=0o600)
 
+    def is_recorded(self, folder):
+        """Say whether both texts are on record in the run's folder, so that its undo knows them."""
+        known = [files.held(folder / name) for name in ("fstab.before", "fstab.after")]
+        return (folder / "fstab.json").exists() and self.before in known and self.after == known[1]
+
     def write(self):
         """Put the new text in place. Raises FstabError where it reads back otherwise."""
         files.write(self.path, self.after, mode=0o644)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils import target_run_folder as run_folder
 from ansible.module_utils.basic import AnsibleModule
 
@@ -37,6 +38,11 @@ options:
     description: What the folder holds and how the undo is used.
     type: str
     required: true
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run.
+    type: list
+    elements: str
+    required: true
 author: controlplane
 """
 
@@ -47,6 +53,7 @@ EXAMPLES = r"""
     records: {folders.json: "[]\n"}
     undo: "{{ lookup('ansible.builtin.file', 'undo.py', rstrip=false) }}"
     readme: "{{ lookup('ansible.builtin.file', 'README.target', rstrip=false) }}"
+    fence: "{{ __target_run_hold }}"
 """
 
 RETURN = r"""
@@ -62,6 +69,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **run_folder.OPTIONS,
+            **fence.OPTION,
             "records": {"type": "dict", "default": {}},
             "changes_storage": {"type": "bool", "default": False},
         },
@@ -75,10 +83,11 @@ def main() -> None:
         if module.check_mode:
             written = [name for name, _, _ in run_folder.lacking(folder, records, **texts)]
         else:
-            written = run_folder.leave(folder, records, **texts)
-            if module.params["changes_storage"]:
-                run_folder.say_that_storage_changes(folder)
-    except OSError as error:
+            with fence.held(module):
+                written = run_folder.leave(folder, records, **texts)
+                if module.params["changes_storage"]:
+                    run_folder.say_that_storage_changes(folder)
+    except (ImportError, OSError) as error:
         module.fail_json(msg=f"the way back can't be put into {folder}: {error}. Nothing was changed.")
     module.exit_json(changed=bool(written), written=written)
 

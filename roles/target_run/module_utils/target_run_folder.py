@@ -43,7 +43,10 @@ def leave(folder: Path, records: dict[str, str], *, undo: str, readme: str) -> l
 
 
 def say_that_storage_changes(folder: Path) -> None:
-    """Let the host say, from before the first change on, that no reboot has proven its storage since this run. Raises OSError."""
+    """Let the host say, from before the first change on, that no reboot has proven its storage since this run.
+
+    Raises OSError, and ImportError where the run's tools are not there.
+    """
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     from controlplane_target.state import Home  # noqa: PLC0415 - it lies in the run's folder, where target_run laid it down

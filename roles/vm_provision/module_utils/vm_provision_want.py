@@ -68,16 +68,25 @@ def source_of(libvirt, want, pools):
         return {"name": f"image {name}", "pool": pool, "volume": name, "size": libvirt.capacity(pool, name)}
     name = boot["template"]
     domain = libvirt.domain(name)
-    if domain is None:
-        return {"size": None, "why": f"there is no template {name}: make it, or name another in machines.yml"}
-    if domain["state"] != "shut off":
-        return {"size": None, "why": f"template {name} is {domain['state']}: shut it down first"}
+    if why := _against_the_template(name, domain):
+        return {"size": None, "why": why}
     for disk in domain["kept"]:
         for pool, seen in pools.items():
             for volume, path in seen["volumes"].items():
                 if (disk["pool"], disk["volume"]) == (pool, volume) or (disk["file"] and disk["file"] == path):
                     return {"name": f"template {name}", "pool": pool, "volume": volume, "size": libvirt.capacity(pool, volume)}
     return {"size": None, "why": f"the disk of template {name} lies in no active storage: put it there, or name another in machines.yml"}
+
+
+def _against_the_template(name, domain):
+    if domain is None:
+        return f"there is no template {name}: make it, or name another in machines.yml"
+    if domain["run"] is not None:
+        made = f"template {name} was made by run {domain['run']}, and its cloud-init is switched off: a copy would have its host key and its address"
+        return f"{made}. Name an image, or a machine that no run made, in machines.yml"
+    if domain["state"] != "shut off":
+        return f"template {name} is {domain['state']}: shut it down first"
+    return ""
 
 
 __all__ = ["HOME", "ISO_TOOLS", "SPEC", "Libvirt", "LibvirtError", "alone", "bridges", "iso_tool", "libvirt_of", "missing_tools", "source_of"]

@@ -37,7 +37,16 @@ def test_a_second_run_asks_neither_apt_nor_dpkg(called: list[Any], tmp_path: Pat
     assert called == []
 
 
-def test_what_was_unpacked_before_its_dependencies_is_brought_to_its_end_by_apt(called: list[Any], tmp_path: Path) -> None:
+def test_what_dpkg_alone_could_finish_asks_no_apt(called: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(packages, "half_done", list)
+    assert packages.install(Home(tmp_path).run("CAP-1"), ["there"], repair=True)["changed"] is True
+    assert [argv[0] for argv, _ in called] == ["dpkg"]
+
+
+def test_what_was_unpacked_before_its_dependencies_is_brought_to_its_end_by_apt(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(packages, "half_done", lambda: ["runc"])
     packages.install(Home(tmp_path).run("CAP-1"), ["tini"], repair=True)
     assert [(argv[0], argv[-1], must) for argv, must in called] == [
         ("dpkg", "-a", False),
@@ -55,12 +64,18 @@ menu option in dselect for them to work:
 """
 
 
-@pytest.mark.parametrize(("audit", "names"), [("", []), (AUDIT, ["containerd", "runc"]), ("dpkg: error: no status\n", ["dpkg: error: no status"])])
+@pytest.mark.parametrize(("audit", "names"), [("", []), (AUDIT, ["containerd", "runc"]), ("something else\n", ["something else"])])
 def test_what_dpkg_calls_half_done_is_named_and_what_it_says_otherwise_is_not_lost(
     monkeypatch: pytest.MonkeyPatch, audit: str, names: list[str]
 ) -> None:
-    monkeypatch.setattr(packages, "_said", lambda *argv: subprocess.CompletedProcess(argv, 0, audit, ""))
+    monkeypatch.setattr(packages, "_said", lambda *argv: subprocess.CompletedProcess(argv, int(bool(audit)), audit, ""))
     assert packages.half_done() == names
+
+
+def test_a_dpkg_that_can_not_tell_is_no_dpkg_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "_said", lambda *argv: subprocess.CompletedProcess(argv, 2, "", "dpkg: error: parsing file 'status'"))
+    with pytest.raises(FailedFault, match="ended with 2: dpkg: error: parsing file"):
+        packages.half_done()
 
 
 def test_a_program_that_fails_is_told_with_what_it_said_and_the_way_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

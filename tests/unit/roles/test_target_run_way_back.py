@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible.module_utils.testing import patch_module_args
 from tests.unit.roles.loading import library, module_util
 
 files = module_util("target_run", "target_run_files")
+module_util("target_run", "target_run_fence")
 module_util("target_run", "target_run_folder")
 way_back = library("target_run", "target_run_way_back")
 
@@ -20,9 +22,17 @@ way_back = library("target_run", "target_run_way_back")
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Any:
     """Return how to run the module on a run's folder, and what it answers."""
 
-    def run(*, record: str = "before\n", undo: str = "#!/bin/sh\n", name: str = "was.json", check: bool = False, changes: bool = False) -> Any:
+    def run(
+        *,
+        record: str = "before\n",
+        undo: str = "#!/bin/sh\n",
+        name: str = "was.json",
+        check: bool = False,
+        changes: bool = False,
+        fence: Sequence[str] = ("env",),
+    ) -> Any:
         given = {"folder": str(tmp_path / "home/run"), "records": {name: record}, "undo": undo, "readme": "what it holds\n"}
-        given |= {"changes_storage": changes}
+        given |= {"changes_storage": changes, "fence": list(fence)}
         with patch_module_args({**given, "_ansible_check_mode": check}), pytest.raises(SystemExit):
             way_back.main()
         return json.loads(capsys.readouterr().out)
@@ -53,6 +63,12 @@ def test_a_run_that_changes_storage_says_so_before_it_does(run: Any, tmp_path: P
     assert run(changes=True)["changed"] is False
     said = json.loads((tmp_path / "home/last-change.json").read_text())
     assert said["run"] == "run"
+
+
+def test_a_play_that_lost_its_lease_leaves_nothing(run: Any, tmp_path: Path) -> None:
+    answer = run(fence=["false"])
+    assert answer["failed"] is True
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_says_what_it_would_write_and_writes_nothing(run: Any, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ ROLE = "vm_bootstrap"
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04")}
 DOCKER_UNITS = ("docker.socket", "docker.service", "containerd.service")
 DEFAULT_ROOT = "/var/lib/docker"
+_START_LIMIT_S = 900
 _ENABLED = ("enabled", "static", "generated")
 _GUARD = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
 
@@ -115,22 +116,30 @@ def _docker_faults(wanted: Wanted) -> list[str]:
     return found
 
 
+def _dpkg_now(*, ours: bool) -> tuple[str, bool]:
+    """Return what speaks against installing anything now, and whether what is half done is this program's own, to be finished."""
+    if locked := packages.lock_fault():
+        return locked, False
+    try:
+        half_done = packages.half_done()
+    except FailedFault as fault:
+        return f"{fault}: mend what it names", False
+    if half_done and not ours:
+        names = ", ".join(half_done[:5])
+        return f"dpkg was left half done with {names} by somebody else: look at 'dpkg --audit', then 'dpkg --configure -a'", False
+    return "", bool(half_done)
+
+
 def refuse(home: Home, wanted: Wanted) -> dict[str, Any]:
     """Return what is to be done ({pending, packages, units, repair, planned}). Raises `RefusedFault` with all that speaks against it."""
     missing, down, pairs = packages.missing(wanted.packages), [name for name in wanted.units if not is_up(name)], _pairs(wanted)
     found = [text for text in [_system_fault()] if text]
-    repair = False
-    if missing:
-        locked = packages.lock_fault()
-        half_done = [] if locked else packages.half_done()
+    ours, repair = is_ours_half_done(home), False
+    if missing or ours:
+        refusal, repair = _dpkg_now(ours=ours)
+        found += [refusal] if refusal else []
         missing = packages.missing(wanted.packages)
-        repair = bool(half_done) and is_ours_half_done(home)
-        if locked:
-            found.append(locked)
-        elif half_done and not repair:
-            names = ", ".join(half_done[:5])
-            found.append(f"dpkg was left half done with {names} by somebody else: look at 'dpkg --audit', then 'dpkg --configure -a'")
-        if wanted.docker and set(missing):
+        if wanted.docker and missing:
             found += _docker_faults(wanted)
     for name in down:
         state = unit_state(name)["load"]
@@ -138,7 +147,13 @@ def refuse(home: Home, wanted: Wanted) -> dict[str, Any]:
             found.append(f"{name} is {state}{'' if state == 'masked' else ', and no package is left to bring it'}")
     if found:
         raise RefusedFault(f"bootstrap refused: {'; '.join(found)}. Nothing was changed.")
-    return {"pending": bool(missing or down or pairs), "packages": missing, "units": down, "repair": repair, "planned": configs.planned(pairs)}
+    return {
+        "pending": bool(missing or down or pairs or repair),
+        "packages": missing,
+        "units": down,
+        "repair": repair,
+        "planned": configs.planned(pairs),
+    }
 
 
 _UNDO = """#!/bin/sh
@@ -184,15 +199,20 @@ def switch_on(run: Run, wanted: Wanted) -> dict[str, Any]:
     """Enable and start the units that are not. Raises `FailedFault`."""
     down = [name for name in wanted.units if not is_up(name)]
     if down:
-        # Also what an attempt that was killed wrote, and no systemd has read.
-        systemctl("daemon-reload")
         off = [name for name in down if unit_state(name)["enabled"] not in _ENABLED]
         try:
+            # Also what an attempt that was killed wrote, and no systemd has read.
+            systemctl("daemon-reload")
             if off:
                 systemctl("enable", "--", *off)
-            systemctl("start", "--", *down, timeout=900)
+            systemctl("start", "--", *down, timeout=_START_LIMIT_S)
         except FailedFault as fault:
             raise FailedFault(f"{fault}. Mend what it names and run the same plan again. Go back: {run.folder}/undo") from fault
+        except subprocess.TimeoutExpired as fault:
+            raise FailedFault(
+                f"{', '.join(down)} did not come up within {fault.timeout:.0f} s, and systemd goes on with it ('systemctl list-jobs' tells). "
+                f"Run the same plan again once it is up. Go back: {run.folder}/undo"
+            ) from fault
     return {"changed": bool(down), "units": down}
 
 
@@ -205,12 +225,16 @@ def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
     if root and "docker.service" in wanted.units and not problems:
         seen = Engine().info()["DockerRootDir"]
         problems += [] if seen == root else [f"Docker runs on {seen}, not on {root}"]
+    if is_ours_half_done(run.home) and (half_done := packages.half_done()):
+        problems.append(f"dpkg calls {', '.join(half_done[:5])} half done")
     if problems:
         raise FailedFault(
             f"bootstrap is not whole: {'; '.join(problems)}. Run the same plan again: what is done stays done. Go back: {run.folder}/undo"
         )
-    if run.phase == "installing":
-        run.write(phase="done")
+    # Also one that was cut off and that this plan came after: what somebody else leaves half done later is not ours to finish.
+    for each in run.home.runs():
+        if each.state.get("role") == ROLE and each.phase == "installing":
+            each.write(phase="done", ended_by=run.key)
     return {"changed": False}
 
 

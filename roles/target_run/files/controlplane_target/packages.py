@@ -30,8 +30,12 @@ def missing(names: list[str]) -> list[str]:
 
 
 def half_done() -> list[str]:
-    """Return the packages that dpkg calls half installed, half configured or unpacked only."""
-    audit = _said("dpkg", "--audit").stdout.strip()
+    """Return the packages that dpkg calls half installed, half configured or unpacked only. Raises `FailedFault` where it can't tell."""
+    done = _said("dpkg", "--audit")
+    # It ends with 1 where it found something.
+    if done.returncode not in (0, 1):
+        raise FailedFault(f"dpkg --audit ended with {done.returncode}: {done.stderr.strip()}")
+    audit = done.stdout.strip()
     return re.findall(r"^ (\S+)", audit, re.MULTILINE) or ([audit] if audit else [])
 
 
@@ -79,12 +83,13 @@ def install(run: Run, names: list[str], *, repair: bool) -> dict[str, Any]:
         # A package that was unpacked before what it depends on can't be configured by dpkg alone; apt, below, brings the rest.
         _as_unit(run, "dpkg", *keep, "--configure", "-a", must_end_well=False)
     lacking = missing(names)
-    if lacking or repair:
+    broken = repair and bool(half_done())
+    if lacking or broken:
         options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
         _as_unit(run, "apt-get", "--quiet", *options, "update")
         # What another package would push out is no business of a bootstrap.
         install = ["apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install"]
-        if repair:
+        if broken:
             _as_unit(run, *install, "--fix-broken")
         if lacking:
             _as_unit(run, *install, "--", *lacking)
