@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.roles.loading import module_util
 
-for name in ("vm_provision_shape", "vm_provision_kvm", "vm_provision_libvirt"):
+for name in ("vm_provision_shape", "vm_provision_libvirt", "vm_provision_kvm"):
     module_util("vm_provision", name)
 want = module_util("vm_provision", "vm_provision_want")
 
