@@ -1,4 +1,4 @@
-"""The guard of a unit: the drop-in C(50-controlplane-mounts.conf) that keeps it from starting without its mounts."""
+"""The guard of a unit: the drop-in 50-controlplane-mounts.conf that keeps it from starting without its mounts."""
 
 from __future__ import annotations
 
