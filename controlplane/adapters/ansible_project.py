@@ -27,10 +27,11 @@ _KEPT_ENVIRONMENT = ("HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "KRB5CCNAME", "
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def configuration(*, pipelining: bool, control_dir: Path, local_tmp: Path, ssh_options: Sequence[str] = ()) -> bytes:
+def configuration(*, only_looks: bool, control_dir: Path, local_tmp: Path, ssh_options: Sequence[str] = ()) -> bytes:
     """Return ansible.cfg.
 
-    A connection that broke is tried once more only with `pipelining`, that is where nothing is changed: a change might run twice.
+    A connection that broke is tried once more only where the run `only_looks`: a change might run twice. With pipelining a remote command outlives
+    its connection; what changes a host is fenced there by its lease, and a task that may work for long switches pipelining off for itself.
     """
     return f"""[defaults]
 host_key_checking = True
@@ -48,12 +49,12 @@ timeout = 10
 enable_plugins = ansible.builtin.yaml
 
 [connection]
-pipelining = {pipelining}
+pipelining = True
 
 [ssh_connection]
-pipelining = {pipelining}
+pipelining = True
 control_path_dir = {control_dir}
-retries = {1 if pipelining else 0}
+retries = {1 if only_looks else 0}
 ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3 {shlex.join(ssh_options)}
 """.encode()
 

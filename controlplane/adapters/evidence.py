@@ -86,7 +86,7 @@ class AnsibleEvidence:
                 playbook="collect.yml",
                 inventory=inventory_json(hosts, variables=variables, control_dir=control_directory()),
                 forks=min(self._forks, len(hosts)),
-                pipelining=True,
+                only_looks=True,
                 on_event=hear,
                 timeout=_SECONDS_A_HOST * (1 + len(hosts) // self._forks),
                 work_dir=self._work_dir,

@@ -128,7 +128,7 @@ def run_playbook(
     limit: str | None = None,
     env: Mapping[str, str] | None = None,
     forks: int = 10,
-    pipelining: bool = False,
+    only_looks: bool = False,
     on_event: Callable[[Event], None] = lambda _event: None,
     timeout: float = 3600,
     work_dir: Path | None = None,
@@ -136,15 +136,15 @@ def run_playbook(
 ) -> RunResult:
     """Run `playbook` of `project` (files by path) on the hosts of `inventory` (JSON, see `inventory_json`).
 
-    `pipelining` only for what changes nothing: with it a remote command outlives its connection. `env` is added to the environment of
-    ansible-playbook and may hold secrets; it is in no file. `timeout` in seconds. `work_dir` is where the private folder is made.
+    `only_looks` is for what changes nothing, and may be tried again. `env` is added to the environment of ansible-playbook and may hold secrets;
+    it is in no file. `timeout` in seconds. `work_dir` is where the private folder is made.
     `known_hosts` is a file with host keys that count beside those that the operator knows.
     """
     private = Path(tempfile.mkdtemp(prefix="cp-", dir=work_dir))
     try:
         config_file = private / "ansible.cfg"
         known = ssh_options(known_hosts)
-        config_file.write_bytes(configuration(pipelining=pipelining, control_dir=control_directory(), local_tmp=private / "tmp", ssh_options=known))
+        config_file.write_bytes(configuration(only_looks=only_looks, control_dir=control_directory(), local_tmp=private / "tmp", ssh_options=known))
         mine = environment({"ANSIBLE_CONFIG": str(config_file), **(env or {})})
         config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=mine, forks=forks)
         return _run(config, _Watch(on_event, str(private), time.monotonic() + timeout))

@@ -31,8 +31,9 @@ callback_result_format = yaml
 interpreter_python = /usr/bin/python3
 
 [ssh_connection]
-# With pipelining on, a remote command outlives the loss of its connection.
-pipelining = False
+# With it a remote command outlives the loss of its connection. So what changes a host is fenced there by its lease, and a task that may work for
+# long switches pipelining off for itself.
+pipelining = True
 """
 
 

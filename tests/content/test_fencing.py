@@ -14,7 +14,9 @@ from tests.content.test_roles import MUTATING, load, modules_of, tasks_of
 CHANGING = ("change", "rollback", "break_glass", "work")
 INERT = {f"ansible.builtin.{name}" for name in ("assert", "fail", "debug", "set_fact", "stat", "include_tasks")}
 # They make again what is there as it should be, and the module is not ours: asked right before.
-ASKED_BEFORE = {"ansible.builtin.file", "ansible.builtin.systemd_service", "vm_provision_make"}
+ASKED_BEFORE = {"vm_provision_make"}
+# What may work for long ends with its connection, and so does what takes a lease. Everything else goes on to its end under the lease.
+ENDS_WITH_ITS_CONNECTION = {"data_disk_filesystem", "target_run_package", "vm_provision_make", "vm_provision_finish"}
 CHECK = {"name": "target_run", "tasks_from": "check"}
 
 FILES = [path for role in MUTATING for path in sorted((role / "tasks").glob("*.yml")) if path.stem in CHANGING]
@@ -62,6 +64,13 @@ def test_every_module_that_changes_the_host_is_given_the_lease(role: Path) -> No
             told = [task[path.stem] for task in tasks if path.stem in task]
             assert told or path not in own, path.name
             assert all(arguments.get("fence") == "{{ __target_run_hold }}" for arguments in told), path.name
+
+
+@pytest.mark.parametrize("role", [*MUTATING, Path(__file__).parents[2] / "roles/target_run"], ids=lambda role: role.name)
+def test_what_may_work_for_long_ends_with_its_connection(role: Path) -> None:
+    for task in (task for file in (role / "tasks").glob("*.yml") for task in tasks_of(load(file))):
+        ends = task.get("vars", {}).get("ansible_pipelining") is False
+        assert ends == bool(ENDS_WITH_ITS_CONNECTION & set(task)), task["name"]
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parents[2].glob("roles/target_run/tasks/*.yml")), ids=lambda path: path.name)

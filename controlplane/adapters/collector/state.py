@@ -97,7 +97,7 @@ def _copies(journal: dict[str, Any]) -> list[str]:
 
 
 def _open_run(state: dict[str, Any]) -> dict[str, Any]:
-    unit = state.get("unit")
+    unit = state.get("unit") or state.get("package_unit")
     active = unit is not None and _works(unit)
     return {"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from ansible.module_utils import data_disk_mountpoint_view as view
 from ansible.module_utils import data_disk_probe as probe
 from ansible.module_utils import target_run_fence as fence
+from ansible.module_utils import target_run_mountpoint as mountpoint
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -34,12 +32,8 @@ def protect(module, path, *, mounted):
     """Make the folder where there is none, and set its flag."""
     if mounted:
         view.beneath(module, path, "set")
-        return
-    # The process's umask must not decide who can reach the data.
-    old = os.umask(0o022)
-    Path(path).mkdir(0o755, parents=True, exist_ok=True)
-    os.umask(old)
-    view.set_immutable(path, True)
+    else:
+        mountpoint.make(path)
 
 
 def mounting(want, seen):

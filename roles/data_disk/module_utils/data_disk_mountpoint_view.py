@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import json
 import os
 import sys
@@ -11,8 +9,7 @@ import tempfile
 from pathlib import Path
 
 from ansible.module_utils import data_disk_probe as probe
-
-GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x00000010
+from ansible.module_utils import target_run_mountpoint as mountpoint
 
 # Options of the mount program and of systemd, which the kernel never shows.
 _NOT_THE_KERNELS = {"defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group"}
@@ -59,34 +56,8 @@ def bare(path: str) -> dict:
         "exists": True,
         "folder": True,
         "entries": sorted(one.name for one in Path(path).iterdir())[:5],
-        "immutable": bool(flags(path) & IMMUTABLE),
+        "immutable": mountpoint.is_immutable(path),
     }
-
-
-def flags(path: str) -> int:
-    """Return the inode flags; a filesystem without them has none set."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        word = array.array("L", [0])
-        fcntl.ioctl(handle, GET_FLAGS, word)
-        return word[0]
-    except OSError:
-        return 0
-    finally:
-        os.close(handle)
-
-
-def set_immutable(path: str, wanted: bool) -> None:
-    """Set or clear the immutable flag of a folder."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        word = array.array("L", [0])
-        fcntl.ioctl(handle, GET_FLAGS, word)
-        word[0] = word[0] | IMMUTABLE if wanted else word[0] & ~IMMUTABLE
-        fcntl.ioctl(handle, SET_FLAGS, word)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # A bind mount without its submounts, in a mount namespace of its own, shows what a mount hides. Nobody else sees it.

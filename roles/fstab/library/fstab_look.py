@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from ansible.module_utils import fstab_guard as guard
 from ansible.module_utils import fstab_lines as lines
 from ansible.module_utils import fstab_mountpoint as mountpoint
 from ansible.module_utils import fstab_table as table
+from ansible.module_utils import target_run_files as files
+from ansible.module_utils import target_run_mountpoint as flags
 from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
@@ -23,6 +26,7 @@ options:
   guards: {description: "unit and text (the whole drop-in) of each; C(ahead): the unit comes later", type: list, elements: dict, required: true}
   bare: {description: mounts beneath which the bare directory must be immutable, type: list, elements: str, required: true}
   beneath: {description: the command that looks beneath a mount; an action and a path are added to it, type: list, elements: str, required: true}
+  folder: {description: the run's own folder; what an earlier attempt of it made is finished, type: path, required: true}
   field: {description: where the policy says it, type: str, required: true}
 author: controlplane
 """
@@ -65,6 +69,7 @@ class Look:
     def __init__(self, module):
         self.module = module
         self.answer = {"objections": [], "lacking": [], "faults": [], "make": [], "start": [], "writable": [], "reload": False}
+        self.made_before = json.loads(files.held(Path(module.params["folder"], "folders.json")) or b"[]")
 
     def object(self, text):
         """Say what speaks against the change."""
@@ -78,7 +83,7 @@ class Look:
         """Judge the file's new text."""
         want = self.module.params
         try:
-            found = table.Table(self.module, want["path"], want["entries"], folders_made=False)
+            found = table.Table(self.module, want["path"], want["entries"])
         except (lines.FstabError, OSError) as error:
             self.object(f"{want['path']}: {error}.")
             return
@@ -107,6 +112,9 @@ class Look:
         if not seen["folder"]:
             self.answer["make"].append(file)
             self.lack(f"there is no folder {file}")
+        elif not seen["mounted"] and file in self.made_before and not flags.is_immutable(file):
+            self.answer["make"].append(file)
+            self.lack(f"this run made {file} and was interrupted before that was immutable")
         if not seen["loaded"]:
             self.answer["reload"] = True
             self.lack(f"systemd has not read the entry of {file}")
@@ -157,6 +165,7 @@ def main():
             "guards": guard.OPTION,
             "bare": {"type": "list", "elements": "str", "required": True},
             "beneath": {"type": "list", "elements": "str", "required": True},
+            "folder": {"type": "path", "required": True},
             "field": {"type": "str", "required": True},
         },
         supports_check_mode=True,

@@ -43,7 +43,7 @@ def record(module):
     folder = Path(want["folder"])
     records = {name: json.dumps(want[key], indent=4) + "\n" for name, key in (("folders.json", "make"), ("bare.json", "writable"))}
     files.make(folder)
-    found = table.Table(module, want["path"], want["entries"], folders_made=False)
+    found = table.Table(module, want["path"], want["entries"])
     if found.pending:
         found.record(folder)
     for one in map(guard.Guard, want["guards"]):

@@ -29,14 +29,14 @@ OPTION = {
         "passno": {"type": "int", "default": 0},
     },
 }
-# The role makes the folder of an entry before anything is mounted there.
+# The role makes the folder of an entry before it writes the entry.
 _NO_FOLDER_YET = "unreachable on boot required target"
 
 
 class Table:
     """The file `path`: `before` as it is, `after` with the entries in it, and the `faults` of other entries that it has already."""
 
-    def __init__(self, module, path, entries, *, folders_made):
+    def __init__(self, module, path, entries):
         """Judge the new text. Raises FstabError where it can't be had, or is worse than the old one."""
         self.path = Path(os.path.realpath(path))
         self.existed = self.path.exists()
@@ -47,7 +47,7 @@ class Table:
         worse = sorted(
             (target, text)
             for target, text in new
-            if ((target, text) not in old or target in ours) and (folders_made or target not in ours or _NO_FOLDER_YET not in text)
+            if ((target, text) not in old or target in ours) and (target not in ours or _NO_FOLDER_YET not in text)
         )
         if worse and self.pending:
             words = "; ".join(f"{target or self.path}: {text}" for target, text in worse)

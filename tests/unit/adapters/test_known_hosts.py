@@ -79,5 +79,5 @@ def test_ssh_takes_the_file_beside_those_of_the_system_and_of_the_operator(tmp_p
 
 def test_ansible_hands_the_file_to_ssh_as_one_word(tmp_path: Path) -> None:
     (tmp_path / "known_hosts").touch()
-    text = configuration(pipelining=False, control_dir=tmp_path, local_tmp=tmp_path, ssh_options=ssh_options(tmp_path / "known_hosts")).decode()
+    text = configuration(only_looks=False, control_dir=tmp_path, local_tmp=tmp_path, ssh_options=ssh_options(tmp_path / "known_hosts")).decode()
     assert f"""-o 'GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 "{tmp_path}/known_hosts"'""" in text

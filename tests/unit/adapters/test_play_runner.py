@@ -73,7 +73,7 @@ def test_tasks_are_heard_and_a_tools_downtime_is_told(play: Any) -> None:
 
     assert heard == ["  change | Move"]
     assert told.told == {"run": "KEY", "downtime_s": {"engine": 2.5}}
-    assert (given["pipelining"], given["forks"]) == (False, 1)
+    assert (given.get("only_looks", False), given["forks"]) == (False, 1)
 
 
 def test_a_step_sees_no_other_host_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:

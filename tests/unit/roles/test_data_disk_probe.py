@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.roles.loading import module_util
 
+module_util("target_run", "target_run_files")
+module_util("target_run", "target_run_mountpoint")
 probe = module_util("data_disk", "data_disk_probe")
 view = module_util("data_disk", "data_disk_mountpoint_view")
 

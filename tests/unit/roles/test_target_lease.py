@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,8 @@ def check(home: Home, claim: Claim, now: float = NOW + 1) -> dict[str, Any]:
     return lease.check(home, claim, now=now, host="mint-data", ttl_s=60)
 
 
-def release(home: Home, claim: Claim, unit_active: lease.UnitActive = never) -> bool:
-    return lease.release(home, claim, unit_active=unit_active)
+def release(home: Home, claim: Claim, unit_active: lease.UnitActive = never, **more: float) -> bool:
+    return lease.release(home, claim, unit_active=unit_active, **more)
 
 
 def everything(home: Home) -> dict[str, bytes]:
@@ -184,11 +186,55 @@ def test_nobody_else_gets_the_lease_and_nobody_gives_it_back_while_a_change_work
             with pytest.raises(RefusedFault) as fault:
                 take(home, "R2", "bob@lap", NOW + later, **more)
             assert str(fault.value).endswith("but a change that began before still works here. Nothing was changed. Wait for it.")
-        assert not release(home, mine)
+        assert not release(home, mine, wait_s=0)
         assert everything(home) == before
-        # Its own run goes on where it was left, as after a lost connection.
-        again = claim_of(take(home, "R1"))
-    assert release(home, again)
+
+
+def test_the_same_run_waits_for_the_end_of_what_a_lost_connection_left(home: Home) -> None:
+    left = claim_of(take(home, "R1"))
+    with lease.holding(home, left, now=NOW + 1, host="mint-data"):
+        with pytest.raises(RefusedFault, match=r"but a change that began before still works here\. Nothing was changed\."):
+            take(home, "R1", wait_s=0.3)
+        assert check(home, left)["token"] == 1
+        # What is a unit is attached to instead, by whoever resumes.
+        for key in ("unit", "package_unit"):
+            home.run("R1").write(**{key: "controlplane-x.service"})
+            left = claim_of(take(home, "R1", unit_active=lambda unit: unit == "controlplane-x.service"))
+            home.run("R1").write(**{key: None})
+
+    ends = time.monotonic() + 0.5
+    with ThreadPoolExecutor() as pool:
+        change = pool.submit(_change_until, home, left, ends)
+        _until_something_changes(home)
+        resumed = pool.submit(take, home, "R1").result()
+        assert time.monotonic() >= ends
+        change.result()
+    assert resumed["token"] == left.token + 1
+
+
+def test_a_cancelled_play_gives_the_lease_back_when_its_last_change_has_ended(home: Home) -> None:
+    mine, ends = claim_of(take(home, "R1")), time.monotonic() + 0.5
+    with ThreadPoolExecutor() as pool:
+        change = pool.submit(_change_until, home, mine, ends)
+        _until_something_changes(home)
+        assert release(home, mine)
+        assert time.monotonic() >= ends
+        change.result()
+    assert lease.show(home) is None
+
+
+def _change_until(home: Home, claim: Claim, ends: float) -> None:
+    with lease.holding(home, claim, now=NOW + 1, host="mint-data"):
+        while time.monotonic() < ends:
+            time.sleep(0.05)
+
+
+def _until_something_changes(home: Home) -> None:
+    while True:
+        with home.quiet() as quiet:
+            if not quiet:
+                return
+        time.sleep(0.01)
 
 
 def test_two_changes_of_one_play_may_work_at_the_same_time(home: Home) -> None:

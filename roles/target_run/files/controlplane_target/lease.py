@@ -9,11 +9,13 @@ Rules:
   nobody's lease back.
 - The journal notes the run's newest token. It proves nothing for a play; a unit, which outlives the play that started it, belongs to whoever holds
   the lease of its run now.
-- A change runs under `holding`: nobody else takes the lease between the check and the end of the change.
+- A change runs under `holding`: nobody else takes the lease between the check and the end of the change. The same run waits for that end, too:
+  a command whose connection is gone goes on to its end, and nothing may be changed beside it.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -23,6 +25,9 @@ from .files import read_json, remove, write_json
 from .state import Home, epoch, utc
 
 UnitActive = Callable[[str], bool]
+
+# As long as a change may go on by itself; what may work longer is a unit, which the same run attaches to.
+_LAST_CHANGE_S = 60.0
 
 
 class Claim(NamedTuple):
@@ -61,8 +66,8 @@ def _held_by(lease: dict[str, Any], host: str) -> str:
 
 
 def _working_unit(home: Home, run: str, active: UnitActive) -> str | None:
-    unit = home.run(run).state.get("unit")
-    return str(unit) if unit and active(str(unit)) else None
+    state = home.run(run).state
+    return next((str(state[key]) for key in ("unit", "package_unit") if state.get(key) and active(str(state[key]))), None)
 
 
 def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: str, unit_active: UnitActive, take_over: str = "") -> str | None:
@@ -80,24 +85,44 @@ def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: 
 
 
 def take(
-    home: Home, run: str, holder: str, *, role: str, ttl_s: int, now: float, host: str, unit_active: UnitActive, take_over: str = ""
+    home: Home,
+    run: str,
+    holder: str,
+    *,
+    role: str,
+    ttl_s: int,
+    now: float,
+    host: str,
+    unit_active: UnitActive,
+    take_over: str = "",
+    wait_s: float = _LAST_CHANGE_S,
 ) -> dict[str, Any]:
     """Take the lease for `run` under a new token and return it. `take_over` names a run whose lease may be taken."""
-    with home.lock(), home.quiet() as quiet:
-        reason = standing_in_the_way(home, run, holder, now=now, host=host, unit_active=unit_active, take_over=take_over)
-        held = show(home)
-        if reason is None and not quiet and (held is None or held["run"] != run):
-            whose = _held_by(held, host) if held else f"{host} is leased to nobody"
-            reason = f"{whose}, but a change that began before still works here. Nothing was changed. Wait for it."
-        if reason:
-            raise RefusedFault(reason)
-        counter = read_json(home.base / "lease-token.json") or {"last": 0}
-        token = max(int(counter["last"]), int(held["token"]) if held else 0) + 1
-        write_json(home.base / "lease-token.json", {"last": token})
-        lease = {"token": token, "holder": holder, "run": run, "taken_at": utc(now), "expires_at": utc(now + ttl_s)}
-        write_json(home.base / "lease.json", lease)
-        own = home.run(run)
-        own.write(role=role, token=token, phase="prepared" if own.phase == "new" else own.phase)
+    end = time.monotonic() + wait_s
+    while True:
+        with home.lock(), home.quiet() as quiet:
+            reason = standing_in_the_way(home, run, holder, now=now, host=host, unit_active=unit_active, take_over=take_over)
+            held = show(home)
+            own = held is not None and held["run"] == run
+            settled = quiet or (own and _working_unit(home, run, unit_active) is not None)
+            if reason is None and not settled and (not own or time.monotonic() >= end):
+                whose = _held_by(held, host) if held else f"{host} is leased to nobody"
+                reason = f"{whose}, but a change that began before still works here. Nothing was changed. Wait for it."
+            if reason:
+                raise RefusedFault(reason)
+            if settled:
+                return _taken(home, run, holder, held, role=role, ttl_s=ttl_s, now=now)
+        time.sleep(0.2)
+
+
+def _taken(home: Home, run: str, holder: str, held: dict[str, Any] | None, *, role: str, ttl_s: int, now: float) -> dict[str, Any]:
+    counter = read_json(home.base / "lease-token.json") or {"last": 0}
+    token = max(int(counter["last"]), int(held["token"]) if held else 0) + 1
+    write_json(home.base / "lease-token.json", {"last": token})
+    lease = {"token": token, "holder": holder, "run": run, "taken_at": utc(now), "expires_at": utc(now + ttl_s)}
+    write_json(home.base / "lease.json", lease)
+    own = home.run(run)
+    own.write(role=role, token=token, phase="prepared" if own.phase == "new" else own.phase)
     return lease
 
 
@@ -127,10 +152,19 @@ def holding(home: Home, claim: Claim, *, now: float, host: str, ttl_s: int = 180
         yield
 
 
-def release(home: Home, claim: Claim, *, unit_active: UnitActive) -> bool:
-    """Give back the lease of this claim. False, which is no fault, where it is not held any more, or something of the run still works here."""
-    with home.lock(), home.quiet() as quiet:
-        if not is_held(home, claim) or not quiet or _working_unit(home, claim.run, unit_active):
+def release(home: Home, claim: Claim, *, unit_active: UnitActive, wait_s: float = _LAST_CHANGE_S) -> bool:
+    """Give back the lease of this claim. False, which is no fault, where it is not held any more, or something of the run still works here.
+
+    A change that a cancelled play left goes on to its end, and is waited for.
+    """
+    end = time.monotonic() + wait_s
+    while True:
+        with home.lock(), home.quiet() as quiet:
+            if not is_held(home, claim) or _working_unit(home, claim.run, unit_active):
+                return False
+            if quiet:
+                remove(home.base / "lease.json")
+                return True
+        if time.monotonic() >= end:
             return False
-        remove(home.base / "lease.json")
-        return True
+        time.sleep(0.2)

@@ -61,12 +61,15 @@ def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
     log = run.folder / "apt.log"
     before = log.stat().st_size if log.exists() else 0
     unit = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={_UNIT}", "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=LC_ALL=C.UTF-8"]
+    # Whoever comes now waits for it; nobody stops it, as is done to a `unit`: half of an installation is no way back.
+    run.write(package_unit=_UNIT)
     done = subprocess.run(
         [*unit, f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}", "--", *argv],
         capture_output=True,
         text=True,
         check=False,
     )
+    run.write(package_unit=None)
     if done.returncode != 0 and must_end_well:
         said = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
         told = " ".join(line for line in said.splitlines() if line.startswith(("E:", "dpkg: ", "W: Failed"))) or done.stderr.strip()
