@@ -38,8 +38,13 @@ def main(argv: list[str] | None = None) -> int:
     for name in asked.only or BENCHES:
         progress.print(f"bench: {name}", highlight=False)
         began = time.monotonic()
-        rows += _measured(name, quick=asked.quick)
+        measured = _measured(name, quick=asked.quick)
+        rows += measured
         progress.print(f"bench: {name} took {time.monotonic() - began:.0f} s", highlight=False)
+        # At once: a run of half an hour that is cut off has told what it had.
+        for row in measured:
+            told = f"{row.ratio:.2f}x of at most {row.at_most:.2f}x" if isinstance(row, Row) else row.why
+            progress.print(f"bench:   {row.what}: {told}", highlight=False, soft_wrap=True, markup=False)
     console = Console() if sys.stdout.isatty() else Console(width=150)
     if any(isinstance(row, Row) for row in rows):
         console.print(_table(rows, quick=asked.quick))
