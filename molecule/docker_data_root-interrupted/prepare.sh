@@ -1,5 +1,5 @@
 # The machine goes down in between: the data disk and the container come back by themselves, and what was written is on the disk.
-echo "UUID=6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11 /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2" >> /etc/fstab
+echo "UUID=6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11 /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=60s 0 2" >> /etc/fstab
 systemctl daemon-reload
 docker update --restart unless-stopped writer
 docker exec writer sh -c 'for part in $(seq -w 16); do dd if=/dev/urandom of=/data/part$part bs=1M count=6 2>/dev/null; done'
