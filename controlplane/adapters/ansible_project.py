@@ -30,8 +30,8 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def configuration(*, only_looks: bool, control_dir: Path, local_tmp: Path, ssh_options: Sequence[str] = ()) -> bytes:
     """Return ansible.cfg.
 
-    A connection that broke is tried once more only where the run `only_looks`: a change might run twice. With pipelining a remote command outlives
-    its connection; what changes a host is fenced there by its lease, and a task that may work for long switches pipelining off for itself.
+    Where the run `only_looks`, a connection that broke is tried once more, and each task is one round trip: a change might run twice, and with
+    pipelining a remote command outlives its connection.
     """
     return f"""[defaults]
 host_key_checking = True
@@ -49,10 +49,10 @@ timeout = 10
 enable_plugins = ansible.builtin.yaml
 
 [connection]
-pipelining = True
+pipelining = {only_looks}
 
 [ssh_connection]
-pipelining = True
+pipelining = {only_looks}
 control_path_dir = {control_dir}
 retries = {1 if only_looks else 0}
 ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3 {shlex.join(ssh_options)}

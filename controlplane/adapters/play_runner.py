@@ -83,7 +83,8 @@ class StepRunner:
         works = not here and any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
             left = "Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
-            words = ["interrupted; what ran was stopped first.", left, self._cancel(key, host, lease, progress) if works and not left else ""]
+            stopped, said = self._cancel(key, host, lease, progress) if works and not left else (True, "")
+            words = ["interrupted; what ran was stopped first." if stopped else "interrupted.", left, said]
             return StepResult(status="interrupted", message=" ".join(filter(None, words)), told=told)
         if result.outcome == "done" and not result.unreachable:
             return StepResult(status="done", message="", told=told)
@@ -93,8 +94,11 @@ class StepRunner:
             return StepResult(status="failed", message=f"it took longer than {_LIMIT_S // 3600} hours", told=told)
         return StepResult(status="failed", message=result.failed.get(host) or result.said[-800:] or "Ansible gave no reason", told=told)
 
-    def _cancel(self, key: str, host: str, lease: Mapping[str, Any], progress: Callable[[str], None]) -> str:
-        """Stop what the run left working on the host; return what became of it, '' where nothing worked there. `lease` is what the play took."""
+    def _cancel(self, key: str, host: str, lease: Mapping[str, Any], progress: Callable[[str], None]) -> tuple[bool, str]:
+        """Stop what the run left working on the host. `lease` is what the play took.
+
+        Return whether it was stopped, and what became of it, '' where nothing worked there.
+        """
         progress(f"{host}: stopping what works there (once more Ctrl-C leaves it to itself)")
         last: dict[str, Any] = {}
 
@@ -115,9 +119,11 @@ class StepRunner:
             known_hosts=self._known_hosts,
         )
         if result.outcome != "done":
-            return f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
+            return True, f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
         message = last.get("message") or (last.get("outcome") or {}).get("message")
-        return f"On {host}: {message}" if message else ""
+        if left := last.get("left"):
+            return False, f"On {host} {left} goes on to its end, and the lease stays until then: 'controlplane lease show {host}' tells more."
+        return True, f"On {host}: {message}" if message else ""
 
 
 def _journal(result: Mapping[str, Any]) -> dict[str, Any]:

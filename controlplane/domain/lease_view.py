@@ -8,6 +8,9 @@ from controlplane.domain.evidence import Reader
 from controlplane.domain.evidence_shapes import Lease
 from controlplane.domain.values import Value
 
+# The unit of the role vm_bootstrap in which apt and dpkg work.
+INSTALLATION = "controlplane-vm-bootstrap.service"
+
 
 class LeaseView(Value):
     """A host's lease. `expired` by the controller's clock; `working` is the unit of the lease's run, if it still runs there."""
@@ -25,6 +28,11 @@ class LeaseView(Value):
     def held(self) -> bool:
         """Say whether a lease lies on the host, expired or not."""
         return self.run is not None
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Say whether a unit works that may be stopped; half of an installation is no way back."""
+        return self.working not in (None, INSTALLATION)
 
 
 def lease_of(host: str, reader: Reader, *, now: datetime) -> LeaseView:

@@ -31,9 +31,8 @@ callback_result_format = yaml
 interpreter_python = /usr/bin/python3
 
 [ssh_connection]
-# With it a remote command outlives the loss of its connection. So what changes a host is fenced there by its lease, and a task that may work for
-# long switches pipelining off for itself.
-pipelining = True
+# With pipelining on, a remote command outlives the loss of its connection. The phases that only look switch it on for themselves.
+pipelining = False
 """
 
 

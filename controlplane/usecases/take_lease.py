@@ -40,9 +40,10 @@ def take_lease(site: SiteView, host: str, *, operator: str, ports: ApplyPorts, p
         if before.run is None:
             return before
         if before.working is not None:
+            stop = f", or stop it on {host} with 'systemctl stop {before.working}'" if before.can_be_cancelled else ""
             raise RefusedError(
                 f"{host} is leased to run {before.run} by {before.holder} since {before.taken_at}, and its unit {before.working} still works there. "
-                f"Nothing was changed. Wait for it, or stop it on {host} with 'systemctl stop {before.working}'."
+                f"Nothing was changed. Wait for it{stop}."
             )
         key = make_run_key(TAKE_OVER, ports.clock.now(), ports.entropy.four_hex())
         ((_, route),) = site.chosen((host,))

@@ -43,6 +43,13 @@ def remove(guards, place, receipt):
         files.sync(guard.parent)
 
 
+def reload(module):
+    """Let systemd read it: at once, since nobody breaks the glass to wait, and always, since a run may have been killed right before this."""
+    code, _, err = module.run_command(["systemctl", "daemon-reload"])
+    if code != 0:
+        module.fail_json(msg=f"The guards are removed, but systemctl daemon-reload ended with {code}: {err.strip()}. Run it, or run this again.")
+
+
 def main():
     """Answer the task."""
     module = AnsibleModule(
@@ -53,8 +60,8 @@ def main():
     folder = Path("/var/lib/controlplane") / want["run"]
     guards = sorted(UNITS.glob("*.d/50-controlplane-mounts.conf"))
     names = ", ".join(str(guard) for guard in guards) or "none; there were no guards"
-    if not guards or module.check_mode:
-        module.exit_json(changed=bool(guards), message=f"Guards {'to remove' if guards else 'removed'}: {names}.")
+    if module.check_mode:
+        module.exit_json(changed=bool(guards), message=f"Guards to remove: {names}.")
     try:
         receipt = {
             "version": 1,
@@ -67,10 +74,12 @@ def main():
         }
         place = folder / "break-glass.json"
         with fence.held(module):
-            remove(guards, place, receipt)
+            if guards:
+                remove(guards, place, receipt)
+            reload(module)
     except OSError as error:
         module.fail_json(msg=f"the glass could not be broken: {error}. Run this again.")
-    module.exit_json(changed=True, message=f"Guards removed: {names}. The receipt is {place}.")
+    module.exit_json(changed=bool(guards), message=f"Guards removed: {names}." + (f" The receipt is {place}." if place.exists() else ""))
 
 
 if __name__ == "__main__":

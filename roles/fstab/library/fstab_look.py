@@ -113,8 +113,7 @@ class Look:
             self.answer["make"].append(file)
             self.lack(f"there is no folder {file}")
         elif not seen["mounted"] and file in self.made_before and not flags.is_immutable(file):
-            self.answer["make"].append(file)
-            self.lack(f"this run made {file} and was interrupted before that was immutable")
+            self.half_made(file)
         if not seen["loaded"]:
             self.answer["reload"] = True
             self.lack(f"systemd has not read the entry of {file}")
@@ -123,6 +122,15 @@ class Look:
             self.lack(f"{file} should be {seen['spec']} by {seen['unit']}; mounted is {seen['what'] or 'nothing'} ({more})")
         if seen["start"] and not seen["mounted"]:
             self.answer["start"].append({"file": file, "unit": seen["unit"]})
+
+    def half_made(self, file):
+        """Judge a mountpoint that an earlier attempt made, and did not come to protect."""
+        names = sorted(one.name for one in Path(file).iterdir())
+        if names:
+            self.object(f"Somebody wrote {', '.join(names[:5])} into {file} before anything was mounted there. Move it away.")
+        else:
+            self.answer["make"].append(file)
+            self.lack(f"this run made {file} and was interrupted before that was immutable")
 
     def at_the_guard(self, want):
         """Judge one guard; its mounts have to be there or to come with the entries."""

@@ -72,15 +72,22 @@ def write(module, pending):
     except (lines.FstabError, OSError) as error:
         folder = module.params["folder"]
         module.fail_json(msg=f"{one.path}: {error}. Each file is as it was or written whole; what was before stands in {folder}. Run this again.")
-    _systemctl(module, "daemon-reload", after="The files are written, systemd has not read them. Run this again.")
+    code, _, err = module.run_command(["systemctl", "daemon-reload"])
+    if code != 0:
+        module.fail_json(
+            msg=f"systemctl daemon-reload ended with {code}: {err.strip()}. The files are written, systemd has not read them. Run this again."
+        )
 
 
 def mount(module):
-    """Start the mounts that are not there."""
-    for one in module.params["start"]:
-        _systemctl(
-            module, "start", one["unit"], after=f"The files are written; 'journalctl -u {one['unit']}' tells why. Mend it, and run this again."
-        )
+    """Start the mounts that are not there, all of them before any failure is told."""
+    failed = []
+    for unit in (one["unit"] for one in module.params["start"]):
+        code, _, err = module.run_command(["systemctl", "start", unit])
+        if code != 0:
+            failed.append(f"systemctl start {unit} ended with {code}: {err.strip()} ('journalctl -u {unit}' tells why)")
+    if failed:
+        module.fail_json(msg=f"{'; '.join(failed)}. fstab and the guards are as they are to be. Mend it, and run this again.")
 
 
 def change(module):
@@ -106,12 +113,6 @@ def shown(module, pending):
     return [one.diff() for one in pending] + [
         {"before_header": name, "after_header": name, "before": f"{before}\n", "after": f"{after}\n"} for name, before, after in turns
     ]
-
-
-def _systemctl(module, *words, after):
-    code, _, err = module.run_command(["systemctl", *words])
-    if code != 0:
-        module.fail_json(msg=f"systemctl {' '.join(words)} ended with {code}: {err.strip()}. {after}")
 
 
 def main():

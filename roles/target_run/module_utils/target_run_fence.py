@@ -25,6 +25,16 @@ def held(module):
         yield
 
 
+@contextmanager
+def unless_dry(module):
+    """Do the same, but not in a dry run, which took no lease and changes nothing."""
+    if module.check_mode:
+        yield
+        return
+    with held(module):
+        yield
+
+
 def _message(said):
     try:
         return json.loads(said)["message"]

@@ -24,7 +24,10 @@ def is_immutable(path: str) -> bool:
 
 
 def make(path: str) -> None:
-    """Make the folder and what is missing above it (0755), durably, and set its flag; one that is there only gets the flag. Raises OSError."""
+    """Make the folder and what is missing above it (0755), durably, and set its flag; an empty one that is there only gets the flag.
+
+    Raises OSError, and leaves nothing behind then: the next run would find a folder without the flag, and mount over it.
+    """
     missing = [one for one in (Path(path), *Path(path).parents) if not one.exists()]
     # The process's umask must not decide who can reach the data.
     old = os.umask(0o022)
@@ -32,7 +35,14 @@ def make(path: str) -> None:
         Path(path).mkdir(0o755, parents=True, exist_ok=True)
     finally:
         os.umask(old)
-    _set_immutable(path)
+    try:
+        if names := sorted(one.name for one in Path(path).iterdir()):
+            raise OSError(f"it holds {', '.join(names[:5])}")
+        _set_immutable(path)
+    except OSError:
+        for one in missing:
+            one.rmdir()
+        raise
     for one in missing:
         files.sync(one.parent)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils import vm_provision_seed as seed
 from ansible.module_utils import vm_provision_shape as shape
 from ansible.module_utils import vm_provision_want as asked
@@ -19,6 +20,11 @@ options:
   name: {description: name of the machine, type: str, required: true}
   uri: {description: libvirt's URI, type: str, required: true}
   storage: {description: storage that the seed lies in, type: str, required: true}
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run.
+    type: list
+    elements: str
+    required: true
 author: controlplane
 """
 # The guest has to let go of the disk; early in its life it may not hear the first time.
@@ -67,13 +73,14 @@ def main():
             "name": {"type": "str", "required": True},
             "uri": {"type": "str", "required": True},
             "storage": {"type": "str", "required": True},
+            **fence.OPTION,
         },
         supports_check_mode=True,
     )
     want = module.params
     libvirt = asked.Libvirt(want["uri"])
     try:
-        with asked.alone(want["name"]):
+        with fence.unless_dry(module), asked.alone(want["name"]):
             domain = libvirt.domain(want["name"])
             if domain is None or domain["made"] is not False:
                 module.exit_json(changed=False)

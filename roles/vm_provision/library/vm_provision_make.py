@@ -6,6 +6,7 @@ import secrets
 import uuid
 import xml.etree.ElementTree as ET
 
+from ansible.module_utils import target_run_fence as fence
 from ansible.module_utils import vm_provision_judge as judge
 from ansible.module_utils import vm_provision_seed as seed
 from ansible.module_utils import vm_provision_shape as shape
@@ -33,6 +34,11 @@ options:
   agent: {description: whether there is a channel to a guest agent, type: bool, required: true}
   existing: {description: whether the plan was made for a machine that is there, type: bool, required: true}
   run: {description: key of the run, type: str, required: true}
+  fence:
+    description: Runs a command under the play's lease, as the role target_run gives it; empty in a dry run.
+    type: list
+    elements: str
+    required: true
 author: controlplane
 """
 
@@ -180,10 +186,10 @@ class Making:
 
 def main():
     """Answer the task."""
-    module = AnsibleModule(argument_spec=asked.SPEC, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**asked.SPEC, **fence.OPTION}, supports_check_mode=True)
     making = None
     try:
-        with asked.alone(module.params["name"]):
+        with fence.unless_dry(module), asked.alone(module.params["name"]):
             making = Making(module.params, module.check_mode)
             if judge.is_foreign(module.params, making.domain):
                 raise asked.LibvirtError("a machine of this name appeared, and no run here made it")

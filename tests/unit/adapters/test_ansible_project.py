@@ -16,10 +16,10 @@ def settings(*, only_looks: bool) -> dict[str, str]:
     return {f"{section}.{name}": value for section in parser.sections() for name, value in parser[section].items()}
 
 
-@pytest.mark.parametrize(("only_looks", "retries"), [(False, "0"), (True, "1")])
-def test_what_changes_something_is_never_tried_twice(only_looks: bool, retries: str) -> None:
+@pytest.mark.parametrize(("only_looks", "said", "retries"), [(False, "False", "0"), (True, "True", "1")])
+def test_what_changes_something_keeps_to_its_connection_and_is_never_tried_twice(only_looks: bool, said: str, retries: str) -> None:
     told = settings(only_looks=only_looks)
-    assert (told["connection.pipelining"], told["ssh_connection.pipelining"], told["ssh_connection.retries"]) == ("True", "True", retries)
+    assert (told["connection.pipelining"], told["ssh_connection.pipelining"], told["ssh_connection.retries"]) == (said, said, retries)
 
 
 def test_nothing_is_searched_for_and_host_keys_are_checked() -> None:

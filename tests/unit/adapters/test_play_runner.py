@@ -157,6 +157,25 @@ def test_an_interrupted_step_stops_nothing_of_the_controller_that_went_on_with_i
     assert told.message == f"interrupted; what ran was stopped first. On mint-data: {refused}"
 
 
+def test_what_goes_on_by_itself_is_not_called_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ['{"unit": null}', '{"released": false, "left": "controlplane-vm-bootstrap.service"}', '{"outcome": null}']
+    plays: list[bytes] = []
+
+    def fake(project: Any, **options: Any) -> RunResult:
+        plays.append(project["site.yml"])
+        for event in [TAKEN] if len(plays) == 1 else [{"event": "runner_on_ok", "event_data": {"res": {"stdout": text}}} for text in said]:
+            options["on_event"](event)
+        return _ended(outcome="interrupted") if len(plays) == 1 else _ended()
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    assert told.message == (
+        "interrupted. On mint-data controlplane-vm-bootstrap.service goes on to its end, and the lease stays until then: "
+        "'controlplane lease show mint-data' tells more."
+    )
+
+
 @pytest.mark.parametrize("event", [[], [json.loads(json.dumps(TAKEN).replace("KEY", "OTHER"))]], ids=["nothing taken", "another run's"])
 def test_a_step_that_took_no_lease_yet_takes_it_to_stop_what_an_earlier_attempt_left(monkeypatch: pytest.MonkeyPatch, event: list[Any]) -> None:
     plays: list[Any] = []

@@ -153,9 +153,10 @@ def test_a_rollback_names_the_run_that_it_undoes() -> None:
     }
 
 
-def test_host_keys_are_checked() -> None:
+def test_pipelining_is_off_where_something_is_changed_and_host_keys_are_checked() -> None:
     text = _project()["ansible.cfg"].decode()
 
+    assert "pipelining = False" in text
     assert "host_key_checking = True" in text
     assert "interpreter_python = /usr/bin/python3" in text
 

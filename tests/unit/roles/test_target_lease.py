@@ -137,6 +137,13 @@ def test_the_lease_that_is_named_is_taken_over_before_its_time_unless_its_unit_w
         check(home, old)
 
 
+def test_nobody_is_told_to_stop_an_installation(home: Home) -> None:
+    take(home, "R1")
+    home.run("R1").write(package_unit="controlplane-vm-bootstrap.service")
+    with pytest.raises(RefusedFault, match=r"its unit controlplane-vm-bootstrap\.service still works here\. Nothing was changed\. Wait for it\.$"):
+        take(home, "R2", take_over="R1", unit_active=lambda _unit: True)
+
+
 def test_an_older_token_of_the_same_run_is_refused_also_after_another_run_came_between(home: Home) -> None:
     old = claim_of(take(home, "R1"))
     between = claim_of(take(home, "R2", take_over="R1"))
@@ -196,11 +203,6 @@ def test_the_same_run_waits_for_the_end_of_what_a_lost_connection_left(home: Hom
         with pytest.raises(RefusedFault, match=r"but a change that began before still works here\. Nothing was changed\."):
             take(home, "R1", wait_s=0.3)
         assert check(home, left)["token"] == 1
-        # What is a unit is attached to instead, by whoever resumes.
-        for key in ("unit", "package_unit"):
-            home.run("R1").write(**{key: "controlplane-x.service"})
-            left = claim_of(take(home, "R1", unit_active=lambda unit: unit == "controlplane-x.service"))
-            home.run("R1").write(**{key: None})
 
     ends = time.monotonic() + 0.5
     with ThreadPoolExecutor() as pool:
@@ -263,6 +265,23 @@ def test_a_command_under_the_lease_keeps_its_words_output_and_exit_code_and_with
     assert _tool(home, *tool, "--token", str(taken["token"]), "--", "/nowhere")[0] == 1
 
 
+def test_a_command_keeps_the_lock_though_what_holds_the_lease_for_it_is_killed(home: Home, tmp_path: Path) -> None:
+    mine = claim_of(take(home, "R1"))
+    words = ["--run", mine.run, "--holder", mine.holder, "--token", str(mine.token)]
+    go, tool = tmp_path / "go", [sys.executable, "-B", str(PACKAGE), "--base", str(home.base)]
+    command = ["sh", "-c", f"echo works; until [ -e {go} ]; do sleep 0.05; done"]
+    with subprocess.Popen([*tool, "lease", "hold", *words, "--", *command], stdout=subprocess.PIPE, text=True) as keeper:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == "works\n"
+        keeper.kill()
+        keeper.wait()
+        with pytest.raises(RefusedFault, match="a change that began before still works here"):
+            take(home, "R2", take_over="R1")
+        go.touch()
+    release(home, mine)
+    assert take(home, "R2")["token"] == 2
+
+
 def test_a_lease_is_renewed_as_long_as_a_command_works_under_it(home: Home) -> None:
     mine = claim_of(_tool(home, "lease", "take", "--run", "R1", "--holder", "ann@desk", "--role", "data_disk", "--ttl", "1")[1]["lease"])
     words = ["--run", mine.run, "--holder", mine.holder, "--token", str(mine.token), "--ttl", "1"]
@@ -317,9 +336,10 @@ def test_who_waits_with_a_claim_that_is_over_prolongs_nothing(home: Home, monkey
 def test_what_carries_no_token_holds_no_lease(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--base", str(home.base), "lease"]
     assert verbs.main([*words, "take", "--run", "R1", "--holder", "ann@desk", "--role", "data_disk"]) == 0
-    assert verbs.main([*words, "check", "--run", "R1", "--holder", "ann@desk"]) == 4
+    assert verbs.main([*words, "hold", "--run", "R1", "--holder", "ann@desk", "--", "touch", str(home.base / "mark")]) == 4
+    assert not (home.base / "mark").exists()
     assert verbs.main([*words, "release", "--run", "R1", "--holder", "ann@desk"]) == 0
-    assert capsys.readouterr().out.endswith('{"released": false}\n')
+    assert capsys.readouterr().out.endswith('{"left": null, "released": false}\n')
     assert lease.show(home) is not None
 
 

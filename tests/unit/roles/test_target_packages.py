@@ -56,6 +56,30 @@ def test_what_was_unpacked_before_its_dependencies_is_brought_to_its_end_by_apt(
     ]
 
 
+def test_an_installation_is_on_record_as_long_as_it_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run, seen = Home(tmp_path).run("CAP-1"), []
+    run.write(phase="installing")
+
+    def systemd_run(argv: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        seen.append((argv[-1], Home(tmp_path).run("CAP-1").state["package_unit"]))
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr(packages.subprocess, "run", systemd_run)
+    packages._as_unit(run, "apt-get", "update")
+    assert seen == [("update", "controlplane-vm-bootstrap.service")]
+    assert Home(tmp_path).run("CAP-1").state["package_unit"] is None
+
+
+def test_what_an_earlier_attempt_installs_is_waited_for_though_it_holds_no_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(packages, "LOCK", tmp_path / "lock")
+    works = iter([True, True, False])
+    monkeypatch.setattr(packages, "active", lambda _: next(works))
+    assert packages.lock_fault(60) == ""
+    assert next(works, "asked three times") == "asked three times"
+    monkeypatch.setattr(packages, "active", lambda _: True)
+    assert packages.lock_fault(0) == "controlplane-vm-bootstrap.service, an earlier attempt's, still installs, for 0 s already: wait for it"
+
+
 AUDIT = """The following packages have been unpacked but not yet configured.
 They must be configured using dpkg --configure or the configure
 menu option in dselect for them to work:

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--base", type=Path, default=BASE, help=argparse.SUPPRESS)
     verbs = whole.add_subparsers(dest="verb", required=True)
     held = verbs.add_parser("lease")
-    held.add_argument("action", choices=["take", "check", "hold", "release", "show"])
+    held.add_argument("action", choices=["take", "hold", "release", "show"])
     held.add_argument("--run")
     held.add_argument("--holder", default="")
     held.add_argument("--token", type=int, default=0)

@@ -9,8 +9,8 @@ Rules:
   nobody's lease back.
 - The journal notes the run's newest token. It proves nothing for a play; a unit, which outlives the play that started it, belongs to whoever holds
   the lease of its run now.
-- A change runs under `holding`: nobody else takes the lease between the check and the end of the change. The same run waits for that end, too:
-  a command whose connection is gone goes on to its end, and nothing may be changed beside it.
+- A change runs under `holding`: nobody takes the lease between the check and the end of the change. Another run is refused; the same run waits a
+  while, because a command that lost its connection may go on to its end, and nothing may be changed beside it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .state import Home, epoch, utc
 
 UnitActive = Callable[[str], bool]
 
-# As long as a change may go on by itself; what may work longer is a unit, which the same run attaches to.
+# How long the same run waits for the last change of its earlier attempt.
 _LAST_CHANGE_S = 60.0
 
 
@@ -66,8 +66,14 @@ def _held_by(lease: dict[str, Any], host: str) -> str:
 
 
 def _working_unit(home: Home, run: str, active: UnitActive) -> str | None:
+    """Return the unit of the run that works now; `unit` may be stopped, which `package_unit` must not."""
     state = home.run(run).state
     return next((str(state[key]) for key in ("unit", "package_unit") if state.get(key) and active(str(state[key]))), None)
+
+
+def left_of(home: Home, claim: Claim, *, unit_active: UnitActive) -> str | None:
+    """Return what of the run still works, so that the lease of this claim stays; None where it is not held any more."""
+    return (_working_unit(home, claim.run, unit_active) or "a change that had begun") if is_held(home, claim) else None
 
 
 def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: str, unit_active: UnitActive, take_over: str = "") -> str | None:
@@ -80,7 +86,8 @@ def standing_in_the_way(home: Home, run: str, holder: str, *, now: float, host: 
         return f"{_held_by(lease, host)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
     working = None if lease["run"] == run else _working_unit(home, lease["run"], unit_active)
     if working:
-        return f"{_held_by(lease, host)}{': it has expired' if over else ''}, but its unit {working} still works here. Nothing was changed. Wait for it, or cancel it by 'systemctl stop {working}'."
+        stop = f", or cancel it by 'systemctl stop {working}'" if working == home.run(lease["run"]).state.get("unit") else ""
+        return f"{_held_by(lease, host)}{': it has expired' if over else ''}, but its unit {working} still works here. Nothing was changed. Wait for it{stop}."
     return None
 
 
@@ -104,13 +111,12 @@ def take(
             reason = standing_in_the_way(home, run, holder, now=now, host=host, unit_active=unit_active, take_over=take_over)
             held = show(home)
             own = held is not None and held["run"] == run
-            settled = quiet or (own and _working_unit(home, run, unit_active) is not None)
-            if reason is None and not settled and (not own or time.monotonic() >= end):
+            if reason is None and not quiet and (not own or time.monotonic() >= end):
                 whose = _held_by(held, host) if held else f"{host} is leased to nobody"
                 reason = f"{whose}, but a change that began before still works here. Nothing was changed. Wait for it."
             if reason:
                 raise RefusedFault(reason)
-            if settled:
+            if quiet:
                 return _taken(home, run, holder, held, role=role, ttl_s=ttl_s, now=now)
         time.sleep(0.2)
 
@@ -145,17 +151,20 @@ def check(home: Home, claim: Claim, *, now: float, host: str, ttl_s: int = 1800)
 
 
 @contextmanager
-def holding(home: Home, claim: Claim, *, now: float, host: str, ttl_s: int = 1800) -> Iterator[None]:
-    """Keep every other run from taking the lease while the body changes the host; refuse where the lease is not this claim's."""
-    with home.changing():
+def holding(home: Home, claim: Claim, *, now: float, host: str, ttl_s: int = 1800) -> Iterator[int]:
+    """Keep everybody from taking the lease while the body changes the host; refuse where the lease is not this claim's.
+
+    Gives the lock's descriptor: a child that inherits it keeps the lock, whatever becomes of this process.
+    """
+    with home.changing() as descriptor:
         check(home, claim, now=now, host=host, ttl_s=ttl_s)
-        yield
+        yield descriptor
 
 
 def release(home: Home, claim: Claim, *, unit_active: UnitActive, wait_s: float = _LAST_CHANGE_S) -> bool:
     """Give back the lease of this claim. False, which is no fault, where it is not held any more, or something of the run still works here.
 
-    A change that a cancelled play left goes on to its end, and is waited for.
+    A change that a cancelled play left is waited for a while.
     """
     end = time.monotonic() + wait_s
     while True:

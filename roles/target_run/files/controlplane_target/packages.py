@@ -12,6 +12,7 @@ from typing import Any
 
 from .faults import FailedFault
 from .state import Run
+from .systemd import active
 
 LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
 _UNIT = "controlplane-vm-bootstrap.service"
@@ -42,18 +43,25 @@ def half_done() -> list[str]:
 def lock_fault(wait_s: float = LOCK_WAIT_S) -> str:
     """Wait until no other package manager works, as after an interruption, whose own work goes on for a while."""
     end = time.monotonic() + wait_s
-    while True:
-        descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            if time.monotonic() > end:
-                return f"another package manager holds {LOCK} for {wait_s:.0f} s already: wait for it, or see who that is with 'fuser -v {LOCK}'"
-        else:
-            return ""
-        finally:
-            os.close(descriptor)
+    while fault := _at_work():
+        if time.monotonic() > end:
+            return f"{fault}, for {wait_s:.0f} s already: wait for it"
         time.sleep(0.5)
+    return ""
+
+
+def _at_work() -> str:
+    # Between two programs, and while apt reads lists, an installation of ours holds no lock.
+    if active(_UNIT):
+        return f"{_UNIT}, an earlier attempt's, still installs"
+    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return f"another package manager holds {LOCK} ('fuser -v {LOCK}' tells who that is)"
+    finally:
+        os.close(descriptor)
+    return ""
 
 
 def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
@@ -61,7 +69,7 @@ def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
     log = run.folder / "apt.log"
     before = log.stat().st_size if log.exists() else 0
     unit = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={_UNIT}", "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=LC_ALL=C.UTF-8"]
-    # Whoever comes now waits for it; nobody stops it, as is done to a `unit`: half of an installation is no way back.
+    # Nobody stops it, as is done to a `unit`: half of an installation is no way back.
     run.write(package_unit=_UNIT)
     done = subprocess.run(
         [*unit, f"--property=StandardOutput=append:{log}", f"--property=StandardError=append:{log}", "--", *argv],

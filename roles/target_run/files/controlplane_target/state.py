@@ -97,12 +97,12 @@ class Home:
             yield
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[int]:
         """Say to everybody, as long as the body runs, that this host is being changed; several may."""
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _opened(self.base / ".changing.lock") as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-            yield
+            yield descriptor
 
     @contextmanager
     def quiet(self) -> Iterator[bool]:

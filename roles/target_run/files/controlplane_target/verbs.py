@@ -43,27 +43,29 @@ def _lease(home: Home, options: argparse.Namespace) -> Answer | int:
         known = {"role": options.role, "ttl_s": options.ttl, "take_over": options.take_over}
         return {"lease": lease.take(home, options.run, options.holder, **known, now=now, host=host, unit_active=active)}
     claim = lease.Claim(options.run, options.holder, options.token)
-    if options.action == "check":
-        return {"lease": lease.check(home, claim, now=now, host=host, ttl_s=options.ttl)}
     if options.action == "hold":
-        with lease.holding(home, claim, now=now, host=host, ttl_s=options.ttl):
+        with lease.holding(home, claim, now=now, host=host, ttl_s=options.ttl) as lock:
             again = partial(lease.check, home, claim, host=host, ttl_s=options.ttl)
-            return _run(options.command, lambda: again(now=time.time()), options.ttl / 3)
-    return {"released": lease.release(home, claim, unit_active=active)}
+            return _run(options.command, lambda: again(now=time.time()), options.ttl / 3, lock)
+    released = lease.release(home, claim, unit_active=active)
+    return {"released": released, "left": None if released else lease.left_of(home, claim, unit_active=active)}
 
 
-def _run(command: list[str], renew: Callable[[], object], every_s: float) -> int:
-    """Run a command that speaks for itself, with the lease renewed meanwhile; return its exit code as a shell would."""
+def _run(command: list[str], renew: Callable[[], object], every_s: float, lock: int) -> int:
+    """Run a command that speaks for itself, with the lease renewed meanwhile; return its exit code as a shell would.
+
+    It inherits the lock: should this process be killed, the lease still can't be taken before the command has ended.
+    """
     try:
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, pass_fds=[lock])
     except (OSError, IndexError) as fault:
         raise FailedFault(f"{' '.join(command) or 'no command'} could not be started: {fault}. Nothing was changed.") from fault
     while True:
         try:
             code = process.wait(timeout=every_s)
         except subprocess.TimeoutExpired:
-            # Another controller of this very run may have taken it by now, which waits for what works here.
-            with suppress(RefusedFault):
+            # A disk without room, or a lease that was taken away by hand, ends no change that works.
+            with suppress(RefusedFault, OSError):
                 renew()
         else:
             return code if code >= 0 else 128 - code
