@@ -41,7 +41,9 @@ def wanted(machine: LabMachine, **changes: Any) -> dict[str, Any]:
 
 def disk_digest(machine: LabMachine) -> str:
     """Return the digest of the data disk's every byte, as the machine reads it."""
-    return machine.sh(f"blockdev --flushbufs {machine.data_device}; sha256sum {machine.data_device}").split()[0]
+    # sha256sum uses no instructions of the processor's own, and takes seven times as long.
+    digest = "import hashlib, sys; print(hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha256').hexdigest())"
+    return machine.sh(f'blockdev --flushbufs {machine.data_device}; python3 -c "{digest}" {machine.data_device}').strip()
 
 
 def state(machine: LabMachine) -> str:
