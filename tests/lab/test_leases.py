@@ -106,23 +106,22 @@ def a_dead_runs_expired_lease_is_taken_and_its_token_refused(scene: Scene) -> No
     held = scene.lease()
     mine = claim(held["run"], held["holder"], held["token"])
     assert (held["expired"], held["working"]) == (True, None)
-    assert scene.tool(held["run"], "check", *mine)[0] == 0  # nobody took it yet
+    assert scene.tool(held["run"], "hold", *mine, "--", "true")[0] == 0  # nobody took it yet
 
     taken = scene.first.run("lease", "take", scene.machine.name, "-o", "json")
 
     assert taken.code == 0, taken
     assert (taken.json["taken_from"]["run"], taken.json["taken_from"]["token"]) == (held["run"], held["token"])
     assert scene.lease()["run"] is None
-    code, words = scene.tool(held["run"], "check", *mine)
+    code, words = scene.tool(held["run"], "hold", *mine, "--", "touch", "/root/changed")
     assert code == 4
     assert f"is leased to nobody, run {held['run']} holds no lease. Nothing was changed." in words
     assert scene.tool(held["run"], "take", "--run", THIRD, "--holder", "third@desk", "--role", "data_disk") == (0, "")
     # The taking over had a token of its own.
     refused = f"run {held['run']} carries token {held['token']}, the host's is {held['token'] + 2}. Nothing was changed."
-    for words in (["check", *mine], ["hold", *mine, "--", "touch", "/root/changed"]):
-        code, told = scene.tool(held["run"], *words)
-        assert code == 4
-        assert refused in told
+    code, told = scene.tool(held["run"], "hold", *mine, "--", "touch", "/root/changed")
+    assert code == 4
+    assert refused in told
     assert scene.tool(held["run"], "release", *mine) == (0, "")
     assert scene.lease()["run"] == THIRD
     assert scene.machine.run(["test", "-e", "/root/changed"]).returncode == 1
