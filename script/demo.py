@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from controlplane.adapters.lab.requirements import missing_reason
+from controlplane.adapters.lab.requirements import why_not
 from controlplane.domain.evidence import Evidence, Reader, Unobserved
 from controlplane.domain.evidence_file import read_evidence
 from controlplane.domain.lineage import Lineage
@@ -115,9 +115,8 @@ def table(before: dict[str, Reader], after: dict[str, Reader], downtime: dict[st
 
 def main() -> int:
     """Run the demo; 0 means that every step ended as it should and no byte was lost."""
-    reason = missing_reason()
-    if reason is not None:
-        sys.stderr.write(f"demo: the lab can't run here: {reason}\nPoint the program at a host of your own: {PROGRAM} audit --target user@address\n")
+    if line := why_not():
+        sys.stderr.write(f"demo: {line}\n")
         return 4
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="controlplane-demo-") as name:

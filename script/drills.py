@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from controlplane.adapters.lab.home import LabHome  # noqa: E402
-from controlplane.adapters.lab.requirements import missing_reason  # noqa: E402
+from controlplane.adapters.lab.requirements import why_not  # noqa: E402
 from tests.vm.journal import read_journal  # noqa: E402
 
 NOTHING_LEFT = 5  # pytest's exit code where every drill is in the journal already
@@ -28,8 +28,8 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=20, help="power cuts in each job (20)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only drills with this in their names; may be given again")
     given = parser.parse_args()
-    if reason := missing_reason(vm=True):
-        sys.stderr.write(f"drills: virtual machines can't run here: {reason}\n")
+    if line := why_not(vm=True):
+        sys.stderr.write(f"drills: {line}\n")
         return 2
     journal = LabHome.from_environment().path / "drills" / f"{given.seed}.jsonl"
     argv = [sys.executable, "-m", "pytest", "-v", "-p", "tests.vm.journal", "-m", "vm", "tests/vm/test_drills.py"]

@@ -63,6 +63,9 @@ def test_no_task_needs_a_collection_that_is_not_in_the_requirements_and_none_add
     found = {name: set(names) for name, text in pages if (names := foreign.findall(text))}
     assert set(found) == {"roles/vm_provision/tasks/api_finish.yml", "roles/vm_provision/tasks/api_make.yml"}
     assert set().union(*found.values()) == {f"community.proxmox.proxmox_{name}" for name in ("disk", "kvm", "template")}
+    [required] = DataLoader().load_from_file(str(ROOT / "requirements.yml"), cache="none")["collections"]
+    assert required["name"] == "community.proxmox"
+    assert required["version"], "a version that was tried"
 
 
 @pytest.mark.parametrize("name", ["api_finish", "api_make"])

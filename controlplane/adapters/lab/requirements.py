@@ -56,6 +56,12 @@ def missing_reason(
     return None
 
 
+def why_not(*, vm: bool = False) -> str | None:
+    """Return one line on what can't run here and how to go on without it, or None."""
+    reason = missing_reason(vm=vm)
+    return f"{'Virtual machines' if vm else 'The lab'} can't run here: {reason}. {ELSEWHERE}" if reason else None
+
+
 def refuse_where_it_cannot_run(*, vm: bool = False) -> None:
     """Raise `RefusedError` with one line unless this is root on Debian with everything that the lab starts."""
     if reason := missing_reason(vm=vm):
