@@ -42,4 +42,4 @@ def test_the_tests_say_it_for_each_tier_that_they_leave_out() -> None:
     text = (ROOT / "script/test").read_text()
     for tier, asked in (("second", "why_not()"), ("third", "why_not(vm=True)")):
         assert f'say "{tier} tier left out. $line"' in text
-        assert f"import why_not; print({asked} or \"\")" in text
+        assert f'import why_not; print({asked} or "")' in text

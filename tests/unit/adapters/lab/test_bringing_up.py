@@ -12,6 +12,7 @@ from controlplane.adapters.lab import bringing_up, lanes
 from controlplane.adapters.lab.home import LabHome, MachineFiles
 from controlplane.adapters.lab.lab import Lab
 from controlplane.adapters.lab.lane import Disks, Say
+from controlplane.adapters.lab.nspawn import NspawnLane
 from controlplane.adapters.lab.records import DataDisk, LaneName, MachineSpec, write_spec
 from controlplane.domain.errors import RefusedError
 
@@ -89,6 +90,17 @@ def made(lab: Lab, calls: list[str], name: str, *, vm: bool = False, kept: bool 
     if kept:
         (lab.home.machine(name).path / "kept").touch()
     calls.clear()
+
+
+def test_what_a_lane_shares_with_this_host_is_said_before_anything_is_made(lab: Lab, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes.LANES["nspawn"], "warning", "it shares the kernel")
+    lab.warn = calls.append
+    lab.up(["db"])
+    assert calls[0] == "it shares the kernel"
+    calls.clear()
+    lab.up(["other"], vm=True)
+    assert calls[0] == "vm image"
+    assert "kernel" in NspawnLane.warning
 
 
 def test_a_new_machine_is_made_started_and_settled_as_new(lab: Lab, calls: list[str]) -> None:
