@@ -127,6 +127,32 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+LOUD = """\
+import os, runpy, sys
+REACHES_OUT = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec")
+def heard(event, arguments):
+    if event in REACHES_OUT:
+        os._exit(99)
+sys.addaudithook(heard)
+sys.argv = ["controlplane", *sys.argv[1:]]
+runpy.run_module("controlplane", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("version", ["1", "2"], ids=["valid", "faulty"])
+def test_a_check_of_the_policy_reaches_out_to_nobody(tmp_path: Path, version: str) -> None:
+    run("init", "inventory/s", folder=tmp_path)
+    policy = tmp_path / "inventory/s/policy.yml"
+    policy.write_text(policy.read_text().replace("version: 1", f"version: {version}"))
+    argv = [sys.executable, "-c", LOUD, "policy", "check"]
+    done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if version == "1" else 2), done.stderr
+    # The ear itself: what does reach out is heard.
+    argv[-2:] = ["audit", "--target", "root@127.0.0.1"]
+    done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 99
+
+
 def test_the_command_line_checks_shows_and_exits_as_promised(tmp_path: Path) -> None:
     made = run("init", "inventory/s", folder=tmp_path)
     assert (made.returncode, made.stdout.splitlines()[0]) == (0, "wrote inventory/s/site.yml")
