@@ -139,7 +139,8 @@ def main() -> int:
         for key in (*moved["receipts"], *purged["receipts"]):
             Console().print(f"receipt {key}", highlight=False, soft_wrap=True)
         Console().print(
-            f"Data identical by checksum before and after. {time.monotonic() - began:.0f} s. Take the machines down: controlplane lab down"
+            f"Data identical by checksum before and after. {time.monotonic() - began:.0f} s. Look around: "
+            "export CONTROLPLANE_SITE=$PWD/inventory/lab PATH=$PWD/.venv/bin:$PATH; controlplane audit. Take the machines down: controlplane lab down"
         )
     return 0
 

@@ -257,6 +257,15 @@ def test_the_preview_marks_what_is_destroyed_and_keeps_control_characters_off_th
     assert lines[-1] == "next       controlplane apply plan.json    (nothing was changed so far)"
 
 
+def test_the_preview_in_the_docs_is_one_that_the_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan(FakeSite().plan(), "plan.json")
+    printed = capsys.readouterr().out.splitlines()
+    page = (Path(__file__).resolve().parents[3] / "docs/plan-and-apply.md").read_text()
+    shown = page.partition("$ controlplane plan --host mint-data --out plan.json\n")[2].partition("```")[0].splitlines()
+    assert len(shown) > 15
+    assert [line for line in shown if line.strip() not in ("", "…") and line not in printed] == []
+
+
 @pytest.mark.parametrize("verb", ["plan", "approve", "apply", "rollback", "verify", "runs", "lease", "render", "receipts"])
 def test_every_verb_has_help_with_an_example(run: Run, verb: str) -> None:
     said = run(verb, "--help")
