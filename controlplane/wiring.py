@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.new_folder import NewSiteFolder
     from controlplane.adapters.plan_files import JsonPlanFiles
     from controlplane.adapters.site_files import SiteFolder
+    from controlplane.adapters.verification import TestinfraWitness
     from controlplane.domain.site import SiteContent
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
@@ -54,6 +55,13 @@ def evidence_source(view: SiteView | None = None) -> AnsibleEvidence:
     if view is None:
         return AnsibleEvidence(SystemClock())
     return AnsibleEvidence(SystemClock(), site=Path(view.folder), routes=view.inventory.hosts)
+
+
+def witness() -> TestinfraWitness:
+    """Return the second witness of a machine without a site; a site's own is among its ports."""
+    from controlplane.adapters.verification import TestinfraWitness  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return TestinfraWitness()
 
 
 def evidence_files() -> EvidenceFiles:

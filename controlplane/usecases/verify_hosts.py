@@ -21,7 +21,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, Entropy, EvidenceSource, PlayRunner, ReceiptStore, RunLocks, Witness
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
-from controlplane.usecases.judge_hosts import judge_by_two
+from controlplane.usecases.judge_hosts import judge_by_two, judge_target_by_two
 from controlplane.usecases.record_run import Ledger
 
 REBOOT = "host.reboot"
@@ -32,6 +32,11 @@ def verify_hosts(site: SiteView, *, hosts: tuple[str, ...], clock: Clock, eviden
     chosen = site.chosen(hosts)
     seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     return judge_by_two(site, hosts=tuple(d.host for d, _ in chosen), seen=seen, now=clock.now(), witness=witness)
+
+
+def verify_target(target: InventoryHost, *, clock: Clock, evidence: EvidenceSource, witness: Witness) -> AuditReport:
+    """Return what two witnesses say of one machine without a site, by the general checks."""
+    return judge_target_by_two(target, seen=evidence.collect([target], {}), now=clock.now(), witness=witness)
 
 
 def reboot_hosts(
