@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -21,36 +22,36 @@ if TYPE_CHECKING:
 def verify(site: str | None, hosts: tuple[str, ...], target: str | None, after_reboot: bool, output: str) -> int:
     """Judge on fresh evidence and have live machines confirm it; where the two disagree the verdict is UNKNOWN."""
     from controlplane.cli.findings import print_report  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
 
     if target is not None and (site is not None or hosts):
         raise click.UsageError("--target names a machine without a site: leave out --site and --host")
     if target is not None and after_reboot:
         raise click.UsageError("--after-reboot needs a site, which keeps a receipt of each reboot: leave it out, or reboot the machine yourself")
-    report = _of_site(site, hosts, after_reboot=after_reboot) if target is None else _of_target(target)
-    print_report(report, output)
+    with leaving(ON_RECORD) if after_reboot else nullcontext():
+        report = _of_site(site, hosts, after_reboot=after_reboot) if target is None else _of_target(target)
+        print_report(report, output)
     return report.exit_code()
 
 
 def _of_target(target: str) -> AuditReport:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
     from controlplane.domain.target import target_host  # noqa: PLC0415
     from controlplane.usecases.verify_hosts import verify_target  # noqa: PLC0415
 
     host = target_host(target)
-    with stopping_in_order(), working("verifying"):
+    with working("verifying"):
         return verify_target(host, clock=wiring.clock(), evidence=wiring.evidence_source(), witness=wiring.witness())
 
 
 def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) -> AuditReport:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
     from controlplane.usecases.verify_hosts import reboot_hosts, verify_hosts  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
-    with stopping_in_order(), working("verifying") as progress:
+    with working("verifying") as progress:
         if after_reboot:
             reboot_hosts(
                 view,
@@ -64,4 +65,4 @@ def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) ->
                 locks=ports.locks,
                 progress=progress,
             )
-        return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness)
+        return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness, rebooted=after_reboot)
