@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from controlplane import __version__
-from controlplane.cli.stopping import UNCHANGED, stopping_in_order
+from controlplane.cli.stopping import ON_RECORD, UNCHANGED, stopping_in_order
 
 # verb -> (module, attribute, what `controlplane --help` says of it)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -86,7 +86,7 @@ def main() -> NoReturn:
             import traceback  # noqa: PLC0415
 
             traceback.print_exc()
-            click.echo("This is a bug in controlplane; please report it with the lines above.", err=True)
+            click.echo(f"This is a bug in controlplane {__version__}; please report it with the lines above. {ON_RECORD}", err=True)
             sys.exit(70)
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)
