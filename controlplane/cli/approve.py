@@ -18,11 +18,11 @@ def approve(plan_file: str, site: str | None, output: str) -> int:
     from controlplane.domain.approval import approve as make_approval  # noqa: PLC0415
 
     plan = wiring.plan_files().read(plan_file)
-    _, ports = wiring.governed_site(site)
+    approvals = wiring.approvals(site)
     who = wiring.operator()
-    made = make_approval(plan.plan, approver=who, requester=who, now=ports.clock.now())
+    made = make_approval(plan.plan, approver=who, requester=who, now=wiring.clock().now())
     with leaving("The approval is there or it is not, nothing else was changed; run the same command again."):
-        ports.approvals.add(made)
+        approvals.add(made)
     if output == "json":
         click.echo(made.model_dump_json(indent=2))
     else:

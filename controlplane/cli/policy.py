@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controlplane.cli.options import host_option, hosts_option, output_option, print_json, site_option
+from controlplane.cli.options import host_option, hosts_option, inventory_option, output_option, print_json, site_option
 
 if TYPE_CHECKING:
     from controlplane.domain.desired import DesiredHost
     from controlplane.domain.errors import InputInvalidError
     from controlplane.domain.inventory import InventoryHost
     from controlplane.usecases.check_policy import PolicyReport
-
-
-inventory_option = click.option("--inventory", "run_inventory", is_flag=True, help="Also run an inventory's scripts and plugins.")
 
 
 @click.group(epilog="Example: controlplane policy check --site inventory/lab")

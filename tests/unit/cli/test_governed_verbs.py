@@ -37,6 +37,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     fake = FakeSite()
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (fake.view, fake.ports))
     monkeypatch.setattr(wiring, "site_view", lambda _given: fake.view)
+    monkeypatch.setattr(wiring, "receipts", lambda _given: fake.receipts)
+    monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
     monkeypatch.setattr(wiring, "evidence_source", lambda *_: fake.evidence)
     monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
     monkeypatch.setattr(wiring, "operator", lambda: "ann@desk")
