@@ -88,6 +88,7 @@ def suggest(site: str | None, hosts: tuple[str, ...], target: str | None, run_in
     Exit code 5 if a host could not be reached; the draft then leaves it out.
     """
     from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.domain.target import target_host  # noqa: PLC0415
     from controlplane.usecases.draft_policy import chosen_routes, draft_policy  # noqa: PLC0415
 
@@ -97,7 +98,8 @@ def suggest(site: str | None, hosts: tuple[str, ...], target: str | None, run_in
         routes: tuple[InventoryHost, ...] = (target_host(target),)
     else:
         routes = chosen_routes(wiring.site(site).read_inventory(run_inventory=run_inventory), hosts)
-    text, unreached = draft_policy(routes, evidence=wiring.evidence_source())
+    with working("collecting evidence"):
+        text, unreached = draft_policy(routes, evidence=wiring.evidence_source())
     if output == "json":
         print_json({"policy": text, "unreached": dict(unreached)})
     else:
