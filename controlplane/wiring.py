@@ -8,14 +8,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from controlplane.adapters.approvals import ApprovalFiles
     from controlplane.adapters.clock import SystemClock
     from controlplane.adapters.evidence import AnsibleEvidence
     from controlplane.adapters.evidence_files import EvidenceFiles
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
     from controlplane.adapters.plan_files import JsonPlanFiles
+    from controlplane.adapters.receipts import ReceiptFiles
+    from controlplane.adapters.signing import SshSigner
     from controlplane.adapters.site_files import SiteFolder
-    from controlplane.domain.site import SiteContent
+    from controlplane.adapters.verification import TestinfraWitness
+    from controlplane.domain.site import Site, SiteContent
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
 
@@ -37,11 +41,11 @@ def site(given: str | None) -> SiteFolder:
     return SiteFolder(find_site(given, os.environ, Path.cwd()))
 
 
-def site_view(given: str | None) -> SiteView:
-    """Return what use cases need of a site. Its inventory's scripts and plugins run."""
+def site_view(given: str | None, *, run_inventory: bool = True) -> SiteView:
+    """Return what use cases need of a site. Without `run_inventory` one whose inventory is a script or a plugin's is refused."""
     from controlplane.domain.site_view import view_of  # noqa: PLC0415 - a verb that isn't called costs nothing
 
-    return view_of(site(given).read(run_inventory=True))
+    return view_of(site(given).read(run_inventory=run_inventory))
 
 
 def evidence_source(view: SiteView | None = None) -> AnsibleEvidence:
@@ -54,6 +58,13 @@ def evidence_source(view: SiteView | None = None) -> AnsibleEvidence:
     if view is None:
         return AnsibleEvidence(SystemClock())
     return AnsibleEvidence(SystemClock(), site=Path(view.folder), routes=view.inventory.hosts)
+
+
+def witness() -> TestinfraWitness:
+    """Return the second witness of a machine without a site; a site's own is among its ports."""
+    from controlplane.adapters.verification import TestinfraWitness  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return TestinfraWitness()
 
 
 def evidence_files() -> EvidenceFiles:
@@ -81,6 +92,22 @@ def governed_site(given: str | None) -> tuple[SiteView, ApplyPorts]:
     return view, _apply_ports(content, view)
 
 
+def receipts(given: str | None) -> ReceiptFiles:
+    """Return the evidence trail of a site. Of its files site.yml alone is read: a broken policy or inventory is not in the way."""
+    from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return ReceiptFiles(folder.folder / "state" / "receipts", _signer(folder.folder, folder.read_site()))
+
+
+def approvals(given: str | None) -> ApprovalFiles:
+    """Return the approvals of a site. Of its files site.yml alone is read."""
+    from controlplane.adapters.approvals import ApprovalFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return ApprovalFiles(folder.folder / "state" / "approvals", _signer(folder.folder, folder.read_site()))
+
+
 def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     from functools import partial  # noqa: PLC0415 - a verb that isn't called costs nothing
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
@@ -95,12 +122,11 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     from controlplane.adapters.proxmox_api import environment_here  # noqa: PLC0415
     from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
     from controlplane.adapters.run_locks import HostLocks  # noqa: PLC0415
-    from controlplane.adapters.signing import SshSigner  # noqa: PLC0415
     from controlplane.adapters.verification import TestinfraWitness  # noqa: PLC0415
     from controlplane.usecases.apply_plan import ApplyPorts  # noqa: PLC0415
 
     folder = Path(content.folder)
-    signer = SshSigner(_within(folder, content.site.signing_key), _within(folder, content.site.allowed_signers))
+    signer = _signer(folder, content.site)
     clock = SystemClock()
     return ApplyPorts(
         clock=clock,
@@ -117,6 +143,12 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
         locks=HostLocks(folder / "state" / "locks", clock),
         known_hosts=SiteKnownHosts(folder / NAME),
     )
+
+
+def _signer(folder: Path, said: Site) -> SshSigner:
+    from controlplane.adapters.signing import SshSigner  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return SshSigner(_within(folder, said.signing_key), _within(folder, said.allowed_signers))
 
 
 def _within(folder: Path, named: str | None) -> Path | None:

@@ -112,7 +112,9 @@ def _asked_to_stop(watch: _Watch) -> Iterator[None]:
     def note(_number: int, _frame: FrameType | None) -> None:
         watch.stop = watch.stop or "interrupted"
 
-    before = {number: signal.signal(number, note) for number in _SIGNALS}
+    # Under nohup a closed terminal ends nothing.
+    taken = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in taken}
     try:
         yield
     finally:

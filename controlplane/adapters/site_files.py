@@ -97,6 +97,14 @@ class SiteFolder:
             found[named] = text
         return found
 
+    def read_site(self) -> Site:
+        """Return what site.yml says, and look at nothing else. Raises `InputInvalidError`."""
+        faults: list[Fault] = []
+        site = _model(Site, read_document(self.folder / "site.yml"), site_faults, faults)
+        if faults or site is None:
+            raise InputInvalidError(faults)
+        return site
+
     def read_inventory(self, *, run_inventory: bool) -> Inventory:
         """Return the inventory alone, for a site whose policy is still to be written. Raises `InputInvalidError`."""
         faults: list[Fault] = []

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from controlplane.adapters.ansible_project import control_directory
@@ -43,17 +44,23 @@ class TestinfraWitness:
         by_host: dict[str, list[Question]] = {}
         for question in questions:
             by_host.setdefault(question.host, []).append(question)
+        stopped = Event()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            told = pool.map(lambda name: _ask_host(routes[name], by_host[name], self._known_hosts), by_host)
-            return tuple(answer for answers in told for answer in answers)
+            told = pool.map(lambda name: _ask_host(routes[name], by_host[name], self._known_hosts, stopped), by_host)
+            try:
+                return tuple(answer for answers in told for answer in answers)
+            except BaseException:
+                # The pool waits for what runs: after an interruption that is one question a host and not all of them.
+                stopped.set()
+                raise
 
 
-def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: Path | None) -> list[Answer]:
+def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: Path | None, stopped: Event) -> list[Answer]:
     try:
         host = _connect(route, known_hosts)
     except ValueError as error:
         return [Answer(question=question, said=None, error=str(error)) for question in questions]
-    return [_ask(host, question) for question in questions]
+    return [_ask(host, question) for question in questions if not stopped.is_set()]
 
 
 def _ask(host: Host, question: Question) -> Answer:

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from controlplane import __version__
+from controlplane.cli.stopping import ON_RECORD, UNCHANGED, stopping_in_order
 
 # verb -> (module, attribute, what `controlplane --help` says of it)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -67,14 +68,15 @@ def root() -> None:
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     try:
-        result = root.main(standalone_mode=False)
+        with stopping_in_order():
+            result = root.main(standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        click.echo(UNCHANGED, err=True)
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the outermost frame: a bug shows its traceback and exit code 70
         # The error tree is imported late: a successful `--help` never needs it.
@@ -84,7 +86,7 @@ def main() -> NoReturn:
             import traceback  # noqa: PLC0415
 
             traceback.print_exc()
-            click.echo("This is a bug in controlplane; please report it with the lines above.", err=True)
+            click.echo(f"This is a bug in controlplane {__version__}; please report it with the lines above. {ON_RECORD}", err=True)
             sys.exit(70)
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)

@@ -24,23 +24,30 @@ def apply(plan_file: str, site: str | None, output: str) -> int:
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
+    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
     from controlplane.domain.errors import RefusedError  # noqa: PLC0415
     from controlplane.usecases.apply_plan import apply_plan  # noqa: PLC0415
 
     plan = wiring.plan_files().read(plan_file)
     view, ports = wiring.governed_site(site)
-    try:
-        with stopping_in_order(), working("applying") as progress:
-            result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
-    except RefusedError as refusal:
-        if output == "json":
-            print_json(refused(plan.plan, str(refusal)).model_dump(mode="json"))
-        raise
-    print_result(result, output)
-    if result.outcome == "interrupted":
-        click.echo(f"Next: controlplane apply {shlex.quote(plan_file)}    (goes on where this stopped)", err=True)
+    with leaving(ON_RECORD):
+        try:
+            with working("applying") as progress:
+                result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
+        except RefusedError as refusal:
+            if output == "json":
+                print_json(refused(plan.plan, str(refusal)).model_dump(mode="json"))
+            raise
+        print_result(result, output)
+        if result.outcome == "interrupted":
+            click.echo(f"Next: controlplane apply {shlex.quote(plan_file)}    ({_left(result)})", err=True)
     return result.exit_code()
+
+
+def _left(result: RunResult) -> str:
+    """Return what state a stopped run is in, for its last line."""
+    done = sum(change.status == "done" for change in result.changed)
+    return f"{done} of {len(result.changed)} changes are on record as done; {result.run} is open and goes on where it stopped"
 
 
 def refused(plan: str, reason: str) -> RunResult:

@@ -14,13 +14,15 @@ from controlplane.cli.options import output_option, site_option
 def approve(plan_file: str, site: str | None, output: str) -> int:
     """Sign a plan's digest; the approval lasts a day and serves one run."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.domain.approval import approve as make_approval  # noqa: PLC0415
 
     plan = wiring.plan_files().read(plan_file)
-    _, ports = wiring.governed_site(site)
+    approvals = wiring.approvals(site)
     who = wiring.operator()
-    made = make_approval(plan.plan, approver=who, requester=who, now=ports.clock.now())
-    ports.approvals.add(made)
+    made = make_approval(plan.plan, approver=who, requester=who, now=wiring.clock().now())
+    with leaving("The approval is there or it is not, nothing else was changed; run the same command again."):
+        approvals.add(made)
     if output == "json":
         click.echo(made.model_dump_json(indent=2))
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.options import hosts_option, output_option, site_option
+from controlplane.cli.options import hosts_option, inventory_option, output_option, site_option
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @site_option
 @hosts_option
 @click.option("--check", "checks", multiple=True, metavar="ID", help="Only this check, such as D235; can be given several times.")
-@click.option("--evidence", "file", metavar="FILE", help="Judge this file; no connection is made.")
+@click.option("--evidence", "file", metavar="FILE", help="Judge this file; no connection is made, and no inventory script or plugin runs.")
+@inventory_option
 @click.option("--target", metavar="[USER@]ADDRESS|local", help="A machine without a site: general checks only.")
 @click.option("--max-age", metavar="AGE", help="Older evidence is UNKNOWN, such as 24h; otherwise the site's evidence_max_age.")
 @click.option("--all", "everything", is_flag=True, help="Also list what is met.")
@@ -29,6 +30,7 @@ def audit(  # noqa: PLR0917 - click passes each option by its name
     hosts: tuple[str, ...],
     checks: tuple[str, ...],
     file: str | None,
+    run_inventory: bool,
     target: str | None,
     max_age: str | None,
     everything: bool,
@@ -45,11 +47,13 @@ def audit(  # noqa: PLR0917 - click passes each option by its name
         raise click.UsageError("--target names a machine without a site: leave out --site and --host")
     if max_age is not None and file is None:
         raise click.UsageError("--max-age is for --evidence: what is collected now is fresh")
+    if run_inventory and (file is None or target is not None):
+        raise click.UsageError("--inventory is for --evidence and a site: what is collected now is found by the inventory anyway")
     with uncollected() if file is not None else nullcontext():
         report = (
             _of_target(target, checks, file, max_age)
             if target is not None
-            else _of_site(site, hosts, checks, file, max_age, digests=output == "json")
+            else _of_site(site, hosts, checks, file, max_age, run_inventory=run_inventory, digests=output == "json")
         )
         print_report(report, output, everything=everything, next_command=_next(report, target, file))
     return report.exit_code()
@@ -73,7 +77,14 @@ def _of_target(target: str, checks: tuple[str, ...], file: str | None, max_age: 
 
 
 def _of_site(
-    site: str | None, hosts: tuple[str, ...], checks: tuple[str, ...], file: str | None, max_age: str | None, *, digests: bool
+    site: str | None,
+    hosts: tuple[str, ...],
+    checks: tuple[str, ...],
+    file: str | None,
+    max_age: str | None,
+    *,
+    run_inventory: bool,
+    digests: bool,
 ) -> AuditReport:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
@@ -81,11 +92,12 @@ def _of_site(
 
     chosen_checks(checks)
     clock = wiring.clock()
-    view = wiring.site_view(site)
     if file is None:
+        view = wiring.site_view(site)
         with working("collecting evidence"):
             return audit_site(view, hosts=hosts, checks=checks, clock=clock, evidence=wiring.evidence_source(view))
     age = _age(max_age)
+    view = wiring.site_view(site, run_inventory=run_inventory)
     return audit_offline(view, hosts=hosts, checks=checks, clock=clock, seen=wiring.evidence_files().read(file), max_age=age, digests=digests)
 
 

@@ -26,6 +26,7 @@ def evidence(site: str | None, hosts: tuple[str, ...], target: str | None, out: 
     Exit code 5 if a host gave none or a probe could not observe.
     """
     from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.domain.evidence_file import evidence_document  # noqa: PLC0415
     from controlplane.domain.target import target_host  # noqa: PLC0415
     from controlplane.usecases.collect_evidence import collect_site, collect_target  # noqa: PLC0415
@@ -33,10 +34,13 @@ def evidence(site: str | None, hosts: tuple[str, ...], target: str | None, out: 
     if target is not None:
         if site is not None or hosts:
             raise click.UsageError("--target stands for itself: leave --site and --host out, or name a host of the site with --host.")
-        seen = collect_target(target_host(target), evidence=wiring.evidence_source())
+        host = target_host(target)
+        with working("collecting evidence"):
+            seen = collect_target(host, evidence=wiring.evidence_source())
     else:
         view = wiring.site_view(site)
-        seen = collect_site(view, hosts=hosts, evidence=wiring.evidence_source(view))
+        with working("collecting evidence"):
+            seen = collect_site(view, hosts=hosts, evidence=wiring.evidence_source(view))
     if out is not None:
         wiring.evidence_files().write(out, seen)
     if output == "json":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from controlplane.adapters.lab.lab import Lab, MachineStatus
 
+HALF_MADE = "The lab may be half made: the same command goes on, 'controlplane lab down' gives it back."
 NAMES = click.argument("names", nargs=-1, metavar="[NAME]...")
 HOST = click.argument("host")
 
@@ -98,8 +99,19 @@ def _options(chosen: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _lab() -> Iterator[Lab]:
-    """Yield the lab, telling its progress: a spinner on a terminal, plain lines elsewhere, always on standard error."""
+def _lab(state: str | None = None) -> Iterator[Lab]:
+    """Yield the lab, telling its progress: a spinner on a terminal, plain lines elsewhere, always on standard error.
+
+    `state` is what the last line says after an interruption, None for verbs that change nothing.
+    """
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    with nullcontext() if state is None else leaving(state), _telling() as opened:
+        yield opened
+
+
+@contextmanager
+def _telling() -> Iterator[Lab]:
     from controlplane.wiring import lab  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     opened = lab()
@@ -139,7 +151,7 @@ def lab() -> None:
 def up(names: tuple[str, ...], output: str, **chosen: Any) -> None:
     """Start machines, made from the golden image where they are new (mint-data and mint-apps without names)."""
     options = _options(chosen)
-    with _lab() as opened:
+    with _lab(HALF_MADE) as opened:
         machines = opened.up(names, **options)
     _show(machines, output)
 
@@ -150,7 +162,7 @@ def up(names: tuple[str, ...], output: str, **chosen: Any) -> None:
 @_output
 def down(names: tuple[str, ...], destroy: bool, output: str) -> None:
     """Power machines off and give back all that they held on this host (without names: all but those of a running test)."""
-    with _lab() as opened:
+    with _lab("Some machines may still run: the same command goes on.") as opened:
         ended = opened.down(names, destroy=destroy)
     if output == "json":
         click.echo(json.dumps({"down": ended}))
@@ -165,7 +177,7 @@ def down(names: tuple[str, ...], destroy: bool, output: str) -> None:
 def reset(names: tuple[str, ...], output: str, **chosen: Any) -> None:
     """Make machines anew from the golden image, with blank data disks, and start them (mint-data and mint-apps without names)."""
     options = _options(chosen)
-    with _lab() as opened:
+    with _lab(HALF_MADE) as opened:
         machines = opened.reset(names, **options)
     _show(machines, output)
 
@@ -175,7 +187,7 @@ def reset(names: tuple[str, ...], output: str, **chosen: Any) -> None:
 @_output
 def reboot(host: str, output: str) -> None:
     """Reboot a machine and wait until it is up again."""
-    with _lab() as opened:
+    with _lab(f"{host} may still be rebooting. Next: controlplane lab status    (shows when it is up)") as opened:
         machine = opened.reboot(host)
     _show([machine], output)
 
@@ -185,7 +197,7 @@ def reboot(host: str, output: str) -> None:
 @_output
 def cut(host: str, output: str) -> None:
     """Cut a machine's power: what was not synced is gone, and it stays off until 'lab up'."""
-    with _lab() as opened:
+    with _lab(f"{host} may still have power or be without it. Next: controlplane lab status") as opened:
         opened.cut(host)
     click.echo(json.dumps({"cut": host}) if output == "json" else f"{host} is without power. Next: controlplane lab up {host}")
 
@@ -200,10 +212,13 @@ def ssh(host: str, command: tuple[str, ...]) -> None:
     """
     import subprocess  # noqa: PLC0415 - a verb that isn't called costs nothing
 
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415 - as above
     from controlplane.wiring import lab  # noqa: PLC0415 - as above
 
     words = ["sh", "-c", command[0]] if len(command) == 1 else list(command)
-    sys.exit(subprocess.run(lab().ssh_argv(host, words), check=False).returncode)
+    argv = lab().ssh_argv(host, words)
+    with leaving(f"What ran on {host} may have done a part of its work. Next: look there, with: controlplane lab ssh {host}"):
+        sys.exit(subprocess.run(argv, check=False).returncode)
 
 
 @lab.command(epilog="Example: controlplane lab status -o json")
@@ -222,7 +237,7 @@ def status(output: str) -> None:
 @_output
 def seed(hosts: tuple[str, ...], stack: str | None, redis_aof: bool, output: str) -> None:
     """Start compose stacks with real data on running machines, and print what must survive any change."""
-    with _lab() as opened:
+    with _lab("The stacks may be half started and half filled: the same command goes on.") as opened:
         found = {host: opened.seed(host, stack=stack or "", redis_aof=redis_aof) for host in hosts or ("mint-data", "mint-apps")}
     _show_sentinels(found, output)
 

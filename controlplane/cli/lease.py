@@ -48,11 +48,12 @@ def take_lease(host: str, site: str | None, output: str) -> int:
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.usecases.take_lease import take_lease as take  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
-    with stopping_in_order(), working("taking over the lease") as progress:
+    state = f"The lease was taken over and given back, or it is as it was. Next: controlplane lease show {host}"
+    with leaving(state), working("taking over the lease") as progress:
         before = take(view, host, operator=wiring.operator(), ports=ports, progress=progress)
     if output == "json":
         print_json({"host": host, "taken_from": before.model_dump(mode="json") if before.held else None})

@@ -33,6 +33,11 @@ def host_option(command: Command) -> Command:
     return click.option("--host", required=True, metavar="HOST", help="Host, by its name in the inventory.")(command)
 
 
+def inventory_option(command: Command) -> Command:
+    """Add `--inventory`, passed as `run_inventory`, for verbs that make no connection."""
+    return click.option("--inventory", "run_inventory", is_flag=True, help="Also run an inventory's scripts and plugins.")(command)
+
+
 def print_json(data: Any) -> None:
     """Print `data` as JSON on standard output, keys in the order that they were made in."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controlplane.cli.options import host_option, hosts_option, output_option, print_json, site_option
+from controlplane.cli.options import host_option, hosts_option, inventory_option, output_option, print_json, site_option
 
 if TYPE_CHECKING:
     from controlplane.domain.desired import DesiredHost
     from controlplane.domain.errors import InputInvalidError
     from controlplane.domain.inventory import InventoryHost
     from controlplane.usecases.check_policy import PolicyReport
-
-
-inventory_option = click.option("--inventory", "run_inventory", is_flag=True, help="Also run an inventory's scripts and plugins.")
 
 
 @click.group(epilog="Example: controlplane policy check --site inventory/lab")
@@ -91,6 +88,7 @@ def suggest(site: str | None, hosts: tuple[str, ...], target: str | None, run_in
     Exit code 5 if a host could not be reached; the draft then leaves it out.
     """
     from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.domain.target import target_host  # noqa: PLC0415
     from controlplane.usecases.draft_policy import chosen_routes, draft_policy  # noqa: PLC0415
 
@@ -100,7 +98,8 @@ def suggest(site: str | None, hosts: tuple[str, ...], target: str | None, run_in
         routes: tuple[InventoryHost, ...] = (target_host(target),)
     else:
         routes = chosen_routes(wiring.site(site).read_inventory(run_inventory=run_inventory), hosts)
-    text, unreached = draft_policy(routes, evidence=wiring.evidence_source())
+    with working("collecting evidence"):
+        text, unreached = draft_policy(routes, evidence=wiring.evidence_source())
     if output == "json":
         print_json({"policy": text, "unreached": dict(unreached)})
     else:

@@ -25,7 +25,6 @@ def ready(host: str, site: str | None, plan_file: str | None, standing: bool, ou
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
     from controlplane.usecases.judge_ready import judge_ready, standing_of  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
@@ -36,7 +35,7 @@ def ready(host: str, site: str | None, plan_file: str | None, standing: bool, ou
         else:
             click.echo(f"{host}: {receipt.key} {f'holds until {receipt.expires_at}' if why is None else f'does not hold: {why}'}")
         return 0 if why is None else 3
-    with stopping_in_order(), working("judging by two witnesses"):
+    with working("judging by two witnesses"):
         answer, plan = judge_ready(host, view, operator=wiring.operator(), ports=ports)
     if plan_file is not None:
         wiring.plan_files().write(plan_file, plan)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from controlplane.cli.options import output_option, site_option
+
+if TYPE_CHECKING:
+    from controlplane.ports import ReceiptStore
 
 
 @click.group(epilog="Example: controlplane receipts verify")
@@ -62,7 +66,7 @@ def verify_receipts(site: str | None, output: str) -> int:
     return 1 if faults else 0
 
 
-def _store(site: str | None):  # type: ignore[no-untyped-def]  # the port's type is only imported with the wiring
+def _store(site: str | None) -> ReceiptStore:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
 
-    return wiring.governed_site(site)[1].receipts
+    return wiring.receipts(site)

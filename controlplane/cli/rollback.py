@@ -16,17 +16,18 @@ def rollback(run_key: str, site: str | None, output: str) -> int:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.apply import print_result, refused  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import stopping_in_order  # noqa: PLC0415
+    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
     from controlplane.domain.errors import RefusedError  # noqa: PLC0415
     from controlplane.usecases.roll_back import roll_back  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
-    try:
-        with stopping_in_order(), working("rolling back") as progress:
-            result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress)
-    except RefusedError as refusal:
-        if output == "json":
-            print_json(refused("", str(refusal)).model_dump(mode="json"))
-        raise
-    print_result(result, output)
+    with leaving(ON_RECORD):
+        try:
+            with working("rolling back") as progress:
+                result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress)
+        except RefusedError as refusal:
+            if output == "json":
+                print_json(refused("", str(refusal)).model_dump(mode="json"))
+            raise
+        print_result(result, output)
     return result.exit_code()

@@ -38,8 +38,7 @@ def _show(site: str | None, key: str | None, output: str) -> None:
     from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415
     from controlplane.domain.run_list import run_rows  # noqa: PLC0415
 
-    _, ports = wiring.governed_site(site)
-    rows = [row for row in run_rows([receipt for _, receipt in ports.receipts.load()]) if key is None or key in (row.key, row.run)]
+    rows = [row for row in run_rows([receipt for _, receipt in wiring.receipts(site).load()]) if key is None or key in (row.key, row.run)]
     if key is not None and not rows:
         raise InputInvalidError([Fault("KEY", 0, "", f"no run {key!r}; 'controlplane runs list' shows them")])
     if output == "json":

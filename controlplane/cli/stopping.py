@@ -1,4 +1,9 @@
-"""Signals that end a program are taken like Ctrl-C, so that a run ends with what it knows and not in the middle of a word."""
+"""Signals that end a program are taken like Ctrl-C, and after an interruption the last line says what state things are in and what goes on.
+
+Rules:
+- The signals are taken once, around every verb (`stopping_in_order`).
+- A verb that may have changed something when it is interrupted says so itself (`leaving`); of all others the root command says `UNCHANGED`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+UNCHANGED = "Interrupted. Nothing was changed; run the same command again."
+ON_RECORD = "What was begun is on record. Next: controlplane runs list    (says what is open and which command goes on)"
 
 
 @contextmanager
@@ -19,9 +27,24 @@ def stopping_in_order() -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # Under nohup a closed terminal ends nothing.
+    taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in taken:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in taken.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def leaving(state: str) -> Iterator[None]:
+    """Tell, where this is interrupted, `state`: what state things are in and what goes on. Raises `InterruptedRunError`."""
+    from controlplane.domain.errors import InterruptedRunError  # noqa: PLC0415 - loaded when a verb runs
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(f"Interrupted. {state}") from None

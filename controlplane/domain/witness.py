@@ -107,7 +107,10 @@ def _entry(desired: DesiredHost, reader: Reader, path: str) -> _Asked:
 def _docker_root(desired: DesiredHost, reader: Reader, _: str) -> _Asked:
     root = desired.docker.data_root
     if root is None:
-        return []
+        # Nothing says where it belongs, but where it was seen to lie can be confirmed.
+        if is_absent(reader.evidence, "docker_info"):
+            return []
+        root = reader.docker_info["root"]
     mount = reader.paths[root]["mount"] if root in reader.paths else ""
     return [
         (("docker", "info", "--format", "{{.DockerRootDir}}"), root),

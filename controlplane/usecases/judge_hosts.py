@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport, summarise
+from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness import Question, judge_answers, questions_for
 from controlplane.ports import Witness
-from controlplane.usecases.audit import judge
+from controlplane.usecases.audit import GENERAL_MAX_AGE, judge
 
 
 def judge_site(site: SiteView, *, hosts: tuple[str, ...], seen: Mapping[str, Evidence | Unreached], now: datetime) -> AuditReport:
@@ -20,9 +22,21 @@ def judge_site(site: SiteView, *, hosts: tuple[str, ...], seen: Mapping[str, Evi
 
 def judge_by_two(site: SiteView, *, hosts: tuple[str, ...], seen: Mapping[str, Evidence | Unreached], now: datetime, witness: Witness) -> AuditReport:
     """Return the report on the named hosts; a MET that live machines do not confirm is UNKNOWN."""
-    first = judge_site(site, hosts=hosts, seen=seen, now=now)
+    return _confirmed(judge_site(site, hosts=hosts, seen=seen, now=now), site.chosen(hosts), seen=seen, witness=witness)
+
+
+def judge_target_by_two(target: InventoryHost, *, seen: Mapping[str, Evidence | Unreached], now: datetime, witness: Witness) -> AuditReport:
+    """Return the report on one machine without a site, by the general checks; a MET that it does not confirm live is UNKNOWN."""
+    desired = DesiredHost.general(target.name)
+    first = judge(seen, [desired], only=None, site=None, now=now, max_age=GENERAL_MAX_AGE)
+    return _confirmed(first, [(desired, target)], seen=seen, witness=witness)
+
+
+def _confirmed(
+    first: AuditReport, chosen: Sequence[tuple[DesiredHost, InventoryHost]], *, seen: Mapping[str, Evidence | Unreached], witness: Witness
+) -> AuditReport:
     questions: list[Question] = []
-    for desired, _ in site.chosen(hosts):
+    for desired, _ in chosen:
         evidence = seen.get(desired.host)
         if isinstance(evidence, Evidence):
             try:
@@ -30,6 +44,6 @@ def judge_by_two(site: SiteView, *, hosts: tuple[str, ...], seen: Mapping[str, E
             except Unobserved:
                 continue  # a probe that fails here has turned its findings UNKNOWN already: nothing to confirm
     asked = {question.host for question in questions}
-    answers = witness.answer([route for _, route in site.chosen(tuple(sorted(asked)))], questions) if asked else ()
+    answers = witness.answer([route for desired, route in chosen if desired.host in asked], questions) if asked else ()
     findings = judge_answers(first.findings, answers)
     return first.model_copy(update={"findings": findings, "summary": summarise(findings)})

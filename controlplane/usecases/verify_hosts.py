@@ -7,7 +7,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
@@ -21,17 +22,30 @@ from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, Entropy, EvidenceSource, PlayRunner, ReceiptStore, RunLocks, Witness
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
-from controlplane.usecases.judge_hosts import judge_by_two
+from controlplane.usecases.judge_hosts import judge_by_two, judge_target_by_two
 from controlplane.usecases.record_run import Ledger
 
 REBOOT = "host.reboot"
+UNCHANGED = "Nothing was changed; run the same command again."
 
 
-def verify_hosts(site: SiteView, *, hosts: tuple[str, ...], clock: Clock, evidence: EvidenceSource, witness: Witness) -> AuditReport:
-    """Return what two witnesses say of the named hosts, or all."""
+def verify_hosts(
+    site: SiteView, *, hosts: tuple[str, ...], clock: Clock, evidence: EvidenceSource, witness: Witness, rebooted: bool = False
+) -> AuditReport:
+    """Return what two witnesses say of the named hosts, or all; `rebooted` says that this comes after `reboot_hosts`.
+
+    Raises `InterruptedRunError`.
+    """
     chosen = site.chosen(hosts)
-    seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    return judge_by_two(site, hosts=tuple(d.host for d, _ in chosen), seen=seen, now=clock.now(), witness=witness)
+    names = tuple(desired.host for desired, _ in chosen)
+    with _telling(f"{_so_far(names)} Next: controlplane verify{_named(hosts)}    (judges without another reboot)" if rebooted else UNCHANGED):
+        seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+        return judge_by_two(site, hosts=names, seen=seen, now=clock.now(), witness=witness)
+
+
+def verify_target(target: InventoryHost, *, clock: Clock, evidence: EvidenceSource, witness: Witness) -> AuditReport:
+    """Return what two witnesses say of one machine without a site, by the general checks."""
+    return judge_target_by_two(target, seen=evidence.collect([target], {}), now=clock.now(), witness=witness)
 
 
 def reboot_hosts(
@@ -64,7 +78,10 @@ def reboot_hosts(
         for number, (desired, route) in enumerate(chosen):
             if number:
                 # The reboots before took their time.
-                _refuse_unless_idle(chosen[number : number + 1], clock=clock, evidence=evidence, rebooted=names[:number])
+                with _telling(
+                    f"{_so_far(names[:number])} Next: controlplane verify --after-reboot{_named(names[number:])}    (goes on with the others)"
+                ):
+                    _refuse_unless_idle(chosen[number : number + 1], clock=clock, evidence=evidence, rebooted=names[:number])
             key = make_run_key(REBOOT, clock.now(), entropy.four_hex())
             keys.append(key)
             _reboot(
@@ -82,7 +99,7 @@ def _refuse_unless_idle(
 ) -> None:
     """Raise `RefusedError` where somebody changes one of the hosts, `UnknownError` where that is not known."""
     seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    so_far = f"Only {', '.join(rebooted)} {'was' if len(rebooted) == 1 else 'were'} rebooted." if rebooted else "Nothing was rebooted."
+    so_far = f"Only {_so_far(rebooted)}" if rebooted else "Nothing was rebooted."
     busy, doubts = [], []
     for host in (desired.host for desired, _ in chosen):
         record = seen.get(host, Unreached(host=host, reason="it was not asked"))
@@ -103,6 +120,23 @@ def _refuse_unless_idle(
         )
     if doubts:
         raise UnknownError(f"{'; '.join(doubts)}. {so_far} Restore the connection, then run this again.")
+
+
+def _so_far(rebooted: tuple[str, ...]) -> str:
+    return f"{', '.join(rebooted)} {'was' if len(rebooted) == 1 else 'were'} rebooted."
+
+
+def _named(hosts: tuple[str, ...]) -> str:
+    return "".join(f" --host {host}" for host in hosts)
+
+
+@contextmanager
+def _telling(state: str) -> Iterator[None]:
+    """Tell what is true here of an interruption: who collects evidence only knows that it changed nothing itself."""
+    try:
+        yield
+    except (KeyboardInterrupt, InterruptedRunError):
+        raise InterruptedRunError(f"Interrupted. {state}") from None
 
 
 def _reboot(ledger: Ledger, desired: DesiredHost, route: InventoryHost, runner: PlayRunner, progress: Callable[[str], None]) -> None:

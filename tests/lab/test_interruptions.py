@@ -48,12 +48,13 @@ class Scene:
         assert said.code == 130, said
         assert said.json["outcome"] == "interrupted"
         run = said.json["run"]
+        before_the_move = len([change for step in self.plan["steps"][:2] for change in step["changes"]])
+        state = f"{before_the_move} of {len(planned(self.plan))} changes are on record as done; {run} is open and goes on where it stopped"
         assert said.err.strip().splitlines()[-2:] == [
             f"Run {run} is open. Go on: 'controlplane apply' with the same plan file; or take it back: controlplane rollback {run}",
-            f"Next: controlplane apply {self.site.file('plan.json')}    (goes on where this stopped)",
+            f"Next: controlplane apply {self.site.file('plan.json')}    ({state})",
         ]
         assert "2 of 3 steps are done" in said.err
-        before_the_move = len([change for step in self.plan["steps"][:2] for change in step["changes"]])
         assert [change["status"] == "done" for change in said.json["changed"]] == [
             number < before_the_move for number in range(len(planned(self.plan)))
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,3 +91,19 @@ def test_a_host_that_is_not_reached_and_a_command_that_fails_are_answers_without
 def test_a_connection_that_testinfra_has_no_way_for_is_an_answer_that_says_so() -> None:
     [answer] = answers(ask("a", "true"), ansible_connection="winrm")
     assert (answer.said, answer.error) == (None, "the second witness has no way over connection winrm")
+
+
+def test_after_an_interruption_a_host_is_asked_no_further_question(ssh: Calls) -> None:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    answers(ask("a", "true"))  # what is loaded at the first question is loaded now
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            answers(*(ask("a", "sleep", "1", str(number / 10)) for number in range(5)))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(ssh()) == 2

@@ -37,6 +37,8 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     fake = FakeSite()
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (fake.view, fake.ports))
     monkeypatch.setattr(wiring, "site_view", lambda _given: fake.view)
+    monkeypatch.setattr(wiring, "receipts", lambda _given: fake.receipts)
+    monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
     monkeypatch.setattr(wiring, "evidence_source", lambda *_: fake.evidence)
     monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
     monkeypatch.setattr(wiring, "operator", lambda: "ann@desk")
@@ -158,7 +160,10 @@ def test_a_signal_ends_the_run_with_130_and_the_command_that_goes_on_as_the_last
 
     assert said.code == 130
     assert said.out.splitlines()[-1] == "outcome   interrupted"
-    assert said.err.splitlines()[-1] == "Next: controlplane apply plan.json    (goes on where this stopped)"
+    [run_key] = {row["run"] for row in json.loads(run("runs", "list", "-o", "json").out)}
+    assert said.err.splitlines()[-1] == (
+        f"Next: controlplane apply plan.json    (0 of 14 changes are on record as done; {run_key} is open and goes on where it stopped)"
+    )
     site.runner.run = real  # type: ignore[method-assign]
     assert run("apply", "plan.json").code == 0
 
