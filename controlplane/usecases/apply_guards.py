@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from controlplane.domain.approval import objection
+from controlplane.domain.bounds import broken_bounds
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import broken_bounds, differences, unplanned
+from controlplane.domain.planning import differences, unplanned
 from controlplane.domain.receipt import Receipt, chain_faults, open_intents, undone_keys
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import ApprovalStore, ReceiptStore

@@ -76,6 +76,8 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
         bounds=_bounds(desired, moves, outlook, size),
+        if_short=f"Declare a larger disk (policy.yml, hosts.{desired.host}.disks) or another place (hosts.{desired.host}.docker), "
+        "make room there, or clear images and volumes that nobody needs; then plan again",
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},
     )
     return Proposal(drafts=(draft,))
@@ -216,6 +218,11 @@ def _size(reader: Reader) -> int:
 
 
 def _bounds(desired: DesiredHost, moves: list[dict[str, str]], outlook: Outlook, size: int) -> tuple[Bound, ...]:
+    """Return what each destination has to hold: of the whole disk where its filesystem is made by this plan, else of what is free on the mount.
+
+    A filesystem that is there and not mounted yet holds nobody knows what: its free bytes can't be measured, and the move waits for the plan
+    after its mount.
+    """
     needed = int(size * _MARGIN) + _RESERVE
     mounts = sorted({mount for move in moves if (mount := _mount_of(move["to"], desired)) is not None})
     bounds = []
