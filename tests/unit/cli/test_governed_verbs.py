@@ -16,7 +16,7 @@ from controlplane import wiring
 from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
 from controlplane.domain.desired import DesiredState
-from controlplane.domain.plan import Change
+from controlplane.domain.plan import Bound, Change
 from controlplane.ports import StepResult
 from tests.fakes.evidence_builder import DATA
 from tests.fakes.machine_builder import brought_up
@@ -255,6 +255,19 @@ def test_the_preview_marks_what_is_destroyed_and_keeps_control_characters_off_th
     assert lines[lines.index("  file       /etc/fstab") + 1 :][:3] == ["      - \ufffd[2J old", "      - second", "      + new"]
     assert "destroys   serial DATA0001 on mint-data" in lines
     assert lines[-1] == "next       controlplane apply plan.json    (nothing was changed so far)"
+
+
+def test_the_preview_tells_each_bound_in_its_own_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = FakeSite().plan()
+    inodes = Bound(host="mint-data", what="free inodes on /mnt/data", measure="free_inodes", of="/mnt/data", at_least=1_051_000)
+
+    show_plan(plan.model_copy(update={"bounds": (plan.bounds[0], inodes)}), None)
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bound ")]
+    assert told == [
+        "bound      mint-data: size of serial DATA0001: at least 3,000,000,000 bytes needed at apply",
+        "bound      mint-data: free inodes on /mnt/data: at least 1,051,000 inodes needed at apply",
+    ]
 
 
 @pytest.mark.parametrize("verb", ["plan", "approve", "apply", "rollback", "verify", "runs", "lease", "render", "receipts"])
