@@ -26,7 +26,8 @@ from controlplane.domain.plan import Change, Downtime, Mend
 ID = "docker.data_root"
 DAEMON_JSON = "/etc/docker/daemon.json"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
-# A container that ignores SIGTERM is killed after this time; with all that heed it the stop takes a few seconds.
+# A container that ignores SIGTERM is killed after this time, or after its own where that is longer; all are stopped at once, and with all that
+# heed it the stop takes a few seconds.
 _STOP_LIMIT_S = 60
 # Bare stop and start of the engine, then comparison of what the pre-copy brought over (seconds a gigabyte, measured on two cores).
 _STOP_START_S = 30
@@ -72,7 +73,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     draft = Draft(
         mends=_mends(desired, reader, moves),
         changes=tuple(changes),
-        downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
+        downtime=Downtime(services=_running(reader), estimate_s=_stop_limit(reader) + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
         bounds=space_bounds(desired, moves, outlook, size) + inode_bounds(desired, reader, moves, outlook),
         if_short=f"Declare a larger disk (policy.yml, hosts.{desired.host}.disks) or another place (hosts.{desired.host}.docker), "
@@ -98,7 +99,7 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
     draft = Draft(
         mends=() if old else (Mend(check="D243", surface="docker.log"),),
         changes=(_merging(before, limits),),
-        downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S),
+        downtime=Downtime(services=_running(reader), estimate_s=_stop_limit(reader) + _STOP_START_S),
         undo=f"put {DAEMON_JSON} back byte for byte, and stop and start Docker and what runs once more",
         variables={"docker_data_root_moves": [], "docker_data_root_daemon_json": limits},
     )
@@ -108,6 +109,15 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
 
 def _running(reader: Reader) -> tuple[str, ...]:
     return tuple(sorted(container["name"] for container in reader.containers if container["running"]))
+
+
+def _stop_limit(reader: Reader) -> int:
+    """Return the seconds after which everything that runs has stopped or was killed."""
+    running = [container for container in reader.containers if container["running"]]
+    unknown = sorted(container["name"] for container in running if "stop_timeout_s" not in container)
+    if unknown:
+        raise Unobserved(f"the stop timeout of {', '.join(unknown)} was not collected")
+    return max([_STOP_LIMIT_S, *(container["stop_timeout_s"] or 0 for container in running)])
 
 
 def _merging(before: dict[str, Any], merge: dict[str, Any]) -> Change:
