@@ -27,10 +27,8 @@ def show_plan(made: Plan, out: str | None) -> None:
     for step in made.steps:
         _show_step(step)
     for bound in made.bounds:
-        _row(
-            "bound",
-            f"{bound.host}: {bound.what}: at least {bound.at_least:,} bytes needed at apply" if bound.measure != "free_inodes" else bound.what,
-        )
+        unit = "inodes" if bound.measure == "free_inodes" else "bytes"
+        _row("bound", f"{bound.host}: {bound.what}: at least {bound.at_least:,} {unit} needed at apply")
     for refusal in made.refusals:
         _row("refused", f"{refusal.host} {refusal.capability}: {refusal.reason}")
     if made.bounds or made.refusals:

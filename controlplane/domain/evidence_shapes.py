@@ -6,7 +6,7 @@ Units: bytes, seconds, epoch seconds; device numbers are "major:minor".
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
@@ -208,6 +208,8 @@ class ContainerMount(TypedDict):
 
 @_closed
 class Container(TypedDict):
+    """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key."""
+
     id: str
     name: str
     image: str
@@ -215,6 +217,7 @@ class Container(TypedDict):
     state: str
     running: bool
     pid: int
+    stop_timeout_s: NotRequired[int | None]
     restart_policy: str
     started_at: str
     log_driver: str

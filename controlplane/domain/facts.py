@@ -98,6 +98,8 @@ def _containers(reader: Reader) -> Any:
             "image": container["image_id"],
             "restart": container["restart_policy"],
             "data": sorted([m["destination"], m["host_path"] or m["source"], m["rw"]] for m in container["mounts"]),
+            # Whoever approved a downtime approved it by this. Containers without one of their own keep the digest that they had.
+            **({"stop_timeout_s": timeout} if (timeout := container.get("stop_timeout_s")) is not None else {}),
         }
         for container in sorted(reader.containers, key=lambda c: c["name"])
     }

@@ -4,16 +4,19 @@ Rules:
 - Pure: the same inputs give the same steps, so `apply` can make the plan again and compare.
 - A capability that only runs by name is never in the same plan as another one.
 - A host that was not reached gets a refusal, never an empty plan that looks like "nothing to do".
+- A host that the second witness can't ask gets no step: none could ever be confirmed.
+- A step whose bounds do not hold by the very evidence that it was planned by is a refusal: apply would only say "make a new plan", without end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
+from controlplane.domain.bounds import shortfall
 from controlplane.domain.capabilities import CAPABILITIES, Capability, vm_provision
-from controlplane.domain.capabilities.data_disk import devices_of
-from controlplane.domain.capabilities.proposal import Draft, Outlook, without
+from controlplane.domain.capabilities.proposal import Draft, Outlook, Proposal, without
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
@@ -46,8 +49,10 @@ def make_plan(
     roles: str,
     capabilities: Sequence[Capability],
     retention: timedelta,
+    unconfirmed: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
-    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none.
+    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none; `unconfirmed` says, of hosts that
+    the second witness can't ask, why.
 
     `as_of` is the time by which retention is judged: that of the plan with which this one will be compared.
     """
@@ -76,7 +81,7 @@ def make_plan(
         for capability in CAPABILITIES.values():
             if unborn and capability.id != vm_provision.ID:
                 continue
-            proposal = capability.propose(desired, reader, outlook)
+            proposal = _allowed(capability.propose(desired, reader, outlook), capability, desired, reader, unconfirmed.get(desired.host))
             outlook = proposal.outlook or outlook
             if capability not in capabilities:
                 # Later steps may lean on what is there, never on a step that this plan does not hold.
@@ -106,6 +111,35 @@ def _is_unborn(desired: DesiredHost, seen: Evidence, reader: Reader) -> bool:
     except Unobserved:
         return False
     return not machine["exists"] or machine["made"] is False
+
+
+def _allowed(proposal: Proposal, capability: Capability, desired: DesiredHost, reader: Reader, unconfirmed: str | None) -> Proposal:
+    """Return the proposal with a refusal in place of each draft that could not be confirmed, or whose bounds do not hold."""
+    if unconfirmed is not None and proposal.drafts:
+        told = dict.fromkeys(range(len(proposal.drafts)), f"what it promises could not be confirmed afterwards: {unconfirmed}, then plan again")
+    else:
+        told = {number: reason for number, draft in enumerate(proposal.drafts) if (reason := _short(draft, desired, reader)) is not None}
+    if not told:
+        return proposal
+    return Proposal(
+        drafts=tuple(draft for number, draft in enumerate(proposal.drafts) if number not in told),
+        refusals=(*proposal.refusals, *dict.fromkeys(told.values())),
+        # Nothing may lean on what a refused step would have brought.
+        outlook=without(proposal.outlook, capability) if proposal.outlook is not None else None,
+    )
+
+
+def _short(draft: Draft, desired: DesiredHost, reader: Reader) -> str | None:
+    """Return what the draft lacks and what to do about it, None where each of its bounds holds."""
+    short: list[str] = []
+    for bound in draft.bounds:
+        try:
+            short += filter(None, [shortfall(bound, desired, reader)])
+        except Unobserved as doubt:
+            # Doubt is told in the words that give `plan` the exit code of UNKNOWN.
+            told = f"could not be observed: {bound.what}, at least {bound.at_least} needed: {doubt}"
+            return f"{told}. Apply what this plan mounts, or restore it, then plan again"
+    return f"{'; '.join(short)}. {draft.if_short}" if short else None
 
 
 def _step(host: str, number: int, capability: Capability, draft: Draft) -> Step:
@@ -138,9 +172,10 @@ def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
         if plan.binds.facts.get(host) != fresh.binds.facts.get(host)
     ]
     before, after = plan.change_records(), fresh.change_records()
+    known = {step.id: (step.host, step.capability) for step in plan.steps}
     for step_id in sorted(before.keys() | after.keys()):
         if step_id not in after:
-            told.append(f"{step_id}: is no longer to be done")
+            told.append(f"{step_id}: is no longer to be done{_refused_now(plan, fresh, *known[step_id])}")
         elif step_id not in before:
             told.append(f"{step_id}: would have to be done too")
         elif before[step_id] != after[step_id]:
@@ -156,45 +191,25 @@ def _changed_facts(plan: Plan, fresh: Plan, host: str) -> tuple[str, ...]:
     return facts_difference(before, after) if before and after else ()
 
 
+def _refused_now(plan: Plan, fresh: Plan, host: str, capability: str) -> str:
+    reasons = [r.reason for r in fresh.refusals if r not in plan.refusals and (r.host, r.capability) == (host, capability)]
+    return f", it would be refused: {'; '.join(reasons)}" if reasons else ""
+
+
 def _order(step: Step) -> tuple[object, ...]:
     return (step.host, step.runs_on, step.capability, step.role, step.variables)
 
 
 def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
-    """Return what a resumed run would do beyond its plan; empty means that everything left to do was approved."""
+    """Return what a resumed run would do beyond its plan; empty means that everything left to do was approved.
+
+    What the plan refused and what could be done by now is no part of the run: a step before it may be what cleared the doubt.
+    """
+    running = {(step.host, step.capability) for step in plan.steps}
     approved = {(step.host, change.model_dump_json()) for step in plan.steps for change in step.changes}
     return tuple(
         f"{step.id}: {change.kind} {change.target}"
         for step in fresh.steps
         for change in step.changes
-        if (step.host, change.model_dump_json()) not in approved
+        if (step.host, step.capability) in running and (step.host, change.model_dump_json()) not in approved
     )
-
-
-def broken_bounds(plan: Plan, hosts: Mapping[str, DesiredHost], evidence: Mapping[str, Evidence]) -> tuple[str, ...]:
-    """Return the bounds that do not hold on fresh evidence; one that can't be measured does not hold."""
-    told: list[str] = []
-    for bound in dict.fromkeys(plan.bounds):
-        try:
-            seen = _measure(bound, hosts[bound.host], Reader(evidence[bound.host]))
-        except (Unobserved, KeyError) as doubt:
-            told.append(f"{bound.host}: {bound.what}: could not be measured ({doubt})")
-            continue
-        if seen < bound.at_least:
-            told.append(f"{bound.host}: {bound.what}: {seen}, at least {bound.at_least} needed")
-    return tuple(dict.fromkeys(told))
-
-
-def _measure(bound: Bound, desired: DesiredHost, reader: Reader) -> int:
-    if bound.measure == "disk_bytes":
-        disk = next(disk for disk in desired.disks if disk.label == bound.of)
-        sizes = [reader.block[number]["size"] for number in devices_of(disk, reader)]
-        if len(sizes) != 1:
-            raise Unobserved(f"{bound.of} is there {len(sizes)} times")
-        return sizes[0]
-    if bound.measure == "storage_bytes":
-        return reader.machine["storages"][bound.of]["free"]
-    usage = reader.usage.get(bound.of)
-    if usage is None:
-        raise Unobserved(f"{bound.of} is not mounted")
-    return usage["available"] if bound.measure == "free_bytes" else usage["inodes_free"]

@@ -93,11 +93,12 @@ class RedisService(ServiceBase):
 
 
 class FilesService(ServiceBase):
-    """Any other container; its proof says the same before and after a move."""
+    """Any other container; its proof says the same before and after a move of its data alone, which no capability makes yet."""
 
     kind: Literal["files"] = Field("files", description="Any other service that keeps files")
     proof: Annotated[tuple[Line, ...], AsTuple, AfterValidator(_has_command)] | None = Field(
-        None, description="Command, run in the container, whose output must be the same after a move"
+        None,
+        description="Command in the container whose output must be the same after a move of this service's data; docker.data_root does not run it",
     )
 
 

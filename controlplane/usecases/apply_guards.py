@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from controlplane.domain.approval import objection
+from controlplane.domain.bounds import broken_bounds
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import broken_bounds, differences, unplanned
+from controlplane.domain.planning import differences, unplanned
 from controlplane.domain.receipt import Receipt, chain_faults, open_intents, undone_keys
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.witness_route import no_way
 from controlplane.ports import ApprovalStore, ReceiptStore
 from controlplane.usecases.record_run import WHOLE
 
@@ -28,6 +30,15 @@ def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
     told = [reason for holds, reason in pairs if not holds]
     if told:
         raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one: controlplane plan --out FILE")
+
+
+def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
+    """Raise `RefusedError` where the second witness can't ask a host of the plan: what a step promises there would be UNKNOWN for ever."""
+    told = [f"{host}: {why}" for host in plan.hosts if (why := no_way(site.route(host))) is not None]
+    if told:
+        raise RefusedError(
+            f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Then make a new one: controlplane plan --out FILE"
+        )
 
 
 def sound_chain(receipts: ReceiptStore) -> tuple[tuple[str, Receipt], ...]:

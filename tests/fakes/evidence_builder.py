@@ -99,6 +99,7 @@ def container(name: str, mounts: list[dict[str, Any]], **other: Any) -> dict[str
         "state": "running",
         "running": True,
         "pid": 4242,
+        "stop_timeout_s": None,
         "restart_policy": "unless-stopped",
         "started_at": "2026-01-02T08:00:30Z",
         "log_driver": "json-file",

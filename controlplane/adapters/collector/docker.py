@@ -98,6 +98,11 @@ def _upper_dir(one: dict[str, Any]) -> str | None:
     return str(upper) if upper else None
 
 
+def _seconds(timeout: Any) -> int | None:
+    """Return a container's own stop timeout, None where it has none and the engine's holds."""
+    return None if timeout is None else int(timeout)
+
+
 def container_record(one: dict[str, Any], volumes: dict[str, dict[str, Any]], written: dict[str, int]) -> dict[str, Any]:
     """Return the evidence on one container from its inspection; environments stay on the host."""
     config, host, state = one["Config"], one["HostConfig"], one["State"]
@@ -112,6 +117,7 @@ def container_record(one: dict[str, Any], volumes: dict[str, dict[str, Any]], wr
         "state": state["Status"],
         "running": bool(state["Running"]),
         "pid": state.get("Pid") or 0,
+        "stop_timeout_s": _seconds(config.get("StopTimeout")),
         "restart_policy": (host.get("RestartPolicy") or {}).get("Name") or "no",
         "started_at": state.get("StartedAt") or "",
         "log_driver": log.get("Type") or "",

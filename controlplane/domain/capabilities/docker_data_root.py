@@ -17,17 +17,17 @@ from typing import Any
 
 from controlplane.domain.capabilities.log_limits import keeping_other_options, log_limits
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.root_bounds import inode_bounds, mount_of, size_of, space_bounds
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved, is_absent
 from controlplane.domain.paths import overlap
-from controlplane.domain.plan import Bound, Change, Downtime, Mend
+from controlplane.domain.plan import Change, Downtime, Mend
 
 ID = "docker.data_root"
 DAEMON_JSON = "/etc/docker/daemon.json"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
-_MARGIN = 1.05
-_RESERVE = 256 * 1000**2
-# A container that ignores SIGTERM is killed after this time; with all that heed it the stop takes a few seconds.
+# A container that ignores SIGTERM is killed after this time, or after its own where that is longer; all are stopped at once, and with all that
+# heed it the stop takes a few seconds.
 _STOP_LIMIT_S = 60
 # Bare stop and start of the engine, then comparison of what the pre-copy brought over (seconds a gigabyte, measured on two cores).
 _STOP_START_S = 30
@@ -60,7 +60,7 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     if refusals:
         return Proposal(refusals=tuple(refusals))
     before, merge = _daemon_json(desired, reader, moves)
-    size = _size(reader)
+    size = size_of(reader)
     changes = [Change(kind="move", target=f"{move['kind']} root", before=move["from"], after=move["to"]) for move in moves]
     if merge:
         changes.append(_merging(before, merge))
@@ -73,9 +73,11 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     draft = Draft(
         mends=_mends(desired, reader, moves),
         changes=tuple(changes),
-        downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
+        downtime=Downtime(services=_running(reader), estimate_s=_stop_limit(reader) + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
-        bounds=_bounds(desired, moves, outlook, size),
+        bounds=space_bounds(desired, moves, outlook, size) + inode_bounds(desired, reader, moves, outlook),
+        if_short=f"Declare a larger disk (policy.yml, hosts.{desired.host}.disks) or another place (hosts.{desired.host}.docker), "
+        "make room there, or clear images and volumes that nobody needs; then plan again",
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},
     )
     return Proposal(drafts=(draft,))
@@ -87,7 +89,7 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
     if not limits:
         return Proposal(refusals=(refusal,) if refusal else ())
     live = {path for path, mount in outlook.mounts.items() if mount.live}
-    needed = {_mount_of(root, desired) for root in (desired.docker.data_root, desired.docker.containerd_root) if root is not None}
+    needed = {mount_of(root, desired) for root in (desired.docker.data_root, desired.docker.containerd_root) if root is not None}
     bare = [disk.mount for disk in desired.disks if disk.mount in needed - live]
     if bare:
         # What Docker runs on by now is not what it would find after a restart.
@@ -97,7 +99,7 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
     draft = Draft(
         mends=() if old else (Mend(check="D243", surface="docker.log"),),
         changes=(_merging(before, limits),),
-        downtime=Downtime(services=_running(reader), estimate_s=_STOP_LIMIT_S + _STOP_START_S),
+        downtime=Downtime(services=_running(reader), estimate_s=_stop_limit(reader) + _STOP_START_S),
         undo=f"put {DAEMON_JSON} back byte for byte, and stop and start Docker and what runs once more",
         variables={"docker_data_root_moves": [], "docker_data_root_daemon_json": limits},
     )
@@ -107,6 +109,15 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
 
 def _running(reader: Reader) -> tuple[str, ...]:
     return tuple(sorted(container["name"] for container in reader.containers if container["running"]))
+
+
+def _stop_limit(reader: Reader) -> int:
+    """Return the seconds after which everything that runs has stopped or was killed."""
+    running = [container for container in reader.containers if container["running"]]
+    unknown = sorted(container["name"] for container in running if "stop_timeout_s" not in container)
+    if unknown:
+        raise Unobserved(f"the stop timeout of {', '.join(unknown)} was not collected")
+    return max([_STOP_LIMIT_S, *(container["stop_timeout_s"] or 0 for container in running)])
 
 
 def _merging(before: dict[str, Any], merge: dict[str, Any]) -> Change:
@@ -155,7 +166,7 @@ def _is_durable(reader: Reader, name: str) -> bool:
 
 
 def _refusals(destination: str, desired: DesiredHost, outlook: Outlook) -> list[str]:
-    declared = _mount_of(destination, desired)
+    declared = mount_of(destination, desired)
     if declared is None:
         return []  # a boot-only host may keep its root anywhere; the policy's rules saw to the rest
     if declared in outlook.missing:
@@ -171,17 +182,12 @@ def _occupied(destination: str, desired: DesiredHost, reader: Reader) -> list[st
     if place is None or (place["kind"] == "dir" and place["empty"] is None):
         raise Unobserved(f"what lies at {destination} could not be looked at")
     # Where the disk is still to be mounted, the bare directory is what was seen: data_disk judges that.
-    on_its_mount = _mount_of(destination, desired) in (None, place["mount"])
+    on_its_mount = mount_of(destination, desired) in (None, place["mount"])
     known = {one["path"] for one in state["retired"]} | set(state["copies"])
     if not place["exists"] or place["empty"] or not on_its_mount or destination in known:
         return []
     what = "is not empty" if place["kind"] == "dir" else "is no directory"
     return [f"{destination} {what}, and no run of this program on this host made it: empty it, or choose another path"]
-
-
-def _mount_of(path: str, desired: DesiredHost) -> str | None:
-    mounts = [disk.mount for disk in desired.disks] + [nfs.mount for nfs in desired.nfs]
-    return next((mount for mount in mounts if path == mount or path.startswith(f"{mount}/")), None)
 
 
 def _held(reader: Reader) -> dict[str, Any]:
@@ -201,33 +207,6 @@ def _daemon_json(desired: DesiredHost, reader: Reader, moves: list[dict[str, str
     before, (limits, _) = _held(reader), log_limits(desired.docker.log, reader)
     merge = dict([("data-root", move["to"]) for move in moves if move["kind"] == "docker"], **limits)
     return before, {key: value for key, value in merge.items() if before.get(key) != value}
-
-
-def _size(reader: Reader) -> int:
-    """Return the bytes that a move copies, by Docker's own account (which leaves out logs and metadata, hence the margin)."""
-    usage = reader.docker_usage
-    written = [container["writable_bytes"] for container in reader.containers]
-    if any(size is None or size < 0 for size in written):
-        raise Unobserved("Docker did not tell the size of a container's writable layer")
-    kept = [usage["images"], usage["build_cache"], usage["volumes"]]
-    if min(kept) < 0:
-        raise Unobserved("Docker told a negative size of what it keeps")
-    return sum(kept) + sum(size for size in written if size is not None)
-
-
-def _bounds(desired: DesiredHost, moves: list[dict[str, str]], outlook: Outlook, size: int) -> tuple[Bound, ...]:
-    needed = int(size * _MARGIN) + _RESERVE
-    mounts = sorted({mount for move in moves if (mount := _mount_of(move["to"], desired)) is not None})
-    bounds = []
-    for mount in mounts:
-        coming = outlook.mounts[mount]
-        if coming.made_new:
-            bounds.append(
-                Bound(host=desired.host, what=f"free bytes on {coming.device}", measure="disk_bytes", of=coming.device, at_least=int(needed / 0.92))
-            )
-        else:
-            bounds.append(Bound(host=desired.host, what=f"free bytes on {mount}", measure="free_bytes", of=mount, at_least=needed))
-    return tuple(bounds)
 
 
 def _text(data: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def without(outlook: Outlook, capability: Capability) -> Outlook:
 
 @dataclass(frozen=True)
 class Draft:
-    """A step without its number; `variables` are the role's own, without the run's key."""
+    """A step without its number; `variables` are the role's own, without the run's key. `if_short` says what to do where a bound does not hold."""
 
     mends: tuple[Mend, ...]
     changes: tuple[Change, ...]
@@ -59,6 +59,7 @@ class Draft:
     variables: dict[str, Any]
     downtime: Downtime = NO_DOWNTIME
     bounds: tuple[Bound, ...] = ()
+    if_short: str = "Make room there, then plan again"
     runs_on: str | None = None
 
 

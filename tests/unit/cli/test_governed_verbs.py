@@ -16,7 +16,7 @@ from controlplane import wiring
 from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
 from controlplane.domain.desired import DesiredState
-from controlplane.domain.plan import Change
+from controlplane.domain.plan import Bound, Change
 from controlplane.ports import StepResult
 from tests.fakes.evidence_builder import DATA
 from tests.fakes.machine_builder import brought_up
@@ -269,6 +269,19 @@ def test_the_preview_in_the_docs_is_one_that_the_program_prints(capsys: pytest.C
     shown = page.partition("$ controlplane plan --host mint-data --out plan.json\n")[2].partition("```")[0].splitlines()
     assert len(shown) > 15
     assert [line for line in shown if line.strip() not in ("", "…") and line not in printed] == []
+
+
+def test_the_preview_tells_each_bound_in_its_own_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = FakeSite().plan()
+    inodes = Bound(host="mint-data", what="free inodes on /mnt/data", measure="free_inodes", of="/mnt/data", at_least=1_051_000)
+
+    show_plan(plan.model_copy(update={"bounds": (plan.bounds[0], inodes)}), None)
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bound ")]
+    assert told == [
+        "bound      mint-data: size of serial DATA0001: at least 3,000,000,000 bytes needed at apply",
+        "bound      mint-data: free inodes on /mnt/data: at least 1,051,000 inodes needed at apply",
+    ]
 
 
 @pytest.mark.parametrize("verb", ["plan", "approve", "apply", "rollback", "verify", "runs", "lease", "render", "receipts"])

@@ -1,0 +1,32 @@
+"""What an inspection of a container becomes as evidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from controlplane.adapters.collector.docker import container_record
+from controlplane.domain.evidence_shapes import Container
+
+INSPECTED: dict[str, Any] = {
+    "Id": "c1",
+    "Name": "/db",
+    "Image": "sha256:1",
+    "Path": "serve",
+    "Args": ["--all"],
+    "State": {"Status": "exited", "Running": False, "Pid": 0},
+    "Config": {"Image": "db:1", "Labels": None, "Env": None},
+    "HostConfig": {"RestartPolicy": {"Name": "always"}},
+    "GraphDriver": {"Data": {"UpperDir": "/var/lib/docker/overlay2/c1/diff"}},
+    "Mounts": [],
+}
+
+
+@pytest.mark.parametrize(("config", "seconds"), [({}, None), ({"StopTimeout": None}, None), ({"StopTimeout": 300}, 300), ({"StopTimeout": 0}, 0)])
+def test_a_containers_own_stop_timeout_is_evidence(config: dict[str, Any], seconds: int | None) -> None:
+    record = container_record(INSPECTED | {"Config": INSPECTED["Config"] | config}, {}, {"c1": 5})
+
+    assert record["stop_timeout_s"] == seconds
+    assert TypeAdapter(Container).validate_python(record, strict=True) == record

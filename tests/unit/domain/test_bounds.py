@@ -1,0 +1,144 @@
+"""A plan holds its own bounds: what does not fit by the evidence that it is made from is refused before anybody approves it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.bounds import broken_bounds
+from controlplane.domain.capabilities.data_disk import planned_uuid
+from controlplane.domain.plan import Bound, Plan
+from controlplane.domain.planning import chosen_capabilities, make_plan, unplanned
+from tests.fakes.evidence_builder import COLLECTED, DATA, GB, EvidenceBuilder, mount, place
+from tests.fakes.host import drifting_probes
+from tests.fakes.site import desired_host
+
+# What the fakes' three containers wrote into their own layers.
+LAYERS = 3 * 4096
+NEXT = (
+    "Declare a larger disk (policy.yml, hosts.mint-data.disks) or another place (hosts.mint-data.docker), "
+    "make room there, or clear images and volumes that nobody needs; then plan again"
+)
+
+
+def _drifting(**usage: int) -> EvidenceBuilder:
+    """Return a host whose data disk is blank."""
+    builder = EvidenceBuilder()
+    builder.probes = drifting_probes()
+    builder.probes["docker_usage"].update(usage)
+    return builder
+
+
+def _mounted(**usage: int) -> EvidenceBuilder:
+    """Return a host whose disk is mounted, with Docker still on the boot disk."""
+    builder = EvidenceBuilder()
+    builder.probes["docker_info"]["root"] = "/var/lib/docker"
+    builder.probes["docker_usage"].update(usage)
+    return builder
+
+
+def _formatted() -> EvidenceBuilder:
+    """Return a host whose disk carries our filesystem and is not mounted, as after a rollback."""
+    builder = _drifting()
+    wanted = planned_uuid("m1", desired_host("mint-data").disks[0])
+    builder.probes["signatures"][DATA].update(uuid=wanted, type="ext4", blkid={"TYPE": "ext4", "UUID": wanted}, wipefs=["ext4@0x438"])
+    return builder
+
+
+def _plan(builder: EvidenceBuilder) -> Plan:
+    return make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[desired_host("mint-data")],
+        evidence={"mint-data": builder.build()},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(()),
+        retention=timedelta(days=7),
+    )
+
+
+def _move_refusals(plan: Plan) -> list[str]:
+    return [refusal.reason for refusal in plan.refusals if refusal.capability == "docker.data_root"]
+
+
+def test_data_that_do_not_fit_on_a_blank_disk_refuse_the_move_and_leave_the_steps_before_it() -> None:
+    plan = _plan(_drifting(volumes=150 * GB))
+
+    assert [step.capability for step in plan.steps] == ["storage.data_disk", "storage.fstab"]
+    assert all(bound.measure == "disk_bytes" and bound.what.startswith("size of") for bound in plan.bounds)
+    needed = int((int((153 * GB + LAYERS) * 1.05) + 256_000_000) / 0.92)
+    assert _move_refusals(plan) == [f"free bytes on serial DATA0001: {100 * GB}, at least {needed} needed. {NEXT}"]
+
+
+def test_data_that_do_not_fit_on_a_mounted_disk_refuse_the_move() -> None:
+    plan = _plan(_mounted(volumes=84 * GB))
+
+    assert "docker.data_root" not in [step.capability for step in plan.steps]
+    assert _move_refusals(plan) == [f"free bytes on /mnt/data: {85 * GB}, at least {int((87 * GB + LAYERS) * 1.05) + 256_000_000} needed. {NEXT}"]
+
+
+def test_data_that_fit_are_moved_and_their_bound_stands_in_the_plan() -> None:
+    plan = _plan(_mounted(volumes=70 * GB))
+
+    assert plan.steps[-1].capability == "docker.data_root"
+    assert [(bound.measure, bound.of) for bound in plan.bounds] == [("free_bytes", "/mnt/data")]
+    assert _move_refusals(plan) == []
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_room_that_was_not_observed_is_doubt_and_never_a_pass(lost: bool) -> None:
+    builder = _mounted()
+    if lost:
+        builder.lose("usage")
+    else:
+        del builder.probes["usage"]["/mnt/data"]
+
+    plan = _plan(builder)
+
+    [told] = _move_refusals(plan)
+    assert "could not be observed: " in told
+    assert ("usage was not collected" if lost else "free bytes on /mnt/data, at least ") in told
+    assert "docker.data_root" not in [step.capability for step in plan.steps]
+
+
+def test_a_filesystem_that_is_not_mounted_yet_is_mounted_first_and_measured_by_the_next_plan() -> None:
+    plan = _plan(_formatted())
+
+    assert [step.capability for step in plan.steps] == ["storage.data_disk", "storage.fstab"]
+    [told] = _move_refusals(plan)
+    assert told.startswith("could not be observed: free bytes on /mnt/data")
+    assert told.endswith("Apply what this plan mounts, or restore it, then plan again")
+
+
+def test_a_run_that_mounted_it_can_be_resumed_although_the_move_could_be_planned_by_now() -> None:
+    plan, builder = _plan(_formatted()), _formatted()
+    builder.probes["mounts"].append(mount("/mnt/data", DATA, source="/dev/vdb"))
+    builder.probes["usage"]["/mnt/data"] = {"size": 95 * GB, "free": 94 * GB, "available": 90 * GB, "inodes": 6_000_000, "inodes_free": 5_999_000}
+    builder.probes["paths"]["/mnt/data"] = place("/mnt/data", DATA, "/mnt/data")
+    builder.probes["beneath"]["/mnt/data"] = {"exists": True, "entries": 0, "sample": [], "immutable": True}
+    later = _plan(builder)
+
+    assert later.steps[-1].capability == "docker.data_root"
+    assert unplanned(plan, later) == ()
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ({"measure": "disk_bytes", "of": "serial OTHER"}, "x: could not be measured (serial OTHER is there 0 times)"),
+        ({"measure": "free_bytes", "of": "/srv"}, "x: could not be measured (/srv is not mounted, or did not answer)"),
+        ({"measure": "free_bytes", "of": "/", "at_least": 39 * GB}, f"x: {38 * GB}, at least {39 * GB} needed"),
+        ({"measure": "storage_bytes", "of": "tank"}, "x: could not be measured (machine was not collected)"),
+    ],
+)
+def test_a_bound_that_is_short_or_cannot_be_measured_does_not_hold(bound: dict[str, Any], told: str) -> None:
+    made = _plan(_mounted())
+    made = made.model_copy(update={"bounds": (Bound.model_validate({"host": "mint-data", "what": "x", "at_least": 1, **bound}),)})
+
+    broken = broken_bounds(made, {"mint-data": desired_host("mint-data")}, {"mint-data": _mounted().build()})
+
+    assert broken == (f"mint-data: {told}",)
