@@ -18,6 +18,7 @@ from controlplane.adapters.ansible_project import control_directory
 from controlplane.adapters.known_hosts import ssh_options
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.witness import Answer, Question
+from controlplane.domain.witness_route import LOCAL, becomes, no_way
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 # A Docker that hangs must not hang the verdict.
 _LIMIT_S = 60
-_SSH = ("ssh", "smart", "ansible.builtin.ssh")
-_LOCAL = ("local", "ansible.builtin.local")
 
 
 class TestinfraWitness:
@@ -70,13 +69,13 @@ def _ask(host: Host, question: Question) -> Answer:
 def _connect(route: InventoryHost, known_hosts: Path | None) -> Host:
     import testinfra  # noqa: PLC0415 - a verb that asks no machine need not pay for it
 
+    against = no_way(route)
+    if against is not None:
+        raise ValueError(against)
     variables = route.variables
-    connection = str(variables.get("ansible_connection", "ssh"))
-    sudo: dict[str, Any] = {"sudo": bool(variables.get("ansible_become")), "sudo_user": variables.get("ansible_become_user")}
-    if connection in _LOCAL:
+    sudo: dict[str, Any] = {"sudo": becomes(route), "sudo_user": variables.get("ansible_become_user")}
+    if variables.get("ansible_connection") in LOCAL:
         return testinfra.get_host("local://", **sudo)
-    if connection not in _SSH:
-        raise ValueError(f"the second witness has no way over connection {connection}")
     address = str(variables.get("ansible_host", route.name))
     spec = f"[{address}]" if ":" in address else address
     if "ansible_user" in variables:

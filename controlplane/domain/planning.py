@@ -4,6 +4,7 @@ Rules:
 - Pure: the same inputs give the same steps, so `apply` can make the plan again and compare.
 - A capability that only runs by name is never in the same plan as another one.
 - A host that was not reached gets a refusal, never an empty plan that looks like "nothing to do".
+- A host that the second witness can't ask gets no step: none could ever be confirmed.
 - A step whose bounds do not hold by the very evidence that it was planned by is a refusal: apply would only say "make a new plan", without end.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from controlplane.domain.bounds import shortfall
 from controlplane.domain.capabilities import CAPABILITIES, Capability, vm_provision
@@ -47,8 +49,10 @@ def make_plan(
     roles: str,
     capabilities: Sequence[Capability],
     retention: timedelta,
+    unconfirmed: Mapping[str, str] = MappingProxyType({}),
 ) -> Plan:
-    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none.
+    """Return the sealed plan. `evidence` holds, for each host, its evidence or the reason why there is none; `unconfirmed` says, of hosts that
+    the second witness can't ask, why.
 
     `as_of` is the time by which retention is judged: that of the plan with which this one will be compared.
     """
@@ -77,7 +81,7 @@ def make_plan(
         for capability in CAPABILITIES.values():
             if unborn and capability.id != vm_provision.ID:
                 continue
-            proposal = _within_bounds(capability.propose(desired, reader, outlook), capability, desired, reader)
+            proposal = _allowed(capability.propose(desired, reader, outlook), capability, desired, reader, unconfirmed.get(desired.host))
             outlook = proposal.outlook or outlook
             if capability not in capabilities:
                 # Later steps may lean on what is there, never on a step that this plan does not hold.
@@ -109,14 +113,17 @@ def _is_unborn(desired: DesiredHost, seen: Evidence, reader: Reader) -> bool:
     return not machine["exists"] or machine["made"] is False
 
 
-def _within_bounds(proposal: Proposal, capability: Capability, desired: DesiredHost, reader: Reader) -> Proposal:
-    """Return the proposal with a refusal in place of each draft whose bounds do not hold."""
-    told = {number: reason for number, draft in enumerate(proposal.drafts) if (reason := _short(draft, desired, reader)) is not None}
+def _allowed(proposal: Proposal, capability: Capability, desired: DesiredHost, reader: Reader, unconfirmed: str | None) -> Proposal:
+    """Return the proposal with a refusal in place of each draft that could not be confirmed, or whose bounds do not hold."""
+    if unconfirmed is not None and proposal.drafts:
+        told = dict.fromkeys(range(len(proposal.drafts)), f"what it promises could not be confirmed afterwards: {unconfirmed}, then plan again")
+    else:
+        told = {number: reason for number, draft in enumerate(proposal.drafts) if (reason := _short(draft, desired, reader)) is not None}
     if not told:
         return proposal
     return Proposal(
         drafts=tuple(draft for number, draft in enumerate(proposal.drafts) if number not in told),
-        refusals=(*proposal.refusals, *told.values()),
+        refusals=(*proposal.refusals, *dict.fromkeys(told.values())),
         # Nothing may lean on what a refused step would have brought.
         outlook=without(proposal.outlook, capability) if proposal.outlook is not None else None,
     )

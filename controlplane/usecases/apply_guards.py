@@ -14,6 +14,7 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.planning import differences, unplanned
 from controlplane.domain.receipt import Receipt, chain_faults, open_intents, undone_keys
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.witness_route import no_way
 from controlplane.ports import ApprovalStore, ReceiptStore
 from controlplane.usecases.record_run import WHOLE
 
@@ -29,6 +30,15 @@ def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
     told = [reason for holds, reason in pairs if not holds]
     if told:
         raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one: controlplane plan --out FILE")
+
+
+def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
+    """Raise `RefusedError` where the second witness can't ask a host of the plan: what a step promises there would be UNKNOWN for ever."""
+    told = [f"{host}: {why}" for host in plan.hosts if (why := no_way(site.route(host))) is not None]
+    if told:
+        raise RefusedError(
+            f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. After that, make a new one: controlplane plan --out FILE"
+        )
 
 
 def sound_chain(receipts: ReceiptStore) -> tuple[tuple[str, Receipt], ...]:

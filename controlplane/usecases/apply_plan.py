@@ -1,7 +1,7 @@
 """apply: run exactly what a plan says, leave a receipt for each step, and believe only fresh evidence.
 
 Rules:
-- Nothing starts unless the plan still fits: same policy, inventory and roles, same facts, same change records, every bound held.
+- Nothing starts unless the plan still fits (same policy, inventory, roles, facts and change records, bounds held) and the second witness can ask.
 - An intent is on the disk before a step starts and its result after it; an intent without a result is resumed by the same plan.
 - A resumed run does what is left of its plan and nothing else.
 - A step counts as done when the findings that it promised are MET on fresh evidence, whatever Ansible returned.
@@ -41,6 +41,7 @@ from controlplane.usecases.apply_guards import (
     open_of,
     refuse_unless_approved,
     refuse_unless_bound,
+    refuse_unless_confirmable,
     refuse_unless_free,
     refuse_unless_good,
     sound_chain,
@@ -98,6 +99,7 @@ def apply_plan(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, 
     refuse_unless_bound(plan, site, roles_digest(ports.roles))
     if not plan.steps:
         return _nothing(plan, "the plan has no steps: nothing to do")
+    refuse_unless_confirmable(plan, site)
     with ports.locks.hold(plan.hosts, operator=operator):
         try:
             return _apply(plan, site, operator=operator, ports=ports, progress=progress)

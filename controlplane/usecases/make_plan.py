@@ -11,6 +11,7 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import make_plan
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.witness_route import no_way
 from controlplane.ports import Clock, EvidenceSource, RoleContent
 from controlplane.usecases.audit import refuse_one_machine_twice
 
@@ -52,4 +53,5 @@ def plan_from(
         roles=roles,
         capabilities=capabilities,
         retention=site.retention,
+        unconfirmed={desired.host: why for desired, route in site.chosen(hosts) if (why := no_way(route)) is not None},
     )

@@ -89,4 +89,5 @@ def test_a_host_that_is_not_reached_and_a_command_that_fails_are_answers_without
 
 def test_a_connection_that_testinfra_has_no_way_for_is_an_answer_that_says_so() -> None:
     [answer] = answers(ask("a", "true"), ansible_connection="winrm")
-    assert (answer.said, answer.error) == (None, "the second witness has no way over connection winrm")
+    told = "the second witness has no way over connection winrm, only over ssh and local: set ansible_connection of a to one of them in the inventory"
+    assert (answer.said, answer.error) == (None, told)
