@@ -37,7 +37,7 @@ def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
     told = [f"{host}: {why}" for host in plan.hosts if (why := no_way(site.route(host))) is not None]
     if told:
         raise RefusedError(
-            f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Then make a new one: controlplane plan --out FILE"
+            f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. After that, make a new one: controlplane plan --out FILE"
         )
 
 

@@ -1,8 +1,7 @@
 """apply: run exactly what a plan says, leave a receipt for each step, and believe only fresh evidence.
 
 Rules:
-- Nothing starts unless the plan still fits: same policy, inventory and roles, same facts, same change records, every bound held.
-- Nothing starts on a host that the second witness can't ask.
+- Nothing starts unless the plan still fits (same policy, inventory, roles, facts and change records, bounds held) and the second witness can ask.
 - An intent is on the disk before a step starts and its result after it; an intent without a result is resumed by the same plan.
 - A resumed run does what is left of its plan and nothing else.
 - A step counts as done when the findings that it promised are MET on fresh evidence, whatever Ansible returned.
