@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from controlplane.adapters.text_files import read_text
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.evidence_file import evidence_document, read_evidence
+from controlplane.domain.evidence_text import evidence_text
 
 # Fifty hosts have some 3 MB.
 LARGEST = 1024**3
@@ -25,7 +25,7 @@ class EvidenceFiles:
 
     def write(self, path: str, seen: Mapping[str, Evidence | Unreached]) -> None:
         """Write the file whole or not at all (mode 0600). Raises `InputInvalidError` where it can't be written."""
-        text = json.dumps(evidence_document(seen), ensure_ascii=False, sort_keys=True)
+        text = evidence_text(evidence_document(seen))
         try:
             write_durably(Path(path), text.encode("utf-8", "replace"))
         except OSError as error:

@@ -22,7 +22,10 @@ def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
         if not stat.S_ISREG(status.st_mode):
             raise _refusal(file, 0, "is no regular file: name a file")
         with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
+            # Room for the whole limit would cost more than reading a few megabytes; a file that grew meanwhile is read to its end all the same.
+            raw = stream.read(min(status.st_size, limit) + 1)
+            if len(raw) > status.st_size:
+                raw += stream.read(limit + 1 - len(raw))
     except FileNotFoundError:
         raise _refusal(file, 0, "does not exist: create it, or name the file that you meant") from None
     except OSError as error:

@@ -1,7 +1,7 @@
 """Evidence of several hosts as one JSON document: what `evidence --out` writes and `audit --evidence` judges.
 
-Form: `{"schema_version": 1, "hosts": [Evidence, …], "unreached": [{"host": …, "reason": …}, …]}`. Probes stay raw; they are checked when a
-check reads them. One host's evidence by itself is read as well.
+Form: `{"schema_version": 1, "hosts": [Evidence, …], "unreached": [{"host": …, "reason": …}, …]}`; its text is made in evidence_text.py. Probes
+stay raw; they are checked when a check reads them. One host's evidence by itself is read as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import SCHEMA, Evidence, Unreached
-from controlplane.domain.plain_json import load_plain
+from controlplane.domain.evidence_text import load_evidence_text
+from controlplane.domain.plain_json import TwinError
 
 
 def evidence_document(seen: Mapping[str, Evidence | Unreached]) -> dict[str, Any]:
@@ -29,7 +30,9 @@ def evidence_document(seen: Mapping[str, Evidence | Unreached]) -> dict[str, Any
 def read_evidence(text: str | bytes, *, file: str) -> dict[str, Evidence | Unreached]:
     """Return what `text` holds, by host. Raises `InputInvalidError` with every fault; `file` is what messages call it."""
     try:
-        document = load_plain(text)
+        document = load_evidence_text(text)
+    except TwinError as error:
+        raise InputInvalidError([Fault(file, 0, "", f"{error}: write it again with 'controlplane evidence --out FILE'")]) from None
     except ValueError as error:
         line = getattr(error, "lineno", 0)
         raise InputInvalidError([Fault(file, line, "", f"is no JSON ({error})")]) from None

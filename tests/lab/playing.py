@@ -42,6 +42,7 @@ def play(
     *,
     tasks_from: str = "main",
     check: bool = False,
+    verbose: bool = False,
     timeout: float = 300,
     stop_after: str = "",
 ) -> Played:
@@ -70,6 +71,7 @@ def play(
         str(folder / "hosts.json"),
         str(folder / "play.json"),
         *(["--check", "--diff"] if check else []),
+        *(["--diff", "-vvv"] if verbose else []),
     ]
     roles = os.pathsep.join(filter(None, [os.environ.get("ANSIBLE_ROLES_PATH"), str(ROOT / "roles")]))
     environment = {

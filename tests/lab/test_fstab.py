@@ -118,6 +118,41 @@ def test_the_undo_shows_what_somebody_changed_since_and_keeps_it(ready: LabMachi
     assert UUID not in ready.sh("cat /etc/fstab")
 
 
+def test_a_shares_password_in_fstab_is_in_no_output_and_only_in_records_that_are_roots(ready: LabMachine, tmp_path: Path) -> None:
+    canary = "Kanarienvogel-5d20c4e7"
+    ready.sh(
+        f"echo '//nas/media /media cifs noauto,nofail,username=me,password={canary},uid=1000 0 0' >> /etc/fstab; cp -a /etc/fstab /root/fstab.before"
+    )
+
+    def said(played: Played) -> str:
+        assert canary not in played.text
+        return played.said
+
+    preview = play(ready, "fstab", wanted(), tmp_path, check=True, verbose=True)
+    assert preview.code == 0, said(preview)
+    assert "//nas/media /media cifs noauto,nofail,username=***" in said(preview)
+    first = play(ready, "fstab", wanted(), tmp_path, verbose=True)
+    assert first.code == 0, said(first)
+    assert ready.sh(f"head -n -1 /etc/fstab | cmp - /root/fstab.before; cmp {FOLDER}/fstab.before /root/fstab.before") == ""
+
+    # Somebody takes the run's line out, and adds a share of his own.
+    ready.sh(f"cp -a /root/fstab.before /etc/fstab && echo '//nas/new /new cifs noauto,pass={canary} 0 0' >> /etc/fstab && systemctl daemon-reload")
+    before = seen(ready)
+    second = play(ready, "fstab", wanted(), tmp_path, verbose=True)
+    said(second)
+    assert_refused(second, "/etc/fstab was changed by somebody since this run recorded it", "+//nas/new /new cifs noauto,pass=***")
+    undone = play(ready, "fstab", {**wanted(), "fstab_rollback_of": KEY}, tmp_path, tasks_from="rollback", verbose=True)
+    said(undone)
+    assert_refused(undone, "/etc/fstab was changed by somebody since this run wrote it", "+//nas/new /new cifs noauto,pass=***")
+    assert seen(ready) == before
+
+    places = "/var/lib/controlplane /run/controlplane-dry-run /root/.ansible /home/ops/.ansible /tmp /var/tmp /var/log"
+    held = ready.sh(f"grep -rlF {canary} {places} 2>/dev/null || true").split()
+    assert sorted(held) == [f"{FOLDER}/fstab.after", f"{FOLDER}/fstab.before"]
+    assert set(ready.sh(f"stat -c %a:%U {' '.join(held)}").split()) == {"600:root"}
+    assert ready.sh(f"journalctl --no-pager -o cat | grep -F -e {canary[:-4]} | grep -v 'journalctl' || true") == ""
+
+
 def test_each_refusal_tells_why_and_changes_nothing(ready: LabMachine, tmp_path: Path) -> None:
     ready.sh(
         "mkdir -p /mnt/other /mnt/twice && mount -t tmpfs -o size=1M tmpfs /mnt/other"

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +26,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE / "controlplane_target"
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
+# The same as in fstab_texts.py, which is not on the target when this runs.
+_NAME = r"(?:pass|pw|secret|token|key|auth|user|login|command)[\w.-]*"
+_ASSIGNED = re.compile(rf"(?im)({_NAME}[\"']?[ \t]*=[ \t]*)\S.*$")
+_IN_COMMENT = re.compile(rf"(?im)^([-+ ]?[ \t]*#.*?{_NAME}.*?[=:][ \t]*)\S.*$")
+_USERINFO = re.compile(r"(?<=//)\S*@|(?<=#)\S*:\S*@|[^\s/#]+:[^\s/]*@")
 
 
 def finish(code: int, changed: bool, message: str) -> None:
@@ -37,6 +43,13 @@ def finish(code: int, changed: bool, message: str) -> None:
 def read(path: Path) -> bytes | None:
     """Return a file's bytes, None if there is none."""
     return path.read_bytes() if path.exists() else None
+
+
+def without_secrets(text: str) -> str:
+    """Return a text of fstab, or a difference of two, without what can be a password or a user's name; a path to credentials stays."""
+    for pattern in (_IN_COMMENT, _ASSIGNED):
+        text = pattern.sub(r"\g<1>***", text)
+    return _USERINFO.sub("***@", text)
 
 
 def put_back(path: Path, text: bytes | None) -> None:
@@ -61,9 +74,11 @@ def put_back(path: Path, text: bytes | None) -> None:
 
 
 def refuse_stranger(path: Path, now: bytes | None, written: bytes | None) -> None:
-    """End with the difference where a file is neither what the run wrote nor what stood there before."""
-    texts = [(text or b"").decode("utf-8", "replace").splitlines(keepends=True) for text in (written, now)]
-    shown = "".join(difflib.unified_diff(*texts, fromfile=f"{path} as the run wrote it", tofile=f"{path} now")) if written is not None else ""
+    """End with the difference, without secrets, where a file is neither what the run wrote nor what stood there before."""
+    texts = [re.findall(r"[^\n]*\n|[^\n]+", (text or b"").decode("utf-8", "replace")) for text in (written, now)]
+    lines = difflib.unified_diff(*texts, fromfile=f"{path} as the run wrote it", tofile=f"{path} now") if written is not None else ()
+    # What is said here ends up in a receipt.
+    shown = without_secrets("".join(line if line.endswith("\n") else f"{line}\n" for line in lines))
     finish(
         4,
         False,

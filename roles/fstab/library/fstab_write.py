@@ -16,7 +16,7 @@ module: fstab_write
 short_description: Make mountpoints, write entries of fstab and guards of units, and mount
 description:
   - Makes the mountpoints, and the bare directories beneath mounts, immutable; then verifies each file and replaces it with one rename.
-  - Then lets systemd read them, and starts the mounts. C(--diff) shows all of it.
+  - Then lets systemd read them, and starts the mounts. C(--diff) shows all of it, without secrets that fstab holds.
 options:
   entries: {description: "spec, file, vfstype, options, freq and passno of each", type: list, elements: dict, required: true}
   path: {description: the file, type: str, default: /etc/fstab}
@@ -139,7 +139,9 @@ def main():
         with fence.held(module):
             pending = change(module)
     diff = shown(module, pending)
-    module.exit_json(changed=bool(diff) or module.params["reload"], diff=diff)
+    # Unasked it would lie in every log and artifact of the run for nothing.
+    asked = {"diff": diff} if module._diff else {}  # noqa: SLF001 - Ansible has no other name for it
+    module.exit_json(changed=bool(diff) or module.params["reload"], **asked)
 
 
 if __name__ == "__main__":

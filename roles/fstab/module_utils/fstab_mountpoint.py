@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ansible.module_utils import fstab_lines as lines
+from ansible.module_utils import fstab_texts as texts
 
 
 class MountpointError(Exception):
@@ -29,7 +30,8 @@ def look(module, entry):
     }
     if top:
         uuid = _uuid_of(module, path)
-        answer["what"] = f"{top['source']} ({top['fstype']}{', UUID ' + uuid if uuid else ''})"
+        # Some programs name their mount user:password@host.
+        answer["what"] = f"{texts.without_secrets(top['source'])} ({top['fstype']}{', UUID ' + uuid if uuid else ''})"
         answer["right"] = spec.lower() == f"uuid={uuid}".lower() if spec.startswith("UUID=") else top["source"].rstrip("/") == spec.rstrip("/")
     return answer
 

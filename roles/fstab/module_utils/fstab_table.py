@@ -50,9 +50,8 @@ class Table:
             if ((target, text) not in old or target in ours) and (target not in ours or _NO_FOLDER_YET not in text)
         )
         if worse and self.pending:
-            words = "; ".join(f"{target or self.path}: {text}" for target, text in worse)
-            raise lines.FstabError(f"findmnt --verify objects to the new text: {words}")
-        self.faults = [f"{target or self.path}: {text}" for target, text in sorted(old) if target not in ours]
+            raise lines.FstabError(f"findmnt --verify objects to the new text: {'; '.join(map(self._told, worse))}")
+        self.faults = [self._told(fault) for fault in sorted(old) if fault[0] not in ours]
 
     @property
     def pending(self):
@@ -91,6 +90,11 @@ class Table:
         files.write(self.path, self.after, mode=0o644)
         if self.path.read_bytes() != self.after:
             raise lines.FstabError(f"{self.path} reads back otherwise than it was written")
+
+    def _told(self, fault):
+        """Return one of findmnt's errors as words; it quotes the source, in which a password can be, as in //user:password@host."""
+        target, text = map(texts.without_secrets, fault)
+        return f"{target or self.path}: {text}"
 
     def diff(self):
         """Return what `--diff` shows."""
