@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,15 +61,14 @@ def play(
     (folder / "vars.yml").write_bytes(
         dump_unsafe({**variables, "target_run_key": key, "target_run_role": role, "target_run_holder": "tester@here", "target_run_ttl_s": 600})
     )
-    host = {"ansible_host": machine.name, "ansible_ssh_common_args": f"-F {machine.ssh_config}", "ansible_python_interpreter": "/usr/bin/python3"}
-    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": {machine.name: host}}}))
+    inventory = inventory_of(machine, folder)
     (folder / "play.json").write_text(
         json.dumps([{"hosts": "all", "gather_facts": False, "become": True, "any_errors_fatal": True, "vars_files": ["vars.yml"], "tasks": tasks}])
     )
     command = [
         str(ROOT / ".venv/bin/ansible-playbook"),
         "-i",
-        str(folder / "hosts.json"),
+        str(inventory),
         str(folder / "play.json"),
         *(["--check", "--diff"] if check else []),
         *(["--diff", "-vvv"] if verbose else []),
@@ -84,6 +84,28 @@ def play(
     if stop_after:
         return _killed(command, environment, stop_after, timeout)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+    return _read(done.returncode, done.stdout + done.stderr)
+
+
+def inventory_of(machine: LabMachine, folder: Path) -> Path:
+    """Write the inventory that holds this machine alone."""
+    host = {"ansible_host": machine.name, "ansible_ssh_common_args": f"-F {machine.ssh_config}", "ansible_python_interpreter": "/usr/bin/python3"}
+    (folder / "hosts.json").write_text(json.dumps({"all": {"hosts": {machine.name: host}}}))
+    return folder / "hosts.json"
+
+
+def run_as_its_head_tells(machine: LabMachine, playbook: str, variables: Mapping[str, Any], folder: Path, *more: str) -> Played:
+    """Run playbooks/<playbook>.yml on the machine by the command in its head, as an operator who copies that; `undo_run_key` stands for KEY."""
+    told = re.search(r"^#   Run it:   (.*)$", (ROOT / "playbooks" / f"{playbook}.yml").read_text(), re.MULTILINE)
+    assert told is not None
+    file = folder / "variables.json"
+    file.write_text(json.dumps(variables))
+    line = told[1].replace("HOST", machine.name).replace("@variables.json", f"@{file}").replace("KEY", str(variables.get("undo_run_key")))
+    words = shlex.split(line)
+    at = words.index("ansible-playbook")
+    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1", **dict(word.split("=", 1) for word in words[:at])}
+    command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(inventory_of(machine, folder)), *words[at + 1 :], *more]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return _read(done.returncode, done.stdout + done.stderr)
 
 
