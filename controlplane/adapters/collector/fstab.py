@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from .mounts import unescape
-from .redact import without_secrets
+from .redact import fstab_without_secrets
 from .tools import slurp, tool
 
 FSTAB = "/etc/fstab"
@@ -46,14 +46,17 @@ def fstab(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
         text, mtime = slurp(FSTAB), os.stat(FSTAB).st_mtime
     except FileNotFoundError:
         return {"text": "", "mtime": 0.0, "entries": [], "bad_lines": [], "verify_rc": 0, "verify_output": ""}
-    text = without_secrets(text)
+    # Read before anything is hidden: what follows a secret in its line is hidden with it.
     entries, bad = parse_fstab(text)
+    for entry in entries:
+        entry["spec"] = fstab_without_secrets(entry["spec"])
+        entry["options"] = fstab_without_secrets(",".join(entry["options"])).split(",")
     code, out, err = tool("findmnt", "--verify")
     return {
-        "text": text,
+        "text": fstab_without_secrets(text),
         "mtime": mtime,
         "entries": entries,
         "bad_lines": bad,
         "verify_rc": code,
-        "verify_output": without_secrets((out + err).strip())[:20000],
+        "verify_output": fstab_without_secrets((out + err).strip())[:20000],
     }

@@ -17,6 +17,20 @@ _SHORT = re.compile(r"(?i)(\b(?:redis-cli|mysql|mysqladmin|mariadb)\b[^;|&\n]*?\
 _OPTION_ALONE = re.compile(rf"(?i)--?{_NAMED}$")
 _ENV_NAME = re.compile(rf"(?i){_NAMED}$")
 
+# In fstab, as the role fstab shows it: whatever follows a secret's name in its line, because a password may hold commas and blanks; what comments
+# say; //user:password@host, and program#user:password@host.
+_FSTAB_NAME = r"(?:pass|pw|secret|token|key|auth|user|login|command)[\w.-]*"
+_FSTAB_ASSIGNED = re.compile(rf"(?im)({_FSTAB_NAME}[\"']?[ \t]*=[ \t]*)\S.*$")
+_FSTAB_COMMENT = re.compile(rf"(?im)^([-+ ]?[ \t]*#.*?{_FSTAB_NAME}.*?[=:][ \t]*)\S.*$")
+_FSTAB_USERINFO = re.compile(r"(?<=//)\S*@|(?<=#)\S*:\S*@|[^\s/#]+:[^\s/]*@")
+
+
+def fstab_without_secrets(text: str) -> str:
+    """Return fstab's text, or what is said of it, without what can be a password or a user's name; a path to credentials stays."""
+    for pattern in (_FSTAB_COMMENT, _FSTAB_ASSIGNED):
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    return _FSTAB_USERINFO.sub(f"{HIDDEN}@", text)
+
 
 def without_secrets(text: str) -> str:
     """Return the text with passwords in URLs, in assignments and after options replaced."""

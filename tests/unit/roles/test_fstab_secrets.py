@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from controlplane.adapters.collector.redact import fstab_without_secrets
 from controlplane.domain.capabilities.fstab_text import guard_text
 from tests.unit.roles.loading import file, library, module_util
 
@@ -26,7 +27,8 @@ look, record, write, break_glass = (library("fstab", f"fstab_{name}") for name i
 undo = file("fstab", "undo")
 
 CANARY = "Kanarienvogel"
-UUID = "6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11"
+# No disk of this machine has it, nor one of a lab machine that runs beside.
+UUID = "00000000-dead-4d8c-9a8f-0f4b4b3c2d11"
 # An export, because findmnt looks for no disk then.
 ENTRY = {"spec": "nas:/tank", "file": "/mnt/data", "vfstype": "nfs", "options": ["ro", "nofail"], "freq": 0, "passno": 0}
 LINE = "nas:/tank /mnt/data nfs ro,nofail 0 0\n"
@@ -62,7 +64,7 @@ STAYS = (
 )
 
 
-@pytest.mark.parametrize("without_secrets", [texts.without_secrets, undo.without_secrets], ids=["role", "undo"])
+@pytest.mark.parametrize("without_secrets", [texts.without_secrets, undo.without_secrets, fstab_without_secrets], ids=["role", "undo", "collector"])
 def test_what_can_be_a_secret_is_hidden_to_the_end_of_its_line_and_all_else_stays(without_secrets: Callable[[str], str]) -> None:
     assert {text: without_secrets(text) for text in SHOWN} == SHOWN
     assert without_secrets("".join(SHOWN)) == "".join(SHOWN.values())

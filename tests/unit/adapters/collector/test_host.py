@@ -193,6 +193,21 @@ def test_findmnt_s_verdict_is_kept_beside_the_text(tmp_path: Path, programs: Pro
     assert (found["text"], found["verify_rc"], found["verify_output"]) == ("UUID=1 / ext4 rw 0 1\n", 1, "[E] unreachable")
 
 
+def test_a_share_s_password_stays_on_the_host_and_its_line_is_read_all_the_same(
+    tmp_path: Path, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "fstab"
+    table.write_text("//nas/media /media cifs nofail,password=a,c4nary,uid=0 0 2\n//me:c4nary@nas/x /x cifs ro,user=me%c4nary\n")
+    monkeypatch.setattr(fstab, "FSTAB", str(table))
+    programs(findmnt="echo '[E] unreachable source: //me:c4nary@nas/x'; exit 1")
+    found = fstab.fstab({}, {})
+    assert "c4nary" not in json.dumps(found)
+    first, second = found["entries"]
+    assert (first["options"], first["passno"], first["file"]) == (["nofail", "password=***"], 2, "/media")
+    assert (second["spec"], second["options"]) == ("//***@nas/x", ["ro", "user=***"])
+    assert found["bad_lines"] == []
+
+
 def test_large_files_are_named_largest_first_and_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name, size in (("deep/er/big", 3_000_000), ("middle", 1_000_000), ("small", 999_999)):
