@@ -108,7 +108,7 @@ class Host:
         """Give back the lease that `lay_down` took."""
         held = self.tool("lease", "show")[1]["lease"]
         words = ["--run", KEY, "--holder", held["holder"], "--token", str(held["token"])]
-        assert self.tool("lease", "release", *words)[1] == {"released": True}
+        assert self.tool("lease", "release", *words)[1]["released"] is True
 
     def start(self, verb: str) -> str:
         """Start a verb as its unit; return the unit."""
