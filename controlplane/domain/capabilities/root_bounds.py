@@ -42,17 +42,18 @@ def size_of(reader: Reader) -> int:
 
 
 def space_bounds(desired: DesiredHost, moves: list[dict[str, str]], outlook: Outlook, size: int) -> tuple[Bound, ...]:
-    """Return what each destination has to hold: of the whole disk where its filesystem is made by this plan, else of what is free on the mount.
+    """Return what each destination has to hold: of the whole disk where this plan makes its filesystem or mounts it, else of what is free on it.
 
-    A filesystem that is there and not mounted yet holds nobody knows what: its free bytes can't be measured, and the move waits for the plan
-    after its mount.
+    What is free on a filesystem that is not mounted yet nobody can tell: that its disk is large enough is all that a plan can know, and the role
+    measures the rest before it changes anything.
     """
     needed = int(size * _MARGIN) + _RESERVE
+    disks = {disk.mount for disk in desired.disks}
     mounts = sorted({mount for move in moves if (mount := mount_of(move["to"], desired)) is not None})
     bounds = []
     for mount in mounts:
         coming = outlook.mounts[mount]
-        if coming.made_new:
+        if coming.made_new or (mount in disks and not coming.live):
             bounds.append(
                 Bound(host=desired.host, what=f"free bytes on {coming.device}", measure="disk_bytes", of=coming.device, at_least=int(needed / 0.92))
             )

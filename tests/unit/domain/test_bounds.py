@@ -105,13 +105,12 @@ def test_room_that_was_not_observed_is_doubt_and_never_a_pass(lost: bool) -> Non
     assert "docker.data_root" not in [step.capability for step in plan.steps]
 
 
-def test_a_filesystem_that_is_not_mounted_yet_is_mounted_first_and_measured_by_the_next_plan() -> None:
+def test_a_filesystem_that_is_not_mounted_yet_is_bounded_by_its_disk_and_the_role_measures_the_rest() -> None:
     plan = _plan(_formatted())
 
-    assert [step.capability for step in plan.steps] == ["storage.data_disk", "storage.fstab"]
-    [told] = _move_refusals(plan)
-    assert told.startswith("could not be observed: free bytes on /mnt/data")
-    assert told.endswith("Apply what this plan mounts, or restore it, then plan again")
+    assert [step.capability for step in plan.steps] == ["storage.data_disk", "storage.fstab", "docker.data_root"]
+    assert plan.refusals == ()
+    assert {(bound.measure, bound.of) for bound in plan.bounds} == {("disk_bytes", "serial DATA0001")}
 
 
 def test_a_run_that_mounted_it_can_be_resumed_although_the_move_could_be_planned_by_now() -> None:
