@@ -138,10 +138,12 @@ def main() -> int:
         Console().print(table(before, after, moved["downtime_s"]))
         for key in (*moved["receipts"], *purged["receipts"]):
             Console().print(f"receipt {key}", highlight=False, soft_wrap=True)
-        Console().print(
-            f"Data identical by checksum before and after. {time.monotonic() - began:.0f} s. Look around: "
-            "export CONTROLPLANE_SITE=$PWD/inventory/lab PATH=$PWD/.venv/bin:$PATH; controlplane audit. Take the machines down: controlplane lab down"
-        )
+        Console().print(f"Data identical by checksum before and after. {time.monotonic() - began:.0f} s.", highlight=False)
+        for words in (
+            "Look around:  export CONTROLPLANE_SITE=$PWD/inventory/lab PATH=$PWD/.venv/bin:$PATH; controlplane audit",
+            "When done:    controlplane lab down",
+        ):
+            Console().print(words, highlight=False, soft_wrap=True, markup=False)
     return 0
 
 
