@@ -97,7 +97,7 @@ class StepRunner:
     def _cancel(self, key: str, host: str, lease: Mapping[str, Any], progress: Callable[[str], None]) -> tuple[bool, str]:
         """Stop what the run left working on the host. `lease` is what the play took.
 
-        Return whether it was stopped, and what became of it, '' where nothing worked there.
+        Return whether it surely was stopped, and what became of it, '' where nothing worked there.
         """
         progress(f"{host}: stopping what works there (once more Ctrl-C leaves it to itself)")
         last: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class StepRunner:
             known_hosts=self._known_hosts,
         )
         if result.outcome != "done":
-            return True, f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
+            return False, f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
         message = last.get("message") or (last.get("outcome") or {}).get("message")
         if left := last.get("left"):
             return False, f"On {host} {left} goes on to its end, and the lease stays until then: 'controlplane lease show {host}' tells more."

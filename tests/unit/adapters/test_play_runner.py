@@ -110,8 +110,8 @@ def test_what_could_not_be_ended_keeps_the_hosts_lease(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("cancelled", "said"),
     [
-        (_ended(), "On mint-data: cancelled. Went back: the services run on the old place again."),
-        (_ended(outcome="interrupted"), "On mint-data long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."),
+        (_ended(), "; what ran was stopped first. On mint-data: cancelled. Went back: the services run on the old place again."),
+        (_ended(outcome="interrupted"), ". On mint-data long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."),
     ],
 )
 def test_an_interrupted_step_stops_what_it_left_working_on_the_host(monkeypatch: pytest.MonkeyPatch, cancelled: RunResult, said: str) -> None:
@@ -126,13 +126,27 @@ def test_an_interrupted_step_stops_what_it_left_working_on_the_host(monkeypatch:
     monkeypatch.setattr(play_runner, "run_playbook", fake)
     told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
 
-    assert (told.status, told.message) == ("interrupted", f"interrupted; what ran was stopped first. {said}")
+    assert (told.status, told.message) == ("interrupted", f"interrupted{said}")
     [play] = json.loads(plays[1]["site.yml"])
     _, stop, release, _ = (task["ansible.builtin.command"]["argv"][2:] for task in play["tasks"])
     tool, claim = "/var/lib/controlplane/KEY/controlplane_target", ["--run", "KEY", "--holder", "{{ cancel_holder }}", "--token", "7"]
     assert stop[:-1] == [tool, "lease", "hold", *claim, "--", "systemctl", "stop"]
     assert release == [tool, "lease", "release", *claim]
     assert load_unsafe(plays[1]["vars/cancel.yml"]) == {"cancel_holder": "ann@desk"}
+
+
+def _cancelled(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> StepResult:
+    """Return how a step ends that took the lease and was interrupted, where the tasks of its cancelling say this."""
+    plays: list[bytes] = []
+
+    def fake(project: Any, **options: Any) -> RunResult:
+        plays.append(project["site.yml"])
+        for event in [TAKEN] if len(plays) == 1 else [{"event": "runner_on_ok", "event_data": {"res": {"stdout": text}}} for text in said]:
+            options["on_event"](event)
+        return _ended(outcome="interrupted") if len(plays) == 1 else _ended()
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    return StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
 
 
 def test_an_interrupted_step_stops_nothing_of_the_controller_that_went_on_with_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,32 +157,14 @@ def test_an_interrupted_step_stops_nothing_of_the_controller_that_went_on_with_i
         '{"released": false}',
         '{"outcome": null}',
     ]
-    plays: list[bytes] = []
-
-    def fake(project: Any, **options: Any) -> RunResult:
-        plays.append(project["site.yml"])
-        for event in [TAKEN] if len(plays) == 1 else [{"event": "runner_on_ok", "event_data": {"res": {"stdout": text}}} for text in said]:
-            options["on_event"](event)
-        return _ended(outcome="interrupted") if len(plays) == 1 else _ended()
-
-    monkeypatch.setattr(play_runner, "run_playbook", fake)
-    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    told = _cancelled(monkeypatch, said)
 
     assert told.message == f"interrupted; what ran was stopped first. On mint-data: {refused}"
 
 
 def test_what_goes_on_by_itself_is_not_called_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     said = ['{"unit": null}', '{"released": false, "left": "controlplane-vm-bootstrap.service"}', '{"outcome": null}']
-    plays: list[bytes] = []
-
-    def fake(project: Any, **options: Any) -> RunResult:
-        plays.append(project["site.yml"])
-        for event in [TAKEN] if len(plays) == 1 else [{"event": "runner_on_ok", "event_data": {"res": {"stdout": text}}} for text in said]:
-            options["on_event"](event)
-        return _ended(outcome="interrupted") if len(plays) == 1 else _ended()
-
-    monkeypatch.setattr(play_runner, "run_playbook", fake)
-    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    told = _cancelled(monkeypatch, said)
 
     assert told.message == (
         "interrupted. On mint-data controlplane-vm-bootstrap.service goes on to its end, and the lease stays until then: "
