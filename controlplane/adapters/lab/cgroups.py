@@ -63,6 +63,16 @@ def members(name: str) -> list[Process]:
     return [process for pid in sorted(pids) if pid and (process := Process.of(pid))]
 
 
+def thaw(name: str) -> None:
+    """Let everything in the machine's groups run: what is frozen there, as a paused container is, can't be killed either."""
+    for group in groups(name):
+        for folder in [group, *group.rglob("*")] if group.exists() else []:
+            for file, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                with suppress(OSError):
+                    if (folder / file).exists():
+                        (folder / file).write_text(word)
+
+
 def remove(name: str, *, limit_s: float = 5.0) -> None:
     """Remove the machine's empty groups; the kernel needs a moment after the last process ended."""
     deadline = time.monotonic() + limit_s

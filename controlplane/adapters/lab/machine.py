@@ -86,6 +86,7 @@ def _end_processes(files: MachineFiles) -> None:
     processes.end([record.supervisor] if record.supervisor else [])
     known = [*record.processes(), *cgroups.members(files.namespace), *processes.in_namespace(files.namespace_path)]
     own = Process.of(os.getpid())
+    cgroups.thaw(files.namespace)
     processes.end([process for process in known if process != own])
 
 
