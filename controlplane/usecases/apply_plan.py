@@ -10,13 +10,12 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
-from controlplane.domain.evidence import Evidence
-from controlplane.domain.finding import AuditReport, Finding
+from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.finding import AuditReport
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
 from controlplane.domain.run_key import make_run_key
@@ -33,7 +32,6 @@ from controlplane.ports import (
     ReceiptStore,
     RoleContent,
     RunLocks,
-    StepResult,
     Witness,
 )
 from controlplane.render.project import render_steps
@@ -53,6 +51,7 @@ from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
 from controlplane.usecases.plan_again import collect, observe, plan_again, plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, change_statuses, with_status
+from controlplane.usecases.step_outcome import StepOutcome, downtime_of, failure_of, still_holds, what_next
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,17 @@ class _Attempt:
     progress: Callable[[str], None]
     keys: dict[str, str]
     finished: dict[str, Receipt]
+
+
+@dataclass
+class _Course:
+    """What has come of the steps so far; `last` is what the last one's host looked like after it."""
+
+    receipts: list[str] = field(default_factory=list)
+    changed: list[ChangeStatus] = field(default_factory=list)
+    downtime: dict[str, float] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    last: Mapping[str, Evidence | Unreached] = field(default_factory=dict)
 
 
 class _StoppedError(Exception):
@@ -161,43 +171,41 @@ def _new_refusals(plan: Plan, fresh: Plan) -> bool:
 
 def _run_steps(attempt: _Attempt) -> RunResult:
     plan, ports = attempt.plan, attempt.ports
-    receipts: list[str] = []
-    changed: list[ChangeStatus] = []
-    downtime: dict[str, float] = {}
-    messages: list[str] = []
+    course = _Course()
     lost: set[str] = set()
     for step in plan.steps:
         earlier = attempt.finished.get(step.id)
         if earlier is not None:
-            receipts.append(earlier.key)
-            changed += earlier.changes
-            downtime.update(earlier.downtime_s)
+            course.receipts.append(earlier.key)
+            course.changed += earlier.changes
+            course.downtime.update(earlier.downtime_s)
             continue
         if step.host in lost:
-            changed += with_status(step, "not-done")
+            course.changed += with_status(step, "not-done")
             continue
         key = attempt.keys.get(step.id)
         if key is None:
             key = make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex())
             attempt.ledger.intend(key, host=step.host, capability=step.capability, step=step.id)
-        receipts.append(key)
+        course.receipts.append(key)
         attempt.progress(f"{step.id} {step.capability}")
-        failure, statuses, took = _run_step(attempt, step, key)
-        changed += statuses
-        downtime.update(took)
-        if failure is not None:
-            messages.append(failure)
+        outcome = _run_step(attempt, step, key)
+        course.changed += outcome.changes
+        course.downtime.update(outcome.downtime_s)
+        course.last = outcome.seen if still_holds(step, outcome) else {}
+        if outcome.failure is not None:
+            course.messages.append(outcome.failure)
             lost.add(step.host)
-    return _finish(attempt, receipts, changed, downtime, messages)
+    return _finish(attempt, course)
 
 
-def _run_step(attempt: _Attempt, step: Step, key: str) -> tuple[str | None, tuple[ChangeStatus, ...], dict[str, float]]:
-    """Run one step and close its receipt; return why it failed (None: done), what became of its changes, and the downtime."""
+def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
+    """Run one step and close its receipt."""
     plan, ports, site = attempt.plan, attempt.ports, attempt.site
     routes = [route for _, route in site.chosen((step.host,))]
     project = render_steps([step], keys={step.id: key}, holder=attempt.operator, hosts=[site.route(step.target)], roles=ports.roles.files())
     result = ports.runner.run(project, key=key, host=step.target, playbook="site.yml", progress=attempt.progress)
-    downtime = _downtime(result)
+    downtime = downtime_of(result)
     if result.status == "interrupted":
         raise _StoppedError(f"{step.id} {step.capability}: {result.message or 'interrupted; what ran was stopped first'}")
     if result.status == "unreachable":
@@ -207,7 +215,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> tuple[str | None, tupl
     seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))})
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())
     statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()))
-    reason = _failure(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
+    reason = failure_of(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
     host_evidence = seen.get(step.host)
     attempt.ledger.close(
         key,
@@ -220,35 +228,17 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> tuple[str | None, tupl
         evidence=host_evidence.digest() if isinstance(host_evidence, Evidence) else None,
         downtime_s=downtime,
     )
-    if reason is None:
-        return None, statuses, downtime
-    return f"{step.id} {step.capability} failed: {reason}\n{_what_next(step, key)}", statuses, downtime
+    failure = None if reason is None else f"{step.id} {step.capability} failed: {reason}\n{what_next(step, key)}"
+    return StepOutcome(failure, statuses, downtime, seen)
 
 
-def _what_next(step: Step, key: str) -> str:
-    left_out = f"The other steps of {step.host} were left out."
-    if CAPABILITIES[step.capability].only_by_name:
-        # What is deleted can't be taken back; what is left of it is ended by a plan of its own.
-        return f"{left_out} Go on with what is left by a new plan: controlplane plan --host {step.host} --capability {step.capability}"
-    return f"{left_out} See what is left with 'controlplane plan --host {step.host}'; take the step back with 'controlplane rollback {key}'."
-
-
-def _failure(result: StepResult, statuses: tuple[ChangeStatus, ...], unmet: list[Finding]) -> str | None:
-    if result.status != "done":
-        return result.message or "Ansible gave no reason"
-    told = [f"{f.check} {f.surface} is still {f.verdict}: {f.reason}" for f in unmet]
-    # A plan that would change the same thing again has not been carried out, whatever its findings say.
-    told = told or [f"{change.kind} {change.target} is not seen to be done" for change in statuses if change.status != "done"]
-    return "; ".join(told) or None
-
-
-def _finish(attempt: _Attempt, receipts: list[str], changed: list[ChangeStatus], downtime: dict[str, float], messages: list[str]) -> RunResult:
+def _finish(attempt: _Attempt, course: _Course) -> RunResult:
+    """Judge all hosts, and close the run. Of what was looked at after the last step nothing was changed since, so it isn't looked at again."""
     plan, ports, site = attempt.plan, attempt.ports, attempt.site
     attempt.progress("verify by two witnesses")
-    seen = observe(plan, site, ports)
+    seen = {**observe(site, tuple(host for host in plan.hosts if host not in course.last), ports), **course.last}
     report = judge_by_two(site, hosts=plan.hosts, seen=seen, now=ports.clock.now(), witness=ports.witness)
-    if not messages:
-        messages = _broken_promises(plan, report)
+    messages = course.messages or _broken_promises(plan, report)
     outcome: Outcome = "failed" if messages else "done"
     attempt.ledger.close(
         attempt.ledger.run,
@@ -256,19 +246,19 @@ def _finish(attempt: _Attempt, receipts: list[str], changed: list[ChangeStatus],
         capability=WHOLE,
         step="*",
         outcome=outcome,
-        changes=tuple(changed),
-        downtime_s=downtime,
+        changes=tuple(course.changed),
+        downtime_s=course.downtime,
         reason="; ".join(messages) or None,
     )
     return RunResult(
         run=attempt.ledger.run,
-        receipts=(*receipts, attempt.ledger.run),
+        receipts=(*course.receipts, attempt.ledger.run),
         plan=plan.plan,
         outcome=outcome,
-        changed=tuple(changed),
+        changed=tuple(course.changed),
         verify=report,
         remaining=remaining_drift(plan, report),
-        downtime_s=downtime,
+        downtime_s=course.downtime,
         messages=tuple(messages),
     )
 
@@ -291,10 +281,3 @@ def _nothing(plan: Plan, message: str, report: AuditReport | None = None, unpinn
         downtime_s={},
         messages=(message, *broken),
     )
-
-
-def _downtime(result: StepResult) -> dict[str, float]:
-    told = result.told.get("downtime_s")
-    if not isinstance(told, dict):
-        return {}
-    return {str(name): float(seconds) for name, seconds in told.items() if isinstance(seconds, int | float)}

@@ -25,15 +25,17 @@ class Watching(Protocol):
     def evidence(self) -> EvidenceSource: ...
 
 
-def observe(plan: Plan, site: SiteView, ports: Watching) -> Mapping[str, Evidence | Unreached]:
-    """Return fresh evidence of the plan's hosts."""
-    chosen = site.chosen(plan.hosts)
+def observe(site: SiteView, hosts: tuple[str, ...], ports: Watching) -> Mapping[str, Evidence | Unreached]:
+    """Return fresh evidence of these hosts."""
+    if not hosts:
+        return {}
+    chosen = site.chosen(hosts)
     return ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
 
 
 def collect(plan: Plan, site: SiteView, ports: Watching, resumed: str | None) -> Mapping[str, Evidence | Unreached]:
     """Return fresh evidence of every host of the plan. Raises `UnknownError` where one could not be observed."""
-    seen = observe(plan, site, ports)
+    seen = observe(site, plan.hosts, ports)
     blind = {host: blank for host, blank in seen.items() if isinstance(blank, Unreached)}
     if blind:
         told = "; ".join(f"{host}: {blank.reason}" for host, blank in sorted(blind.items()))
