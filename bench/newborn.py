@@ -1,6 +1,6 @@
 """From a policy to the ready receipt of one virtual machine, against what its boots and its packages take by themselves.
 
-The floor is of the same run: from the emulator's start to the first answer of its sshd, what apt's own log says, and a plain reboot.
+The floor is of the same run: from the emulator's start until all that starts at boot is started, apt at work by systemd's word, and a plain reboot.
 """
 
 from __future__ import annotations
