@@ -127,27 +127,23 @@ class StepRunner:
 
 
 def _journal(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a tool on the host said as JSON, {} where it said something else."""
-    try:
-        data = json.loads(result.get("stdout") or "{}")
-    except (TypeError, ValueError):
-        return {}
+    """Return what a tool on the host said, {} where it said something else: its verb's answer, or JSON that a plain command printed."""
+    data = result.get("answer")
+    if data is None:
+        try:
+            data = json.loads(result.get("stdout") or "{}")
+        except (TypeError, ValueError):
+            return {}
     return data if isinstance(data, dict) else {}
 
 
 def _taken(result: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the run's lease, where the task's result is one that was taken or checked."""
+    """Return the run's lease, where the task's result is one that was taken."""
     lease = _journal(result).get("lease")
     return lease if isinstance(lease, dict) and lease.get("run") == key else {}
 
 
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a role's tool reported as JSON on standard output, where the task's result carries such."""
-    text = result.get("stdout")
-    if not isinstance(text, str) or not text.startswith("{"):
-        return {}
-    try:
-        data = json.loads(text)
-    except ValueError:
-        return {}
-    return {name: data[name] for name in ("downtime_s",) if isinstance(data, dict) and name in data}
+    """Return what a role's tool reported, where the task's result carries such."""
+    data = _journal(result)
+    return {name: data[name] for name in ("downtime_s",) if name in data}

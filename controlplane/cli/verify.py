@@ -63,6 +63,7 @@ def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) ->
                 runner=ports.runner,
                 receipts=ports.receipts,
                 locks=ports.locks,
+                roles=ports.roles,
                 progress=progress,
             )
         return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness, rebooted=after_reboot)

@@ -31,7 +31,7 @@ callback_result_format = yaml
 interpreter_python = /usr/bin/python3
 
 [ssh_connection]
-# With pipelining on, a remote command outlives the loss of its connection. The phases that only look switch it on for themselves.
+# With pipelining on, a module outlives the loss of its connection. What only looks switches it on for itself.
 pipelining = False
 """
 
@@ -89,14 +89,20 @@ def render_plan(plan: Plan, *, keys: Mapping[str, str], holder: str, hosts: Sequ
     return project
 
 
-def render_reboot(hosts: Sequence[InventoryHost]) -> dict[str, bytes]:
+def render_reboot(hosts: Sequence[InventoryHost], *, roles: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the project that reboots these hosts and waits until they answer again and have started what they start at boot.
 
     sshd answers before Docker has started its containers: judged then, a healthy host would drift. What never comes up is for the judgement to tell.
     """
+    reboot = {
+        "reboot_command": "/sbin/shutdown -r now 'Reboot by controlplane'",
+        "reboot_timeout": 300,
+        "connect_timeout": 5,
+        "post_reboot_delay": 1,
+    }
     started = {
         "name": "Wait for what starts at boot",
-        "ansible.builtin.command": {"argv": ["timeout", str(_START_LIMIT_S), "systemctl", "is-system-running", "--wait"]},
+        "ansible.builtin.raw": f"timeout {_START_LIMIT_S} systemctl is-system-running --wait",
         "changed_when": False,
         "failed_when": False,
     }
@@ -105,9 +111,10 @@ def render_reboot(hosts: Sequence[InventoryHost]) -> dict[str, bytes]:
         "hosts": "all",
         "gather_facts": False,
         "become": True,
-        "tasks": [{"name": "Reboot", "ansible.builtin.reboot": {"reboot_timeout": 300, "connect_timeout": 5, "post_reboot_delay": 1}}, started],
+        "tasks": [{"name": "Reboot", "target_run_reboot": reboot}, started],
     }
-    return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file(hosts), "site.yml": _playbook([play])}
+    plugin = "action_plugins/target_run_reboot.py"
+    return {"ansible.cfg": _CFG, "inventory/hosts.yml": inventory_file(hosts), "site.yml": _playbook([play]), plugin: roles[f"target_run/{plugin}"]}
 
 
 def render_take_over(host: InventoryHost, *, key: str, of: str, holder: str, roles: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
@@ -19,7 +20,7 @@ from controlplane.domain.lease_view import reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, Entropy, EvidenceSource, PlayRunner, ReceiptStore, RunLocks, Witness
+from controlplane.ports import Clock, Entropy, EvidenceSource, PlayRunner, ReceiptStore, RoleContent, RunLocks, StepResult, Witness
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.judge_hosts import judge_by_two, judge_target_by_two
@@ -59,6 +60,7 @@ def reboot_hosts(
     runner: PlayRunner,
     receipts: ReceiptStore,
     locks: RunLocks,
+    roles: RoleContent,
     progress: Callable[[str], None],
 ) -> tuple[str, ...]:
     """Reboot the hosts one after the other and return the receipts.
@@ -73,6 +75,11 @@ def reboot_hosts(
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in busy)
         raise RefusedError(f"a run is still open: {told}. Nothing was rebooted. Resume it or take it back first: controlplane runs list")
     keys: list[str] = []
+    files = roles.files()
+
+    def restart(route: InventoryHost, key: str) -> StepResult:
+        return runner.run(render_reboot([route], roles=files), key=key, host=route.name, playbook="site.yml", progress=progress)
+
     with locks.hold(names, operator=operator):
         _refuse_unless_idle(chosen, clock=clock, evidence=evidence, rebooted=())
         for number, (desired, route) in enumerate(chosen):
@@ -87,8 +94,7 @@ def reboot_hosts(
             _reboot(
                 Ledger(receipts, clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator),
                 desired,
-                route,
-                runner,
+                partial(restart, route),
                 progress,
             )
     return tuple(keys)
@@ -139,13 +145,13 @@ def _telling(state: str) -> Iterator[None]:
         raise InterruptedRunError(f"Interrupted. {state}") from None
 
 
-def _reboot(ledger: Ledger, desired: DesiredHost, route: InventoryHost, runner: PlayRunner, progress: Callable[[str], None]) -> None:
+def _reboot(ledger: Ledger, desired: DesiredHost, run: Callable[[str], StepResult], progress: Callable[[str], None]) -> None:
     key, host = ledger.run, desired.host
     stopped = f"Interrupted while {host} was rebooting; it may still be on its way. Next: controlplane verify --host {host}"
     ledger.intend(key, host=host, capability=REBOOT, step="*")
     progress(f"{host} reboots")
     try:
-        result = runner.run(render_reboot([route]), key=key, host=host, playbook="site.yml", progress=progress)
+        result = run(key)
     except KeyboardInterrupt:
         raise InterruptedRunError(stopped) from None
     outcome: Outcome = "done" if result.status == "done" else "interrupted" if result.status == "interrupted" else "failed"

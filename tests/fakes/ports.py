@@ -139,10 +139,11 @@ class FakeApprovals:
 
 
 class FakeRoles:
-    """Two files."""
+    """A file of two roles each, and the action that reboots."""
 
     def __init__(self) -> None:
         self.content = {"data_disk/tasks/main.yml": b"[]\n", "fstab/tasks/main.yml": b"[]\n"}
+        self.content["target_run/action_plugins/target_run_reboot.py"] = b""
 
     def files(self) -> dict[str, bytes]:
         return self.content

@@ -99,16 +99,20 @@ class Host:
         )
 
     def tool(self, *words: str, request: bool | dict[str, Any] = False) -> tuple[int, dict[str, Any]]:
-        """Run a verb; return its exit code and answer."""
-        argv = ["python3", "-B", f"{FOLDER}/controlplane_target", *words]
+        """Run a verb, under the lease where it wants it; return its exit code and answer."""
+        changes = "--detach" in words or words[:2] == ("docker-root", "prepare")
+        claim = [*self.claim(), "--hold"] if changes else []
+        argv = ["python3", "-B", f"{FOLDER}/controlplane_target", *words, *claim]
         done = self.machine.run(argv, stdin=json.dumps(REQUEST if request is True else request).encode() if request else b"")
         return done.returncode, json.loads(done.stdout or "{}")
 
+    def claim(self) -> list[str]:
+        held = self.tool("lease", "show")[1]["lease"]
+        return ["--holder", held["holder"], "--token", str(held["token"])]
+
     def release(self) -> None:
         """Give back the lease that `lay_down` took."""
-        held = self.tool("lease", "show")[1]["lease"]
-        words = ["--run", KEY, "--holder", held["holder"], "--token", str(held["token"])]
-        assert self.tool("lease", "release", *words)[1]["released"] is True
+        assert self.tool("lease", "release", "--run", KEY, *self.claim())[1]["released"] is True
 
     def start(self, verb: str) -> str:
         """Start a verb as its unit; return the unit."""

@@ -63,7 +63,7 @@ def test_what_is_too_young_by_the_machines_own_clock_is_refused_and_left(machine
 
 # Kills the removal as soon as the tree has its other name; what is killed runs in the machine, and is looked for there alone.
 _KILLER = f"""until [ -e {ASIDE} ]; do :; done
-until pkill -KILL -f 'controlplane_target [p]urge purge'; do :; done
+until pkill -KILL -f '^/usr/bin/python3 .*controlplane_target [p]urge purge'; do :; done
 """
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TOOLS = HERE / "controlplane_target"
 GET_FLAGS, SET_FLAGS, IMMUTABLE = 0x80086601, 0x40086602, 0x10
-# The same as in fstab_texts.py, which is not on the target when this runs.
+# The same as in fstab_texts.py, for where the tools are gone: this needs nothing but the records.
 _NAME = r"(?:pass|pw|secret|token|key|auth|user|login|command)[\w.-]*"
 _ASSIGNED = re.compile(rf"(?im)({_NAME}[\"']?[ \t]*=[ \t]*)\S.*$")
 _IN_COMMENT = re.compile(rf"(?im)^([-+ ]?[ \t]*#.*?{_NAME}.*?[=:][ \t]*)\S.*$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ansible.module_utils import target_run_fence as fence
+from ansible.module_utils import vm_provision_fence as fence
 from ansible.module_utils import vm_provision_seed as seed
 from ansible.module_utils import vm_provision_shape as shape
 from ansible.module_utils import vm_provision_want as asked

@@ -6,7 +6,7 @@ import secrets
 import uuid
 import xml.etree.ElementTree as ET
 
-from ansible.module_utils import target_run_fence as fence
+from ansible.module_utils import vm_provision_fence as fence
 from ansible.module_utils import vm_provision_judge as judge
 from ansible.module_utils import vm_provision_seed as seed
 from ansible.module_utils import vm_provision_shape as shape

@@ -139,7 +139,7 @@ def _watch(folder: Path, over: threading.Event, found: set[tuple[str, str]]) -> 
 
 def test_what_is_told_arrives_on_standard_input_and_is_in_no_argument_environment_or_file(tmp_path: Path) -> None:
     hosts = [InventoryHost(name=name, variables={"ansible_connection": "local"}) for name in ("told", "other", "cp-told-apart")]
-    command = "if [ '{{ inventory_hostname }}' = cp-told-apart ]; then echo nothing; else head -n 1 | wc -c; sleep 1; fi"
+    command = "if [ '{{ inventory_hostname }}' = cp-told-apart ]; then echo nothing; else head -n 1 | wc -c; sleep 2; fi"
     play = '[{"hosts": "all", "gather_facts": false, "tasks": [{"look": {"command": "COMMAND", "told": "{{ place }}"}}]}]'
     heard: dict[str, str] = {}
     events: list[str] = []

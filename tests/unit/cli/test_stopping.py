@@ -187,6 +187,7 @@ def test_between_two_reboots_the_last_line_names_who_is_left() -> None:
             runner=ports.runner,
             receipts=ports.receipts,
             locks=ports.locks,
+            roles=ports.roles,
             progress=lambda _: None,
         )
     assert str(stopped.value) == "Interrupted. a was rebooted. Next: controlplane verify --after-reboot --host b    (goes on with the others)"

@@ -82,7 +82,13 @@ def _resume(machine: Machine, holder: str) -> list[dict[str, Any]]:
 
 
 def _under_lease(mark: Path) -> dict[str, Any]:
-    return {"name": "change | Do it", "ansible.builtin.command": {"argv": f"{{{{ __target_run_hold + ['touch', '{mark}'] }}}}"}}
+    """Return a task that runs, under the lease, the undo of a run that touches `mark`."""
+    base = mark.parent / "controlplane"
+    undo = base / f"undo-{mark.name}/undo"
+    undo.parent.mkdir(exist_ok=True)
+    undo.write_text(f"""#!/bin/sh\ntouch {mark}\necho '{{"changed": true}}'\n""")
+    undo.chmod(0o755)
+    return {"name": "change | Do it", "target_run_tool": {"words": ["rollback", "--of", undo.parent.name], "changes": True}}
 
 
 def test_a_play_checks_changes_and_releases_with_the_token_that_it_took(machine: Machine) -> None:

@@ -269,12 +269,14 @@ def test_a_project_overwrites_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_reboot_is_one_play_that_waits_for_the_host_and_for_what_it_starts() -> None:
-    play = json.loads(render_reboot(HOSTS)["site.yml"])[0]
+    project = render_reboot(HOSTS, roles=PackagedRoles().files())
+    play = json.loads(project["site.yml"])[0]
 
-    assert [list(task)[1] for task in play["tasks"]] == ["ansible.builtin.reboot", "ansible.builtin.command"]
+    assert [list(task)[1] for task in play["tasks"]] == ["target_run_reboot", "ansible.builtin.raw"]
+    assert b"class ActionModule(Reboot)" in project["action_plugins/target_run_reboot.py"]
     # A unit that hangs or fails at boot is told by the judgement, with its name.
     waits = play["tasks"][1]
-    assert waits["ansible.builtin.command"]["argv"] == ["timeout", "300", "systemctl", "is-system-running", "--wait"]
+    assert waits["ansible.builtin.raw"] == "timeout 300 systemctl is-system-running --wait"
     assert waits["failed_when"] is False
 
 

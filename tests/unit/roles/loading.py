@@ -20,9 +20,9 @@ def file(role: str, name: str) -> ModuleType:
     return _load(ROOT / "roles" / role / "files" / f"{name}.py", f"{role}_{name}")
 
 
-def library(role: str, name: str) -> ModuleType:
-    """Return roles/<role>/library/<name>.py; what it imports has to be loaded before."""
-    return _load(ROOT / "roles" / role / "library" / f"{name}.py", f"{role}_{name}")
+def action(role: str, name: str) -> ModuleType:
+    """Return roles/<role>/action_plugins/<name>.py, which runs on the controller."""
+    return _load(ROOT / "roles" / role / "action_plugins" / f"{name}.py", f"{role}_{name}")
 
 
 def _load(path: Path, name: str) -> ModuleType:

@@ -6,10 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from tests.unit.roles.loading import module_util
-
-judge = module_util("data_disk", "data_disk_judge")
+from controlplane_target import data_disk_judge as judge
 
 UUID = "6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11"
 FIELD = "policy.yml, hosts.mint-data.disks[].serial"

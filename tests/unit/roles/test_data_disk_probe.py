@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from tests.unit.roles.loading import module_util
-
-module_util("target_run", "target_run_files")
-module_util("target_run", "target_run_mountpoint")
-probe = module_util("data_disk", "data_disk_probe")
-view = module_util("data_disk", "data_disk_mountpoint_view")
+from controlplane_target import command
+from controlplane_target import data_disk_probe as probe
+from controlplane_target import data_disk_view as view
 
 
 @pytest.fixture
@@ -107,20 +102,20 @@ def test_a_device_that_sysfs_does_not_show_is_an_error(sysfs: Path) -> None:
 )
 def test_an_identity_fits_exactly_or_not_at_all(sysfs: Path, kind: str, value: str, names: list[str]) -> None:
     (sysfs / "udev/b254:16").write_text("S:disk/by-id/virtio-DATA0001\nS:disk/by-path/pci-1\n")
-    found = probe.candidates(None, {"kind": kind, "value": value}, probe.devices())
+    found = probe.candidates({"kind": kind, "value": value}, probe.devices())
     assert [one["name"] for one in found] == names
 
 
 def test_two_disks_of_one_serial_are_two_candidates(sysfs: Path) -> None:
     (sysfs / "udev/b259:0").write_text("E:ID_SERIAL_SHORT=DATA0001\n")
-    assert len(probe.candidates(None, {"kind": "serial", "value": "DATA0001"}, probe.devices())) == 2
+    assert len(probe.candidates({"kind": "serial", "value": "DATA0001"}, probe.devices())) == 2
 
 
 def test_two_filesystems_of_one_uuid_are_two_candidates(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sysfs
     known = {number: one | {"node_ok": True} for number, one in probe.devices().items()}
-    monkeypatch.setattr(probe, "signature", lambda _module, node: {"UUID": "u"} if node in ("/dev/vdb", "/dev/sda1") else {})
-    found = probe.candidates(None, {"kind": "uuid", "value": "u"}, known)
+    monkeypatch.setattr(probe, "signature", lambda node: {"UUID": "u"} if node in ("/dev/vdb", "/dev/sda1") else {})
+    found = probe.candidates({"kind": "uuid", "value": "u"}, known)
     assert sorted(one["name"] for one in found) == ["sda1", "vdb"]
 
 
@@ -148,17 +143,19 @@ def test_partitions_and_holders_and_mounts_of_partitions_are_uses_of_the_disk(sy
         (2, "", '{"signatures": [{"type": "linux_raid_member", "uuid": "r"}]}', ["linux_raid_member r"]),
     ],
 )
-def test_either_program_that_sees_a_signature_is_believed(code: int, out: str, wipefs: str, words: list[str]) -> None:
-    answers = {"blkid": (code, out, ""), "wipefs": (0, wipefs, "")}
-    module = SimpleNamespace(run_command=lambda argv, **_: answers[argv[0]])
-    assert probe.signatures(module, "/dev/x")[1] == words
+def test_either_program_that_sees_a_signature_is_believed(
+    monkeypatch: pytest.MonkeyPatch, code: int, out: str, wipefs: str, words: list[str]
+) -> None:
+    answers = {"blkid": command.Said(code, out, ""), "wipefs": command.Said(0, wipefs, "")}
+    monkeypatch.setattr(command, "run", lambda argv: answers[argv[0]])
+    assert probe.signatures("/dev/x")[1] == words
 
 
 @pytest.mark.parametrize("answers", [{"blkid": (4, "", "usage"), "wipefs": (0, "", "")}, {"blkid": (2, "", ""), "wipefs": (1, "", "I/O error")}])
-def test_a_program_that_fails_never_means_blank(answers: dict[str, tuple[int, str, str]]) -> None:
-    module = SimpleNamespace(run_command=lambda argv, **_: answers[argv[0]])
+def test_a_program_that_fails_never_means_blank(monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[int, str, str]]) -> None:
+    monkeypatch.setattr(command, "run", lambda argv: command.Said(*answers[argv[0]]))
     with pytest.raises(probe.ProbeError, match="ended with"):
-        probe.signatures(module, "/dev/x")
+        probe.signatures("/dev/x")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from controlplane_target import fstab_lines as lines
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from controlplane.domain.capabilities.fstab_text import entry_line
-from tests.unit.roles.loading import module_util
-
-lines = module_util("fstab", "fstab_lines")
 
 UUID = "6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11"
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
+from controlplane_target import command, verbs
+from controlplane_target import fstab_break_glass as break_glass
+from controlplane_target import fstab_mountpoint as mountpoint
+from controlplane_target import fstab_texts as texts
+from controlplane_target.command import Said
 
 from controlplane.adapters.collector.redact import fstab_without_secrets
 from controlplane.domain.capabilities.fstab_text import guard_text
-from tests.unit.roles.loading import file, library, module_util
+from tests.unit.roles.leased import claimed
+from tests.unit.roles.loading import file
 
-for name in ("files", "fence", "folder", "mountpoint"):
-    module_util("target_run", f"target_run_{name}")
-module_util("fstab", "fstab_lines")
-texts = module_util("fstab", "fstab_texts")
-for name in ("table", "guard"):
-    module_util("fstab", f"fstab_{name}")
-mountpoint = module_util("fstab", "fstab_mountpoint")
-look, record, write, break_glass = (library("fstab", f"fstab_{name}") for name in ("look", "record", "write", "break_glass"))
 undo = file("fstab", "undo")
 
 CANARY = "Kanarienvogel"
@@ -79,32 +77,34 @@ def test_a_difference_shows_which_line_changed_though_not_its_secret() -> None:
 
 
 class Host:
-    """A host's fstab with the line of a share, and what each of the role's modules answers about it."""
+    """A host's fstab with the line of a share, and what each verb of the role answers about it."""
 
-    def __init__(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.fstab, self.folder, self.capsys = tmp_path / "fstab", tmp_path / "run", capsys
+    def __init__(self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fstab, self.base, self.folder = tmp_path / "fstab", tmp_path / "controlplane", tmp_path / "controlplane/R1"
+        self.capsys, self.monkeypatch = capsys, monkeypatch
         self.fstab.write_text(SHARE)
 
-    def ask(self, module: Any, *, diff: bool = True, check: bool = False, **more: Any) -> Any:
-        """Run a module, hold all that it says against the canary, and return its answer."""
-        given = {"entries": [ENTRY], "path": str(self.fstab), "guards": [], "folder": str(self.folder), **more}
-        with patch_module_args({**given, "_ansible_check_mode": check, "_ansible_diff": diff}), pytest.raises(SystemExit):
-            module.main()
-        return self.said()
-
-    def said(self) -> Any:
+    def ask(self, action: str, *, code: int = 0, check: bool = False, **more: Any) -> Any:
+        """Run a verb, hold all that it says against the canary, and return its answer."""
+        asked = {"entries": [ENTRY], "path": str(self.fstab), "guards": [], **more}
+        self.monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(asked)))
+        ended = verbs.main(["--base", str(self.base), "fstab", action, "--run", "R1", *(["--check"] if check else self._claim(action))])
         said = self.capsys.readouterr()
         assert CANARY not in said.out + said.err
+        assert ended == code, said.err
         return json.loads(said.out)
 
-    def look(self) -> Any:
-        return self.ask(look, bare=[], beneath=["true"], field="policy.yml")
+    def _claim(self, action: str) -> list[str]:
+        return [] if action == "look" else claimed(self.monkeypatch)
 
-    def record(self) -> Any:
-        return self.ask(record, make=[], writable=[], undo="#!/bin/sh\n", readme="", fence=["env"])
+    def look(self, **more: Any) -> Any:
+        return self.ask("look", bare=[], field="policy.yml", **more)
 
-    def write(self, *, diff: bool = True, check: bool = False) -> Any:
-        return self.ask(write, diff=diff, check=check, make=[], writable=[], beneath=["true"], start=[], reload=False, fence=["env"])
+    def record(self, **more: Any) -> Any:
+        return self.ask("record", make=[], writable=[], undo="#!/bin/sh\n", readme="", **more)
+
+    def write(self, **more: Any) -> Any:
+        return self.ask("write", make=[], writable=[], start=[], reload=False, **more)
 
 
 @pytest.fixture
@@ -115,20 +115,21 @@ def host(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/systemctl").write_text("#!/bin/sh\n")
     (tmp_path / "bin/systemctl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    return Host(tmp_path, capsys)
+    monkeypatch.setitem(command.ENVIRONMENT, "PATH", f"{tmp_path / 'bin'}:{command.ENVIRONMENT['PATH']}")
+    return Host(tmp_path, capsys, monkeypatch)
 
 
-def test_a_diff_is_answered_only_where_it_is_asked_for_and_shows_no_secret(host: Host) -> None:
-    [shown] = host.write(check=True)["diff"]
-    assert (shown["before"], shown["after"]) == (SHOWN[SHARE], SHOWN[SHARE] + LINE)
-    unasked = host.write(check=True, diff=False)
-    assert (unasked["changed"], "diff" in unasked) == (True, False)
+def test_a_dry_run_shows_what_it_would_write_without_a_secret_and_writes_nothing(host: Host) -> None:
+    told = host.write(check=True)
+    [shown] = told["diff"]
+    assert (told["changed"], shown["before"], shown["after"]) == (True, SHOWN[SHARE], SHOWN[SHARE] + LINE)
+    assert host.record(check=True) == {"changed": False, "written": []}
     assert host.fstab.read_text() == SHARE
+    assert not host.base.exists()
 
 
 def test_the_file_and_its_records_are_whole_and_the_records_are_roots_alone(host: Host) -> None:
-    assert host.record()["changed"] is True
+    assert host.record()["written"] == ["folders.json", "bare.json", "undo", "README"]
     assert host.write()["changed"] is True
     assert host.fstab.read_text() == SHARE + LINE
     held = [host.folder / name for name in ("fstab.before", "fstab.after")]
@@ -140,11 +141,11 @@ def test_a_second_attempt_that_finds_somebodys_change_tells_it_without_the_secre
     host.record()
     changed = f"{SHARE}//nas/new /new cifs ro,pass={CANARY} 0 0\n"
     host.fstab.write_text(changed)
-    refused = host.record()
-    assert "was changed by somebody since this run recorded it:\n" in refused["msg"]
-    assert f" {SHOWN[SHARE]}-{LINE}+//nas/new /new cifs ro,pass=***\n" in refused["msg"]
-    assert refused["msg"].endswith("Nothing was changed.")
-    assert "was changed by somebody since this run recorded it" in host.write()["msg"]
+    refused = host.record(code=4)["message"]
+    assert "was changed by somebody since this run recorded it:\n" in refused
+    assert f" {SHOWN[SHARE]}-{LINE}+//nas/new /new cifs ro,pass=***\n" in refused
+    assert refused.endswith("Nothing was changed.")
+    assert "was changed by somebody since this run recorded it" in host.write(code=1)["message"]
     assert host.fstab.read_text() == changed
 
 
@@ -158,16 +159,14 @@ def test_what_findmnt_quotes_of_broken_lines_is_told_without_the_secret(host: Ho
         "password=***: unreachable on boot required target: No such file or directory",
     ]
     missing = {**ENTRY, "spec": f"UUID={UUID}", "vfstype": "ext4"}
-    [objection] = [
-        text for text in host.ask(look, bare=[], beneath=["true"], field="policy.yml", entries=[missing])["objections"] if "findmnt" in text
-    ]
+    [objection] = [text for text in host.look(entries=[missing])["objections"] if "findmnt" in text]
     assert f"/mnt/data: unreachable on boot required source: UUID={UUID}" in objection
 
 
 def test_a_mount_that_names_itself_by_a_password_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mountpoint, "_mounted", lambda _path: {"source": f"curlftpfs#ftp://me:{CANARY}@ftp/", "fstype": "fuse"})
-    asked = SimpleNamespace(run_command=lambda *_, **__: (0, "", ""))
-    assert mountpoint.look(asked, ENTRY)["what"] == "curlftpfs#***@ftp/ (fuse)"
+    monkeypatch.setattr(command, "run", lambda _argv: Said(0, "", ""))
+    assert mountpoint.look(ENTRY)["what"] == "curlftpfs#***@ftp/ (fuse)"
 
 
 def test_the_undo_tells_what_somebody_changed_without_the_secret(
@@ -198,9 +197,8 @@ def test_a_guard_that_somebody_put_a_secret_into_is_shown_and_broken_without_it(
     guard.parent.mkdir()
     guard.write_text(strange)
     monkeypatch.setattr(break_glass, "UNITS", tmp_path)
-    given = {"who": "me", "why": "the disk is dead", "run": "R1", "fence": []}
-    with patch_module_args({**given, "_ansible_check_mode": True, "_ansible_diff": True}), pytest.raises(SystemExit):
-        break_glass.main()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"who": "me", "why": "the disk is dead"})))
+    assert verbs.main(["--base", str(tmp_path), "fstab", "break-glass", "--run", "R1", "--check"]) == 0
     said = capsys.readouterr().out
     assert (str(guard) in said, CANARY in said) == (True, False)
     # The receipt holds the way back, so it is whole, and root's alone.

@@ -11,7 +11,7 @@ from controlplane_target.faults import RefusedFault
 @pytest.mark.parametrize("action", ["look", "set", "clear"])
 def test_a_path_that_is_no_plain_mountpoint_is_refused_before_anything_is_opened(action: str, path: str) -> None:
     with pytest.raises(RefusedFault, match=r"is no absolute, normalised path below /\. Nothing was changed\."):
-        bare.act(action, path)
+        bare.look_or_flag(action, path)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import begun, purge, retired, verbs
+from controlplane_target import begun, purge, purge_verbs, retired, verbs
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.state import Home
+
+from tests.unit.roles.leased import claimed
 
 NOW = 1_767_225_600.0
 WEEK = 7 * 86400
@@ -400,10 +402,11 @@ def _verb(
         def info(self) -> dict[str, str]:
             return {"DockerRootDir": "/mnt/data/docker"}
 
-    monkeypatch.setattr(verbs, "Engine", Docker)
-    monkeypatch.setattr(verbs.root_refusals, "roots_now", lambda info: {"docker": info["DockerRootDir"]})
+    monkeypatch.setattr(purge_verbs, "Engine", Docker)
+    monkeypatch.setattr(purge_verbs.root_refusals, "roots_now", lambda info: {"docker": info["DockerRootDir"]})
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"items": [item], "retention_s": retention_s})))
-    code = verbs.main(["--base", str(home.base), "purge", action, "--run", "P1"])
+    carried = claimed(monkeypatch) if action == "purge" else []
+    code = verbs.main(["--base", str(home.base), "purge", action, "--run", "P1", *carried])
     return code, json.loads(capsys.readouterr().out)
 
 

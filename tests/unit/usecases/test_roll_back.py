@@ -140,6 +140,7 @@ def _reboot(site: FakeSite) -> tuple[str, ...]:
         runner=ports.runner,
         receipts=ports.receipts,
         locks=ports.locks,
+        roles=ports.roles,
         progress=lambda _: None,
     )
 

@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-sys.dont_write_bytecode = True
 # A directory that is run puts itself on the path; the package lies one above.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 

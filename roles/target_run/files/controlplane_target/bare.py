@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import argparse
 import array
 import ctypes
 import fcntl
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .faults import RefusedFault
+from .state import Home
 
 _NEW_NAMESPACE, _BIND, _RECURSIVE, _PRIVATE, _DETACH = 0x20000, 0x1000, 0x4000, 1 << 18, 2
 _GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
@@ -84,7 +86,7 @@ def objection(path: str, seen: dict[str, Any]) -> str:
     return ""
 
 
-def act(action: str, path: str) -> dict[str, Any]:
+def look_or_flag(action: str, path: str) -> dict[str, Any]:
     """Look at the directory beneath `path`, or `set` or `clear` its flag; return {path, entries, sample, immutable, objection, changed}.
 
     One call a process: the mount namespace stays this process's.
@@ -103,3 +105,8 @@ def act(action: str, path: str) -> dict[str, Any]:
             return {"path": path, **_state(handle), "objection": against, "changed": changed}
     except OSError as fault:
         raise RefusedFault(f"the directory under the mount {path} can't be reached: {fault}. Nothing was changed.") from fault
+
+
+def act(_home: Home, options: argparse.Namespace) -> dict[str, Any]:
+    """Carry out the verb `bare`."""
+    return look_or_flag(options.action, options.path)

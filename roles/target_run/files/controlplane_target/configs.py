@@ -70,6 +70,11 @@ def planned(held: list[Pair]) -> list[dict[str, Any]]:
     return [{"path": pair["after"]["path"], "before": shown(pair["before"]), "after": shown(pair["after"])} for pair in held]
 
 
+def diffs(shown: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return what `planned` gave as Ansible's `--diff` shows it."""
+    return [{"before_header": one["path"], "after_header": one["path"], "before": one["before"], "after": one["after"]} for one in shown]
+
+
 def faults(held: list[Pair]) -> list[str]:
     """Return what the programs themselves say against the new texts, as far as their versions can judge."""
     found = []

@@ -54,7 +54,7 @@ class DockerRoot:
     @staticmethod
     def command(run: Run, verb: str) -> list[str]:
         """Return the argv of a verb of this package in the run's own folder, which lies on the boot disk."""
-        return [sys.executable, "-B", str(run.folder / "controlplane_target"), "docker-root", verb, "--run", run.key]
+        return [sys.executable, "-I", "-X", "utf8", "-B", str(run.folder / "controlplane_target"), "docker-root", verb, "--run", run.key]
 
     def _info(self) -> dict[str, Any]:
         try:
@@ -147,7 +147,7 @@ class DockerRoot:
             self.precopy(run, request)
         if run.phase not in ("precopied", "staging"):
             return self._told(run, changed=False)
-        self._assert_leased(run)
+        self.assert_leased(run)
         mover = self._move(run)
         mover.stage()
         mover.execute(configs.pairs(request))
@@ -163,7 +163,7 @@ class DockerRoot:
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
             return self._told(run, changed=False)
         self._refuse_undo(of, overwrite=overwrite)
-        self._assert_leased(run)
+        self.assert_leased(run)
         request = parse(of.state["request"])
         forward, pairs, last = of.state["forward"]["trees"], of.state["forward"]["configs"], of.state
         table = read()
@@ -278,7 +278,8 @@ class DockerRoot:
             raise FailedFault(f"not proven: {'; '.join(found)}. Run this again; if it stays so, run {run.folder}/undo.")
         return {"changed": False, "roots": roots, "phase": run.phase, "downtime_s": run.state.get("downtime_s", {})}
 
-    def _assert_leased(self, run: Run) -> None:
+    def assert_leased(self, run: Run) -> None:
+        """Raise `RefusedFault` where this host's lease is not the run's."""
         if not lease.is_of_run(self.home, run.key):
             held = lease.show(self.home)
             raise RefusedFault(

@@ -25,10 +25,29 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, owner: tuple[int
             for name in os.listxattr(path):
                 os.setxattr(descriptor, name, os.getxattr(path, name))
         os.fsync(descriptor)
+        os.rename(temporary, path)
+    except BaseException:
+        # Only a killed writer leaves it, and the next one replaces it.
+        temporary.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
-    os.rename(temporary, path)
     sync_directory(path.parent)
+
+
+def write_like(path: Path, data: bytes, *, mode: int) -> None:
+    """Replace a file of the host durably; its mode and owner stay, and a new one is ours with `mode`."""
+    like = path.stat() if path.exists() else None
+    owner = (like.st_uid, like.st_gid) if like else (os.geteuid(), os.getegid())
+    write_atomic(path, data, mode=stat.S_IMODE(like.st_mode) if like else mode, owner=owner)
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Return what a file holds, None where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -48,6 +67,15 @@ def remove(path: Path) -> None:
     """Remove a file if it is there, durably."""
     path.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(path: Path) -> None:

@@ -1,0 +1,96 @@
+"""Run a verb of the run's own tool on the target: one command, one round trip.
+
+Rules:
+- What is asked goes over standard input, as JSON: no argument holds it, and nothing is copied to the target for it.
+- A verb that changes the host works under the lease that this play took, and only as long as somebody reads its answer (`connection.py` there).
+- In a dry run such a verb is told `--check`, and shows what it would do.
+- A verb that says no, or fails, fails the task with its own words.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zlib
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+_ARGUMENTS = {
+    "words": {"type": "list", "elements": "str", "required": True},
+    "request": {"type": "dict"},
+    "changes": {"type": "bool", "default": False},
+    "lay_down": {"type": "dict", "options": {"program": {"type": "str"}, "folder": {"type": "path"}, "files": {"type": "dict"}}},
+    "command": {"type": "list", "elements": "str"},
+}
+_NO_LEASE = "This play took no lease, so it changes nothing. Nothing was changed. Its first role has to be target_run."
+# What is laid down comes first, and then runs in place of the program that did it.
+_LAY_DOWN = "import json,sys,zlib; told = json.loads(zlib.decompress(sys.stdin.buffer.read())); exec(told['program'])"
+
+
+class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
+    """The action `target_run_tool`; library/target_run_tool.py describes its arguments and what it returns."""
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(argument_spec=_ARGUMENTS)
+        if against := self._no_input():
+            return {**result, "failed": True, "changed": False, "rc": None, "answer": {}, "msg": f"{against}. Nothing was changed."}
+        tool = (task_vars or {}).get("__target_run_tool")
+        if tool is None and not arguments["command"]:
+            return {**result, "failed": True, "changed": False, "rc": None, "answer": {}, "msg": _NO_LEASE}
+        argv = [*(arguments["command"] or tool["command"]), *arguments["words"]]
+        if tool is not None and not arguments["command"]:
+            argv += self._carried(tool, changes=arguments["changes"])
+        told = _asked(arguments["request"])
+        if arguments["lay_down"]:
+            argv = [argv[0], "-I", "-S", "-c", _LAY_DOWN, *argv]
+            told = zlib.compress(json.dumps(arguments["lay_down"]).encode())
+        return {**result, **self._answered(self._low_level_execute_command(shlex.join(argv), in_data=told))}
+
+    def _no_input(self) -> str:
+        """Return why a command can't be given input here, empty where it can."""
+        if not self._connection.has_pipelining:
+            return f"the connection {self._connection.transport} takes no input for a command: use ssh or local"
+        become = self._connection.become
+        if become is not None and (not getattr(become, "pipelining", True) or getattr(become, "require_tty", False)):
+            return f"the become method {become.name} takes no input for a command: use sudo"
+        if self._connection.transport == "local":
+            # Otherwise it gives a command that may ask for a password a terminal, and our input to nobody.
+            self._connection.set_option("pipelining", True)
+        return ""
+
+    def _carried(self, tool: dict[str, Any], *, changes: bool) -> list[str]:
+        if changes and self._task.check_mode:
+            return ["--run", tool["run"], "--check"]
+        return ["--run", tool["run"], *tool["claim"], *(["--hold"] if changes else [])]
+
+    def _answered(self, done: dict[str, Any]) -> dict[str, Any]:
+        answer = _last_answer(done.get("stdout", ""))
+        is_answered, answer = answer is not None, answer or {}
+        said = {"rc": done.get("rc"), "stderr": done.get("stderr", ""), "changed": bool(answer.get("changed")), "answer": answer}
+        diff = answer.pop("diff", None)
+        if diff is not None and self._task.diff:
+            said["diff"] = diff
+        if done.get("rc") != 0 or not is_answered:
+            words = [str(done.get(name) or "").strip() for name in ("stderr", "stdout", "msg")]
+            reason = answer.get("message") or next(filter(None, words), "") or f"the tool ended with {done.get('rc')} and no word"
+            said.update(failed=True, changed=False, msg=reason)
+        return said
+
+
+def _last_answer(printed: str) -> dict[str, Any] | None:
+    """Return the last line that is an object of JSON: what a profile or a banner prints stands around it. None where there is none."""
+    for line in reversed(printed.split("\n")):
+        if line.startswith("{"):
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                continue
+            return dict(answer)
+    return None
+
+
+def _asked(request: Any) -> bytes:
+    # Without any input Ansible would give it a terminal, in which answers and errors are one.
+    return b"\n" if request is None else json.dumps(request).encode()

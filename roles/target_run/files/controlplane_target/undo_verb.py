@@ -1,0 +1,53 @@
+"""What the undo script of a run calls, by hand: `undo`."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import time
+from typing import Any
+
+from . import bootstrap, lease, root_verbs
+from .cancel import Cancel
+from .docker_engine import Engine
+from .docker_root import ROLE, DockerRoot
+from .faults import FailedFault, RefusedFault
+from .state import Home
+from .systemd import active
+
+
+def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
+    """Take back what the run did; the lease is taken here, because no controller did."""
+    run = home.run(options.run)
+    if run.state.get("role") == "purge_retired":
+        raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
+    if run.state.get("role") not in (ROLE, bootstrap.ROLE):
+        raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
+    held = lease.take(
+        home,
+        run.key,
+        f"root@{socket.gethostname()} (undo)",
+        role=run.state["role"],
+        ttl_s=1800,
+        now=time.time(),
+        host=socket.gethostname(),
+        unit_active=active,
+    )
+    claim = lease.claim_of(held)
+    try:
+        if run.state["role"] == bootstrap.ROLE:
+            with lease.holding(home, claim, now=time.time(), host=socket.gethostname()):
+                return bootstrap.undo(run)
+        verbs = DockerRoot(home, Engine(), Cancel())
+        options.detach, options.of = True, run.key
+        root_verbs.undo(verbs, run, run, options)
+        while True:
+            answer = root_verbs.wait(run, 60, claim)
+            if not answer["working"]:
+                break
+        outcome = answer["outcome"]
+        if outcome["rc"]:
+            raise (RefusedFault if outcome["rc"] == 4 else FailedFault)(outcome["message"])
+        return dict(outcome.get("answer") or {})
+    finally:
+        lease.release(home, claim, unit_active=active)

@@ -1,0 +1,120 @@
+"""Lay down the run's tools, each file atomically, and become them. Travels in the command that it is the first part of.
+
+`told` is {"folder", "files": {name: text}}; what the tools are run with follows as this program's own arguments.
+"""
+
+import fcntl
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+UNFINISHED = ".new-"
+MEMORY = Path("/run")
+COMPILED = MEMORY / "controlplane-compiled"
+
+
+def held(path):
+    """Return a file's bytes, None where there is none, or no plain one."""
+    return path.read_bytes() if path.is_file() and not path.is_symlink() else None
+
+
+def put(path, data):
+    """Replace a file with one rename, durable but for the name."""
+    new = path.with_name(f"{UNFINISHED}{path.name}")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def make(folder):
+    """Make the folder (0700) and what is missing above it, durably."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+    for one in {one.parent for one in missing}:
+        sync(one)
+
+
+def sync(folder):
+    """Make what happened in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def lay_down(package, wanted):
+    """Make the package hold what is wanted and nothing else; return the names that differed. Raises OSError."""
+    make(package)
+    folder = os.open(package, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # No lease keeps a second attempt of the same run away yet.
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        changed = sorted(name for name, data in wanted.items() if held(package / name) != data)
+        for name in changed:
+            put(package / name, wanted[name])
+        stale = sorted(path.name for path in package.iterdir() if path.name not in wanted and path.name != "__pycache__")
+        for name in stale:
+            (package / name).unlink()
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return changed + stale
+
+
+def keep_compiled_in_memory(package):
+    """Let Python keep what it compiles of the tools below /run: compiled once for all tasks of a play, and never half written by a power cut.
+
+    It is no fault where that can't be: then each call compiles anew.
+    """
+    link, place = package / "__pycache__", COMPILED / package.parent.name
+    if MEMORY in package.parents:
+        return
+    try:
+        for one in (COMPILED, place):
+            one.mkdir(mode=0o700, exist_ok=True)
+            seen = one.lstat()
+            # What runs as root is read from here.
+            if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_mode & 0o022:
+                if link.is_symlink():
+                    link.unlink()
+                return
+        if link.is_symlink() and os.readlink(link) == str(place):
+            return
+        if link.is_dir() and not link.is_symlink():
+            shutil.rmtree(link)
+        link.unlink(missing_ok=True)
+        link.symlink_to(place)
+    except OSError:
+        return
+
+
+def main(told):
+    """Lay down; return why not as an exit code, 0 where the tools are whole."""
+    package = Path(told["folder"], "controlplane_target")
+    wanted = {name: text.encode() for name, text in told["files"].items()}
+    if any(Path(name).name != name or not name.endswith(".py") for name in wanted):
+        print("a file name is no plain name of a Python module. Nothing was changed.", file=sys.stderr)
+        return 4
+    try:
+        lay_down(package, wanted)
+        keep_compiled_in_memory(package)
+    except OSError as error:
+        print(
+            f"the tools in {package} may be incomplete: {error}. No lease was taken. Make room or mend the disk, and run this again.", file=sys.stderr
+        )
+        return 1
+    return 0
+
+
+if "told" in globals():
+    if code := main(globals()["told"]):
+        sys.exit(code)
+    os.execv(sys.executable, sys.argv[1:])  # noqa: S606 - an argument list, and no shell

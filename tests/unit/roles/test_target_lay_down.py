@@ -1,0 +1,114 @@
+"""A run's tools are laid down whole, whatever an earlier attempt left, and become what runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.roles.loading import ROOT, action, file
+
+PROGRAM = (ROOT / "roles/target_run/files/lay_down.py").read_text()
+MAIN = "import sys, helper; print(helper.WORD, *sys.argv[1:]); sys.exit(3 if sys.argv[1:] == ['no'] else 0)"
+lay_down = file("target_run", "lay_down")
+tool = action("target_run", "target_run_tool")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Return how to run the program as the action does, and how that ended."""
+
+    def run(*words: str, **texts: str) -> subprocess.CompletedProcess[str]:
+        files = {"__main__.py": MAIN, "helper.py": "WORD = 'said'", **{f"{name}.py": text for name, text in texts.items()}}
+        program = PROGRAM.replace('Path("/run")', f"Path({str(tmp_path / 'memory')!r})")
+        (tmp_path / "memory").mkdir(exist_ok=True)
+        told = {"program": program, "folder": str(tmp_path / "run"), "files": files}
+        argv = [sys.executable, "-B", str(tmp_path / "run/controlplane_target"), *words]
+        command = [sys.executable, "-I", "-S", "-c", tool._LAY_DOWN, *argv]
+        done = subprocess.run(command, input=zlib.compress(json.dumps(told).encode()), capture_output=True, check=False)
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+def names(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "run/controlplane_target").iterdir()}
+
+
+def test_the_tools_are_there_for_root_alone_and_what_they_say_is_the_answer(run: Any, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run("hello")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "said hello\n", "")
+    assert (tmp_path / "run/controlplane_target/helper.py").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+    assert run("no").returncode == 3
+
+
+def test_what_a_killed_attempt_left_and_what_another_version_had_goes_away(run: Any, tmp_path: Path) -> None:
+    run(old="X = 1")
+    (tmp_path / "run/controlplane_target/.new-helper.py").write_text("WOR")
+    (tmp_path / "run/controlplane_target/helper.py").write_text("half")
+    assert run("hello").stdout == "said hello\n"
+    assert names(tmp_path) == {"__main__.py", "helper.py", "__pycache__"}
+
+
+def test_what_is_equal_is_not_written_again(run: Any, tmp_path: Path) -> None:
+    run("hello")
+    before = (tmp_path / "run/controlplane_target/helper.py").stat()
+    run("hello")
+    assert (tmp_path / "run/controlplane_target/helper.py").stat() == before
+
+
+def test_what_is_compiled_lies_in_memory_for_this_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "home/R1/controlplane_target"
+    package.mkdir(parents=True)
+    monkeypatch.setattr(lay_down, "COMPILED", tmp_path / "run")
+    for _ in range(2):
+        lay_down.keep_compiled_in_memory(package)
+        assert (package / "__pycache__").readlink() == tmp_path / "run/R1"
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("run", "run/R1")] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize("trouble", ["writable by others", "a link", "no folder"])
+def test_nothing_is_compiled_to_where_somebody_else_can_write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trouble: str) -> None:
+    package = tmp_path / "home/R1/controlplane_target"
+    package.mkdir(parents=True)
+    place = tmp_path / "run"
+    monkeypatch.setattr(lay_down, "COMPILED", place)
+    if trouble == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    elif trouble == "no folder":
+        place.write_text("")
+    else:
+        place.mkdir()
+        place.chmod(0o777)
+    lay_down.keep_compiled_in_memory(package)
+    assert list(package.iterdir()) == []
+
+
+def test_a_dry_run_lies_in_memory_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lay_down, "MEMORY", tmp_path)
+    lay_down.keep_compiled_in_memory(tmp_path / "R1/controlplane_target")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_takes_no_lease_and_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def full(*_: Path | bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lay_down, "put", full)
+    assert lay_down.main({"folder": str(tmp_path / "run"), "files": {"__main__.py": MAIN}}) == 1
+    assert "No space left on device. No lease was taken." in capsys.readouterr().err.replace("]", ".")
+
+
+def test_a_file_outside_of_the_folder_is_refused(run: Any, tmp_path: Path) -> None:
+    done = run("hello", **{"../other": "X = 1"})
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no plain name" in done.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,150 @@
+"""Every verb that the command line takes has a module that carries it out."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from controlplane_target import verbs
+from controlplane_target.arguments import parser
+
+PACKAGE = Path(verbs.__file__).parent
+
+
+def _taken() -> set[str]:
+    [choices] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return set(choices)
+
+
+def test_the_command_line_and_the_modules_know_the_same_verbs() -> None:
+    assert set(verbs._VERBS) == _taken()
+
+
+@pytest.mark.parametrize("module", verbs._VERBS.values())
+def test_each_module_acts_on_a_home_and_what_was_asked(module: str) -> None:
+    act = import_module(f"controlplane_target.{module}").act
+    assert [parameter.lstrip("_") for parameter in inspect.signature(act).parameters] == ["home", "options"]
+
+
+SAFE = {
+    ("bare", "look"),
+    ("bootstrap", "prove"),
+    ("bootstrap", "refuse"),
+    ("data-disk", "look"),
+    ("docker-root", "prove"),
+    ("docker-root", "refuse"),
+    ("docker-root", "wait"),
+    ("fstab", "look"),
+    ("lease", "show"),
+    ("purge", "prove"),
+    ("purge", "refuse"),
+    ("state", None),
+}
+# What takes the lease or is a part of it, what a boot does without a controller, and `bare`, which only a holder of the lease starts.
+OWN = {("bare", "clear"), ("bare", "set"), ("docker-root", "settle"), ("lease", "hold"), ("lease", "release"), ("lease", "take"), ("undo", None)}
+
+
+def _all() -> set[tuple[str, str | None]]:
+    [choices] = [action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    found: set[tuple[str, str | None]] = set()
+    for verb, own in choices.items():
+        actions = [action.choices for action in own._actions if action.dest == "action"]
+        found |= {(verb, word) for word in actions[0]} if actions else {(verb, None)}
+    return found
+
+
+def test_of_every_verb_it_is_known_whether_it_changes_the_host() -> None:
+    assert _all() == verbs._CHANGES | SAFE | OWN
+    assert not verbs._CHANGES & (SAFE | OWN)
+
+
+def _call(home: Path, verb: str, action: str | None, *words: str) -> tuple[int, str]:
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-B", str(PACKAGE), "--base", str(home), verb, *([action] if action else [])]
+    argv += ["--of", "R0"] if verb == "rollback" else []
+    argv += ["--detach"] if verb == "docker-root" and action != "prepare" else []
+    done = subprocess.run([*argv, *words], input="{}", capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(("verb", "action"), sorted(verbs._CHANGES, key=str))
+def test_what_changes_the_host_does_nothing_without_the_lease(tmp_path: Path, verb: str, action: str | None) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    assert _call(home, verb, action, "--run", "R1") == (
+        4,
+        f"{' '.join(filter(None, (verb, action)))!r} changes this host, and carries no lease. Nothing was changed.\n",
+    )
+    code, said = _call(home, verb, action, "--run", "R1", "--holder", "ann@desk", "--token", "3", "--hold")
+    assert code == 4
+    assert "run R1 holds no lease. Nothing was changed." in said
+    assert [path for path in home.iterdir() if not path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(("verb", "action"), sorted(_all() - verbs._SHOWN, key=str))
+def test_what_can_not_be_shown_is_not_done_in_a_dry_run(tmp_path: Path, verb: str, action: str | None) -> None:
+    home = tmp_path / "home"
+    code, said = _call(home, verb, action, "--run", "R1", "--check", *(["/mnt"] if verb == "bare" else []))
+    assert (code, "can't be shown, only done. Nothing was changed." in said) == (4, True), said
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("action", ["precopy", "move", "undo"])
+def test_long_work_that_is_not_started_as_a_unit_asks_for_its_run_s_lease(tmp_path: Path, action: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    argv = [sys.executable, "-B", str(PACKAGE), "--base", str(home), "docker-root", action, "--run", "R1"]
+    done = subprocess.run(argv, input="{}", capture_output=True, text=True, check=False)
+    assert (done.returncode, "run R1 does not hold this host's lease" in done.stderr) == (4, True), done.stderr
+    assert [path for path in home.iterdir() if not path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("verb", ["fstab", "data-disk", "undo"])
+def test_a_verb_of_a_run_wants_to_know_which(tmp_path: Path, verb: str) -> None:
+    code, said = _call(tmp_path, verb, None if verb == "undo" else "look")
+    assert (code, "none is named (--run)" in said) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("verb", "action"),
+    [("way-back", None), ("purge", "refuse"), ("fstab", "look"), ("data-disk", "look"), ("bootstrap", "refuse"), ("docker-root", "refuse")],
+)
+@pytest.mark.parametrize("text", ["\n", "{}", "[1]", "{"])
+def test_a_request_that_is_none_is_refused_in_words(tmp_path: Path, verb: str, action: str | None, text: str) -> None:
+    if verb == "docker-root" and text in ("\n", "{}"):
+        return  # without a request it goes on with its journal's, and every part of one has a default
+    argv = [sys.executable, "-B", str(PACKAGE), "--base", str(tmp_path), verb, *([action] if action else []), "--run", "R1"]
+    argv += ["--check"] if verb == "way-back" else []
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Nothing was changed." in done.stderr, "Traceback" in done.stderr) == (4, True, False), done.stderr
+
+
+def test_what_a_killed_verb_started_keeps_the_lease_from_being_taken(tmp_path: Path) -> None:
+    """The undo of an earlier run works under the lease of this one, which is killed."""
+    undo = tmp_path / "R0/undo"
+    undo.parent.mkdir()
+    undo.write_text(f"#!/bin/sh\ntouch {tmp_path}/works\nsleep 30\n")
+    undo.chmod(0o755)
+    tool = [sys.executable, "-B", str(PACKAGE), "--base", str(tmp_path)]
+    who = ["--run", "R1", "--holder", "ann@desk"]
+    subprocess.run([*tool, "lease", "take", *who, "--role", "fstab"], check=True, capture_output=True)
+    with subprocess.Popen([*tool, "rollback", "--of", "R0", *who, "--token", "1", "--hold"], stdout=subprocess.PIPE, start_new_session=True) as verb:
+        while not (tmp_path / "works").exists():
+            time.sleep(0.02)
+        os.kill(verb.pid, signal.SIGKILL)
+        verb.wait()
+        take = [*tool, "lease", "take", "--run", "R2", "--holder", "bob@lap", "--role", "fstab", "--take-over", "R1"]
+        try:
+            done = subprocess.run(take, capture_output=True, text=True, check=False)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(verb.pid, signal.SIGKILL)
+    assert (done.returncode, "a change that began before still works here" in done.stderr) == (4, True)
