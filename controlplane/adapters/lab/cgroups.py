@@ -5,6 +5,7 @@ On a host that runs systemd the machine gets a delegated scope; elsewhere a grou
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,21 +57,24 @@ def wrap(name: str, argv: Sequence[str]) -> list[str]:
 def members(name: str) -> list[Process]:
     """Return every live process in the machine's groups and below."""
     pids: set[int] = set()
-    for group in groups(name):
-        for file in group.rglob("cgroup.procs") if group.exists() else []:
-            with suppress(OSError):
-                pids |= {int(word) for word in file.read_text().split()}
+    for folder in _all(name):
+        with suppress(OSError):
+            pids |= {int(word) for word in (folder / "cgroup.procs").read_text().split()}
     return [process for pid in sorted(pids) if pid and (process := Process.of(pid))]
 
 
 def thaw(name: str) -> None:
     """Let everything in the machine's groups run: what is frozen there, as a paused container is, can't be killed either."""
-    for group in groups(name):
-        for folder in [group, *group.rglob("*")] if group.exists() else []:
-            for file, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
-                with suppress(OSError):
-                    if (folder / file).exists():
-                        (folder / file).write_text(word)
+    for folder in _all(name):
+        for file, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            with suppress(OSError):
+                if (folder / file).exists():
+                    (folder / file).write_text(word)
+
+
+def _all(name: str) -> list[Path]:
+    """Return the machine's groups and all below; those that vanish meanwhile are passed over, as `os.walk` does."""
+    return [Path(folder) for group in groups(name) for folder, _, _ in os.walk(group)]
 
 
 def remove(name: str, *, limit_s: float = 5.0) -> None:
