@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -124,7 +125,7 @@ def test_only_what_is_logged_in_to_is_told(tmp_path: Path) -> None:
     assert secrets.of(None) == {}
 
 
-def _watch(folder: Path, over: threading.Event, found: set[tuple[str, str]]) -> None:
+def _watch(folder: Path, word: str, over: threading.Event, found: set[tuple[str, str]]) -> None:
     """Note what is seen where until it is over: in arguments and environments of processes, and in files below `folder`."""
     while not over.wait(0.02):
         files = [("file", Path(top) / name) for top, _, names in os.walk(folder) for name in names]
@@ -134,7 +135,7 @@ def _watch(folder: Path, over: threading.Event, found: set[tuple[str, str]]) -> 
                 content = place.read_bytes()
             except OSError:
                 continue
-            found.update((kind, needle) for needle in ("c4nary", "cp-told-apart", str(folder)) if needle.encode() in content)
+            found.update((kind, needle) for needle in (word, "cp-told-apart", str(folder)) if needle.encode() in content)
 
 
 def test_what_is_told_arrives_on_standard_input_and_is_in_no_argument_environment_or_file(tmp_path: Path) -> None:
@@ -149,11 +150,13 @@ def test_what_is_told_arrives_on_standard_input_and_is_in_no_argument_environmen
         if event.get("event") == "runner_on_ok":
             heard[event["event_data"]["host"]] = event["event_data"]["res"]["stdout"].strip()
 
+    # A word of this run alone: all processes of the machine are watched, and other tests give theirs the common one.
+    word = f"c4nary{secrets.token_hex(6)}"
     found: set[tuple[str, str]] = set()
     over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(tmp_path, over, found), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(tmp_path, word, over, found), daemon=True)
     watcher.start()
-    told = {"told": {"cache": {"password": CANARY}}, "other": {"cache": {"password": f"{CANARY}2"}}, "cp-told-apart": {}}
+    told = {"told": {"cache": {"password": f"{word} Zx9-ü"}}, "other": {"cache": {"password": f"{word} Zx9-ü2"}}, "cp-told-apart": {}}
     try:
         with in_memory(told) as places:
             result = run_playbook(
@@ -170,12 +173,12 @@ def test_what_is_told_arrives_on_standard_input_and_is_in_no_argument_environmen
         over.set()
         watcher.join()
     assert result.outcome == "done", result
-    line = len('{"cache": {"password": "c4nary Zx9-\\u00fc"}}\n')
+    line = len(f'{{"cache": {{"password": "{word} Zx9-\\u00fc"}}}}\n')
     assert heard == {"told": str(line), "other": str(line + 1), "cp-told-apart": "nothing"}
     # What is no secret is seen in all three, so a secret there would have been.
     open_words = {(kind, "cp-told-apart") for kind in ("file", "cmdline")} | {(kind, str(tmp_path)) for kind in ("file", "cmdline", "environ")}
     assert found == open_words
-    assert "c4nary" not in "".join(events)
+    assert word not in "".join(events)
     assert list(tmp_path.iterdir()) == []
     assert set(places) == {"told", "other"}
     assert not any(Path(place).exists() for place in places.values())
