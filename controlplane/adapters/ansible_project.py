@@ -108,7 +108,11 @@ def inventory_json(hosts: Sequence[InventoryHost], *, variables: Mapping[str, Ma
     return json.dumps({"all": {"hosts": entries}}, sort_keys=True).encode()
 
 
-def _connection(host: InventoryHost, control_dir: Path) -> dict[str, Any]:
+def control_path(host: InventoryHost, control_dir: Path) -> str:
+    """Return the socket of the multiplexed connection that belongs to this host by this way."""
     route = json.dumps([host.name, host.variables], sort_keys=True)
-    socket = control_dir / hashlib.sha256(route.encode()).hexdigest()[:16]
-    return {**host.variables, "ansible_control_path": str(socket)}
+    return str(control_dir / hashlib.sha256(route.encode()).hexdigest()[:16])
+
+
+def _connection(host: InventoryHost, control_dir: Path) -> dict[str, Any]:
+    return {**host.variables, "ansible_control_path": control_path(host, control_dir)}

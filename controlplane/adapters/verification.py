@@ -1,13 +1,13 @@
 """The second witness: live machines asked through testinfra; the only importer of testinfra.
 
 Rules:
-- One multiplexed connection a host: without a ControlPath each question would cost a whole handshake.
-- What could not be asked is an answer without words, and so never a confirmation.
+- A host is asked many questions at once, over the connection that looked at it before: else each would cost a round trip, the first a handshake.
+- What could not be asked is an answer without words, and so never a confirmation. No answer passes for another's: what parts them is random.
 """
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from controlplane.adapters.ansible_project import control_directory
+from controlplane.adapters.ansible_project import control_directory, control_path
 from controlplane.adapters.known_hosts import ssh_options
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.witness import Answer, Question
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 # A Docker that hangs must not hang the verdict.
 _LIMIT_S = 60
+# Their words have to fit into one argument of a shell, quoted three times over.
+_AT_A_TIME = 20
 
 
 class TestinfraWitness:
@@ -59,18 +61,42 @@ def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: 
         host = _connect(route, known_hosts)
     except ValueError as error:
         return [Answer(question=question, said=None, error=str(error)) for question in questions]
-    return [_ask(host, question) for question in questions if not stopped.is_set()]
+    answers: list[Answer] = []
+    for start in range(0, len(questions), _AT_A_TIME):
+        if stopped.is_set():
+            break
+        answers += _ask(host, questions[start : start + _AT_A_TIME])
+    return answers
 
 
-def _ask(host: Host, question: Question) -> Answer:
+def _ask(host: Host, questions: Sequence[Question]) -> list[Answer]:
+    mark = secrets.token_hex(16)
     try:
-        argv = ("timeout", str(_LIMIT_S), *question.argv)
-        result = host.run(" ".join(["%s"] * len(argv)), *argv)
+        result = host.run("sh -c %s", _script(questions, mark))
     except (RuntimeError, OSError, AssertionError) as error:  # testinfra raises RuntimeError when ssh itself fails
-        return Answer(question=question, said=None, error=" ".join(str(error).split())[:300])
-    if result.rc != 0:
-        return Answer(question=question, said=None, error=f"rc {result.rc}: {' '.join(result.stderr.split())[:300]}")
-    return Answer(question=question, said=result.stdout.strip(), error=None)
+        return [Answer(question=question, said=None, error=_short(str(error))) for question in questions]
+    said, errors = (str(stream).split(mark)[1:] for stream in (result.stdout, result.stderr))
+    if len(said) != len(questions) or len(errors) != len(questions):
+        why = f"the host did not answer to the end, rc {result.rc}: {_short(result.stderr.replace(mark, ' '))}"
+        return [Answer(question=question, said=None, error=why) for question in questions]
+    return [_answer(*told) for told in zip(questions, said, errors, strict=True)]
+
+
+def _script(questions: Sequence[Question], mark: str) -> str:
+    """Return a shell's words that ask one after the other; `mark` begins what each prints on either stream, its exit code ends it."""
+    asking = (f"timeout {_LIMIT_S} {shlex.join(question.argv)} </dev/null" for question in questions)
+    return "; ".join(f"printf %s {mark} >&2; printf %s {mark}; {command}; printf ' %d' $?" for command in asking)
+
+
+def _answer(question: Question, said: str, error: str) -> Answer:
+    words, _, code = said.rpartition(" ")
+    if code != "0":
+        return Answer(question=question, said=None, error=f"rc {code}: {_short(error)}")
+    return Answer(question=question, said=words.strip(), error=None)
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:300]
 
 
 def _connect(route: InventoryHost, known_hosts: Path | None) -> Host:
@@ -92,11 +118,10 @@ def _connect(route: InventoryHost, known_hosts: Path | None) -> Host:
     # testinfra hands these to a shell; Ansible reads them as words, and so do we.
     extra = [shlex.join(ssh_options(known_hosts))]
     extra += [shlex.join(shlex.split(str(variables.get(name, "")))) for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args")]
-    socket = control_directory() / f"w-{hashlib.sha256(repr(sorted(variables.items())).encode() + route.name.encode()).hexdigest()[:16]}"
     return testinfra.get_host(
         f"ssh://{spec}",
         ssh_identity_file=variables.get("ansible_ssh_private_key_file"),
         ssh_extra_args=" ".join(["-o BatchMode=yes -o StrictHostKeyChecking=yes -o ServerAliveInterval=5", *filter(None, extra)]),
-        controlpath=str(socket),
+        controlpath=control_path(route, control_directory()),
         **sudo,
     )

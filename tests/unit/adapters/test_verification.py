@@ -54,6 +54,7 @@ def test_all_questions_of_a_host_share_one_connection_and_two_hosts_share_none(s
 
     assert [answer.said for answer in told] == ["yes", "it's $HOME", "yes"]
     calls = ssh()
+    assert len(calls) == 2, "one round trip a host"
     assert all("ControlMaster=auto" in call for call in calls)
     paths = {name: {control_path(call) for call in calls if call[-2] == name} for name in ("a", "b")}
     assert [len(each) for each in paths.values()] == [1, 1]
@@ -88,13 +89,47 @@ def test_a_host_that_is_not_reached_and_a_command_that_fails_are_answers_without
     assert len(ssh()) == 2
 
 
+def test_each_question_has_its_own_words_and_code_whatever_the_others_print(ssh: Calls) -> None:
+    told = answers(
+        ask("a", "printf", "no line end"),
+        ask("a", "sh", "-c", "exit 7"),
+        ask("a", "sh", "-c", "echo 'two\n lines 0'; echo warning >&2"),
+        ask("a", "cat"),
+        ask("a", "true"),
+    )
+
+    assert [(answer.said, answer.error) for answer in told] == [
+        ("no line end", None),
+        (None, "rc 7: "),
+        ("two\n lines 0", None),
+        ("", None),
+        ("", None),
+    ]
+    assert len(ssh()) == 1
+
+
+def test_many_questions_take_several_round_trips_and_keep_their_order(ssh: Calls) -> None:
+    told = answers(*(ask("a", "echo", str(number)) for number in range(45)))
+
+    assert [answer.said for answer in told] == [str(number) for number in range(45)]
+    assert len(ssh()) == 3
+
+
+def test_a_host_that_stops_answering_half_way_confirms_nothing(ssh: Calls) -> None:
+    told = answers(ask("a", "echo", "yes"), ask("a", "sh", "-c", "kill -9 $(ps -o ppid= -p $PPID)"), ask("a", "echo", "yes"))
+
+    assert [answer.said for answer in told] == [None, None, None]
+    assert all("did not answer to the end" in str(answer.error) for answer in told)
+    assert len(ssh()) == 1
+
+
 def test_a_connection_that_testinfra_has_no_way_for_is_an_answer_that_says_so() -> None:
     [answer] = answers(ask("a", "true"), ansible_connection="winrm")
     told = "the second witness has no way over connection winrm, only over ssh and local: set ansible_connection of a to one of them in the inventory"
     assert (answer.said, answer.error) == (None, told)
 
 
-def test_after_an_interruption_a_host_is_asked_no_further_question(ssh: Calls) -> None:
+def test_after_an_interruption_a_host_is_asked_nothing_further(ssh: Calls) -> None:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
@@ -103,7 +138,7 @@ def test_after_an_interruption_a_host_is_asked_no_further_question(ssh: Calls) -
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
         with pytest.raises(KeyboardInterrupt):
-            answers(*(ask("a", "sleep", "1", str(number / 10)) for number in range(5)))
+            answers(*(ask("a", "sleep", "0.05", str(number / 1000)) for number in range(60)))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
