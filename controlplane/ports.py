@@ -37,8 +37,10 @@ class Entropy(Protocol):
 class EvidenceSource(Protocol):
     """Collects from hosts, one remote execution each."""
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Mapping[str, Evidence | Unreached]:
-        """Return each host's evidence, or the reason why there is none."""
+    def collect(
+        self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost], *, only: Sequence[str] = ()
+    ) -> Mapping[str, Evidence | Unreached]:
+        """Return each host's evidence, or the reason why there is none; with `only` no more than these probes of it."""
         ...
 
 

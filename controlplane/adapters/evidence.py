@@ -59,11 +59,17 @@ class AnsibleEvidence:
         self._work_dir = work_dir
         self._forks = forks
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> dict[str, Evidence | Unreached]:
-        """Return each host's evidence, or the reason why there is none. Raises `InterruptedRunError` once what ran has been stopped."""
+    def collect(
+        self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost], *, only: Sequence[str] = ()
+    ) -> dict[str, Evidence | Unreached]:
+        """Return each host's evidence, or the reason why there is none; with `only` no more than these probes of it.
+
+        Raises `InterruptedRunError` once what ran has been stopped.
+        """
         if not hosts:
             return {}
-        asked = {host.name: what_to_ask(desired.get(host.name)) for host in hosts}
+        desired = {} if only else desired
+        asked = {host.name: what_to_ask(desired.get(host.name)) | ({"only": list(only)} if only else {}) for host in hosts}
         own = tuple(host.name for host in hosts)
         for name, question in questions({name: desired[name] for name in own if name in desired}).items():
             asked[name] = asked[name] | {"machines": question} if name in asked else only_machines(question)

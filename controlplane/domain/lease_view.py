@@ -10,6 +10,8 @@ from controlplane.domain.values import Value
 
 # The unit of the role vm_bootstrap in which apt and dpkg work.
 INSTALLATION = "controlplane-vm-bootstrap.service"
+# All that the views here read: who only asks for them need not look at the rest of the host.
+LEASE_PROBES = ("target_state",)
 
 
 class LeaseView(Value):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Reader, Unobserved, Unreached
-from controlplane.domain.lease_view import LeaseView, lease_of
+from controlplane.domain.lease_view import LEASE_PROBES, LeaseView, lease_of
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, EvidenceSource
@@ -23,8 +23,8 @@ TAKE_OVER = "host.lease"
 
 def show_lease(site: SiteView, host: str, *, clock: Clock, evidence: EvidenceSource) -> LeaseView:
     """Return the host's lease. Raises `UnknownError` where it could not be observed."""
-    ((desired, route),) = site.chosen((host,))
-    seen = evidence.collect([route], {host: desired}).get(host, Unreached(host=host, reason="it was not asked"))
+    ((_, route),) = site.chosen((host,))
+    seen = evidence.collect([route], {}, only=LEASE_PROBES).get(host, Unreached(host=host, reason="it was not asked"))
     if isinstance(seen, Unreached):
         raise UnknownError(f"{host} could not be observed: {seen.reason}. Restore the connection, then run this again.")
     try:

@@ -16,7 +16,7 @@ from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFai
 from controlplane.domain.evidence import Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.inventory import InventoryHost
-from controlplane.domain.lease_view import reboot_objections
+from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
@@ -104,7 +104,7 @@ def _refuse_unless_idle(
     chosen: Sequence[tuple[DesiredHost, InventoryHost]], *, clock: Clock, evidence: EvidenceSource, rebooted: tuple[str, ...]
 ) -> None:
     """Raise `RefusedError` where somebody changes one of the hosts, `UnknownError` where that is not known."""
-    seen = evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    seen = evidence.collect([route for _, route in chosen], {}, only=LEASE_PROBES)
     so_far = f"Only {_so_far(rebooted)}" if rebooted else "Nothing was rebooted."
     busy, doubts = [], []
     for host in (desired.host for desired, _ in chosen):

@@ -53,11 +53,19 @@ class FakeEvidence:
         self.unreached: dict[str, str] = {}
         self.asked = 0
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> dict[str, Evidence | Unreached]:  # noqa: ARG002 - the port's signature
+    def collect(
+        self,
+        hosts: Sequence[InventoryHost],
+        desired: Mapping[str, DesiredHost],  # noqa: ARG002 - the port's signature
+        *,
+        only: Sequence[str] = (),
+    ) -> dict[str, Evidence | Unreached]:
         self.world.touch("collect evidence")
         self.asked += 1
         stamp = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         seen: dict[str, Evidence | Unreached] = {host.name: self.hosts[host.name].evidence(stamp) for host in hosts}
+        if only:
+            seen = {name: one.model_copy(update={"probes": {probe: one.probes[probe] for probe in only}}) for name, one in seen.items()}
         self.world.touch("evidence collected")
         return seen | {name: Unreached(host=name, reason=reason) for name, reason in self.unreached.items() if name in seen}
 

@@ -13,8 +13,9 @@ import pytest
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.evidence import AnsibleEvidence, unpack
 from controlplane.adapters.evidence_files import EvidenceFiles
+from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InputInvalidError
-from controlplane.domain.evidence import Evidence, Reader, Unreached
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.inventory import InventoryHost
 
@@ -69,6 +70,16 @@ def test_one_host_answers_and_another_is_not_reached(tmp_path: Path) -> None:
     assert isinstance(nowhere, Unreached)
     assert "Connection refused" in nowhere.reason
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_asks_for_one_probe_gets_no_other_and_doubt_about_the_rest(tmp_path: Path) -> None:
+    host = InventoryHost(name="here", variables={"ansible_connection": "local"})
+    seen = AnsibleEvidence(FixedClock(), work_dir=tmp_path).collect([host], {"here": DesiredHost(host="here")}, only=("mounts",))["here"]
+    assert isinstance(seen, Evidence)
+    assert set(seen.probes) == {"mounts"}
+    assert Reader(seen).mounts
+    with pytest.raises(Unobserved):
+        _ = Reader(seen).identity
 
 
 def test_no_hosts_start_nothing(tmp_path: Path) -> None:

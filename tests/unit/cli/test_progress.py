@@ -20,7 +20,7 @@ from controlplane.cli import main
 from tests.fakes.evidence_builder import EvidenceBuilder
 
 class Slow:
-    def collect(self, hosts, desired):
+    def collect(self, hosts, desired, *, only=()):
         time.sleep(0.5)
         return {"local": EvidenceBuilder().build("local")}
 

@@ -32,7 +32,10 @@ class KnownEvidence:
         self.seen = seen
         self.asked: list[str] = []
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Mapping[str, Evidence | Unreached]:
+    def collect(
+        self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost], *, only: Sequence[str] = ()
+    ) -> Mapping[str, Evidence | Unreached]:
+        assert not only
         assert set(desired) <= {host.name for host in hosts}
         self.asked += [host.name for host in hosts]
         return {host.name: self.seen[host.name] for host in hosts}

@@ -17,7 +17,10 @@ HOSTS = Inventory(hosts=(InventoryHost(name="a"), InventoryHost(name="b")))
 class TwoHosts:
     """Host a shows what it has, host b can't be reached."""
 
-    def collect(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Mapping[str, Evidence | Unreached]:
+    def collect(
+        self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost], *, only: Sequence[str] = ()
+    ) -> Mapping[str, Evidence | Unreached]:
+        assert not only
         assert desired == {}
         seen = {"a": EvidenceBuilder().build("a"), "b": Unreached(host="b", reason="no route to host")}
         return {host.name: seen[host.name] for host in hosts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -91,9 +92,9 @@ def test_a_host_whose_lease_could_not_be_read_is_not_rebooted(monkeypatch: pytes
     site = FakeSite()
     collect = site.evidence.collect
 
-    def blind(*asked: Any) -> dict[str, Any]:
+    def blind(*asked: Any, only: Sequence[str]) -> dict[str, Any]:
         record = ProbeRecord(status="failed", seconds=0.1, error="lease.json is no JSON")
-        return {host: seen.model_copy(update={"probes": seen.probes | {"target_state": record}}) for host, seen in collect(*asked).items()}
+        return {host: seen.model_copy(update={"probes": seen.probes | {"target_state": record}}) for host, seen in collect(*asked, only=only).items()}
 
     monkeypatch.setattr(site.evidence, "collect", blind)
     with pytest.raises(UnknownError, match=r"whether mint-data is being changed could not be observed: target_state: .*lease\.json is no JSON"):
