@@ -4,6 +4,7 @@
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -13,6 +14,8 @@ from pathlib import Path
 UNFINISHED = ".new-"
 MEMORY = Path("/run")
 COMPILED = MEMORY / "controlplane-compiled"
+# Python takes what it compiled for a file's by the time of the file: the same for the same tools, whichever run laid them down.
+WRITTEN_AT = 1_000_000_000
 
 
 def held(path):
@@ -28,6 +31,7 @@ def put(path, data):
         os.fchmod(file.fileno(), 0o600)
         file.write(data)
         file.flush()
+        os.utime(file.fileno(), (WRITTEN_AT, WRITTEN_AT))
         os.fsync(file.fileno())
     new.replace(path)
 
@@ -69,12 +73,20 @@ def lay_down(package, wanted):
     return changed + stale
 
 
-def keep_compiled_in_memory(package):
-    """Let Python keep what it compiles of the tools below /run: compiled once for all tasks of a play, and never half written by a power cut.
+def version_of(wanted):
+    """Return a name for just these files."""
+    told = hashlib.sha256()
+    for name, data in sorted(wanted.items()):
+        told.update(f"{name} {len(data)} ".encode() + data)
+    return told.hexdigest()[:32]
 
-    It is no fault where that can't be: then each call compiles anew.
+
+def keep_compiled_in_memory(package, version):
+    """Let Python keep what it compiles of the tools below /run: compiled once for all runs of a boot, and never half written by a power cut.
+
+    What other versions left goes away. It is no fault where nothing can be kept: then each call compiles anew.
     """
-    link, place = package / "__pycache__", COMPILED / package.parent.name
+    link, place = package / "__pycache__", COMPILED / version
     if MEMORY in package.parents:
         return
     try:
@@ -86,6 +98,9 @@ def keep_compiled_in_memory(package):
                 if link.is_symlink():
                     link.unlink()
                 return
+        for other in COMPILED.iterdir():
+            if other != place:
+                shutil.rmtree(other, ignore_errors=True)
         if link.is_symlink() and os.readlink(link) == str(place):
             return
         if link.is_dir() and not link.is_symlink():
@@ -105,7 +120,7 @@ def main(told):
         return 4
     try:
         lay_down(package, wanted)
-        keep_compiled_in_memory(package)
+        keep_compiled_in_memory(package, version_of(wanted))
     except OSError as error:
         print(
             f"the tools in {package} may be incomplete: {error}. No lease was taken. Make room or mend the disk, and run this again.", file=sys.stderr

@@ -23,12 +23,12 @@ tool = action("target_run", "target_run_tool")
 def run(tmp_path: Path) -> Any:
     """Return how to run the program as the action does, and how that ended."""
 
-    def run(*words: str, **texts: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, folder: str = "run", keeps: bool = False, **texts: str) -> subprocess.CompletedProcess[str]:
         files = {"__main__.py": MAIN, "helper.py": "WORD = 'said'", **{f"{name}.py": text for name, text in texts.items()}}
         program = PROGRAM.replace('Path("/run")', f"Path({str(tmp_path / 'memory')!r})")
         (tmp_path / "memory").mkdir(exist_ok=True)
-        told = {"program": program, "folder": str(tmp_path / "run"), "files": files}
-        argv = [sys.executable, "-B", str(tmp_path / "run/controlplane_target"), *words]
+        told = {"program": program, "folder": str(tmp_path / folder), "files": files}
+        argv = [sys.executable, "-I" if keeps else "-B", str(tmp_path / folder / "controlplane_target"), *words]
         command = [sys.executable, "-I", "-S", "-c", tool._LAY_DOWN, *argv]
         done = subprocess.run(command, input=zlib.compress(json.dumps(told).encode()), capture_output=True, check=False)
         return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -68,10 +68,27 @@ def test_what_is_compiled_lies_in_memory_for_this_user_alone(monkeypatch: pytest
     package = tmp_path / "home/R1/controlplane_target"
     package.mkdir(parents=True)
     monkeypatch.setattr(lay_down, "COMPILED", tmp_path / "run")
+    (tmp_path / "run/of-an-older-version").mkdir(parents=True)
+    (tmp_path / "run").chmod(0o700)
     for _ in range(2):
-        lay_down.keep_compiled_in_memory(package)
-        assert (package / "__pycache__").readlink() == tmp_path / "run/R1"
-    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("run", "run/R1")] == [0o700, 0o700]
+        lay_down.keep_compiled_in_memory(package, "v1")
+        assert (package / "__pycache__").readlink() == tmp_path / "run/v1"
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("run", "run/v1")] == [0o700, 0o700]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["v1"]
+
+
+def test_what_one_run_compiled_is_good_for_the_next_and_never_for_another_version(run: Any, tmp_path: Path) -> None:
+    def compiled() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in (tmp_path / "memory").rglob("*.pyc")}
+
+    assert run("hello", folder="R1", keeps=True).stdout == "said hello\n"
+    first = compiled()
+    assert first
+    assert run("hello", folder="R2", keeps=True).stdout == "said hello\n"
+    assert compiled() == first
+    # As long as the one before, and of the same time: by its own content it is another.
+    assert run("hello", folder="R3", keeps=True, helper="WORD = 'done'").stdout == "done hello\n"
+    assert not set(compiled()) & set(first)
 
 
 @pytest.mark.parametrize("trouble", ["writable by others", "a link", "no folder"])
@@ -88,13 +105,13 @@ def test_nothing_is_compiled_to_where_somebody_else_can_write(monkeypatch: pytes
     else:
         place.mkdir()
         place.chmod(0o777)
-    lay_down.keep_compiled_in_memory(package)
+    lay_down.keep_compiled_in_memory(package, "v1")
     assert list(package.iterdir()) == []
 
 
 def test_a_dry_run_lies_in_memory_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lay_down, "MEMORY", tmp_path)
-    lay_down.keep_compiled_in_memory(tmp_path / "R1/controlplane_target")
+    lay_down.keep_compiled_in_memory(tmp_path / "R1/controlplane_target", "v1")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -16,7 +15,7 @@ from typing import Any
 from . import lease
 from .connection import while_read
 from .faults import FailedFault, RefusedFault
-from .state import COMPILED, Home
+from .state import Home
 from .systemd import active
 
 
@@ -49,8 +48,6 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any] | int:
             return _run(options.command)
     claim = _claim(options)
     released = lease.release(home, claim, unit_active=active)
-    if released:
-        shutil.rmtree(COMPILED / claim.run, ignore_errors=True)
     return {"released": released, "left": None if released else lease.left_of(home, claim, unit_active=active)}
 
 

@@ -23,8 +23,6 @@ from .faults import RefusedFault
 from .files import read_json, write_json
 
 BASE = Path("/var/lib/controlplane")
-# Where lay_down.py lets Python keep what it compiles of a run's tools: in memory.
-COMPILED = Path("/run/controlplane-compiled")
 RUN_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
