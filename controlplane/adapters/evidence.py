@@ -14,7 +14,7 @@ import binascii
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from controlplane.adapters.ansible_project import control_directory, inventory_j
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.host_key import KeyTrouble
-from controlplane.adapters.known_hosts import NAME
+from controlplane.adapters.known_hosts import NAME, SiteKnownHosts
 from controlplane.adapters.machine_views import only_machines, questions, with_machines
 from controlplane.adapters.proxmox_machines import look
 from controlplane.adapters.runner import Event, RunResult, run_playbook
@@ -87,6 +87,8 @@ class AnsibleEvidence:
 
         with in_memory(told) as places:
             variables = {host.name: _variables(host, asked[host.name], places.get(host.name, "")) for host in hosts}
+            for name in self._perhaps_unborn(hosts, desired):
+                variables[name]["ansible_ssh_retries"] = 0
             result = run_playbook(
                 {"collect.yml": _play(), "action_plugins/look.py": _action()},
                 playbook="collect.yml",
@@ -103,6 +105,14 @@ class AnsibleEvidence:
         keys = KeyTrouble(self._site / NAME)
         seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result, keys)) for host in hosts}
         return with_machines(seen, own, desired, collected_at=self._now(), through_api=through_api)
+
+    def _perhaps_unborn(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Iterator[str]:
+        """Yield the hosts that may not be there yet, so that nobody waits for them twice: declared on a hypervisor, and no host key is pinned."""
+        known = SiteKnownHosts(self._site / NAME)
+        for host in hosts:
+            machine = desired[host.name].machine if host.name in desired else None
+            if machine is not None and machine.hypervisor is not None and not known.knows(host):
+                yield host.name
 
     def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
         try:

@@ -61,6 +61,10 @@ class SiteKnownHosts:
             write_durably(self._file, (text + "".join(added)).encode(), mode=0o644)
         return None
 
+    def knows(self, host: InventoryHost) -> bool:
+        """Say whether the file has a key of the host."""
+        return any(self._known(name) for name in _names(host))
+
     def _known(self, name: str) -> list[tuple[str, str]]:
         """Return type and key of each line for this name; names may be hashed."""
         if not self._file.exists():

@@ -48,22 +48,11 @@ def _of_target(target: str) -> AuditReport:
 def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) -> AuditReport:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.usecases.verify_hosts import reboot_hosts, verify_hosts  # noqa: PLC0415
+    from controlplane.usecases.reboot_hosts import reboot_hosts  # noqa: PLC0415
+    from controlplane.usecases.verify_hosts import verify_hosts  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
     with working("verifying") as progress:
         if after_reboot:
-            reboot_hosts(
-                view,
-                hosts=hosts,
-                operator=wiring.operator(),
-                clock=ports.clock,
-                entropy=ports.entropy,
-                evidence=ports.evidence,
-                runner=ports.runner,
-                receipts=ports.receipts,
-                locks=ports.locks,
-                roles=ports.roles,
-                progress=progress,
-            )
+            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress)
         return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness, rebooted=after_reboot)

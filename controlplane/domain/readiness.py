@@ -159,7 +159,7 @@ def _need(finding: Finding, plan: Plan) -> Need:
         capability, step = None, "see why it could not be observed; doubt is never ready"
     elif finding.check == "D242":
         # A reboot mends it, and no plan reboots.
-        step = f"controlplane verify --host {host} --after-reboot"
+        step = f"controlplane ready {host} --after-reboot"
     elif finding.check == "D244":
         capability, step = "storage.purge", f"controlplane plan --host {host} --capability storage.purge, once it has proven itself"
     elif capability is not None:

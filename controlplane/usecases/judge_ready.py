@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC
 
 from controlplane.domain.capabilities import CAPABILITIES
@@ -24,19 +25,24 @@ from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.judge_hosts import judge_by_two
 from controlplane.usecases.make_plan import plan_from, roles_digest
+from controlplane.usecases.reboot_hosts import telling, were_rebooted
 from controlplane.usecases.record_run import STAMP, Ledger
 
 
-def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts) -> tuple[Readiness, Plan]:
-    """Return whether the host is ready, with the plan that the same evidence gives. Raises `InputInvalidError`, `RunFailedError`."""
+def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, rebooted: bool = False) -> tuple[Readiness, Plan]:
+    """Return whether the host is ready, with the plan that the same evidence gives; `rebooted` says that this comes after `reboot_hosts`.
+
+    Raises `InputInvalidError`, `RunFailedError`, `InterruptedRunError`.
+    """
     ((desired, route),) = site.chosen((host,))
     sound_chain(ports.receipts)
     key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host=host, capability=ID, step="*")
-    seen = ports.evidence.collect([route], {host: desired})
-    now = ports.clock.now()
-    report = judge_by_two(site, hosts=(host,), seen=seen, now=now, witness=ports.witness)
+    with telling(f"{were_rebooted((host,))} Next: controlplane ready {host}    (judges without another reboot)") if rebooted else nullcontext():
+        seen = ports.evidence.collect([route], {host: desired})
+        now = ports.clock.now()
+        report = judge_by_two(site, hosts=(host,), seen=seen, now=now, witness=ports.witness)
     capabilities = tuple(capability for capability in CAPABILITIES.values() if not capability.only_by_name)
     plan = plan_from(site, hosts=(host,), seen=seen, capabilities=capabilities, now=now, roles=roles_digest(ports.roles))
     one = seen.get(host) or Unreached(host=host, reason="it gave no evidence")

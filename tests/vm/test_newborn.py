@@ -18,7 +18,7 @@ def test_from_policy_to_the_ready_receipt(tmp_path: Path) -> None:
         pytest.skip(reason)
     with libvirt_host(f"cpnew-{os.getpid()}", tmp_path / "host") as host:
         made = bring_to_life(host, tmp_path)
-        ready = made.said["ready"].json
+        ready = made.said["reboot and ready"].json
         assert ready["ready"] is True, ready
         audit = made.site.run("audit", "-o", "json").json
         assert {finding["verdict"] for finding in audit["findings"]} == {"MET"}, audit

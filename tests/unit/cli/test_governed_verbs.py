@@ -307,6 +307,16 @@ def test_the_json_of_ready_names_host_needs_and_evidence(run: Run) -> None:
     assert told["evidence_digest"].startswith("sha256:")
 
 
+def test_ready_after_a_reboot_is_judged_once_and_both_are_on_record(run: Run, site: FakeSite) -> None:
+    before = site.evidence.asked
+    said = run("ready", "mint-data", "--after-reboot", "-o", "json")
+    assert said.code in (3, 5)
+    assert [receipt.capability for receipt in site.receipts.chain] == ["host.reboot"] * 2 + ["infra.vm.ready.status"] * 2
+    # Who holds it, and then its state.
+    assert site.evidence.asked == before + 2
+    assert run("ready", "mint-data", "--after-reboot", "--standing").code == 2
+
+
 def test_the_standing_of_a_host_makes_no_connection(run: Run, site: FakeSite) -> None:
     assert run("ready", "mint-data", "--standing").code == 2
     run("ready", "mint-data")

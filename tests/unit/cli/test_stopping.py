@@ -16,7 +16,9 @@ from controlplane.adapters.lab.lab import Lab
 from controlplane.cli.app import main
 from controlplane.cli.stopping import stopping_in_order
 from controlplane.domain.errors import InterruptedRunError
-from controlplane.usecases.verify_hosts import reboot_hosts, verify_hosts
+from controlplane.usecases.judge_ready import judge_ready
+from controlplane.usecases.reboot_hosts import reboot_hosts
+from controlplane.usecases.verify_hosts import verify_hosts
 from tests.fakes.site import OPERATOR, FakeSite
 
 UNCHANGED = "Interrupted. Nothing was changed; run the same command again."
@@ -134,6 +136,7 @@ def stop(*_: object, **__: object) -> None:
             "The lease was taken over and given back, or it is as it was. Next: controlplane lease show ",
         ),
         (("verify", "--after-reboot"), "receipts.load", "What was begun is on record. Next: controlplane runs list    "),
+        (("ready", "mint-data", "--after-reboot"), "receipts.load", "What was begun is on record. Next: controlplane runs list    "),
         (("ready", "mint-data"), "evidence.collect", "Nothing was changed; run the same command again."),
     ],
 )
@@ -165,9 +168,17 @@ def test_after_a_reboot_the_last_line_names_who_was_rebooted_and_asks_for_no_oth
     assert str(stopped.value) == "Interrupted. a was rebooted. Next: controlplane verify --host a    (judges without another reboot)"
 
 
+def test_after_a_reboot_the_last_line_names_how_to_judge_without_another() -> None:
+    site = FakeSite(hosts=("a",))
+    # The intent is touched twice, then the host is asked.
+    site.arm(3)
+    with pytest.raises(InterruptedRunError) as stopped:
+        judge_ready("a", site.view, operator=OPERATOR, ports=site.ports, rebooted=True)
+    assert str(stopped.value) == "Interrupted. a was rebooted. Next: controlplane ready a    (judges without another reboot)"
+
+
 def test_between_two_reboots_the_last_line_names_who_is_left() -> None:
     site = FakeSite(hosts=("a", "b"))
-    ports = site.ports
     real = site.runner.run
 
     def armed(*args: object, **more: object) -> object:
@@ -177,17 +188,5 @@ def test_between_two_reboots_the_last_line_names_who_is_left() -> None:
 
     site.runner.run = armed  # type: ignore[method-assign,assignment]  # interrupts while the second host is looked at
     with pytest.raises(InterruptedRunError) as stopped:
-        reboot_hosts(
-            site.view,
-            hosts=(),
-            operator=OPERATOR,
-            clock=ports.clock,
-            entropy=ports.entropy,
-            evidence=ports.evidence,
-            runner=ports.runner,
-            receipts=ports.receipts,
-            locks=ports.locks,
-            roles=ports.roles,
-            progress=lambda _: None,
-        )
+        reboot_hosts(site.view, hosts=(), operator=OPERATOR, ports=site.ports, progress=lambda _: None)
     assert str(stopped.value) == "Interrupted. a was rebooted. Next: controlplane verify --after-reboot --host b    (goes on with the others)"

@@ -56,7 +56,7 @@ def test_a_drifting_host_is_not_ready_and_each_no_names_the_capability_that_mend
     assert need(answer, "D240 mount:/mnt/data").capability == "storage.data_disk"
     assert need(answer, "D240 fstab:/mnt/data").capability == "storage.fstab"
     assert need(answer, "D235 docker.data_root").capability == "docker.data_root"
-    assert need(answer, "D242 reboot.proof").next == "controlplane verify --host mint-data --after-reboot"
+    assert need(answer, "D242 reboot.proof").next == "controlplane ready mint-data --after-reboot"
     assert {step.capability for step in plan.steps} == {"storage.data_disk", "storage.fstab", "docker.data_root"}
     assert "D240 mount:/mnt/data" in (fake.receipts.chain[-1].reason or "")
     assert standing(fake) == f"{fake.receipts.chain[-1].key} does not say that mint-data is ready"

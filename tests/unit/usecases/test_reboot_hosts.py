@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.evidence import ProbeRecord
-from controlplane.usecases.verify_hosts import reboot_hosts
+from controlplane.usecases.reboot_hosts import reboot_hosts
 from tests.fakes.site import OPERATOR, FakeSite
 
 RUN = "CAP-20260102-110000__docker.data_root__R00bb"
@@ -20,20 +20,7 @@ LEASED = f"is leased to run {RUN} by bob@lap since 2026-01-02T11:00:00Z, until"
 
 
 def _reboot(site: FakeSite) -> tuple[str, ...]:
-    ports = site.ports
-    return reboot_hosts(
-        site.view,
-        hosts=(),
-        operator=OPERATOR,
-        clock=ports.clock,
-        entropy=ports.entropy,
-        evidence=ports.evidence,
-        runner=ports.runner,
-        receipts=ports.receipts,
-        locks=ports.locks,
-        roles=ports.roles,
-        progress=lambda _: None,
-    )
+    return reboot_hosts(site.view, hosts=(), operator=OPERATOR, ports=site.ports, progress=lambda _: None)
 
 
 def _state(site: FakeSite, host: str = "mint-data") -> dict[str, Any]:

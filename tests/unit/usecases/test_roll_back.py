@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.domain.errors import InputInvalidError, RefusedError
 from controlplane.ports import StepResult
-from controlplane.usecases.verify_hosts import reboot_hosts
+from controlplane.usecases.reboot_hosts import reboot_hosts
 from tests.fakes.site import OPERATOR, FakeSite
 
 
@@ -129,20 +129,7 @@ def test_a_host_with_an_open_run_is_not_rebooted() -> None:
 
 
 def _reboot(site: FakeSite) -> tuple[str, ...]:
-    ports = site.ports
-    return reboot_hosts(
-        site.view,
-        hosts=(),
-        operator=OPERATOR,
-        clock=ports.clock,
-        entropy=ports.entropy,
-        evidence=ports.evidence,
-        runner=ports.runner,
-        receipts=ports.receipts,
-        locks=ports.locks,
-        roles=ports.roles,
-        progress=lambda _: None,
-    )
+    return reboot_hosts(site.view, hosts=(), operator=OPERATOR, ports=site.ports, progress=lambda _: None)
 
 
 def _lease_on(site: FakeSite, **other: object) -> None:

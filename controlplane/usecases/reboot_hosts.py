@@ -1,0 +1,135 @@
+"""Reboot hosts one after the other, with a receipt of each, and wait until each has started what it starts at boot.
+
+Rules:
+- A host is rebooted only where fresh evidence shows that nobody holds its lease and no run's unit works there, whoever's controller that is.
+- What could not be observed is not rebooted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
+from controlplane.domain.evidence import Reader, Unobserved, Unreached
+from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
+from controlplane.domain.receipt import Outcome, open_intents
+from controlplane.domain.run_key import make_run_key
+from controlplane.domain.site_view import SiteView
+from controlplane.ports import StepResult
+from controlplane.render.project import render_reboot
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.record_run import Ledger
+
+REBOOT = "host.reboot"
+
+
+def reboot_hosts(
+    site: SiteView,
+    *,
+    hosts: tuple[str, ...],
+    operator: str,
+    ports: ApplyPorts,
+    progress: Callable[[str], None],
+) -> tuple[str, ...]:
+    """Reboot the hosts one after the other and return the receipts.
+
+    Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, `UnknownError` where that could not be observed,
+    `RunFailedError` for the first that does not come back, `InterruptedRunError`.
+    """
+    chosen = site.chosen(hosts)
+    names = tuple(desired.host for desired, _ in chosen)
+    busy = [r for r in open_intents([receipt for _, receipt in sound_chain(ports.receipts)]) if r.host in names]
+    if busy:
+        told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in busy)
+        raise RefusedError(f"a run is still open: {told}. Nothing was rebooted. Resume it or take it back first: controlplane runs list")
+    keys: list[str] = []
+    files = ports.roles.files()
+
+    def restart(route: InventoryHost, key: str) -> StepResult:
+        return ports.runner.run(render_reboot([route], roles=files), key=key, host=route.name, playbook="site.yml", progress=progress)
+
+    with ports.locks.hold(names, operator=operator):
+        _refuse_unless_idle(chosen, ports, rebooted=())
+        for number, (desired, route) in enumerate(chosen):
+            if number:
+                # The reboots before took their time.
+                with telling(
+                    f"{were_rebooted(names[:number])} Next: controlplane verify --after-reboot{named(names[number:])}    (goes on with the others)"
+                ):
+                    _refuse_unless_idle(chosen[number : number + 1], ports, rebooted=names[:number])
+            key = make_run_key(REBOOT, ports.clock.now(), ports.entropy.four_hex())
+            keys.append(key)
+            _reboot(
+                Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator),
+                desired,
+                partial(restart, route),
+                progress,
+            )
+    return tuple(keys)
+
+
+def _refuse_unless_idle(chosen: Sequence[tuple[DesiredHost, InventoryHost]], ports: ApplyPorts, *, rebooted: tuple[str, ...]) -> None:
+    """Raise `RefusedError` where somebody changes one of the hosts, `UnknownError` where that is not known."""
+    seen = ports.evidence.collect([route for _, route in chosen], {}, only=LEASE_PROBES)
+    state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
+    busy, doubts = [], []
+    for host in (desired.host for desired, _ in chosen):
+        record = seen.get(host, Unreached(host=host, reason="it was not asked"))
+        try:
+            told = () if isinstance(record, Unreached) else reboot_objections(host, Reader(record), now=ports.clock.now())
+        except Unobserved as doubt:
+            doubts.append(f"whether {host} is being changed could not be observed: {doubt}")
+            continue
+        if isinstance(record, Unreached):
+            doubts.append(f"{host} could not be observed: {record.reason}")
+        elif told:
+            busy.append((host, "; ".join(told)))
+    if busy:
+        host = busy[0][0]
+        raise RefusedError(
+            f"{'; '.join(told for _, told in busy)}. {state} Wait for it; 'controlplane lease show {host}' tells how it stands. "
+            f"If its controller is dead and no unit of it works any more: controlplane lease take {host}"
+        )
+    if doubts:
+        raise UnknownError(f"{'; '.join(doubts)}. {state} Restore the connection, then run this again.")
+
+
+def were_rebooted(rebooted: tuple[str, ...]) -> str:
+    """Return what a message says of hosts that were rebooted."""
+    return f"{', '.join(rebooted)} {'was' if len(rebooted) == 1 else 'were'} rebooted."
+
+
+def named(hosts: tuple[str, ...]) -> str:
+    """Return the options that name these hosts again on the next command line; none stands for all."""
+    return "".join(f" --host {host}" for host in hosts)
+
+
+def _reboot(ledger: Ledger, desired: DesiredHost, run: Callable[[str], StepResult], progress: Callable[[str], None]) -> None:
+    key, host = ledger.run, desired.host
+    stopped = f"Interrupted while {host} was rebooting; it may still be on its way. Next: controlplane verify --host {host}"
+    ledger.intend(key, host=host, capability=REBOOT, step="*")
+    progress(f"{host} reboots")
+    try:
+        result = run(key)
+    except KeyboardInterrupt:
+        raise InterruptedRunError(stopped) from None
+    outcome: Outcome = "done" if result.status == "done" else "interrupted" if result.status == "interrupted" else "failed"
+    ledger.close(key, host=host, capability=REBOOT, step="*", outcome=outcome, reason=result.message or None)
+    if outcome == "interrupted":
+        raise InterruptedRunError(stopped)
+    if outcome == "failed":
+        raise RunFailedError(f"{host} did not come back from its reboot: {result.message}. Look at its console, then run verify again.")
+
+
+@contextmanager
+def telling(state: str) -> Iterator[None]:
+    """Tell what is true here of an interruption: who collects evidence only knows that it changed nothing itself."""
+    try:
+        yield
+    except (KeyboardInterrupt, InterruptedRunError):
+        raise InterruptedRunError(f"Interrupted. {state}") from None
