@@ -13,11 +13,13 @@ import pytest
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.evidence import AnsibleEvidence, unpack
 from controlplane.adapters.evidence_files import EvidenceFiles
+from controlplane.adapters.known_hosts import SiteKnownHosts
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.inventory import InventoryHost
+from tests.fakes.machine_builder import declared_machine
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -80,6 +82,14 @@ def test_who_asks_for_one_probe_gets_no_other_and_doubt_about_the_rest(tmp_path:
     assert Reader(seen).mounts
     with pytest.raises(Unobserved):
         _ = Reader(seen).identity
+
+
+def test_a_machine_that_may_not_be_born_yet_is_waited_for_only_once(tmp_path: Path) -> None:
+    machine = declared_machine()
+    hosts = [InventoryHost(name=name, variables={}) for name in ("unborn", "pinned", "by-hand")]
+    desired = {host.name: DesiredHost(host=host.name, machine=machine if host.name != "by-hand" else None) for host in hosts}
+    SiteKnownHosts(tmp_path / "known_hosts").pin(hosts[1], ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq0mE1h0f9vN1n0h1l0m1n0o1p0q1r0s1t0u1v0w1x0"])
+    assert list(AnsibleEvidence(FixedClock(), site=tmp_path)._perhaps_unborn(hosts, desired)) == ["unborn"]
 
 
 def test_no_hosts_start_nothing(tmp_path: Path) -> None:
