@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import command, fstab_beneath, fstab_request, verbs
+from controlplane_target import beneath, command, fstab_request, verbs
 from controlplane_target import fstab_break_glass as break_glass
 from controlplane_target.faults import RefusedFault
 
@@ -61,12 +61,12 @@ def test_what_is_no_json_is_refused_as_that() -> None:
 def test_what_lies_beneath_is_asked_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
     monkeypatch.setattr(command, "run", lambda argv: ran.append(argv) or command.Said(0, "{}", ""))
-    fstab_beneath.beneath("look", "/mnt/data")
-    assert ran == [[sys.executable, "-I", "-S", "-X", "utf8", str(Path(fstab_beneath.__file__).parent), "bare", "look", "/mnt/data"]]
+    beneath.beneath("look", "/mnt/data")
+    assert ran == [[sys.executable, "-I", "-S", "-X", "utf8", str(Path(beneath.__file__).parent), "bare", "look", "/mnt/data"]]
 
 
 def test_the_process_that_asks_beneath_says_no_in_its_own_words() -> None:
-    (code, _, err), _ = fstab_beneath.beneath("look", "mnt")
+    (code, _, err), _ = beneath.beneath("look", "mnt")
     assert (code, err) == (4, "'mnt' is no absolute, normalised path below /. Nothing was changed.\n")
 
 

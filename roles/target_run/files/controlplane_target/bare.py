@@ -9,20 +9,18 @@ Rules:
 from __future__ import annotations
 
 import argparse
-import array
 import ctypes
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from . import inode_flags
 from .faults import RefusedFault
 from .state import Home
 
 _NEW_NAMESPACE, _BIND, _RECURSIVE, _PRIVATE, _DETACH = 0x20000, 0x1000, 0x4000, 1 << 18, 2
-_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 SAMPLE = 5
 
 
@@ -54,25 +52,16 @@ def opened(path: str) -> Iterator[int]:
         os.rmdir(place)
 
 
-def _flags(handle: int) -> array.array[int]:
-    word = array.array("L", [0])
-    fcntl.ioctl(handle, _GET_FLAGS, word)
-    return word
-
-
 def _state(handle: int) -> dict[str, Any]:
     names = sorted(os.listdir(handle))
-    try:
-        immutable = bool(_flags(handle)[0] & _IMMUTABLE)
-    except OSError:
-        return {"entries": len(names), "sample": names[:SAMPLE], "immutable": None}
+    flags = inode_flags.read(handle)
+    immutable = None if flags is None else bool(flags & inode_flags.IMMUTABLE)
     return {"entries": len(names), "sample": names[:SAMPLE], "immutable": immutable}
 
 
 def _write(handle: int, *, immutable: bool) -> None:
-    word = _flags(handle)
-    word[0] = word[0] | _IMMUTABLE if immutable else word[0] & ~_IMMUTABLE
-    fcntl.ioctl(handle, _SET_FLAGS, word)
+    which = {"put" if immutable else "clear": inode_flags.IMMUTABLE}
+    inode_flags.change(handle, **which)
     os.fsync(handle)
 
 

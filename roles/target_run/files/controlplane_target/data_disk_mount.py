@@ -7,6 +7,7 @@ from typing import Any
 from . import command, mountpoint
 from . import data_disk_probe as probe
 from . import data_disk_view as view
+from .beneath import beneath
 from .faults import FailedFault, RefusedFault
 
 
@@ -69,6 +70,8 @@ def _change(path: str, seen: dict[str, Any], argv: list[str] | None) -> None:
 def _protect(path: str, *, mounted: bool) -> None:
     """Make the folder where there is none, and set its flag."""
     if mounted:
-        view.beneath(path, "set")
+        (code, _, err), argv = beneath("set", path)
+        if code != 0:
+            raise probe.ProbeError(err.strip().rstrip(".") or f"{argv} ended with {code}")
     else:
         mountpoint.make(path)

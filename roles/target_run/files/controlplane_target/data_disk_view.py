@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from . import command, mountpoint
 from . import data_disk_probe as probe
+from . import mountpoint
+from .beneath import beneath
 
 # Options of the mount program and of systemd, which the kernel never shows.
 _NOT_THE_KERNELS = {"defaults", "auto", "noauto", "nofail", "_netdev", "user", "nouser", "users", "owner", "group"}
@@ -44,7 +44,7 @@ def look(path: str) -> dict[str, Any]:
     uuid = probe.signature("/dev/block/" + top["dev"]).get("UUID", "") if probe.number_of("/dev/block/" + top["dev"]) else ""
     if not uuid and probe.number_of(top["source"]) == top["dev"]:
         uuid = probe.signature(top["source"]).get("UUID", "")
-    return {**answer, "mounted": {**top, "uuid": uuid}, **beneath(path)}
+    return {**answer, "mounted": {**top, "uuid": uuid}, **_beneath(path)}
 
 
 def bare(path: str) -> dict[str, Any]:
@@ -61,38 +61,13 @@ def bare(path: str) -> dict[str, Any]:
     }
 
 
-# A bind mount without its submounts, in a mount namespace of its own, shows what a mount hides. Nobody else sees it.
-_BENEATH = 'mount --bind -- "$1" "$2" && exec "$3" -I -S -c "$4" "$2/$5" "$6"'
-_LOOK = """
-import array, fcntl, json, os, sys
-handle = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
-word = array.array("L", [0])
-try:
-    fcntl.ioctl(handle, 0x80086601, word)
-except OSError:
-    word[0] = 0
-if sys.argv[2] == "set":
-    word[0] |= 0x10
-    fcntl.ioctl(handle, 0x40086602, word)
-    os.fsync(handle)
-print(json.dumps({"entries": sorted(os.listdir(handle))[:5], "immutable": bool(word[0] & 0x10)}))
-"""
-
-
-def beneath(path: str, change: str = "look") -> dict[str, Any]:
-    """Return how the bare folder under a mount is, and make it immutable if `change` is "set"."""
-    parent, name = os.path.split(path)
-    # Not by `tempfile`, which costs more to import on a slow machine than all else here.
-    place = Path(f"/run/controlplane-{os.getpid()}")
-    place.mkdir(0o700, exist_ok=True)
-    try:
-        program = ["sh", "-c", _BENEATH, "sh", parent, str(place), sys.executable, _LOOK, name, change]
-        code, out, err = command.run(["unshare", "--mount", "--propagation", "private", "--", *program])
-    finally:
-        place.rmdir()
+def _beneath(path: str) -> dict[str, Any]:
+    """Return how the bare folder under a mount is. Raises `ProbeError`."""
+    (code, out, err), _ = beneath("look", path)
     if code != 0:
         raise probe.ProbeError(f"what lies beneath {path} can't be seen: {err.strip()}")
-    return {"exists": True, "folder": True, **json.loads(out)}
+    seen = json.loads(out)
+    return {"exists": True, "folder": True, "entries": seen["sample"], "immutable": bool(seen["immutable"])}
 
 
 def first_missing(path: str) -> str:

@@ -18,7 +18,7 @@ from . import fstab_mountpoint as mountpoint
 from . import fstab_request as request
 from . import fstab_table as table
 from . import mountpoint as flags
-from .fstab_beneath import beneath
+from .beneath import beneath
 from .state import Run
 
 Thing = TypeVar("Thing")

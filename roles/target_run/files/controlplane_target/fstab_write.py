@@ -12,8 +12,8 @@ from . import command, mountpoint
 from . import fstab_guard as guard
 from . import fstab_lines as lines
 from . import fstab_table as table
+from .beneath import beneath
 from .faults import FailedFault, RefusedFault
-from .fstab_beneath import beneath
 from .fstab_request import Write
 from .state import Run
 

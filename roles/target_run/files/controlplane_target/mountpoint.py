@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 from pathlib import Path
 
+from . import inode_flags
 from .files import sync_directory
-
-_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x00000010
 
 
 def is_immutable(path: str) -> bool:
     """Say whether a folder has the flag; a filesystem without flags has none set. Raises OSError where the folder can't be opened."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return bool(_flags(handle)[0] & _IMMUTABLE)
+        return bool((inode_flags.read(handle) or 0) & inode_flags.IMMUTABLE)
     except OSError:
         return False
     finally:
@@ -50,15 +47,7 @@ def make(path: str) -> None:
 def _set_immutable(path: str) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        word = _flags(handle)
-        word[0] |= _IMMUTABLE
-        fcntl.ioctl(handle, _SET_FLAGS, word)
+        inode_flags.change(handle, put=inode_flags.IMMUTABLE)
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _flags(handle: int) -> array.array[int]:
-    word = array.array("L", [0])
-    fcntl.ioctl(handle, _GET_FLAGS, word)
-    return word

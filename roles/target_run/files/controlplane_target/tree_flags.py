@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import stat
-import struct
 
-_GET, _SET = 0x80086601, 0x40086602
-IMMUTABLE, APPEND, NODUMP, NOATIME, SYNC, DIRSYNC = 0x10, 0x20, 0x40, 0x80, 0x8, 0x10000
+from . import inode_flags
+from .inode_flags import APPEND, DIRSYNC, IMMUTABLE, NOATIME, NODUMP, SYNC
+
 # The flags that an administrator sets; the rest (extents, encryption, indexes) belong to the filesystem.
 CARRIED = IMMUTABLE | APPEND | NODUMP | NOATIME | SYNC | DIRSYNC
 BLOCKING = IMMUTABLE | APPEND
@@ -23,24 +21,14 @@ def letters(flags: int) -> str:
 
 def read(descriptor: int) -> int:
     """Return the carried flags of an open file; 0 where its filesystem knows none."""
-    try:
-        raw = fcntl.ioctl(descriptor, _GET, b"\0" * 8)
-    except OSError as fault:
-        if fault.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            return 0
-        raise
-    return int(struct.unpack("=l", raw[:4])[0]) & CARRIED
+    return (inode_flags.read(descriptor) or 0) & CARRIED
 
 
 def write(path: bytes, flags: int) -> None:
     """Give `path` exactly these carried flags, the filesystem's own ones untouched."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        raw = fcntl.ioctl(descriptor, _GET, b"\0" * 8)
-        held = struct.unpack("=l", raw[:4])[0]
-        wanted = (held & ~CARRIED) | flags
-        if wanted != held:
-            fcntl.ioctl(descriptor, _SET, struct.pack("=l", wanted) + b"\0" * 4)
+        inode_flags.change(descriptor, put=flags, clear=CARRIED)
     finally:
         os.close(descriptor)
 
