@@ -147,6 +147,10 @@ class PlanFiles(Protocol):
         """Return the plan. Raises `InputInvalidError`, also where its digest does not fit its content."""
         ...
 
+    def refuse_unless_writable(self, path: str) -> None:
+        """Raise `InputInvalidError` where no plan could be written, before anything is looked at for it."""
+        ...
+
     def write(self, path: str, plan: Plan) -> None:
         """Write the plan atomically."""
         ...

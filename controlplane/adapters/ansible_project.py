@@ -33,6 +33,7 @@ def configuration(*, only_looks: bool, control_dir: Path, local_tmp: Path, ssh_o
     Where the run `only_looks`, a connection that broke is tried once more, and each task is one round trip: a change might run twice, and with
     pipelining a remote command outlives its connection.
     """
+    lasting = "-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
     return f"""[defaults]
 host_key_checking = True
 gathering = explicit
@@ -55,7 +56,7 @@ pipelining = {only_looks}
 pipelining = {only_looks}
 control_path_dir = {control_dir}
 retries = {1 if only_looks else 0}
-ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3 {shlex.join(ssh_options)}
+ssh_args = -o StrictHostKeyChecking=yes {lasting} {shlex.join(ssh_options)}
 """.encode()
 
 
@@ -82,13 +83,6 @@ def control_directory() -> Path:
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
         raise RefusedError(f"{folder} is not a private folder of this user: remove it, then run this again. Nothing was changed.")
     return folder
-
-
-def forget_connections() -> None:
-    """Let the next run connect anew, as after a reboot: what was multiplexed may lead to a machine that is gone."""
-    for path in control_directory().iterdir():
-        if path.is_socket():
-            path.unlink(missing_ok=True)
 
 
 def inventory_json(hosts: Sequence[InventoryHost], *, variables: Mapping[str, Mapping[str, Any]], control_dir: Path) -> bytes:

@@ -14,7 +14,7 @@ import binascii
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,8 @@ class AnsibleEvidence:
 
         with in_memory(told) as places:
             variables = {host.name: _variables(host, asked[host.name], places.get(host.name, "")) for host in hosts}
-            for name in self._perhaps_unborn(hosts, desired):
-                variables[name]["ansible_ssh_retries"] = 0
+            for host in self._perhaps_unborn(hosts, desired):
+                variables[host.name]["ansible_ssh_retries"] = 0
             result = run_playbook(
                 {"collect.yml": _play(), "action_plugins/look.py": _action()},
                 playbook="collect.yml",
@@ -106,13 +106,11 @@ class AnsibleEvidence:
         seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result, keys)) for host in hosts}
         return with_machines(seen, own, desired, collected_at=self._now(), through_api=through_api)
 
-    def _perhaps_unborn(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> Iterator[str]:
-        """Yield the hosts that may not be there yet, so that nobody waits for them twice: declared on a hypervisor, and no host key is pinned."""
-        known = SiteKnownHosts(self._site / NAME)
-        for host in hosts:
-            machine = desired[host.name].machine if host.name in desired else None
-            if machine is not None and machine.hypervisor is not None and not known.knows(host):
-                yield host.name
+    def _perhaps_unborn(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> list[InventoryHost]:
+        """Return the hosts that may not be there yet, so that nobody waits for them twice: declared on a hypervisor, and no host key is pinned."""
+        machines = {host.name: desired[host.name].machine for host in hosts if host.name in desired}
+        declared = [host for host in hosts if (machine := machines.get(host.name)) is not None and machine.hypervisor is not None]
+        return SiteKnownHosts(self._site / NAME).strangers(declared) if declared else []
 
     def _answer(self, host: str, asked: dict[str, Any], result: Mapping[str, Any]) -> Evidence | Unreached:
         try:

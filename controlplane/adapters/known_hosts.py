@@ -61,9 +61,14 @@ class SiteKnownHosts:
             write_durably(self._file, (text + "".join(added)).encode(), mode=0o644)
         return None
 
-    def knows(self, host: InventoryHost) -> bool:
-        """Say whether the file has a key of the host."""
-        return any(self._known(name) for name in _names(host))
+    def strangers(self, hosts: Sequence[InventoryHost]) -> list[InventoryHost]:
+        """Return those of the hosts that the file surely has no key of; a hashed line may be anybody's. No process is started for it."""
+        text = self._file.read_text(errors="replace") if self._file.is_file() else ""
+        fields = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        named = {name for words in fields for name in words[words[0].startswith("@") :][0].split(",")}
+        if any(name.startswith("|") or set(name) & set("*?!") for name in named):
+            return []
+        return [host for host in hosts if not named & set(_names(host))]
 
     def _known(self, name: str) -> list[tuple[str, str]]:
         """Return type and key of each line for this name; names may be hashed."""

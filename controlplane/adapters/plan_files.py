@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -42,6 +43,15 @@ class JsonPlanFiles:
         if plan.plan != digest_of(body):
             raise _invalid(path, "was altered after it was made: its digest does not fit. Make it again with 'controlplane plan --out FILE'")
         return plan
+
+    def refuse_unless_writable(self, path: str) -> None:
+        """Raise `InputInvalidError` where no plan could be written: looking at the hosts first may take minutes, or reboot one."""
+        file = Path(path).absolute()
+        folder = next(one for one in file.parents if one.exists())
+        if file.is_dir():
+            raise _invalid(path, "is a folder: name the file that the plan goes to")
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise _invalid(path, f"can't be written: {folder} is no folder that this user may write to")
 
     def write(self, path: str, plan: Plan) -> None:
         """Write the plan atomically."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from testinfra.host import Host
 
 _AT_ONCE = 8
-# A Docker that hangs must not hang the verdict.
+# A Docker that hangs must not hang the verdict: neither by one question nor by all that are put at once.
 _LIMIT_S = 60
-# Their words have to fit into one argument of a shell, quoted three times over.
-_AT_A_TIME = 20
+_LIMIT_AT_ONCE_S = 150
+_QUESTIONS_AT_ONCE = 20
+# One argument of a program is 128 KiB at most, and ssh, sudo and two shells each quote what is asked once more.
+_MOST_QUOTED = 40_000
 
 
 class TestinfraWitness:
@@ -51,7 +53,7 @@ class TestinfraWitness:
             try:
                 return tuple(answer for answers in told for answer in answers)
             except BaseException:
-                # The pool waits for what runs: after an interruption that is one question a host and not all of them.
+                # The pool waits for what runs: after an interruption that is what was asked of a host at once, and not the rest.
                 stopped.set()
                 raise
 
@@ -60,39 +62,62 @@ def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: 
     try:
         host = _connect(route, known_hosts)
     except ValueError as error:
-        return [Answer(question=question, said=None, error=str(error)) for question in questions]
+        return _unanswered(questions, str(error))
     answers: list[Answer] = []
-    for start in range(0, len(questions), _AT_A_TIME):
-        if stopped.is_set():
-            break
-        answers += _ask(host, questions[start : start + _AT_A_TIME])
+    for batch in _batches(questions):
+        answers += _unanswered(batch, "it was interrupted") if stopped.is_set() else _ask(host, batch)
     return answers
+
+
+def _batches(questions: Sequence[Question]) -> Iterator[list[Question]]:
+    batch: list[Question] = []
+    for question in questions:
+        too_many = len(batch) == _QUESTIONS_AT_ONCE or len(shlex.quote(shlex.quote(_script([*batch, question], "")))) > _MOST_QUOTED
+        if batch and too_many:
+            yield batch
+            batch = []
+        batch.append(question)
+    if batch:
+        yield batch
 
 
 def _ask(host: Host, questions: Sequence[Question]) -> list[Answer]:
     mark = secrets.token_hex(16)
     try:
-        result = host.run("sh -c %s", _script(questions, mark))
-    except (RuntimeError, OSError, AssertionError) as error:  # testinfra raises RuntimeError when ssh itself fails
-        return [Answer(question=question, said=None, error=_short(str(error))) for question in questions]
-    said, errors = (str(stream).split(mark)[1:] for stream in (result.stdout, result.stderr))
-    if len(said) != len(questions) or len(errors) != len(questions):
-        why = f"the host did not answer to the end, rc {result.rc}: {_short(result.stderr.replace(mark, ' '))}"
-        return [Answer(question=question, said=None, error=why) for question in questions]
-    return [_answer(*told) for told in zip(questions, said, errors, strict=True)]
+        result = host.run(f"timeout {_LIMIT_AT_ONCE_S} sh -c %s", _script(questions, mark))
+    except (RuntimeError, OSError, AssertionError, ValueError) as error:
+        return _unanswered(questions, _why(error))
+    # Bytes, because what a program says need not be text.
+    _, *told = result.stdout_bytes.decode("utf-8", "replace").split(mark)
+    pairs = list(zip(told[::2], told[1::2], strict=False))
+    answers = [_answer(question, *pair) for question, pair in zip(questions, pairs, strict=False)]
+    said = _short(result.stderr_bytes.decode("utf-8", "replace"))
+    return answers + _unanswered(questions[len(answers) :], f"the host did not answer to the end, rc {result.rc}: {said}")
 
 
 def _script(questions: Sequence[Question], mark: str) -> str:
-    """Return a shell's words that ask one after the other; `mark` begins what each prints on either stream, its exit code ends it."""
-    asking = (f"timeout {_LIMIT_S} {shlex.join(question.argv)} </dev/null" for question in questions)
-    return "; ".join(f"printf %s {mark} >&2; printf %s {mark}; {command}; printf ' %d' $?" for command in asking)
+    """Return a shell's words that ask one after the other: `mark`, what a command printed, `mark`, its exit code, and what it said of an error."""
+    said = f"printf %s {mark}"
+    asking = (f"{{ err=$(timeout {_LIMIT_S} {shlex.join(question.argv)} </dev/null 2>&1 >&3 3>&-); code=$?; }} 3>&1" for question in questions)
+    return "; ".join(f'{said}; {command}; {said}; printf "%d %s" "$code" "$err"' for command in asking)
 
 
-def _answer(question: Question, said: str, error: str) -> Answer:
-    words, _, code = said.rpartition(" ")
+def _answer(question: Question, said: str, ended: str) -> Answer:
+    code, _, error = ended.partition(" ")
     if code != "0":
         return Answer(question=question, said=None, error=f"rc {code}: {_short(error)}")
-    return Answer(question=question, said=words.strip(), error=None)
+    return Answer(question=question, said=said.strip(), error=None)
+
+
+def _unanswered(questions: Sequence[Question], why: str) -> list[Answer]:
+    return [Answer(question=question, said=None, error=why) for question in questions]
+
+
+def _why(error: Exception) -> str:
+    """Return what ssh said where testinfra raises because ssh itself failed: its own text begins with the whole command."""
+    result = error.args[0] if error.args else error
+    said = getattr(result, "stderr_bytes", None)
+    return _short(said.decode("utf-8", "replace") if isinstance(said, bytes) else str(error))
 
 
 def _short(text: str) -> str:

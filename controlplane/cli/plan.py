@@ -43,6 +43,8 @@ def preview(view: SiteView, ports: ApplyPorts, *, hosts: tuple[str, ...], capabi
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.usecases.make_plan import plan_site  # noqa: PLC0415
 
+    if out is not None:
+        wiring.plan_files().refuse_unless_writable(out)
     with working("collecting evidence"):
         made = plan_site(view, hosts=hosts, capabilities=capabilities, clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
     if out is not None:

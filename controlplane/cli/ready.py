@@ -42,14 +42,16 @@ def ready(host: str, *, site: str | None, plan_file: str | None, standing: bool,
         else:
             click.echo(f"{host}: {receipt.key} {f'holds until {receipt.expires_at}' if why is None else f'does not hold: {why}'}")
         return 0 if why is None else 3
+    if plan_file is not None:
+        wiring.plan_files().refuse_unless_writable(plan_file)
     with leaving(ON_RECORD) if after_reboot else nullcontext():
         answer, plan = _judged(host, view, ports, after_reboot=after_reboot)
-    if plan_file is not None:
-        wiring.plan_files().write(plan_file, plan)
-    if output == "json":
-        print_json(answer.model_dump(mode="json"))
-    else:
-        _print_text(answer, plan_file, steps=len(plan.steps))
+        if plan_file is not None:
+            wiring.plan_files().write(plan_file, plan)
+        if output == "json":
+            print_json(answer.model_dump(mode="json"))
+        else:
+            _print_text(answer, plan_file, steps=len(plan.steps))
     return answer.exit_code()
 
 
@@ -61,7 +63,7 @@ def _judged(host: str, view: SiteView, ports: ApplyPorts, *, after_reboot: bool)
 
     with working("judging by two witnesses") as progress:
         if after_reboot:
-            reboot_hosts(view, hosts=(host,), operator=wiring.operator(), ports=ports, progress=progress)
+            reboot_hosts(view, hosts=(host,), operator=wiring.operator(), ports=ports, progress=progress, judged_by="ready")
         return judge_ready(host, view, operator=wiring.operator(), ports=ports, rebooted=after_reboot)
 
 

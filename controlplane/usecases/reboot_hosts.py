@@ -35,8 +35,9 @@ def reboot_hosts(
     operator: str,
     ports: ApplyPorts,
     progress: Callable[[str], None],
+    judged_by: str = "verify --host",
 ) -> tuple[str, ...]:
-    """Reboot the hosts one after the other and return the receipts.
+    """Reboot the hosts one after the other and return the receipts. `judged_by` are the words before a host that judge it without another reboot.
 
     Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, `UnknownError` where that could not be observed,
     `RunFailedError` for the first that does not come back, `InterruptedRunError`.
@@ -68,6 +69,7 @@ def reboot_hosts(
                 Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator),
                 desired,
                 partial(restart, route),
+                f"controlplane {judged_by} {desired.host}",
                 progress,
             )
     return tuple(keys)
@@ -109,9 +111,9 @@ def named(hosts: tuple[str, ...]) -> str:
     return "".join(f" --host {host}" for host in hosts)
 
 
-def _reboot(ledger: Ledger, desired: DesiredHost, run: Callable[[str], StepResult], progress: Callable[[str], None]) -> None:
+def _reboot(ledger: Ledger, desired: DesiredHost, run: Callable[[str], StepResult], judging: str, progress: Callable[[str], None]) -> None:
     key, host = ledger.run, desired.host
-    stopped = f"Interrupted while {host} was rebooting; it may still be on its way. Next: controlplane verify --host {host}"
+    stopped = f"Interrupted while {host} was rebooting; it may still be on its way. Next: {judging}"
     ledger.intend(key, host=host, capability=REBOOT, step="*")
     progress(f"{host} reboots")
     try:
@@ -123,7 +125,7 @@ def _reboot(ledger: Ledger, desired: DesiredHost, run: Callable[[str], StepResul
     if outcome == "interrupted":
         raise InterruptedRunError(stopped)
     if outcome == "failed":
-        raise RunFailedError(f"{host} did not come back from its reboot: {result.message}. Look at its console, then run verify again.")
+        raise RunFailedError(f"{host} did not come back from its reboot: {result.message}. Look at its console, then run: {judging}")
 
 
 @contextmanager

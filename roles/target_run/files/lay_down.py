@@ -14,13 +14,24 @@ from pathlib import Path
 UNFINISHED = ".new-"
 MEMORY = Path("/run")
 COMPILED = MEMORY / "controlplane-compiled"
-# Python takes what it compiled for a file's by the time of the file: the same for the same tools, whichever run laid them down.
-WRITTEN_AT = 1_000_000_000
 
 
 def held(path):
     """Return a file's bytes, None where there is none, or no plain one."""
     return path.read_bytes() if path.is_file() and not path.is_symlink() else None
+
+
+def time_of(data):
+    """Return the time that a file with this content bears, whichever run laid it down.
+
+    By time and length Python takes what it compiled for a file's own; so another content has to bear another time.
+    """
+    return int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1
+
+
+def is_held(path, data):
+    """Say whether the file is there with this content and its time."""
+    return held(path) == data and path.stat().st_mtime == time_of(data)
 
 
 def put(path, data):
@@ -31,7 +42,7 @@ def put(path, data):
         os.fchmod(file.fileno(), 0o600)
         file.write(data)
         file.flush()
-        os.utime(file.fileno(), (WRITTEN_AT, WRITTEN_AT))
+        os.utime(file.fileno(), (time_of(data), time_of(data)))
         os.fsync(file.fileno())
     new.replace(path)
 
@@ -61,7 +72,7 @@ def lay_down(package, wanted):
     try:
         # No lease keeps a second attempt of the same run away yet.
         fcntl.flock(folder, fcntl.LOCK_EX)
-        changed = sorted(name for name, data in wanted.items() if held(package / name) != data)
+        changed = sorted(name for name, data in wanted.items() if not is_held(package / name, data))
         for name in changed:
             put(package / name, wanted[name])
         stale = sorted(path.name for path in package.iterdir() if path.name not in wanted and path.name != "__pycache__")

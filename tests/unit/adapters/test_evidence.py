@@ -7,6 +7,7 @@ import json
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.evidence import AnsibleEvidence, unpack
 from controlplane.adapters.evidence_files import EvidenceFiles
 from controlplane.adapters.known_hosts import SiteKnownHosts
+from controlplane.adapters.runner import RunResult
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
@@ -84,12 +86,25 @@ def test_who_asks_for_one_probe_gets_no_other_and_doubt_about_the_rest(tmp_path:
         _ = Reader(seen).identity
 
 
-def test_a_machine_that_may_not_be_born_yet_is_waited_for_only_once(tmp_path: Path) -> None:
+def test_a_machine_that_may_not_be_born_yet_is_tried_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = declared_machine()
-    hosts = [InventoryHost(name=name, variables={}) for name in ("unborn", "pinned", "by-hand")]
-    desired = {host.name: DesiredHost(host=host.name, machine=machine if host.name != "by-hand" else None) for host in hosts}
+    hosts = [InventoryHost(name=name, variables={"ansible_connection": "local"}) for name in ("unborn", "pinned", "by-hand", "kvm1")]
+    desired = {host.name: DesiredHost(host=host.name, machine=machine if host.name in ("unborn", "pinned") else None) for host in hosts}
     SiteKnownHosts(tmp_path / "known_hosts").pin(hosts[1], ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq0mE1h0f9vN1n0h1l0m1n0o1p0q1r0s1t0u1v0w1x0"])
-    assert list(AnsibleEvidence(FixedClock(), site=tmp_path)._perhaps_unborn(hosts, desired)) == ["unborn"]
+    told: dict[str, Any] = {}
+
+    def run(_project: object, **more: Any) -> RunResult:
+        told.update(json.loads(more["inventory"])["all"]["hosts"])
+        return RunResult(outcome="failed", rc=4, unreachable={}, failed={}, said="")
+
+    monkeypatch.setattr("controlplane.adapters.evidence.run_playbook", run)
+    AnsibleEvidence(FixedClock(), site=tmp_path).collect(hosts, desired)
+    assert {name: variables.get("ansible_ssh_retries") for name, variables in told.items()} == {
+        "unborn": 0,
+        "pinned": None,
+        "by-hand": None,
+        "kvm1": None,
+    }
 
 
 def test_no_hosts_start_nothing(tmp_path: Path) -> None:

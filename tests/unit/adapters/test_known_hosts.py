@@ -81,3 +81,16 @@ def test_ansible_hands_the_file_to_ssh_as_one_word(tmp_path: Path) -> None:
     (tmp_path / "known_hosts").touch()
     text = configuration(only_looks=False, control_dir=tmp_path, local_tmp=tmp_path, ssh_options=ssh_options(tmp_path / "known_hosts")).decode()
     assert f"""-o 'GlobalKnownHostsFile=/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2 "{tmp_path}/known_hosts"'""" in text
+
+
+def test_strangers_are_those_of_whom_no_line_can_be(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    other = InventoryHost(name="other", variables={"ansible_port": 2222})
+    assert SiteKnownHosts(file).strangers([HOST, other]) == [HOST, other]
+    file.write_text(f"# mint-data\n\nmint-data,10.0.0.1 ssh-ed25519 {BLOB}\nother ssh-ed25519 {BLOB}\n")
+    assert SiteKnownHosts(file).strangers([HOST, other]) == [other]
+    file.write_text(f"[other]:2222 ssh-ed25519 {BLOB}\n@cert-authority 192.0.2.10 ssh-ed25519 {BLOB}\n")
+    assert SiteKnownHosts(file).strangers([HOST, other]) == []
+    for anybody in ("|1|c2FsdA==|aGFzaA==", "*.example.net"):
+        file.write_text(f"{anybody} ssh-ed25519 {BLOB}\n")
+        assert SiteKnownHosts(file).strangers([HOST, other]) == []

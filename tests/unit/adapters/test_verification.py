@@ -27,7 +27,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calls:
     program.write_text(
         f"#!{sys.executable}\nimport json, subprocess, sys\n"
         f"print(json.dumps(sys.argv[1:]), file=open({str(tmp_path / 'calls')!r}, 'a'))\n"
-        "if sys.argv[-2] == 'gone':\n    sys.exit(255)\n"
+        "if sys.argv[-2] == 'gone':\n    print('connect to host gone port 22: Connection refused', file=sys.stderr)\n    sys.exit(255)\n"
         "sys.exit(subprocess.run(sys.argv[-1], shell=True).returncode)\n"
     )
     program.chmod(0o755)
@@ -84,7 +84,7 @@ def test_a_host_that_is_not_reached_and_a_command_that_fails_are_answers_without
     lost, failed = answers(ask("gone", "echo", "yes"), ask("here", "sh", "-c", "echo yes; echo why >&2; exit 3"))
 
     assert (lost.said, failed.said, failed.error) == (None, None, "rc 3: why")
-    assert lost.error
+    assert lost.error == "connect to host gone port 22: Connection refused"
     assert not lost.question.agrees(lost.said)
     assert len(ssh()) == 2
 
@@ -95,7 +95,7 @@ def test_each_question_has_its_own_words_and_code_whatever_the_others_print(ssh:
         ask("a", "sh", "-c", "exit 7"),
         ask("a", "sh", "-c", "echo 'two\n lines 0'; echo warning >&2"),
         ask("a", "cat"),
-        ask("a", "true"),
+        ask("a", "sh", "-c", "printf '\\377' >&2; echo yes"),
     )
 
     assert [(answer.said, answer.error) for answer in told] == [
@@ -103,7 +103,7 @@ def test_each_question_has_its_own_words_and_code_whatever_the_others_print(ssh:
         (None, "rc 7: "),
         ("two\n lines 0", None),
         ("", None),
-        ("", None),
+        ("yes", None),
     ]
     assert len(ssh()) == 1
 
@@ -115,11 +115,30 @@ def test_many_questions_take_several_round_trips_and_keep_their_order(ssh: Calls
     assert len(ssh()) == 3
 
 
+def test_words_that_would_not_fit_into_one_argument_are_asked_apart(ssh: Calls, tmp_path: Path) -> None:
+    (tmp_path / "bin/sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (tmp_path / "bin/sudo").chmod(0o755)
+    told = answers(*(ask("a", "echo", f"{number}{chr(39) * 300}") for number in range(9)), ansible_become=True, ansible_become_method="sudo")
+
+    assert [answer.said for answer in told] == [f"{number}{chr(39) * 300}" for number in range(9)]
+    assert all(len(word) < 128 << 10 for call in ssh() for word in call)
+
+
+def test_a_terminal_that_makes_one_of_both_streams_keeps_answers_and_errors_apart(ssh: Calls, tmp_path: Path) -> None:
+    program = tmp_path / "bin/ssh"
+    program.write_text(program.read_text().replace("shell=True)", "shell=True, stderr=subprocess.STDOUT)"))
+    told = answers(ask("a", "echo", "yes"), ask("a", "sh", "-c", "echo why >&2; exit 3"), ask("a", "echo", "yes"))
+
+    assert [(answer.said, answer.error) for answer in told] == [("yes", None), (None, "rc 3: why"), ("yes", None)]
+    assert len(ssh()) == 1
+
+
 def test_a_host_that_stops_answering_half_way_confirms_nothing(ssh: Calls) -> None:
     told = answers(ask("a", "echo", "yes"), ask("a", "sh", "-c", "kill -9 $(ps -o ppid= -p $PPID)"), ask("a", "echo", "yes"))
 
-    assert [answer.said for answer in told] == [None, None, None]
-    assert all("did not answer to the end" in str(answer.error) for answer in told)
+    # What was said before is an answer.
+    assert [answer.said for answer in told] == ["yes", None, None]
+    assert all("did not answer to the end" in str(answer.error) for answer in told[1:])
     assert len(ssh()) == 1
 
 

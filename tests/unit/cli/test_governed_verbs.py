@@ -310,11 +310,19 @@ def test_the_json_of_ready_names_host_needs_and_evidence(run: Run) -> None:
 def test_ready_after_a_reboot_is_judged_once_and_both_are_on_record(run: Run, site: FakeSite) -> None:
     before = site.evidence.asked
     said = run("ready", "mint-data", "--after-reboot", "-o", "json")
-    assert said.code in (3, 5)
+    assert said.code == 3
     assert [receipt.capability for receipt in site.receipts.chain] == ["host.reboot"] * 2 + ["infra.vm.ready.status"] * 2
     # Who holds it, and then its state.
     assert site.evidence.asked == before + 2
     assert run("ready", "mint-data", "--after-reboot", "--standing").code == 2
+
+
+@pytest.mark.parametrize("words", [("ready", "mint-data", "--after-reboot", "--plan"), ("plan", "--out")])
+def test_where_no_plan_can_be_written_nobody_looks_and_nothing_reboots(run: Run, site: FakeSite, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file/below.json"):
+        assert run(*words, str(place)).code == 2
+    assert (site.evidence.asked, site.receipts.chain) == (0, [])
 
 
 def test_the_standing_of_a_host_makes_no_connection(run: Run, site: FakeSite) -> None:

@@ -86,9 +86,24 @@ def test_what_one_run_compiled_is_good_for_the_next_and_never_for_another_versio
     assert first
     assert run("hello", folder="R2", keeps=True).stdout == "said hello\n"
     assert compiled() == first
-    # As long as the one before, and of the same time: by its own content it is another.
+    # As long as the one before: by its own content it is another.
     assert run("hello", folder="R3", keeps=True, helper="WORD = 'done'").stdout == "done hello\n"
     assert not set(compiled()) & set(first)
+
+
+def test_a_changed_tool_runs_as_it_is_now_wherever_older_compiled_code_still_lies(run: Any, tmp_path: Path) -> None:
+    package = tmp_path / "run/controlplane_target"
+    assert run("hello", keeps=True).stdout == "said hello\n"
+    # As in a dry run, or by an attempt that was killed before it linked its own: compiled code of another version beside the tools.
+    stale = (package / "__pycache__").resolve()
+    kept = {path.name: path.read_bytes() for path in stale.iterdir()}
+    (package / "__pycache__").unlink()
+    (package / "__pycache__").mkdir()
+    for name, data in kept.items():
+        (package / "__pycache__" / name).write_bytes(data)
+    lay_down.lay_down(package, {"__main__.py": MAIN.encode(), "helper.py": b"WORD = 'done'"})
+    done = subprocess.run([sys.executable, "-I", str(package), "hello"], capture_output=True, text=True, check=False)
+    assert done.stdout == "done hello\n"
 
 
 @pytest.mark.parametrize("trouble", ["writable by others", "a link", "no folder"])

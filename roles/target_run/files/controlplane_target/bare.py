@@ -60,8 +60,10 @@ def _state(handle: int) -> dict[str, Any]:
 
 
 def _write(handle: int, *, immutable: bool) -> None:
-    which = {"put" if immutable else "clear": inode_flags.IMMUTABLE}
-    inode_flags.change(handle, **which)
+    if immutable:
+        inode_flags.change(handle, put=inode_flags.IMMUTABLE)
+    else:
+        inode_flags.change(handle, clear=inode_flags.IMMUTABLE)
     os.fsync(handle)
 
 

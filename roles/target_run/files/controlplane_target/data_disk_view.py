@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -63,10 +62,10 @@ def bare(path: str) -> dict[str, Any]:
 
 def _beneath(path: str) -> dict[str, Any]:
     """Return how the bare folder under a mount is. Raises `ProbeError`."""
-    (code, out, err), _ = beneath("look", path)
-    if code != 0:
-        raise probe.ProbeError(f"what lies beneath {path} can't be seen: {err.strip()}")
-    seen = json.loads(out)
+    try:
+        seen = beneath("look", path)
+    except OSError as error:
+        raise probe.ProbeError(str(error)) from error
     return {"exists": True, "folder": True, "entries": seen["sample"], "immutable": bool(seen["immutable"])}
 
 

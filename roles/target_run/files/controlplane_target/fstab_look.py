@@ -6,7 +6,6 @@ All that speaks against the change is told at once.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -148,12 +147,7 @@ class _Look:
 
     def beneath(self, path: str) -> None:
         """Judge the bare directory beneath a mount."""
-        (code, out, err), _ = beneath("look", path)
-        if code != 0:
-            text = re.sub(r"\s*Nothing was changed\.\s*$", "", err.strip())
-            self.object(text or f"the directory under the mount {path} can't be seen ({code}).")
-            return
-        seen = json.loads(out)
+        seen = beneath("look", path)
         if seen["objection"]:
             self.object(f"{seen['objection']}.")
         if not seen["immutable"]:

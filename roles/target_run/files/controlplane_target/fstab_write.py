@@ -59,9 +59,10 @@ def _protect(asked: Write) -> None:
                 " fstab and the guards are as they were."
             ) from error
     for path in asked.writable:
-        (code, _, err), argv = beneath("set", path)
-        if code != 0:
-            raise FailedFault(f"{err.strip() or f'{argv} ended with {code}.'} fstab and the guards are as they were.")
+        try:
+            beneath("set", path)
+        except OSError as error:
+            raise FailedFault(f"{error}. fstab and the guards are as they were.") from error
 
 
 def _put_in_place(run: Run, pending: Pending) -> None:
