@@ -23,6 +23,13 @@ def of_live_test(name: str) -> bool:
     return bool((own := _TEST_NAME.fullmatch(name)) and Path(f"/proc/{own[1]}").exists())
 
 
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
 @dataclass(frozen=True)
 class LabHome:
     """The lab's folder; everything that it makes on the host carries `tag`, so that two labs never touch each other."""
@@ -64,11 +71,19 @@ class LabHome:
     @contextmanager
     def locked(self, what: str) -> Iterator[None]:
         """Hold the lab's lock `what`, waiting for whoever holds it; a dead holder frees it."""
-        locks = self.path / "locks"
-        locks.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with (locks / what).open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+        file = self.path / "locks" / what
+        file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        while True:
+            with file.open("w") as handle:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                # Whoever held it before may have thrown it away.
+                if _is_at(file, handle.fileno()):
+                    yield
+                    return
+
+    def forget_lock(self, what: str) -> None:
+        """Throw away the lock `what` as the last thing that is done under it: nothing is left that it could be about."""
+        (self.path / "locks" / what).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

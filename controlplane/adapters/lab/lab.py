@@ -79,6 +79,7 @@ class Lab:
             with self.home.locked(f"machine-{files.name}"):
                 if destroy:
                     lanes.destroy(files)
+                    self.home.forget_lock(f"machine-{files.name}")
                 else:
                     lanes.power_off(files)
             return files.name

@@ -1,6 +1,8 @@
 """Names of machines, and what two labs on one host share: nothing."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,20 @@ def test_a_name_that_is_none_is_an_input_error_and_makes_nothing(tmp_path: Path,
 def test_machines_of_a_running_test_are_known_by_its_process() -> None:
     names = [f"t-{os.getpid()}-1", "t-999999999-1", "mint-data", f"x-t-{os.getpid()}-1"]
     assert [of_live_test(name) for name in names] == [True, False, False, False]
+
+
+def test_a_lock_that_was_thrown_away_while_somebody_waited_for_it_still_keeps_two_apart(tmp_path: Path) -> None:
+    home = LabHome(tmp_path)
+    inside: list[str] = []
+
+    def enter(name: str) -> None:
+        with home.locked("machine-a"):
+            inside.append(name)
+            assert inside == [name]
+            time.sleep(0.2)
+            inside.remove(name)
+            home.forget_lock("machine-a")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(enter, "abcdef"))
+    assert list((tmp_path / "locks").iterdir()) == []
