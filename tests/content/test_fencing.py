@@ -9,23 +9,12 @@ from typing import Any
 import pytest
 
 from tests.content.test_roles import MUTATING, load, modules_of, tasks_of
+from tests.target_verbs import ASKED_BY_ROLES
 
 ROLES = Path(__file__).parents[2] / "roles"
 # What decides on the controller, and changes nothing anywhere.
 INERT = {f"ansible.builtin.{name}" for name in ("assert", "fail", "debug", "set_fact", "include_tasks", "include_role")}
 TOOL = "target_run_tool"
-# Verbs that change nothing. Waiting doesn't either, and is told the claim so that it prolongs no other play's lease.
-LOOKS = {
-    ("bootstrap", "prove"),
-    ("bootstrap", "refuse"),
-    ("data-disk", "look"),
-    ("docker-root", "prove"),
-    ("docker-root", "refuse"),
-    ("docker-root", "wait"),
-    ("fstab", "look"),
-    ("purge", "prove"),
-    ("purge", "refuse"),
-}
 # A hypervisor is changed by modules that speak to libvirt; they are given what runs a command under the lease.
 MODULES = {"vm_provision_make", "vm_provision_finish"}
 LOOKING_MODULES = {"vm_provision_look", "vm_provision_answer"}
@@ -42,7 +31,7 @@ def _verb(task: dict[str, Any]) -> tuple[str, ...]:
 
 def _is_in_order(task: dict[str, Any], module: str) -> bool:
     if module == TOOL:
-        return _verb(task) in LOOKS or task[TOOL].get("changes") is True
+        return _verb(task) in ASKED_BY_ROLES or task[TOOL].get("changes") is True
     return module in INERT | LOOKING_MODULES or (module in MODULES and task[module].get("fence") == "{{ __vm_provision_hold }}")
 
 
@@ -59,7 +48,7 @@ def test_whatever_does_not_only_look_is_done_under_the_lease(path: Path) -> None
 
 def test_every_verb_that_only_looks_is_asked_by_some_role() -> None:
     asked = {_verb(task) for path in FILES for task in tasks_of(load(path)) if TOOL in task}
-    assert asked >= LOOKS
+    assert asked >= ASKED_BY_ROLES
 
 
 @pytest.mark.parametrize("path", sorted((ROLES / "target_run/tasks").glob("*.yml")), ids=lambda path: path.name)

@@ -17,6 +17,8 @@ import pytest
 from controlplane_target import verbs
 from controlplane_target.arguments import parser
 
+from tests.target_verbs import ASKED_BY_OTHERS, ASKED_BY_ROLES
+
 PACKAGE = Path(verbs.__file__).parent
 
 
@@ -35,20 +37,7 @@ def test_each_module_acts_on_a_home_and_what_was_asked(module: str) -> None:
     assert [parameter.lstrip("_") for parameter in inspect.signature(act).parameters] == ["home", "options"]
 
 
-SAFE = {
-    ("bare", "look"),
-    ("bootstrap", "prove"),
-    ("bootstrap", "refuse"),
-    ("data-disk", "look"),
-    ("docker-root", "prove"),
-    ("docker-root", "refuse"),
-    ("docker-root", "wait"),
-    ("fstab", "look"),
-    ("lease", "show"),
-    ("purge", "prove"),
-    ("purge", "refuse"),
-    ("state", None),
-}
+SAFE: set[tuple[str, str | None]] = {*ASKED_BY_ROLES, *ASKED_BY_OTHERS}
 # What takes the lease or is a part of it, what a boot does without a controller, and `bare`, which only a holder of the lease starts.
 OWN = {("bare", "clear"), ("bare", "set"), ("docker-root", "settle"), ("lease", "hold"), ("lease", "release"), ("lease", "take"), ("undo", None)}
 

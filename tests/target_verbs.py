@@ -1,0 +1,17 @@
+"""The verbs of the tool on the target that change nothing there, by who asks them."""
+
+from __future__ import annotations
+
+# Waiting doesn't either, and is told the claim so that it prolongs no other play's lease.
+ASKED_BY_ROLES = {
+    ("bootstrap", "prove"),
+    ("bootstrap", "refuse"),
+    ("data-disk", "look"),
+    ("docker-root", "prove"),
+    ("docker-root", "refuse"),
+    ("docker-root", "wait"),
+    ("fstab", "look"),
+    ("purge", "prove"),
+    ("purge", "refuse"),
+}
+ASKED_BY_OTHERS = {("bare", "look"), ("lease", "show"), ("state", None)}
