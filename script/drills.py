@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 from controlplane.adapters.lab.home import LabHome  # noqa: E402
 from controlplane.adapters.lab.requirements import why_not  # noqa: E402
-from tests.vm.journal import read_journal  # noqa: E402
+from tests.vm.journal import last_attempts, read_journal  # noqa: E402
 
 NOTHING_LEFT = 5  # pytest's exit code where every drill is in the journal already
 
@@ -26,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="script/drills", description="Break virtual machines, and show that each comes back whole.")
     parser.add_argument("--seed", type=int, default=1, help="names the journal and chooses the points of power cuts (1)")
     parser.add_argument("--points", type=int, default=20, help="power cuts in each job (20)")
+    parser.add_argument("--again", action="store_true", help="run what failed once more; both attempts stay in the journal")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only drills with this in their names; may be given again")
     given = parser.parse_args()
     if line := why_not(vm=True):
@@ -35,6 +36,7 @@ def main() -> int:
     argv = [sys.executable, "-m", "pytest", "-v", "-p", "tests.vm.journal", "-m", "vm", "tests/vm/test_drills.py"]
     argv += ["--journal", str(journal), "--seed", str(given.seed), "--points", str(given.points)]
     argv += ["-k", " or ".join(given.only)] if given.only else []
+    argv += ["--again"] if given.again else []
     code = subprocess.run(argv, cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
     lines = read_journal(journal)
     table = Table(title=f"Drills by seed {given.seed}: {journal}")
@@ -46,7 +48,7 @@ def main() -> int:
     Console().print(table)
     if code not in (0, 1, NOTHING_LEFT):
         return 2
-    return int(code == 1 or any(line["outcome"] != "passed" for line in lines))
+    return int(code == 1 or any(line["outcome"] != "passed" for line in last_attempts(lines).values()))
 
 
 if __name__ == "__main__":

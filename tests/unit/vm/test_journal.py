@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.vm.journal import read_journal
+from tests.vm.journal import last_attempts, read_journal
 
 ROOT = Path(__file__).resolve().parents[3]
 DRILLS = """
@@ -36,7 +36,7 @@ def drills(tmp_path: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *, kill: bool) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *words: str, kill: bool = False) -> subprocess.CompletedProcess[str]:
     argv = [
         sys.executable,
         "-m",
@@ -49,6 +49,7 @@ def run(folder: Path, *, kill: bool) -> subprocess.CompletedProcess[str]:
         "7",
         "--points",
         "1",
+        *words,
         str(folder),
     ]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "KILL": "yes" if kill else ""}
@@ -73,3 +74,25 @@ def test_a_line_that_a_kill_cut_short_is_no_drill_and_spoils_no_other_line(drill
     journal.write_text(f'{whole}\n{{"seed": 7, "dri')
     run(drills, kill=False)
     assert [line["drill"] for line in read_journal(journal)] == ["the_first", "the_second", "the_third"]
+
+
+def test_what_failed_is_run_again_only_when_that_is_asked_for_and_stays_on_record(drills: Path) -> None:
+    journal = drills / "7.jsonl"
+    assert run(drills).returncode == 1
+    run(drills)
+    assert [line["drill"] for line in read_journal(journal)].count("the_second") == 1
+    (drills / "test_drills.py").write_text(DRILLS.replace('"two places"', '"one place"'))
+    assert run(drills, "--again").returncode == 0
+    lines = read_journal(journal)
+    assert [line["outcome"] for line in lines if line["drill"] == "the_second"] == ["failed", "passed"]
+    assert last_attempts(lines)["the_second"]["outcome"] == "passed"
+    # Nothing is left to run again.
+    run(drills, "--again")
+    assert read_journal(journal) == lines
+
+
+def test_a_reason_that_quotes_pages_is_cut(drills: Path) -> None:
+    (drills / "test_drills.py").write_text("def test_long():\n    assert False, 'x' * 9000\n")
+    run(drills)
+    [line] = read_journal(drills / "7.jsonl")
+    assert len(line["why"]) == 401
