@@ -64,8 +64,9 @@ class SiteKnownHosts:
     def strangers(self, hosts: Sequence[InventoryHost]) -> list[InventoryHost]:
         """Return those of the hosts that the file surely has no key of; a hashed line may be anybody's. No process is started for it."""
         text = self._file.read_text(errors="replace") if self._file.is_file() else ""
-        fields = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-        named = {name for words in fields for name in words[words[0].startswith("@") :][0].split(",")}
+        fields = [line.split() for line in text.splitlines() if not line.startswith("#")]
+        # A mark such as @revoked may stand before the names; a line that has none after it is nobody's.
+        named = {name for words in fields for first in words[bool(words) and words[0].startswith("@") :][:1] for name in first.split(",")}
         if any(name.startswith("|") or set(name) & set("*?!") for name in named):
             return []
         return [host for host in hosts if not named & set(_names(host))]

@@ -87,7 +87,7 @@ def test_strangers_are_those_of_whom_no_line_can_be(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     other = InventoryHost(name="other", variables={"ansible_port": 2222})
     assert SiteKnownHosts(file).strangers([HOST, other]) == [HOST, other]
-    file.write_text(f"# mint-data\n\nmint-data,10.0.0.1 ssh-ed25519 {BLOB}\nother ssh-ed25519 {BLOB}\n")
+    file.write_text(f"# mint-data\n\n@revoked\nmint-data,10.0.0.1 ssh-ed25519 {BLOB}\nother ssh-ed25519 {BLOB}\n")
     assert SiteKnownHosts(file).strangers([HOST, other]) == [other]
     file.write_text(f"[other]:2222 ssh-ed25519 {BLOB}\n@cert-authority 192.0.2.10 ssh-ed25519 {BLOB}\n")
     assert SiteKnownHosts(file).strangers([HOST, other]) == []
