@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ from tests.vm.scenes import MOUNT, Moment, Scene, do_the_main_job, leave_fresh, 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
 Drilled = Callable[[], Scene]
+# One run of a job goes through so many: what follows a cut, a boot and another look, takes less time than a whole job.
+CUTS_A_COURSE = 5
 BELOW = "mkdir -p /run/below && mount --bind / /run/below && find /run/below/mnt -mindepth 2 && umount /run/below"
 
 
@@ -35,31 +39,45 @@ class Job:
     make: Callable[[VirtualMachine, Path], Scene]
     words: tuple[str, ...]
     assert_done: Callable[[Scene], None]
-    seconds: float  # until it is known how long it takes here
+    seconds: float  # that its steps take, until it is known how long here
     fresh: bool = False
 
 
 JOBS = {
-    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 300),
-    "bootstrap": Job("drill-fresh", leave_fresh, (), Scene.assert_brought_up, 300, fresh=True),
+    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 200),
+    "bootstrap": Job("drill-fresh", leave_fresh, (), Scene.assert_brought_up, 330, fresh=True),
 }
 
 
+@dataclass(frozen=True)
+class Cut:
+    """One loss of power: after this share of the job, and whether the controller keeps its own."""
+
+    share: float
+    machine_alone: bool
+
+
+def chosen_cuts(job: str, seed: int, points: int) -> list[tuple[Cut, ...]]:
+    """Return the power cuts of one job by the seed, in courses: one run of the job goes through those of a course, the earliest first."""
+    chance = random.Random(f"{seed} {job}")  # noqa: S311 - it has to say the same again
+    # One in each of as many equal parts of the job, so that none of it is left out.
+    cuts = [Cut(round((part + chance.random()) / points, 3), chance.random() < 0.5) for part in range(points)]
+    courses = ceil(points / CUTS_A_COURSE)
+    return [tuple(cuts[first::courses]) for first in range(courses)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each power cut its point by the seed: a share of the job's duration, and whether the controller loses power as well."""
-    if "share" in metafunc.fixturenames:
+    """Give each course of power cuts its points by the seed."""
+    if "cuts" in metafunc.fixturenames:
         seed, points = (int(metafunc.config.getoption(name, default)) for name, default in (("seed", 1), ("points", 2)))
-        cuts = []
-        for job in JOBS:
-            chance = random.Random(f"{seed} {job}")  # noqa: S311 - it has to say the same again
-            cuts += [(job, round(chance.random(), 3), chance.random() < 0.5) for _ in range(points)]
-        metafunc.parametrize(("job", "share", "alone"), cuts, ids=[f"{n:02}-{job}-{share}" for n, (job, share, _) in enumerate(cuts, 1)])
+        courses = [(job, cuts) for job in JOBS for cuts in chosen_cuts(job, seed, points)]
+        names = [f"{n:02}-{job}-{'-'.join(str(cut.share) for cut in cuts)}" for n, (job, cuts) in enumerate(courses, 1)]
+        metafunc.parametrize(("job", "cuts"), courses, ids=names)
 
 
 def _moved(host: VirtualMachine, folder: Path) -> Scene:
     scene = seed_data(host, folder)
-    note = host.lab.home.path / "drills" / "move-seconds"
-    note.write_text(str(do_the_main_job(scene)))
+    do_the_main_job(scene)
     return scene
 
 
@@ -182,48 +200,61 @@ def test_disks_that_are_found_in_another_order_change_nothing(moved: Drilled) ->
 
 
 def lasting(folder: Path, job: str) -> float:
-    """Return how long the job took when it last went through, or what is assumed."""
+    """Return how many seconds the steps of the job took when it last went through, or what is assumed."""
     note = folder / f"{job}-seconds"
     return float(note.read_text()) if note.exists() else JOBS[job].seconds
 
 
-def interrupted_at(scene: Scene, running: Running, at: float, *, alone: bool) -> bool:
-    """Cut the machine's power after that many seconds, and the controller's unless `alone`; say whether the job had ended before."""
-    limit = time.monotonic() + at
-    while time.monotonic() < limit and running.process.poll() is None:
+def cut_off(scene: Scene, running: Running, after: float, cut: Cut) -> float | None:
+    """Cut the machine's power so many seconds after the first step began; return after how many seconds the job had ended by itself, if it had."""
+    began = time.monotonic()
+    while not re.search(r"^S\d+ ", running.said(), re.MULTILINE) and running.process.poll() is None:
         time.sleep(0.1)
-    ended = running.process.poll() is not None
-    if not alone and not ended:
+        began = time.monotonic()
+    while time.monotonic() < began + after and running.process.poll() is None:
+        time.sleep(0.1)
+    took = None if running.process.poll() is None else time.monotonic() - began
+    if took is None and not cut.machine_alone:
         running.kill()
     scene.host.cut()
-    if alone:
+    if cut.machine_alone:
         running.end(timeout=900)
-    return ended
+    return took
 
 
-def test_a_power_cut_at_any_point_leaves_one_place_and_the_same_plan_goes_on_to_its_end(
-    lab: Lab, record_property: Callable[[str, object], None], job: str, share: float, alone: bool
+def assert_left_in_order(scene: Scene, *, ended: bool) -> None:
+    """Just after its power came back: it is reached, nothing lies beneath the mountpoint, and the program says which command goes on."""
+    assert_nothing_below_the_mountpoint(scene.host)
+    rows = scene.site.rows()
+    open_runs = [row for row in rows if row["state"] == "open"]
+    # Until its intent is on record an apply has changed nothing.
+    assert ended or open_runs or not rows
+    assert all("controlplane apply with the same plan file" in row["next"] for row in open_runs)
+
+
+def test_power_cuts_at_any_points_leave_one_place_and_the_same_plan_goes_on_to_its_end(
+    lab: Lab, record_property: Callable[[str, object], None], job: str, cuts: tuple[Cut, ...]
 ) -> None:
     scene = _moment(lab, JOBS[job].machine, JOBS[job].make, fresh=JOBS[job].fresh).scene()
     scene.site.plan("plan.json", *JOBS[job].words)
-    at = share * lasting(lab.home.path / "drills", job)
-    began = time.monotonic()
-    ended = interrupted_at(scene, scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json"), at, alone=alone)
-    if ended:
-        # So long it takes here: further points are shares of that.
-        (lab.home.path / "drills" / f"{job}-seconds").write_text(str(min(time.monotonic() - began, at)))
-    scene.host.up(services=False)
-    stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
-    record_property(
-        "point", f"{at:.0f} s, {'machine' if alone else 'machine and controller'}{', after its end' if ended else ''}; {stood or 'nothing'}"
-    )
-    assert_nothing_below_the_mountpoint(scene.host)
-    open_runs = [row for row in scene.site.rows() if row["state"] == "open"]
-    # Until its intent is on record an apply has changed nothing.
-    assert ended or open_runs or not scene.site.receipts()
+    points, behind = [], 0.0
+    for cut in cuts:
+        running = scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json")
+        took = cut_off(scene, running, (cut.share - behind) * lasting(lab.home.path / "drills", job), cut)
+        scene.host.up(services=False)
+        stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
+        who = "machine" if cut.machine_alone else "machine and controller"
+        points.append(f"{cut.share}{' (after its end)' if took else ''}: {who}; {stood or 'nothing'}")
+        record_property("point", " | ".join(points))
+        assert_left_in_order(scene, ended=took is not None)
+        if took is not None and not behind:
+            # So long it takes here: further points are shares of that.
+            (lab.home.path / "drills" / f"{job}-seconds").write_text(str(took))
+        behind = cut.share
     result = scene.site.applied()
     assert result["outcome"] == "done"
     JOBS[job].assert_done(scene)
     assert_nothing_below_the_mountpoint(scene.host)
     scene.site.assert_receipts_hold()
     assert {row["state"] for row in scene.site.rows()} == {"done"}
+    assert scene.site.applied()["changed"] == []
