@@ -208,7 +208,7 @@ def lasting(folder: Path, job: str) -> float:
 def cut_off(scene: Scene, running: Running, after: float, cut: Cut) -> float | None:
     """Cut the machine's power so many seconds after the first step began; return after how many seconds the job had ended by itself, if it had."""
     began = time.monotonic()
-    while not re.search(r"^S\d+ ", running.said(), re.MULTILINE) and running.process.poll() is None:
+    while not re.search(r"^\S+/\d{3} ", running.said(), re.MULTILINE) and running.process.poll() is None:
         time.sleep(0.1)
         began = time.monotonic()
     while time.monotonic() < began + after and running.process.poll() is None:
