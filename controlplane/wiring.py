@@ -109,7 +109,8 @@ def approvals(given: str | None) -> ApprovalFiles:
 
 
 def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
-    from functools import partial  # noqa: PLC0415 - a verb that isn't called costs nothing
+    import os  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from functools import partial  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.adapters.approvals import ApprovalFiles  # noqa: PLC0415
@@ -122,10 +123,11 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
     from controlplane.adapters.proxmox_api import environment_here  # noqa: PLC0415
     from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
     from controlplane.adapters.run_locks import HostLocks  # noqa: PLC0415
+    from controlplane.adapters.service_secrets import SiteSecrets  # noqa: PLC0415
     from controlplane.adapters.verification import TestinfraWitness  # noqa: PLC0415
     from controlplane.usecases.apply_plan import ApplyPorts  # noqa: PLC0415
 
-    folder = Path(content.folder)
+    folder, desired = Path(content.folder), view.desired.by_name()
     signer = _signer(folder, content.site)
     clock = SystemClock()
     return ApplyPorts(
@@ -133,7 +135,11 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
         entropy=SystemEntropy(),
         evidence=AnsibleEvidence(clock, site=folder, routes=view.inventory.hosts),
         runner=StepRunner(
-            view.inventory.hosts, holder=operator(), known_hosts=folder / NAME, env_here=partial(environment_here, view.desired.by_name(), folder)
+            view.inventory.hosts,
+            holder=operator(),
+            known_hosts=folder / NAME,
+            env_here=partial(environment_here, desired, folder),
+            told=lambda host: SiteSecrets(folder, os.environ).of(desired.get(host)),
         ),
         receipts=ReceiptFiles(folder / "state" / "receipts", signer),
         approvals=ApprovalFiles(folder / "state" / "approvals", signer),

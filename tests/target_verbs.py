@@ -13,5 +13,7 @@ ASKED_BY_ROLES = {
     ("fstab", "look"),
     ("purge", "prove"),
     ("purge", "refuse"),
+    ("redis", "prove"),
+    ("redis", "refuse"),
 }
 ASKED_BY_OTHERS = {("bare", "look"), ("lease", "show"), ("state", None)}

@@ -17,6 +17,7 @@ from typing import Any
 from controlplane.adapters.ansible_project import control_directory, inventory_json
 from controlplane.adapters.proxmox_api import ApiError
 from controlplane.adapters.runner import Event, run_playbook
+from controlplane.adapters.service_secrets import Told, in_memory
 from controlplane.domain.inventory import InventoryHost, route_here, works_here
 from controlplane.ports import StepResult
 from controlplane.render.project import render_cancel
@@ -25,12 +26,15 @@ from controlplane.render.project import render_cancel
 _LIMIT_S = 24 * 3600
 # A unit may have to copy newer data back before it can end.
 _CANCEL_LIMIT_S = 1800
+# The variable by which roles find what only the controller knows.
+_PASSWORDS = "redis_aof_told"
 
 
 class StepRunner:
     """Runs projects over the routes of one site. `holder` is who takes the leases ("user@controller").
 
-    `env_here` gives the environment of steps that work on the controller itself, by the name that it has in them; it raises `ApiError`.
+    `env_here` gives the environment of steps that work on the controller itself, by the name that it has in them; it raises `ApiError`. `told` gives
+    the passwords of a host's services that only the controller knows; they lie in memory that has a name while a step runs.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class StepRunner:
         work_dir: Path | None = None,
         known_hosts: Path | None = None,
         env_here: Callable[[str], Mapping[str, str]] = lambda _name: {},
+        told: Callable[[str], Told] = lambda _name: {},
     ) -> None:
         self._routes = {route.name: route for route in routes}
         self._holder = holder
@@ -49,6 +54,7 @@ class StepRunner:
         self._work_dir = work_dir
         self._known_hosts = known_hosts
         self._env_here = env_here
+        self._passwords = told
 
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
         """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
@@ -68,17 +74,19 @@ class StepRunner:
                 told.update(_told(data.get("res") or {}))
                 lease.update(_taken(data.get("res") or {}, key))
 
-        result = run_playbook(
-            project,
-            playbook=playbook,
-            inventory=inventory_json([route_here(host) if here else self._routes[host]], variables={}, control_dir=control_directory()),
-            env=env,
-            forks=1,
-            on_event=hear,
-            timeout=_LIMIT_S,
-            work_dir=self._work_dir,
-            known_hosts=self._known_hosts,
-        )
+        with in_memory({host: {} if here else self._passwords(host)}) as places:
+            variables = {host: {_PASSWORDS: places[host]}} if host in places else {}
+            result = run_playbook(
+                project,
+                playbook=playbook,
+                inventory=inventory_json([route_here(host) if here else self._routes[host]], variables=variables, control_dir=control_directory()),
+                env=env,
+                forks=1,
+                on_event=hear,
+                timeout=_LIMIT_S,
+                work_dir=self._work_dir,
+                known_hosts=self._known_hosts,
+            )
         # Nothing of a step goes on by itself on the controller: what descends from ansible-playbook has been ended, and an API's tasks are its own.
         works = not here and any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
@@ -146,4 +154,4 @@ def _taken(result: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _told(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a role's tool reported, where the task's result carries such."""
     data = _journal(result)
-    return {name: data[name] for name in ("downtime_s",) if name in data}
+    return {name: data[name] for name in ("downtime_s", "told") if name in data}

@@ -27,6 +27,8 @@ def facts_of(evidence: Evidence) -> dict[str, Any]:
     # Hosts without a declared machine have no such fact, and keep the digest that they had.
     elsewhere = {"machine": _seen(_machine, reader)} if "machine" in evidence.probes else {}
     elsewhere |= {"packages": _seen(_packages, reader)} if evidence.asked.get("packages") else {}
+    redis = sorted(name for name, service in (evidence.asked.get("services") or {}).items() if service["kind"] == "redis")
+    elsewhere |= {"redis": _seen(lambda seen: _redis(seen, redis), reader)} if redis else {}
     return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}, **elsewhere}
 
 
@@ -160,6 +162,19 @@ def _beneath(reader: Reader) -> Any:
 
 def _packages(reader: Reader) -> Any:
     return {name: [seen["status"], seen["version"]] for name, seen in sorted(reader.packages.items())}
+
+
+def _redis(reader: Reader, names: list[str]) -> Any:
+    """Return settings as they run and as they are kept, and what is in the way of others."""
+    found: dict[str, Any] = {}
+    for name in names:
+        state = reader.redis.get(name)
+        if state is None or not state["reachable"]:
+            found[name] = None
+            continue
+        settings = {"running": state["running"], "persisted": state["persisted"], "from": state["persisted_from"]}
+        found[name] = {**settings, "version": state["version"], "role": state["info"].get("role"), "left_over": bool(state["aof_files"])}
+    return found
 
 
 def _machine(reader: Reader) -> Any:

@@ -16,7 +16,23 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.names import HostName
 from controlplane.domain.values import Value
 
-ChangeKind = Literal["machine", "volume", "package", "unit", "mkfs", "directory", "attribute", "mount", "file", "move", "retire", "delete"]
+ChangeKind = Literal[
+    "machine",
+    "volume",
+    "package",
+    "unit",
+    "mkfs",
+    "directory",
+    "attribute",
+    "mount",
+    "file",
+    "setting",
+    "rename",
+    "recreate",
+    "move",
+    "retire",
+    "delete",
+]
 
 
 class Change(Value):

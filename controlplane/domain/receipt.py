@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -30,7 +30,8 @@ class Receipt(Value):
     """One link of the chain. `run` is the whole attempt, `key` this capability's part of it; `downtime_s` is measured, by container.
 
     `expires_at` is when what it says ends by itself; None for what was done, which stays so. `route` is the digest of the way by which the
-    host was reached, where what is said holds for the machine at its end only.
+    host was reached, where what is said holds for the machine at its end only. `told` is what the role itself read and measured, such as settings
+    before and after.
     """
 
     seq: int
@@ -54,11 +55,12 @@ class Receipt(Value):
     downtime_s: dict[str, float] = Field(default={})
     expires_at: str | None = None
     route: str | None = None
+    told: dict[str, Any] | None = None
 
     def digest(self) -> str:
         """Return the digest that the next receipt names."""
         # What is not said is left out, so that receipts from before it could be said keep their digest.
-        return digest_of(self.model_dump(mode="json", exclude={name for name in ("expires_at", "route") if getattr(self, name) is None}))
+        return digest_of(self.model_dump(mode="json", exclude={name for name in ("expires_at", "route", "told") if getattr(self, name) is None}))
 
 
 class ChainFault(Value):

@@ -227,6 +227,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
         changes=statuses,
         evidence=host_evidence.digest() if isinstance(host_evidence, Evidence) else None,
         downtime_s=downtime,
+        told=result.told.get("told"),
     )
     failure = None if reason is None else f"{step.id} {step.capability} failed: {reason}\n{what_next(step, key)}"
     return StepOutcome(failure, statuses, downtime, seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
@@ -44,6 +44,7 @@ class Ledger:
         undoes: str | None = None,
         expires_at: str | None = None,
         route: str | None = None,
+        told: dict[str, Any] | None = None,
     ) -> None:
         """Record what became of it."""
         self._append(
@@ -60,6 +61,7 @@ class Ledger:
             undoes=undoes,
             expires_at=expires_at,
             route=route,
+            told=told,
         )
 
     def _append(self, **fields: object) -> None:

@@ -45,7 +45,10 @@ class Said:
 class Operator:
     """One controller: a site folder with its state, and who works there."""
 
-    def __init__(self, machine: LabMachine, folder: Path, *, login: str = "root", approval: str = "none", retention: str = "7d") -> None:
+    def __init__(
+        self, machine: LabMachine, folder: Path, *, login: str = "root", approval: str = "none", retention: str = "7d", redis: str = ""
+    ) -> None:
+        """Make its site; `redis` is the durability that its policy declares for Redis, where a test is about that."""
         self.machine = machine
         self.site = folder / "site"
         self.site.mkdir(parents=True)
@@ -56,6 +59,9 @@ class Operator:
         hosts = hosts.replace("ansible_user: root", f"ansible_user: {login}" + ("" if login == "root" else "\n    ansible_become: true"))
         policy = named["policy.yml"].replace("/var/lib/controlplane-lab/machines/mint-data/data.img", str(machine.data_file))
         policy, _, _ = policy.partition("  mint-apps:\n    tier")
+        declared = "        durability: {appendonly: true, appendfsync: everysec}\n"
+        assert declared in policy
+        policy = policy.replace(declared, f"        durability: {redis}\n" if redis else "")
         (self.site / "hosts.yml").write_text(hosts)
         (self.site / "policy.yml").write_text(policy)
         self.write_site(approval=approval, retention=retention)

@@ -20,7 +20,7 @@ from .tools import PATH, slurp
 _INFO = frozenset(
     "redis_version redis_mode config_file role loading aof_enabled aof_rewrite_in_progress aof_rewrite_scheduled aof_last_bgrewrite_status "
     "aof_last_write_status "
-    "rdb_last_bgsave_status rdb_last_save_time rdb_bgsave_in_progress rdb_changes_since_last_save aof_current_size aof_base_size".split()
+    "rdb_last_bgsave_status rdb_last_save_time rdb_bgsave_in_progress rdb_changes_since_last_save used_memory aof_current_size aof_base_size".split()
 )
 _PROGRAM = re.compile(r"(?:^|[-/])(?:redis|valkey)(?:-server)?$")
 _LEAST_HIDDEN = 6

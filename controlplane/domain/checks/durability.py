@@ -58,15 +58,15 @@ def _postgres_setting(state: PostgresState, setting: str) -> list[str]:
 def judge_redis(case: Case, container: Container, service: RedisService) -> Answer:
     """Judge the declared settings, running and persisted, and that the append-only file is really there."""
     state = _redis_state(case, container)
-    wanted = _wanted(service)
+    wanted = wanted_settings(service)
     problems = []
     for setting, value in wanted.items():
-        running, persisted = _running(state, setting), _persisted(state, setting)
+        running, persisted = running_setting(state, setting), persisted_setting(state, setting)
         problems += [f"{setting} is {_shown(running)} while running, declared {_shown(value)}"] if running != value else []
         problems += [f"{setting} is {_shown(persisted)} in {state['persisted_from']}, declared {_shown(value)}"] if persisted != value else []
     if wanted.get("appendonly") == "yes":
         problems += _append_only_file(state)
-    elif wanted.get("appendonly") == "no" and state["aof_files"] and _running(state, "appendonly") == "no":
+    elif wanted.get("appendonly") == "no" and state["aof_files"] and running_setting(state, "appendonly") == "no":
         problems.append("append-only files of an earlier life lie in its data")
     return drifted("; ".join(problems), "high") if problems else met("durability as declared, running and persisted")
 
@@ -80,7 +80,8 @@ def _redis_state(case: Case, container: Container) -> RedisState:
     return state
 
 
-def _wanted(service: RedisService) -> dict[str, str]:
+def wanted_settings(service: RedisService) -> dict[str, str]:
+    """Return the settings that a policy declares, as Redis spells them."""
     durability = service.durability
     wanted: dict[str, str] = {}
     if durability.appendonly is not None:
@@ -92,25 +93,28 @@ def _wanted(service: RedisService) -> dict[str, str]:
     return wanted
 
 
-def _running(state: RedisState, setting: str) -> str:
+def running_setting(state: RedisState, setting: str) -> str:
+    """Return a setting as it runs. Raises `Unobserved`."""
     value = state["running"].get(setting)
     if value is None:
         raise Unobserved(f"Redis did not say {setting}")
     return " ".join(value.split())
 
 
-def _persisted(state: RedisState, setting: str) -> str:
+def persisted_setting(state: RedisState, setting: str) -> str:
+    """Return a setting as it will be after a restart. Raises `Unobserved`."""
     if state["persisted_from"] is None:
         raise Unobserved("where Redis reads its settings from is not known")
     value = state["persisted"].get(setting)
     if value is not None:
         return " ".join(value.strip("'\"").split())
     if setting == "save":
-        return "900 1 300 10 60 10000" if _major(state) < 7 else "3600 1 300 100 60 10000"
+        return "900 1 300 10 60 10000" if redis_major(state) < 7 else "3600 1 300 100 60 10000"
     return {"appendonly": "no", "appendfsync": "everysec"}[setting]
 
 
-def _major(state: RedisState) -> int:
+def redis_major(state: RedisState) -> int:
+    """Return the first number of its version. Raises `Unobserved`."""
     major = (state["version"] or "").partition(".")[0]
     if not major.isdigit():
         raise Unobserved("Redis did not say its version")
@@ -128,7 +132,7 @@ def _append_only_file(state: RedisState) -> list[str]:
     problems = [f"{key} is {info[key]}" for key in ("aof_last_bgrewrite_status", "aof_last_write_status") if info[key] != "ok"]
     files = state["aof_files"]
     # From 7 on a directory with a manifest, before that one file.
-    if any(name.endswith(".manifest") for name in files) if _major(state) >= 7 else files:
+    if any(name.endswith(".manifest") for name in files) if redis_major(state) >= 7 else files:
         return problems
     if info["aof_rewrite_in_progress"] != "0" or info["aof_rewrite_scheduled"] != "0":
         raise Unobserved("Redis is writing its first append-only file; ask again when it is done")
@@ -159,7 +163,7 @@ def running_and_persisted(case: Case) -> Sequence[Named]:
 
 def _redis_contradiction(case: Case, container: Container) -> list[str]:
     state = _redis_state(case, container)
-    pairs = [(setting, _running(state, setting), _persisted(state, setting)) for setting in ("appendonly", "appendfsync", "save")]
+    pairs = [(setting, running_setting(state, setting), persisted_setting(state, setting)) for setting in ("appendonly", "appendfsync", "save")]
     return [
         f"{setting} is {_shown(now)} while running and {_shown(then)} in {state['persisted_from']}" for setting, now, then in pairs if now != then
     ]

@@ -1,7 +1,7 @@
 """Run a verb of the run's own tool on the target: one command, one round trip.
 
 Rules:
-- What is asked goes over standard input, as JSON: no argument holds it, and nothing is copied to the target for it.
+- What is asked goes over standard input, as JSON: no argument holds it, and nothing is copied to the target for it. So do passwords.
 - A verb that changes the host works under the lease that this play took, and only as long as somebody reads its answer (`connection.py` there).
 - In a dry run such a verb is told `--check`, and shows what it would do.
 - A verb that says no, or fails, fails the task with its own words.
@@ -12,17 +12,24 @@ from __future__ import annotations
 import json
 import shlex
 import zlib
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.plugins.action import ActionBase
 
 _ARGUMENTS = {
     "words": {"type": "list", "elements": "str", "required": True},
     "request": {"type": "dict"},
     "changes": {"type": "bool", "default": False},
-    "lay_down": {"type": "dict", "options": {"program": {"type": "str"}, "folder": {"type": "path"}, "files": {"type": "dict"}}},
+    "told": {"type": "path"},
+    "lay_down": {
+        "type": "dict",
+        "options": {"program": {"type": "str"}, "folder": {"type": "path"}, "files": {"type": "dict"}, "yaml": {"type": "bool", "default": False}},
+    },
     "command": {"type": "list", "elements": "str"},
 }
+_YAML = ("error", "tokens", "events", "nodes", "reader", "scanner", "parser", "composer", "resolver")
 _NO_LEASE = "This play took no lease, so it changes nothing. Nothing was changed. Its first role has to be target_run."
 # What is laid down comes first, and then runs in place of the program that did it.
 _LAY_DOWN = "import json,sys,zlib; told = json.loads(zlib.decompress(sys.stdin.buffer.read())); exec(told['program'])"
@@ -42,10 +49,12 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
         argv = [*(arguments["command"] or tool["command"]), *arguments["words"]]
         if tool is not None and not arguments["command"]:
             argv += self._carried(tool, changes=arguments["changes"])
-        told = _asked(arguments["request"])
+        told = _asked(_with_told(arguments["request"], arguments["told"], (task_vars or {}).get("inventory_hostname")))
         if arguments["lay_down"]:
             argv = [argv[0], "-I", "-S", "-c", _LAY_DOWN, *argv]
-            told = zlib.compress(json.dumps(arguments["lay_down"]).encode())
+            down = arguments["lay_down"]
+            files = {**down["files"], **(_yaml() if down["yaml"] else {})}
+            told = zlib.compress(json.dumps({"program": down["program"], "folder": down["folder"], "files": files}).encode())
         return {**result, **self._answered(self._low_level_execute_command(shlex.join(argv), in_data=told))}
 
     def _no_input(self) -> str:
@@ -89,6 +98,17 @@ def _last_answer(printed: str) -> dict[str, Any] | None:
                 continue
             return dict(answer)
     return None
+
+
+def _with_told(request: Any, path: str | None, host: str | None) -> Any:
+    """Return the request with what only the controller knows, read where Ansible runs: no argument, variable or result holds it."""
+    return {**(request or {}), "told": json.loads(Path(path).read_bytes()).get(host) or {}} if path else request
+
+
+def _yaml() -> dict[str, str]:
+    """Return what of PyYAML reads a text as nodes that know where they stand: pure Python, as Ansible itself has it."""
+    folder = Path(yaml.__file__).parent
+    return {"yaml/__init__.py": "", **{f"yaml/{name}.py": (folder / f"{name}.py").read_text("utf-8") for name in _YAML}}
 
 
 def _asked(request: Any) -> bytes:

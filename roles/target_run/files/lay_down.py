@@ -1,6 +1,7 @@
 """Lay down the run's tools, each file atomically, and become them. Travels in the command that it is the first part of.
 
-`told` is {"folder", "files": {name: text}}; what the tools are run with follows as this program's own arguments.
+`told` is {"folder", "files": {name: text}}, where a name may begin with one folder of its own; what the tools are run with follows as this
+program's own arguments.
 """
 
 import fcntl
@@ -75,7 +76,7 @@ def lay_down(package, wanted):
         changed = sorted(name for name, data in wanted.items() if not is_held(package / name, data))
         for name in changed:
             put(package / name, wanted[name])
-        stale = sorted(path.name for path in package.iterdir() if path.name not in wanted and path.name != "__pycache__")
+        stale = sorted(path.name for path in package.iterdir() if path.name not in wanted and path.name != "__pycache__" and not path.is_dir())
         for name in stale:
             (package / name).unlink()
         os.fsync(folder)
@@ -126,11 +127,14 @@ def main(told):
     """Lay down; return why not as an exit code, 0 where the tools are whole."""
     package = Path(told["folder"], "controlplane_target")
     wanted = {name: text.encode() for name, text in told["files"].items()}
-    if any(Path(name).name != name or not name.endswith(".py") for name in wanted):
+    folders = {os.path.dirname(name) for name in wanted}
+    named = [os.path.basename(name) for name in wanted]
+    if any(folder and not folder.isidentifier() for folder in folders) or any(not name[:-3].isidentifier() or name[-3:] != ".py" for name in named):
         print("a file name is no plain name of a Python module. Nothing was changed.", file=sys.stderr)
         return 4
     try:
-        lay_down(package, wanted)
+        for folder in sorted(folders):
+            lay_down(package / folder, {os.path.basename(name): data for name, data in wanted.items() if os.path.dirname(name) == folder})
         keep_compiled_in_memory(package, version_of(wanted))
     except OSError as error:
         print(

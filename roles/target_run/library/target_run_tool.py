@@ -26,6 +26,10 @@ options:
       - In a dry run it gets C(--check) in place of the lease.
     type: bool
     default: false
+  told:
+    description:
+      - A file on the controller, C({host: {service: {"password"}}}) as JSON, whose part for this host is added to what the verb is asked.
+    type: path
   lay_down:
     description: What is laid down before, by C(program), as the role target_run does it. The verb is C(command) then.
     type: dict
@@ -33,6 +37,7 @@ options:
       program: {description: the text of lay_down.py, type: str}
       folder: {description: the run's own folder, type: path}
       files: {description: file name to text, type: dict}
+      yaml: {description: whether PyYAML is laid down beside them, type: bool}
   command:
     description: How the tool is run, where no play has taken its lease yet.
     type: list

@@ -30,6 +30,7 @@ _VERBS = {
     "way-back": "way_back",
     "data-disk": "data_disk_verbs",
     "fstab": "fstab_verbs",
+    "redis": "redis_verbs",
 }
 
 
@@ -45,6 +46,8 @@ _SHOWN = {
     ("fstab", "record"),
     ("fstab", "write"),
     ("purge", "purge"),
+    ("redis", "persist"),
+    ("redis", "turn-on"),
     ("rollback", None),
     ("way-back", None),
 }
@@ -55,6 +58,8 @@ _CHANGES = _SHOWN | {
     ("docker-root", "precopy"),
     ("docker-root", "undo"),
     ("purge", "leave-word"),
+    ("redis", "prepare"),
+    ("redis", "undo"),
 }
 
 

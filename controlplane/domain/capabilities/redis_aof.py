@@ -1,0 +1,183 @@
+"""redis.durability: a Redis' append-only file is turned on while it serves, and persisted where its container reads it at the next start.
+
+Rules:
+- Live only: a server that starts with AOF on and without such a file starts empty, and its next save overwrites the dump.
+- Settings go into the configuration file where that lies on a mount of the container and its command does not override them; else into its
+  command in the stack's compose file. With a command the container is made anew once, after the file is on disk; its data must lie on a mount.
+- Append-only files of an earlier life are set aside by name; they are never loaded.
+- What drifts is D236's own judgement, so that a plan and its check can't disagree.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+
+from controlplane.domain.capabilities.proposal import NO_DOWNTIME, Capability, Draft, Outlook, Proposal
+from controlplane.domain.checks.durability import persisted_setting, redis_major, running_setting, wanted_settings
+from controlplane.domain.checks.landing import covering
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence_shapes import Container, RedisState
+from controlplane.domain.plan import Bound, Change, Downtime, Mend
+from controlplane.domain.services import RedisService
+
+ID = "redis.durability"
+_OLDEST = 7
+# What the role allows for the stop, and for a plain start; then loading (keys a second, measured on two cores, by half).
+_STOP_START_S = 60 + 10
+_KEYS_PER_S = 50_000
+_AND_COMMAND = " and command line"
+
+
+class _CannotError(Exception):
+    """Why one service is left alone, and what a person does about it."""
+
+
+def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
+    drafts: list[Draft] = []
+    refusals: list[str] = []
+    for name, service in sorted(desired.services.items()):
+        if not isinstance(service, RedisService) or not wanted_settings(service) or outlook.docker_comes:
+            continue
+        try:
+            draft = _decide(desired, name, service, reader)
+        except Unobserved as doubt:
+            refusals.append(f"could not be observed: {doubt}")
+        except _CannotError as reason:
+            refusals.append(f"{name}: {reason}")
+        else:
+            drafts += [draft] if draft is not None else []
+    return Proposal(drafts=tuple(drafts), refusals=tuple(refusals))
+
+
+def _decide(desired: DesiredHost, name: str, service: RedisService, reader: Reader) -> Draft | None:
+    container = next((seen for seen in reader.containers if seen["name"] == name), None)
+    state = reader.redis.get(name)
+    if container is None or state is None:
+        raise Unobserved(f"{name}: there is no container of this name")
+    if not state["reachable"]:
+        raise Unobserved(f"{name}: Redis's settings could not be read ({state['error'] or 'no reason given'})")
+    wanted = wanted_settings(service)
+    running = {setting: running_setting(state, setting) for setting in wanted}
+    persisted = {setting: persisted_setting(state, setting) for setting in wanted}
+    live = {setting: value for setting, value in wanted.items() if running[setting] != value}
+    kept = {setting: value for setting, value in wanted.items() if persisted[setting] != value}
+    if not live and not kept:
+        return None
+    _refuse_what_is_not_ours(state, wanted)
+    route, file = _route(container, state, wanted)
+    changes = _changes(name, state, (running, persisted), (live, kept), (route, file))
+    place = _place(container, state, reader)
+    if route == "compose" and kept:
+        _refuse_unless_remakable(container, state, wanted)
+        changes.append(Change(kind="recreate", target=f"container {name}", before="as it runs", after="by Compose, from the changed file, once"))
+    return Draft(
+        mends=(Mend(check="D236", surface=f"redis:{name}"),),
+        changes=tuple(changes),
+        downtime=Downtime(services=(name,), estimate_s=_downtime(state)) if route == "compose" and kept else NO_DOWNTIME,
+        undo="write the dump anew, turn AOF off and set what ran before, put the file back byte for byte; no key is lost",
+        bounds=_bounds(desired, name, place, live, state),
+        if_short=f"Make room on the disk of {name}'s data, then plan again",
+        variables={
+            "redis_aof_container": name,
+            "redis_aof_settings": wanted,
+            "redis_aof_route": route,
+            "redis_aof_file": file,
+            "redis_aof_port": int(state["running"].get("port") or 6379) or 6379,
+            "redis_aof_auth": service.auth.model_dump(exclude_none=True, include={"password_env", "user"}) if service.auth else {},
+        },
+    )
+
+
+def _refuse_what_is_not_ours(state: RedisState, wanted: dict[str, str]) -> None:
+    if wanted.get("appendonly") == "no":
+        raise _CannotError("the policy wants AOF off, and this only turns it on: undo the run that did, or set it by hand after a save")
+    if redis_major(state) < _OLDEST:
+        raise _CannotError(f"it is Redis {state['version']}, and only {_OLDEST}.0 and newer are known here: turn AOF on by hand, as its manual says")
+    if state["info"].get("role") != "master":
+        raise _CannotError("it is a replica, whose data comes from its master: do it there first")
+    if state["running"].get("port") == "0":
+        raise _CannotError("it listens on a socket of its file system only, and is asked over the network: set these by hand")
+
+
+def _route(container: Container, state: RedisState, wanted: dict[str, str]) -> tuple[str, str]:
+    """Return (route, configuration file as the container sees it or empty)."""
+    said = state["persisted_from"] or ""
+    file = "" if said == "command line" else said.removesuffix(_AND_COMMAND)
+    is_overridden = any(word.lower() == f"--{setting}" for word in container["command"] for setting in wanted)
+    mount = covering(container, file) if file.startswith("/") else None
+    on_a_mount = mount is not None and mount["type"] in ("bind", "volume") and mount["host_path"] is not None
+    return ("file" if on_a_mount and not is_overridden else "compose"), file if file.startswith("/") else ""
+
+
+def _changes(
+    name: str,
+    state: RedisState,
+    seen: tuple[dict[str, str], dict[str, str]],
+    differing: tuple[dict[str, str], dict[str, str]],
+    where: tuple[str, str],
+) -> list[Change]:
+    (running, persisted), (live, kept), (route, file) = seen, differing, where
+    changes = []
+    if running.get("appendonly") == "no" and state["aof_files"]:
+        tops = sorted({path.split("/", 1)[0] for path in state["aof_files"]})
+        changes.append(
+            Change(kind="rename", target=f"{', '.join(tops)} of {name}", before="of an earlier life", after="kept beside it under the run's name")
+        )
+    if live:
+        changes.append(Change(kind="setting", target=f"{name}, running", before=_text(running, live), after=_text(live, live)))
+    if kept:
+        target = f"{file} of {name}" if route == "file" else f"the command of {name} in its compose file"
+        changes.append(Change(kind="file", target=target, before=_text(persisted, kept), after=_text(kept, kept)))
+    return changes
+
+
+def _text(values: dict[str, str], names: dict[str, str]) -> str:
+    return ", ".join(f"{name} {shlex.quote(values[name])}" for name in sorted(names))
+
+
+def _place(container: Container, state: RedisState, reader: Reader) -> str | None:
+    """Return the mounted filesystem of the host on which the data lies, None where that is not known here."""
+    mount = covering(container, state["dir"]) if state["dir"] else None
+    path = mount["host_path"] if mount is not None else container["upper_dir"]
+    held = [point for point in reader.usage if path is not None and (path == point or path.startswith(f"{point.rstrip('/')}/"))]
+    return max(held, key=len, default=None)
+
+
+def _refuse_unless_remakable(container: Container, state: RedisState, wanted: dict[str, str]) -> None:
+    name, options = container["name"], " ".join(f"--{setting} {shlex.quote(value)}" for setting, value in wanted.items())
+    by_hand = "; ".join(f"redis-cli config set {setting} {shlex.quote(value)}" for setting, value in wanted.items())
+    if not container["compose_project"] or not container["compose_service"] or not container["compose_files"]:
+        raise _CannotError(
+            f"Compose did not make it, so nobody here can make it anew as it was. By hand: {by_hand}; wait until INFO persistence says "
+            f"aof_rewrite_in_progress:0; then run its image again with the same volumes and {options} at the end of its command"
+        )
+    mount = covering(container, state["dir"]) if state["dir"] else None
+    if mount is None or mount["type"] not in ("bind", "volume"):
+        raise _CannotError(
+            f"its data lies in {name}'s own layer, which is gone once it is made anew, and its settings can be persisted in its command only: "
+            f"give {state['dir']} a place first (policy.yml, services.{name}.place)"
+        )
+
+
+def _downtime(state: RedisState) -> int:
+    return _STOP_START_S + math.ceil((state["keys"] or 0) / _KEYS_PER_S)
+
+
+def _bounds(desired: DesiredHost, name: str, place: str | None, live: dict[str, str], state: RedisState) -> tuple[Bound, ...]:
+    if "appendonly" not in live or place is None:
+        return ()
+    memory = state["info"].get("used_memory", "")
+    if not memory.isdigit():
+        raise Unobserved(f"{name}: Redis did not say how much memory it uses")
+    # A file of what is in memory, and the dump that is kept until the end.
+    return (Bound(host=desired.host, what=f"free bytes on {place}, for {name}", measure="free_bytes", of=place, at_least=_rounded(2 * int(memory))),)
+
+
+def _rounded(size: int) -> int:
+    """Return the next power of two, so that a bound does not differ with every key."""
+    return 1 << max(20, (size - 1).bit_length())
+
+
+CAPABILITY = Capability(id=ID, role="redis_aof", propose=_propose, mounts=False)

@@ -1,0 +1,135 @@
+"""The compose project of a container, as its labels tell: its files, what Compose makes of them, and the container made anew from them.
+
+Rules:
+- A container is made anew only if its files, read here, are what it was made from: else another hand, or another environment, is at work.
+- A changed file has to mean exactly the change and nothing else, by Compose's own reading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import command
+from .faults import FailedFault, RefusedFault
+from .systemd import active
+
+if TYPE_CHECKING:
+    from .compose_text import ComposeText
+
+_LABEL = "com.docker.compose."
+_MOST_BYTES = 1 << 20
+_READ_LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A project and its service, and how Compose is told of them."""
+
+    project: str
+    directory: str
+    service: str
+    files: tuple[str, ...]
+    environment_files: tuple[str, ...]
+    made_from: str
+
+    def argv(self, *words: str, files: tuple[str, ...] | None = None) -> list[str]:
+        """Return Compose's command line for this project."""
+        named = [word for path in files or self.files for word in ("--file", path)]
+        named += [word for path in self.environment_files for word in ("--env-file", path)]
+        return ["docker", "compose", "--project-name", self.project, "--project-directory", self.directory, *named, *words]
+
+
+def stack_of(inspection: dict[str, Any]) -> Stack | None:
+    """Return the stack that a container's labels name, None where Compose did not make it."""
+    labels = inspection["Config"].get("Labels") or {}
+    told = {name: str(labels.get(f"{_LABEL}{name}") or "") for name in ("project", "service", "project.working_dir", "config-hash")}
+    files = tuple(path for path in str(labels.get(f"{_LABEL}project.config_files") or "").split(",") if path)
+    if not all(told.values()) or not files:
+        return None
+    environment = tuple(path for path in str(labels.get(f"{_LABEL}project.environment_file") or "").split(",") if path)
+    return Stack(told["project"], told["project.working_dir"], told["service"], files, environment, told["config-hash"])
+
+
+def reading(stack: Stack, files: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Return what Compose makes of the files. Raises `RefusedFault`."""
+    said = command.run(stack.argv("config", "--format", "json", files=files), timeout_s=_READ_LIMIT_S)
+    if said.code != 0:
+        raise RefusedFault(f"Compose can't read {', '.join(files or stack.files)}: {said.err.strip()[-400:]}. Nothing was changed.")
+    return dict(json.loads(said.out))
+
+
+def assert_made_from(stack: Stack, container: str) -> None:
+    """Raise `RefusedFault` where the container was made from other files, or with other variables, than they are here."""
+    said = command.run(stack.argv("config", "--hash", stack.service), timeout_s=_READ_LIMIT_S)
+    if said.code != 0:
+        raise RefusedFault(f"Compose can't read {', '.join(stack.files)}: {said.err.strip()[-400:]}. Nothing was changed.")
+    now = said.out.split()[-1] if said.out.split() else ""
+    if now != stack.made_from:
+        again = " ".join(stack.argv("up", "--detach", "--no-deps", stack.service))
+        raise RefusedFault(
+            f"{container} was not made from {', '.join(stack.files)} as they are, or other variables were set then: to make it anew would change more "
+            f"than was planned. Nothing was changed. Bring it up to its files yourself ({again}), then plan again."
+        )
+
+
+def file_of_command(stack: Stack) -> tuple[str, ComposeText]:
+    """Return the last of the stack's files that names the service's command, else the first that defines the service. Raises `RefusedFault`."""
+    # PyYAML is laid down for those alone that change a compose file.
+    from .compose_text import ComposeText  # noqa: PLC0415
+
+    texts = [(path, ComposeText(_read(path), path)) for path in stack.files]
+    naming = [(path, text) for path, text in texts if text.command(stack.service) is not None]
+    defining = [(path, text) for path, text in texts if text.has_service(stack.service)]
+    if not defining:
+        raise RefusedFault(f"none of {', '.join(stack.files)} defines the service {stack.service} itself. Nothing was changed.")
+    return naming[-1] if naming else defining[0]
+
+
+def assert_only_command_differs(stack: Stack, path: str, text: str, wanted: str | list[str]) -> None:
+    """Raise `RefusedFault` unless Compose reads the changed text as the old one with nothing but that command."""
+    before = reading(stack)
+    draft = Path(path).with_name(f".{Path(path).name}.controlplane-draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        after = reading(stack, tuple(str(draft) if held == path else held for held in stack.files))
+    finally:
+        draft.unlink(missing_ok=True)
+    now = after["services"][stack.service].pop("command", None)
+    was = before["services"][stack.service].pop("command", None)
+    if before != after or now == was:
+        raise RefusedFault(
+            f"{path} would mean more, or less, with {wanted!r} as the command of {stack.service} than that change alone. Nothing was changed. "
+            "Write it there yourself."
+        )
+
+
+def make_anew(stack: Stack, *, stop_s: int, wait_s: int, unit: str, log: Path) -> None:
+    """Let Compose make the service's container anew from the files, as a unit of its own, and wait until it is healthy. Raises `FailedFault`."""
+    words = ("up", "--detach", "--no-deps", "--no-build", "--pull", "never", "--timeout", str(stop_s), "--wait", "--wait-timeout", str(wait_s))
+    while active(unit):
+        # An earlier attempt's, which nobody stops.
+        time.sleep(0.5)
+    before = log.stat().st_size if log.exists() else 0
+    outputs = [f"--property=Standard{stream}=append:{log}" for stream in ("Output", "Error")]
+    waiting = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={unit}", "--setenv=HOME=/root", *outputs]
+    said = command.run([*waiting, "--", *stack.argv(*words, stack.service)])
+    if said.code != 0:
+        told = log.read_bytes()[before:].decode(errors="replace") if log.exists() else said.err
+        raise FailedFault(f"Compose did not bring {stack.service} up: {told.strip()[-600:]}. All it said is in {log}. Run the same plan again")
+
+
+def _read(path: str) -> str:
+    try:
+        data = Path(path).read_bytes()
+        if len(data) > _MOST_BYTES:
+            raise RefusedFault(f"{path} is larger than {_MOST_BYTES} bytes. Nothing was changed.")
+        return data.decode()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise RefusedFault(f"{path}, from which the container was made, can't be read: {fault}. Nothing was changed.") from fault

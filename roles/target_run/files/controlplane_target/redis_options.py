@@ -1,0 +1,85 @@
+"""Redis' options as words of its command line, and as lines of its configuration file: set some, keep every other. Pure.
+
+Source: `redis.conf` of Redis 7.0 and 8.0; an option's words reach to the next one that begins with `--`, the last of two directives holds.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+
+class UnclearError(Exception):
+    """A command of which can't be said surely what Redis itself is told."""
+
+
+NAMES = ("appendonly", "appendfsync", "save")
+# After these, words are no longer Redis' own.
+_SHELLS = re.compile(r"(?:^|/)(?:sh|bash|ash|dash|env)$")
+_OF_A_SHELL = "its command is a shell's, so what Redis itself is told can't be changed surely"
+_SHELL_MARKS = re.compile(r"[;&|<>`\n]|\$\(")
+
+
+def with_options(command: str | list[str], settings: dict[str, str]) -> str | list[str]:
+    """Return the command with these settings: in place of those that it has, else at its end. Raises `UnclearError` where a shell would read it."""
+    if isinstance(command, list):
+        if command and (_SHELLS.search(command[0]) or any(word in ("-c", "-ec", "-lc") for word in command[:3])):
+            raise UnclearError(_OF_A_SHELL)
+        return _with_words(command, settings)
+    if _SHELL_MARKS.search(command.strip()):
+        raise UnclearError(_OF_A_SHELL)
+    try:
+        words = shlex.split(command)
+    except ValueError as fault:
+        raise UnclearError(f"its command can't be read as words: {fault}") from fault
+    if words and _SHELLS.search(words[0]):
+        raise UnclearError(_OF_A_SHELL)
+    if any(word.lower() == f"--{name}" for word in words for name in settings):
+        return " ".join(shlex.quote(word) if not word.startswith("${") else word for word in _with_words(words, settings))
+    return " ".join([command.strip(), *(shlex.quote(word) for name, value in settings.items() for word in (f"--{name}", value))])
+
+
+def _with_words(words: list[str], settings: dict[str, str]) -> list[str]:
+    kept: list[str] = []
+    written: set[str] = set()
+    dropping = False
+    for word in words:
+        name = word[2:].lower() if word.startswith("--") else None
+        if name is not None:
+            key = name.split(" ", 1)[0].split("=", 1)[0]
+            dropping = key in settings
+            if dropping and key not in written:
+                written.add(key)
+                kept += [f"--{key}", settings[key]]
+        if not dropping:
+            kept.append(word)
+    return kept + [word for name, value in settings.items() if name not in written for word in (f"--{name}", value)]
+
+
+def with_directives(text: str, settings: dict[str, str]) -> str:
+    """Return a configuration file's text with these settings: in place of the first line that sets one, other such lines go, else at the end.
+
+    In a file that includes others they stand at its end, after whatever those say.
+    """
+    includes = re.search(r"^[ \t]*include[ \t]", text, re.MULTILINE | re.IGNORECASE) is not None
+    if includes and text.endswith("".join(f"{_directive(name, value)}\n" for name, value in settings.items())):
+        return text
+    newline = "\r\n" if "\r\n" in text else "\n"
+    kept: list[str] = []
+    written: set[str] = set()
+    for line in text.splitlines(keepends=True):
+        found = re.match(r"[ \t]*([A-Za-z-]+)(?=[ \t\r\n]|$)", line)
+        name = found.group(1).lower() if found else ""
+        if name not in settings:
+            kept.append(line)
+        elif name not in written and not includes:
+            written.add(name)
+            kept.append(f"{_directive(name, settings[name])}{newline}")
+    missing = [name for name in settings if name not in written]
+    if missing and kept and not kept[-1].endswith("\n"):
+        kept[-1] += newline
+    return "".join([*kept, *(f"{_directive(name, settings[name])}{newline}" for name in missing)])
+
+
+def _directive(name: str, value: str) -> str:
+    return f"{name} {value or chr(34) * 2}"

@@ -1,0 +1,151 @@
+"""One Redis in its container: how it runs, where its data and its configuration file really lie, and what is in the way of a change.
+
+Rules:
+- The container's own passwords stay on this host: they come from its environment, its command line or its configuration file.
+- A name that the container chose, such as its data folder's, is looked up within the container and followed nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import inside
+from .docker_engine import Engine
+from .faults import FailedFault, RefusedFault
+from .redis_client import Redis, connect
+
+_VARIABLES = ("REDIS_PASSWORD", "REDISCLI_AUTH", "VALKEY_PASSWORD")
+_SETTLED = {"aof_rewrite_in_progress": "0", "aof_rewrite_scheduled": "0", "aof_last_bgrewrite_status": "ok"}
+
+
+@dataclass(frozen=True)
+class Login:
+    """How one logs in: the user, the variable of the container that has the password, and a password that only the controller knows."""
+
+    user: str | None = None
+    variable: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+class Server:
+    """The server of a container that runs. `settings` are those that were asked for, as they run."""
+
+    def __init__(self, name: str, login: Login, port: int, file: str | None, engine: Engine | None = None) -> None:
+        self.name = name
+        inspection = (engine or Engine()).get(f"/containers/{name}/json")
+        self.inspection: dict[str, Any] = inspection
+        if not inspection["State"]["Running"]:
+            raise RefusedFault(f"{name} does not run, and AOF is turned on while it does. Nothing was changed. Start it.")
+        self.pid = int(inspection["State"]["Pid"])
+        try:
+            self.redis: Redis = connect(self.pid, port, user=login.user, passwords=self._passwords(login, file))
+        except OSError as fault:
+            raise FailedFault(f"{name} does not answer on its port {port}: {fault}") from fault
+
+    def _passwords(self, login: Login, file: str | None) -> list[str]:
+        if login.password is not None:
+            return [login.password]
+        config = self.inspection["Config"]
+        environment = dict(str(pair).partition("=")[::2] for pair in config.get("Env") or [])
+        found = [environment[name] for name in (login.variable, *_VARIABLES) if name and environment.get(name)]
+        words = [self.inspection["Path"], *(self.inspection.get("Args") or [])]
+        found += [str(words[at + 1]) for at, word in enumerate(words[:-1]) if word.lower() in ("--requirepass", "requirepass")]
+        if file is not None:
+            try:
+                text = inside.read(self.pid, file).decode("utf-8", "surrogateescape")
+            except OSError:
+                text = ""
+            found += [word.strip("\"'") for word in re.findall(r"^[ \t]*requirepass[ \t]+(\S+)", text, re.MULTILINE | re.IGNORECASE)]
+        return list(dict.fromkeys(found))
+
+    def mount_of(self, path: str) -> dict[str, Any] | None:
+        """Return the mount of the container on which `path` lies, None where that is its writable layer."""
+        held = [
+            mount for mount in self.inspection["Mounts"] if path == mount["Destination"] or path.startswith(mount["Destination"].rstrip("/") + "/")
+        ]
+        return max(held, key=lambda mount: len(mount["Destination"]), default=None)
+
+    def place_of(self, path: str) -> str:
+        """Return where a path of the container lies on this host. Raises `RefusedFault` where it lies on no mount."""
+        mount = self.mount_of(path)
+        if mount is None or mount["Type"] not in ("bind", "volume"):
+            raise RefusedFault(f"{path} of {self.name} lies in its own layer, which is gone once it is made anew. Nothing was changed.")
+        return os.path.normpath(f"{mount['Source']}/{os.path.relpath(path, mount['Destination'])}")
+
+    @contextmanager
+    def data_folder(self) -> Iterator[int]:
+        """Open the folder that Redis itself names as its `dir`."""
+        path = self.redis.settings(["dir"])["dir"]
+        with inside.opened(self.pid, path, os.O_RDONLY | os.O_DIRECTORY) as folder:
+            yield folder
+
+    def aof_names(self) -> list[str]:
+        """Return the entries of its data folder that are append-only files: from 7 on a folder with a manifest, before that one file."""
+        named = self.redis.settings(["appenddirname", "appendfilename"])
+        with self.data_folder() as folder:
+            return [name for name in (named["appenddirname"], named["appendfilename"]) if _filled(folder, name)]
+
+    def has_manifest(self) -> bool:
+        """Say whether the append-only file is really on disk: the status reads ok before it is."""
+        named = self.redis.settings(["appenddirname", "appendfilename"])
+        with self.data_folder() as folder:
+            try:
+                manifest = os.stat(f"{named['appenddirname']}/{named['appendfilename']}.manifest", dir_fd=folder, follow_symlinks=False)
+            except OSError:
+                return False
+        return manifest.st_size > 0
+
+    def await_file(self, limit_s: float) -> None:
+        """Return once the append-only file is written and nothing works on it. Raises `FailedFault`."""
+        end = time.monotonic() + limit_s
+        while True:
+            seen = self.redis.info("persistence")
+            if seen.get("aof_last_bgrewrite_status") != "ok":
+                raise FailedFault(f"{self.name} could not write its append-only file: look at its log ('docker logs {self.name}') and at the disk")
+            if all(seen.get(key) == value for key, value in _SETTLED.items()) and self.has_manifest():
+                return
+            if time.monotonic() > end:
+                raise FailedFault(f"{self.name} still writes its first append-only file after {limit_s:.0f} s; it goes on by itself")
+            time.sleep(0.1)
+
+    def await_saved(self, limit_s: float) -> None:
+        """Write dump.rdb anew and return once it is on disk. Raises `FailedFault`."""
+        end = time.monotonic() + limit_s
+        self._quiet(end, limit_s)
+        before = self.redis.ask("LASTSAVE")
+        # LASTSAVE tells seconds.
+        while int(time.time()) <= int(before):
+            time.sleep(0.05)
+        self.redis.ask("BGSAVE")
+        self._quiet(end, limit_s)
+        if self.redis.info("persistence").get("rdb_last_bgsave_status") != "ok" or self.redis.ask("LASTSAVE") == before:
+            raise FailedFault(f"{self.name} could not write its dump: look at its log ('docker logs {self.name}') and at the disk")
+
+    def _quiet(self, end: float, limit_s: float) -> None:
+        while True:
+            seen = self.redis.info("persistence")
+            if all(seen.get(key) == "0" for key in ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")):
+                return
+            if time.monotonic() > end:
+                raise FailedFault(f"{self.name} still writes to its disk after {limit_s:.0f} s")
+            time.sleep(0.1)
+
+
+def _filled(folder: int, name: str) -> bool:
+    """Say whether an entry of a folder is a file, or a folder with something in it."""
+    try:
+        held = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except NotADirectoryError:
+        return True
+    except FileNotFoundError:
+        return False
+    try:
+        return bool(os.listdir(held))
+    finally:
+        os.close(held)

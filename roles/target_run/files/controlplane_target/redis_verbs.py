@@ -1,0 +1,70 @@
+"""The verbs of `redis`: refuse, prepare, turn-on, persist, prove, undo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from . import redis_aof, redis_persist
+from .faults import RefusedFault
+from .state import Home
+
+
+def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
+    """Carry out one of the verbs; what is asked comes on standard input, with the password that only the controller knows."""
+    run = home.run(options.run)
+    of = home.run(options.of or options.run)
+    try:
+        asked = json.loads(sys.stdin.read() or "null") or {}
+        if options.action == "undo":
+            asked = {**of.state.get("asked", {}), **{name: asked[name] for name in ("told",) if name in asked}}
+            if not asked:
+                return {"changed": False}
+        request = redis_aof.parse(asked)
+    except (ValueError, KeyError, TypeError) as fault:
+        raise RefusedFault(f"the request of 'redis {options.action}' is malformed: {fault!r}. Nothing was changed.") from fault
+    if options.action == "undo":
+        return redis_aof.undo(of, request)
+    if options.action == "refuse" and run.phase == "making-anew":
+        # The container may be gone for now: what is left of the same run brings it back.
+        return {"pending": True, "running": {}, "leftover": [], "persist": None}
+    if options.check:
+        return _shown(options.action, redis_aof.refuse(request))
+
+    def prepare() -> dict[str, Any]:
+        if run.phase == "making-anew":
+            return {"changed": False}
+        server = request.server()
+        with closing(server.redis):
+            return redis_persist.prepare(run, server, request, sys.executable)
+
+    def turn_on() -> dict[str, Any]:
+        return {"changed": False} if run.phase == "making-anew" else redis_aof.turn_on(run, request)
+
+    steps: dict[str, Callable[[], dict[str, Any]]] = {
+        "refuse": lambda: redis_aof.refuse(request),
+        "prepare": prepare,
+        "turn-on": turn_on,
+        "persist": lambda: redis_persist.persist(run, request),
+        "prove": lambda: redis_aof.prove(run, request),
+    }
+    return steps[options.action]()
+
+
+def _shown(action: str, seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what a dry run shows of one step."""
+    if action == "turn-on":
+        lines = "".join(f"{name} {value}\n" for name, value in sorted(seen["running"].items()))
+        return {
+            "changed": bool(lines),
+            "diff": [{"before_header": "running settings", "after_header": "running settings", "before": "", "after": lines}],
+        }
+    persist = seen["persist"]
+    if persist is None:
+        return {"changed": False}
+    after = f"{persist['path']}{', and the container made anew' if persist['anew'] else ''}\n"
+    return {"changed": True, "diff": [{"before_header": "persisted in", "after_header": "persisted in", "before": "", "after": after}]}
