@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.vm, pytest.mark.slow]
 Drilled = Callable[[], Scene]
 # One run of a job goes through so many: what follows a cut, a boot and another look, takes less time than a whole job.
 CUTS_A_COURSE = 5
+# Until a run that goes on is where it was cut: it lays down its tools, takes the lease and looks once more, on an emulated processor.
+GOES_ON_S = 30.0
 BELOW = "mkdir -p /run/below && mount --bind / /run/below && find /run/below/mnt -mindepth 2 && umount /run/below"
 
 
@@ -44,7 +46,7 @@ class Job:
 
 
 JOBS = {
-    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 200),
+    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 220),
     "bootstrap": Job("drill-fresh", leave_fresh, (), Scene.assert_brought_up, 330, fresh=True),
 }
 
@@ -240,7 +242,8 @@ def test_power_cuts_at_any_points_leave_one_place_and_the_same_plan_goes_on_to_i
     points, behind = [], 0.0
     for cut in cuts:
         running = scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json")
-        took = cut_off(scene, running, (cut.share - behind) * lasting(lab.home.path / "drills", job), cut)
+        after = (cut.share - behind) * lasting(lab.home.path / "drills", job) + (GOES_ON_S if behind else 0)
+        took = cut_off(scene, running, after, cut)
         scene.host.up(services=False)
         stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
         who = "machine" if cut.machine_alone else "machine and controller"
