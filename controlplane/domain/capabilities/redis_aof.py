@@ -27,6 +27,7 @@ _OLDEST = 7
 # What the role allows for the stop, and for a plain start; then loading (keys a second, measured on two cores, by half).
 _STOP_START_S = 60 + 10
 _KEYS_PER_S = 50_000
+_SHELLS = frozenset(["sh", "bash", "ash", "dash", "env"])
 _AND_COMMAND = " and command line"
 
 
@@ -152,6 +153,11 @@ def _refuse_unless_remakable(container: Container, state: RedisState, wanted: di
         raise _CannotError(
             f"Compose did not make it, so nobody here can make it anew as it was. By hand: {by_hand}; wait until INFO persistence says "
             f"aof_rewrite_in_progress:0; then run its image again with the same volumes and {options} at the end of its command"
+        )
+    if container["command"][0].rpartition("/")[2] in _SHELLS:
+        raise _CannotError(
+            f"its command is a shell's, so what Redis itself is told can't be changed surely. By hand: {by_hand}; wait until INFO persistence says "
+            f"aof_rewrite_in_progress:0; then add {options} to redis-server in its compose file, and bring it up"
         )
     mount = covering(container, state["dir"]) if state["dir"] else None
     if mount is None or mount["type"] not in ("bind", "volume"):
