@@ -100,7 +100,7 @@ class RedisClient:
 
     def __init__(self, machine: LabMachine, *, port: int = 6379, auth: tuple[str, ...] = ()) -> None:
         self._machine, self._words = machine, (str(port), json.dumps(auth))
-        machine.run(["sh", "-c", f"cat > {_PLACE}"], stdin=_CLIENT.encode())
+        machine.run(["sh", "-c", f"cat > {_PLACE} && sync {_PLACE}"], stdin=_CLIENT.encode())
 
     def _run(self, verb: str, *words: str) -> str:
         done = self._machine.run(["python3", _PLACE, verb, *self._words, *words])

@@ -109,7 +109,7 @@ def test_a_redis_that_compose_made_is_made_durable_under_writes_and_taken_back_w
     client.start_writing()
     plan = site.plan("plan.json", *ONLY)
     [step] = plan["steps"]
-    assert [change["kind"] for change in step["changes"]] == ["setting", "file", "recreate"]
+    assert [change["kind"] for change in step["changes"]] == ["rename", "setting", "file", "recreate"]
     assert step["downtime"]["services"] == [REDIS]
     assert host.sh(f"cat {COMPOSE}") == before
     assert client.settings("appendonly") == {"appendonly": "no"}
@@ -178,10 +178,10 @@ def test_each_way_in_which_a_redis_is_configured_is_persisted_where_it_is_read_a
     plan = site.plan("plan.json", *ONLY)
     told = {step["variables"]["redis_aof_container"]: [change["kind"] for change in step["changes"]] for step in plan["steps"]}
     assert told == {
-        "bound": ["setting", "file"],
+        "bound": ["rename", "setting", "file"],
         "layer": ["rename", "setting", "file", "recreate"],
         "lately": ["file", "recreate"],
-        "login": ["setting", "file", "recreate"],
+        "login": ["rename", "setting", "file", "recreate"],
     }
     refused = {one["reason"].split(":")[0]: one["reason"] for one in plan["refusals"]}
     assert "it is a replica, whose data comes from its master" in refused["follower"]

@@ -4,7 +4,7 @@ Rules:
 - Live only: a server that starts with AOF on and without such a file starts empty, and its next save overwrites the dump.
 - Settings go into the configuration file where that lies on a mount of the container and its command does not override them; else into its
   command in the stack's compose file. With a command the container is made anew once, after the file is on disk; its data must lie on a mount.
-- Append-only files of an earlier life are set aside by name; they are never loaded.
+- Append-only files of an earlier life are set aside by name; they are never loaded, and never deleted.
 - What drifts is D236's own judgement, so that a plan and its check can't disagree.
 """
 
@@ -68,7 +68,7 @@ def _decide(desired: DesiredHost, name: str, service: RedisService, reader: Read
         return None
     _refuse_what_is_not_ours(state, wanted)
     route, file = _route(container, state, wanted)
-    changes = _changes(name, state, (running, persisted), (live, kept), (route, file))
+    changes = _changes(name, (running, persisted), (live, kept), (route, file))
     place = _place(container, state, reader)
     if route == "compose" and kept:
         _refuse_unless_remakable(container, state, wanted)
@@ -114,18 +114,16 @@ def _route(container: Container, state: RedisState, wanted: dict[str, str]) -> t
 
 def _changes(
     name: str,
-    state: RedisState,
     seen: tuple[dict[str, str], dict[str, str]],
     differing: tuple[dict[str, str], dict[str, str]],
     where: tuple[str, str],
 ) -> list[Change]:
     (running, persisted), (live, kept), (route, file) = seen, differing, where
     changes = []
-    if running.get("appendonly") == "no" and state["aof_files"]:
-        tops = sorted({path.split("/", 1)[0] for path in state["aof_files"]})
-        changes.append(
-            Change(kind="rename", target=f"{', '.join(tops)} of {name}", before="of an earlier life", after="kept beside it under the run's name")
-        )
+    if running.get("appendonly") == "no":
+        # Also in a plan where none are there: an attempt that was cut off leaves some, and the run that goes on may do no more than was approved.
+        before = "of an earlier life, or of an attempt that was cut off, if there are any"
+        changes.append(Change(kind="rename", target=f"append-only files of {name}", before=before, after="kept by the run's name, and not loaded"))
     if live:
         changes.append(Change(kind="setting", target=f"{name}, running", before=_text(running, live), after=_text(live, live)))
     if kept:

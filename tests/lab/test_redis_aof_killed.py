@@ -1,0 +1,89 @@
+"""redis.durability, killed: the controller, the container or the machine, at each phase of the run; the same plan goes on to its end.
+
+Until the end of a step its writes are as durable as before it: what a killed container or machine may lose is what no dump held. From its end on
+nothing that was acknowledged is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import LabMachine
+from tests.lab.operating import Operator, Running, Target
+from tests.lab.redis_load import RedisClient
+from tests.lab.test_redis_aof import ONLY, REDIS
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+PHASES = ["prepared", "turning-on", "on", "making-anew", "persisted", "done"]
+_KILL_CONTAINER = f"kill -KILL $(docker inspect -f '{{{{.State.Pid}}}}' {REDIS})"
+
+
+def await_redis(host: LabMachine) -> None:
+    host.sh(f"for try in $(seq 300); do docker exec {REDIS} redis-cli ping 2>/dev/null | grep -q PONG && exit; sleep 0.2; done; exit 1")
+
+
+def kill(who: str, host: LabMachine, running: Running) -> None:
+    if who == "controller":
+        running.kill()
+        return
+    if who == "machine":
+        host.cut()
+        running.end(timeout=300)
+        host.up()
+        host.sh("systemctl is-system-running --wait >/dev/null || true; docker info >/dev/null")
+    else:
+        # Where it is just made anew there may be none to kill.
+        host.run(["sh", "-c", _KILL_CONTAINER])
+        running.end(timeout=300)
+
+
+@pytest.mark.parametrize("who", ["controller", "container", "machine"])
+def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_no_key_of_the_dump_is_lost(
+    machine: Callable[..., LabMachine], tmp_path: Path, who: str
+) -> None:
+    host = machine(services=True)
+    host.lab.seed(host.name)
+    site, client, target = Operator(host, tmp_path, redis="{appendonly: true, appendfsync: always}"), RedisClient(host), Target(host)
+    client.fill(20_000)
+    client.ask(("SAVE",))
+    if who == "controller":
+        client.start_writing()
+    site.plan("plan.json", *ONLY)
+    for phase in ("prepared", "on", "making-anew"):
+        if site.rows() and site.rows()[-1]["state"] == "failed":
+            # A verb that outlived what it worked on has closed its run: a new plan goes on.
+            site.plan("plan.json", *ONLY)
+        running = site.start("apply", str(site.file("plan.json")), "-o", "json")
+        reached = target.wait_for_phase(*PHASES[PHASES.index(phase) :], running=running)
+        kill(who, host, running)
+        if reached == "done":
+            break
+    if site.rows()[-1]["state"] == "failed":
+        site.plan("plan.json", *ONLY)
+    result = site.applied()
+    assert result["outcome"] == "done"
+    await_redis(host)
+    assert client.settings("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": "always"}
+    if who == "controller":
+        client.stop_writing()
+        assert client.lost()["count"] == 0
+    assert client.ask(("DBSIZE",))[0] >= 20_000
+    assert site.applied()["changed"] == []
+    assert {row["state"] for row in site.rows()} <= {"done", "failed"}
+    assert site.rows()[-1]["state"] == "done"
+    site.assert_receipts_hold()
+
+    # It is durable now: killed under writes, it comes back with all that it acknowledged.
+    host.sh("rm -f /root/acknowledged")
+    client.start_writing()
+    time.sleep(3)
+    host.sh(_KILL_CONTAINER)
+    await_redis(host)
+    client.stop_writing()
+    told = client.lost()
+    assert (told["count"], told["written"] > 100) == (0, True), told
