@@ -1,0 +1,2 @@
+mkdir -p /root/.docker/cli-plugins
+sync
