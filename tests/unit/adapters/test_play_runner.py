@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -191,3 +192,33 @@ def test_a_step_that_took_no_lease_yet_takes_it_to_stop_what_an_earlier_attempt_
     assert take == ["lease", "take", *who, "--role", "{{ (__cancel_state.stdout | from_json).role }}"]
     assert stop[: stop.index("--")] == ["lease", "hold", *who, "--token", "{{ cancel_token }}"]
     assert release == ["lease", "release", *who, "--token", "{{ cancel_token }}"]
+
+
+def test_what_only_the_controller_knows_is_a_place_in_memory_and_only_while_the_step_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, Any]] = []
+
+    def fake(project: Any, **options: Any) -> RunResult:
+        place = json.loads(options["inventory"])["all"]["hosts"]["mint-data"]["redis_aof_told"]
+        seen.append((place, json.loads(Path(place).read_text())))
+        assert "hidden" not in str(options["inventory"]) + str(project)
+        return _ended()
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    passwords = {"mint-data": {"cache": {"password": "hidden"}}}
+    runner = StepRunner([HOST], holder="ann@desk", told=lambda host: passwords.get(host, {}))
+    runner.run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+
+    [(place, told)] = seen
+    assert told == passwords
+    assert not Path(place).exists()
+
+
+def test_what_a_role_read_and_measured_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake(_project: Any, **options: Any) -> RunResult:
+        for answer in ({"downtime_s": {"cache": 1.5}}, {"told": {"before": {"appendonly": "no"}}}):
+            options["on_event"]({"event": "runner_on_ok", "event_data": {"res": {"answer": answer}}})
+        return _ended()
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    result = StepRunner([HOST], holder="ann@desk").run({"site.yml": b"[]"}, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    assert result.told == {"run": "KEY", "downtime_s": {"cache": 1.5}, "told": {"before": {"appendonly": "no"}}}

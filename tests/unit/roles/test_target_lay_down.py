@@ -58,10 +58,14 @@ def test_what_a_killed_attempt_left_and_what_another_version_had_goes_away(run: 
 
 
 def test_what_is_equal_is_not_written_again(run: Any, tmp_path: Path) -> None:
+    def written() -> tuple[int, int, int]:
+        seen = (tmp_path / "run/controlplane_target/helper.py").stat()
+        return seen.st_ino, seen.st_mtime_ns, seen.st_ctime_ns
+
     run("hello")
-    before = (tmp_path / "run/controlplane_target/helper.py").stat()
+    before = written()
     run("hello")
-    assert (tmp_path / "run/controlplane_target/helper.py").stat() == before
+    assert written() == before
 
 
 def test_what_is_compiled_lies_in_memory_for_this_user_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -139,8 +143,22 @@ def test_a_disk_that_is_full_takes_no_lease_and_says_so(monkeypatch: pytest.Monk
     assert "No space left on device. No lease was taken." in capsys.readouterr().err.replace("]", ".")
 
 
-def test_a_file_outside_of_the_folder_is_refused(run: Any, tmp_path: Path) -> None:
-    done = run("hello", **{"../other": "X = 1"})
+def test_pyyaml_lies_in_a_folder_of_its_own_and_reads_where_things_stand(run: Any, tmp_path: Path) -> None:
+    files = {name.removesuffix(".py"): text for name, text in tool._yaml().items()}
+    reads = "from controlplane_target.yaml import composer, nodes, parser, reader, resolver, scanner"
+    assert run("hello", **files, other=reads).returncode == 0
+    assert {path.name for path in (tmp_path / "run/controlplane_target/yaml").iterdir()} == {name.rpartition("/")[2] for name in tool._yaml()}
+    argv = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(tmp_path / 'run')!r}); {reads}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    # Laid down once more, and in a run that has no need of it.
+    assert run("hello", **files, other=reads).returncode == 0
+    assert run("hello").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b/c", "..", "a/../b", "/tmp/x", "yaml/../../x", "a b", "-o"])
+def test_a_file_outside_of_the_folder_is_refused(run: Any, tmp_path: Path, name: str) -> None:
+    done = run("hello", **{name: "X = 1"})
     assert (done.returncode, done.stdout) == (4, "")
     assert "no plain name" in done.stderr
     assert not (tmp_path / "run").exists()

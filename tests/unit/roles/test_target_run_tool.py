@@ -118,3 +118,16 @@ def test_on_the_controller_itself_a_password_prompt_does_not_take_the_input_away
     made = _Action({"words": ["fstab", "look"]}, {"stdout": "{}\n"}, check=False, diff=False, transport="local")
     made.run(task_vars={"__target_run_tool": TOOL})
     assert made.options == {"pipelining": True}
+
+
+def test_what_only_the_controller_knows_goes_over_standard_input_for_this_host_alone(tmp_path: Any) -> None:
+    known = tmp_path / "known"
+    known.write_text(json.dumps({"mint-data": {"cache": {"password": "hidden"}}, "other": {"cache": {"password": "else"}}}))
+    for host, told in (("mint-data", {"cache": {"password": "hidden"}}), ("unknown", {})):
+        made = _Action({"words": ["redis", "refuse"], "request": {"a": 1}, "told": str(known)}, {"stdout": "{}\n"}, check=False, diff=False)
+        result = made.run(task_vars={"__target_run_tool": TOOL, "inventory_hostname": host})
+        [(command, asked)] = made.asked
+        assert json.loads(asked) == {"a": 1, "told": told}
+        assert "hidden" not in command + str(result)
+    _, _, asked = _run({"words": ["redis", "refuse"], "request": {"a": 1}, "told": ""})
+    assert json.loads(asked) == {"a": 1}

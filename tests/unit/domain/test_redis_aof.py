@@ -1,0 +1,145 @@
+"""redis.durability: what is planned for a Redis that drifts, and each doubt that makes a refusal of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.asking import what_to_ask
+from controlplane.domain.evidence import Evidence
+from controlplane.domain.facts import facts_of
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities, make_plan
+from tests.fakes.evidence_builder import COLLECTED, REDIS, EvidenceBuilder, desired_mint_data
+
+Spoil = Callable[[EvidenceBuilder], object]
+ID = "redis.durability"
+
+
+def container(builder: EvidenceBuilder) -> dict[str, Any]:
+    return builder.container(REDIS)
+
+
+def state(builder: EvidenceBuilder) -> dict[str, Any]:
+    return builder.probes["redis"][REDIS]  # type: ignore[no-any-return]
+
+
+def drifting() -> EvidenceBuilder:
+    """Return a host whose Redis keeps nothing but a dump; its settings stand in its command."""
+    builder = EvidenceBuilder()
+    state(builder)["running"].update(appendonly="no")
+    state(builder)["persisted"].update(appendonly="no")
+    state(builder)["info"].update(role="master", used_memory="5000000")
+    state(builder).update(aof_files=[], dir="/data", version="7.0.15", keys=120_000)
+    container(builder).update(
+        command=["redis-server"], compose_project="mint-data", compose_service="redis", compose_files=["/opt/c.yml"], compose_dir="/opt"
+    )
+    return builder
+
+
+def asked(builder: EvidenceBuilder) -> Evidence:
+    return builder.build().model_copy(update={"asked": what_to_ask(desired_mint_data())})
+
+
+def plan(builder: EvidenceBuilder) -> Plan:
+    return make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[desired_mint_data()],
+        evidence={"mint-data": asked(builder)},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities([ID]),
+        retention=timedelta(days=7),
+    )
+
+
+def test_what_its_command_says_is_turned_on_live_and_its_container_made_anew_once() -> None:
+    made = plan(drifting())
+    [step] = made.steps
+    assert [(change.kind, change.target) for change in step.changes] == [
+        ("rename", f"append-only files of {REDIS}"),
+        ("setting", f"{REDIS}, running"),
+        ("file", f"the command of {REDIS} in its compose file"),
+        ("recreate", f"container {REDIS}"),
+    ]
+    assert not any(change.destructive for change in step.changes)
+    assert [(mend.check, mend.surface) for mend in step.mends] == [("D236", f"redis:{REDIS}")]
+    assert (step.downtime.services, step.downtime.estimate_s) == ((REDIS,), 73)
+    assert {bound.measure for bound in made.bounds} == {"free_bytes"}
+    assert made.bounds[0].at_least == 1 << 24
+    assert step.variables["redis_aof_route"] == "compose"
+    assert step.variables["redis_aof_settings"]["appendonly"] == "yes"
+
+
+def test_a_file_on_a_mount_is_written_there_and_nothing_stops() -> None:
+    builder = drifting()
+    state(builder).update(persisted_from="/data/redis.conf and command line")
+    [step] = plan(builder).steps
+    assert (step.variables["redis_aof_route"], step.variables["redis_aof_file"]) == ("file", "/data/redis.conf")
+    assert [change.kind for change in step.changes] == ["rename", "setting", "file"]
+    assert (step.downtime.services, step.downtime.estimate_s) == ((), 0)
+    # What the command says over the file has to change in the command.
+    container(builder).update(command=["redis-server", "/data/redis.conf", "--appendonly", "no"])
+    [step] = plan(builder).steps
+    assert step.variables["redis_aof_route"] == "compose"
+
+
+def test_a_file_in_the_containers_own_layer_is_left_for_its_command() -> None:
+    builder = drifting()
+    state(builder).update(persisted_from="/etc/redis.conf")
+    [step] = plan(builder).steps
+    assert (step.variables["redis_aof_route"], step.variables["redis_aof_file"]) == ("compose", "/etc/redis.conf")
+
+
+def test_what_runs_and_would_be_forgotten_is_only_persisted() -> None:
+    builder = drifting()
+    state(builder)["running"].update(appendonly="yes")
+    state(builder).update(aof_files=["appendonlydir/appendonly.aof.manifest"])
+    [step] = plan(builder).steps
+    assert [change.kind for change in step.changes] == ["file", "recreate"]
+
+
+def test_what_is_as_declared_gets_no_step_and_a_host_without_redis_none_either() -> None:
+    assert plan(EvidenceBuilder()).steps == ()
+    assert plan(EvidenceBuilder()).refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda b: state(b).update(reachable=False, error="NOAUTH"), "could not be observed"),
+        (lambda b: b.fail("redis"), "could not be observed"),
+        (lambda b: b.lose("docker_containers"), "could not be observed"),
+        (lambda b: state(b)["info"].pop("used_memory"), "did not say how much memory it uses"),
+        (lambda b: state(b).update(version="6.2.1"), "it is Redis 6.2.1, and only 7.0 and newer are known here"),
+        (lambda b: state(b)["info"].update(role="slave"), "it is a replica, whose data comes from its master"),
+        (lambda b: state(b)["running"].update(port="0"), "it listens on a socket of its file system only"),
+        (lambda b: container(b).update(compose_project=None), "Compose did not make it, so nobody here can make it anew as it was"),
+        (lambda b: container(b).update(command=["/bin/sh", "-c", "redis-server"]), "its command is a shell's"),
+        (lambda b: container(b).update(mounts=[]), "its data lies in mint-modules-redis's own layer"),
+    ],
+)
+def test_a_doubt_is_a_refusal_that_names_the_way_out(spoil: Spoil, reason: str) -> None:
+    builder = drifting()
+    spoil(builder)
+    made = plan(builder)
+    assert made.steps == ()
+    [refusal] = made.refusals
+    assert reason in refusal.reason
+
+
+def test_settings_are_facts_and_what_varies_by_itself_is_not() -> None:
+    builder = drifting()
+    before = facts_of(asked(builder))
+    state(builder)["info"].update(used_memory="6000000")
+    state(builder).update(keys=1)
+    assert facts_of(asked(builder)) == before
+    state(builder)["running"].update(appendfsync="no")
+    assert facts_of(asked(builder))["redis"] != before["redis"]
+    state(builder).update(reachable=False)
+    assert facts_of(asked(builder))["redis"] == {REDIS: None}
