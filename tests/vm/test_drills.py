@@ -28,8 +28,6 @@ pytestmark = [pytest.mark.vm, pytest.mark.slow]
 Drilled = Callable[[], Scene]
 # One run of a job goes through so many: what follows a cut, a boot and another look, takes less time than a whole job.
 CUTS_A_COURSE = 5
-# Until a run that goes on is where it was cut: it lays down its tools, takes the lease and looks once more, on an emulated processor.
-GOES_ON_S = 30.0
 BELOW = "mkdir -p /run/below && mount --bind / /run/below && find /run/below/mnt -mindepth 2 && umount /run/below"
 
 
@@ -207,15 +205,20 @@ def lasting(folder: Path, job: str) -> float:
     return float(note.read_text()) if note.exists() else JOBS[job].seconds
 
 
-def cut_off(scene: Scene, running: Running, after: float, cut: Cut) -> float | None:
-    """Cut the machine's power so many seconds after the first step began; return after how many seconds the job had ended by itself, if it had."""
-    began = time.monotonic()
-    while not re.search(r"^\S+/\d{3} ", running.said(), re.MULTILINE) and running.process.poll() is None:
+def cut_off(scene: Scene, running: Running, until: float, cut: Cut, begun: dict[str, float]) -> float | None:
+    """Cut the machine's power at that second of the job; return at which one the job had ended by itself, if it had.
+
+    A run that goes on begins anew with the step that was cut: `begun` holds at which second of the job each step began when it was first run.
+    """
+    zero: float | None = None  # when the job would have begun, had this run done all of it
+    while running.process.poll() is None:
+        for step in re.findall(r"^(\S+/\d{3}) ", running.said(), re.MULTILINE):
+            zero = time.monotonic() - begun.get(step, 0.0) if zero is None else zero
+            begun.setdefault(step, time.monotonic() - zero)
+        if zero is not None and time.monotonic() - zero >= until:
+            break
         time.sleep(0.1)
-        began = time.monotonic()
-    while time.monotonic() < began + after and running.process.poll() is None:
-        time.sleep(0.1)
-    took = None if running.process.poll() is None else time.monotonic() - began
+    took = None if running.process.poll() is None else time.monotonic() - (zero or time.monotonic())
     if took is None and not cut.machine_alone:
         running.kill()
     scene.host.cut()
@@ -239,21 +242,21 @@ def test_power_cuts_at_any_points_leave_one_place_and_the_same_plan_goes_on_to_i
 ) -> None:
     scene = _moment(lab, JOBS[job].machine, JOBS[job].make, fresh=JOBS[job].fresh).scene()
     scene.site.plan("plan.json", *JOBS[job].words)
-    points, behind = [], 0.0
+    points: list[str] = []
+    begun: dict[str, float] = {}
+    seconds = lasting(lab.home.path / "drills", job)
     for cut in cuts:
         running = scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json")
-        after = (cut.share - behind) * lasting(lab.home.path / "drills", job) + (GOES_ON_S if behind else 0)
-        took = cut_off(scene, running, after, cut)
+        took = cut_off(scene, running, cut.share * seconds, cut, begun)
         scene.host.up(services=False)
         stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
         who = "machine" if cut.machine_alone else "machine and controller"
-        points.append(f"{cut.share}{' (after its end)' if took else ''}: {who}; {stood or 'nothing'}")
+        points.append(f"{cut.share}{'' if took is None else ' (after its end)'}: {who}; {stood or 'nothing'}")
         record_property("point", " | ".join(points))
         assert_left_in_order(scene, ended=took is not None)
-        if took is not None and not behind:
+        if took:
             # So long it takes here: further points are shares of that.
             (lab.home.path / "drills" / f"{job}-seconds").write_text(str(took))
-        behind = cut.share
     result = scene.site.applied()
     assert result["outcome"] == "done"
     JOBS[job].assert_done(scene)
