@@ -97,13 +97,18 @@ COMPOSE = "/opt/stacks/mint-data/compose.yml"
 ONLY = ("--capability", "redis.durability")
 
 
+@pytest.mark.parametrize("version", ["7.0", "8.0"])
 def test_a_redis_that_compose_made_is_made_durable_under_writes_and_taken_back_without_losing_a_key(
-    machine: Callable[..., LabMachine], tmp_path: Path
+    machine: Callable[..., LabMachine], tmp_path: Path, version: str
 ) -> None:
     host = machine(services=True)
     host.lab.seed(host.name)
+    if version == "8.0":
+        image = host.lab.newer_services(host.name)
+        host.sh(f"""sed -i '/"redis": {{/,$ s#lab/services:1"#{image}"#' {COMPOSE} && docker compose -f {COMPOSE} up -d redis""")
     site = Operator(host, tmp_path, redis="{appendonly: true, appendfsync: always}")
     client = RedisClient(host)
+    assert f"redis_version:{version}." in client.ask(("INFO", "server"))[0]
     client.fill(100_000)
     before = host.sh(f"cat {COMPOSE}")
     client.start_writing()

@@ -42,13 +42,13 @@ def kill(who: str, host: LabMachine, running: Running) -> None:
         running.end(timeout=300)
 
 
-@pytest.mark.parametrize("who", ["controller", "container", "machine"])
+@pytest.mark.parametrize(("who", "synced"), [("controller", "always"), ("container", "everysec"), ("machine", "always")])
 def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_no_key_of_the_dump_is_lost(
-    machine: Callable[..., LabMachine], tmp_path: Path, who: str
+    machine: Callable[..., LabMachine], tmp_path: Path, who: str, synced: str
 ) -> None:
     host = machine(services=True)
     host.lab.seed(host.name)
-    site, client, target = Operator(host, tmp_path, redis="{appendonly: true, appendfsync: always}"), RedisClient(host), Target(host)
+    site, client, target = Operator(host, tmp_path, redis=f"{{appendonly: true, appendfsync: {synced}}}"), RedisClient(host), Target(host)
     client.fill(20_000)
     client.ask(("SAVE",))
     if who == "controller":
@@ -68,7 +68,7 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_no_key_of
     result = site.applied()
     assert result["outcome"] == "done"
     await_redis(host)
-    assert client.settings("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": "always"}
+    assert client.settings("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": synced}
     if who == "controller":
         client.stop_writing()
         assert client.lost()["count"] == 0
@@ -86,4 +86,8 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_no_key_of
     await_redis(host)
     client.stop_writing()
     told = client.lost()
-    assert (told["count"], told["written"] > 100) == (0, True), told
+    assert told["written"] > 100
+    # What is synced once a second may lack what was acknowledged just before the kill, and nothing older.
+    oldest = told["last"] - 2 if synced == "everysec" else told["last"]
+    assert [row for row in told["lost"] if row[1] < oldest] == [], told
+    assert synced == "everysec" or told["count"] == 0, told

@@ -14,6 +14,7 @@ from .bringing_up import DEFAULT_DISKS, UpOptions, bring_up, each, wait
 from .home import LabHome, MachineFiles, of_live_test
 from .lane import Say
 from .lanes import LANES
+from .recipe import NEWER_SERVICE_IMAGE
 from .records import DataDisk, read_record
 from .requirements import refuse_where_it_cannot_run
 from .services import ensure_services
@@ -122,6 +123,11 @@ class Lab:
         ensure_services(self.home, self._running(name), self.say)
         self.say(f"seeding {name}")
         return seed.seed(self, name, patience=self._patience(name), **options)
+
+    def newer_services(self, name: str) -> str:
+        """Import the databases of the next Debian release into a running machine's Docker; return the image's name."""
+        ensure_services(self.home, self._running(name), self.say, newer=True)
+        return NEWER_SERVICE_IMAGE
 
     def sentinels(self, name: str, *, wait_s: float = 60.0) -> dict[str, Any]:
         """Return checksums over a running machine's data and its containers' states, to be compared before and after.

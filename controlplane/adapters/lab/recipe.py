@@ -53,6 +53,9 @@ FRESH_SOURCE = "deb [trusted=yes] file:/srv/packages ./\n"
 SERVICE_PACKAGES = ["ca-certificates", "nodejs", "postgresql", "redis-server"]
 S3_STORE = "s3rver@3.7.1"
 SERVICE_IMAGE = "lab/services:1"
+# The same databases a Debian release later: Redis 8.0 and PostgreSQL 17.
+NEWER_SERVICE_PACKAGES = ["postgresql", "redis-server"]
+NEWER_SERVICE_IMAGE = "lab/services:13"
 
 # A machine is for trying roles: nothing starts by itself that isn't needed, and nothing may set the kernel that it
 # shares with the host (systemd-sysctl, modules, binfmt).
@@ -109,6 +112,8 @@ def golden_digest(engine: Engine, boot_bytes: int, system: System = "debian-12")
     return digest_of("machine", *parts)
 
 
-def services_digest(trimmed: tuple[str, ...]) -> str:
+def services_digest(trimmed: tuple[str, ...], *, newer: bool = False) -> str:
     """Return the digest of the service image; `trimmed` is what is left out of it."""
+    if newer:
+        return digest_of("services", NEWER_SUITE, NEWER_SERVICE_PACKAGES, NEWER_SERVICE_IMAGE, trimmed)
     return digest_of("services", SUITE, SERVICE_PACKAGES, S3_STORE, SERVICE_IMAGE, trimmed)

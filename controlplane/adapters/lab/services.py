@@ -14,7 +14,17 @@ from .apt_sources import debian_mirror
 from .golden import Say, apt_of_the_host, building, in_tree
 from .home import LabHome, MachineFiles
 from .programs import run
-from .recipe import CONTENT, S3_STORE, SERVICE_IMAGE, SERVICE_PACKAGES, SUITE, services_digest
+from .recipe import (
+    CONTENT,
+    NEWER_SERVICE_IMAGE,
+    NEWER_SERVICE_PACKAGES,
+    NEWER_SUITE,
+    S3_STORE,
+    SERVICE_IMAGE,
+    SERVICE_PACKAGES,
+    SUITE,
+    services_digest,
+)
 from .ssh import ssh_run
 
 # PostgreSQL's just-in-time compiler alone is a third of the image, and no lab query needs it; Perl serves only the
@@ -37,25 +47,27 @@ TRIMMED = (
 )
 
 
-def service_image(home: LabHome, say: Say) -> Path:
-    """Return the cached tar of the service image, built where it isn't there (about a minute)."""
-    image = home.cache / f"services-{services_digest(TRIMMED)}.tar"
-    with home.locked("services"):
+def service_image(home: LabHome, say: Say, *, newer: bool = False) -> Path:
+    """Return the cached tar of the service image, built where it isn't there (about a minute); the newer one has no object store."""
+    family, suite, packages = ("newer-services", NEWER_SUITE, NEWER_SERVICE_PACKAGES) if newer else ("services", SUITE, SERVICE_PACKAGES)
+    image = home.cache / f"{family}-{services_digest(TRIMMED, newer=newer)}.tar"
+    with home.locked(family):
         if image.exists():
             return image
-        with building(home, "services") as (scratch, log):
-            say("building the service image (Redis, PostgreSQL, S3-compatible store)")
+        with building(home, family) as (scratch, log):
+            say(f"building the service image (Redis, PostgreSQL{' of a newer release' if newer else ', S3-compatible store'})")
             tree = scratch / "tree"
             mirror = debian_mirror()
-            run(["debootstrap", "--variant=minbase", SUITE, tree, mirror], log=log)
-            (tree / "etc/apt/sources.list").write_text(f"deb {mirror} {SUITE} main\n")
+            run(["debootstrap", "--variant=minbase", suite, tree, mirror], log=log)
+            (tree / "etc/apt/sources.list").write_text(f"deb {mirror} {suite} main\n")
             (tree / "etc/postgresql-common").mkdir()
             (tree / "etc/postgresql-common/createcluster.conf").write_text("create_main_cluster = false\n")
             with apt_of_the_host(tree):
                 in_tree(tree, ["apt-get", "-q", "update"], log)
                 install = ["apt-get", "-q", "-y", "-o", "Dpkg::Options::=--force-confold", "install"]
-                in_tree(tree, [*install, *SERVICE_PACKAGES], log)
-            run(["npm", "install", "--prefix", tree / "opt/s3rver", "--omit=dev", "--no-bin-links", S3_STORE], log=log)
+                in_tree(tree, [*install, *packages], log)
+            if not newer:
+                run(["npm", "install", "--prefix", tree / "opt/s3rver", "--omit=dev", "--no-bin-links", S3_STORE], log=log)
             for script in sorted((CONTENT / "services").iterdir()):
                 shutil.copy(script, tree / "usr/local/bin" / script.name)
                 (tree / "usr/local/bin" / script.name).chmod(0o755)
@@ -65,24 +77,25 @@ def service_image(home: LabHome, say: Say) -> Path:
             partial = scratch / "services.tar"
             run(["tar", "-C", tree, "--numeric-owner", "-cf", partial, "."], log=log)
             partial.rename(image)
-        for older in home.cache.glob("services-*.tar"):
+        for older in home.cache.glob(f"{family}-*.tar"):
             if older != image:
                 older.unlink()
     return image
 
 
-def ensure_services(home: LabHome, files: MachineFiles, say: Say) -> None:
+def ensure_services(home: LabHome, files: MachineFiles, say: Say, *, newer: bool = False) -> None:
     """Import the service image into the machine's Docker where it hasn't got it; a machine without Docker running is left."""
+    name = NEWER_SERVICE_IMAGE if newer else SERVICE_IMAGE
     if ssh_run(home, files.name, ["docker", "info", "-f", "{{.ID}}"]).returncode != 0:
         say(f"{files.name}: Docker doesn't run, so the service image was not imported")
         return
-    wanted = services_digest(TRIMMED)
-    label = ["docker", "image", "inspect", "-f", '{{index .Config.Labels "lab.digest"}}', SERVICE_IMAGE]
+    wanted = services_digest(TRIMMED, newer=newer)
+    label = ["docker", "image", "inspect", "-f", '{{index .Config.Labels "lab.digest"}}', name]
     if ssh_run(home, files.name, label).stdout.strip() == wanted:
         return
-    image = service_image(home, say)
+    image = service_image(home, say, newer=newer)
     say(f"importing the service image into {files.name}")
-    argv = ["docker", "import", "--change", f"LABEL lab.digest={wanted}", "-", SERVICE_IMAGE]
+    argv = ["docker", "import", "--change", f"LABEL lab.digest={wanted}", "-", name]
     done = ssh_run(home, files.name, argv, stdin=image)
     if done.returncode != 0:
         raise RunFailedError(f"lab: {files.name} did not take the service image: {done.stderr.strip()}")
