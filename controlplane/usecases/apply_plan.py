@@ -95,6 +95,11 @@ class _Course:
     messages: list[str] = field(default_factory=list)
     last: Mapping[str, Evidence | Unreached] = field(default_factory=dict)
 
+    def add_downtime(self, seconds: Mapping[str, float]) -> None:
+        """Add what one step's services missed: another step may stop the same ones."""
+        for name, missed in seconds.items():
+            self.downtime[name] = round(self.downtime.get(name, 0.0) + missed, 3)
+
 
 class _StoppedError(Exception):
     """The step that runs was interrupted or lost its connection; its receipt stays open."""
@@ -178,7 +183,7 @@ def _run_steps(attempt: _Attempt) -> RunResult:
         if earlier is not None:
             course.receipts.append(earlier.key)
             course.changed += earlier.changes
-            course.downtime.update(earlier.downtime_s)
+            course.add_downtime(earlier.downtime_s)
             continue
         if step.host in lost:
             course.changed += with_status(step, "not-done")
@@ -191,7 +196,7 @@ def _run_steps(attempt: _Attempt) -> RunResult:
         attempt.progress(f"{step.id} {step.capability}")
         outcome = _run_step(attempt, step, key)
         course.changed += outcome.changes
-        course.downtime.update(outcome.downtime_s)
+        course.add_downtime(outcome.downtime_s)
         course.last = outcome.seen if still_holds(step, outcome) else {}
         if outcome.failure is not None:
             course.messages.append(outcome.failure)
