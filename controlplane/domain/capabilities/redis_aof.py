@@ -68,7 +68,7 @@ def _decide(desired: DesiredHost, name: str, service: RedisService, reader: Read
         return None
     _refuse_what_is_not_ours(state, wanted)
     route, file = _route(container, state, wanted)
-    changes = _changes(name, (running, persisted), (live, kept), (route, file))
+    changes = _changes(name, persisted, (live, kept), f"{file} of {name}" if route == "file" else f"the command of {name} in its compose file")
     place = _place(container, state, reader)
     if route == "compose" and kept:
         _refuse_unless_remakable(container, state, wanted)
@@ -83,6 +83,7 @@ def _decide(desired: DesiredHost, name: str, service: RedisService, reader: Read
         variables={
             "redis_aof_container": name,
             "redis_aof_settings": wanted,
+            "redis_aof_persist": list(kept),
             "redis_aof_route": route,
             "redis_aof_file": file,
             "redis_aof_port": int(state["running"].get("port") or 6379) or 6379,
@@ -106,29 +107,25 @@ def _route(container: Container, state: RedisState, wanted: dict[str, str]) -> t
     """Return (route, configuration file as the container sees it or empty)."""
     said = state["persisted_from"] or ""
     file = "" if said == "command line" else said.removesuffix(_AND_COMMAND)
-    is_overridden = any(word.lower() == f"--{setting}" for word in container["command"] for setting in wanted)
+    is_overridden = any(word.lower().split(" ")[0] == f"--{setting}" for word in container["command"] for setting in wanted)
     mount = covering(container, file) if file.startswith("/") else None
     on_a_mount = mount is not None and mount["type"] in ("bind", "volume") and mount["host_path"] is not None
     return ("file" if on_a_mount and not is_overridden else "compose"), file if file.startswith("/") else ""
 
 
-def _changes(
-    name: str,
-    seen: tuple[dict[str, str], dict[str, str]],
-    differing: tuple[dict[str, str], dict[str, str]],
-    where: tuple[str, str],
-) -> list[Change]:
-    (running, persisted), (live, kept), (route, file) = seen, differing, where
+def _changes(name: str, persisted: dict[str, str], differing: tuple[dict[str, str], dict[str, str]], place: str) -> list[Change]:
+    live, kept = differing
     changes = []
-    if running.get("appendonly") == "no":
+    if "appendonly" in live:
         # Also in a plan where none are there: an attempt that was cut off leaves some, and the run that goes on may do no more than was approved.
         before = "of an earlier life, or of an attempt that was cut off, if there are any"
         changes.append(Change(kind="rename", target=f"append-only files of {name}", before=before, after="kept by the run's name, and not loaded"))
-    if live:
-        changes.append(Change(kind="setting", target=f"{name}, running", before=_text(running, live), after=_text(live, live)))
+    # Each by itself, and without what runs now: a run that was cut off between two of them, or after a restart that reset one, does no other thing.
+    changes += [
+        Change(kind="setting", target=f"{setting} of {name}, live", before="as it runs", after=shlex.quote(value)) for setting, value in live.items()
+    ]
     if kept:
-        target = f"{file} of {name}" if route == "file" else f"the command of {name} in its compose file"
-        changes.append(Change(kind="file", target=target, before=_text(persisted, kept), after=_text(kept, kept)))
+        changes.append(Change(kind="file", target=place, before=_text(persisted, kept), after=_text(kept, kept)))
     return changes
 
 
@@ -157,12 +154,28 @@ def _refuse_unless_remakable(container: Container, state: RedisState, wanted: di
             f"its command is a shell's, so what Redis itself is told can't be changed surely. By hand: {by_hand}; wait until INFO persistence says "
             f"aof_rewrite_in_progress:0; then add {options} to redis-server in its compose file, and bring it up"
         )
+    if forgotten := _set_live_only(state):
+        raise _CannotError(
+            f"{', '.join(forgotten)} was set while it runs and would be forgotten once it is made anew: persist that first, or set it back"
+        )
     mount = covering(container, state["dir"]) if state["dir"] else None
     if mount is None or mount["type"] not in ("bind", "volume"):
         raise _CannotError(
             f"its data lies in {name}'s own layer, which is gone once it is made anew, and its settings can be persisted in its command only: "
             f"give {state['dir']} a place first (policy.yml, services.{name}.place)"
         )
+
+
+def _set_live_only(state: RedisState) -> list[str]:
+    """Return the settings that run otherwise than they would after a start, of those that decide where and how much is kept."""
+    defaults = {"maxmemory": "0", "maxmemory-policy": "noeviction", "dbfilename": "dump.rdb", "appenddirname": "appendonlydir"}
+    found = []
+    for name, default in defaults.items():
+        later, now = state["persisted"].get(name, default), state["running"].get(name)
+        # A size may be written with its unit, which is no other value.
+        if now is not None and now != later and not (name == "maxmemory" and later[-1:].isalpha()):
+            found.append(name)
+    return found
 
 
 def _downtime(state: RedisState) -> int:

@@ -63,7 +63,7 @@ def test_what_its_command_says_is_turned_on_live_and_its_container_made_anew_onc
     [step] = made.steps
     assert [(change.kind, change.target) for change in step.changes] == [
         ("rename", f"append-only files of {REDIS}"),
-        ("setting", f"{REDIS}, running"),
+        ("setting", f"appendonly of {REDIS}, live"),
         ("file", f"the command of {REDIS} in its compose file"),
         ("recreate", f"container {REDIS}"),
     ]
@@ -74,6 +74,24 @@ def test_what_its_command_says_is_turned_on_live_and_its_container_made_anew_onc
     assert made.bounds[0].at_least == 1 << 24
     assert step.variables["redis_aof_route"] == "compose"
     assert step.variables["redis_aof_settings"]["appendonly"] == "yes"
+    assert step.variables["redis_aof_persist"] == ["appendonly"]
+
+
+def test_what_is_persisted_already_is_only_set_and_nothing_is_made_anew() -> None:
+    builder = drifting()
+    state(builder)["persisted"].update(appendonly="yes")
+    [step] = plan(builder).steps
+    assert [change.kind for change in step.changes] == ["rename", "setting"]
+    assert step.variables["redis_aof_persist"] == []
+    assert step.downtime.services == ()
+
+
+def test_a_run_that_was_cut_off_between_two_settings_has_no_more_to_do_than_was_approved() -> None:
+    builder = drifting()
+    state(builder)["running"].update(appendfsync="no")
+    before = {change for step in plan(builder).steps for change in step.changes}
+    state(builder)["running"].update(appendfsync="everysec")
+    assert {change for step in plan(builder).steps for change in step.changes} < before
 
 
 def test_a_file_on_a_mount_is_written_there_and_nothing_stops() -> None:
@@ -121,6 +139,7 @@ def test_what_is_as_declared_gets_no_step_and_a_host_without_redis_none_either()
         (lambda b: state(b)["running"].update(port="0"), "it listens on a socket of its file system only"),
         (lambda b: container(b).update(compose_project=None), "Compose did not make it, so nobody here can make it anew as it was"),
         (lambda b: container(b).update(command=["/bin/sh", "-c", "redis-server"]), "its command is a shell's"),
+        (lambda b: state(b)["running"].update(maxmemory="5000"), "maxmemory was set while it runs and would be forgotten"),
         (lambda b: container(b).update(mounts=[]), "its data lies in mint-modules-redis's own layer"),
     ],
 )

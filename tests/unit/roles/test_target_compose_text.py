@@ -73,6 +73,12 @@ def test_what_a_service_only_inherits_is_written_for_it_alone() -> None:
     assert changed("merged", ["b"]) == ['+     command: ["b"]']
 
 
+def test_a_command_that_is_there_and_empty_gets_its_value() -> None:
+    assert ComposeText("services:\n  a:\n    command:\n    image: x\n", "f").with_command("a", "b") == (
+        'services:\n  a:\n    command: "b"\n    image: x\n'
+    )
+
+
 def test_json_and_a_file_without_a_last_newline_and_of_windows_are_changed_as_well() -> None:
     text = json.dumps({"services": {"a": {"image": "x", "command": ["a"]}, "b": {"image": "y"}}}, indent=2)
     for service, command in (("a", ["a", "b"]), ("b", ["c"])):

@@ -90,15 +90,13 @@ def test_a_login_is_tried_only_where_one_is_asked_for_and_no_password_is_in_a_fa
 class _Server:
     """What a server that started lately says of itself."""
 
-    def __init__(self, after: redis_keys.Table, *, served: str = "", evicted: str = "0") -> None:
-        self._after, self._said = (
-            after,
-            {
-                "server": {"uptime_in_seconds": "100"},
-                "commandstats": {f"cmdstat_{name}": "calls=1" for name in served.split()},
-                "stats": {"evicted_keys": evicted},
-            },
-        )
+    def __init__(self, *, served: str = "", evicted: str = "0", expired: str = "0", keys: str = "0") -> None:
+        self._said = {
+            "server": {"uptime_in_seconds": "100"},
+            "commandstats": {f"cmdstat_{name}": "calls=1,usec=2" for name in served.split()},
+            "stats": {"evicted_keys": evicted, "expired_keys": expired},
+            "keyspace": {"db0": f"keys={keys},expires=0"},
+        }
 
     def info(self, section: str) -> dict[str, str]:
         return self._said[section]
@@ -107,30 +105,45 @@ class _Server:
         return [b"1000", b"500000"]
 
 
+def fared(monkeypatch: pytest.MonkeyPatch, before: redis_keys.Table | None, after: redis_keys.Table, **server: str) -> dict[str, Any]:
+    """Return what is not nothing of how the keys fared."""
+    monkeypatch.setattr(redis_keys, "table", lambda _redis: after)
+    said = redis_keys.compared(before, {0: 2}, _Server(**server))  # type: ignore[arg-type]
+    return {name: value for name, value in said.items() if value}
+
+
 @pytest.mark.parametrize(
     ("was", "now", "server", "told"),
     [
-        ((b"d", -1, 0), (b"d", -1, 100), {}, "equal"),
-        ((b"d", -1, 0), (b"e", -1, 3), {}, "changed"),
-        ((b"d", -1, 0), (b"e", -1, 100), {}, "lost"),
-        ((b"d", 5_000_000, 0), (b"d", -1, 100), {}, "lost"),
-        ((b"d", -1, 0), None, {}, "lost"),
-        ((b"d", -1, 0), None, {"served": "get del"}, "gone"),
-        ((b"d", -1, 0), None, {"evicted": "3"}, "gone"),
-        ((b"d", 1_000_000, 0), None, {}, "expired"),
-        ((b"d", 2_000_000, 0), None, {}, "lost"),
+        ((b"d", -1, 0), (b"d", -1, 100), {}, {"equal": 1}),
+        ((b"d", -1, 0), (b"e", -1, 3), {}, {"changed": 1}),
+        ((b"d", -1, 0), (b"e", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
+        ((b"d", 5_000_000, 0), (b"d", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
+        ((b"d", -1, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
+        ((b"d", -1, 0), None, {"served": "get del"}, {"gone": 1}),
+        ((b"d", -1, 0), None, {"served": "get set"}, {"lost": 1, "names": ["db0 k"]}),
+        ((b"d", -1, 0), None, {"evicted": "3"}, {"gone": 1}),
+        ((b"d", -1, 0), None, {"expired": "1"}, {"gone": 1}),
+        ((b"d", 1_000_000, 0), None, {}, {"expired": 1}),
+        ((b"d", 2_000_000, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
     ],
 )
 def test_a_key_that_differs_is_explained_by_a_client_or_lost(
-    monkeypatch: pytest.MonkeyPatch, was: redis_keys.Held, now: redis_keys.Held | None, server: dict[str, str], told: str
+    monkeypatch: pytest.MonkeyPatch, was: redis_keys.Held, now: redis_keys.Held | None, server: dict[str, str], told: dict[str, Any]
 ) -> None:
-    after: redis_keys.Table = {0: {b"k": now} if now else {}}
-    monkeypatch.setattr(redis_keys, "table", lambda _redis: after)
-    said = redis_keys.compared({0: {b"k": was}}, _Server(after, **server))  # type: ignore[arg-type]
-    assert {name: len(value) if isinstance(value, list) else value for name, value in said.items()} == {
-        **dict.fromkeys(("equal", "expired", "changed", "gone", "lost"), 0),
-        told: 1,
-    }
+    assert fared(monkeypatch, {0: {b"k": was}}, {0: {b"k": now} if now else {}}, **server) == told
+
+
+def test_one_call_explains_one_key_and_a_flush_explains_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    before: redis_keys.Table = {0: {b"a": (b"d", -1, 0), b"b": (b"d", -1, 0), b"c": (b"d", -1, 0)}}
+    assert fared(monkeypatch, before, {}, served="del") == {"gone": 1, "lost": 2, "names": ["db0 a", "db0 b", "db0 c"]}
+    assert fared(monkeypatch, before, {}, served="flushall") == {"gone": 3}
+
+
+def test_where_no_key_was_read_their_numbers_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fared(monkeypatch, None, {}, keys="2") == {}
+    assert fared(monkeypatch, None, {}, keys="5") == {}
+    assert fared(monkeypatch, None, {}, keys="0", served="del") == {"gone": 1, "lost": 1}
 
 
 def test_what_a_set_or_a_hash_holds_is_the_same_in_any_order_and_a_list_is_not() -> None:
@@ -141,11 +154,19 @@ def test_what_a_set_or_a_hash_holds_is_the_same_in_any_order_and_a_list_is_not()
     assert redis_keys._digest(b"set", [b"a"]) != redis_keys._digest(b"list", [b"a"])
 
 
-ASKED = {"container": "cache", "settings": {"appendonly": "yes"}, "route": "compose", "file": "", "port": 6379}
+ASKED = {"container": "cache", "settings": {"appendonly": "yes"}, "persist": ["appendonly"], "route": "compose", "file": "", "port": 6379}
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"route": "restart"}, {"settings": {}}, {"settings": {"maxmemory": "1"}}, {"settings": {"appendonly": "no"}}, {"port": "x"}]
+    "wrong",
+    [
+        {"route": "restart"},
+        {"settings": {}},
+        {"settings": {"maxmemory": "1"}},
+        {"settings": {"appendonly": "no"}},
+        {"port": "x"},
+        {"persist": ["save"]},
+    ],
 )
 def test_a_request_of_something_else_is_malformed(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -20,6 +20,9 @@ ON = {"appendonly": "yes", "appendfsync": "always", "save": "60 1 30 100"}
         ("redis-server ${MORE}", {"appendonly": "yes"}, "redis-server ${MORE} --appendonly yes"),
         ("redis-server --save '1 1'\n", {"save": "2 2"}, "redis-server --save '2 2'"),
         ("redis-server", {"save": ""}, "redis-server --save ''"),
+        ("redis-server --save 60 1 --save 30 2 --port 1", {"save": "1 1"}, "redis-server --save '1 1' --port 1"),
+        ('redis-server --pass "${A B}" --appendonly no', {"appendonly": "yes"}, 'redis-server --pass "${A B}" --appendonly yes'),
+        ("redis-server --save 1 1 ${MORE}", {"save": "2 2"}, "redis-server --save '2 2' ${MORE}"),
     ],
 )
 def test_options_take_the_place_of_what_is_there_or_the_end(command: str | list[str], settings: dict[str, str], wanted: str | list[str]) -> None:
@@ -39,6 +42,7 @@ def test_options_take_the_place_of_what_is_there_or_the_end(command: str | list[
         "redis-server 'x",
         "a\nb",
         ["x", "-c", "y"],
+        "redis-server '--appendonly no'",
     ],
 )
 def test_what_a_shell_would_read_is_not_touched(command: str | list[str]) -> None:

@@ -7,14 +7,18 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from . import command
+from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .systemd import active
 
@@ -55,6 +59,12 @@ def stack_of(inspection: dict[str, Any]) -> Stack | None:
     return Stack(told["project"], told["project.working_dir"], told["service"], files, environment, told["config-hash"])
 
 
+def stack_from(plain: dict[str, Any]) -> Stack:
+    """Return the stack of what a journal holds of one."""
+    one = {name: str(plain[name]) for name in ("project", "directory", "service", "made_from")}
+    return Stack(files=tuple(plain["files"]), environment_files=tuple(plain["environment_files"]), **one)
+
+
 def reading(stack: Stack, files: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Return what Compose makes of the files. Raises `RefusedFault`."""
     said = command.run(stack.argv("config", "--format", "json", files=files), timeout_s=_READ_LIMIT_S)
@@ -73,7 +83,8 @@ def assert_made_from(stack: Stack, container: str) -> None:
         again = " ".join(stack.argv("up", "--detach", "--no-deps", stack.service))
         raise RefusedFault(
             f"{container} was not made from {', '.join(stack.files)} as they are, or other variables were set then: to make it anew would change more "
-            f"than was planned. Nothing was changed. Bring it up to its files yourself ({again}), then plan again."
+            f"than was planned. Nothing was changed. Bring it up to its files yourself ({again}), then plan again. (Compose before 5.5 also says so of "
+            "every service with an env_file: then write these settings there yourself.)"
         )
 
 
@@ -82,7 +93,7 @@ def file_of_command(stack: Stack) -> tuple[str, ComposeText]:
     # PyYAML is laid down for those alone that change a compose file.
     from .compose_text import ComposeText  # noqa: PLC0415
 
-    texts = [(path, ComposeText(_read(path), path)) for path in stack.files]
+    texts = [(path, ComposeText(read_text(path), path)) for path in stack.files]
     naming = [(path, text) for path, text in texts if text.command(stack.service) is not None]
     defining = [(path, text) for path, text in texts if text.has_service(stack.service)]
     if not defining:
@@ -90,24 +101,50 @@ def file_of_command(stack: Stack) -> tuple[str, ComposeText]:
     return naming[-1] if naming else defining[0]
 
 
-def assert_only_command_differs(stack: Stack, path: str, text: str, wanted: str | list[str]) -> None:
-    """Raise `RefusedFault` unless Compose reads the changed text as the old one with nothing but that command."""
+def assert_only_command_differs(stack: Stack, path: str, text: str, told: Callable[[list[str]], list[str]]) -> None:
+    """Raise `RefusedFault` unless Compose reads the changed text as the old one with nothing but that command: what `told` makes of the old one."""
     before = reading(stack)
     draft = Path(path).with_name(f".{Path(path).name}.controlplane-draft")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", newline="") as file:
             file.write(text)
         after = reading(stack, tuple(str(draft) if held == path else held for held in stack.files))
     finally:
         draft.unlink(missing_ok=True)
     now = after["services"][stack.service].pop("command", None)
     was = before["services"][stack.service].pop("command", None)
-    if before != after or now == was:
+    if before != after or now is None or (was is not None and list(now) != told(list(was))):
         raise RefusedFault(
-            f"{path} would mean more, or less, with {wanted!r} as the command of {stack.service} than that change alone. Nothing was changed. "
+            f"{path} would mean more to Compose, or less, with the new command of {stack.service} than that change alone. Nothing was changed. "
             "Write it there yourself."
         )
+
+
+def assert_alone(inspection: dict[str, Any], stack: Stack, engine: Engine) -> None:
+    """Raise `RefusedFault` where to make the container anew would touch another one, or bring another image."""
+    name, own = str(inspection["Name"]).lstrip("/"), str(inspection["Id"])
+    found = []
+    for other in engine.containers():
+        labels, called = other["Config"].get("Labels") or {}, str(other["Name"]).lstrip("/")
+        shared = [str(other["HostConfig"].get(mode) or "") for mode in ("NetworkMode", "PidMode", "IpcMode")]
+        if other["Id"] == own:
+            continue
+        if any(mode in (f"container:{own}", f"container:{name}") for mode in shared):
+            found.append(f"{called} lives in the namespaces of {name}, and would be left in dead ones")
+        if (labels.get(f"{_LABEL}project"), labels.get(f"{_LABEL}service")) == (stack.project, stack.service):
+            found.append(f"{called} is another container of the service {stack.service}")
+    status, image = engine.call("GET", f"/images/{quote(str(inspection['Config']['Image']), safe='/:@')}/json")
+    if status == 200 and image["Id"] != inspection["Image"]:
+        found.append(f"{inspection['Config']['Image']} names another image by now than the one that {name} was made from: bring it up yourself first")
+    if found:
+        raise RefusedFault(f"{'; '.join(found)}. Nothing was changed.")
+
+
+def digests(stack: Stack) -> dict[str, str]:
+    """Return {path: sha256} of each file that Compose reads for the stack."""
+    implied = (os.path.join(stack.directory, ".env"),) if not stack.environment_files else stack.environment_files
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (*stack.files, *implied) if os.path.isfile(path)}
 
 
 def make_anew(stack: Stack, *, stop_s: int, wait_s: int, unit: str, log: Path) -> None:
@@ -122,10 +159,13 @@ def make_anew(stack: Stack, *, stop_s: int, wait_s: int, unit: str, log: Path) -
     said = command.run([*waiting, "--", *stack.argv(*words, stack.service)])
     if said.code != 0:
         told = log.read_bytes()[before:].decode(errors="replace") if log.exists() else said.err
-        raise FailedFault(f"Compose did not bring {stack.service} up: {told.strip()[-600:]}. All it said is in {log}. Run the same plan again")
+        raise FailedFault(
+            f"Compose did not bring {stack.service} up: {told.strip()[-600:]}. All it said is in {log}. Mend what it names and bring it up by hand: {' '.join(stack.argv('up', '--detach', '--no-deps', stack.service))}; then plan again"
+        )
 
 
-def _read(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return a file's text as it is, line ends included. Raises `RefusedFault`."""
     try:
         data = Path(path).read_bytes()
         if len(data) > _MOST_BYTES:

@@ -105,7 +105,8 @@ class ComposeText:
         return end, missing + "".join(f"{line}{newline}" for line in lines)
 
     def _spliced(self, edits: list[tuple[Any, str]], more: tuple[int, str] | None = None) -> str:
-        splices = [(node.start_mark.index, self._end(node), new) for node, new in edits]
+        # A value that is empty stands right behind its colon.
+        splices = [(node.start_mark.index, self._end(node), new if self._end(node) > node.start_mark.index else f" {new}") for node, new in edits]
         splices += [(more[0], more[0], more[1])] if more else []
         text = self._text
         for start, end, new in sorted(splices, reverse=True):

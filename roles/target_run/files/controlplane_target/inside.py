@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,8 +37,11 @@ def opened(pid: int, path: str, flags: int = os.O_RDONLY) -> Iterator[int]:
 
 @contextmanager
 def opened_plainly(path: str, flags: int = os.O_RDONLY) -> Iterator[int]:
-    """Open a path of the host in which nothing is a link. Raises `OSError`."""
-    descriptor = _openat2(-100, path, flags, _NO_LINKS)
+    """Open a plain file of the host by a path in which nothing is a link. Raises `OSError`, `FailedFault` where it is no plain file."""
+    descriptor = _openat2(-100, path, flags | os.O_NONBLOCK, _NO_LINKS)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FailedFault(f"{path} is no plain file")
     try:
         yield descriptor
     finally:
@@ -56,7 +60,7 @@ def _openat2(folder: int, path: str, flags: int, resolve: int) -> int:
 
 def read(pid: int, path: str, most: int = 1 << 20) -> bytes:
     """Return what a file of the container holds. Raises `OSError`, `FailedFault` where it is larger than `most` bytes."""
-    with opened(pid, path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
+    with opened(pid, path, os.O_RDONLY | os.O_NONBLOCK) as descriptor, os.fdopen(os.dup(descriptor), "rb") as stream:
         data = stream.read(most + 1)
     if len(data) > most:
         raise FailedFault(f"{path} is larger than {most} bytes")

@@ -3,36 +3,39 @@
 Rules:
 - Never by a restart: a server that starts with AOF on and no such file starts empty, and its next save overwrites the dump.
 - dump.rdb is kept aside by a link before anything changes, until the end is proven; files of an earlier AOF are set aside by name, never loaded.
-- Persisted is only what runs already, with its file on disk; a container is made anew only then, with writes held, and every key is compared.
+- Persisted is only what runs in this very life of the server, with its file on disk: one that was started since is turned on once more.
+- Going back AOF stays on until the dump is written with writes held, and what a start would read is put back before it goes off.
 - Each verb may be repeated: what is done is seen and left.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import redis_persist
+from . import redis_anew, redis_persist
 from .faults import FailedFault, RefusedFault
+from .redis_hold import writes_held
 from .redis_options import NAMES
-from .redis_server import Login, Server
+from .redis_server import Login, Server, free_name, start, state_of
 from .state import Run
 
 ROLE = "redis_aof"
 _OLDEST = 7
+_SHOWN = ["dir", "save", "appendonly", "appendfsync"]
 # Turned on in this order, so that what is written first is synced as it shall be.
 _ORDER = ("appendfsync", "appendonly", "save")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one service shall run with. `file` is the container's configuration file, as it sees it; `route` says where the settings are persisted."""
+    """What one service shall run with, and what of that has to be persisted; `route` says where, `file` is its configuration file, as it sees it."""
 
     container: str
     settings: dict[str, str]
+    persist: dict[str, str]
     route: Literal["file", "compose"]
     file: str | None
     port: int
@@ -54,6 +57,9 @@ def parse(asked: dict[str, Any]) -> Request:
     given = {str(name): str(value) for name, value in dict(asked["settings"]).items()}
     # Always in one order, in which a person would write them.
     settings = {name: given[name] for name in NAMES if name in given}
+    persist = {name: value for name, value in settings.items() if name in list(asked["persist"])}
+    if len(persist) != len(asked["persist"]):
+        raise ValueError(f"{asked['persist']} is not among {given}")
     if asked["route"] not in ("file", "compose") or not settings or settings != given or settings.get("appendonly") == "no":
         raise ValueError(f"route {asked['route']!r} with the settings {given}")
     auth, told = asked.get("auth") or {}, (asked.get("told") or {}).get(asked["container"]) or {}
@@ -61,7 +67,9 @@ def parse(asked: dict[str, Any]) -> Request:
         raise RefusedFault(f"redis_aof refused for {asked['container']}: {told['why']}. Nothing was changed.")
     login = Login(auth.get("user"), auth.get("password_env"), told.get("password"))
     times = {name: int(asked[name]) for name in ("wait_s", "stop_s", "answer_s") if name in asked}
-    return Request(str(asked["container"]), settings, asked["route"], asked.get("file") or None, int(asked.get("port") or 6379), login, **times)
+    return Request(
+        str(asked["container"]), settings, persist, asked["route"], asked.get("file") or None, int(asked.get("port") or 6379), login, **times
+    )
 
 
 def refuse(request: Request) -> dict[str, Any]:
@@ -97,6 +105,8 @@ def _objections(server: Server) -> list[str]:
         found.append("it is still loading its data: wait for it")
     if redis.info("replication").get("role") != "master":
         found.append("it is a replica, whose data comes from its master: do it there first, then make this one's policy its own")
+    if lacking := server.lacking_rights():
+        found.append(f"its user may not run {', '.join(lacking)}, which this needs: allow them, or name another user (policy.yml, auth)")
     return found
 
 
@@ -107,36 +117,88 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
         running = server.redis.settings(request.order())
         differing = [name for name in request.order() if running[name] != request.settings[name]]
         if differing:
-            before = run.state.get("before") or server.redis.settings(["dir", "save", "appendonly", "appendfsync"])
-            aside = {**run.state.get("aside", {})}
+            before = run.state.get("before") or server.redis.settings(_SHOWN)
+            run.write(role=ROLE, phase="turning-on", before=before, container=request.container)
+            _keep_dump(server, run)
             if running.get("appendonly") == "no":
-                aside |= {name: f"{name}.{run.key}" for name in server.aof_names()}
-            run.write(role=ROLE, phase="turning-on", before=before, aside=aside, container=request.container)
-            _set_aside(server, aside, run)
+                _set_aside(server, run, run.key)
             for name in differing:
                 server.redis.set(name, request.settings[name])
         if request.settings.get("appendonly") == "yes":
             server.await_file(request.wait_s)
-        after = server.redis.settings(["dir", "save", "appendonly", "appendfsync"])
-    run.write(role=ROLE, phase="on", after=after, container=request.container)
-    return {"changed": bool(differing), "before": run.state.get("before") or after, "after": after}
+        after = server.redis.settings(_SHOWN)
+    # Where only persisting is left the state from before is the one now.
+    started = (state_of(request.container) or {}).get("StartedAt")
+    run.write(role=ROLE, phase="on", started_at=started, before=run.state.get("before") or after, after=after, container=request.container)
+    return {"changed": bool(differing)}
 
 
-def _set_aside(server: Server, aside: dict[str, str], run: Run) -> None:
-    """Link the dump to a name of its own, and rename what an earlier AOF left."""
-    dump = server.redis.settings(["dbfilename"])["dbfilename"]
+def persist(run: Run, request: Request) -> dict[str, Any]:
+    """Persist what runs; make the container anew where only that lets it read it. Raises `FailedFault`, `RefusedFault`."""
+    redis_anew.refuse_lost(run, request)
+    half_made = run.phase == "making-anew"
+    if half_made and not _runs(run, request):
+        redis_anew.bring_up(run, run, request)
+    changed = False
+    server = request.server()
+    with closing(server.redis):
+        told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
+    if half_made and told:
+        # Cut off before its keys were compared: only their number is known by now.
+        redis_anew.judge(run, request, None)
+    else:
+        # Once more: whoever was started since it was turned on has lost that.
+        turn_on(run, request)
+        server = request.server()
+        with closing(server.redis):
+            changed = redis_persist.write(run, server, request)
+        if request.persist and request.route == "compose" and not told:
+            redis_persist.assert_as_written(run)
+            redis_anew.make_anew(run, run, request, phase="making-anew")
+            changed = True
+    server = request.server()
+    with closing(server.redis):
+        dump = server.names()["dbfilename"]
+        with server.data_folder() as folder, suppress(FileNotFoundError):
+            os.unlink(f"{dump}.{run.key}", dir_fd=folder)
+    run.write(phase="done")
+    return {"changed": changed, "downtime_s": run.state.get("downtime_s") or {}}
+
+
+def _runs(run: Run, request: Request) -> bool:
+    """Say whether the container runs. One that stands still since another life than that in which AOF was on is started first: what it has is newer."""
+    state = state_of(request.container)
+    if state is None or state["Status"] == "created":
+        return False
+    if not state["Running"] and state["StartedAt"] != run.state.get("started_at"):
+        start(request.container)
+        redis_anew.answering(request).redis.close()
+        return True
+    return bool(state["Running"])
+
+
+def _keep_dump(server: Server, run: Run) -> None:
+    dump = server.names()["dbfilename"]
     with server.data_folder() as folder:
         with suppress(FileNotFoundError, FileExistsError):
             os.link(dump, f"{dump}.{run.key}", src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        for name, other in aside.items():
-            if server.redis.settings(["appendonly"])["appendonly"] == "no":
-                with suppress(FileNotFoundError):
-                    os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+
+
+def _set_aside(server: Server, run: Run, word: str) -> None:
+    """Rename append-only files that are not in use, each to a name that nothing has; AOF is off."""
+    names = server.aof_names()
+    with server.data_folder() as folder:
+        for name in names:
+            other = free_name(folder, f"{name}.{word}")
+            run.write(aside=[*run.state.get("aside", []), [name, other]])
+            os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
 
 
 def prove(run: Run, request: Request) -> dict[str, Any]:
-    """Read back that it runs so, is persisted so, and has its file. Raises `FailedFault`."""
+    """Read back that it runs so, is persisted so, has its file, and lost no key. Raises `FailedFault`."""
+    redis_anew.refuse_lost(run, request)
     server = request.server()
     with closing(server.redis):
         running = server.redis.settings(request.order())
@@ -146,31 +208,61 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
         problems += redis_persist.lacking(server, request)
         if problems:
             raise FailedFault(f"{request.container}: {'; '.join(problems)}. Run the same plan again. Go back: {run.folder}/undo")
-    return {"changed": False, "told": {name: run.state.get(name) for name in ("container", "before", "after", "keys", "aside")}}
+    # Names of keys may be somebody's: they stay on the host.
+    keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"} or None
+    return {"changed": False, "told": {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys}}
 
 
-def undo(of: Run, request: Request) -> dict[str, Any]:
-    """Bring back how it ran and what was persisted, without losing a key: the dump is written anew before AOF goes off."""
-    before = of.state.get("before") or {}
+def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
+    """Bring back how it ran and what was persisted, without losing a key. `working` holds the lease. Raises `FailedFault`, `RefusedFault`."""
     if of.state.get("role") != ROLE:
         return {"changed": False}
     redis_persist.refuse_back(of)
+    if of.phase == "undoing-anew" and not _runs(of, request):
+        redis_anew.bring_up(of, working, request)
+    _refuse_unless_running(request)
+    changed = False
+    server = request.server()
+    with closing(server.redis):
+        told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
+        if told:
+            changed = redis_persist.put_back(of, server, request)
+    if told:
+        redis_anew.make_anew(of, working, request, phase="undoing-anew", saved=True)
+        changed = True
+    changed = _set_back(of, request) or changed
+    of.write(phase="undone")
+    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}}
+
+
+def _set_back(of: Run, request: Request) -> bool:
+    """Set what ran before, live: with writes held, the dump written, and the file put back before AOF goes off."""
+    before = of.state.get("before") or {}
     server = request.server()
     with closing(server.redis):
         running = server.redis.settings(["appendonly", "appendfsync", "save"])
         differing = [name for name in ("save", "appendfsync", "appendonly") if name in before and running[name] != before[name]]
-        of.write(phase="undoing")
-        turned_off = "appendonly" in differing and before["appendonly"] == "no"
-        if turned_off:
-            server.await_saved(request.wait_s)
-        for name in differing:
-            server.redis.set(name, before[name])
-        if turned_off:
-            # Left where they are, they would be loaded in place of newer data should somebody turn AOF on by a restart.
-            with server.data_folder() as folder:
-                for name in server.aof_names():
-                    os.rename(name, f"{name}.undone-{int(time.time())}", src_dir_fd=folder, dst_dir_fd=folder)
-                os.fsync(folder)
-    back = redis_persist.back(of, request)
-    of.write(phase="undone")
-    return {"changed": bool(differing or back["changed"]), "keys": back.get("keys")}
+        turns_off = "appendonly" in differing and before["appendonly"] == "no"
+        with writes_held(request.server().redis):
+            if turns_off:
+                server.await_saved(request.wait_s)
+            changed = redis_persist.put_back(of, server, request)
+            if "appendonly" in differing and not turns_off:
+                _set_aside(server, of, of.key)
+            for name in differing:
+                server.redis.set(name, before[name])
+            if before.get("appendonly") == "no":
+                # Left where they are, they would be loaded in place of newer data should somebody turn AOF on by a restart.
+                _set_aside(server, of, f"undone-{of.key}")
+        if "appendonly" in differing and not turns_off:
+            server.await_file(request.wait_s)
+    return bool(differing) or changed
+
+
+def _refuse_unless_running(request: Request) -> None:
+    state = state_of(request.container)
+    if state is None or not state["Running"]:
+        raise RefusedFault(
+            f"{request.container} does not run, and going back needs it: its newest data may be in its append-only file alone. Nothing was changed. Bring "
+            f"it up ('docker start {request.container}', or Compose with its files as they are; 'docker logs {request.container}' says why it does not stay)."
+        )

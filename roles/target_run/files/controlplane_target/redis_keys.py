@@ -9,16 +9,19 @@ Rules:
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 from .redis_client import Redis, RedisError
 
-_BATCH, _FOR_EVER = 1000, 1 << 31
-# A client that deletes, renames or overwrites can explain a key that is gone.
+_BATCH, _FOR_EVER = 200, 1 << 31
+_MOST_NAMES = 20
+# A call of these can explain one key that is gone, a call of those any number.
+_REMOVING_ALL = frozenset(["flushall", "flushdb", "swapdb", "eval", "evalsha", "fcall"])
 _REMOVING_WORDS = (
-    "del unlink getdel rename renamenx flushdb flushall move spop srem lpop rpop lmpop blpop brpop blmpop rpoplpush lmove blmove hdel zrem zpopmin "
+    "del unlink getdel rename renamenx move spop srem lpop rpop lmpop blpop brpop blmpop rpoplpush lmove blmove hdel zrem zpopmin "
     "zpopmax zmpop bzpopmin bzpopmax zremrangebyscore zremrangebyrank zremrangebylex expire pexpire expireat pexpireat restore sinterstore "
-    "sdiffstore sunionstore eval evalsha fcall getex ltrim lrem xtrim smove copy sort"
+    "sdiffstore sunionstore getex ltrim lrem xtrim smove copy sort"
 )
 _REMOVING = frozenset(_REMOVING_WORDS.split())
 Held = tuple[bytes, int, int]
@@ -34,9 +37,10 @@ def counts(redis: Redis) -> dict[int, int]:
     return found
 
 
-def table(redis: Redis) -> Table:
-    """Return {database: {key: (digest of type and value, expiry in ms of the epoch or -1, seconds idle)}} of all that is there."""
+def table(redis: Redis, *, limit_s: float = float("inf")) -> Table | None:
+    """Return None where it takes longer than `limit_s`, else {database: {key: (digest of type and value, expiry in ms of the epoch or -1, seconds idle)}} of all that is there."""
     found: Table = {}
+    end = time.monotonic() + limit_s
     for database in sorted(counts(redis)):
         redis.ask("SELECT", str(database))
         held: dict[bytes, Held] = {}
@@ -46,6 +50,8 @@ def table(redis: Redis) -> Table:
             held.update(_read(redis, [key for key in keys if key not in held]))
             if cursor == b"0":
                 break
+            if time.monotonic() > end:
+                return None
         found[database] = held
     redis.ask("SELECT", "0")
     return found
@@ -103,30 +109,58 @@ def _flat(value: Any) -> bytes:
     return b"%r" % (value,)
 
 
-def compared(before: Table, redis: Redis) -> dict[str, Any]:
-    """Return {equal, expired, changed, gone, lost: [names]}: how each key of `before` fares in the server that started since.
+def compared(before: Table | None, counted: dict[int, int], redis: Redis) -> dict[str, Any]:
+    """Return {equal, expired, changed, gone, lost, names}: how the keys from before fare in the server that started since.
 
-    Changed and gone are explained by clients that worked on the server since it started; what nobody worked on and differs is lost.
+    Without a table only numbers are known. Changed is explained by a client that worked on that key, gone by as many calls that remove keys, expiries
+    and evictions as the server counts; what nothing explains is lost, and some of it is named.
     """
-    after = table(redis)
+    after = table(redis) if before is not None else None
+    told: dict[str, Any] = {"equal": 0, "expired": 0, "changed": 0, "gone": 0, "lost": 0, "names": []}
+    gone: list[str] = []
+    if before is None or after is None:
+        now = counts(redis)
+        missing = sum(max(0, count - now.get(database, 0)) for database, count in counted.items())
+    else:
+        missing = _judged(before, after, redis, told, gone)
+    explained = min(missing, _removals(redis))
+    told["gone"] += explained
+    told["lost"] += missing - explained
+    told["names"] = (told["names"] + (gone if missing > explained else []))[:_MOST_NAMES]
+    return told
+
+
+def _judged(before: Table, after: Table, redis: Redis, told: dict[str, Any], gone: list[str]) -> int:
+    """Count into `told` how each key fares, name those that are not there in `gone`, and return their number."""
     since_s = int(redis.info("server")["uptime_in_seconds"])
     seconds, micros = redis.ask("TIME")
     now_ms = int(seconds) * 1000 + int(micros) // 1000
-    served = {name.removeprefix("cmdstat_").partition("|")[0].lower() for name in redis.info("commandstats") if name.startswith("cmdstat_")}
-    may_remove = bool(served & _REMOVING) or redis.info("stats").get("evicted_keys", "0") != "0"
-    told: dict[str, Any] = {"equal": 0, "expired": 0, "changed": 0, "gone": 0, "lost": []}
     for database, held in before.items():
         there = after.get(database, {})
         for key, (digest, expiry, _) in held.items():
-            now = there.get(key)
+            now, name = there.get(key), f"db{database} {key.decode('utf-8', 'backslashreplace')[:80]}"
             if now is not None and now[:2] == (digest, expiry):
                 told["equal"] += 1
             elif now is None and 0 < expiry <= now_ms:
                 told["expired"] += 1
-            elif now is None and may_remove:
-                told["gone"] += 1
-            elif now is not None and now[2] < since_s - 1:
+            elif now is None:
+                gone.append(name)
+            elif now[2] < since_s - 1:
                 told["changed"] += 1
             else:
-                told["lost"].append(f"db{database} {key.decode('utf-8', 'backslashreplace')[:80]}")
-    return told
+                told["lost"] += 1
+                told["names"].append(name)
+    return len(gone)
+
+
+def _removals(redis: Redis) -> int:
+    """Return how many keys clients, expiries and evictions can have removed since the server started."""
+    calls = 0
+    for name, value in redis.info("commandstats").items():
+        command = name.removeprefix("cmdstat_").partition("|")[0].lower()
+        if command in _REMOVING:
+            calls += int(value.partition("calls=")[2].partition(",")[0] or 0)
+        if command in _REMOVING_ALL:
+            return 1 << 62
+    seen = redis.info("stats")
+    return calls + int(seen.get("evicted_keys", "0")) + int(seen.get("expired_keys", "0"))

@@ -34,9 +34,18 @@ def with_options(command: str | list[str], settings: dict[str, str]) -> str | li
         raise UnclearError(f"its command can't be read as words: {fault}") from fault
     if words and _SHELLS.search(words[0]):
         raise UnclearError(_OF_A_SHELL)
-    if any(word.lower() == f"--{name}" for word in words for name in settings):
-        return " ".join(shlex.quote(word) if not word.startswith("${") else word for word in _with_words(words, settings))
-    return " ".join([command.strip(), *(shlex.quote(word) for name, value in settings.items() for word in (f"--{name}", value))])
+    text, missing = command.strip(), []
+    for name, value in settings.items():
+        # Up to the next option, with its quotes; what stands beside it keeps its spelling.
+        words_of_it = re.compile(rf"""(?<!\S)--{name}(?:\s+(?!--)(?:"[^"]*"|'[^']*'|[^\s"'$][^\s"']*))*(?!\S)""", re.IGNORECASE)
+        found = list(words_of_it.finditer(text))
+        for at, one in reversed(list(enumerate(found))):
+            text = text[: one.start()] + (f"--{name} {shlex.quote(value)}" if at == 0 else "") + text[one.end() :].lstrip(" " if at else "")
+        if not found:
+            missing += [f"--{name}", shlex.quote(value)]
+    if any(word.lower().startswith(f"--{name} ") for word in words for name in settings):
+        raise UnclearError("it names a setting and its value in one quoted word")
+    return " ".join([text.strip(), *missing])
 
 
 def _with_words(words: list[str], settings: dict[str, str]) -> list[str]:

@@ -2,41 +2,42 @@
 
 Rules:
 - A configuration file is written only where it is the very file that the container sees, on a mount; in its own layer it would be gone with it.
-- With a command the container has to be made anew. Writes are held meanwhile, every key is compared, and data that lies on no mount forbids it.
-- How a file was before is on disk in the run's folder before it is changed.
+- With a command the container has to be made anew: refused where it is not what its files say, where others live in it, or where its data lies on
+  no mount.
+- How a file is changed is on disk in the run's folder before it is, without what stays: that may be a password.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import compose, inside, redis_keys, way_back
+from . import compose, inside, text_change, way_back
 from .compose import Stack
+from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
-from .files import write_like
+from .files import read_json, write_like
 from .redis_options import UnclearError, with_directives, with_options
 from .redis_server import Server
 from .state import Run
-from .systemd import unit_name
 
 if TYPE_CHECKING:
     from .redis_aof import Request
 
-_MOST_KEYS = 500_000
-_HOLD_S = 60
+_CHANGE = "settings.json"
 _UNDO = """#!/bin/sh
 # Take back what run {key} set and persisted, without losing a key. Needs no controller; safe to run again.
 exec {python} -B {folder}/controlplane_target undo --run {key} "$@"
 """
 _README = """Run {key}, role redis_aof, container {container}
 
-It set Redis' durability while it ran ("before" and "after" in state.json) and persisted it in {path}; that file's text before and after lies
-here as settings.before and settings.after.
+It set Redis' durability while it ran ("before" and "after" in state.json) and persisted it in {path}. How that file was changed stands in
+settings.json: "edits" are [start, end, what stood there before], in characters of the text as it is now.
 
 See how things are:   {python} -B {folder}/controlplane_target state --run {key}
 Cut off halfway:      apply the same plan again
@@ -46,190 +47,178 @@ Go back:              {folder}/undo     (writes dump.rdb anew, then turns AOF of
 
 def planned(server: Server, request: Request) -> dict[str, Any] | None:
     """Return {path, anew} of what has to be written, None where nothing has. Raises `RefusedFault`."""
+    if not request.persist:
+        return None
     if request.route == "file":
-        path, _, text = _file(server, request)
-        return {"path": path, "anew": False} if with_directives(text, request.settings) != text else None
-    path, old, new, _ = _command(server, request)
-    return {"path": path, "anew": True} if old != new or not _is_told(server, request) else None
+        path, text = _file(server, request)
+        return {"path": path, "anew": False} if with_directives(text, request.persist) != text else None
+    if is_told(server, request):
+        return None
+    path, _, _, stack = _command(server, request)
+    compose.assert_alone(server.inspection, stack, Engine())
+    return {"path": path, "anew": True}
 
 
 def lacking(server: Server, request: Request) -> list[str]:
     """Return what is not persisted."""
+    if not request.persist:
+        return []
     if request.route == "compose":
-        return [] if _is_told(server, request) else ["its command does not carry the settings"]
+        return [] if is_told(server, request) else ["its command does not carry the settings"]
     seen = inside.read(server.pid, str(request.file)).decode("utf-8", "surrogateescape")
-    return [] if with_directives(seen, request.settings) == seen else [f"{request.file} does not carry the settings"]
+    return [] if with_directives(seen, request.persist) == seen else [f"{request.file} does not carry the settings"]
 
 
 def prepare(run: Run, server: Server, request: Request, python: str) -> dict[str, Any]:
-    """Leave the way back: the file as it was, and the undo. Raises `RefusedFault` where Compose would read more into the change than that."""
-    records = {}
-    path = ""
-    if request.route == "file":
-        path, _, text = _file(server, request)
-        records = {"settings.before": text, "settings.after": with_directives(text, request.settings)}
-    else:
+    """Leave the way back: how the file changes, and the undo. Raises `RefusedFault` where Compose would read more into the change than that."""
+    stack, path, old, new = None, "", "", ""
+    if request.persist and request.route == "file":
+        path, old = _file(server, request)
+        new = with_directives(old, request.persist)
+    elif request.persist and not is_told(server, request):
         path, old, new, stack = _command(server, request)
-        if old != new and not (run.folder / "settings.after").exists():
+        if not (run.folder / _CHANGE).exists():
+            # Also where the file carries the settings already: somebody wrote them, and perhaps more, and never brought it up.
             compose.assert_made_from(stack, request.container)
-            compose.assert_only_command_differs(stack, path, new, "--" + ", --".join(request.settings))
-        records = {"settings.before": old, "settings.after": new}
-    values = {"key": run.key, "folder": run.folder, "python": python, "container": request.container, "path": path}
+            compose.assert_only_command_differs(stack, path, new, lambda words: list(with_options(words, request.persist)))
+    values = {"key": run.key, "folder": run.folder, "python": python, "container": request.container, "path": path or "no file"}
+    change = {**text_change.change_of(old, new), "files": compose.digests(stack) if stack else {}}
+    records = {_CHANGE: json.dumps(change, indent=1) + "\n"} if path else {}
     written = way_back.leave(run, records, undo=_UNDO.format(**values), readme=_README.format(**values))
     if "asked" not in run.state:
-        run.write(
-            role="redis_aof", phase="prepared", path=path, asked=_plain(request), stack=asdict(_stack(server)) if request.route == "compose" else None
-        )
+        run.write(role="redis_aof", phase="prepared", path=path, asked=_plain(request), stack=stack and asdict(stack))
     return {"changed": bool(written)}
 
 
-def persist(run: Run, request: Request) -> dict[str, Any]:
-    """Write the settings where the container reads them, and make it anew where only that lets it read them. Raises `FailedFault`."""
-    if run.phase == "making-anew":
-        _made_anew(run, request, None)
-    server = request.server()
-    before: redis_keys.Table | None = None
-    with closing(server.redis):
-        changed = _write_in_place(run, server, request) if request.route == "file" else _write(run, "settings.after")
-        anew = request.route == "compose" and not _is_told(server, request)
-        if anew:
-            before = held_keys(server, request)
-            run.write(phase="making-anew", counts=_counts(server))
-    if anew:
-        _made_anew(run, request, before)
-    _finish(run, request)
-    return {"changed": changed or anew, "downtime_s": run.state.get("downtime_s", {})}
+def write(run: Run, server: Server, request: Request) -> bool:
+    """Write the settings where the container reads them; return whether anything changed. Raises `FailedFault` where somebody wrote there meanwhile."""
+    change = _change(run)
+    if change is None or (request.route == "compose" and is_told(server, request)):
+        return False
+    if request.route == "file":
+        with _same_file(server, request, os.O_RDWR) as (place, held):
+            old = _text(held)
+            new = with_directives(old, request.persist)
+            _assert_known(change, place, old)
+            return _write_in_place(held, new) if new != old else False
+    path, old, new, _ = _command(server, request)
+    _assert_known(change, path, old)
+    if new != old:
+        write_like(Path(path), new.encode(), mode=0o644)
+    return new != old
 
 
-def _finish(run: Run, request: Request) -> None:
-    """Let go of the dump that was kept aside: what it held is in files that are proven."""
-    server = request.server()
-    with closing(server.redis):
-        dump = server.redis.settings(["dbfilename"])["dbfilename"]
-        with server.data_folder() as folder, suppress(FileNotFoundError):
-            os.unlink(f"{dump}.{run.key}", dir_fd=folder)
-    run.write(phase="done")
-
-
-def _counts(server: Server) -> dict[str, int]:
-    return {str(database): count for database, count in redis_keys.counts(server.redis).items()}
-
-
-def held_keys(server: Server, request: Request) -> redis_keys.Table | None:
-    """Hold all writes for a while, and return what every key holds; None where there are too many for that while."""
-    if sum(redis_keys.counts(server.redis).values()) > _MOST_KEYS:
-        return None
-    server.redis.ask("CLIENT", "PAUSE", str((_HOLD_S + request.stop_s) * 1000), "WRITE")
-    began = time.monotonic()
-    found = redis_keys.table(server.redis)
-    if time.monotonic() - began > _HOLD_S / 2:
-        server.redis.ask("CLIENT", "UNPAUSE")
-        return None
-    return found
-
-
-def _made_anew(run: Run, request: Request, before: redis_keys.Table | None) -> None:
-    """Make the container anew and compare its keys; leave the result in the journal. Raises `FailedFault`."""
-    began = time.monotonic()
-    unit = unit_name("redis_aof", request.container)
-    # Nobody stops it, as is done to a `unit`: a container that is half made anew is no way back.
-    run.write(package_unit=unit)
-    compose.make_anew(Stack(**_tuples(run.state["stack"])), stop_s=request.stop_s, wait_s=request.answer_s, unit=unit, log=run.folder / "compose.log")
-    run.write(package_unit=None)
-    server = _answering(request)
-    with closing(server.redis):
-        downtime = {request.container: round(time.monotonic() - began, 3)}
-        keys: dict[str, Any] = {
-            "before": run.state.get("counts"),
-            "after": _counts(server),
-        }
-        if before is not None:
-            keys |= redis_keys.compared(before, server.redis)
-    run.write(phase="persisted", keys=keys, downtime_s=downtime)
-    if lost := keys.get("lost"):
+def assert_as_written(run: Run) -> None:
+    """Raise `FailedFault` where any of the stack's files is not as it was when the way back was left, but for our own change."""
+    change = _change(run)
+    if change is None:
+        return
+    stack = compose.stack_from(run.state["stack"])
+    wanted = {**change["files"], run.state["path"]: change["after"]}
+    if others := sorted(
+        path for path, digest in {**wanted, **compose.digests(stack)}.items() if compose.digests(stack).get(path) != wanted.get(path)
+    ):
         raise FailedFault(
-            f"{len(lost)} keys of {request.container} are gone or differ since it was made anew, and no client explains it: {', '.join(lost[:5])}. "
-            f"Its dump and its append-only file are kept in its data folder. Go back: {run.folder}/undo"
+            f"{', '.join(others)} changed while this ran, and to make {run.state['container']} anew would bring that into effect as well. The settings "
+            "run, and the container was left as it is. Bring it up to its files yourself, then make a new plan"
         )
-
-
-def _answering(request: Request) -> Server:
-    """Return the server once it has loaded its data. Raises `FailedFault`."""
-    end = time.monotonic() + request.answer_s
-    while True:
-        try:
-            server = request.server()
-            if server.redis.info("persistence").get("loading") == "0":
-                return server
-            server.redis.close()
-            said = "it still loads its data"
-        except (RefusedFault, FailedFault, OSError) as fault:
-            said = str(fault)
-        if time.monotonic() > end:
-            raise FailedFault(f"{request.container} does not answer {request.answer_s} s after it was made anew: {said}. Run the same plan again")
-        time.sleep(0.1)
 
 
 def refuse_back(of: Run) -> None:
     """Raise `RefusedFault` where somebody changed the file since that run wrote it."""
-    if not of.state.get("path") or not (of.folder / "settings.after").exists():
+    change = _change(of)
+    if change is None:
         return
-    now = _bytes(Path(of.state["path"]))
-    if now not in (_bytes(of.folder / "settings.before"), _bytes(of.folder / "settings.after")):
+    path = Path(of.state["path"])
+    now = text_change.digest(path.read_bytes().decode("utf-8", "surrogateescape")) if path.exists() else ""
+    if now not in (change["before"], change["after"]):
         raise RefusedFault(
-            f"{of.state['path']} was changed by somebody since this run wrote it. Nothing was changed. Take those changes back, or undo this by hand: "
+            f"{path} was changed by somebody since this run wrote it. Nothing was changed. Take those changes back, or undo this by hand: "
             f"{of.folder}/README says what it was."
         )
 
 
-def back(of: Run, request: Request) -> dict[str, Any]:
-    """Put the file back, and make the container anew where it reads it only then. Raises `FailedFault`."""
-    if not (of.folder / "settings.before").exists():
-        return {"changed": False}
+def put_back(of: Run, server: Server, request: Request) -> bool:
+    """Put the file back byte for byte; return whether that changed anything. Raises `FailedFault` where somebody wrote there meanwhile."""
+    change = _change(of)
+    if change is None:
+        return False
     if request.route == "file":
-        server = request.server()
-        with closing(server.redis):
-            return {"changed": _write_in_place(of, server, request, back=True)}
-    changed = _write(of, "settings.before")
-    server = request.server()
-    with closing(server.redis):
-        if not _is_told(server, request):
-            return {"changed": changed}
-        before = held_keys(server, request)
-        # What is in no append-only file any more has to be in the dump.
-        server.await_saved(request.wait_s)
-        of.write(counts=_counts(server))
-    _made_anew(of, request, before)
-    return {"changed": True, "keys": of.state["keys"]}
+        with _same_file(server, request, os.O_RDWR) as (place, held):
+            old = _taken_back(change, place, _text(held))
+            return _write_in_place(held, old) if old is not None else False
+    path = str(of.state["path"])
+    old = _taken_back(change, path, compose.read_text(path))
+    if old is not None:
+        write_like(Path(path), old.encode(), mode=0o644)
+    return old is not None
 
 
-def _file(server: Server, request: Request) -> tuple[str, int, str]:
-    """Return the configuration file's place on this host, its mode and its text. Raises `RefusedFault`."""
+def is_told(server: Server, request: Request) -> bool:
+    """Say whether the container's own command carries the settings."""
+    words = [str(word) for word in server.inspection["Config"].get("Cmd") or []]
+    try:
+        return bool(words) and with_options(words, request.persist) == words
+    except UnclearError:
+        return False
+
+
+def _change(run: Run) -> dict[str, Any] | None:
+    change: dict[str, Any] | None = read_json(run.folder / _CHANGE)
+    return change
+
+
+def _taken_back(change: dict[str, Any], path: str, now: str) -> str | None:
+    """Return the text from before, None where it is there already. Raises `FailedFault`."""
+    if text_change.digest(now) == change["before"]:
+        return None
+    old = text_change.taken_back(now, change)
+    if old is None:
+        raise FailedFault(
+            f"{path} was changed by somebody since this run wrote it. It was left as it is. Take those changes back, then run this again"
+        )
+    return old
+
+
+def _assert_known(change: dict[str, Any], path: str, text: str) -> None:
+    if text_change.digest(text) not in (change["before"], change["after"]):
+        raise FailedFault(f"{path} was changed by somebody while this ran, and left as it is; the settings run. Make a new plan: it persists them")
+
+
+@contextmanager
+def _same_file(server: Server, request: Request, flags: int) -> Iterator[tuple[str, int]]:
+    """Open the configuration file on this host: the very one that the container sees. Raises `RefusedFault`."""
     path = str(request.file)
     place = server.place_of(path)
     try:
-        with inside.opened(server.pid, path) as seen, inside.opened_plainly(place) as held:
-            one, other = os.fstat(seen), os.fstat(held)
-            text = os.pread(held, (1 << 20) + 1, 0)
+        with inside.opened_plainly(place, flags) as held:
+            with inside.opened(server.pid, path, os.O_PATH) as seen:
+                one, other = os.fstat(seen), os.fstat(held)
+            if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino):
+                raise RefusedFault(
+                    f"{place} was replaced since {server.name} started, which still sees the file before it: restart it first, with AOF as it is. "
+                    "Nothing was changed."
+                )
+            yield place, held
     except OSError as fault:
-        raise RefusedFault(f"{path} of {server.name} can't be read, or {place} is a link: {fault.strerror}. Nothing was changed.") from fault
-    if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino):
-        raise RefusedFault(
-            f"{place} was replaced since {server.name} started, which still sees the file before it: restart it first, with AOF as it is. Nothing was changed."
-        )
-    return place, one.st_mode, text.decode("utf-8", "surrogateescape")
+        raise RefusedFault(f"{path} of {server.name} can't be used, or {place} is a link: {fault.strerror}. Nothing was changed.") from fault
 
 
-def _write_in_place(run: Run, server: Server, request: Request, *, back: bool = False) -> bool:
-    """Write the file without replacing it: a container to which the file itself is bound sees no other one."""
-    place, _, now = _file(server, request)
-    data = (run.folder / ("settings.before" if back else "settings.after")).read_bytes()
-    if now.encode("utf-8", "surrogateescape") == data:
-        return False
-    with inside.opened_plainly(place, os.O_RDWR) as held:
-        os.pwrite(held, data, 0)
-        os.ftruncate(held, len(data))
-        os.fsync(held)
+def _file(server: Server, request: Request) -> tuple[str, str]:
+    with _same_file(server, request, os.O_RDONLY) as (place, held):
+        return place, _text(held)
+
+
+def _text(held: int) -> str:
+    return os.pread(held, 1 << 20, 0).decode("utf-8", "surrogateescape")
+
+
+def _write_in_place(held: int, text: str) -> bool:
+    """Write a file without replacing it: a container to which the file itself is bound sees no other one."""
+    data = text.encode("utf-8", "surrogateescape")
+    os.pwrite(held, data, 0)
+    os.ftruncate(held, len(data))
+    os.fsync(held)
     return True
 
 
@@ -242,13 +231,25 @@ def _command(server: Server, request: Request) -> tuple[str, str, str, Stack]:
         raise RefusedFault(f"{path} is a symbolic link, which an atomic write would replace: name the file itself. Nothing was changed.")
     own = text.command(stack.service)
     try:
-        wanted = with_options(own if own is not None else _escaped(server), request.settings)
-    except RefusedFault as fault:
+        wanted = with_options(own if own is not None else _of_its_image(server, path), request.persist)
+    except UnclearError as fault:
         raise RefusedFault(
             f"{path}, services.{stack.service}.command: {fault}. Nothing was changed. Set it there yourself, then plan again."
         ) from fault
-    old = Path(path).read_text("utf-8")
+    old = compose.read_text(path)
     return path, old, old if own == wanted else text.with_command(stack.service, wanted), stack
+
+
+def _of_its_image(server: Server, path: str) -> list[str]:
+    """Return the command that the image brings, for a service whose file names none. Raises `RefusedFault` where the container has another one."""
+    words = [str(word) for word in server.inspection["Config"].get("Cmd") or []]
+    image = Engine().get(f"/images/{server.inspection['Image']}/json")
+    if words != [str(word) for word in (image.get("Config") or {}).get("Cmd") or []]:
+        # Resolved, it may hold a password that the files only name.
+        raise RefusedFault(
+            f"{path} does not say the command of {server.name} itself (extends, a merge, another file): write it there. Nothing was changed."
+        )
+    return [word.replace("$", "$$") for word in words]
 
 
 def _stack(server: Server) -> Stack:
@@ -261,49 +262,8 @@ def _stack(server: Server) -> Stack:
     return stack
 
 
-def _escaped(server: Server) -> list[str]:
-    return [str(word).replace("$", "$$") for word in server.inspection["Config"].get("Cmd") or []]
-
-
-def _is_told(server: Server, request: Request) -> bool:
-    """Say whether the container's own command carries the settings."""
-    words = [str(word) for word in server.inspection["Config"].get("Cmd") or []]
-    try:
-        return bool(words) and with_options(words, request.settings) == words
-    except UnclearError:
-        return False
-
-
-def _write(run: Run, record: str) -> bool:
-    path, data = Path(run.state["path"]), (run.folder / record).read_bytes()
-    if _bytes(path) == data:
-        return False
-    write_like(path, data, mode=0o644)
-    return True
-
-
-def _bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
 def _plain(request: Request) -> dict[str, Any]:
     """Return what an undo has to know of the request; no password is part of it."""
     auth = {"user": request.login.user, "password_env": request.login.variable}
-    return {
-        "container": request.container,
-        "settings": request.settings,
-        "route": request.route,
-        "file": request.file,
-        "port": request.port,
-        "auth": {name: value for name, value in auth.items() if value},
-        "wait_s": request.wait_s,
-        "stop_s": request.stop_s,
-        "answer_s": request.answer_s,
-    }
-
-
-def _tuples(stack: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in stack.items()}
+    kept = ("container", "settings", "persist", "route", "file", "port", "wait_s", "stop_s", "answer_s")
+    return {**{name: getattr(request, name) for name in kept}, "auth": {name: value for name, value in auth.items() if value}}

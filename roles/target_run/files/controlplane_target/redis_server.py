@@ -18,10 +18,31 @@ from typing import Any
 from . import inside
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
-from .redis_client import Redis, connect
+from .redis_client import Redis, RedisError, connect
 
 _VARIABLES = ("REDIS_PASSWORD", "REDISCLI_AUTH", "VALKEY_PASSWORD")
-_SETTLED = {"aof_rewrite_in_progress": "0", "aof_rewrite_scheduled": "0", "aof_last_bgrewrite_status": "ok"}
+_WRITING = ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+# Each is harmless as it stands here, and is asked for with the rights that the real one needs.
+_NEEDED = (
+    ("CONFIG", "SET", "appendonly", "yes"),
+    ("CLIENT", "PAUSE", "1", "WRITE"),
+    ("CLIENT", "UNPAUSE"),
+    ("BGSAVE",),
+    ("LASTSAVE",),
+    ("SCAN", "0"),
+    ("SELECT", "0"),
+    ("TYPE", "x"),
+    ("GET", "x"),
+    ("HGETALL", "x"),
+    ("LRANGE", "x", "0", "-1"),
+    ("SMEMBERS", "x"),
+    ("ZRANGE", "x", "0", "-1"),
+    ("XRANGE", "x", "-", "+"),
+    ("DUMP", "x"),
+    ("PEXPIRETIME", "x"),
+    ("OBJECT", "IDLETIME", "x"),
+    ("TIME",),
+)
 
 
 @dataclass(frozen=True)
@@ -85,31 +106,58 @@ class Server:
         with inside.opened(self.pid, path, os.O_RDONLY | os.O_DIRECTORY) as folder:
             yield folder
 
+    def names(self) -> dict[str, str]:
+        """Return the names of its files in its data folder. Raises `FailedFault` for one that leads elsewhere: whoever answers chose it."""
+        named = self.redis.settings(["appenddirname", "appendfilename", "dbfilename"])
+        for setting, name in named.items():
+            if name in ("", ".", "..") or "/" in name or "\0" in name:
+                raise FailedFault(f"{self.name} names its {setting} {name!r}, which is no plain name")
+        return named
+
     def aof_names(self) -> list[str]:
         """Return the entries of its data folder that are append-only files: from 7 on a folder with a manifest, before that one file."""
-        named = self.redis.settings(["appenddirname", "appendfilename"])
+        named = self.names()
         with self.data_folder() as folder:
             return [name for name in (named["appenddirname"], named["appendfilename"]) if _filled(folder, name)]
 
     def has_manifest(self) -> bool:
         """Say whether the append-only file is really on disk: the status reads ok before it is."""
-        named = self.redis.settings(["appenddirname", "appendfilename"])
+        named = self.names()
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         with self.data_folder() as folder:
             try:
-                manifest = os.stat(f"{named['appenddirname']}/{named['appendfilename']}.manifest", dir_fd=folder, follow_symlinks=False)
+                held = os.open(named["appenddirname"], flags, dir_fd=folder)
             except OSError:
                 return False
-        return manifest.st_size > 0
+            try:
+                return os.stat(f"{named['appendfilename']}.manifest", dir_fd=held, follow_symlinks=False).st_size > 0
+            except OSError:
+                return False
+            finally:
+                os.close(held)
+
+    def lacking_rights(self) -> list[str]:
+        """Return the commands that its user may not run, empty where it may not ask for that either."""
+        try:
+            user = self.redis.text("ACL", "WHOAMI")
+            said = [(words, self.redis.text("ACL", "DRYRUN", user, *words)) for words in _NEEDED]
+        except RedisError:
+            return []
+        return [" ".join(words[:2]) if words[0] in ("CONFIG", "CLIENT", "OBJECT") else words[0] for words, answer in said if answer != "OK"]
 
     def await_file(self, limit_s: float) -> None:
         """Return once the append-only file is written and nothing works on it. Raises `FailedFault`."""
         end = time.monotonic() + limit_s
         while True:
             seen = self.redis.info("persistence")
-            if seen.get("aof_last_bgrewrite_status") != "ok":
-                raise FailedFault(f"{self.name} could not write its append-only file: look at its log ('docker logs {self.name}') and at the disk")
-            if all(seen.get(key) == value for key, value in _SETTLED.items()) and self.has_manifest():
-                return
+            # The status is that of the last one, also while the next one works.
+            if all(seen.get(key) == "0" for key in _WRITING):
+                if seen.get("aof_last_bgrewrite_status") != "ok":
+                    raise FailedFault(
+                        f"{self.name} could not write its append-only file: look at its log ('docker logs {self.name}') and at the disk"
+                    )
+                if self.has_manifest():
+                    return
             if time.monotonic() > end:
                 raise FailedFault(f"{self.name} still writes its first append-only file after {limit_s:.0f} s; it goes on by itself")
             time.sleep(0.1)
@@ -119,9 +167,8 @@ class Server:
         end = time.monotonic() + limit_s
         self._quiet(end, limit_s)
         before = self.redis.ask("LASTSAVE")
-        # LASTSAVE tells seconds.
-        while int(time.time()) <= int(before):
-            time.sleep(0.05)
+        # It tells whole seconds: within the same one a new dump could not be told from the one before.
+        time.sleep(1.1)
         self.redis.ask("BGSAVE")
         self._quiet(end, limit_s)
         if self.redis.info("persistence").get("rdb_last_bgsave_status") != "ok" or self.redis.ask("LASTSAVE") == before:
@@ -130,7 +177,7 @@ class Server:
     def _quiet(self, end: float, limit_s: float) -> None:
         while True:
             seen = self.redis.info("persistence")
-            if all(seen.get(key) == "0" for key in ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")):
+            if all(seen.get(key) == "0" for key in ("rdb_bgsave_in_progress", *_WRITING)):
                 return
             if time.monotonic() > end:
                 raise FailedFault(f"{self.name} still writes to its disk after {limit_s:.0f} s")
@@ -149,3 +196,26 @@ def _filled(folder: int, name: str) -> bool:
         return bool(os.listdir(held))
     finally:
         os.close(held)
+
+
+def free_name(folder: int, name: str) -> str:
+    """Return `name`, or the first with a number that nothing in the folder has."""
+    for candidate in (name, *(f"{name}.{number}" for number in range(2, 1000))):
+        try:
+            os.lstat(candidate, dir_fd=folder)
+        except FileNotFoundError:
+            return candidate
+    raise FailedFault(f"a thousand names like {name} are taken: clear them")
+
+
+def state_of(name: str, engine: Engine | None = None) -> dict[str, Any] | None:
+    """Return Docker's state of a container, None where there is none of this name. Raises `OSError`."""
+    status, answer = (engine or Engine()).call("GET", f"/containers/{name}/json")
+    return dict(answer["State"]) if status == 200 else None
+
+
+def start(name: str, engine: Engine | None = None) -> None:
+    """Start a container that stands still. Raises `FailedFault`."""
+    status, answer = (engine or Engine()).call("POST", f"/containers/{name}/start")
+    if status not in (204, 304):
+        raise FailedFault(f"{name} does not start: {(answer or {}).get('message', status)}")

@@ -10,8 +10,9 @@ from contextlib import closing
 from typing import Any
 
 from . import redis_aof, redis_persist
-from .faults import RefusedFault
-from .state import Home
+from .faults import FailedFault, RefusedFault
+from .redis_aof import Request
+from .state import Home, Run
 
 
 def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
@@ -21,35 +22,43 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     try:
         asked = json.loads(sys.stdin.read() or "null") or {}
         if options.action == "undo":
-            asked = {**of.state.get("asked", {}), **{name: asked[name] for name in ("told",) if name in asked}}
-            if not asked:
+            asked = {**of.state.get("asked", {}), **({"told": asked["told"]} if "told" in asked else {})}
+            if "container" not in asked:
                 return {"changed": False}
         request = redis_aof.parse(asked)
     except (ValueError, KeyError, TypeError) as fault:
         raise RefusedFault(f"the request of 'redis {options.action}' is malformed: {fault!r}. Nothing was changed.") from fault
+    try:
+        return _done(run, of, request, options)
+    except OSError as fault:
+        raise FailedFault(
+            f"{request.container}: {fault}. The journal stands at {(of if options.action == 'undo' else run).phase}: run this again, it goes on from there"
+        ) from fault
+
+
+def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> dict[str, Any]:
     if options.action == "undo":
-        return redis_aof.undo(of, request)
-    if options.action == "refuse" and run.phase == "making-anew":
-        # The container may be gone for now: what is left of the same run brings it back.
+        return redis_aof.undo(of, run, request)
+    # The container may be gone for now: what is left of the same run brings it back.
+    half_made = run.phase == "making-anew"
+    if options.action == "refuse" and half_made:
         return {"pending": True, "running": {}, "leftover": [], "persist": None}
     if options.check:
         return _shown(options.action, redis_aof.refuse(request))
 
     def prepare() -> dict[str, Any]:
-        if run.phase == "making-anew":
+        if half_made:
             return {"changed": False}
         server = request.server()
         with closing(server.redis):
             return redis_persist.prepare(run, server, request, sys.executable)
 
-    def turn_on() -> dict[str, Any]:
-        return {"changed": False} if run.phase == "making-anew" else redis_aof.turn_on(run, request)
-
     steps: dict[str, Callable[[], dict[str, Any]]] = {
         "refuse": lambda: redis_aof.refuse(request),
         "prepare": prepare,
-        "turn-on": turn_on,
-        "persist": lambda: redis_persist.persist(run, request),
+        # `persist` turns it on once more where that is lost.
+        "turn-on": lambda: {"changed": False} if half_made else redis_aof.turn_on(run, request),
+        "persist": lambda: redis_aof.persist(run, request),
         "prove": lambda: redis_aof.prove(run, request),
     }
     return steps[options.action]()

@@ -37,7 +37,7 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     try:
         if run.state["role"] != ROLE:
             with lease.holding(home, claim, now=time.time(), host=socket.gethostname()):
-                return bootstrap.undo(run) if run.state["role"] == bootstrap.ROLE else redis_aof.undo(run, redis_aof.parse(run.state["asked"]))
+                return bootstrap.undo(run) if run.state["role"] == bootstrap.ROLE else redis_aof.undo(run, run, redis_aof.parse(run.state["asked"]))
         verbs = DockerRoot(home, Engine(), Cancel())
         options.detach, options.of = True, run.key
         root_verbs.undo(verbs, run, run, options)

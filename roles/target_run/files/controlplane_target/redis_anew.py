@@ -1,0 +1,96 @@
+"""Make a Redis' container anew from its changed files: writes held, every key compared, and the downtime measured.
+
+Rules:
+- Compose works as a unit that nobody stops: a container that is half made anew is no way back.
+- Writes are held from before the keys are read until the old server has stopped; going back, its dump is written within that time.
+- What differs afterwards, and what no client explains, is a fault: it stays one until somebody takes the run back.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from . import compose, redis_keys
+from .faults import FailedFault, RefusedFault
+from .redis_hold import writes_held
+from .redis_server import Server
+from .state import Run
+from .systemd import unit_name
+
+if TYPE_CHECKING:
+    from .redis_aof import Request
+
+_MOST_KEYS = 500_000
+_READ_S = 30.0
+
+
+def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved: bool = False) -> None:
+    """Hold writes, read the keys, write the dump where `saved`, note `phase` in the journal, and make the container anew. Raises `FailedFault`.
+
+    `working` is the run that holds the lease: an undo of another one works in that one's journal.
+    """
+    server = request.server()
+    with closing(server.redis), writes_held(request.server().redis):
+        counted = redis_keys.counts(server.redis)
+        few = sum(counted.values()) <= _MOST_KEYS
+        before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
+        if saved:
+            server.await_saved(request.wait_s)
+        journal.write(phase=phase, counts={str(database): count for database, count in counted.items()}, keys=None)
+        bring_up(journal, working, request)
+    judge(journal, request, before)
+
+
+def bring_up(journal: Run, working: Run, request: Request) -> None:
+    """Let Compose bring the container up from its files, and wait until it answers; note its downtime. Raises `FailedFault`."""
+    began = time.monotonic()
+    unit = unit_name("redis_aof", request.container)
+    # Nobody stops it, as is done to a `unit`.
+    working.write(package_unit=unit)
+    stack = compose.stack_from(journal.state["stack"])
+    try:
+        compose.make_anew(stack, stop_s=request.stop_s, wait_s=request.answer_s, unit=unit, log=journal.folder / "compose.log")
+    finally:
+        working.write(package_unit=None)
+    answering(request).redis.close()
+    journal.reload()
+    journal.write(downtime_s={request.container: round(time.monotonic() - began, 3)})
+
+
+def judge(journal: Run, request: Request, before: redis_keys.Table | None) -> None:
+    """Compare the keys with those from before, and note how they fared. Raises `FailedFault`."""
+    server = answering(request)
+    with closing(server.redis):
+        counted = {int(database): count for database, count in journal.state["counts"].items()}
+        journal.write(keys={"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)})
+    refuse_lost(journal, request)
+
+
+def refuse_lost(journal: Run, request: Request) -> None:
+    """Raise `FailedFault` where keys were lost; nothing that this run or another does makes that good."""
+    keys: dict[str, Any] = journal.state.get("keys") or {}
+    if keys.get("lost"):
+        raise FailedFault(
+            f"{keys['lost']} keys of {request.container} are gone or differ since it was made anew, and no client explains it; "
+            f"{journal.folder}/state.json names some. Its dump from before is kept in its data folder under the run's name. "
+            f"Go back: {journal.folder}/undo"
+        )
+
+
+def answering(request: Request) -> Server:
+    """Return the server once it has loaded its data. Raises `FailedFault`."""
+    end = time.monotonic() + request.answer_s
+    while True:
+        try:
+            server = request.server()
+            if server.redis.info("persistence").get("loading") == "0":
+                return server
+            server.redis.close()
+            said = "it still loads its data"
+        except (RefusedFault, FailedFault, OSError) as fault:
+            said = str(fault)
+        if time.monotonic() > end:
+            raise FailedFault(f"{request.container} does not answer for {request.answer_s} s: {said}. Look at 'docker logs {request.container}'")
+        time.sleep(0.1)
