@@ -192,7 +192,7 @@ class Target:
             for phase in self.phases().values():
                 if phase in phases:
                     return phase
-            assert running is None or running.process.poll() is None, running.end()
+            assert running is None or running.process.poll() is None, running.end().err
             time.sleep(0.3)
         raise AssertionError(f"no phase {phases} within {limit_s} s: {self.phases()}")
 

@@ -114,3 +114,12 @@ def test_a_program_that_fails_is_told_with_what_it_said_and_the_way_back(monkeyp
     with pytest.raises(FailedFault, match=r"apt-get ended with 100: E: Unable to locate package tini.*apt.log.*Go back"):
         packages._as_unit(run, "apt-get", "install")
     packages._as_unit(run, "dpkg", "--configure", "-a", must_end_well=False)
+
+
+def test_what_dpkg_had_noted_when_it_was_cut_off_is_half_done_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(packages, "_said", lambda *argv: subprocess.CompletedProcess(argv, 0, "", ""))
+    monkeypatch.setattr(packages, "UPDATES", tmp_path)
+    (tmp_path / "tmp.i").touch()
+    assert packages.half_done() == []
+    (tmp_path / "0012").touch()
+    assert packages.half_done() == [str(tmp_path)]

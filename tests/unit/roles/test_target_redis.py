@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import redis_aof, redis_client, redis_keys
+from controlplane_target import redis_aof, redis_client, redis_keys, redis_persist, text_change
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import Redis, RedisError, log_in
+from controlplane_target.state import Home
 
 Answers = Callable[[list[bytes]], bytes]
 
@@ -185,3 +188,15 @@ def test_an_answer_that_is_too_large_is_not_read(speaking: Callable[[Answers], R
     monkeypatch.setattr(redis_client, "_MOST_TEXT", 3)
     with pytest.raises(OSError, match="too large"):
         speaking(lambda _: bulk("four")).ask("GET", "x")
+
+
+def test_what_an_earlier_run_wrote_and_did_not_end_with_is_this_runs_own_to_take_back(tmp_path: Path) -> None:
+    home, request = Home(tmp_path), redis_aof.parse(ASKED)
+    change = {**text_change.change_of("old", "new"), "files": {}}
+    for key, phase, asked in (("R1", "on", ASKED), ("R2", "done", ASKED), ("R3", "on", {**ASKED, "container": "other"})):
+        home.run(key).write(role="redis_aof", phase=phase, asked=asked)
+        (tmp_path / key / "settings.json").write_text(json.dumps(change))
+    assert redis_persist._of_another(home.run("R9"), request, "new") == change
+    assert redis_persist._of_another(home.run("R9"), request, "newer") is None
+    home.run("R1").write(phase="undone")
+    assert redis_persist._of_another(home.run("R9"), request, "new") is None

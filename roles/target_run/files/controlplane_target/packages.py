@@ -14,6 +14,7 @@ from .faults import FailedFault
 from .state import Run
 from .systemd import active
 
+UPDATES = Path("/var/lib/dpkg/updates")
 LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
 _UNIT = "controlplane-vm-bootstrap.service"
 
@@ -31,13 +32,16 @@ def missing(names: list[str]) -> list[str]:
 
 
 def half_done() -> list[str]:
-    """Return the packages that dpkg calls half installed, half configured or unpacked only. Raises `FailedFault` where it can't tell."""
+    """Return the packages that dpkg calls half installed, half configured or unpacked only, or where it was cut off itself. Raises `FailedFault` where it can't tell."""
     done = _said("dpkg", "--audit")
     # It ends with 1 where it found something.
     if done.returncode not in (0, 1):
         raise FailedFault(f"dpkg --audit ended with {done.returncode}: {done.stderr.strip()}")
     audit = done.stdout.strip()
-    return re.findall(r"^ (\S+)", audit, re.MULTILINE) or ([audit] if audit else [])
+    names = re.findall(r"^ (\S+)", audit, re.MULTILINE) or ([audit] if audit else [])
+    # What dpkg had noted and not yet merged when it was cut off: no package is half done by it, and apt refuses all work until it is merged.
+    noted = UPDATES.is_dir() and any(name.isdigit() for name in os.listdir(UPDATES))
+    return names or ([str(UPDATES)] if noted else [])
 
 
 def lock_fault(wait_s: float = LOCK_WAIT_S) -> str:
@@ -83,7 +87,7 @@ def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
         told = " ".join(line for line in said.splitlines() if line.startswith(("E:", "dpkg: ", "W: Failed"))) or done.stderr.strip()
         raise FailedFault(
             f"{argv[0]} ended with {done.returncode}: {told[-600:]}. The files are written, and packages may be half done; all it said is in {log}. "
-            f"Mend what it names and run the same plan again. Go back: {run.folder}/undo"
+            f"Mend what it names, then plan again. Go back: {run.folder}/undo"
         )
 
 

@@ -207,7 +207,7 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
             problems.append("no append-only file is on disk")
         problems += redis_persist.lacking(server, request)
         if problems:
-            raise FailedFault(f"{request.container}: {'; '.join(problems)}. Run the same plan again. Go back: {run.folder}/undo")
+            raise FailedFault(f"{request.container}: {'; '.join(problems)}. Then plan again. Go back: {run.folder}/undo")
     # Names of keys may be somebody's: they stay on the host.
     keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"} or None
     return {"changed": False, "told": {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys}}
@@ -221,6 +221,8 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     if of.phase == "undoing-anew" and not _runs(of, request):
         redis_anew.bring_up(of, working, request)
     _refuse_unless_running(request)
+    if of.phase != "undoing-anew":
+        of.write(phase="undoing")
     changed = False
     server = request.server()
     with closing(server.redis):
@@ -242,16 +244,24 @@ def _set_back(of: Run, request: Request) -> bool:
     with closing(server.redis):
         running = server.redis.settings(["appendonly", "appendfsync", "save"])
         differing = [name for name in ("save", "appendfsync", "appendonly") if name in before and running[name] != before[name]]
+        if "appendonly" not in request.persist and before.get("appendonly") == "no":
+            # It was off while a start would have turned it on, with nothing to load: that is no state to go back to.
+            differing = [name for name in differing if name != "appendonly"]
         turns_off = "appendonly" in differing and before["appendonly"] == "no"
         with writes_held(request.server().redis):
             if turns_off:
                 server.await_saved(request.wait_s)
             changed = redis_persist.put_back(of, server, request)
+            if turns_off and not redis_persist.lacking(server, request):
+                raise FailedFault(
+                    f"{request.container} would start with AOF still, so it stays on: what this run wrote there is not all that says so. "
+                    "Look at its command and its configuration file, then run this again"
+                )
             if "appendonly" in differing and not turns_off:
                 _set_aside(server, of, of.key)
             for name in differing:
                 server.redis.set(name, before[name])
-            if before.get("appendonly") == "no":
+            if before.get("appendonly") == "no" and server.redis.settings(["appendonly"])["appendonly"] == "no":
                 # Left where they are, they would be loaded in place of newer data should somebody turn AOF on by a restart.
                 _set_aside(server, of, f"undone-{of.key}")
         if "appendonly" in differing and not turns_off:

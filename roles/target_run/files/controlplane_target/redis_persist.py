@@ -77,17 +77,29 @@ def prepare(run: Run, server: Server, request: Request, python: str) -> dict[str
         new = with_directives(old, request.persist)
     elif request.persist and not is_told(server, request):
         path, old, new, stack = _command(server, request)
-        if not (run.folder / _CHANGE).exists():
+        if not (run.folder / _CHANGE).exists() and _of_another(run, request, old) is None:
             # Also where the file carries the settings already: somebody wrote them, and perhaps more, and never brought it up.
             compose.assert_made_from(stack, request.container)
             compose.assert_only_command_differs(stack, path, new, lambda words: list(with_options(words, request.persist)))
     values = {"key": run.key, "folder": run.folder, "python": python, "container": request.container, "path": path or "no file"}
-    change = {**text_change.change_of(old, new), "files": compose.digests(stack) if stack else {}}
+    change = _of_another(run, request, old) or {**text_change.change_of(old, new), "files": compose.digests(stack) if stack else {}}
     records = {_CHANGE: json.dumps(change, indent=1) + "\n"} if path else {}
     written = way_back.leave(run, records, undo=_UNDO.format(**values), readme=_README.format(**values))
     if "asked" not in run.state:
         run.write(role="redis_aof", phase="prepared", path=path, asked=_plain(request), stack=stack and asdict(stack))
     return {"changed": bool(written)}
+
+
+def _of_another(run: Run, request: Request, text: str) -> dict[str, Any] | None:
+    """Return the change that an earlier run made to that file and did not come to the end with: it is this run's own from now on."""
+    for other in reversed(run.home.runs()):
+        asked = other.state.get("asked") or {}
+        if other.key == run.key or other.state.get("role") != "redis_aof" or other.phase in ("done", "undone"):
+            continue
+        change = _change(other)
+        if change is not None and asked.get("container") == request.container and change["after"] == text_change.digest(text) != change["before"]:
+            return change
+    return None
 
 
 def write(run: Run, server: Server, request: Request) -> bool:
