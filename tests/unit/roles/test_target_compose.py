@@ -1,0 +1,143 @@
+"""Which stack a container is of, and what speaks against making it anew: other files, other readings, other containers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controlplane_target import command, compose
+from controlplane_target.faults import RefusedFault
+
+Answers = Callable[[list[str]], tuple[int, str, str]]
+
+
+def inspection(**labels: str) -> dict[str, Any]:
+    told = {"project": "shop", "service": "cache", "project.working_dir": "/opt/shop", "project.config_files": "/opt/shop/a.yml", "config-hash": "h1"}
+    named = {f"com.docker.compose.{name}": value for name, value in (told | labels).items() if value}
+    return {
+        "Id": "c1",
+        "Name": "/cache",
+        "Image": "sha256:1",
+        "Config": {"Labels": named, "Image": "redis:7"},
+        "HostConfig": {"NetworkMode": "shop_default"},
+    }
+
+
+@pytest.fixture
+def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], list[list[str]]]:
+    """Let Compose answer by a function; return what it was asked."""
+
+    def answer(by: Answers) -> list[list[str]]:
+        asked: list[list[str]] = []
+
+        def run(argv: list[str], **_: Any) -> command.Said:
+            asked.append(list(argv))
+            return command.Said(*by(list(argv)))
+
+        monkeypatch.setattr(command, "run", run)
+        return asked
+
+    return answer
+
+
+def stack(**labels: str) -> compose.Stack:
+    found = compose.stack_of(inspection(**labels))
+    assert found is not None
+    return found
+
+
+def test_a_stack_is_what_the_labels_say_and_survives_a_journal() -> None:
+    found = stack(**{"project.config_files": "/opt/a.yml,/opt/b.yml", "project.environment_file": "/opt/x.env"})
+    assert found.argv("up", "cache") == [
+        *("docker", "compose", "--project-name", "shop", "--project-directory", "/opt/shop"),
+        *("--file", "/opt/a.yml", "--file", "/opt/b.yml", "--env-file", "/opt/x.env", "up", "cache"),
+    ]
+    assert compose.stack_from(json.loads(json.dumps(vars(found)))) == found
+
+
+@pytest.mark.parametrize("label", ["project", "service", "project.working_dir", "project.config_files", "config-hash"])
+def test_a_container_without_one_of_the_labels_was_not_made_by_compose(label: str) -> None:
+    assert compose.stack_of(inspection(**{label: ""})) is None
+
+
+def test_a_container_of_other_files_or_variables_is_refused_with_the_command_that_brings_it_up(saying: Callable[[Answers], list[list[str]]]) -> None:
+    saying(lambda _: (0, "cache h1\n", ""))
+    compose.assert_made_from(stack(), "cache")
+    saying(lambda _: (0, "cache h2\n", ""))
+    with pytest.raises(
+        RefusedFault, match=r"Nothing was changed\. Bring it up to its files yourself \(docker compose .* up --detach --no-deps cache\)"
+    ):
+        compose.assert_made_from(stack(), "cache")
+    saying(lambda _: (1, "", "no such file"))
+    with pytest.raises(RefusedFault, match=r"Compose can't read /opt/shop/a\.yml: no such file"):
+        compose.assert_made_from(stack(), "cache")
+
+
+READ = {"services": {"cache": {"image": "redis:7", "command": ["redis-server"]}}, "networks": {}}
+
+
+@pytest.mark.parametrize(
+    ("after", "fits"),
+    [
+        ({**READ, "services": {"cache": {"image": "redis:7", "command": ["redis-server", "--appendonly", "yes"]}}}, True),
+        ({**READ, "services": {"cache": {"image": "redis:8", "command": ["redis-server", "--appendonly", "yes"]}}}, False),
+        ({**READ, "services": {"cache": {"image": "redis:7", "command": ["redis-server", "--appendonly", "no"]}}}, False),
+        ({**READ, "services": {"cache": {"image": "redis:7"}}}, False),
+        (READ, False),
+    ],
+)
+def test_a_new_text_has_to_mean_the_change_and_nothing_else(
+    saying: Callable[[Answers], list[list[str]]], tmp_path: Path, after: dict[str, Any], fits: bool
+) -> None:
+    path = str(tmp_path / "a.yml")
+    saying(lambda argv: (0, json.dumps(after if any("draft" in word for word in argv) else READ), ""))
+    told = lambda words: [*words, "--appendonly", "yes"]  # noqa: E731 - as its caller gives it
+    found = stack(**{"project.config_files": path})
+    if fits:
+        compose.assert_only_command_differs(found, path, "new", told)
+    else:
+        with pytest.raises(RefusedFault, match=r"Nothing was changed\. Write it there yourself"):
+            compose.assert_only_command_differs(found, path, "new", told)
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Engine:
+    def __init__(self, others: list[dict[str, Any]], image: str = "sha256:1") -> None:
+        self._others, self._image = others, image
+
+    def containers(self) -> list[dict[str, Any]]:
+        return [inspection(), *self._others]
+
+    def call(self, _method: str, target: str) -> tuple[int, Any]:
+        assert target == "/images/redis:7/json"
+        return 200, {"Id": self._image}
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [
+        (
+            _Engine([{**inspection(service="other"), "Id": "c2", "Name": "/side", "HostConfig": {"NetworkMode": "container:c1"}}]),
+            "side lives in the namesp",
+        ),
+        (_Engine([{**inspection(), "Id": "c2", "Name": "/cache-2"}]), "cache-2 is another container of the service cache"),
+        (_Engine([], image="sha256:2"), "redis:7 names another image by now than the one that cache was made from"),
+    ],
+)
+def test_what_would_be_touched_besides_is_refused(engine: Any, reason: str) -> None:
+    compose.assert_alone(inspection(), stack(), _Engine([{**inspection(service="other"), "Id": "c2", "Name": "/other"}]))  # type: ignore[arg-type]
+    with pytest.raises(RefusedFault, match=reason):
+        compose.assert_alone(inspection(), stack(), engine)
+
+
+def test_what_compose_reads_is_known_by_its_digests(tmp_path: Path) -> None:
+    for name in ("a.yml", ".env"):
+        (tmp_path / name).write_text(name)
+    found = stack(**{"project.config_files": str(tmp_path / "a.yml"), "project.working_dir": str(tmp_path)})
+    before = compose.digests(found)
+    assert set(before) == {str(tmp_path / "a.yml"), str(tmp_path / ".env")}
+    (tmp_path / ".env").write_text("other")
+    assert compose.digests(found) != before
