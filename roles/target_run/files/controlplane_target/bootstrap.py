@@ -207,11 +207,11 @@ def switch_on(run: Run, wanted: Wanted) -> dict[str, Any]:
                 systemctl("enable", "--", *off)
             systemctl("start", "--", *down, timeout=_START_LIMIT_S)
         except FailedFault as fault:
-            raise FailedFault(f"{fault}. Mend what it names and run the same plan again. Go back: {run.folder}/undo") from fault
+            raise FailedFault(f"{fault}. Mend what it names, then plan again. Go back: {run.folder}/undo") from fault
         except subprocess.TimeoutExpired as fault:
             raise FailedFault(
                 f"{', '.join(down)} did not come up within {fault.timeout:.0f} s, and systemd goes on with it ('systemctl list-jobs' tells). "
-                f"Run the same plan again once it is up. Go back: {run.folder}/undo"
+                f"Plan again once it is up. Go back: {run.folder}/undo"
             ) from fault
     return {"changed": bool(down), "units": down}
 
@@ -229,7 +229,7 @@ def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
         problems.append(f"dpkg calls {', '.join(half_done[:5])} half done")
     if problems:
         raise FailedFault(
-            f"bootstrap is not whole: {'; '.join(problems)}. Run the same plan again: what is done stays done. Go back: {run.folder}/undo"
+            f"bootstrap is not whole: {'; '.join(problems)}. Plan again: what is done stays done. Go back: {run.folder}/undo"
         )
     # Also one that was cut off and that this plan came after: what somebody else leaves half done later is not ours to finish.
     for each in run.home.runs():
