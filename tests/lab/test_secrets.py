@@ -18,6 +18,7 @@ from tests.lab.operating import MAIN, Operator, Target, planned
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 Make = Callable[..., LabMachine]
+DURABLE = "{appendonly: true, appendfsync: everysec}"
 CANARY = "Kanarienvogel-8c1f0b72"
 COMPOSE = "/opt/stacks/mint-data/compose.yml"
 REDIS = f"""
@@ -54,7 +55,7 @@ def test_a_password_goes_nowhere_but_to_its_service(machine: Make, tmp_path: Pat
     host = machine(services=True)
     host.lab.seed(host.name, stack="mint-data", rows=500, keys=50, objects=4)
     give_redis_a_password(host)
-    target, site = Target(host), Operator(host, tmp_path / "first")
+    target, site = Target(host), Operator(host, tmp_path / "first", redis=DURABLE)
     policy = site.site / "policy.yml"
     policy.write_text(policy.read_text().replace("kind: redis\n", "kind: redis\n        auth: {password_env: MINT_REDIS_PASSWORD}\n"))
     data = target.data()
@@ -71,7 +72,9 @@ def test_a_password_goes_nowhere_but_to_its_service(machine: Make, tmp_path: Pat
     assert result["changed"] == planned(plan)
     target.assert_on_one_place("/mnt/data/docker", data)
     [finding] = [f for f in result["verify"]["findings"] if f["surface"] == "redis:mint-modules-redis"]
-    assert finding["verdict"] == "DRIFTED", finding  # it was asked, with its password: appendonly is off
+    # It was asked, and turned on, with its password.
+    assert finding["verdict"] == "MET", finding
+    assert [step["capability"] for step in plan["steps"]][-1] == "redis.durability"
     assert CANARY not in evidence.out + evidence.err + json.dumps(result)
     assert found_below(CANARY, site.site, tmp_path, Path.home() / ".ansible") == []
     assert_nothing_of_it_on(host)
@@ -117,7 +120,7 @@ def test_a_password_that_only_the_controller_knows_opens_its_service_and_nothing
     host = machine(services=True)
     host.lab.seed(host.name, stack="mint-data", rows=20, keys=5, objects=1)
     hide_redis_password(host)
-    site = Operator(host, tmp_path / "first", login="ops")
+    site = Operator(host, tmp_path / "first", login="ops", redis=DURABLE)
     temp = tmp_path / "temp"
     temp.mkdir()
     site.env["TMPDIR"] = str(temp)
@@ -149,7 +152,7 @@ def test_a_password_comes_from_a_private_file_or_from_the_sites_vault(machine: M
     host = machine(services=True)
     host.lab.seed(host.name, stack="mint-data", rows=20, keys=5, objects=1)
     hide_redis_password(host)
-    site = Operator(host, tmp_path / "first")
+    site = Operator(host, tmp_path / "first", redis=DURABLE)
     file, vault, key = site.site / "redis.password", site.site / "vault.yml", site.site / "vault.key"
     file.write_text(f"{CANARY}\n")
     file.chmod(0o600)
