@@ -24,4 +24,4 @@ def test_every_key_is_there_and_in_the_dump() -> None:
 def test_the_append_only_files_have_another_name() -> None:
     names = on_machine("docker exec cache ls /data").split()
     assert "appendonlydir" not in names
-    assert [name.rpartition("-")[0] for name in names if name.startswith("appendonlydir.")] == ["appendonlydir.undone"]
+    assert [name.partition("-CAP-")[0] for name in names if name.startswith("appendonlydir.")] == ["appendonlydir.undone"]
