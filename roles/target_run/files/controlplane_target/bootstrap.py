@@ -228,9 +228,7 @@ def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
     if is_ours_half_done(run.home) and (half_done := packages.half_done()):
         problems.append(f"dpkg calls {', '.join(half_done[:5])} half done")
     if problems:
-        raise FailedFault(
-            f"bootstrap is not whole: {'; '.join(problems)}. Plan again: what is done stays done. Go back: {run.folder}/undo"
-        )
+        raise FailedFault(f"bootstrap is not whole: {'; '.join(problems)}. Plan again: what is done stays done. Go back: {run.folder}/undo")
     # Also one that was cut off and that this plan came after: what somebody else leaves half done later is not ours to finish.
     for each in run.home.runs():
         if each.state.get("role") == ROLE and each.phase == "installing":
