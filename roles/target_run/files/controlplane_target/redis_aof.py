@@ -127,8 +127,8 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
         if request.settings.get("appendonly") == "yes":
             server.await_file(request.wait_s)
         after = server.redis.settings(_SHOWN)
-    # Where only persisting is left the state from before is the one now.
     started = (state_of(request.container) or {}).get("StartedAt")
+    # Where only persisting is left the state from before is the one now.
     run.write(role=ROLE, phase="on", started_at=started, before=run.state.get("before") or after, after=after, container=request.container)
     return {"changed": bool(differing)}
 
