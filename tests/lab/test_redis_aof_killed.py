@@ -116,7 +116,9 @@ def test_a_way_back_whose_power_fails_goes_on_and_loses_nothing(machine: Callabl
         running.end(timeout=300)
         host.up()
         host.sh("systemctl is-system-running --wait >/dev/null || true; docker info >/dev/null")
-        host.run(["docker", "start", REDIS])
+        if host.run(["docker", "start", REDIS]).returncode != 0:
+            # Cut off between Compose's removal of the old container and its naming of the new one: what goes on brings it up.
+            break
         await_redis(host)
         assert client.ask(("EXISTS", "late", "k:0", "k:19999")) == [3], phase
     said = site.run("rollback", key, "-o", "json")
