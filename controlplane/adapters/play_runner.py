@@ -26,8 +26,8 @@ from controlplane.render.project import render_cancel
 _LIMIT_S = 24 * 3600
 # A unit may have to copy newer data back before it can end.
 _CANCEL_LIMIT_S = 1800
-# The variable by which roles find what only the controller knows.
-_PASSWORDS = "redis_aof_told"
+# The variables by which roles find what only the controller knows.
+_PASSWORDS = ("redis_aof_told", "persistent_paths_told")
 
 
 class StepRunner:
@@ -75,7 +75,7 @@ class StepRunner:
                 lease.update(_taken(data.get("res") or {}, key))
 
         with in_memory({host: {} if here else self._passwords(host)}) as places:
-            variables = {host: {_PASSWORDS: places[host]}} if host in places else {}
+            variables = {host: dict.fromkeys(_PASSWORDS, places[host])} if host in places else {}
             result = run_playbook(
                 project,
                 playbook=playbook,

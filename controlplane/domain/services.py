@@ -93,7 +93,7 @@ class RedisService(ServiceBase):
 
 
 class FilesService(ServiceBase):
-    """Any other container; its proof says the same before and after a move of its data alone, which no capability makes yet."""
+    """Any other container; its proof says the same before and after a move of its data alone."""
 
     kind: Literal["files"] = Field("files", description="Any other service that keeps files")
     proof: Annotated[tuple[Line, ...], AsTuple, AfterValidator(_has_command)] | None = Field(
@@ -110,6 +110,7 @@ class Stack(Value):
 
     project: ProjectName = Field(description="Compose project name")
     dir: AnyPath = Field(description="Directory of its compose file")
+    edit: Literal["file", "override"] = Field("file", description="Where changes are written: in the compose file, or in an override file beside it")
 
 
 class WriteSurface(Value):

@@ -46,9 +46,18 @@ class Operator:
     """One controller: a site folder with its state, and who works there."""
 
     def __init__(
-        self, machine: LabMachine, folder: Path, *, login: str = "root", approval: str = "none", retention: str = "7d", redis: str = ""
+        self,
+        machine: LabMachine,
+        folder: Path,
+        *,
+        login: str = "root",
+        approval: str = "none",
+        retention: str = "7d",
+        redis: str = "",
+        paths: bool = False,
     ) -> None:
-        """Make its site; `redis` is the durability that its policy declares for Redis, where a test is about that."""
+        """Make its site. `redis` is the durability that its policy declares for Redis, where a test is about that; without that and without `paths`,
+        which a test of moved data wants, Redis is left out of it: it lies elsewhere than the policy says."""
         self.machine = machine
         self.site = folder / "site"
         self.site.mkdir(parents=True)
@@ -62,6 +71,10 @@ class Operator:
         declared = "        durability: {appendonly: true, appendfsync: everysec}\n"
         assert declared in policy
         policy = policy.replace(declared, f"        durability: {redis}\n" if redis else "")
+        if not redis and not paths:
+            row, _, rest = policy.partition("      mint-modules-redis:\n")[2].partition("    stacks:")
+            assert rest
+            policy = policy.replace(f"      mint-modules-redis:\n{row}", "")
         (self.site / "hosts.yml").write_text(hosts)
         (self.site / "policy.yml").write_text(policy)
         self.write_site(approval=approval, retention=retention)

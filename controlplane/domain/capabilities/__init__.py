@@ -5,7 +5,16 @@ To add one: a module with `CAPABILITY`, its entry in `CAPABILITIES` below (which
 
 from __future__ import annotations
 
-from controlplane.domain.capabilities import data_disk, docker_data_root, fstab, purge_retired, redis_aof, vm_bootstrap, vm_provision
+from controlplane.domain.capabilities import (
+    data_disk,
+    docker_data_root,
+    fstab,
+    persistent_paths,
+    purge_retired,
+    redis_aof,
+    vm_bootstrap,
+    vm_provision,
+)
 from controlplane.domain.capabilities.proposal import Capability
 
 CAPABILITIES: dict[str, Capability] = {
@@ -16,6 +25,7 @@ CAPABILITIES: dict[str, Capability] = {
         fstab.CAPABILITY,
         vm_bootstrap.CAPABILITY,
         docker_data_root.CAPABILITY,
+        persistent_paths.CAPABILITY,
         redis_aof.CAPABILITY,
         purge_retired.CAPABILITY,
     )

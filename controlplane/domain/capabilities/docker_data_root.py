@@ -13,11 +13,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 from controlplane.domain.capabilities.log_limits import keeping_other_options, log_limits
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.capabilities.root_bounds import inode_bounds, mount_of, size_of, space_bounds
+from controlplane.domain.checks.durability import is_durable_postgres
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved, is_absent
 from controlplane.domain.paths import overlap
@@ -80,7 +82,8 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         "make room there, or clear images and volumes that nobody needs; then plan again",
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},
     )
-    return Proposal(drafts=(draft,))
+    root = next((move["to"] for move in moves if move["kind"] == "docker"), outlook.docker_root)
+    return Proposal(drafts=(draft,), outlook=replace(outlook, docker_root=root))
 
 
 def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
@@ -153,16 +156,9 @@ def _mends(desired: DesiredHost, reader: Reader, moves: list[dict[str, str]]) ->
         mounts = container["mounts"] if container is not None else []
         moved = any(m["name"] == service.volume and m["destination"] == service.data and (m["host_path"] or "").startswith(old) for m in mounts)
         # Where the container does not use the volume that the policy names, or its settings drift, a move of the root mends nothing.
-        if service.volume is not None and moved and (service.kind != "postgres" or _is_durable(reader, name)):
+        if service.volume is not None and moved and (service.kind != "postgres" or is_durable_postgres(reader, name)):
             mends.append(Mend(check="D236", surface=f"service:{name}"))
     return tuple(mends)
-
-
-def _is_durable(reader: Reader, name: str) -> bool:
-    state = reader.postgres.get(name)
-    return state is not None and all(
-        seen.get(key) == "on" for seen in (state["running"], state["persisted"]) for key in ("fsync", "full_page_writes")
-    )
 
 
 def _refusals(destination: str, desired: DesiredHost, outlook: Outlook) -> list[str]:
@@ -213,4 +209,4 @@ def _text(data: dict[str, Any]) -> str:
     return json.dumps(data, sort_keys=True, ensure_ascii=False)
 
 
-CAPABILITY = Capability(id=ID, role="docker_data_root", propose=_propose)
+CAPABILITY = Capability(id=ID, role="docker_data_root", propose=_propose, mounts=False)

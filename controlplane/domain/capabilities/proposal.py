@@ -30,6 +30,7 @@ class Outlook:
     """What earlier steps of the same plan will have made of the host, and what they can't.
 
     `guarded`: a Docker that comes later finds its guard there. `docker_comes`: an earlier step of the plan brings Docker.
+    `docker_root`: where an earlier step moves Docker's root, None where none does.
     """
 
     now: datetime
@@ -38,12 +39,13 @@ class Outlook:
     missing: dict[str, str] = field(default_factory=dict)
     guarded: bool = False
     docker_comes: bool = False
+    docker_root: str | None = None
 
 
 def without(outlook: Outlook, capability: Capability) -> Outlook:
     """Return the outlook if `capability` does not run: what only it would mount is missing."""
     if not capability.mounts:
-        return replace(outlook, guarded=False, docker_comes=False)
+        return replace(outlook, guarded=False, docker_comes=False, docker_root=None)
     live = {path: mount for path, mount in outlook.mounts.items() if mount.live}
     left_out = dict.fromkeys(outlook.mounts.keys() - live.keys(), f"{capability.id} has to run first")
     return replace(outlook, mounts=live, missing={**outlook.missing, **left_out}, guarded=False, docker_comes=False)

@@ -10,7 +10,7 @@ from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Named, all_or, drifted, met, unknown
 from controlplane.domain.checks.landing import is_at_or_below, land
-from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import Container, PostgresState, RedisState
 from controlplane.domain.services import PostgresService, RedisService
 
@@ -33,6 +33,12 @@ def judge_postgres(case: Case, container: Container, service: PostgresService) -
     for setting, wanted in zip(_POSTGRES, (durability.fsync, durability.full_page_writes), strict=True):
         problems += _postgres_setting(state, setting) if wanted else []
     return drifted("; ".join(problems), "high") if problems else met("fsync and full_page_writes as declared, running and persisted")
+
+
+def is_durable_postgres(reader: Reader, name: str) -> bool:
+    """Say whether a PostgreSQL is seen to run with fsync and full page writes, and to keep them."""
+    state = reader.postgres.get(name)
+    return state is not None and all(seen.get(key) == "on" for seen in (state["running"], state["persisted"]) for key in _POSTGRES)
 
 
 def _postgres_state(case: Case, container: Container) -> PostgresState:

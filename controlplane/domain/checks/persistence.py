@@ -89,7 +89,7 @@ def _misplaced(case: Case, landing: Landing, service: Service, on_boot: str) -> 
         return "lies in memory"
     if landing.mount is None:
         return f"lies in the container's writable layer{on_boot}"
-    wrong = _elsewhere_than_declared(case, landing, service)
+    wrong = elsewhere_than_declared(case, landing, service)
     if wrong or (on_boot and home in ("disk", "nfs")):
         return f"lies in {whereabouts(landing)}{on_boot}" + (f", {wrong}" if wrong else "")
     if home == "disk" and landing.place.kind != "disk":
@@ -97,7 +97,8 @@ def _misplaced(case: Case, landing: Landing, service: Service, on_boot: str) -> 
     return "" if landing.mount["rw"] else "is mounted read-only"
 
 
-def _elsewhere_than_declared(case: Case, landing: Landing, service: Service) -> str:
+def elsewhere_than_declared(case: Case, landing: Landing, service: Service) -> str:
+    """Say where a service's data should lie, empty where they do: on which disk that is makes no difference here. Raises `Unobserved`."""
     mount, at = landing.mount, landing.host_path
     if service.volume is not None and (mount is None or mount["type"] != "volume" or mount["name"] != service.volume or mount["anonymous"]):
         return f"declared is volume {service.volume}"

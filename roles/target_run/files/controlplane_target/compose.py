@@ -73,6 +73,20 @@ def reading(stack: Stack, files: tuple[str, ...] | None = None) -> dict[str, Any
     return dict(json.loads(said.out))
 
 
+def reading_of(stack: Stack, texts: dict[str, str]) -> dict[str, Any]:
+    """Return what Compose makes of the stack with these texts in place of its files' own. Raises `RefusedFault`."""
+    drafts = {path: Path(path).with_name(f".{Path(path).name}.controlplane-draft") for path in texts}
+    try:
+        for path, draft in drafts.items():
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "w", newline="") as file:
+                file.write(texts[path])
+        return reading(stack, tuple(str(drafts.get(path, path)) for path in stack.files))
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
 def assert_made_from(stack: Stack, container: str) -> None:
     """Raise `RefusedFault` where the container was made from other files, or with other variables, than they are here."""
     said = command.run(stack.argv("config", "--hash", stack.service), timeout_s=_READ_LIMIT_S)
@@ -104,14 +118,7 @@ def file_of_command(stack: Stack) -> tuple[str, ComposeText]:
 def assert_only_command_differs(stack: Stack, path: str, text: str, told: Callable[[list[str]], list[str]]) -> None:
     """Raise `RefusedFault` unless Compose reads the changed text as the old one with nothing but that command: what `told` makes of the old one."""
     before = reading(stack)
-    draft = Path(path).with_name(f".{Path(path).name}.controlplane-draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", newline="") as file:
-            file.write(text)
-        after = reading(stack, tuple(str(draft) if held == path else held for held in stack.files))
-    finally:
-        draft.unlink(missing_ok=True)
+    after = reading_of(stack, {path: text})
     now = after["services"][stack.service].pop("command", None)
     was = before["services"][stack.service].pop("command", None)
     if before != after or now is None or (was is not None and list(now) != told(list(was))):
@@ -149,7 +156,19 @@ def digests(stack: Stack) -> dict[str, str]:
 
 def make_anew(stack: Stack, *, stop_s: int, wait_s: int, unit: str, log: Path) -> None:
     """Let Compose make the service's container anew from the files, as a unit of its own, and wait until it is healthy. Raises `FailedFault`."""
-    words = ("up", "--detach", "--no-deps", "--no-build", "--pull", "never", "--timeout", str(stop_s), "--wait", "--wait-timeout", str(wait_s))
+    _up(stack, ("--detach", "--wait", "--wait-timeout", str(wait_s)), stop_s=stop_s, unit=unit, log=log)
+
+
+def make_still(stack: Stack, *, stop_s: int, unit: str, log: Path, fresh: bool) -> None:
+    """Let Compose make the service's container anew from the files without starting it. Raises `FailedFault`.
+
+    An anonymous volume of the files gets what the old container has at its path, be it a bind; `fresh` gives each a new one.
+    """
+    _up(stack, ("--no-start", *(["--renew-anon-volumes"] if fresh else [])), stop_s=stop_s, unit=unit, log=log)
+
+
+def _up(stack: Stack, how: tuple[str, ...], *, stop_s: int, unit: str, log: Path) -> None:
+    words = ("up", "--no-deps", "--no-build", "--pull", "never", "--timeout", str(stop_s), *how)
     while active(unit):
         # An earlier attempt's, which nobody stops.
         time.sleep(0.5)

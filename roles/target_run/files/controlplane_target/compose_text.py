@@ -63,6 +63,9 @@ class ComposeText:
             return self._with_words(node, command)
         return self._spliced([(node, json.dumps(command, ensure_ascii=False))])
 
+    def _newline(self) -> str:
+        return "\r\n" if "\r\n" in self._text else "\n"
+
     def _with_words(self, node: Any, words: list[str]) -> str:
         held = node.value
         if len(words) < len(held):
@@ -100,7 +103,7 @@ class ComposeText:
         """Return the splice that puts whole lines below the one in which `index` stands."""
         found = _PLAIN_LINE.match(self._text, index)
         end = found.end() if found else index
-        newline = "\r\n" if "\r\n" in self._text else "\n"
+        newline = self._newline()
         missing = "" if self._text[:end].endswith("\n") else newline
         return end, missing + "".join(f"{line}{newline}" for line in lines)
 
@@ -115,6 +118,9 @@ class ComposeText:
 
     def _end(self, node: Any) -> int:
         """Return where a node's own text ends; of a block, PyYAML says where the next token begins."""
+        if isinstance(node, (nodes.MappingNode, nodes.SequenceNode)) and not node.flow_style and node.value:
+            last = node.value[-1]
+            return self._end(last[1] if isinstance(last, tuple) else last)
         end = int(node.end_mark.index)
         while end > node.start_mark.index and self._text[end - 1] in " \t\r\n":
             end -= 1

@@ -45,6 +45,8 @@ def unit_of(request: Request) -> str:
 class DockerRoot:
     """The verbs on one host."""
 
+    lock = "docker-root"
+
     def __init__(self, home: Home, engine: Engine, cancel: Cancel) -> None:
         self.home, self.engine, self.cancel = home, engine, cancel
 
@@ -286,13 +288,16 @@ class DockerRoot:
                 f"run {run.key} does not hold this host's lease any more ({held['run'] if held else 'nobody'} does). Nothing was stopped. Run the whole play again."
             )
 
+    def is_open(self, run: Run) -> bool:
+        """Say whether the run's leg was begun and not ended."""
+        return run.phase in phases.CRITICAL
+
+    def clean_up(self, run: Run) -> None:
+        """Remove what only an open leg needs, once the leg is closed."""
+        if run.phase in phases.TERMINAL:
+            settle_units.uninstall()
+
     @staticmethod
     def _told(run: Run, *, changed: bool) -> dict[str, Any]:
         kept = ("downtime_s", "compared", "killed", "complaint")
         return {"changed": changed, "phase": run.phase, **{key: run.state[key] for key in kept if key in run.state}}
-
-
-def clean_up(run: Run) -> None:
-    """Remove what only an open leg needs, once the leg is closed."""
-    if run.phase in phases.TERMINAL:
-        settle_units.uninstall()

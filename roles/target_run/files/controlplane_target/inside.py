@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from .faults import FailedFault
 
 _OPENAT2 = 437
-_NO_MAGIC, _NO_LINKS, _IN_ROOT = 0x02, 0x04, 0x10
+_NO_MAGIC, _NO_LINKS, _BENEATH, _IN_ROOT = 0x02, 0x04, 0x08, 0x10
 
 
 class _How(ctypes.Structure):
@@ -27,6 +27,20 @@ def opened(pid: int, path: str, flags: int = os.O_RDONLY) -> Iterator[int]:
     root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         descriptor = _openat2(root, path, flags, _IN_ROOT | _NO_MAGIC)
+    finally:
+        os.close(root)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_below(folder: str, relative: str, flags: int = os.O_PATH | os.O_DIRECTORY) -> Iterator[int]:
+    """Open what lies at `relative` in a folder of this host, with no link on the way there and nothing that leads out of it. Raises `OSError`."""
+    root = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = _openat2(root, relative, flags, _BENEATH | _NO_MAGIC | _NO_LINKS)
     finally:
         os.close(root)
     try:

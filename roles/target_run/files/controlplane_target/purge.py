@@ -15,8 +15,10 @@ import os
 import stat
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from . import begun, mounts, open_files, tree_flags
+from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .files import sync_directory
 from .fingerprint import fingerprint_tree
@@ -25,11 +27,15 @@ from .state import Home, Run, epoch, utc
 
 
 class Terms(NamedTuple):
-    """What a removal has to respect: the roots that are live now, for how many seconds what was retired is kept, and the time now (epoch seconds)."""
+    """What a removal has to respect: the roots that are live now, for how many seconds what was retired is kept, and the time now (epoch seconds).
+
+    `engine` is asked about volumes.
+    """
 
     live_roots: list[str]
     retention_s: int
     now: float
+    engine: Engine | None = None
 
 
 def reasons(home: Home, items: list[dict[str, Any]], terms: Terms) -> list[str]:
@@ -53,14 +59,47 @@ def _reasons(home: Home, item: dict[str, Any], record: dict[str, Any] | None, te
     if os.path.lexists(aside):
         if os.path.lexists(path):
             return [f"{aside} is in the way, with {path} there as well: look at both, and move the former away or remove it yourself"]
-        return [*begun.doubts(home, item), *_in_use(aside, terms.live_roots), *_needed(home, path)]
+        roots = terms.live_roots if _volume_of(home, item) is None else []
+        return [*begun.doubts(home, item), *_in_use(aside, roots), *_needed(home, path)]
     if record is None:
         return [f"{path} is not recorded as retired on this host"] if os.path.lexists(path) else []
     if record["run"] != item["run"] or record["recorded"] != item["recorded"]:
         return [
             f"{path} was retired by {record['run']} with {record['recorded']}, the plan names {item['run']} with {item['recorded']}: make a new plan"
         ]
-    return [*_too_young(record, terms), *_in_use(path, terms.live_roots), *_needed(home, path)]
+    volume = str(record.get("volume") or "")
+    # A volume lies within Docker's live root, and Docker says whether it is in use.
+    used = [*_mounted(volume, path, terms.engine), *_in_use(path, [])] if volume else _in_use(path, terms.live_roots)
+    return [*_too_young(record, terms), *used, *_needed(home, path)]
+
+
+def _volume_of(home: Home, item: dict[str, Any]) -> str | None:
+    """Return the volume whose data an item is, by the records or by a removal that was begun."""
+    held = [*home.retired(), *(claim for run in home.runs() for claim in run.state.get("purging", []))]
+    return next((str(one["volume"]) for one in held if one["path"] == item["path"] and one["run"] == item["run"] and one.get("volume")), None)
+
+
+def _mounted(volume: str, path: str, engine: Engine | None) -> list[str]:
+    """Return who uses a volume, stopped containers too, or why its data are not what was retired."""
+    if engine is None:
+        return [f"volume {volume} is there, and Docker was not asked about it"]
+    status, seen = engine.call("GET", f"/volumes/{quote(volume, safe='')}")
+    device = str(((seen or {}).get("Options") or {}).get("device") or "") if status == 200 else ""
+    if status == 200 and path not in (seen["Mountpoint"], device):
+        return [f"volume {volume} lies at {seen['Mountpoint']} by now, not at {path}: make a new plan"]
+    users = [str(held["Name"]).lstrip("/") for held in engine.containers() if any(mount.get("Name") == volume for mount in held["Mounts"])]
+    return [f"volume {volume} belongs to container {name}" for name in users]
+
+
+def _remove_volume(volume: str | None, engine: Engine | None) -> None:
+    """Let Docker forget a volume whose data are gone; it refuses one that a container has."""
+    if volume is None or engine is None:
+        return
+    status, answer = engine.call("DELETE", f"/volumes/{quote(volume, safe='')}")
+    if status not in (204, 404):
+        raise FailedFault(
+            f"the data of volume {volume} are removed, and Docker keeps its name: {(answer or {}).get('message', status)}. Run this again."
+        )
 
 
 def _insane(path: str) -> str | None:
@@ -122,7 +161,9 @@ def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> li
         left = begun.present(home, items)
         _put_aside(run, [held for held in home.retired() if held["path"] in left and os.path.lexists(held["path"])])
         for item in items:
+            volume = _volume_of(home, item)
             _remove_aside(str(item["path"]))
+            _remove_volume(volume, terms.engine)
             begun.close(home, run, item)
         begun.close_gone(home, run)
         return left

@@ -37,12 +37,13 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     if options.action == "prove":
         return {"left": begun.present(home, items)}
     try:
-        roots = list(root_refusals.roots_now(Engine().info()).values())
+        engine = Engine()
+        roots = list(root_refusals.roots_now(engine.info()).values())
     except (OSError, ValueError) as fault:
         raise RefusedFault(
             f"purge refused: Docker does not answer ({fault}), so its live root is not known. Nothing was changed. Start Docker."
         ) from fault
-    terms = purge.Terms(roots, retention_s, time.time())
+    terms = purge.Terms(roots, retention_s, time.time(), engine)
     if options.action == "refuse" or options.check:
         found = purge.reasons(home, items, terms)
         if found:

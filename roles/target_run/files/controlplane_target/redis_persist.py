@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import compose, inside, text_change, way_back
+from . import compose, inside, text_change, text_history, way_back
 from .compose import Stack
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
@@ -112,10 +112,14 @@ def write(run: Run, server: Server, request: Request) -> bool:
             old = _text(held)
             new = with_directives(old, request.persist)
             _assert_known(change, place, old)
-            return _write_in_place(held, new) if new != old else False
+            if new == old:
+                return False
+            text_history.note(run.home, place, change)
+            return _write_in_place(held, new)
     path, old, new, _ = _command(server, request)
     _assert_known(change, path, old)
     if new != old:
+        text_history.note(run.home, path, change)
         write_like(Path(path), new.encode(), mode=0o644)
     return new != old
 
@@ -142,8 +146,7 @@ def refuse_back(of: Run) -> None:
     if change is None:
         return
     path = Path(of.state["path"])
-    now = text_change.digest(path.read_bytes().decode("utf-8", "surrogateescape")) if path.exists() else ""
-    if now not in (change["before"], change["after"]):
+    if not path.exists() or text_history.without(of.home, str(path), path.read_bytes().decode("utf-8", "surrogateescape"), change) is None:
         raise RefusedFault(
             f"{path} was changed by somebody since this run wrote it. Nothing was changed. Take those changes back, or undo this by hand: "
             f"{of.folder}/README says what it was."
@@ -157,10 +160,10 @@ def put_back(of: Run, server: Server, request: Request) -> bool:
         return False
     if request.route == "file":
         with _same_file(server, request, os.O_RDWR) as (place, held):
-            old = _taken_back(change, place, _text(held))
+            old = _taken_back(of, change, place, _text(held))
             return _write_in_place(held, old) if old is not None else False
     path = str(of.state["path"])
-    old = _taken_back(change, path, compose.read_text(path))
+    old = _taken_back(of, change, path, compose.read_text(path))
     if old is not None:
         write_like(Path(path), old.encode(), mode=0o644)
     return old is not None
@@ -180,15 +183,16 @@ def _change(run: Run) -> dict[str, Any] | None:
     return change
 
 
-def _taken_back(change: dict[str, Any], path: str, now: str) -> str | None:
-    """Return the text from before, None where it is there already. Raises `FailedFault`."""
-    if text_change.digest(now) == change["before"]:
-        return None
-    old = text_change.taken_back(now, change)
+def _taken_back(of: Run, change: dict[str, Any], path: str, now: str) -> str | None:
+    """Return the text without that change, noted as about to be written; None where it is without it already. Raises `FailedFault`."""
+    old = text_history.without(of.home, path, now, change)
     if old is None:
         raise FailedFault(
             f"{path} was changed by somebody since this run wrote it. It was left as it is. Take those changes back, then run this again"
         )
+    if old == now:
+        return None
+    text_history.note(of.home, path, text_history.undoing(now, old))
     return old
 
 

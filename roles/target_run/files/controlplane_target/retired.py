@@ -25,6 +25,8 @@ def retire(home: Home, run: str, trees: list[dict[str, Any]], *, now: float) -> 
                 "entries": entries,
                 "recorded": fingerprint,
                 "replaced_by": tree["to"],
+                # A volume is removed by Docker, and by its name.
+                **({"volume": tree["volume"]} if tree.get("volume") else {}),
             }
         )
     with home.lock():

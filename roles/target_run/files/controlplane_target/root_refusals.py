@@ -48,7 +48,7 @@ def reasons(home: Home, request: Request, engine: Engine, info: dict[str, Any]) 
             continue
         found += _of_the_source(move, engine) + _of_the_destination(home, move) + _of_the_containers(move, containers)
     found += of_the_running(containers)
-    return found + _of_the_space([move for move in moves if os.path.isdir(move.source)])
+    return found + of_the_space([move for move in moves if os.path.isdir(move.source)])
 
 
 def _of_the_engine(info: dict[str, Any], moves: list[Move]) -> list[str]:
@@ -115,7 +115,7 @@ def _of_the_source(move: Move, engine: Engine) -> list[str]:
     return found
 
 
-def _foreign(home: Home, destination: str, source: str) -> str | None:
+def foreign(home: Home, destination: str, names: list[str]) -> str | None:
     """Return why what lies at a destination must not be written over; None where it is this program's own, unchanged since."""
     record = next((held for held in home.retired() if held["path"] == destination), None)
     if record is not None:
@@ -127,7 +127,7 @@ def _foreign(home: Home, destination: str, source: str) -> str | None:
     copies = [tree for run in home.runs() if run.phase in partial for tree in run.state.get("trees") or [] if tree[_copy_side(run)] == destination]
     if not copies:
         return f"{destination} is not empty, and no run of this program on this host made it: empty it, or choose another path"
-    known = set(os.listdir(source)).union(*(tree.get("names") or [] for tree in copies))
+    known = set(names).union(*(tree.get("names") or [] for tree in copies))
     others = sorted(set(os.listdir(destination)) - known - {"lost+found"})
     if others:
         return f"{destination} holds {', '.join(others[:5])}, which the copy that was begun there does not: move it away, or choose another path"
@@ -159,8 +159,8 @@ def _of_the_destination(home: Home, move: Move) -> list[str]:
     if os.path.lexists(move.destination) and not os.path.isdir(move.destination):
         found.append(f"{move.destination} exists and is no directory")
     elif not is_empty(move.destination):
-        foreign = _foreign(home, move.destination, move.source)
-        found += [foreign] if foreign else []
+        reason = foreign(home, move.destination, os.listdir(move.source))
+        found += [reason] if reason else []
     found += [f"{mount.mount} is mounted below {move.destination}" for mount in mounts.below(move.destination, table)]
     return found
 
@@ -221,7 +221,7 @@ def needs(moves: list[Move]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _of_the_space(moves: list[Move]) -> list[str]:
+def of_the_space(moves: list[Move]) -> list[str]:
     found = []
     for held in needs(moves):
         if held["free_bytes"] < held["bytes"]:
@@ -234,4 +234,4 @@ def _of_the_space(moves: list[Move]) -> list[str]:
 
 def space_back(pairs: list[tuple[str, str]]) -> list[str]:
     """Return what is missing on the old place for what grew on the new one: pairs are (from, to)."""
-    return _of_the_space([Move("", source, destination) for source, destination in pairs if os.path.isdir(destination)])
+    return of_the_space([Move("", source, destination) for source, destination in pairs if os.path.isdir(destination)])

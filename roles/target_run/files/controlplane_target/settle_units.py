@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -52,6 +53,35 @@ def install(command: Sequence[str], mounts: Sequence[str]) -> None:
         write_atomic(FOLDER / unit, text.encode(), mode=0o644)
     systemctl("daemon-reload")
     systemctl("--quiet", "enable", BEFORE, AFTER)
+
+
+def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> None:
+    """Write and enable the one unit of a run that moves no root of Docker: after Docker it brings what the run left open to one side."""
+    units = " ".join(sorted({"local-fs.target", *(_mount_unit(mount) for mount in mounts)}))
+    text = (
+        "[Unit]\nDescription=Bring what an interrupted run left open to one side\n"
+        f"Wants=docker.service\nAfter={units} {' '.join(DOCKER_UNITS)}\n"
+        f"[Service]\nType=exec\nTimeoutStopSec=1800\nExecStart={shlex.join([*command, '--stage=services'])}\n"
+        "[Install]\nWantedBy=multi-user.target\n"
+    )
+    unit = _unit_of(run)
+    write_atomic(FOLDER / unit, text.encode(), mode=0o644)
+    systemctl("daemon-reload")
+    systemctl("--quiet", "enable", unit)
+
+
+def uninstall_after(run: str) -> None:
+    """Disable and remove that unit, where it is."""
+    unit = _unit_of(run)
+    if not (FOLDER / unit).exists():
+        return
+    systemctl("--quiet", "disable", unit, check=False)
+    remove(FOLDER / unit)
+    systemctl("daemon-reload", check=False)
+
+
+def _unit_of(run: str) -> str:
+    return f"controlplane-settle-{hashlib.sha256(run.encode()).hexdigest()[:8]}.service"
 
 
 def uninstall() -> None:

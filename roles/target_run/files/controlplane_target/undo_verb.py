@@ -7,11 +7,12 @@ import socket
 import time
 from typing import Any
 
-from . import bootstrap, lease, redis_aof, root_verbs
+from . import bootstrap, lease, leg_verbs, path_verbs, persistent_path, redis_aof, root_verbs
 from .cancel import Cancel
 from .docker_engine import Engine
 from .docker_root import ROLE, DockerRoot
 from .faults import FailedFault, RefusedFault
+from .persistent_path import PersistentPath
 from .state import Home
 from .systemd import active
 
@@ -21,7 +22,7 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     run = home.run(options.run)
     if run.state.get("role") == "purge_retired":
         raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
-    if run.state.get("role") not in (ROLE, bootstrap.ROLE, redis_aof.ROLE):
+    if run.state.get("role") not in (ROLE, bootstrap.ROLE, redis_aof.ROLE, persistent_path.ROLE):
         raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
     held = lease.take(
         home,
@@ -35,14 +36,16 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     )
     claim = lease.claim_of(held)
     try:
-        if run.state["role"] != ROLE:
+        if run.state["role"] not in (ROLE, persistent_path.ROLE):
             with lease.holding(home, claim, now=time.time(), host=socket.gethostname()):
                 return bootstrap.undo(run) if run.state["role"] == bootstrap.ROLE else redis_aof.undo(run, run, redis_aof.parse(run.state["asked"]))
-        verbs = DockerRoot(home, Engine(), Cancel())
         options.detach, options.of = True, run.key
-        root_verbs.undo(verbs, run, run, options)
+        if run.state["role"] == ROLE:
+            root_verbs.undo(DockerRoot(home, Engine(), Cancel()), run, run, options)
+        else:
+            path_verbs.undo(PersistentPath(home, Engine(), Cancel()), run, run, options)
         while True:
-            answer = root_verbs.wait(run, 60, claim)
+            answer = leg_verbs.wait(run, 60, claim)
             if not answer["working"]:
                 break
         outcome = answer["outcome"]

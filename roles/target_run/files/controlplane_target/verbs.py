@@ -31,6 +31,7 @@ _VERBS = {
     "data-disk": "data_disk_verbs",
     "fstab": "fstab_verbs",
     "redis": "redis_verbs",
+    "persistent-path": "path_verbs",
 }
 
 
@@ -45,6 +46,7 @@ _SHOWN = {
     ("fstab", "break-glass"),
     ("fstab", "record"),
     ("fstab", "write"),
+    ("persistent-path", "move"),
     ("purge", "purge"),
     ("redis", "persist"),
     ("redis", "turn-on"),
@@ -57,6 +59,9 @@ _CHANGES = _SHOWN | {
     ("docker-root", "prepare"),
     ("docker-root", "precopy"),
     ("docker-root", "undo"),
+    ("persistent-path", "prepare"),
+    ("persistent-path", "precopy"),
+    ("persistent-path", "undo"),
     ("purge", "leave-word"),
     ("redis", "prepare"),
     ("redis", "undo"),
@@ -97,7 +102,7 @@ def _refuse_unless_safe(options: argparse.Namespace) -> None:
     if options.check and asked not in _SHOWN:
         raise RefusedFault(f"{named!r} can't be shown, only done. Nothing was changed.")
     # A unit belongs to whoever holds the lease of its run, and asks for that by itself.
-    is_unit = options.verb == "docker-root" and options.action != "prepare" and not options.detach
+    is_unit = options.verb in ("docker-root", "persistent-path") and options.action != "prepare" and not options.detach
     if asked in _CHANGES and not options.hold and not options.check and not is_unit:
         raise RefusedFault(f"{named!r} changes this host, and carries no lease. Nothing was changed.")
     if options.run is None and asked not in {("lease", "show"), ("state", None)} and options.verb != "bare":

@@ -1,0 +1,111 @@
+"""A container's writable layer as a directory of this host: while it runs, while it stands still, and writable for going back.
+
+Rules:
+- Only overlay2 is known: its folders are Docker's own account of the container.
+- While it stands still its layers are mounted read-only, one upon the other, as Docker would; nothing of them is written to.
+- Before the container is made anew its own part is kept by further names of its files, on the same filesystem: that takes no room, and Docker removes the
+  layer with the container.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from . import command, inside
+from .faults import FailedFault, RefusedFault
+from .files import sync_directory
+from .mounts import mount_of, read
+from .state import Run
+
+_RUN = Path("/run/controlplane")
+
+
+class Layer:
+    """The layer of one container, for one run; `place` is where it is mounted."""
+
+    def __init__(self, run: Run, inspection: dict[str, Any]) -> None:
+        driver = inspection.get("GraphDriver") or {}
+        if driver.get("Name") != "overlay2" or not (driver.get("Data") or {}).get("UpperDir"):
+            raise RefusedFault(
+                f"{str(inspection['Name']).lstrip('/')} keeps its data in a layer of {driver.get('Name') or 'the containerd image store'}, and only overlay2 is known "
+                "here. Nothing was changed. By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file."
+            )
+        self._data: dict[str, str] = driver["Data"]
+        self._key = run.key
+        self.place = str(_RUN / run.key / "layer")
+
+    def live(self) -> None:
+        """Show what the running container sees."""
+        self.off()
+        self._mount(["--bind", self._data["MergedDir"], self.place])
+
+    def still(self) -> None:
+        """Show what the container saw, now that it stands still."""
+        self.off()
+        self._overlay(f"ro,lowerdir={self._data['UpperDir']}:{self._lower()}")
+
+    def writable(self) -> None:
+        """Mount it as Docker would, to write into it; the container stands still."""
+        self.off()
+        self._overlay(f"lowerdir={self._lower()},upperdir={self._data['UpperDir']},workdir={self._data['WorkDir']}")
+
+    def off(self) -> None:
+        """Unmount it, if it is mounted."""
+        off(self._key)
+
+    def has_own(self, data: str) -> bool:
+        """Say whether the container itself wrote anything at a path, and not only its image."""
+        return os.path.isdir(self._data["UpperDir"] + data)
+
+    def kept(self) -> str:
+        """Return where the container's own part of it is kept once the container is gone, on the same filesystem."""
+        own = Path("/var/lib/controlplane")
+        upper = self._data["UpperDir"]
+        if os.stat(own).st_dev == os.stat(upper).st_dev:
+            return str(own / self._key / "layer")
+        return os.path.join(mount_of(os.path.realpath(upper), read()).mount, ".controlplane-retired", self._key)
+
+    def keep(self, data: str) -> str | None:
+        """Keep the container's own part of its data; return where, None where all is the image's. Safe to repeat."""
+        if not self.has_own(data):
+            return None
+        kept = self.kept()
+        shutil.rmtree(kept, ignore_errors=True)
+        os.makedirs(kept, mode=0o700)
+        with inside.opened_below(self._data["UpperDir"], data.lstrip("/")):
+            said = command.run(["cp", "--archive", "--link", "--", self._data["UpperDir"] + data, f"{kept}/data"])
+        if said.code != 0:
+            raise FailedFault(f"the data in the container's own layer can't be kept at {kept}: {said.err.strip()[-300:]}")
+        sync_directory(Path(kept))
+        return f"{kept}/data"
+
+    def _lower(self) -> str:
+        # Docker's short names: the long ones of an image with many layers don't fit into a mount's options.
+        named = Path(self._data["UpperDir"]).parent / "lower"
+        return named.read_text().strip()
+
+    def _overlay(self, options: str) -> None:
+        self._mount(["-t", "overlay", "overlay", "-o", options, self.place])
+
+    def _mount(self, words: list[str]) -> None:
+        Path(self.place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # `lower` names are relative to overlay2's own folder.
+        said = command.run(["env", f"--chdir={Path(self._data['UpperDir']).parent.parent}", "mount", *words])
+        if said.code != 0:
+            raise FailedFault(f"the container's layer can't be mounted at {self.place}: {said.err.strip()[-300:]}")
+
+
+def off(key: str) -> None:
+    """Unmount what a run mounted of a layer, if it did."""
+    place = str(_RUN / key / "layer")
+    while any(mount.mount == place for mount in read()):
+        said = command.run(["umount", place])
+        if said.code != 0:
+            raise FailedFault(f"{place} can't be unmounted: {said.err.strip()[-300:]}")
+    with suppress(OSError):
+        os.rmdir(place)
+        os.rmdir(os.path.dirname(place))

@@ -1,0 +1,132 @@
+"""The proof of a move by the data's own reading, one way for each kind of service.
+
+postgres: rows of each table, counted and summed. redis: each key's type, value and expiry. files: the output of the policy's own command.
+minio, and files without a command: the sha256 of each file, old place against new one (path_listing.py), once the service runs.
+
+Rules:
+- What is read before is read with writes held until the service stops, so that nothing acknowledged lies between.
+- A Redis without an append-only file writes its dump within that time: it would not do so at a stop unless it has save points.
+- A proof that was cut off by the end of this process is not made up: what it would have said is told as unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from . import command, path_postgres, redis_keys
+from .docker_engine import Engine
+from .faults import FailedFault
+from .path_request import Request
+from .postgres_client import Postgres, PostgresError
+from .redis_hold import writes_held
+from .redis_server import Login, Server
+
+_MOST_KEYS = 500_000
+_READ_S = 30.0
+_PROOF_S = 600.0
+
+
+class Proof:
+    """What one service says of its data. `password` is one that only the controller knows."""
+
+    def __init__(self, engine: Engine, request: Request, password: str | None = None) -> None:
+        self.engine, self.request, self.password = engine, request, password
+        self._before: Any = None
+
+    def refusals(self) -> list[str]:
+        """Return what of the service itself speaks against a move."""
+        kind, name = self.request.kind, self.request.container
+        if kind == "postgres":
+            return path_postgres.refuse(self._postgres, name, self.request.data)
+        if kind == "redis":
+            return self._of_redis()
+        return []
+
+    @contextmanager
+    def held(self, wait_s: float) -> Iterator[None]:
+        """Hold writes as long as the body runs, with all on disk that a start will read. Raises `FailedFault`, `OSError`."""
+        kind = self.request.kind
+        if kind == "postgres":
+            with path_postgres.held(self._postgres) as self._before:
+                yield
+        elif kind == "redis":
+            server = self._redis()
+            with closing(server.redis), writes_held(self._redis().redis):
+                counted = redis_keys.counts(server.redis)
+                few = sum(counted.values()) <= _MOST_KEYS
+                self._before = (redis_keys.table(server.redis, limit_s=_READ_S) if few else None, counted)
+                if server.redis.settings(["appendonly"])["appendonly"] != "yes":
+                    server.await_saved(wait_s)
+                yield
+        else:
+            self._before = self._said() if self.request.proof else None
+            yield
+
+    def judged(self) -> dict[str, Any]:
+        """Return how the data fare in the service that runs now; `lost` names what is not as it was. Raises `FailedFault`, `OSError`."""
+        kind = self.request.kind
+        if self._before is None:
+            return {
+                "unknown": "the run was cut off before its proof" if kind in ("postgres", "redis") or self.request.proof else "no proof of its own"
+            }
+        if kind == "postgres":
+            return path_postgres.judged(self._postgres, self._before)
+        if kind == "redis":
+            table, counted = self._before
+            server = self._redis()
+            with closing(server.redis):
+                fared = redis_keys.compared(table, counted, server.redis)
+            named = fared.pop("names")
+            return {"keys": sum(counted.values()), **fared, "lost": named[: fared["lost"]] or (["keys"] if fared["lost"] else [])}
+        now = self._said()
+        return {
+            "output": "same" if now == self._before else "differs",
+            "lost": [] if now == self._before else [f"the output of {self.request.proof[0]}"],
+        }
+
+    def _of_redis(self) -> list[str]:
+        try:
+            server = self._redis()
+        except (OSError, FailedFault) as fault:
+            return [str(fault)]
+        with closing(server.redis):
+            running = server.redis.settings(["appendonly", "dir"])
+        found = []
+        words = [str(word).lower() for word in (server.inspection["Config"].get("Cmd") or [])]
+        told = any(one == "--appendonly" and other == "yes" for one, other in zip(words, words[1:]))
+        if running["appendonly"] == "no" and told:
+            found.append("AOF is off while it runs and on at its next start, which would load nothing or what is stale: apply redis.durability first")
+        if running["dir"] != self.request.data and not running["dir"].startswith(self.request.data.rstrip("/") + "/"):
+            found.append(f"Redis keeps its data in {running['dir']}, not in {self.request.data}: name that in the policy")
+        return found
+
+    def _pid(self) -> int:
+        state = self.engine.get(f"/containers/{self.request.container}/json")
+        if not state["State"]["Running"]:
+            raise FailedFault(f"{self.request.container} does not run")
+        return int(state["State"]["Pid"])
+
+    def _postgres(self, database: str) -> Postgres:
+        inspection = self.engine.get(f"/containers/{self.request.container}/json")
+        environment = dict(str(pair).partition("=")[::2] for pair in inspection["Config"].get("Env") or [])
+        failure: Exception = FailedFault("it does not run")
+        for user in dict.fromkeys(filter(None, (self.request.user, environment.get("POSTGRES_USER"), "postgres"))):
+            try:
+                return Postgres(self._pid(), user, database)
+            except PostgresError as fault:
+                failure = fault
+        raise failure
+
+    def _redis(self) -> Server:
+        login = Login(self.request.user or None, self.request.variable or None, self.password)
+        return Server(self.request.container, login, self.request.port, None, self.engine)
+
+    def _said(self) -> tuple[int, str]:
+        said = command.run(["docker", "exec", self.request.container, *self.request.proof], timeout_s=_PROOF_S)
+        if said.code != 0:
+            raise FailedFault(
+                f"{self.request.container}: its proof {' '.join(self.request.proof)} ended with {said.code}: {said.err.strip()[-300:] or said.out.strip()[-300:]}"
+            )
+        return said.code, said.out

@@ -1,0 +1,99 @@
+"""Where the data of a container really lie on this host, whatever its files say.
+
+Rules:
+- A volume with options has its data at the device that they name; its own folder is empty once nobody uses it (docker/compose#2957).
+- From where a mount begins, a path of the container leads through no link: a tenant could aim it anywhere.
+- What lies in the container's writable layer is looked at as the container sees it, layer upon layer (path_layer.py).
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from . import inside
+from .docker_engine import Engine
+from .faults import RefusedFault
+
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+_LABEL_ANONYMOUS = "com.docker.volume.anonymous"
+
+
+class Source(NamedTuple):
+    """`kind` is bind, volume, anonymous or layer; `path` lies on this host, `base` is where no link leads from; `volume` is Docker's name, if it is one.
+
+    Of a layer `path` is within it.
+    """
+
+    kind: str
+    path: str
+    base: str
+    volume: str
+
+    @property
+    def told(self) -> str:
+        """How a preview and a message name it: without what differs from one container to the next."""
+        names = {"bind": f"directory {self.path}", "volume": f"volume {self.volume}", "anonymous": "anonymous volume", "layer": "its writable layer"}
+        return names[self.kind]
+
+
+def source_of(engine: Engine, inspection: dict[str, Any], data: str) -> Source:
+    """Return where a container's path lands. Raises `RefusedFault` where that is no directory of this host, or a link leads there."""
+    held = [mount for mount in inspection["Mounts"] if is_at_or_below(data, mount["Destination"])]
+    mount = max(held, key=lambda one: len(one["Destination"]), default=None)
+    name = str(inspection["Name"]).lstrip("/")
+    memory = [at for at in (inspection["HostConfig"].get("Tmpfs") or {}) if is_at_or_below(data, posixpath.normpath(at))]
+    if memory or (mount is not None and mount["Type"] not in ("bind", "volume")):
+        raise RefusedFault(
+            f"{data} of {name} lies in memory or on a mount of type {'tmpfs' if memory else mount and mount['Type']}. Nothing was changed."
+        )
+    if mount is None:
+        return Source("layer", data, "", "")
+    relative = posixpath.relpath(data, mount["Destination"])
+    base, kind, volume = str(mount["Source"]), "bind", ""
+    if mount["Type"] == "volume":
+        volume = str(mount["Name"])
+        base, kind = _place_of(engine, volume, name)
+    path = base if relative == "." else posixpath.join(base, relative)
+    return Source(kind, path, base, volume)
+
+
+def assert_no_link(source: Source, name: str) -> None:
+    """Raise `RefusedFault` unless the data are a directory, and no link leads there from where their mount begins."""
+    try:
+        if os.path.realpath(source.base) != source.base:
+            raise RefusedFault(f"{source.base} leads to {os.path.realpath(source.base)} by a symbolic link: name the real path in the compose file")
+        with inside.opened_below(source.base, posixpath.relpath(source.path, source.base)):
+            pass
+    except OSError as fault:
+        raise RefusedFault(
+            f"{source.path}, where the data of {name} lie, is a link, or no directory: {fault.strerror}. Nothing was changed."
+        ) from fault
+
+
+def _place_of(engine: Engine, volume: str, name: str) -> tuple[str, str]:
+    found = engine.get(f"/volumes/{quote(volume, safe='')}")
+    options = found.get("Options") or {}
+    anonymous = _LABEL_ANONYMOUS in (found.get("Labels") or {}) or bool(_ANONYMOUS.fullmatch(volume))
+    kind = "anonymous" if anonymous else "volume"
+    if found.get("Driver") != "local":
+        raise RefusedFault(
+            f"volume {volume} of {name} is kept by the driver {found.get('Driver')}, whose files this host can't copy. Nothing was changed."
+        )
+    if not options:
+        return str(found["Mountpoint"]), kind
+    words = str(options.get("o") or "").split(",")
+    device = str(options.get("device") or "")
+    if "bind" in words and device.startswith("/"):
+        return posixpath.normpath(device), kind
+    raise RefusedFault(
+        f"volume {volume} of {name} is {options.get('type') or '?'} of {device or '?'}, not a directory of this host. Nothing was changed."
+    )
+
+
+def is_at_or_below(path: str, parent: str) -> bool:
+    """Say whether a normalised path is `parent` or lies below it."""
+    return path == parent or path.startswith(parent.rstrip("/") + "/")

@@ -1,0 +1,194 @@
+"""storage.persistent_paths: what is planned for data that lie elsewhere than declared, and each doubt that makes a refusal of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.asking import what_to_ask
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Evidence
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.services import FilesService, MinioService, Stack
+from tests.fakes.evidence_builder import COLLECTED, MINIO, POSTGRES, REDIS, EvidenceBuilder, desired_mint_data
+
+Spoil = Callable[[EvidenceBuilder], object]
+ID = "storage.persistent_paths"
+PLACE = "/mnt/data/mint-data/minio"
+COMPOSED = {
+    "compose_project": "mint-data",
+    "compose_service": "minio",
+    "compose_files": ["/opt/c.yml"],
+    "compose_dir": "/opt",
+    "stop_timeout_s": None,
+}
+
+
+def volume(name: str, *, anonymous: bool = False, destination: str = "/data", root: str = "/var/lib/docker") -> dict[str, Any]:
+    path = f"{root}/volumes/{name}/_data"
+    seen = {"type": "volume", "name": name, "source": path, "host_path": path}
+    return {**seen, "destination": destination, "rw": True, "anonymous": anonymous}
+
+
+def drifting(*mounts: dict[str, Any]) -> EvidenceBuilder:
+    """Return a host whose object store mounts these."""
+    builder = EvidenceBuilder()
+    builder.container(MINIO).update(COMPOSED, mounts=list(mounts or [volume("shop")]))
+    builder.boot_path(*(mount["host_path"] for mount in mounts or [volume("shop")] if mount["host_path"]))
+    builder.probes["docker_usage"]["volume_bytes"] = {"shop": 1_000_000_000}
+    return builder
+
+
+def plan(builder: EvidenceBuilder, desired: DesiredHost | None = None, capabilities: Sequence[str] = (ID,)) -> Plan:
+    wanted = desired or desired_mint_data()
+    asked: Evidence = builder.build().model_copy(update={"asked": what_to_ask(wanted)})
+    return make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[wanted],
+        evidence={"mint-data": asked},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(capabilities),
+        retention=timedelta(days=7),
+    )
+
+
+def test_a_named_volume_moves_to_its_place_and_its_container_is_made_anew_once() -> None:
+    made = plan(drifting())
+    [step] = made.steps
+    assert [(change.kind, change.target, change.before, change.after) for change in step.changes] == [
+        ("move", f"/data of {MINIO}", "volume shop", PLACE),
+        ("file", "the compose file of mint-data", "minio mounts volume shop", f"{PLACE} at /data, and the project's name is pinned"),
+        ("recreate", f"container {MINIO}", "/data in volume shop", f"/data in {PLACE}, by Compose, from the changed file, once"),
+        ("retire", f"volume shop of {MINIO}", "in use", "kept unchanged until a purge of its own"),
+    ]
+    assert not any(change.destructive for change in step.changes)
+    assert [(mend.check, mend.surface) for mend in step.mends] == [("D236", f"service:{MINIO}")]
+    assert (step.downtime.services, step.downtime.estimate_s) == ((MINIO,), 85)
+    [bound] = made.bounds
+    assert (bound.measure, bound.of, bound.at_least) == ("free_bytes", "/mnt/data", 1_050_000_000 + (64 << 20))
+    kept = {key.removeprefix("persistent_paths_"): value for key, value in step.variables.items()}
+    assert kept | {"run": None} == {
+        "container": MINIO,
+        "kind": "minio",
+        "data": "/data",
+        "place": PLACE,
+        "volume": "",
+        "mount": "/mnt/data",
+        "proof": [],
+        "override": False,
+        "port": 6379,
+        "auth": {},
+        "run": None,
+    }
+
+
+def test_what_lies_where_it_shall_be_is_left_alone_and_so_is_a_container_that_the_policy_does_not_name() -> None:
+    assert plan(EvidenceBuilder()).steps == ()
+    builder = drifting()
+    without = {name: service for name, service in desired_mint_data().services.items() if name != MINIO}
+    made = plan(builder, desired_mint_data(services=without))
+    assert (made.steps, made.refusals) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("mounts", "told"),
+    [
+        ([volume("0" * 64, anonymous=True)], "an anonymous volume"),
+        ([volume("shop", destination="/")], "volume shop, data in it"),
+        ([], "its writable layer"),
+    ],
+)
+def test_the_records_name_a_source_without_what_differs_from_one_container_to_the_next(mounts: list[dict[str, Any]], told: str) -> None:
+    builder = drifting(*mounts)
+    if not mounts:
+        builder.container(MINIO).update(mounts=[], writable_bytes=5_000_000)
+    [step] = plan(builder).steps
+    assert step.changes[0].before == told
+    assert ("whole copy" in step.undo) == (told != "volume shop, data in it")
+
+
+def test_a_named_volume_is_a_destination_where_dockers_root_is_off_the_boot_disk() -> None:
+    wanted = desired_mint_data(services={MINIO: MinioService(data="/data", volume="mint-data_minio")})
+    builder = drifting(volume("0" * 64, anonymous=True, root="/mnt/data/docker"))
+    builder.probes["paths"][f"/mnt/data/docker/volumes/{'0' * 64}/_data"] = builder.probes["paths"]["/mnt/data/docker"]
+    [step] = plan(builder, wanted).steps
+    assert step.changes[0].after == "volume mint-data_minio"
+    assert (step.variables["persistent_paths_volume"], step.variables["persistent_paths_mount"]) == ("mint-data_minio", "")
+    builder.probes["docker_info"]["root"] = "/var/lib/docker"
+    made = plan(builder, wanted)
+    assert made.steps == ()
+    assert "docker.data_root has to move that first" in made.refusals[0].reason
+
+
+def test_a_proof_and_an_override_file_and_a_login_are_handed_on() -> None:
+    wanted = desired_mint_data(
+        services={MINIO: FilesService(data="/data", place=PLACE, proof=("wikictl", "count"))},
+        stacks=(Stack(project="mint-data", dir="/opt", edit="override"),),
+    )
+    [step] = plan(drifting(), wanted).steps
+    assert step.variables["persistent_paths_proof"] == ["wikictl", "count"]
+    assert step.variables["persistent_paths_override"] is True
+    assert step.changes[1].target == "the override file beside the compose file of mint-data"
+
+
+def test_settings_of_a_database_that_drift_as_well_are_not_promised() -> None:
+    builder = EvidenceBuilder()
+    builder.container(POSTGRES).update(COMPOSED, mounts=[volume("pg", destination="/var/lib/postgresql/data")])
+    builder.boot_path("/var/lib/docker/volumes/pg/_data")
+    assert plan(builder).steps[0].mends != ()
+    builder.probes["postgres"][POSTGRES]["running"]["fsync"] = "off"
+    assert plan(builder).steps[0].mends == ()
+
+
+def _not_of_compose(builder: EvidenceBuilder) -> None:
+    builder.container(MINIO).update(compose_project=None, compose_service=None, compose_files=[])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_not_of_compose, "docker cp -a"),
+        (lambda b: b.container(MINIO).update(running=False), "it does not run"),
+        (lambda b: b.container(MINIO)["mounts"].append(volume("more", destination="/data/more")), "/data/more is mounted below /data"),
+        (lambda b: b.container(MINIO).update(tmpfs=["/data/tmp"]), "/data/tmp is mounted below /data"),
+        (lambda b: b.container(MINIO).update(tmpfs=["/data"], mounts=[]), "lies in memory"),
+        (lambda b: b.container(MINIO).pop("stop_timeout_s"), "could not be observed: the stop timeout"),
+        (lambda b: b.container(MINIO).update(mounts=[], writable_bytes=None), "could not be observed: Docker did not tell the size"),
+        (lambda b: b.fail("docker_containers"), "could not be observed"),
+        (lambda b: b.probes["docker_containers"].remove(b.container(MINIO)), "there is no container of this name"),
+    ],
+)
+def test_what_can_not_be_moved_is_refused_with_its_reason(spoil: Spoil, reason: str) -> None:
+    builder = drifting()
+    spoil(builder)
+    made = plan(builder)
+    assert [step for step in made.steps if MINIO in step.downtime.services] == []
+    assert reason in " ".join(refusal.reason for refusal in made.refusals), made.refusals
+
+
+def test_a_place_on_a_disk_that_is_not_there_is_refused() -> None:
+    builder = drifting()
+    builder.probes["mounts"] = [seen for seen in builder.probes["mounts"] if seen["mount"] != "/mnt/data"]
+    made = plan(builder)
+    assert made.steps == ()
+    assert f"{PLACE} lies on /mnt/data, which can't be provided" in made.refusals[0].reason
+
+
+def test_each_service_is_a_step_of_its_own_after_the_root_and_before_durability() -> None:
+    builder = drifting()
+    for name, service in ((POSTGRES, "postgres"), (REDIS, "redis")):
+        destination = builder.container(name)["mounts"][0]["destination"]
+        builder.container(name).update(COMPOSED, compose_service=service, mounts=[volume(service, destination=destination)])
+        builder.boot_path(f"/var/lib/docker/volumes/{service}/_data")
+    builder.probes["redis"][REDIS]["running"].update(appendonly="no")
+    builder.probes["redis"][REDIS]["info"].update(role="master", used_memory="5000000")
+    builder.probes["redis"][REDIS].update(version="7.0.15")
+    made = plan(builder, capabilities=(ID, "redis.durability"))
+    assert [(step.capability, step.downtime.services) for step in made.steps][:3] == [(ID, (MINIO,)), (ID, (POSTGRES,)), (ID, (REDIS,))]
