@@ -64,7 +64,7 @@ class Objects:
         self.call("PUT", "/acknowledged/%d" % n, b"object %d " % n * 500)
     def held(self):
         found = set()
-        for n in range(numbers[-1] + 1 if numbers else 0):
+        for n in sorted(set(numbers)):
             try:
                 if self.call("GET", "/acknowledged/%d" % n) == b"object %d " % n * 500:
                     found.add(n)

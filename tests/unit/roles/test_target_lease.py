@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import lease, root_verbs, verbs
+from controlplane_target import lease, leg_verbs, verbs
 from controlplane_target.faults import RefusedFault
 from controlplane_target.lease import Claim, claim_of
 from controlplane_target.state import Home
@@ -311,25 +311,25 @@ def test_a_lease_is_renewed_as_long_as_a_command_works_under_it(home: Home) -> N
 
 
 def test_who_waits_with_a_claim_that_is_over_hears_the_end_and_notes_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(root_verbs, "active", never)
+    monkeypatch.setattr(leg_verbs, "active", never)
     paused = claim_of(take(home, "R1"))
     resumed = claim_of(take(home, "R1", "bob@lap", NOW + 600))
     outcome = {"verb": "move", "rc": 0, "message": ""}
     home.run("R1").write(unit="controlplane-x.service", outcome=outcome)
     for claim, unit in ((paused, "controlplane-x.service"), (resumed, None)):
-        assert root_verbs.wait(home.run("R1"), 0, claim) == {"working": False, "phase": "prepared", "outcome": outcome, "changed": False}
+        assert leg_verbs.wait(home.run("R1"), 0, claim) == {"working": False, "phase": "prepared", "outcome": outcome, "changed": False}
         assert home.run("R1").state["unit"] == unit
 
 
 def test_who_waits_with_a_claim_that_is_over_prolongs_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(root_verbs, "active", lambda _unit: True)
+    monkeypatch.setattr(leg_verbs, "active", lambda _unit: True)
     paused = claim_of(take(home, "R1"))
     resumed = claim_of(take(home, "R1", "bob@lap", NOW + 600))
     home.run("R1").write(unit="controlplane-x.service")
     before = everything(home)
-    assert root_verbs.wait(home.run("R1"), 0, paused)["working"]
+    assert leg_verbs.wait(home.run("R1"), 0, paused)["working"]
     assert everything(home) == before
-    assert root_verbs.wait(home.run("R1"), 0, resumed)["working"]
+    assert leg_verbs.wait(home.run("R1"), 0, resumed)["working"]
     assert everything(home) != before
 
 

@@ -65,7 +65,9 @@ def assert_no_link(source: Source, name: str) -> None:
     """Raise `RefusedFault` unless the data are a directory, and no link leads there from where their mount begins."""
     try:
         if os.path.realpath(source.base) != source.base:
-            raise RefusedFault(f"{source.base} leads to {os.path.realpath(source.base)} by a symbolic link: name the real path in the compose file")
+            raise RefusedFault(
+                f"{source.base} leads to {os.path.realpath(source.base)} by a symbolic link. Nothing was changed. Name the real path in the compose file."
+            )
         with inside.opened_below(source.base, posixpath.relpath(source.path, source.base)):
             pass
     except OSError as fault:
