@@ -116,9 +116,8 @@ def test_a_way_back_whose_power_fails_goes_on_and_loses_nothing(machine: Callabl
         running.end(timeout=300)
         host.up()
         host.sh("systemctl is-system-running --wait >/dev/null || true; docker info >/dev/null")
-        if host.run(["docker", "start", REDIS]).returncode != 0:
-            # Cut off between Compose's removal of the old container and its naming of the new one: what goes on brings it up.
-            break
+        # Cut off between Compose's removal of the old container and its naming of the new one, the host itself brings it up.
+        host.sh(f"for try in $(seq 150); do docker start {REDIS} && exit; sleep 0.4; done; exit 1")
         await_redis(host)
         assert client.ask(("EXISTS", "late", "k:0", "k:19999")) == [3], phase
     said = site.run("rollback", key, "-o", "json")

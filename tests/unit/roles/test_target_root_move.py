@@ -220,7 +220,7 @@ def test_a_write_is_seen_by_size_or_time_and_the_engines_own_files_do_not_count(
 
 
 def foreign(home: Home, host: Host) -> str | None:
-    return root_refusals.foreign(home, str(host.new), os.listdir(host.old))
+    return root_refusals.foreign(home, str(host.new), sorted(path.name for path in host.old.iterdir()))
 
 
 def test_a_copy_that_was_begun_is_written_over_only_as_long_as_it_holds_nothing_else(host: Host, move: RootMove) -> None:

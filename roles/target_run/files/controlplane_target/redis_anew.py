@@ -8,14 +8,15 @@ Rules:
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from . import compose, redis_keys
+from . import compose, redis_keys, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_hold import writes_held
-from .redis_server import Server
+from .redis_server import Server, state_of
 from .state import Run
 from .systemd import unit_name
 
@@ -49,14 +50,39 @@ def bring_up(journal: Run, working: Run, request: Request) -> None:
     unit = unit_name("redis_aof", request.container)
     # Nobody stops it, as is done to a `unit`.
     working.write(package_unit=unit)
-    stack = compose.stack_from(journal.state["stack"])
+    settle_units.install_after(journal.key, settling(journal), [])
     try:
-        compose.make_anew(stack, stop_s=request.stop_s, wait_s=request.answer_s, unit=unit, log=journal.folder / "compose.log")
+        _compose(journal, request)
     finally:
         working.write(package_unit=None)
     answering(request).redis.close()
+    settle_units.uninstall_after(journal.key)
     journal.reload()
     journal.write(downtime_s={request.container: round(time.monotonic() - began, 3)})
+
+
+def settling(journal: Run) -> list[str]:
+    """Return the argv by which the host itself goes on at its next start, without the stage's name."""
+    return [sys.executable, "-I", "-X", "utf8", "-B", str(journal.folder / "controlplane_target"), "redis", "settle", "--run", journal.key]
+
+
+def settle(journal: Run, request: Request) -> dict[str, Any]:
+    """Bring the container up that a power cut left half made anew, as the host itself does; how its keys fared is for the run to judge.
+
+    One that is there with an old life is left: what it has by now may be newer than any append-only file, and only the run can tell.
+    """
+    state = state_of(request.container)
+    half_made = journal.phase in ("making-anew", "undoing-anew") and (state is None or state["Status"] == "created")
+    if half_made:
+        _compose(journal, request)
+    settle_units.uninstall_after(journal.key)
+    return {"changed": half_made, "phase": journal.phase}
+
+
+def _compose(journal: Run, request: Request) -> None:
+    unit = unit_name("redis_aof", request.container)
+    stack = compose.stack_from(journal.state["stack"])
+    compose.make_anew(stack, stop_s=request.stop_s, wait_s=request.answer_s, unit=unit, log=journal.folder / "compose.log")
 
 
 def judge(journal: Run, request: Request, before: redis_keys.Table | None) -> None:

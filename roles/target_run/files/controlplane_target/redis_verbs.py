@@ -1,4 +1,4 @@
-"""The verbs of `redis`: refuse, prepare, turn-on, persist, prove, undo."""
+"""The verbs of `redis`: refuse, prepare, turn-on, persist, settle, prove, undo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from . import redis_aof, redis_persist
+from . import redis_anew, redis_aof, redis_persist
 from .faults import FailedFault, RefusedFault
 from .redis_aof import Request
 from .state import Home, Run
@@ -20,7 +20,7 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     run = home.run(options.run)
     of = home.run(options.of or options.run)
     try:
-        asked = json.loads(sys.stdin.read() or "null") or {}
+        asked = run.state.get("asked") or {} if options.action == "settle" else json.loads(sys.stdin.read() or "null") or {}
         if options.action == "undo":
             asked = {**of.state.get("asked", {}), **({"told": asked["told"]} if "told" in asked else {})}
             if "container" not in asked:
@@ -39,6 +39,8 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
 def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> dict[str, Any]:
     if options.action == "undo":
         return redis_aof.undo(of, run, request)
+    if options.action == "settle":
+        return redis_anew.settle(run, request)
     # The container may be gone for now: what is left of the same run brings it back.
     half_made = run.phase == "making-anew"
     if options.action == "refuse" and half_made:

@@ -1,6 +1,7 @@
-"""Two small units that bring the host to one side after a power cut, without a controller; they exist only while a move is open.
+"""Small units that bring the host to one side after a power cut, without a controller; they exist only while a run is open.
 
 Rules:
+- A move of Docker's root has two, any other run one, which is as the second of them.
 - The first runs before docker, its socket and containerd, and sets both configurations to one side. Docker requires it: if it can't decide, Docker stays down.
 - The second runs after Docker, starts what ran before, and finishes the journal.
 - They wait for the destination's mount if it is on its way, and start without it: a missing disk is a case to decide, not to hang on.
