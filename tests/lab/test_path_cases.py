@@ -1,0 +1,202 @@
+"""storage.persistent_paths: data from wherever they can lie, what is refused, and how little of the compose files changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.lab.conftest import LabMachine
+from tests.lab.operating import Operator, planned, verdicts
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+ONLY = ("--capability", "storage.data_disk", "--capability", "storage.fstab", "--capability", "storage.persistent_paths")
+_RUN = 'command: [sleep, infinity]\n    init: true\n    image: "lab/services:1"'
+_STACK = f"""# what the shop keeps
+services:
+  optioned:
+    {_RUN}
+    container_name: optioned
+    volumes:
+      - optioned:/data   # by its options elsewhere
+      - /cache
+  bound:
+    {_RUN}
+    container_name: bound
+    user: "4242:4343"
+    volumes: ["/opt/old:/data", "/etc/hostname:/etc/name:ro"]
+  within:
+    {_RUN}
+    container_name: within
+    volumes:
+      - type: volume
+        source: within
+        target: /srv
+    # the end of it
+  two:
+    {_RUN}
+    container_name: two
+    volumes: [/data, /other]
+  linked:
+    {_RUN}
+    container_name: linked
+    volumes: [linked:/srv]
+  shares:
+    {_RUN}
+    container_name: shares
+    volumes: [common:/data]
+  shared:
+    {_RUN}
+    container_name: shared
+    volumes: [common:/data]
+  variable:
+    {_RUN}
+    container_name: variable
+    volumes: ["variable:${{WHERE:-/data}}"]
+volumes:
+  optioned:
+    driver_opts: {{type: none, o: bind, device: /opt/elsewhere}}
+  within: {{}}
+  linked: {{}}
+  common: {{}}
+  variable: {{}}
+"""
+_OVER = f"""services:
+  over:
+    {_RUN}
+    container_name: over
+    volumes: [over:/data]
+volumes: {{over: }}
+"""
+_PROOF = 'proof: [sh, -c, "find /data /srv -type f 2>/dev/null | sort | xargs cat | sha256sum"]'
+_PLACES = {
+    "optioned": "/data",
+    "bound": "/data",
+    "within": "/srv/deep",
+    "two": "/data",
+    "linked": "/srv/deep",
+    "shares": "/data",
+    "variable": "/data",
+}
+_REFUSED = ("linked", "shares", "variable", "alone")
+_POLICY = "".join(
+    f"      {name}: {{kind: files, data: {data}, place: /mnt/data/shop/{name}, {_PROOF}}}\n"
+    for name, data in {**_PLACES, "over": "/data", "alone": "/data"}.items()
+)
+
+
+def shop(machine: Callable[..., LabMachine], folder: Path) -> tuple[LabMachine, Operator]:
+    """Return a machine with containers whose data lie in every way, and an operator whose policy wants each at a place."""
+    host = machine(services=True)
+    host.sh("mkdir -p /opt/stacks/shop /opt/stacks/over /opt/old /opt/elsewhere && chown 4242:4343 /opt/old")
+    host.run(["sh", "-c", "cat > /opt/stacks/shop/compose.yml"], stdin=_STACK.encode())
+    host.run(["sh", "-c", "cat > /opt/stacks/over/compose.yml"], stdin=_OVER.encode())
+    host.sh("for stack in shop over; do docker compose -f /opt/stacks/$stack/compose.yml up -d --wait; done")
+    host.sh("docker run -d --name alone --init -v alone:/data lab/services:1 sleep infinity")
+    for name, data in {**_PLACES, "over": "/data", "alone": "/data"}.items():
+        if name != "linked":
+            host.sh(
+                f"docker exec {name} sh -c 'mkdir -p {data}; echo {name} > {data}/of-{name}; echo more > {data}/more; ln {data}/more {data}/again'"
+            )
+    host.sh("docker exec two sh -c 'echo kept > /other/kept'; docker exec linked ln -s /etc /srv/deep")
+    site = Operator(host, folder)
+    policy = site.site / "policy.yml"
+    head, found, _ = policy.read_text().partition("    services:\n")
+    assert found
+    stacks = "    stacks: [{project: over, dir: /opt/stacks/over, edit: override}, {project: shop, dir: /opt/stacks/shop}]\n"
+    policy.write_text(f"{head}    services:\n{_POLICY}{stacks}")
+    return host, site
+
+
+def step_of(plan: dict[str, object], name: str) -> str:
+    steps = plan["steps"]
+    assert isinstance(steps, list)
+    return str(next(step["id"] for step in steps if step["variables"].get("persistent_paths_container") == name))
+
+
+def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_else(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
+    host, site = shop(machine, tmp_path)
+    volumes = set(host.sh("docker volume ls -q").split())
+    plan = site.plan("plan.json", *ONLY)
+    reasons = {refusal["reason"].split(":")[0]: refusal["reason"] for refusal in plan["refusals"]}
+    assert "docker cp -a alone:/data/. /mnt/data/shop/alone/" in reasons["alone"]
+    # What only the machine's files tell is refused by the role: each service is a step of its own, so the others can be chosen without it.
+    said = site.apply()
+    assert said.code == 1, said
+    assert "a link, or no directory" in said.err or "mounts" in said.err, said.err
+
+    policy = site.site / "policy.yml"
+    kept = [line for line in policy.read_text().splitlines() if not any(line.strip().startswith(f"{name}: {{kind") for name in _REFUSED)]
+    policy.write_text("\n".join(kept) + "\n")
+    plan = site.plan("plan.json", *ONLY)
+    result = site.applied()
+    assert result["changed"] == planned(plan)
+    assert verdicts(result["verify"], plan) == {"MET"}
+    for name, data in {**_PLACES, "over": "/data"}.items():
+        if name not in _REFUSED:
+            assert host.sh(f"docker exec {name} sh -c 'cat {data}/of-{name}; stat -c %h {data}/again'").split() == [name, "2"], name
+            assert host.sh(f"cat /mnt/data/shop/{name}/of-{name}") == f"{name}\n"
+    assert host.sh("stat -c %u:%g /mnt/data/shop/bound /mnt/data/shop/bound/more").split() == ["4242:4343"] * 2
+    assert host.sh("docker exec two cat /other/kept") == "kept\n"
+    assert volumes <= set(host.sh("docker volume ls -q").split())
+    assert host.sh("cat /opt/elsewhere/of-optioned /opt/old/of-bound") == "optioned\nbound\n"
+
+    def long(source: str, target: str) -> str:
+        return f"{{type: bind, source: /mnt/data/shop/{source}, target: {target}, bind: {{create_host_path: false}}}}"
+
+    block = "- type: bind\n        source: /mnt/data/shop/{0}\n        target: {1}\n        bind: {{create_host_path: false}}"
+    wanted = (
+        _STACK.replace("services:\n", "name: shop\nservices:\n", 1)
+        .replace("- optioned:/data", block.format("optioned", "/data"))
+        .replace('"/opt/old:/data"', long("bound", "/data"))
+        .replace("        target: /srv\n", "        target: /srv\n      " + block.format("within", "/srv/deep") + "\n", 1)
+        .replace("[/data, /other]", f"[{long('two', '/data')}, /other]")
+    )
+    assert host.sh("cat /opt/stacks/shop/compose.yml") == wanted
+    assert host.sh("cat /opt/stacks/over/compose.yml") == _OVER
+    assert host.sh("cat /opt/stacks/over/compose.override.yml") == (f"name: over\nservices:\n  over:\n    volumes: [{long('over', '/data')}]\n")
+    # Whoever works there afterwards finds nothing to bring up.
+    said = host.sh("for stack in shop over; do cd /opt/stacks/$stack && docker compose up -d 2>&1; done")
+    assert "Recreate" not in said, said
+
+    back = site.run("rollback", result["run"], "-o", "json")
+    assert back.code == 0, back.err
+    for name, data in {**_PLACES, "over": "/data"}.items():
+        if name not in _REFUSED:
+            assert host.sh(f"docker exec {name} cat {data}/of-{name}") == f"{name}\n"
+            assert "/mnt/data" not in host.sh(f"docker inspect -f '{{{{json .Mounts}}}}' {name}")
+    # Its other anonymous volume became a new one as well, with all that was in it.
+    assert host.sh("docker exec two cat /other/kept") == "kept\n"
+    assert host.sh("cat /opt/stacks/shop/compose.yml") == _STACK
+    assert host.run(["test", "-e", "/opt/stacks/over/compose.override.yml"]).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("linked", "where the data of linked lie, is a link, or no directory"),
+        ("shares", "container shared also mounts"),
+        ("variable", "names its target by a variable"),
+    ],
+)
+def test_what_can_not_be_moved_surely_is_refused_by_the_machine(shops: tuple[LabMachine, Operator], name: str, reason: str) -> None:
+    host, site = shops
+    policy = site.site / "policy.yml"
+    text = policy.read_text()
+    try:
+        policy.write_text("\n".join(line for line in text.splitlines() if "{kind: files" not in line or f" {name}: " in line) + "\n")
+        site.plan("one.json", *ONLY)
+        said = site.apply("one.json")
+        assert said.code == 1, said
+        assert reason in said.err, said.err
+        assert "Nothing was changed" in said.err
+        assert host.sh(f"docker inspect -f '{{{{.RestartCount}}}} {{{{.State.Running}}}}' {name}") == "0 true\n"
+    finally:
+        policy.write_text(text)
+
+
+@pytest.fixture
+def shops(machine: Callable[..., LabMachine], tmp_path: Path) -> tuple[LabMachine, Operator]:
+    return shop(machine, tmp_path)
