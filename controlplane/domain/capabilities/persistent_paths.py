@@ -17,7 +17,7 @@ from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook
 from controlplane.domain.capabilities.root_bounds import mount_of
 from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.durability import is_durable_postgres
-from controlplane.domain.checks.landing import is_at_or_below, land
+from controlplane.domain.checks.landing import Landing, is_at_or_below, land
 from controlplane.domain.checks.persistence import elsewhere_than_declared
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
@@ -62,6 +62,7 @@ def _decide(desired: DesiredHost, name: str, service: Service, reader: Reader, o
         # On which disk that lies is docker.data_root's matter.
         return None
     _refuse_what_is_not_ours(container, service, mount)
+    _refuse_what_others_use(landing, name, reader)
     _refuse_place(desired, service, reader, outlook)
     now = _told(mount, service.data)
     place = f"{service.place}" if service.place is not None else f"volume {service.volume}"
@@ -147,6 +148,24 @@ def _refuse_what_is_not_ours(container: Container, service: Service, mount: Cont
         raise _CannotError(f"{', '.join(below)} is mounted below {service.data}: give it a place of its own first")
     if any(is_at_or_below(service.data, at) for at in container["tmpfs"]):
         raise _CannotError(f"{service.data} lies in memory: take its tmpfs out of the compose file first")
+
+
+def _refuse_what_others_use(landing: Landing, name: str, reader: Reader) -> None:
+    path = landing.host_path
+    if landing.mount is None or path is None:
+        return
+    seen = reader.paths.get(path)
+    if seen is not None and seen["real"] != path:
+        raise _CannotError(f"{path}, where its data lie, leads to {seen['real']} by a symbolic link: name the real path in the compose file")
+    others = sorted(other["name"] for other in reader.containers if other["name"] != name for mount in other["mounts"] if _shows(mount, path))
+    if others:
+        raise _CannotError(f"{', '.join(dict.fromkeys(others))} also mounts {path}, whose data would stay behind: give each a place of its own")
+
+
+def _shows(mount: ContainerMount, path: str) -> bool:
+    """Say whether a mount of another container shows the same data. A read-only one of a folder above, such as a backup's, keeps none there."""
+    at = mount["host_path"]
+    return at is not None and (is_at_or_below(at, path) or (is_at_or_below(path, at) and mount["rw"]))
 
 
 def _refuse_place(desired: DesiredHost, service: Service, reader: Reader, outlook: Outlook) -> None:

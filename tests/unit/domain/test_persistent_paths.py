@@ -117,7 +117,8 @@ def test_the_records_name_a_source_without_what_differs_from_one_container_to_th
 def test_a_named_volume_is_a_destination_where_dockers_root_is_off_the_boot_disk() -> None:
     wanted = desired_mint_data(services={MINIO: MinioService(data="/data", volume="mint-data_minio")})
     builder = drifting(volume("0" * 64, anonymous=True, root="/mnt/data/docker"))
-    builder.probes["paths"][f"/mnt/data/docker/volumes/{'0' * 64}/_data"] = builder.probes["paths"]["/mnt/data/docker"]
+    at = f"/mnt/data/docker/volumes/{'0' * 64}/_data"
+    builder.probes["paths"][at] = {**builder.probes["paths"]["/mnt/data/docker"], "real": at}
     [step] = plan(builder, wanted).steps
     assert step.changes[0].after == "volume mint-data_minio"
     assert (step.variables["persistent_paths_volume"], step.variables["persistent_paths_mount"]) == ("mint-data_minio", "")
@@ -161,6 +162,11 @@ def _not_of_compose(builder: EvidenceBuilder) -> None:
         (lambda b: b.container(MINIO).update(tmpfs=["/data"], mounts=[]), "lies in memory"),
         (lambda b: b.container(MINIO).pop("stop_timeout_s"), "could not be observed: the stop timeout"),
         (lambda b: b.container(MINIO).update(mounts=[], writable_bytes=None), "could not be observed: Docker did not tell the size"),
+        (
+            lambda b: b.container(REDIS)["mounts"].append(volume("shop", destination="/other")),
+            f"{REDIS} also mounts /var/lib/docker/volumes/shop/_data",
+        ),
+        (lambda b: b.probes["paths"]["/var/lib/docker/volumes/shop/_data"].update(real="/etc"), "leads to /etc by a symbolic link"),
         (lambda b: b.fail("docker_containers"), "could not be observed"),
         (lambda b: b.probes["docker_containers"].remove(b.container(MINIO)), "there is no container of this name"),
     ],
