@@ -108,7 +108,7 @@ def test_what_was_moved_survives_a_reboot_and_its_old_volumes_are_purged_by_name
     site.applied()
     host.reboot()
     assert target.data() == data
-    site.write_site(retention="0s")
+    site.write_site(retention="1s")
     doomed = site.plan("purge.json", "--capability", "storage.purge")
     [step] = doomed["steps"]
     assert all(change["destructive"] for change in step["changes"])
