@@ -18,7 +18,7 @@ END
 docker compose -f /opt/stacks/shop/compose.yml up --detach --wait
 docker exec shop sh -c '
   mkdir -p /srv/shop/deep && cd /srv/shop
-  for part in $(seq -w 8); do dd if=/dev/urandom of=part$part bs=1M count=3 2>/dev/null; done
+  for part in $(seq -f %02g 8); do dd if=/dev/urandom of=part$part bs=1M count=3 2>/dev/null; done
   ln part01 deep/again && ln -s /etc/shadow deep/leads-away && truncate -s 1G sparse && mkfifo deep/pipe
   touch "$(printf "two\nlines")" && chown -R 4242:4343 . && chmod 2750 deep && chmod 4711 part02'
 layer=$(docker inspect -f '{{.GraphDriver.Data.UpperDir}}' shop)/srv/shop

@@ -40,7 +40,8 @@ def edit(stack: Stack, request: Request) -> Edit:
     from .compose_mounts import Mount  # noqa: PLC0415 - PyYAML is laid down for those alone that change a compose file
 
     texts: dict[str, tuple[str | None, str]] = {}
-    told = stack
+    # An override file that is wanted is not there yet.
+    told, there = stack, [path for path in stack.files if os.path.exists(path)]
     if request.override:
         told, path = _override(stack)
     else:
@@ -49,7 +50,7 @@ def edit(stack: Stack, request: Request) -> Edit:
     after = before if before is not None else f"services:\n  {stack.service}:\n    volumes: []\n"
     mount = Mount("bind", request.place)
     if request.volume:
-        key = next((key for held in stack.files if (key := _text(held).volume_key(request.volume, stack.project))), None)
+        key = next((key for held in there if (key := _text(held).volume_key(request.volume, stack.project))), None)
         mount = Mount("volume", key or request.volume.removeprefix(f"{stack.project}_"))
         if key is None:
             after = _read(after, path).with_volume(mount.source, request.volume)
@@ -57,7 +58,7 @@ def edit(stack: Stack, request: Request) -> Edit:
     if not text.has_service(stack.service):
         raise RefusedFault(f"{path} does not define the service {stack.service} itself: write its volume there yourself. Nothing was changed.")
     after = text.with_mount(stack.service, request.data, mount)
-    if not any(_text(held).names_project() for held in stack.files):
+    if not any(_text(held).names_project() for held in there):
         after = _read(after, path).with_project(stack.project)
     if after != before:
         texts[path] = (before, after)
