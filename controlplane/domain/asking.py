@@ -35,7 +35,9 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
             }
             for name, service in sorted(desired.services.items())
         },
-        "write_surfaces": [{"container": s.container, "path": s.path, "place": s.place} for s in desired.write_surfaces],
+        "write_surfaces": [
+            {"container": s.container, "path": s.path, "place": s.place, "limited": s.max_size is not None} for s in desired.write_surfaces
+        ],
         "limits": {},
         **_of_the_baseline(desired.machine),
     }

@@ -37,6 +37,7 @@ from controlplane.domain.evidence_shapes import (
     PostgresStates,
     RedisStates,
     Signatures,
+    SurfaceSizes,
     TargetState,
     TmpFiles,
     Units,
@@ -210,6 +211,10 @@ class Reader:
     @property
     def tmp(self) -> TmpFiles:
         return cast(TmpFiles, self._get("tmp"))
+
+    @property
+    def surfaces(self) -> SurfaceSizes:
+        return cast(SurfaceSizes, self._get("surfaces"))
 
     @property
     def beneath(self) -> Beneaths:

@@ -298,6 +298,13 @@ class LargeFile(TypedDict):
 
 
 @_closed
+class SurfaceSizes(TypedDict):
+    """Bytes of each place that has a limit; None for one that could not be measured in time."""
+
+    sizes: dict[str, int | None]
+
+
+@_closed
 class TmpFiles(TypedDict):
     """Files of at least 1 MB below /tmp and /var/tmp, largest first; `truncated` when there were more than the limit."""
 
@@ -426,6 +433,7 @@ SHAPES: dict[str, Any] = {
     "redis": RedisStates,
     "postgres": PostgresStates,
     "tmp": TmpFiles,
+    "surfaces": SurfaceSizes,
     "beneath": Beneaths,
     "target_state": TargetState,
 }

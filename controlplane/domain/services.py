@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from controlplane.domain.names import AsTuple, ContainerName, Line, ProjectName, VariableName, check_name
 from controlplane.domain.paths import AnyPath, ControllerFile, PlacePath
+from controlplane.domain.sizes import Size
 from controlplane.domain.values import Value
 
 
@@ -20,6 +21,18 @@ def _save_points(text: str) -> str:
 
 def _user(text: str) -> str:
     return check_name(text, _USER, "user name")
+
+
+def _owner(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,9}:[0-9]{1,9}", text, re.ASCII):
+        raise ValueError(f"{text!r} is no owner: write the numbers that the container's process has, such as 1000:1000")
+    return text
+
+
+def _mode(text: str) -> str:
+    if not re.fullmatch(r"[0-7]{4}", text, re.ASCII) or not int(text, 8):
+        raise ValueError(f'{text!r} is no mode: write four octal digits in quotes, such as "0750"')
+    return text
 
 
 def _has_command(argv: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,6 +132,9 @@ class WriteSurface(Value):
     container: ContainerName = Field(description="Container name")
     path: AnyPath = Field(description="Path inside the container")
     place: PlacePath = Field(description="Directory on the machine that is bound there")
+    owner: Annotated[str, AfterValidator(_owner)] | None = Field(None, description="Whose the place itself is, by numbers: UID:GID")
+    mode: Annotated[str, AfterValidator(_mode)] | None = Field(None, description="Mode of the place itself, octal and in quotes")
+    max_size: Size | None = Field(None, description="Size over which it is drift")
 
 
 class BootAccepted(Value):

@@ -91,7 +91,9 @@ if verb == "write":
             n += 1
             time.sleep(0.005)
 else:
-    numbers = [int(line.split()[0]) for line in open(journal).read().splitlines() if len(line.split()) == 2]
+    # A power cut may leave zeros where the last lines were on their way to the disk.
+    rows = [line.split() for line in open(journal).read().replace("\0", "").splitlines()]
+    numbers = [int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit()]
     held = kind(port).held()
     lost = [n for n in numbers if n not in held]
     print(json.dumps({"written": len(numbers), "count": len(lost), "lost": lost[:20]}))

@@ -26,6 +26,7 @@ from .redis import redis
 from .signatures import signatures
 from .state import target_state
 from .supervise import ENDS, Probe, run_probes
+from .surfaces import surfaces
 from .tmp import tmp
 from .tools import PATH
 from .units import units
@@ -45,6 +46,7 @@ PROBES = [
     Probe("docker_images", docker_images),
     Probe("target_state", target_state, 15.0),
     Probe("tmp", tmp, 10.0),
+    Probe("surfaces", surfaces, 8.0),
     Probe("identity", identity),
     Probe("packages", packages),
     Probe("network", network),

@@ -14,6 +14,7 @@ from controlplane.domain.capabilities import (
     redis_aof,
     vm_bootstrap,
     vm_provision,
+    write_surfaces,
 )
 from controlplane.domain.capabilities.proposal import Capability
 
@@ -27,6 +28,7 @@ CAPABILITIES: dict[str, Capability] = {
         docker_data_root.CAPABILITY,
         persistent_paths.CAPABILITY,
         redis_aof.CAPABILITY,
+        write_surfaces.CAPABILITY,
         purge_retired.CAPABILITY,
     )
 }

@@ -7,9 +7,10 @@ from functools import partial
 
 from controlplane.domain.amounts import show_bytes
 from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, met, unknown
-from controlplane.domain.checks.landing import land
+from controlplane.domain.checks.landing import Landing, land
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes import PathPlace
 from controlplane.domain.services import WriteSurface
 
 # The collector lists files from this size on.
@@ -19,9 +20,11 @@ SMALLEST_LISTED = 1_000_000
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
     """Judge `write_surface:CONTAINER:PATH`, `tmp:PATH` and `writable_layer:CONTAINER`.
 
-    Description: declared upload and temp paths are bound to their governed place; no file in /tmp and no writable layer is larger than its limit.
-    Drift: a surface that isn't bound to its place, or whose container isn't there (medium); a larger file or layer (medium).
-    Unknown: the containers, /tmp, or the size of a layer could not be observed.
+    Description: declared upload and temp paths are bound to their governed place, with its owner, mode and size; no file in
+    /tmp and no writable layer is larger than its limit.
+    Drift: a surface that isn't bound to its place, or whose container isn't there (medium); a place of another owner or mode, or larger than declared
+    (medium); a larger file or layer (medium).
+    Unknown: the containers, /tmp, or the size of a layer or of a limited place could not be observed.
     Rationale: what containers write outside their volumes is nobody's data, so nobody cleans it up.
     """
     for surface in desired.write_surfaces:
@@ -40,10 +43,36 @@ def _surface(case: Case, *, surface: WriteSurface) -> Answer:
     wanted = case.reader.paths.get(surface.place)
     if wanted is None:
         raise Unobserved(f"{surface.place} was not looked at")
+    if not is_bound(case, landing, surface, wanted):
+        return drifted(f"{surface.path} lies in {landing.host_path or landing.place.source}, declared is {surface.place}")
+    faults = [*ungoverned(surface, wanted), *_oversized(case, surface)]
+    return drifted("; ".join(faults)) if faults else met(f"{surface.path} is bound to {surface.place}")
+
+
+def is_bound(case: Case, landing: Landing, surface: WriteSurface, wanted: PathPlace) -> bool:
+    """Say whether a surface lands at its place, by whatever name."""
+    if landing.mount is None:
+        return False
     actual = case.reader.paths.get(landing.host_path or "")
-    if landing.host_path == surface.place or (actual is not None and wanted["exists"] and actual["real"] == wanted["real"]):
-        return met(f"{surface.path} is bound to {surface.place}")
-    return drifted(f"{surface.path} lies in {landing.host_path or landing.place.source}, declared is {surface.place}")
+    return landing.host_path == surface.place or (actual is not None and wanted["exists"] and actual["real"] == wanted["real"])
+
+
+def ungoverned(surface: WriteSurface, place: PathPlace) -> list[str]:
+    """Return what of the place's own owner and mode is not as declared. Raises `Unobserved`."""
+    if place["uid"] is None or place["gid"] is None or place["mode"] is None:
+        raise Unobserved(f"owner and mode of {surface.place} could not be read")
+    owner, mode = f"{place['uid']}:{place['gid']}", f"{place['mode'] & 0o7777:04o}"
+    found = [f"{surface.place} belongs to {owner}, declared is {surface.owner}"] if surface.owner not in (None, owner) else []
+    return found + ([f"{surface.place} has mode {mode}, declared is {surface.mode}"] if surface.mode not in (None, mode) else [])
+
+
+def _oversized(case: Case, surface: WriteSurface) -> list[str]:
+    if surface.max_size is None:
+        return []
+    size = case.reader.surfaces["sizes"].get(surface.place)
+    if size is None:
+        raise Unobserved(f"the size of {surface.place} was not measured in time")
+    return [f"{surface.place} has {show_bytes(size)}, limit {show_bytes(surface.max_size)}"] if size > surface.max_size else []
 
 
 def _tmp(case: Case) -> Sequence[Named]:

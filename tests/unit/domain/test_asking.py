@@ -38,7 +38,7 @@ def test_every_place_that_the_desired_state_names_is_asked_for() -> None:
         "/opt/stacks/p",
     ]
     assert asked["services"] == {"cache": {"kind": "redis", "data": "/data", "auth": {"password_env": "REDIS_PASSWORD"}}}
-    assert asked["write_surfaces"] == [{"container": "web", "path": "/tmp/uploads", "place": "/mnt/data/uploads"}]
+    assert asked["write_surfaces"] == [{"container": "web", "path": "/tmp/uploads", "place": "/mnt/data/uploads", "limited": False}]
 
 
 def test_a_declared_machine_is_asked_for_what_its_baseline_names() -> None:

@@ -281,9 +281,14 @@ def test_a_probe_that_was_not_observed_refuses_what_rests_on_it(probe: str, step
 
     assert _capabilities(plan) == steps
     # A host whose machine nobody declared is no hypervisor's matter, and has no baseline; this one has no service.
-    assert {*CAPABILITIES} - {"storage.purge", "infra.vm.provision", "infra.vm.bootstrap", "storage.persistent_paths", "redis.durability"} - {
-        *steps
-    } <= {refusal.capability for refusal in plan.refusals}
+    assert {*CAPABILITIES} - {
+        "storage.purge",
+        "infra.vm.provision",
+        "infra.vm.bootstrap",
+        "storage.persistent_paths",
+        "storage.write_surfaces",
+        "redis.durability",
+    } - {*steps} <= {refusal.capability for refusal in plan.refusals}
     assert any(probe in refusal.reason for refusal in plan.refusals)
 
 

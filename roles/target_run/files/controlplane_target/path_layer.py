@@ -28,15 +28,20 @@ class Layer:
     """The layer of one container, for one run; `place` is where it is mounted."""
 
     def __init__(self, run: Run, inspection: dict[str, Any]) -> None:
+        self.assert_known(inspection)
+        self._data: dict[str, str] = inspection["GraphDriver"]["Data"]
+        self._key = run.key
+        self.place = str(_RUN / run.key / "layer")
+
+    @staticmethod
+    def assert_known(inspection: dict[str, Any]) -> None:
+        """Raise `RefusedFault` where the container's layer is of a kind that is not known here."""
         driver = inspection.get("GraphDriver") or {}
         if driver.get("Name") != "overlay2" or not (driver.get("Data") or {}).get("UpperDir"):
             raise RefusedFault(
                 f"{str(inspection['Name']).lstrip('/')} keeps its data in a layer of {driver.get('Name') or 'the containerd image store'}, and only overlay2 is known "
                 "here. Nothing was changed. By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file."
             )
-        self._data: dict[str, str] = driver["Data"]
-        self._key = run.key
-        self.place = str(_RUN / run.key / "layer")
 
     def live(self) -> None:
         """Show what the running container sees."""

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 import os
+import stat
 import time
 from dataclasses import asdict
 from typing import Any
@@ -24,6 +25,7 @@ from .mounts import mount_of, nearest_existing, read
 from .path_layer import Layer
 from .path_listing import listed
 from .path_proof import Proof
+from .path_request import Request
 from .path_source import Source, assert_no_link, source_of
 from .root_trees import Trees, make_directory
 from .state import Run, boot_id
@@ -109,6 +111,7 @@ class PathMove:
                 self.enter("switched")
             self._keep()
             path_layer.off(self.run.key)
+            govern(self.run.state["to"], self.request)
             if self.run.phase == "switched":
                 self.enter("starting")
             self._compose(compose.make_anew, wait_s=self.request.answer_s)
@@ -128,7 +131,6 @@ class PathMove:
         self.run.write(proof=self._listed() or self.run.state.get("proof"))
         kept = [tree for held in self.trees.held if (tree := self._as_kept(held)) is not None]
         retired.retire(self.run.home, self.run.key, kept, now=time.time())
-        self.run.write(forward={"trees": self.trees.held})
         self._close(self.run.state["ends"]["well"])
 
     def go_back(self, reason: str) -> None:
@@ -172,8 +174,7 @@ class PathMove:
         if self.run.phase != RESTARTING:
             self._install_settle()
             if self.run.phase != RETURNING and ends:
-                # The trees are turned round below, and a second attempt has to know where it all began.
-                self.run.write(forward={"trees": self.trees.held}, leg="carry")
+                self.run.write(leg="carry")
             self.enter(RETURNING, reason=reason, ends_back=ends or self.run.state.get("ends_back") or "undone")
             self._stop_for_return()
             path_stack.put_back(self.origin)
@@ -191,7 +192,7 @@ class PathMove:
             self.run.write(complaint="; ".join(faults))
         if self.run.state["ends_back"] == "undone":
             # A copy that a failed attempt leaves is not retired: the next one goes on with it.
-            back = [{"from": tree["to"], "to": tree["from"]} for tree in self._forward() if os.path.isdir(tree["to"])]
+            back = [{"from": self.run.state["to"], "to": str(self.run.state["landed"])}] if os.path.isdir(self.run.state["to"]) else []
             back += [{**tree, "volume": os.path.basename(os.path.dirname(tree["from"]))} for tree in self.trees.held if tree["kind"] == "anonymous"]
             retired.retire(self.run.home, self.origin.key, back, now=time.time())
         self._close(self.run.state["ends_back"])
@@ -219,7 +220,7 @@ class PathMove:
 
     def _copy_back(self, landed: Source) -> None:
         held = self.inspection()
-        source, to = str(self._forward()[0]["to"]), landed.path
+        source, to = str(self.run.state["to"]), landed.path
         if landed.kind == "layer" and held is not None:
             layer = Layer(self.run, held)
             layer.writable()
@@ -233,7 +234,7 @@ class PathMove:
         retired.forget(self.run.home, [tree["to"] for tree in trees])
         for tree in trees:
             make_directory(tree["to"])
-        self.run.write(trees=trees)
+        self.run.write(trees=trees, landed=to if landed.kind != "layer" else f"the layer of {self.request.container}")
         self.trees.proven = {}
         self.trees.clear_flags()
         self.trees.assert_unused()
@@ -252,15 +253,14 @@ class PathMove:
         found = {path: source_of(self.engine, held, path) for path in at}
         return {path: source.path for path, source in found.items() if source.kind == "anonymous"}
 
-    def _forward(self) -> list[dict[str, Any]]:
-        return list((self.run.state.get("forward") or self.origin.state["forward"])["trees"])
-
     # What both do.
 
     def _show(self, how: str) -> None:
         """Let the source be seen under the name that its tree has, and no link lead away from it."""
         held = self.inspection()
         source = self.run.state["source"]
+        if source["kind"] == "absent":
+            return
         if source["kind"] != "layer":
             assert_no_link(Source(**source), self.request.container)
             return
@@ -296,7 +296,7 @@ class PathMove:
         return source_of(self.engine, held, self.request.data)
 
     def _assert_landed(self) -> None:
-        landed, wanted = self._landed(), self.trees.held[0]["to"]
+        landed, wanted = self._landed(), self.run.state["to"]
         if landed.path != wanted or landed.kind == "anonymous" or (self.request.volume and landed.volume != self.request.volume):
             raise FailedFault(f"{self.request.data} of {self.request.container} lies in {landed.told} now, not in {self.request.destination}")
 
@@ -322,7 +322,7 @@ class PathMove:
 
     def _listed(self) -> dict[str, Any] | None:
         """Return the listing of old place against new one, for what has no proof of its own."""
-        if self.request.kind in ("postgres", "redis") or self.request.proof or self.run.state["source"]["kind"] == "layer":
+        if self.request.kind in ("postgres", "redis") or self.request.proof or self.run.state["source"]["kind"] in ("layer", "absent"):
             return None
         tree, held = self.trees.held[0], self.inspection()
         if held is None or not os.path.isdir(tree["from"]):
@@ -358,7 +358,7 @@ class PathMove:
 
     def _install_settle(self) -> None:
         table = read()
-        sides = (tree[side] for tree in self.trees.held for side in ("from", "to"))
+        sides = [tree[side] for tree in self.trees.held for side in ("from", "to")] + [self.run.state["to"]]
         found = sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"})
         settle_units.install_after(self.run.key, self.command, [mount for mount in found if not mount.startswith("/run")])
 
@@ -382,6 +382,25 @@ def _remembered(held: dict[str, Any]) -> dict[str, Any]:
         "restart": held["HostConfig"].get("RestartPolicy") or _NEVER,
         "stop_timeout": held["Config"].get("StopTimeout"),
     }
+
+
+def govern(place: str, request: Request) -> bool:
+    """Give the place itself its declared owner and mode, and only that; return whether anything changed. Raises `OSError`."""
+    handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        seen, changed = os.fstat(handle), False
+        if request.owner and request.owner != f"{seen.st_uid}:{seen.st_gid}":
+            uid, _, gid = request.owner.partition(":")
+            os.fchown(handle, int(uid), int(gid))
+            changed = True
+        if request.mode and int(request.mode, 8) != stat.S_IMODE(os.fstat(handle).st_mode):
+            os.fchmod(handle, int(request.mode, 8))
+            changed = True
+        if changed:
+            os.fsync(handle)
+        return changed
+    finally:
+        os.close(handle)
 
 
 def described(source: Source) -> dict[str, Any]:

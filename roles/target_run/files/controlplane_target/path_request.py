@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any, NamedTuple
 
 from .faults import RefusedFault
 
-KINDS = ("postgres", "redis", "minio", "files")
-_KEYS = {"container", "kind", "data", "place", "volume", "mount", "proof", "override", "port", "auth", "stop_s", "answer_s"}
+KINDS = ("postgres", "redis", "minio", "files", "surface")
+_KEYS = {"container", "kind", "data", "place", "volume", "mount", "proof", "override", "port", "auth", "owner", "mode", "stop_s", "answer_s"}
 
 
 class Request(NamedTuple):
@@ -16,7 +17,8 @@ class Request(NamedTuple):
 
     `mount` is the mount on which the place has to lie, empty where any will do. `proof` is a command of the container whose output must stay the same.
     `override`: the change goes into an override file beside the stack's own. `user` and `variable`: whom to log in as, and the container's variable
-    with the password.
+    with the password. `owner` ("uid:gid") and `mode` (octal) are what the place itself has to have, empty where what is there stays; a surface is a path
+    that may be missing so far.
     """
 
     container: str
@@ -30,6 +32,8 @@ class Request(NamedTuple):
     port: int
     user: str
     variable: str
+    owner: str
+    mode: str
     stop_s: int
     answer_s: int
 
@@ -61,9 +65,18 @@ def parse(asked: Any) -> Request:
         int(asked.get("port") or 6379),
         str(auth.get("user") or ""),
         str(auth.get("password_env") or ""),
+        _like(r"[0-9]{1,9}:[0-9]{1,9}", asked.get("owner")),
+        _like(r"[0-7]{3,4}", asked.get("mode")),
         int(asked.get("stop_s") or 60),
         int(asked.get("answer_s") or 120),
     )
+
+
+def _like(pattern: str, text: Any) -> str:
+    said = str(text or "")
+    if said and not re.fullmatch(pattern, said, re.ASCII):
+        raise ValueError(f"{said!r} is not like {pattern}")
+    return said
 
 
 def as_json(request: Request) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _LABEL_ANONYMOUS = "com.docker.volume.anonymous"
 
 
 class Source(NamedTuple):
-    """`kind` is bind, volume, anonymous or layer; `path` lies on this host, `base` is where no link leads from; `volume` is Docker's name, if it is one.
+    """`kind` is bind, volume, anonymous, layer, or absent where the container has no such path so far; `path` lies on this host, `base` is where no link leads from; `volume` is Docker's name, if it is one.
 
     Of a layer `path` is within it.
     """
@@ -36,7 +36,13 @@ class Source(NamedTuple):
     @property
     def told(self) -> str:
         """How a preview and a message name it: without what differs from one container to the next."""
-        names = {"bind": f"directory {self.path}", "volume": f"volume {self.volume}", "anonymous": "anonymous volume", "layer": "its writable layer"}
+        names = {
+            "bind": f"directory {self.path}",
+            "volume": f"volume {self.volume}",
+            "anonymous": "anonymous volume",
+            "layer": "its writable layer",
+            "absent": "nowhere so far",
+        }
         return names[self.kind]
 
 
@@ -74,6 +80,17 @@ def assert_no_link(source: Source, name: str) -> None:
         raise RefusedFault(
             f"{source.path}, where the data of {name} lie, is a link, or no directory: {fault.strerror}. Nothing was changed."
         ) from fault
+
+
+def is_missing(source: Source) -> bool:
+    """Say whether nothing is there by that name, not even a link."""
+    try:
+        with inside.opened_below(source.base, posixpath.relpath(source.path, source.base), os.O_PATH):
+            return False
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _place_of(engine: Engine, volume: str, name: str) -> tuple[str, str]:

@@ -24,7 +24,8 @@ from .path_layer import Layer
 from .path_move import OPEN, RESTARTING, RETURNING, PathMove
 from .path_proof import Proof
 from .path_request import Request, as_json, parse
-from .path_source import Source, assert_no_link, source_of
+from .path_source import Source, assert_no_link, is_missing, source_of
+from .root_trees import make_directory
 from .state import Home, Run, boot_id
 from .systemd import unit_name
 from .tree_compare import clock_ns
@@ -94,7 +95,8 @@ class PersistentPath:
         inspection = self._inspected(request)
         source = source_of(self.engine, inspection, request.data)
         if self._is_there(source, request):
-            return {"already": True, "open": False, "phase": run.phase, "changes": []}
+            differing = _ungoverned(request)
+            return {"already": not differing, "open": False, "phase": run.phase, "changes": differing}
         found = path_refusals.of_the_container(inspection, request)
         stack = compose.stack_of(inspection)
         if stack is None:
@@ -122,21 +124,23 @@ class PersistentPath:
 
     def _of_places(self, inspection: dict[str, Any], source: Source, request: Request) -> list[str]:
         place = self._place(request)
+        seen = _seen(source, inspection)
+        if request.kind == "surface" and is_missing(seen):
+            if not request.owner or not request.mode:
+                return [
+                    f"{request.container} has no {request.data} so far, so nobody says whose it is: declare its owner and mode (policy.yml, write_surfaces)"
+                ]
+            return path_refusals.of_the_destination(self.home, request, str(place), [])
+        assert_no_link(seen, request.container)
         if source.kind == "layer":
-            layer = Layer(self.home.run("look"), inspection)
-            base = str(inspection["GraphDriver"]["Data"]["MergedDir"])
-            assert_no_link(Source("layer", base + source.path, base, ""), request.container)
-            layer.kept()
-            source = source._replace(path=base + source.path)
-        else:
-            assert_no_link(source, request.container)
-        found = path_refusals.of_the_source(self.engine, source, request)
+            Layer(self.home.run("look"), inspection).kept()
+        found = path_refusals.of_the_source(self.engine, source._replace(path=seen.path), request)
         if place is None:
             return found
         return [
             *found,
-            *path_refusals.of_the_destination(self.home, request, place, os.listdir(source.path)),
-            *path_refusals.of_the_two(source.path, place),
+            *path_refusals.of_the_destination(self.home, request, place, os.listdir(seen.path)),
+            *path_refusals.of_the_two(seen.path, place),
         ]
 
     def _of_stack(self, inspection: dict[str, Any], stack: compose.Stack | None, request: Request, changes: list[dict[str, Any]]) -> list[str]:
@@ -168,7 +172,9 @@ class PersistentPath:
         if run.phase not in OPEN:
             inspection = self._inspected(request)
             stack = compose.stack_of(inspection)
-            if stack is not None and not path_stack.recorded(run):
+            if self._is_there(source_of(self.engine, inspection, request.data), request):
+                run.write(role=ROLE, asked=as_json(request))
+            elif stack is not None and not path_stack.recorded(run):
                 made = path_stack.edit(stack, request)
                 path_stack.record(run, made)
                 run.write(role=ROLE, stack=path_move.plain(stack), stack_after=path_move.plain(made.stack), asked=as_json(request))
@@ -183,6 +189,9 @@ class PersistentPath:
         inspection = self._inspected(request)
         source = source_of(self.engine, inspection, request.data)
         place = self._made(run, request)
+        absent = request.kind == "surface" and is_missing(_seen(source, inspection))
+        if absent:
+            source = source._replace(kind="absent")
         start = source.path
         if source.kind == "layer":
             layer = Layer(run, inspection)
@@ -199,15 +208,20 @@ class PersistentPath:
         run.write(
             phase="precopying",
             source=path_move.described(source),
-            trees=[tree],
+            to=place,
+            to_mount=mount,
+            trees=[] if absent else [tree],
             request=as_json(request),
             leg="forward",
             of=None,
-            forward=None,
             others=None,
             copy_boot_id=boot_id(),
             ends={"well": "done", "back": "reverted"},
         )
+        if absent:
+            make_directory(place)
+            run.write(phase="precopied")
+            return {"changed": True, "passes": []}
         if source.kind == "layer":
             Layer(run, inspection).live()
         tree["names"] = sorted(os.listdir(start))
@@ -249,6 +263,8 @@ class PersistentPath:
         self.recover(run)
         if run.phase == "done" and self.refuse(run, request)["already"]:
             return self._told(run, changed=False)
+        if self._is_there(source_of(self.engine, self._inspected(request), request.data), request):
+            return self._governed(run, request)
         if run.phase not in ("precopied", "staging") or run.state.get("request") != as_json(request):
             self.precopy(run, request)
         if run.phase not in ("precopied", "staging"):
@@ -258,6 +274,17 @@ class PersistentPath:
         mover.stage()
         mover.execute()
         return self._told(run, changed=True)
+
+    def _governed(self, run: Run, request: Request) -> dict[str, Any]:
+        """Give a place that is mounted already its owner and mode; what it had is in the journal."""
+        self.assert_leased(run)
+        seen = os.stat(request.place)
+        run.write(
+            request=as_json(request), had=run.state.get("had") or {"owner": f"{seen.st_uid}:{seen.st_gid}", "mode": f"{seen.st_mode & 0o7777:o}"}
+        )
+        changed = path_move.govern(request.place, request)
+        run.write(phase="done", leg="governed")
+        return self._told(run, changed=changed)
 
     def undo(self, run: Run, of: Run, *, overwrite: bool = False) -> dict[str, Any]:
         """Move back what the run `of` moved, with everything newer; its journal says `undone` afterwards."""
@@ -269,28 +296,33 @@ class PersistentPath:
         if of.phase != "done":
             return self._told(run, changed=False)
         request = parse(of.state["request"])
+        if of.state.get("leg") == "governed":
+            self.assert_leased(run)
+            changed = path_move.govern(request.place, request._replace(**of.state["had"]))
+            of.write(phase="undone", undone_by=run.key)
+            return self._told(run, changed=changed)
         self._refuse_undo(of, request, overwrite=overwrite)
         self.assert_leased(run)
-        kept = {key: of.state[key] for key in ("request", "source", "forward")}
-        run.write(role=ROLE, of=of.key, leg="undo", trees=of.state["forward"]["trees"], old=None, others=None, ends_back="undone", **kept)
+        kept = {key: of.state[key] for key in ("request", "source", "to", "to_mount")}
+        run.write(role=ROLE, of=of.key, leg="undo", trees=of.state["trees"], old=None, others=None, ends_back="undone", **kept)
         self._move(run, request).come_back("", ends="")
         return self._told(run, changed=True)
 
     def _refuse_undo(self, of: Run, request: Request, *, overwrite: bool) -> None:
         inspection = self._inspected(request)
-        source, forward = source_of(self.engine, inspection, request.data), of.state["forward"]["trees"][0]
+        source, old = source_of(self.engine, inspection, request.data), of.state["source"]
         found = path_stack.refuse_back(of)
-        if source.path != forward["to"]:
+        if source.path != of.state["to"]:
             found.append(
                 f"the data of {request.container} lie in {source.told}, not in {request.destination} where {of.key} put them: undo the later move first"
             )
-        record = next((held for held in self.home.retired() if held["run"] == of.key and held["path"] == forward["from"]), None)
-        if record is not None and not overwrite and os.path.isdir(forward["from"]) and retired.differs(record):
-            found.append(
-                f"{forward['from']} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
-            )
-        if of.state["source"]["kind"] in ("bind", "volume"):
-            found += path_refusals.of_the_two(forward["to"], forward["from"]) if os.path.isdir(forward["from"]) else []
+        if old["kind"] in ("bind", "volume") and os.path.isdir(old["path"]):
+            record = next((held for held in self.home.retired() if held["run"] == of.key and held["path"] == old["path"]), None)
+            if record is not None and not overwrite and retired.differs(record):
+                found.append(
+                    f"{old['path']} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
+                )
+            found += path_refusals.of_the_two(of.state["to"], old["path"])
         if found:
             raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
 
@@ -306,9 +338,8 @@ class PersistentPath:
             return "source"
         side = phases.side(run.phase, destination_there=self.destination_there(run))
         if side == "blocked":
-            missing = ", ".join(tree["to"] for tree in run.state["trees"])
             raise FailedFault(
-                f"{missing} is not there, and it alone holds the newest data: {request.container} stays down. Bring its disk back and mount it, then run this again."
+                f"{run.state['to']} is not there, and it alone holds the newest data: {request.container} stays down. Bring its disk back and mount it, then run this again."
             )
         if side == "source":
             mover.go_back(run.state.get("reason") or f"interrupted while {run.phase}")
@@ -320,7 +351,7 @@ class PersistentPath:
 
     @staticmethod
     def destination_there(run: Run) -> bool:
-        """Return whether each tree's destination is there, on the mount that it was copied to."""
+        """Return whether the new place is there, on the mount that it was made on."""
         table = read()
         return all(
             not is_empty(tree["to"]) and (not tree["to_mount"] or mount_of(tree["to"], table).mount == tree["to_mount"])
@@ -365,6 +396,31 @@ class PersistentPath:
     def _told(run: Run, *, changed: bool) -> dict[str, Any]:
         kept = ("downtime_s", "compared", "killed", "complaint")
         return {"changed": changed, "phase": run.phase, **{key: run.state[key] for key in kept if run.state.get(key)}}
+
+
+def _seen(source: Source, inspection: dict[str, Any]) -> Source:
+    """Return a source as this host sees it while the container runs: of a layer where Docker shows it."""
+    if source.kind != "layer":
+        return source
+    Layer.assert_known(inspection)
+    base = str(inspection["GraphDriver"]["Data"]["MergedDir"])
+    return Source("layer", base + source.path, base, "")
+
+
+def _ungoverned(request: Request) -> list[dict[str, Any]]:
+    """Return what of the place's own owner and mode is not as declared."""
+    if not request.place:
+        return []
+    seen = os.stat(request.place)
+    has, wanted = (
+        {"owner": f"{seen.st_uid}:{seen.st_gid}", "mode": f"{seen.st_mode & 0o7777:04o}"},
+        {"owner": request.owner, "mode": request.mode.zfill(4)},
+    )
+    return [
+        {"kind": "attribute", "target": request.place, "before": f"{name} {has[name]}", "after": f"{name} {value}"}
+        for name, value in wanted.items()
+        if value.strip("0") and value != has[name]
+    ]
 
 
 def by_hand(request: Request) -> str:

@@ -33,13 +33,14 @@ def full_host() -> EvidenceBuilder:
     builder.probes["fstab"]["entries"].append(entry)
     builder.probes["mounts"].append(mount("/mnt/nas", "0:50", "nfs4", source="nas:/x"))
     builder.container(MINIO)["mounts"].append(bind("/mnt/data/uploads", "/tmp/up"))
+    builder.probes["surfaces"] = {"sizes": {"/mnt/data/uploads": 1_000_000}}
     builder.probes["paths"]["/mnt/data/uploads"] = place("/mnt/data/uploads", "254:16", "/mnt/data")
     settle(builder)
     return builder
 
 
 def full_desired() -> DesiredHost:
-    surface = WriteSurface(container=MINIO, path="/tmp/up", place="/mnt/data/uploads")
+    surface = WriteSurface(container=MINIO, path="/tmp/up", place="/mnt/data/uploads", max_size=5_000_000)
     return desired_mint_data(nfs=(NfsMount(source="nas:/x", mount="/mnt/nas"),), write_surfaces=(surface,), machine=brought_up())
 
 

@@ -1,0 +1,26 @@
+"""The upload path is bound to its place, with what was in it, its owner and its mode; nothing else of /tmp is."""
+
+import sys
+from pathlib import Path
+
+# What scenarios share lies beside their configuration.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".config/molecule"))
+from judging import on_machine, verdicts
+
+
+_PATH = "/tmp/uploads"  # noqa: S108 - a path of the container
+
+
+def test_it_is_bound_to_its_place_and_the_file_says_so() -> None:
+    assert verdicts()["write_surface:page:/tmp/uploads"] == "MET"
+    assert "    volumes: [{type: bind, source: /mnt/data/uploads, target: /tmp/uploads, bind: {create_host_path: false}}]\n" in on_machine(
+        "cat /opt/stacks/page/compose.yml"
+    )
+
+
+def test_what_was_in_it_is_there_and_what_is_written_next_lies_at_the_place() -> None:
+    on_machine("docker exec page sh -c 'echo two > /tmp/uploads/two'")
+    assert on_machine("cat /mnt/data/uploads/one /mnt/data/uploads/two; stat -c '%u:%g %a' /mnt/data/uploads /mnt/data/uploads/one") == (
+        "one\ntwo\n4242:4343 750\n4242:4343 644\n"
+    )
+    assert on_machine("docker inspect -f '{{range .Mounts}}{{.Destination}} {{end}}' page").split() == [_PATH]

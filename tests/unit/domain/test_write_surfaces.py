@@ -1,0 +1,80 @@
+"""storage.write_surfaces: what is planned for a path that is not at its place, or at one of another owner or mode."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.asking import what_to_ask
+from controlplane.domain.checks import CHECKS
+from controlplane.domain.checks.case import Case
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.services import WriteSurface
+from tests.fakes.evidence_builder import COLLECTED, MINIO, EvidenceBuilder, bind, desired_mint_data, place
+
+UPLOADS, PLACE = "/var/uploads", "/mnt/data/uploads"
+COMPOSED = {"compose_project": "mint-data", "compose_service": "minio", "compose_files": ["/opt/c.yml"], "compose_dir": "/opt", "stop_timeout_s": None}
+
+
+def desired(**more: Any) -> DesiredHost:
+    return desired_mint_data(services={}, write_surfaces=(WriteSurface(container=MINIO, path=UPLOADS, place=PLACE, **more),))
+
+
+def builder(*, bound: bool, **seen: Any) -> EvidenceBuilder:
+    made = EvidenceBuilder()
+    made.container(MINIO).update(COMPOSED, writable_bytes=1000)
+    made.probes["paths"][PLACE] = place(PLACE, "254:16", "/mnt/data") | ({"uid": 1000, "gid": 1000, "mode": 0o750} if bound else {"exists": False}) | seen
+    if bound:
+        made.container(MINIO)["mounts"].append(bind(PLACE, UPLOADS))
+    return made
+
+
+def plan(made: EvidenceBuilder, wanted: DesiredHost) -> Plan:
+    return make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[wanted],
+        evidence={"mint-data": made.build().model_copy(update={"asked": what_to_ask(wanted)})},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(["storage.write_surfaces"]),
+        retention=timedelta(days=7),
+    )
+
+
+def test_a_path_in_the_writable_layer_gets_its_bind_with_owner_and_mode() -> None:
+    [step] = plan(builder(bound=False), desired(owner="1000:1000", mode="0750")).steps
+    assert [(change.kind, change.before, change.after) for change in step.changes] == [
+        ("move", "its writable layer", PLACE),
+        ("file", "minio mounts its writable layer", f"{PLACE} at {UPLOADS}, and the project's name is pinned"),
+        ("recreate", f"{UPLOADS} in its writable layer", f"{UPLOADS} in {PLACE}, by Compose, from the changed file, once"),
+        ("retire", "in use", "kept unchanged until a purge of its own"),
+        ("attribute", None, "1000:1000 0750"),
+    ]
+    assert step.downtime.services == (MINIO,)
+    assert [(mend.check, mend.surface) for mend in step.mends] == [("D238", f"write_surface:{MINIO}:{UPLOADS}")]
+    assert step.variables["write_surfaces_mount"] == "/mnt/data"
+
+
+def test_a_place_of_another_mode_gets_it_and_nothing_stops() -> None:
+    [step] = plan(builder(bound=True), desired(owner="1000:1000", mode="2770")).steps
+    assert [(change.kind, change.before, change.after) for change in step.changes] == [("attribute", "1000:1000 0750", "1000:1000 2770")]
+    assert step.downtime.services == ()
+    assert plan(builder(bound=True), desired(owner="1000:1000", mode="0750")).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "verdict", "said"), [(900, "MET", "is bound to"), (5_000_001, "DRIFTED", "limit 5.0 MB"), (None, "UNKNOWN", "was not measured in time")]
+)
+def test_its_size_is_watched(size: int | None, verdict: str, said: str) -> None:
+    made = builder(bound=True)
+    made.probes["surfaces"] = {"sizes": {PLACE: size}}
+    wanted = desired(max_size=5_000_000)
+    [question] = [one for one in CHECKS["D238"].questions(wanted, False) if one.surface.startswith("write_surface:")]
+    found = CHECKS["D238"].judge(Case(wanted, made.build()), question) if hasattr(CHECKS["D238"], "judge") else None
+    assert found is None or (found.verdict.value == verdict and said in found.reason)
