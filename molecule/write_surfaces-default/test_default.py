@@ -7,7 +7,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".config/molecule"))
 from judging import on_machine, verdicts
 
-
 _PATH = "/tmp/uploads"  # noqa: S108 - a path of the container
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.asking import what_to_ask
-from controlplane.domain.checks import CHECKS
-from controlplane.domain.checks.case import Case
+from controlplane.domain.checks import judge_host
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan
@@ -17,7 +16,13 @@ from controlplane.domain.services import WriteSurface
 from tests.fakes.evidence_builder import COLLECTED, MINIO, EvidenceBuilder, bind, desired_mint_data, place
 
 UPLOADS, PLACE = "/var/uploads", "/mnt/data/uploads"
-COMPOSED = {"compose_project": "mint-data", "compose_service": "minio", "compose_files": ["/opt/c.yml"], "compose_dir": "/opt", "stop_timeout_s": None}
+COMPOSED = {
+    "compose_project": "mint-data",
+    "compose_service": "minio",
+    "compose_files": ["/opt/c.yml"],
+    "compose_dir": "/opt",
+    "stop_timeout_s": None,
+}
 
 
 def desired(**more: Any) -> DesiredHost:
@@ -27,7 +32,9 @@ def desired(**more: Any) -> DesiredHost:
 def builder(*, bound: bool, **seen: Any) -> EvidenceBuilder:
     made = EvidenceBuilder()
     made.container(MINIO).update(COMPOSED, writable_bytes=1000)
-    made.probes["paths"][PLACE] = place(PLACE, "254:16", "/mnt/data") | ({"uid": 1000, "gid": 1000, "mode": 0o750} if bound else {"exists": False}) | seen
+    made.probes["paths"][PLACE] = (
+        place(PLACE, "254:16", "/mnt/data") | ({"uid": 1000, "gid": 1000, "mode": 0o750} if bound else {"exists": False}) | seen
+    )
     if bound:
         made.container(MINIO)["mounts"].append(bind(PLACE, UPLOADS))
     return made
@@ -75,6 +82,6 @@ def test_its_size_is_watched(size: int | None, verdict: str, said: str) -> None:
     made = builder(bound=True)
     made.probes["surfaces"] = {"sizes": {PLACE: size}}
     wanted = desired(max_size=5_000_000)
-    [question] = [one for one in CHECKS["D238"].questions(wanted, False) if one.surface.startswith("write_surface:")]
-    found = CHECKS["D238"].judge(Case(wanted, made.build()), question) if hasattr(CHECKS["D238"], "judge") else None
-    assert found is None or (found.verdict.value == verdict and said in found.reason)
+    found = judge_host(wanted, made.build(), now=COLLECTED, max_age=timedelta(hours=1))
+    [judged] = [one for one in found if one.surface == f"write_surface:{MINIO}:{UPLOADS}"]
+    assert (judged.verdict.value, said in judged.reason) == (verdict, True), judged
