@@ -11,6 +11,8 @@ ASKED_BY_ROLES = {
     ("docker-root", "refuse"),
     ("docker-root", "wait"),
     ("fstab", "look"),
+    ("hygiene", "prove"),
+    ("hygiene", "refuse"),
     ("persistent-path", "prove"),
     ("persistent-path", "refuse"),
     ("persistent-path", "wait"),

@@ -9,16 +9,18 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.machine_volumes import boot_volume, disk_volume
 from controlplane.domain.machines import DesiredMachine, Libvirt
 
+HYGIENE_TIMER, HYGIENE_SERVICE = "controlplane-hygiene.timer", "controlplane-hygiene.service"
+
 
 def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
-    """Return the collector's parameters: `paths`, `mounts`, `services`, `write_surfaces` and `limits` (seconds by probe; empty for its own).
+    """Return the collector's parameters: `paths`, `mounts`, `services`, `write_surfaces`, `store` and `limits` (seconds by probe; empty for its own).
 
     Where the machine is declared also what its baseline names: `packages`, `units`, and whether `network` is asked for.
 
     No password is part of it; of where one is, what the container itself may have: a variable's name, and the user.
     """
     if desired is None:
-        return {"paths": [], "mounts": [], "services": {}, "write_surfaces": [], "limits": {}}
+        return {"paths": [], "mounts": [], "services": {}, "write_surfaces": [], "store": False, "limits": {}}
     mounts = {disk.mount for disk in desired.disks} | {export.mount for export in desired.nfs}
     places = [service.place for service in desired.services.values()]
     surfaces = [surface.place for surface in desired.write_surfaces]
@@ -38,18 +40,19 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
         "write_surfaces": [
             {"container": s.container, "path": s.path, "place": s.place, "limited": s.max_size is not None} for s in desired.write_surfaces
         ],
+        "store": desired.docker.hygiene is not None,
         "limits": {},
-        **_of_the_baseline(desired.machine),
+        **_of_the_baseline(desired.machine, [HYGIENE_TIMER, HYGIENE_SERVICE] if desired.docker.hygiene and desired.docker.hygiene.timer else []),
     }
 
 
-def _of_the_baseline(machine: DesiredMachine | None) -> dict[str, Any]:
+def _of_the_baseline(machine: DesiredMachine | None, units: list[str]) -> dict[str, Any]:
     if machine is None:
-        return {}
+        return {"units": units} if units else {}
     baseline = machine.profile.baseline
     return {
         "packages": list(baseline.all_packages()),
-        "units": list(baseline.all_units()),
+        "units": [*baseline.all_units(), *units],
         "network": machine.address != "dhcp" or bool(machine.gateway),
     }
 

@@ -26,6 +26,7 @@ from controlplane.domain.evidence_shapes import (
     Containers,
     DockerConfig,
     DockerInfo,
+    DockerStore,
     DockerUsage,
     Fstab,
     Identity,
@@ -211,6 +212,10 @@ class Reader:
     @property
     def tmp(self) -> TmpFiles:
         return cast(TmpFiles, self._get("tmp"))
+
+    @property
+    def docker_store(self) -> DockerStore:
+        return cast(DockerStore, self._get("docker_store"))
 
     @property
     def surfaces(self) -> SurfaceSizes:

@@ -298,6 +298,49 @@ class LargeFile(TypedDict):
 
 
 @_closed
+class StoredImage(TypedDict):
+    """One image. `unique` are the bytes that no other image shares, None where Docker did not tell; times are epoch seconds."""
+
+    id: str
+    tags: list[str]
+    created: int
+    last_tagged: int | None
+    size: int
+    unique: int | None
+    containers: int
+
+
+@_closed
+class CacheRecord(TypedDict):
+    """One record of the build cache; `last_used` in epoch seconds, None where it was never used since it was made."""
+
+    id: str
+    size: int
+    last_used: int | None
+    in_use: bool
+    shared: bool
+    parents: list[str]
+    what: str
+
+
+@_closed
+class ContainerLog(TypedDict):
+    """What a container's json-file log takes with its rotated files; `rotates`: the container was created with a limit."""
+
+    container: str
+    path: str
+    size: int
+    rotates: bool
+
+
+@_closed
+class DockerStore(TypedDict):
+    images: list[StoredImage]
+    cache: list[CacheRecord]
+    logs: list[ContainerLog]
+
+
+@_closed
 class SurfaceSizes(TypedDict):
     """Bytes of each place that has a limit; None for one that could not be measured in time."""
 
@@ -434,6 +477,7 @@ SHAPES: dict[str, Any] = {
     "postgres": PostgresStates,
     "tmp": TmpFiles,
     "surfaces": SurfaceSizes,
+    "docker_store": DockerStore,
     "beneath": Beneaths,
     "target_state": TargetState,
 }

@@ -14,13 +14,14 @@ from controlplane.domain.policy import Thresholds
 from controlplane.domain.sizes import parse_percent, parse_size
 
 Key = tuple[str, ...]
-# What a layer can set; docker.log is one key, because its two limits belong together.
+# What a layer can set; docker.log and docker.hygiene are one key each, because what they hold belongs together.
 KEYS: tuple[Key, ...] = (
     ("tier",),
     *(("thresholds", name) for name in Thresholds.model_fields),
     ("docker", "data_root"),
     ("docker", "containerd_root"),
     ("docker", "log"),
+    ("docker", "hygiene"),
 )
 
 

@@ -71,12 +71,21 @@ class LogLimits(Value):
     max_files: Annotated[int, Field(ge=1, le=1000)] = Field(description="Files kept of each container")
 
 
+class Hygiene(Value):
+    """How images, build cache and logs are brought back to their budgets."""
+
+    keep: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Newest images kept of each repository, whatever the budget")
+    protect: Annotated[tuple[Line, ...], AsTuple] = Field((), description="Images that are never removed, as REPOSITORY:TAG with * and ?")
+    timer: Literal["daily", "weekly"] | None = Field(None, description="How often the machine itself does it, within the same limits")
+
+
 class Docker(Value):
     """Where the engine keeps its data; None means that the policy does not ask."""
 
     data_root: PlacePath | None = Field(None, description="Docker's data-root")
     containerd_root: PlacePath | None = Field(None, description="containerd's root, where the containerd image store keeps layers")
     log: LogLimits | None = Field(None, description="Log rotation")
+    hygiene: Hygiene | None = Field(None, description="How images, build cache and logs are brought back to their budgets")
 
 
 class Tier(Value):

@@ -242,6 +242,7 @@ def healthy_probes() -> dict[str, Any]:
         "units": {name: _unit(name, guard=True) for name in ("docker.service", "docker.socket", "containerd.service")},
         "packages": {},
         "network": {"addresses": [], "gateways": []},
+        "docker_store": {"images": [], "cache": [], "logs": []},
         "surfaces": {"sizes": {}},
         "tmp": {"files": [{"path": "/tmp/small", "size": 2_000_000}], "truncated": False},
         "beneath": {"/mnt/data": {"exists": True, "entries": 0, "sample": [], "immutable": True}},

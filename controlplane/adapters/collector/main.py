@@ -25,6 +25,7 @@ from .postgres import postgres
 from .redis import redis
 from .signatures import signatures
 from .state import target_state
+from .store import docker_store
 from .supervise import ENDS, Probe, run_probes
 from .surfaces import surfaces
 from .tmp import tmp
@@ -37,6 +38,7 @@ BEGIN, END = "<<<controlplane-evidence:", ":controlplane-evidence>>>"
 # Slow ones first, so that the others run beside them.
 PROBES = [
     Probe("docker_usage", docker_usage, 20.0),
+    Probe("docker_store", docker_store, 20.0),
     Probe("docker_containers", docker_containers, 10.0),
     Probe("units", units),
     Probe("block", block),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from controlplane.domain.capabilities import (
     data_disk,
     docker_data_root,
+    docker_hygiene,
     fstab,
     persistent_paths,
     purge_retired,
@@ -29,6 +30,7 @@ CAPABILITIES: dict[str, Capability] = {
         persistent_paths.CAPABILITY,
         redis_aof.CAPABILITY,
         write_surfaces.CAPABILITY,
+        docker_hygiene.CAPABILITY,
         purge_retired.CAPABILITY,
     )
 }

@@ -9,6 +9,7 @@ from typing import Literal
 from controlplane.domain.amounts import show_bytes
 from controlplane.domain.checks.boot_usage import judge_root
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
+from controlplane.domain.checks.hygiene_timer import is_in_place
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
 from controlplane.domain.finding import Verdict
@@ -18,21 +19,29 @@ BUDGETS: tuple[Budget, ...] = ("images", "build_cache", "volumes")
 
 
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
-    """Judge `boot.usage`, `budget.images`, `budget.build_cache` and `budget.volumes`.
+    """Judge `boot.usage`, `budget.images`, `budget.build_cache`, `budget.volumes` and, where the policy wants it, `docker.hygiene_timer`.
 
     Description: what Docker keeps stays within a size that somebody chose, and `/` below its warning limit.
-    Drift: a budget exceeded, or `/` at or over `root_used_warn` (medium).
-    Unknown: Docker could not say its sizes, in bytes and in time; the usage of `/` was not observed.
+    Drift: a budget exceeded, or `/` at or over `root_used_warn` (medium); the timer is not there, or was made for other limits (medium).
+    Unknown: Docker could not say its sizes, in bytes and in time; the usage of `/`, or the timer's units, were not observed.
     Rationale: images and build cache are never deleted by themselves; a budget finds them before the disk is full.
     """
     yield Question("boot.usage", _root_warning)
     for budget in BUDGETS:
         yield Question(f"budget.{budget}", partial(_budget, budget=budget))
+    if desired.docker.hygiene is not None and desired.docker.hygiene.timer is not None:
+        yield Question("docker.hygiene_timer", _timer)
 
 
 def _root_warning(case: Case) -> Answer:
     answer = judge_root(case)
     return answer._replace(severity="medium") if answer.verdict is Verdict.DRIFTED else answer
+
+
+def _timer(case: Case) -> Answer:
+    if is_in_place(case.desired, case.reader):
+        return met("the machine clears Docker's store by itself, within these limits")
+    return drifted("the machine does not clear Docker's store by itself, or not within these limits", "medium")
 
 
 def _budget(case: Case, *, budget: Budget) -> Answer:

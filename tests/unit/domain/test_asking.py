@@ -11,7 +11,7 @@ from tests.fakes.machine_builder import brought_up
 
 
 def test_without_a_desired_state_nothing_more_is_asked() -> None:
-    nothing: dict[str, object] = {"paths": [], "mounts": [], "services": {}, "write_surfaces": [], "limits": {}}
+    nothing: dict[str, object] = {"paths": [], "mounts": [], "services": {}, "write_surfaces": [], "store": False, "limits": {}}
     assert what_to_ask(None) == nothing
     assert what_to_ask(DesiredHost.general("a")) == nothing
 

@@ -40,7 +40,7 @@ def test_each_module_acts_on_a_home_and_what_was_asked(module: str) -> None:
 SAFE: set[tuple[str, str | None]] = {*ASKED_BY_ROLES, *ASKED_BY_OTHERS}
 # What takes the lease or is a part of it, what a boot does without a controller, and `bare`, which only a holder of the lease starts.
 SETTLE = {("docker-root", "settle"), ("persistent-path", "settle"), ("redis", "settle")}
-OWN = SETTLE | {("bare", "clear"), ("bare", "set"), ("lease", "hold"), ("lease", "release"), ("lease", "take"), ("undo", None)}
+OWN = SETTLE | {("hygiene", "timed"), ("bare", "clear"), ("bare", "set"), ("lease", "hold"), ("lease", "release"), ("lease", "take"), ("undo", None)}
 
 
 def _all() -> set[tuple[str, str | None]]:

@@ -7,7 +7,7 @@ import socket
 import time
 from typing import Any
 
-from . import bootstrap, lease, leg_verbs, path_verbs, persistent_path, redis_aof, root_verbs
+from . import bootstrap, hygiene, hygiene_timer, lease, leg_verbs, path_verbs, persistent_path, redis_aof, root_verbs
 from .cancel import Cancel
 from .docker_engine import Engine
 from .docker_root import ROLE, DockerRoot
@@ -22,7 +22,7 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     run = home.run(options.run)
     if run.state.get("role") == "purge_retired":
         raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
-    if run.state.get("role") not in (ROLE, bootstrap.ROLE, redis_aof.ROLE, persistent_path.ROLE):
+    if run.state.get("role") not in (ROLE, bootstrap.ROLE, redis_aof.ROLE, persistent_path.ROLE, hygiene.ROLE):
         raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
     held = lease.take(
         home,
@@ -38,6 +38,8 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     try:
         if run.state["role"] not in (ROLE, persistent_path.ROLE):
             with lease.holding(home, claim, now=time.time(), host=socket.gethostname()):
+                if run.state["role"] == hygiene.ROLE:
+                    return {"changed": hygiene_timer.undo(home, run)}
                 return bootstrap.undo(run) if run.state["role"] == bootstrap.ROLE else redis_aof.undo(run, run, redis_aof.parse(run.state["asked"]))
         options.detach, options.of = True, run.key
         if run.state["role"] == ROLE:

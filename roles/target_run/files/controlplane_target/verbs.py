@@ -32,6 +32,7 @@ _VERBS = {
     "fstab": "fstab_verbs",
     "redis": "redis_verbs",
     "persistent-path": "path_verbs",
+    "hygiene": "hygiene_verbs",
 }
 
 
@@ -46,6 +47,8 @@ _SHOWN = {
     ("fstab", "break-glass"),
     ("fstab", "record"),
     ("fstab", "write"),
+    ("hygiene", "clean"),
+    ("hygiene", "time"),
     ("persistent-path", "move"),
     ("purge", "purge"),
     ("redis", "persist"),
@@ -59,6 +62,8 @@ _CHANGES = _SHOWN | {
     ("docker-root", "prepare"),
     ("docker-root", "precopy"),
     ("docker-root", "undo"),
+    ("hygiene", "prepare"),
+    ("hygiene", "undo"),
     ("persistent-path", "prepare"),
     ("persistent-path", "precopy"),
     ("persistent-path", "undo"),
@@ -105,7 +110,7 @@ def _refuse_unless_safe(options: argparse.Namespace) -> None:
     is_unit = options.verb in ("docker-root", "persistent-path") and options.action != "prepare" and not options.detach
     if asked in _CHANGES and not options.hold and not options.check and not is_unit:
         raise RefusedFault(f"{named!r} changes this host, and carries no lease. Nothing was changed.")
-    if options.run is None and asked not in {("lease", "show"), ("state", None)} and options.verb != "bare":
+    if options.run is None and asked not in {("hygiene", "timed"), ("lease", "show"), ("state", None)} and options.verb != "bare":
         raise RefusedFault(f"{named!r} belongs to a run, and none is named (--run). Nothing was changed.")
 
 

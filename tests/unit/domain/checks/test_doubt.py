@@ -103,7 +103,7 @@ def test_the_healthy_host_is_met_on_every_surface() -> None:
 def test_every_probe_that_holds_state_is_read_by_some_check() -> None:
     read = set().union(*probes_read(general=False).values())
     # Images and volumes are listed for plans; checks read them where a mount lands nowhere on the host.
-    assert set(SHAPES) - read == {"docker_images", "docker_volumes"}
+    assert set(SHAPES) - read == {"docker_images", "docker_store", "docker_volumes"}
 
 
 @pytest.mark.parametrize("general", [False, True], ids=["policy", "general"])

@@ -1,0 +1,83 @@
+"""What of Docker's store could be cleared: each image, each record of the build cache, and each container's log; read where a policy asks for it."""
+
+from __future__ import annotations
+
+import calendar
+import glob
+import os
+import re
+import time
+from typing import Any
+
+from .engine import Engine
+from .supervise import ProbeError
+
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+
+
+def epoch(text: Any) -> int | None:
+    """Return a time as Docker writes it as epoch seconds, None for none and for its zero time."""
+    found = _TIME.match(str(text or ""))
+    if not found or found[1].startswith("0001-"):
+        return None
+    return calendar.timegm(time.strptime(found[1], "%Y-%m-%dT%H:%M:%S"))
+
+
+def image_record(image: dict[str, Any], used: dict[str, int], tagged: int | None) -> dict[str, Any]:
+    """Return what is judged of one image of `/system/df`."""
+    shared = int(image.get("SharedSize", -1))
+    return {
+        "id": image["Id"],
+        "tags": sorted(tag for tag in image.get("RepoTags") or [] if tag != "<none>:<none>"),
+        "created": int(image["Created"]),
+        "last_tagged": tagged,
+        "size": int(image["Size"]),
+        "unique": int(image["Size"]) - shared if shared >= 0 else None,
+        "containers": used.get(image["Id"], 0),
+    }
+
+
+def cache_record(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what is judged of one record of the build cache."""
+    return {
+        "id": record["ID"],
+        "size": int(record["Size"]),
+        "last_used": epoch(record.get("LastUsedAt")),
+        "in_use": bool(record["InUse"]),
+        "shared": bool(record["Shared"]),
+        "parents": sorted(record.get("Parents") or ([record["Parent"]] if record.get("Parent") else [])),
+        "what": str(record.get("Type") or ""),
+    }
+
+
+def log_record(one: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a container's log takes, None where it keeps none as a file."""
+    path, options = str(one.get("LogPath") or ""), one["HostConfig"]["LogConfig"]
+    if options.get("Type") != "json-file" or not path:
+        return None
+    sizes = [os.stat(file).st_size for file in [path, *glob.glob(f"{glob.escape(path)}.*")] if os.path.isfile(file)]
+    return {"container": one["Name"].lstrip("/"), "path": path, "size": sum(sizes), "rotates": "max-size" in (options.get("Config") or {})}
+
+
+def docker_store(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
+    """Return the store; empty where nobody asked, because Docker works for it."""
+    if not asked.get("store"):
+        return {"images": [], "cache": [], "logs": []}
+    engine = Engine()
+    told = engine.get("/system/df?type=image&type=build-cache")
+    used: dict[str, int] = {}
+    logs = []
+    for container in engine.get("/containers/json?all=1"):
+        used[container["ImageID"]] = used.get(container["ImageID"], 0) + 1
+        logs.append(log_record(engine.get(f"/containers/{container['Id']}/json")))
+    images = []
+    for image in told.get("Images") or []:
+        if not str(image.get("Id", "")).startswith("sha256:"):
+            raise ProbeError("Docker named an image otherwise than by its digest")
+        tagged = (engine.get(f"/images/{image['Id']}/json").get("Metadata") or {}).get("LastTagTime")
+        images.append(image_record(image, used, epoch(tagged)))
+    return {
+        "images": sorted(images, key=lambda image: str(image["id"])),
+        "cache": sorted((cache_record(record) for record in told.get("BuildCache") or []), key=lambda record: str(record["id"])),
+        "logs": sorted((log for log in logs if log is not None), key=lambda log: str(log["container"])),
+    }

@@ -1,0 +1,156 @@
+"""Remove what a plan names of Docker's store, each by its id; and do the same by a timer, within the limits that it was given.
+
+Rules:
+- An image goes by its own tags, and only while they are those that the plan saw and no container, running or not, was made from it. A volume never.
+- A log is cut to nothing in place: its container goes on writing to the same file.
+- What was removed, and what that freed by Docker's own account before and after, stands in the run's journal, one thing after the other.
+- The timer chooses anew at each time (hygiene_judge.py), removes nothing while a run holds this host, and leaves a receipt each time.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import socket
+from typing import Any
+from urllib.parse import quote
+
+from . import hygiene_judge, lease
+from .docker_engine import Engine
+from .faults import FailedFault, RefusedFault
+from .files import read_json, write_json
+from .hygiene_store import look
+from .state import Home, Run, utc
+from .systemd import active
+
+ROLE = "docker_hygiene"
+_MOST_RECEIPTS = 100
+
+
+def refuse(engine: Engine, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those items that are still there. Raises `RefusedFault` with each that is not as the plan saw it."""
+    store = look(engine)
+    present, found = [], []
+    for item in items:
+        seen = _seen(store, item)
+        if seen is None:
+            continue
+        present.append(item)
+        if item["kind"] == "image":
+            if seen["containers"]:
+                found.append(f"a container was made of image {item['name']} ({item['id'][:19]}) since")
+            if (" ".join(seen["tags"]) or "untagged") != item["name"]:
+                found.append(f"image {item['id'][:19]} is called {' '.join(seen['tags']) or 'nothing'} by now, not {item['name']}")
+        if item["kind"] == "cache" and seen["in_use"]:
+            found.append(f"record {item['id']} of the build cache is in use")
+    if found:
+        raise RefusedFault(f"hygiene refused: {'; '.join(found)}. Nothing was changed. Make a new plan.")
+    return present
+
+
+def clean(run: Run, engine: Engine, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Remove what is left of the items; return {changed, removed}. Raises `RefusedFault`, `FailedFault`."""
+    present = refuse(engine, items)
+    before = run.state.get("before") or accounts(engine)
+    run.write(role=ROLE, phase="cleaning", before=before, planned=sum(int(item["size"]) for item in items))
+    for item in present:
+        _remove(engine, item)
+        run.write(removed=[*run.state.get("removed", []), f"{item['kind']} {item['id']}"])
+    after = accounts(engine)
+    freed = {kind: before[kind] - after[kind] for kind in before}
+    run.write(phase="done", after=after, freed=freed)
+    return {"changed": bool(present), "removed": run.state.get("removed", [])}
+
+
+def told(run: Run) -> dict[str, Any]:
+    """Return what the receipt says: planned and freed bytes, side by side, and each thing that went."""
+    return {key: run.state.get(key) for key in ("planned", "freed", "removed")}
+
+
+def accounts(engine: Engine) -> dict[str, int]:
+    """Return the bytes of images, build cache and logs, by Docker's own account."""
+    said = engine.get("/system/df?type=image&type=build-cache", timeout=300)
+    logs = sum(int(log["size"]) for log in look(engine, logs_only=True)["logs"])
+    cache = sum(int(record["Size"]) for record in said.get("BuildCache") or [] if not record.get("Shared"))
+    return {"images": int(said.get("LayersSize") or 0), "build_cache": cache, "logs": logs}
+
+
+def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> dict[str, Any]:
+    """Bring the store back to the budgets, as the timer does; leave a receipt. Raises `FailedFault`."""
+    folder = home.base / "hygiene" / "receipts"
+    receipt: dict[str, Any] = {"at": utc(now), "settings": settings, "removed": [], "planned": 0, "freed": {}, "left_out": ""}
+    host = socket.gethostname()
+    if reason := lease.standing_in_the_way(home, "hygiene-timer", f"root@{host} (timer)", now=now, host=host, unit_active=active):
+        receipt["left_out"] = reason
+    else:
+        with home.quiet() as quiet:
+            if quiet:
+                _clean_timed(settings, engine, receipt)
+            else:
+                receipt["left_out"] = "this host is being changed"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_json(folder / f"{receipt['at'].replace(':', '')}.json", receipt)
+    for older in sorted(folder.glob("*.json"))[:-_MOST_RECEIPTS]:
+        older.unlink()
+    return receipt
+
+
+def _clean_timed(settings: dict[str, Any], engine: Engine, receipt: dict[str, Any]) -> None:
+    store, before = look(engine), accounts(engine)
+    budgets = settings["budgets"]
+    doomed = [
+        *hygiene_judge.doomed_images(store["images"], over=before["images"] - budgets["images"], keep=settings["keep"], protect=settings["protect"]),
+        *hygiene_judge.doomed_cache(store["cache"], over=before["build_cache"] - budgets["build_cache"]),
+        *hygiene_judge.doomed_logs(store["logs"], limit=budgets.get("log")),
+    ]
+    for one in doomed:
+        _remove(engine, one._asdict())
+        receipt["removed"].append(f"{one.kind} {one.id} {one.name}")
+        receipt["planned"] += one.size
+    after = accounts(engine)
+    receipt["freed"] = {kind: before[kind] - after[kind] for kind in before}
+
+
+def _seen(store: dict[str, Any], item: dict[str, Any]) -> dict[str, Any] | None:
+    where = {"image": ("images", "id"), "cache": ("cache", "id"), "log": ("logs", "path")}
+    listing, key = where[item["kind"]]
+    found = next((one for one in store[listing] if one[key] == item["id"]), None)
+    # A log that was cut already is nothing to remove any more.
+    return None if found is None or (item["kind"] == "log" and found["size"] == 0) else found
+
+
+def _remove(engine: Engine, item: dict[str, Any]) -> None:
+    if item["kind"] == "log":
+        _cut(str(item["id"]))
+        return
+    if item["kind"] == "cache":
+        filters = quote(json.dumps({"id": {str(item["id"]): True}}))
+        status, answer = engine.call("POST", f"/build/prune?all=1&filters={filters}", timeout=600)
+        if status != 200:
+            raise FailedFault(f"record {item['id']} of the build cache can't be removed: {(answer or {}).get('message', status)}")
+        return
+    names = [] if item["name"] == "untagged" else str(item["name"]).split(" ")
+    # Its last name takes the image with it; by its id alone Docker refuses one that has several.
+    for name in names or [str(item["id"])]:
+        status, answer = engine.call("DELETE", f"/images/{quote(name, safe='/:@')}?noprune=1", timeout=600)
+        if status not in (200, 404):
+            raise FailedFault(f"image {name} can't be removed: {(answer or {}).get('message', status)}. What was removed before is in the journal")
+
+
+def _cut(path: str) -> None:
+    for older in glob.glob(f"{glob.escape(path)}.*"):
+        os.unlink(older)
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def settings_of(home: Home) -> dict[str, Any]:
+    """Return what the timer was told. Raises `FailedFault`."""
+    found: dict[str, Any] | None = read_json(home.base / "hygiene" / "settings.json")
+    if found is None:
+        raise FailedFault(f"{home.base}/hygiene/settings.json is gone: plan docker.hygiene anew")
+    return found

@@ -1,0 +1,151 @@
+"""docker.hygiene: what goes, what never does, and the timer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from controlplane.domain import hygiene
+from controlplane.domain.asking import HYGIENE_SERVICE, HYGIENE_TIMER, what_to_ask
+from controlplane.domain.checks import judge_host
+from controlplane.domain.checks.hygiene_timer import settings_digest
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.policy import Docker, Hygiene, Limits, LogLimits
+from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, desired_mint_data
+
+MB = 1_000_000
+
+
+def image(name: str, *, created: int, size: int = 100 * MB, containers: int = 0, tags: list[str] | None = None, tagged: int | None = None) -> Any:
+    known = tags if tags is not None else [f"shop/app:{name}"]
+    return {"id": f"sha256:{name}", "tags": known, "created": created, "last_tagged": tagged, "size": size, "unique": size, "containers": containers}
+
+
+def record(name: str, *, last_used: int | None, parents: list[str] | None = None, **more: Any) -> Any:
+    return {
+        "id": name,
+        "size": 10 * MB,
+        "last_used": last_used,
+        "in_use": False,
+        "shared": False,
+        "parents": parents or [],
+        "what": "regular",
+        **more,
+    }
+
+
+IMAGES = [
+    image("none", created=900, tags=[]),
+    image("1", created=100),
+    image("2", created=200),
+    image("3", created=300),
+    image("4", created=400),
+    image("used", created=50, containers=1, tags=["base:1"]),
+    image("kept", created=10, tags=["golden/x:1", "other:9"]),
+]
+
+
+def test_untagged_go_first_then_the_longest_not_tagged_and_no_more_than_it_takes() -> None:
+    chosen = hygiene.doomed_images(IMAGES, over=150 * MB, keep=2, protect=["golden/*"])
+    assert [one.id for one in chosen] == ["sha256:none", "sha256:1"]
+    assert chosen[0].name == "untagged"
+    assert hygiene.doomed_images(IMAGES, over=0, keep=2, protect=[]) == []
+
+
+def test_what_is_used_protected_or_among_the_newest_never_goes_whatever_it_takes() -> None:
+    chosen = hygiene.doomed_images(IMAGES, over=10**12, keep=2, protect=["golden/*"])
+    assert [one.id for one in chosen] == ["sha256:none", "sha256:1", "sha256:2"]
+
+
+def test_a_record_of_the_cache_goes_after_those_that_were_made_from_it() -> None:
+    records = [record("a", last_used=1), record("b", last_used=5, parents=["a"]), record("c", last_used=None, in_use=True), record("d", last_used=3)]
+    assert [one.id for one in hygiene.doomed_cache(records, over=10**12)] == ["d", "b", "a"]
+    assert [one.id for one in hygiene.doomed_cache(records, over=15 * MB)] == ["d", "b"]
+
+
+def test_a_log_is_cut_where_its_container_has_no_limit_of_its_own() -> None:
+    logs: Any = [
+        {"container": name, "path": f"/{name}", "size": size, "rotates": rotates}
+        for name, size, rotates in (("a", 9, False), ("b", 99, False), ("c", 99, True))
+    ]
+    assert [one.name for one in hygiene.doomed_logs(logs, limit=10)] == ["b"]
+    assert hygiene.doomed_logs(logs, limit=None) == []
+
+
+def desired(*, timer: str | None = None, **limits: int) -> DesiredHost:
+    docker = Docker(
+        data_root="/mnt/data/docker", log=LogLimits(max_size=10 * MB, max_files=3), hygiene=Hygiene(keep=2, protect=("golden/*",), timer=timer)
+    )  # type: ignore[arg-type]
+    return desired_mint_data(docker=docker, thresholds=Limits(**limits))
+
+
+def host(**usage: int) -> EvidenceBuilder:
+    builder = EvidenceBuilder()
+    builder.probes["docker_store"] = {"images": IMAGES, "cache": [record("a", last_used=86_400)], "logs": []}
+    builder.probes["docker_usage"].update(usage)
+    return builder
+
+
+def plan(builder: EvidenceBuilder, wanted: DesiredHost, *, named: bool = True) -> Plan:
+    return make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[wanted],
+        evidence={"mint-data": builder.build().model_copy(update={"asked": what_to_ask(wanted)})},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(["docker.hygiene"] if named else []),
+        retention=timedelta(days=7),
+    )
+
+
+def test_a_plan_names_each_deletion_by_id_size_and_last_use() -> None:
+    [step] = plan(host(images=1150 * MB, build_cache=15 * MB), desired(images=1000 * MB, build_cache=10 * MB)).steps
+    assert [(change.kind, change.target, change.before, change.destructive) for change in step.changes] == [
+        ("delete", "image untagged sha256:none", "100.0 MB, last pulled, built or tagged on 1970-01-01", True),
+        ("delete", "image shop/app:1 sha256:1", "100.0 MB, last pulled, built or tagged on 1970-01-01", True),
+        ("delete", "build cache regular a", "10.0 MB, last used on 1970-01-02", True),
+    ]
+    assert [mend.surface for mend in step.mends] == ["budget.images", "budget.build_cache"]
+    assert "Frees at least 210.0 MB" in step.undo
+    assert step.downtime.services == ()
+
+
+def test_where_it_is_not_enough_the_budget_is_not_promised_and_told() -> None:
+    made = plan(host(images=5000 * MB), desired(images=1000 * MB))
+    assert [mend.surface for mend in made.steps[0].mends] == []
+    assert "images: 3.7 GB over the budget stay" in made.refusals[0].reason
+
+
+def test_it_runs_only_by_name_and_not_on_doubt() -> None:
+    assert "docker.hygiene" not in {step.capability for step in plan(host(images=5000 * MB), desired(images=1000 * MB), named=False).steps}
+    doubtful = host(images=5000 * MB)
+    doubtful.probes["docker_store"]["images"] = [{**IMAGES[0], "unique": None}]
+    assert "could not be observed" in plan(doubtful, desired(images=1000 * MB)).refusals[0].reason
+    assert "could not be observed" in plan(host().fail("docker_store"), desired(images=1)).refusals[0].reason
+
+
+def test_the_timer_is_a_step_of_its_own_and_judged_by_its_settings() -> None:
+    wanted = desired(timer="daily")
+    unit = {"load_state": "loaded", "active_state": "active", "sub_state": "waiting", "enabled": "enabled", "fragment": "/x", "exec_start": ""}
+    rest = {"drop_ins": [], "properties": {}, "needs_reload": False}
+    builder = host()
+    builder.probes["units"][HYGIENE_TIMER] = {**unit, **rest}
+    builder.probes["units"][HYGIENE_SERVICE] = {**unit, **rest, "exec_start": "python3 tool hygiene timed --settings 0"}
+    [step] = plan(builder, wanted).steps
+    assert [change.kind for change in step.changes] == ["file", "unit"]
+    assert step.variables["docker_hygiene_timer"]["settings"]["budgets"] == {"images": 15000 * MB, "build_cache": 10000 * MB, "log": 30 * MB}
+
+    def verdict() -> str:
+        found = judge_host(wanted, builder.build(), now=COLLECTED, max_age=timedelta(hours=1))
+        return next(one.verdict.value for one in found if one.surface == "docker.hygiene_timer")
+
+    assert verdict() == "DRIFTED"
+    builder.probes["units"][HYGIENE_SERVICE]["exec_start"] = f"python3 tool hygiene timed --settings {settings_digest(wanted)}"
+    assert verdict() == "MET"
+    assert plan(builder, wanted).steps == ()
+    del builder.probes["units"][HYGIENE_TIMER]
+    assert verdict() == "UNKNOWN"
