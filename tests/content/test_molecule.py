@@ -81,3 +81,8 @@ def test_the_guard_of_the_scenarios_is_the_planners() -> None:
     mounts = [(entry["file"], entry["spec"].removeprefix("UUID="))]
     assert variables["fstab_guard_text"] == guard_text("docker.service", mounts)
     assert variables["fstab_socket_guard_text"] == guard_text("docker.socket", mounts)
+
+
+@pytest.mark.parametrize("scenario", [path for path in SCENARIOS if (path / "prepare.yml").exists()], ids=lambda path: path.name)
+def test_a_preparation_of_its_own_is_the_one_that_is_played(scenario: Path) -> None:
+    assert f"molecule/{scenario.name}/prepare.yml" in (scenario / "molecule.yml").read_text()
