@@ -47,7 +47,7 @@ def test_owners_modes_links_holes_and_attributes_are_kept() -> None:
 
 def test_what_the_layer_held_is_kept_although_its_container_is_gone() -> None:
     kept = on_machine("python3 -c \"import json; print(json.load(open('/var/lib/controlplane/retired.json'))['retired'][0]['path'])\"").strip()
-    on_machine(f"cd {kept} && sha256sum --check --quiet /root/parts")
+    on_machine(f"cd {kept}/srv/shop && sha256sum --check --quiet /root/parts")
 
 
 def test_nothing_of_the_run_is_left_mounted_or_enabled() -> None:

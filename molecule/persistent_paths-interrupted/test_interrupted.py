@@ -21,4 +21,4 @@ def test_the_run_is_closed_and_the_old_data_are_kept() -> None:
     assert json.loads(on_machine(f"cat {JOURNAL}"))["phase"] == "done"
     assert on_machine("ls /etc/systemd/system | grep controlplane-settle || true; findmnt -rno TARGET | grep ^/run/controlplane || true") == ""
     [record] = json.loads(on_machine("cat /var/lib/controlplane/retired.json"))["retired"]
-    on_machine(f"cd {record['path']} && sha256sum --check --quiet /root/parts")
+    on_machine(f"cd {record['path']}/srv/shop && sha256sum --check --quiet /root/parts")

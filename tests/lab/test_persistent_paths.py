@@ -71,7 +71,7 @@ def test_every_service_is_moved_under_writes_and_taken_back_with_what_was_writte
     # Old data stay, and are on record by the volume's name.
     assert volumes <= set(host.sh("docker volume ls -q").split())
     records = json.loads(host.sh("cat /var/lib/controlplane/retired.json"))["retired"]
-    assert {record["volume"] for record in records} == volumes
+    assert {record["volume"] for record in records if "volume" in record} == volumes
     assert site.applied()["changed"] == []
     host.sh(f"docker compose -f {COMPOSE} up -d 2>&1 | grep -c Recreate && exit 1 || true")
 

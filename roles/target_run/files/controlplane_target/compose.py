@@ -167,15 +167,21 @@ def make_still(stack: Stack, *, stop_s: int, unit: str, log: Path, fresh: bool) 
     _up(stack, ("--no-start", *(["--renew-anon-volumes"] if fresh else [])), stop_s=stop_s, unit=unit, log=log)
 
 
+def await_unit(unit: str) -> None:
+    """Return once Compose does not work as that unit any more; nobody stops it."""
+    while active(unit):
+        time.sleep(0.2)
+
+
 def _up(stack: Stack, how: tuple[str, ...], *, stop_s: int, unit: str, log: Path) -> None:
     words = ("up", "--no-deps", "--no-build", "--pull", "never", "--timeout", str(stop_s), *how)
-    while active(unit):
-        # An earlier attempt's, which nobody stops.
-        time.sleep(0.5)
+    await_unit(unit)
     before = log.stat().st_size if log.exists() else 0
     outputs = [f"--property=Standard{stream}=append:{log}" for stream in ("Output", "Error")]
     waiting = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={unit}", "--setenv=HOME=/root", *outputs]
     said = command.run([*waiting, "--", *stack.argv(*words, stack.service)])
+    # Who waits may be cut off while Compose goes on.
+    await_unit(unit)
     if said.code != 0:
         told = log.read_bytes()[before:].decode(errors="replace") if log.exists() else said.err
         raise FailedFault(

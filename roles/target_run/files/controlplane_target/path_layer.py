@@ -3,7 +3,7 @@
 Rules:
 - Only overlay2 is known: its folders are Docker's own account of the container.
 - While it stands still its layers are mounted read-only, one upon the other, as Docker would; nothing of them is written to.
-- Before the container is made anew its own part is kept by further names of its files, on the same filesystem: that takes no room, and Docker removes the
+- Before the container is made anew all that it wrote itself is kept by further names of its files, on the same filesystem: that takes no room, and Docker removes the
   layer with the container.
 """
 
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from . import command, inside
+from . import command
 from .faults import FailedFault, RefusedFault
 from .files import sync_directory
 from .mounts import mount_of, read
@@ -32,6 +33,12 @@ class Layer:
         self._data: dict[str, str] = inspection["GraphDriver"]["Data"]
         self._key = run.key
         self.place = str(_RUN / run.key / "layer")
+
+    @staticmethod
+    def is_known(inspection: dict[str, Any]) -> bool:
+        """Say whether the container's layer is of a kind that is known here."""
+        driver = inspection.get("GraphDriver") or {}
+        return driver.get("Name") == "overlay2" and bool((driver.get("Data") or {}).get("UpperDir"))
 
     @staticmethod
     def assert_known(inspection: dict[str, Any]) -> None:
@@ -62,10 +69,6 @@ class Layer:
         """Unmount it, if it is mounted."""
         off(self._key)
 
-    def has_own(self, data: str) -> bool:
-        """Say whether the container itself wrote anything at a path, and not only its image."""
-        return os.path.isdir(self._data["UpperDir"] + data)
-
     def kept(self) -> str:
         """Return where the container's own part of it is kept once the container is gone, on the same filesystem."""
         own = Path("/var/lib/controlplane")
@@ -74,19 +77,28 @@ class Layer:
             return str(own / self._key / "layer")
         return os.path.join(mount_of(os.path.realpath(upper), read()).mount, ".controlplane-retired", self._key)
 
-    def keep(self, data: str) -> str | None:
-        """Keep the container's own part of its data; return where, None where all is the image's. Safe to repeat."""
-        if not self.has_own(data):
+    def keep(self) -> str | None:
+        """Keep all that the container itself wrote, not only its data; return where, None where that is nothing to speak of. Safe to repeat."""
+        if not self._has_own():
             return None
         kept = self.kept()
         shutil.rmtree(kept, ignore_errors=True)
-        os.makedirs(kept, mode=0o700)
-        with inside.opened_below(self._data["UpperDir"], data.lstrip("/")):
-            said = command.run(["cp", "--archive", "--link", "--", self._data["UpperDir"] + data, f"{kept}/data"])
+        os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
+        said = command.run(["cp", "--archive", "--link", "--", self._data["UpperDir"], kept])
         if said.code != 0:
-            raise FailedFault(f"the data in the container's own layer can't be kept at {kept}: {said.err.strip()[-300:]}")
-        sync_directory(Path(kept))
-        return f"{kept}/data"
+            raise FailedFault(f"what lies in the container's own layer can't be kept at {kept}: {said.err.strip()[-300:]}")
+        sync_directory(Path(kept).parent)
+        return kept
+
+    def _has_own(self) -> bool:
+        """Say whether there is a file in it, apart from those that a start makes anew anyway."""
+        upper = self._data["UpperDir"]
+        for folder, names, files in os.walk(upper):
+            if folder == upper:
+                names[:] = [name for name in names if name not in ("run", "tmp", "dev", "proc", "sys")]
+            if any(stat.S_ISREG(info.st_mode) and info.st_size for name in files for info in [os.lstat(os.path.join(folder, name))]):
+                return True
+        return False
 
     def _lower(self) -> str:
         # Docker's short names: the long ones of an image with many layers don't fit into a mount's options.

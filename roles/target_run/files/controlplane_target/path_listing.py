@@ -16,8 +16,8 @@ _MOST_NAMES = 20
 
 
 def listed(old: str, new: str, started_ns: int) -> dict[str, Any]:
-    """Return {objects, bytes, equal, changed, gone, lost: [names], sha256: of the whole list of the old place}."""
-    told: dict[str, Any] = {"objects": 0, "bytes": 0, "equal": 0, "changed": 0, "gone": 0, "lost": []}
+    """Return {objects, bytes, equal, changed, gone, unreadable (of the old place), lost: [names], sha256: of the whole list of the old place}."""
+    told: dict[str, Any] = {"objects": 0, "bytes": 0, "equal": 0, "changed": 0, "gone": 0, "unreadable": 0, "lost": []}
     whole = hashlib.sha256()
     top = os.fsencode(old)
     for folder, names, files in os.walk(top):
@@ -25,7 +25,11 @@ def listed(old: str, new: str, started_ns: int) -> dict[str, Any]:
         for name in sorted(files):
             path = os.path.join(folder, name)
             relative = os.path.relpath(path, top)
-            held = _digest(path)
+            try:
+                held = _digest(path)
+            except OSError:
+                told["unreadable"] += 1
+                continue
             if held is None:
                 continue
             told["objects"] += 1

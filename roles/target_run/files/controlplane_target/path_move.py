@@ -26,7 +26,7 @@ from .path_layer import Layer
 from .path_listing import listed
 from .path_proof import Proof
 from .path_request import Request
-from .path_source import Source, assert_no_link, source_of
+from .path_source import Source, assert_no_link, assert_no_link_so_far, source_of
 from .root_trees import Trees, make_directory
 from .state import Run, boot_id
 from .systemd import unit_name
@@ -75,8 +75,9 @@ class PathMove:
         if held is None:
             raise RefusedFault(f"{self.request.container} is gone. Nothing was changed. Make a new plan.")
         self.cancel.check()
+        path_stack.assert_known(self.origin, self._stack(after=True))
         self._install_settle()
-        self.enter("stopping", old=_remembered(held), downtime_s={}, killed=[])
+        self.enter("stopping", old=_remembered(held), others=self._other_anonymous(held), downtime_s={}, killed=[])
         try:
             self._stop_and_copy()
         except BaseException as fault:
@@ -109,6 +110,7 @@ class PathMove:
             path_stack.write(self.origin, self._stack(after=True), self.request)
             if self.run.phase == "compared":
                 self.enter("switched")
+            compose.await_unit(self._unit)
             self._keep()
             path_layer.off(self.run.key)
             govern(self.run.state["to"], self.request)
@@ -119,39 +121,89 @@ class PathMove:
         except Exception as fault:
             self._leave(str(fault))
             raise
-        faults = self._answered() or self._judged()
+        faults = self._answered()
         if faults:
             self._carry_back("; ".join(faults))
+        faults = self._judged()
+        self.run.write(complaint="; ".join(faults))
         self.finish()
 
     def finish(self) -> None:
-        """Retire the source and close the journal."""
+        """Retire the source and close the journal; what is not as it was is raised, and nothing is taken back: the old place is as it was."""
         if self.run.phase != "answered":
             self.enter("answered")
-        self.run.write(proof=self._listed() or self.run.state.get("proof"))
-        kept = [tree for held in self.trees.held if (tree := self._as_kept(held)) is not None]
-        retired.retire(self.run.home, self.run.key, kept, now=time.time())
+        listing = self._listed()
+        if listing is not None:
+            self.run.write(proof=listing)
+            if listing["lost"]:
+                self.run.write(complaint=f"{len(listing['lost'])} files of {self.request.container} are not as they were")
+        self._retire()
         self._close(self.run.state["ends"]["well"])
+        if self.run.state.get("complaint"):
+            raise FailedFault(
+                f"{self.run.state['complaint']}. {self.request.container} runs on its new place, and nothing was taken back: {self._told_old()} is as it was. "
+                f"Look at both before anything else; {self.run.folder}/state.json names what differs"
+            )
+
+    def _retire(self) -> None:
+        kept = self.run.state.get("kept")
+        found = (
+            []
+            if self.run.state["source"]["kind"] == "layer"
+            else [{**tree, "volume": self.run.state["source"]["volume"]} for tree in self.trees.held]
+        )
+        # With its container gone nothing else leads to what lay in the layer.
+        found += [{"from": kept, "to": self.run.state["to"]}] if kept and os.path.isdir(kept) else []
+        retired.retire(self.run.home, self.run.key, found, now=time.time())
+
+    def _told_old(self) -> str:
+        return self.run.state.get("kept") or str(self.run.state["source"]["path"])
 
     def go_back(self, reason: str) -> None:
         """Start the service on its old place again, which nothing has left yet. Safe to repeat."""
+        compose.await_unit(self._unit)
         self.enter("reverting", reason=reason)
         path_layer.off(self.run.key)
-        path_stack.put_back(self.origin)
         old = self.run.state["old"]
         status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
-        if status not in (204, 304):
+        if status == 404:
+            self._without_old(reason)
+        elif status not in (204, 304):
             raise FailedFault(
                 f"{reason}. Going back, {old['name']} does not start: {(answer or {}).get('message', status)}. Look at it, then run this again"
             )
-        self._update(old["id"], old["restart"])
+        else:
+            # The service first: what somebody wrote into the file meanwhile is no reason to leave it down.
+            self._update(old["id"], old["restart"])
+            self._put_back()
         faults = self._answered()
         if faults:
             self.run.write(complaint="; ".join(faults))
         self._close(self.run.state["ends"]["back"])
 
+    def _without_old(self, reason: str) -> None:
+        """Go back where somebody removed the old container: one that is there by its name is theirs, and so are its files."""
+        if self.inspection() is not None:
+            self.run.write(complaint=f"{reason}; somebody made {self.request.container} anew since, and it was left as it is")
+            return
+        path_stack.put_back(self.origin)
+        self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
+
+    def _put_back(self) -> None:
+        try:
+            path_stack.put_back(self.origin)
+        except FailedFault as fault:
+            self.run.write(complaint=str(fault))
+
+    def ran_since(self) -> bool:
+        """Say whether somebody started the old container again after this stopped it: then it may hold what is newest."""
+        old = self.run.state["old"]
+        status, answer = self.engine.call("GET", f"/containers/{old['id']}/json")
+        return status == 200 and str(answer["State"]["StartedAt"]) != old["started_at"]
+
     def _leave(self, reason: str) -> None:
         """Give up the new place, without losing what the service may have written there."""
+        compose.await_unit(self._unit)
         old = self.run.state["old"]
         status, answer = self.engine.call("GET", f"/containers/{old['id']}/json")
         if self.run.phase in phases.DESTINATION_IS_PROVEN or (status == 200 and answer["Name"].lstrip("/") == old["name"]):
@@ -171,15 +223,21 @@ class PathMove:
     def come_back(self, reason: str, *, ends: str = "") -> None:
         """Bring the service back to where its files said before, with what it wrote since. Safe to repeat, from each of its phases."""
         self.cancel.close()
+        compose.await_unit(self._unit)
         if self.run.phase != RESTARTING:
+            self._assert_place()
             self._install_settle()
-            if self.run.phase != RETURNING and ends:
+            told = {"reason": reason, "ends_back": ends or self.run.state.get("ends_back") or "undone"}
+            if self.run.phase == RETURNING:
+                self._assert_not_theirs()
+            elif ends:
                 self.run.write(leg="carry")
-            self.enter(RETURNING, reason=reason, ends_back=ends or self.run.state.get("ends_back") or "undone")
-            self._stop_for_return()
-            path_stack.put_back(self.origin)
-            self._compose(compose.make_still, fresh=self._is_fresh())
-            self._copy_back(self._landed())
+            self._stop_for_return(told)
+            try:
+                self._make_old()
+            except Exception as fault:
+                self._stay(str(fault))
+                raise
             self.enter(RESTARTING)
         held = self.inspection()
         if held is None:
@@ -188,53 +246,106 @@ class PathMove:
         if status not in (204, 304):
             raise FailedFault(f"{self.request.container} does not start on its old place: {(answer or {}).get('message', status)}")
         faults = self._answered() or self._judged()
-        if faults:
-            self.run.write(complaint="; ".join(faults))
+        self.run.write(complaint="; ".join(faults))
         if self.run.state["ends_back"] == "undone":
             # A copy that a failed attempt leaves is not retired: the next one goes on with it.
-            back = [{"from": self.run.state["to"], "to": str(self.run.state["landed"])}] if os.path.isdir(self.run.state["to"]) else []
+            place = {"from": self.run.state["to"], "to": str(self.run.state["landed"]), "volume": self.request.volume}
+            back = [place] if os.path.isdir(self.run.state["to"]) else []
             back += [{**tree, "volume": os.path.basename(os.path.dirname(tree["from"]))} for tree in self.trees.held if tree["kind"] == "anonymous"]
             retired.retire(self.run.home, self.origin.key, back, now=time.time())
         self._close(self.run.state["ends_back"])
+        if faults:
+            raise FailedFault(f"{'; '.join(faults)}. {self.request.container} runs on its old place again; {self.run.state['to']} is kept as it was")
 
-    def _stop_for_return(self) -> None:
+    def _assert_place(self) -> None:
+        """Raise `FailedFault` unless the new place is there: copied back from an empty mountpoint, nothing would be left of either."""
+        to, mount = self.run.state["to"], self.run.state["to_mount"]
+        if not os.path.isdir(to) or mount_of(os.path.realpath(to), read()).mount != mount:
+            raise FailedFault(
+                f"{to} is not there, or not on {mount}, and it holds the newest data. Nothing was copied. Bring its disk back, then run this again"
+            )
+
+    def _assert_not_theirs(self) -> None:
+        """Raise `FailedFault` where somebody started what this had made on the old place, half copied: it may hold what is newest by now."""
         held = self.inspection()
-        if held is None:
+        if held is None or str(held["State"]["StartedAt"]).startswith("0001-"):
             return
-        if not self.run.state.get("old") or self.run.state["old"]["id"] != held["Id"]:
-            self.run.write(old=_remembered(held))
-        if self.run.state.get("others") is None:
-            self.run.write(others=self._other_anonymous(held))
-        if not held["State"]["Running"]:
-            self.run.write(stopped_at=self.run.state.get("stopped_at") or time.time())
+        if source_of(self.engine, held, self.request.data).path != self.run.state["to"]:
+            raise FailedFault(
+                f"somebody started {self.request.container} on its old place before the data were back there; they are in {self.run.state['to']}. Nothing was "
+                f"copied over it. If what it wrote since may go, 'docker rm -f {self.request.container}', then run this again"
+            )
+
+    def _make_old(self) -> None:
+        path_stack.put_back(self.origin)
+        source = self.origin.state["source"]
+        if source["kind"] == "bind":
+            # Purged meanwhile; Compose must not make it as root's.
+            make_directory(source["path"])
+        self._compose(compose.make_still, fresh=self._is_fresh(), after=False)
+        self._copy_back(self._landed())
+
+    def _stay(self, reason: str) -> None:
+        """Bring the service up on its new place again, which alone holds the newest data: the way back did not work."""
+        path_layer.off(self.run.key)
+        self.run.write(complaint=reason)
+        if self.run.state["leg"] != "undo":
             return
-        try:
+        path_stack.write(self.origin, self._stack(after=True), self.request)
+        self._compose(compose.make_anew, wait_s=self.request.answer_s)
+        self._assert_landed()
+        self._answered()
+        # The way there is what is in force again.
+        self.run.write(
+            trees=self.origin.state["trees"] if self.origin.key != self.run.key else self.run.state.get("trees_there") or self.run.state["trees"]
+        )
+        self._close("done" if self.origin.key == self.run.key else "reverted")
+
+    def _stop_for_return(self, told: dict[str, Any]) -> None:
+        held = self.inspection()
+        if held is None or not held["State"]["Running"]:
+            self.enter(RETURNING, **told, stopped_at=self.run.state.get("stopped_at") or time.time())
+            return
+        old = _remembered(held)
+        others = self.run.state.get("others") or self._other_anonymous(held)
+        if self.run.state["leg"] != "carry":
+            # Without it a Redis would stop without its dump: then it does not stop.
             with self.proof.held(self.request.answer_s):
-                self.run.write(stopped_at=time.time())
+                self.enter(RETURNING, **told, old=old, others=others, stopped_at=time.time())
                 self._update(held["Id"], _NEVER)
                 self._stop(held["Id"])
-        except (FailedFault, OSError):
+            return
+        self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time())
+        try:
+            with self.proof.held(self.request.answer_s):
+                self._update(held["Id"], _NEVER)
+                self._stop(held["Id"])
+        except (FailedFault, RefusedFault, OSError):
             # It came up without answering: what it holds is on its disk, or nowhere.
             if (now := self.inspection()) is not None and now["State"]["Running"]:
+                self._update(now["Id"], _NEVER)
                 self._stop(now["Id"])
 
     def _copy_back(self, landed: Source) -> None:
-        held = self.inspection()
-        source, to = str(self.run.state["to"]), landed.path
-        if landed.kind == "layer" and held is not None:
+        held = self.inspection() or {}
+        source, to, base = str(self.run.state["to"]), landed.path, landed.base
+        if landed.kind == "layer":
             layer = Layer(self.run, held)
             layer.writable()
-            to = layer.place + landed.path
+            base, to = layer.place, layer.place + landed.path
         if to == source:
             raise FailedFault(f"Compose gave {self.request.container} the same {source} again: look at its compose file, then run this again")
+        assert_no_link_so_far(base, to)
         trees = [_back(source, to, "data")]
-        for at, path in self.run.state["others"].items():
-            now = source_of(self.engine, held or {}, at).path
+        for at, path in (self.run.state.get("others") or {}).items():
+            now = source_of(self.engine, held, at).path
             trees += [_back(path, now, "anonymous")] if now != path else []
         retired.forget(self.run.home, [tree["to"] for tree in trees])
         for tree in trees:
             make_directory(tree["to"])
-        self.run.write(trees=trees, landed=to if landed.kind != "layer" else f"the layer of {self.request.container}")
+        self._assert_place()
+        there = self.run.state.get("trees_there") or self.run.state["trees"]
+        self.run.write(trees=trees, trees_there=there, landed=to if landed.kind != "layer" else f"the layer of {self.request.container}")
         self.trees.proven = {}
         self.trees.clear_flags()
         self.trees.assert_unused()
@@ -272,22 +383,18 @@ class PathMove:
 
     def _keep(self) -> None:
         held = self.inspection()
-        if self.run.state["source"]["kind"] == "layer" and held is not None and held["Id"] == self.run.state["old"]["id"]:
-            self.run.write(kept=Layer(self.run, held).keep(self.run.state["source"]["path"]))
-
-    def _as_kept(self, tree: dict[str, Any]) -> dict[str, Any] | None:
-        if self.run.state["source"]["kind"] != "layer":
-            return {**tree, "volume": self.run.state["source"]["volume"]}
-        kept = self.run.state.get("kept")
-        return {**tree, "from": kept} if kept else None
+        if held is not None and held["Id"] == self.run.state["old"]["id"] and Layer.is_known(held):
+            self.run.write(kept=Layer(self.run, held).keep())
 
     def _stack(self, *, after: bool) -> compose.Stack:
         return compose.stack_from(self.origin.state["stack_after" if after else "stack"])
 
-    def _compose(self, make: Any, **more: Any) -> None:
-        unit = unit_name("persistent-paths-compose", self.request.container)
-        stack = self._stack(after=make is compose.make_anew)
-        make(stack, stop_s=self.request.stop_s, unit=unit, log=self.run.folder / "compose.log", **more)
+    @property
+    def _unit(self) -> str:
+        return unit_name("persistent-paths-compose", self.request.container)
+
+    def _compose(self, make: Any, *, after: bool = True, **more: Any) -> None:
+        make(self._stack(after=after), stop_s=self.request.stop_s, unit=self._unit, log=self.run.folder / "compose.log", **more)
 
     def _landed(self) -> Source:
         held = self.inspection()
@@ -314,11 +421,12 @@ class PathMove:
 
     def _judged(self) -> list[str]:
         try:
-            told = self.proof.judged()
-        except (FailedFault, OSError) as fault:
-            return [f"its data can't be proven: {fault}"]
+            told = self.proof.retried(self.request.answer_s)
+        except (FailedFault, RefusedFault, OSError) as fault:
+            return [f"the data of {self.request.container} can't be proven by the service itself: {fault}"]
         self.run.write(proof=told)
-        return [f"{', '.join(map(str, told['lost'][:5]))} of {self.request.container} is not as it was before"] if told.get("lost") else []
+        # Names of keys, tables and files are somebody's: they stay on this host.
+        return [f"{len(told['lost'])} of what {self.request.container} keeps are not as they were before"] if told.get("lost") else []
 
     def _listed(self) -> dict[str, Any] | None:
         """Return the listing of old place against new one, for what has no proof of its own."""
@@ -366,9 +474,9 @@ class PathMove:
         path_layer.off(self.run.key)
         self.run.home.write_last_change(self.run.key, time.time())
         settle_units.uninstall_after(self.run.key)
-        self.enter(phase, finished_at=time.time())
         if phase == "undone" and self.origin.key != self.run.key:
             self.origin.write(phase="undone", undone_by=self.run.key)
+        self.enter(phase, finished_at=time.time())
 
 
 def _back(source: str, to: str, kind: str) -> dict[str, Any]:
@@ -381,6 +489,7 @@ def _remembered(held: dict[str, Any]) -> dict[str, Any]:
         "name": str(held["Name"]).lstrip("/"),
         "restart": held["HostConfig"].get("RestartPolicy") or _NEVER,
         "stop_timeout": held["Config"].get("StopTimeout"),
+        "started_at": str(held["State"]["StartedAt"]),
     }
 
 

@@ -25,12 +25,17 @@ _RATE = 40_000_000
 _MOST_TABLES = 2000
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
 _TABLES = (
-    "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, pg_relation_size(c.oid)::text, "
-    "(coalesce(pg_stat_get_tuples_updated(c.oid), 0) + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::text "
+    "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, pg_table_size(c.oid)::text, "
+    "(coalesce(pg_stat_get_tuples_updated(c.oid), 0) + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::text, "
+    "(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a "
+    "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) "
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence <> 't' "
-    "AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' ORDER BY pg_relation_size(c.oid), 1"
+    "AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' ORDER BY pg_table_size(c.oid), 1"
 )
-_SUMS = "SELECT count(*)::text, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM ONLY {} t WHERE age(t.xmin) > age('{}'::xid)"
+_SUMS = "SELECT count(*)::text, coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text FROM ONLY {table}"
+# No younger than the lock. Rows that were frozen before keep a number of which `age` may make anything but such a one.
+_OLD = " WHERE NOT age(xmin) BETWEEN 0 AND age('{boundary}'::xid)"
+_NEW = "SELECT count(*)::text FROM ONLY {table} WHERE age(xmin) BETWEEN 0 AND age('{boundary}'::xid)"
 _BOUNDARY = "SELECT (txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text"
 _IDENTITY = "SELECT system_identifier::text FROM pg_control_system()"
 _SETTLED = "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET extra_float_digits = 3; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'"
@@ -85,12 +90,22 @@ def _locked_and_summed(session: Postgres, end: float) -> tuple[dict[str, dict[st
         # Somebody's long transaction: what can't be had is not waited for.
         return {}, len(names)
     boundary, summed, skipped = str(session.rows(_BOUNDARY)[0][0]), {}, 0
-    for name, filenode, size, changes in session.rows(_TABLES):
-        if time.monotonic() + int(str(size)) / _RATE > end:
+    # Older servers show the counters as they were when the transaction began.
+    session.rows("SELECT pg_stat_clear_snapshot()")
+    for name, filenode, size, changes, columns in session.rows(_TABLES):
+        left_s = end - time.monotonic()
+        if not columns or int(str(size)) / _RATE > left_s:
             skipped += 1
             continue
-        count, total = session.rows(_SUMS.format(name, boundary))[0]
-        summed[str(name)] = {"rows": str(count), "sum": str(total), "file": str(filenode), "changes": str(changes), "boundary": boundary}
+        session.rows(f"SAVEPOINT here; SET LOCAL statement_timeout = {max(100, int(left_s * 1000))}")
+        try:
+            count, total = session.rows(_SUMS.format(columns=columns, table=name))[0]
+        except PostgresError:
+            session.rows("ROLLBACK TO here")
+            skipped += 1
+            continue
+        before = {"rows": str(count), "sum": str(total), "file": str(filenode), "changes": str(changes), "columns": str(columns)}
+        summed[str(name)] = {**before, "boundary": boundary}
     return summed, skipped
 
 
@@ -121,15 +136,22 @@ def judged(connect: Connect, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fared(session: Postgres, name: str, before: dict[str, str]) -> str:
+    """Return equal, changed (by clients: a new file, other columns, as many changes as rows differ, newer rows) or lost."""
     end = time.monotonic() + 12
     while True:
+        session.rows("SELECT pg_stat_clear_snapshot()")
         found = {str(row[0]): row for row in session.rows(_TABLES)}.get(name)
-        if found is None or str(found[1]) != before["file"]:
+        # All files were equal before the start: what is gone as a whole, or rewritten, a client dropped or rewrote.
+        if found is None or str(found[1]) != before["file"] or not set(before["columns"].split(", ")) <= set(str(found[4]).split(", ")):
             return "changed"
-        count, total = session.rows(_SUMS.format(name, before["boundary"]))[0]
+        asked = _SUMS.format(columns=before["columns"], table=name) + _OLD.format(boundary=before["boundary"])
+        count, total = session.rows(asked)[0]
         if (count, total) == (before["rows"], before["sum"]):
             return "equal"
-        if int(str(found[3])) > int(before["changes"]):
+        missing, counted = int(before["rows"]) - int(str(count)), int(str(found[3])) - int(before["changes"])
+        newer = int(str(session.rows(_NEW.format(table=name, boundary=before["boundary"]))[0][0]))
+        # Counters that went back were reset; one that stands still may not be kept at all.
+        if 0 < missing <= max(counted, newer) or (counted > 0 and missing <= 0) or counted < 0:
             return "changed"
         if time.monotonic() > end:
             return "lost"

@@ -11,11 +11,13 @@ Rules:
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from . import command, path_postgres, redis_keys
+from . import command, inside, path_postgres, redis_keys
 from .docker_engine import Engine
 from .faults import FailedFault
 from .path_request import Request
@@ -93,14 +95,24 @@ class Proof:
             return [str(fault)]
         with closing(server.redis):
             running = server.redis.settings(["appendonly", "dir"])
+            file = server.redis.info("server").get("config_file", "")
         found = []
-        words = [str(word).lower() for word in (server.inspection["Config"].get("Cmd") or [])]
-        told = any(one == "--appendonly" and other == "yes" for one, other in zip(words, words[1:]))
-        if running["appendonly"] == "no" and told:
+        if running["appendonly"] == "no" and _starts_with_aof(server, file):
             found.append("AOF is off while it runs and on at its next start, which would load nothing or what is stale: apply redis.durability first")
         if running["dir"] != self.request.data and not running["dir"].startswith(self.request.data.rstrip("/") + "/"):
             found.append(f"Redis keeps its data in {running['dir']}, not in {self.request.data}: name that in the policy")
         return found
+
+    def retried(self, limit_s: float) -> dict[str, Any]:
+        """Return what `judged` does, as soon as the service can be asked: one that runs may still load. Raises `FailedFault`, `OSError`."""
+        end = time.monotonic() + limit_s
+        while True:
+            try:
+                return self.judged()
+            except (FailedFault, OSError):
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.5)
 
     def _pid(self) -> int:
         state = self.engine.get(f"/containers/{self.request.container}/json")
@@ -130,3 +142,19 @@ class Proof:
                 f"{self.request.container}: its proof {' '.join(self.request.proof)} ended with {said.code}: {said.err.strip()[-300:] or said.out.strip()[-300:]}"
             )
         return said.code, said.out
+
+
+def _starts_with_aof(server: Server, file: str) -> bool:
+    """Say whether a start would turn the append-only file on: by any word of its command, or by its configuration file, whose last line wins."""
+    words = " ".join(str(word) for word in [server.inspection["Path"], *(server.inspection.get("Args") or [])]).lower()
+    if told := re.findall(r"--appendonly[\s=\"']+(yes|no)", words):
+        return bool(told[-1] == "yes")
+    if not file:
+        return False
+    try:
+        text = inside.read(server.pid, file).decode("utf-8", "surrogateescape")
+    except (OSError, FailedFault):
+        # What can't be read may say anything.
+        return True
+    found = re.findall(r"^[ \t]*appendonly[ \t]+\"?(yes|no)", text, re.MULTILINE | re.IGNORECASE)
+    return bool(found and found[-1].lower() == "yes")

@@ -57,6 +57,23 @@ def of_the_source(engine: Engine, source: Source, request: Request) -> list[str]
     return found
 
 
+def of_the_links(path: str, request: Request) -> list[str]:
+    """Return the links of a PostgreSQL's own folders that lead out of its data: what lies there would be left, or lost with the container."""
+    found = []
+    for folder, names, files in os.walk(path):
+        depth = os.path.relpath(folder, path).count("/") + (folder != path)
+        for name in (*names, *files):
+            here = os.path.join(folder, name)
+            if os.path.islink(here) and os.path.basename(folder) != "pg_tblspc":
+                target = os.path.normpath(os.path.join(request.data, os.path.relpath(folder, path), os.readlink(here)))
+                found += (
+                    [] if is_at_or_below(target, request.data) else [f"{os.path.relpath(here, path)} is a link to {target}, out of {request.data}"]
+                )
+        if depth >= 1:
+            names.clear()
+    return [f"{one}: give it a mount of its own, or move it in" for one in sorted(found)]
+
+
 def _others(engine: Engine, source: Source, request: Request) -> list[str]:
     found = []
     for held in engine.containers():

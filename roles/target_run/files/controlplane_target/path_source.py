@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from . import inside
 from .docker_engine import Engine
-from .faults import RefusedFault
+from .faults import FailedFault, RefusedFault
 
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _LABEL_ANONYMOUS = "com.docker.volume.anonymous"
@@ -91,6 +91,22 @@ def is_missing(source: Source) -> bool:
         return True
     except OSError:
         return False
+
+
+def assert_no_link_so_far(base: str, path: str) -> None:
+    """Raise `FailedFault` where a part of a path below `base` that is there is a link, or no directory: a tenant could aim it anywhere."""
+    relative = posixpath.relpath(path, base)
+    parts = [] if relative == "." else relative.split("/")
+    for count in range(len(parts) + 1):
+        try:
+            with inside.opened_below(base, "/".join(parts[:count]) or "."):
+                pass
+        except FileNotFoundError:
+            return
+        except OSError as fault:
+            raise FailedFault(
+                f"{posixpath.join(base, *parts[:count])} is a link, or no directory: {fault.strerror}. Nothing was copied there"
+            ) from fault
 
 
 def _place_of(engine: Engine, volume: str, name: str) -> tuple[str, str]:

@@ -80,11 +80,12 @@ def assert_only_that(stack: Stack, made: Edit, request: Request) -> None:
 
 
 def record(run: Run, made: Edit) -> bool:
-    """Keep how the files change, once; return whether that is new."""
-    if (run.folder / _FILE).exists():
-        return False
+    """Keep how the files change, by how they are now; return whether that is new. Only for a run that has not changed one yet."""
     changes = {path: text_change.change_of(old or "", new) | {"absent": old is None} for path, (old, new) in made.texts.items()}
-    write_json(run.folder / _FILE, {"changes": changes, "files": compose.digests(made.stack)})
+    kept = {"changes": changes, "files": compose.digests(made.stack)}
+    if read_json(run.folder / _FILE) == kept:
+        return False
+    write_json(run.folder / _FILE, kept)
     return True
 
 
@@ -93,13 +94,19 @@ def recorded(run: Run) -> dict[str, Any]:
     return dict((read_json(run.folder / _FILE) or {"changes": {}})["changes"])
 
 
-def write(run: Run, stack: Stack, request: Request) -> None:
-    """Write the files as recorded. Raises `FailedFault` where one is neither as it was nor as it shall be."""
+def assert_known(run: Run, stack: Stack) -> None:
+    """Raise `FailedFault` where one of the stack's files is neither as it was when the way back was left, nor as this run writes it."""
     changes, known = recorded(run), (read_json(run.folder / _FILE) or {"files": {}})["files"]
     for path, digest in compose.digests(stack).items():
         wanted = (changes[path]["before"], changes[path]["after"]) if path in changes else (known.get(path),)
         if digest not in wanted:
-            raise FailedFault(f"{path} was changed by somebody while this ran, and was left as it is")
+            raise FailedFault(f"{path} was changed by somebody while this ran, and was left as it is: run this again, it goes by the file as it is")
+
+
+def write(run: Run, stack: Stack, request: Request) -> None:
+    """Write the files as recorded. Raises `FailedFault` where one is neither as it was nor as it shall be."""
+    assert_known(run, stack)
+    changes = recorded(run)
     if all(_digest(path) == change["after"] for path, change in changes.items()):
         return
     made = edit(stack, request)

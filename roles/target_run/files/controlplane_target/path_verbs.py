@@ -34,7 +34,7 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
     password = _told(run, asked, keep=options.detach) or _password(run)
     verbs = PersistentPath(home, Engine(), Cancel(), password)
     if options.action == "undo":
-        return undo(verbs, run, of, options) if "request" in of.state else {"changed": False}
+        return undo(verbs, run, of, options)
     try:
         request = parse(asked)
     except (ValueError, KeyError, TypeError) as fault:
@@ -61,6 +61,8 @@ def _with_request(verbs: PersistentPath, run: Run, request: Request, options: ar
 
 def undo(verbs: PersistentPath, run: Run, of: Run, options: argparse.Namespace) -> Answer:
     """Go back to where the run `of` came from, as a unit of its own with `--detach`."""
+    if "request" not in of.state:
+        return {"changed": False}
     if options.detach:
         extra = ["--of", of.key, *(["--overwrite-old-root"] if options.overwrite_old_root else [])]
         return leg_verbs.detach(verbs, run, "undo", unit_of(parse(of.state["request"])), extra)

@@ -98,6 +98,11 @@ class PersistentPath:
             differing = _ungoverned(request)
             return {"already": not differing, "open": False, "phase": run.phase, "changes": differing}
         found = path_refusals.of_the_container(inspection, request)
+        found += [
+            f"run {other.key} of it is open at {other.phase}: end it first ({other.folder}/undo)"
+            for other in self.home.runs()
+            if other.key != run.key and other.phase in OPEN and (other.state.get("request") or {}).get("container") == request.container
+        ]
         stack = compose.stack_of(inspection)
         if stack is None:
             found.append(by_hand(request))
@@ -135,6 +140,7 @@ class PersistentPath:
         if source.kind == "layer":
             Layer(self.home.run("look"), inspection).kept()
         found = path_refusals.of_the_source(self.engine, source._replace(path=seen.path), request)
+        found += path_refusals.of_the_links(seen.path, request) if request.kind == "postgres" else []
         if place is None:
             return found
         return [
@@ -174,20 +180,20 @@ class PersistentPath:
             stack = compose.stack_of(inspection)
             if self._is_there(source_of(self.engine, inspection, request.data), request):
                 run.write(role=ROLE, asked=as_json(request))
-            elif stack is not None and not path_stack.recorded(run):
+            elif stack is not None and run.phase not in ("done", "undone"):
                 made = path_stack.edit(stack, request)
-                path_stack.record(run, made)
+                changed = path_stack.record(run, made) or changed
                 run.write(role=ROLE, stack=path_move.plain(stack), stack_after=path_move.plain(made.stack), asked=as_json(request))
-                changed = True
         return changed
 
     def precopy(self, run: Run, request: Request) -> dict[str, Any]:
         """Copy while the service runs, until a pass is short; returns {changed, passes}."""
         self.recover(run)
-        if self.refuse(run, request)["already"]:
-            return {"changed": False, "passes": []}
         inspection = self._inspected(request)
         source = source_of(self.engine, inspection, request.data)
+        # Only owner and mode of the place may be left to do: it is live, and nothing may be copied onto it.
+        if self._is_there(source, request) or self.refuse(run, request)["already"]:
+            return {"changed": False, "passes": []}
         place = self._made(run, request)
         absent = request.kind == "surface" and is_missing(_seen(source, inspection))
         if absent:
@@ -198,7 +204,12 @@ class PersistentPath:
             start = layer.place + source.path
         # Only a copy that this journal began, in this boot, and that no service lived on, is known well enough not to be hashed.
         own = run.phase in ("precopying", "precopied", "staging", "reverted") and run.state.get("leg") == "forward"
-        held = next((tree for tree in run.state["trees"] if tree["to"] == place), None) if own and run.state["copy_boot_id"] == boot_id() else None
+        same = run.state.get("source") == path_move.described(source)
+        held = (
+            next((tree for tree in run.state["trees"] if tree["to"] == place and same), None)
+            if own and run.state["copy_boot_id"] == boot_id()
+            else None
+        )
         fresh = is_empty(place)
         since = clock_ns() if fresh else held["hash_since_ns"] if held else 0
         mount = mount_of(nearest_existing(place), read()).mount
@@ -215,6 +226,9 @@ class PersistentPath:
             leg="forward",
             of=None,
             others=None,
+            trees_there=None,
+            kept=None,
+            complaint="",
             copy_boot_id=boot_id(),
             ends={"well": "done", "back": "reverted"},
         )
@@ -283,7 +297,8 @@ class PersistentPath:
             request=as_json(request), had=run.state.get("had") or {"owner": f"{seen.st_uid}:{seen.st_gid}", "mode": f"{seen.st_mode & 0o7777:o}"}
         )
         changed = path_move.govern(request.place, request)
-        run.write(phase="done", leg="governed")
+        # One that moved the data stays a move, whose way back is another.
+        run.write(phase="done", leg=run.state.get("leg") or "governed")
         return self._told(run, changed=changed)
 
     def undo(self, run: Run, of: Run, *, overwrite: bool = False) -> dict[str, Any]:
@@ -295,6 +310,8 @@ class PersistentPath:
             self.recover(run)
         if of.phase != "done":
             return self._told(run, changed=False)
+        if self._is_undone(of):
+            return self._told(run, changed=False)
         request = parse(of.state["request"])
         if of.state.get("leg") == "governed":
             self.assert_leased(run)
@@ -303,15 +320,37 @@ class PersistentPath:
             return self._told(run, changed=changed)
         self._refuse_undo(of, request, overwrite=overwrite)
         self.assert_leased(run)
-        kept = {key: of.state[key] for key in ("request", "source", "to", "to_mount")}
-        run.write(role=ROLE, of=of.key, leg="undo", trees=of.state["trees"], old=None, others=None, ends_back="undone", **kept)
+        kept = {key: of.state[key] for key in ("request", "source", "to", "to_mount", "stack", "stack_after")}
+        run.write(role=ROLE, of=of.key, leg="undo", trees=of.state["trees"], trees_there=None, old=None, others=None, ends_back="undone", **kept)
         self._move(run, request).come_back("", ends="")
         return self._told(run, changed=True)
+
+    def _is_undone(self, of: Run) -> bool:
+        """Mark a run as undone whose undo ended, and was killed before it could say so."""
+        for run in self.home.runs():
+            ended = run.phase == "undone" and run.key != of.key and run.state.get("of") == of.key
+            if ended and float(run.state.get("finished_at") or 0) > float(of.state.get("finished_at") or 0):
+                of.write(phase="undone", undone_by=run.key)
+                return True
+        return False
 
     def _refuse_undo(self, of: Run, request: Request, *, overwrite: bool) -> None:
         inspection = self._inspected(request)
         source, old = source_of(self.engine, inspection, request.data), of.state["source"]
         found = path_stack.refuse_back(of)
+        try:
+            if (stack := compose.stack_of(inspection)) is not None:
+                compose.assert_alone(inspection, stack, self.engine)
+                compose.assert_made_from(stack, request.container)
+        except RefusedFault as fault:
+            found.append(str(fault).removesuffix(" Nothing was changed."))
+        if not os.path.isdir(of.state["to"]) or mount_of(os.path.realpath(of.state["to"]), read()).mount != of.state["to_mount"]:
+            found.append(f"{of.state['to']} is not on {of.state['to_mount']} now, and it holds the newest data: bring its disk back")
+        if (of.state.get("proof") or {}).get("lost") and not overwrite:
+            found.append(
+                f"that run found data that are not as they were ({of.folder}/state.json), and going back would overwrite the untouched ones: look at "
+                "both, then 'undo --overwrite-old-root'"
+            )
         if source.path != of.state["to"]:
             found.append(
                 f"the data of {request.container} lie in {source.told}, not in {request.destination} where {of.key} put them: undo the later move first"
@@ -323,6 +362,9 @@ class PersistentPath:
                     f"{old['path']} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
                 )
             found += path_refusals.of_the_two(of.state["to"], old["path"])
+        elif os.path.isdir(of.state["to"]):
+            root = str(self.engine.info()["DockerRootDir"])
+            found += path_refusals.of_the_two(of.state["to"], old["path"] if old["kind"] == "bind" else os.path.join(root, "volumes", "new"))
         if found:
             raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
 
@@ -345,6 +387,9 @@ class PersistentPath:
             mover.go_back(run.state.get("reason") or f"interrupted while {run.phase}")
         elif run.phase == "answered":
             mover.finish()
+        elif mover.ran_since():
+            mover.go_back(f"interrupted while {run.phase}, and somebody started the service on its old place since")
+            return "source"
         else:
             mover.switch_and_conclude()
         return side
@@ -352,11 +397,7 @@ class PersistentPath:
     @staticmethod
     def destination_there(run: Run) -> bool:
         """Return whether the new place is there, on the mount that it was made on."""
-        table = read()
-        return all(
-            not is_empty(tree["to"]) and (not tree["to_mount"] or mount_of(tree["to"], table).mount == tree["to_mount"])
-            for tree in run.state["trees"]
-        )
+        return os.path.isdir(run.state["to"]) and mount_of(os.path.realpath(run.state["to"]), read()).mount == run.state["to_mount"]
 
     def prove(self, run: Run, request: Request) -> dict[str, Any]:
         """Say that the data lie where they shall be and how they fared; a fault otherwise."""
@@ -367,7 +408,9 @@ class PersistentPath:
         moved = state.get("source") or {}
         told = {"container": request.container, "from": Source(**moved).told if moved else None, "to": request.destination}
         told |= {key: state[key] for key in ("compared", "killed", "complaint") if state.get(key)}
-        return {"changed": False, "phase": run.phase, "downtime_s": state.get("downtime_s") or {}, "told": {**told, "proof": state.get("proof")}}
+        # Names of keys, tables and files stay on this host.
+        proof = {key: len(value) if key == "lost" else value for key, value in (state.get("proof") or {}).items()} or None
+        return {"changed": False, "phase": run.phase, "downtime_s": state.get("downtime_s") or {}, "told": {**told, "proof": proof}}
 
     def assert_leased(self, run: Run) -> None:
         """Raise `RefusedFault` where this host's lease is not the run's."""

@@ -69,7 +69,7 @@ def _reasons(home: Home, item: dict[str, Any], record: dict[str, Any] | None, te
         ]
     volume = str(record.get("volume") or "")
     # A volume lies within Docker's live root, and Docker says whether it is in use.
-    used = [*_mounted(volume, path, terms.engine), *_in_use(path, [])] if volume else _in_use(path, terms.live_roots)
+    used = [*_mounted(volume, path, terms.engine), *_in_use(path, [])] if volume else [*_in_use(path, terms.live_roots), *_within(path, terms.engine)]
     return [*_too_young(record, terms), *used, *_needed(home, path)]
 
 
@@ -89,6 +89,18 @@ def _mounted(volume: str, path: str, engine: Engine | None) -> list[str]:
         return [f"volume {volume} lies at {seen['Mountpoint']} by now, not at {path}: make a new plan"]
     users = [str(held["Name"]).lstrip("/") for held in engine.containers() if any(mount.get("Name") == volume for mount in held["Mounts"])]
     return [f"volume {volume} belongs to container {name}" for name in users]
+
+
+def _within(path: str, engine: Engine | None) -> list[str]:
+    """Return the containers that mount a folder in which it lies: there it may be what another mount stands on, and would take that along."""
+    if engine is None:
+        return []
+    return [
+        f"container {str(held['Name']).lstrip('/')} mounts {mount['Source']}, in which it lies: take that out of its compose file first"
+        for held in engine.containers()
+        for mount in held["Mounts"]
+        if mount["Type"] == "bind" and mount["RW"] and mounts.is_at_or_below(path, os.path.realpath(mount["Source"])) and mount["Source"] != path
+    ]
 
 
 def _remove_volume(volume: str | None, engine: Engine | None) -> None:

@@ -53,6 +53,8 @@ def _pattern(relative: str) -> str:
 
 def copy_tree(source: str, destination: str, *, live: bool, mounts_below: Sequence[str] = ()) -> Pass:
     """Make `destination` (an existing directory) equal to `source`; `mounts_below` are relative paths whose content is left out."""
+    if os.path.realpath(source) == os.path.realpath(destination):
+        raise FailedFault(f"{source} would be copied onto itself")
     hidden = [f"--exclude=/{_pattern(relative)}/*" for relative in mounts_below]
     nice = ["nice", "-n", "10", "ionice", "-c", "2", "-n", "7"] if live else []
     argv = [*nice, "rsync", *ARGUMENTS, *hidden, "--stats", "--no-human-readable", "--", f"{source}/", f"{destination}/"]
