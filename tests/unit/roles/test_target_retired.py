@@ -402,6 +402,9 @@ def _verb(
         def info(self) -> dict[str, str]:
             return {"DockerRootDir": "/mnt/data/docker"}
 
+        def containers(self) -> list[dict[str, Any]]:
+            return []
+
     monkeypatch.setattr(purge_verbs, "Engine", Docker)
     monkeypatch.setattr(purge_verbs.root_refusals, "roots_now", lambda info: {"docker": info["DockerRootDir"]})
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"items": [item], "retention_s": retention_s})))
@@ -443,3 +446,46 @@ def test_two_removals_do_not_work_at_once(home: Home, old: Path) -> None:
     with home.lock("purge"), pytest.raises(RefusedFault, match=r"the same work runs already\. Nothing was changed"):
         purge.purge(home, home.run("P2"), [item], terms())
     assert old.exists()
+
+
+# What Docker says of it.
+
+
+class _Docker:
+    """An engine with a volume at `place` and the mounts of one container."""
+
+    def __init__(self, place: str, *mounts: dict[str, Any]) -> None:
+        self.place, self.mounts, self.gone = place, list(mounts), list[str]()
+
+    def call(self, method: str, target: str, **_: Any) -> tuple[int, Any]:
+        if method == "DELETE":
+            self.gone.append(target)
+            return 204, None
+        return 200, {"Mountpoint": self.place}
+
+    def containers(self) -> list[dict[str, Any]]:
+        return [{"Name": "/shop", "Mounts": self.mounts}]
+
+
+def _asked(docker: _Docker, *roots: str) -> purge.Terms:
+    return purge.Terms(list(roots), 0, terms().now, docker)  # type: ignore[arg-type]
+
+
+def test_a_volume_within_the_live_root_is_removed_by_its_name_and_only_while_no_container_has_it(home: Home, old: Path) -> None:
+    retired.retire(home, "R1", [{"from": str(old), "to": "/mnt/data/new", "volume": "pg"}], now=0)
+    [record] = home.retired()
+    item = {key: record[key] for key in ("path", "run", "recorded")}
+    root = str(old.parent)
+    assert "volume pg belongs to container shop" in purge.reasons(home, [item], _asked(_Docker(str(old), {"Name": "pg"}), root))[0]
+    assert "lies at /elsewhere by now" in purge.reasons(home, [item], _asked(_Docker("/elsewhere"), root))[0]
+    assert "Docker was not asked" in purge.reasons(home, [item], terms(root))[0]
+    docker = _Docker(str(old))
+    assert purge.purge(home, home.run("P1"), [item], _asked(docker, root)) == [str(old)]
+    assert (old.exists(), docker.gone, home.retired()) == (False, ["/volumes/pg"], [])
+
+
+def test_what_lies_in_a_folder_that_a_container_mounts_is_kept(home: Home, old: Path) -> None:
+    item = retire(home, old)
+    above = {"Type": "bind", "RW": True, "Source": str(old.parent), "Destination": "/data"}
+    assert f"container shop mounts {old.parent}, in which it lies" in purge.reasons(home, [item], _asked(_Docker("", above)))[0]
+    assert purge.reasons(home, [item], _asked(_Docker("", {**above, "RW": False}))) == []
