@@ -45,7 +45,7 @@ def test_a_request_survives_a_journal_and_anything_else_is_refused() -> None:
     request = parse({**ASKED, "proof": ["count"], "owner": "1:2", "mode": "0750", "auth": {"user": "ops", "password_env": "X"}})
     assert parse(as_json(request)) == request
     for wrong in ({"volume": "v"}, {"place": "", "volume": ""}, {"kind": "x"}, {"more": 1}, {"owner": "root"}, {"mode": "rwx"}):
-        with pytest.raises(ValueError, match=".+"):
+        with pytest.raises(ValueError, match=r".+"):
             parse({**ASKED, **wrong})
     for path in ("relative", "/", "/a/../b", "/a\nb"):
         with pytest.raises(RefusedFault, match="no absolute, normalised path"):
