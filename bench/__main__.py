@@ -22,6 +22,7 @@ BENCHES = {
     "audit": "bench.audit_speed",
     "noop": "bench.noop",
     "move": "bench.move",
+    "paths": "bench.paths",
     "bootstrap": "bench.bootstrap",
     "newborn": "bench.newborn",
 }
