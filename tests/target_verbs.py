@@ -20,5 +20,7 @@ ASKED_BY_ROLES = {
     ("purge", "refuse"),
     ("redis", "prove"),
     ("redis", "refuse"),
+    ("tmp", "prove"),
+    ("tmp", "refuse"),
 }
 ASKED_BY_OTHERS = {("bare", "look"), ("lease", "show"), ("state", None)}

@@ -293,8 +293,13 @@ class PostgresState(TypedDict):
 
 @_closed
 class LargeFile(TypedDict):
+    """A file; `owner` is a user's number, `mtime` in epoch seconds, `mark` what tells this content from a later one. Older evidence has two."""
+
     path: str
     size: int
+    owner: NotRequired[int]
+    mtime: NotRequired[int]
+    mark: NotRequired[str]
 
 
 @_closed

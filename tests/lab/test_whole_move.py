@@ -1,4 +1,4 @@
-"""One plan for everything that drifts on mint-data: disk, fstab, Docker's roots, every service's data, Redis' durability; and all of it back, or to the end.
+"""One plan for all that drifts on mint-data: disk, fstab, Docker's roots, each service's data, Redis' durability; all of it back, and to the end.
 
 Written to all the time; what counts as lost is what clients outside of the containers have in their journals of acknowledged writes.
 """

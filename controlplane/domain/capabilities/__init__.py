@@ -13,6 +13,7 @@ from controlplane.domain.capabilities import (
     persistent_paths,
     purge_retired,
     redis_aof,
+    tmp_files,
     vm_bootstrap,
     vm_provision,
     write_surfaces,
@@ -31,6 +32,7 @@ CAPABILITIES: dict[str, Capability] = {
         redis_aof.CAPABILITY,
         write_surfaces.CAPABILITY,
         docker_hygiene.CAPABILITY,
+        tmp_files.CAPABILITY,
         purge_retired.CAPABILITY,
     )
 }

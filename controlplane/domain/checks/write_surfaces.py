@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import partial
 
-from controlplane.domain.amounts import show_bytes
+from controlplane.domain.amounts import show_age, show_bytes
 from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, met, unknown
 from controlplane.domain.checks.landing import Landing, land
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import PathPlace
+from controlplane.domain.evidence_shapes import LargeFile, PathPlace
 from controlplane.domain.services import WriteSurface
 
 # The collector lists files from this size on.
@@ -81,13 +82,21 @@ def _tmp(case: Case) -> Sequence[Named]:
         raise Unobserved(f"files are listed from {show_bytes(SMALLEST_LISTED)} on, the limit is {show_bytes(limit)}")
     seen = case.reader.tmp
     found = [
-        Named(f"tmp:{file['path']}", drifted(f"{show_bytes(file['size'])}, limit {show_bytes(limit)}"))
+        Named(f"tmp:{file['path']}", drifted(f"{show_bytes(file['size'])}, limit {show_bytes(limit)}{_whose(case, file)}"))
         for file in seen["files"]
         if file["size"] > limit
     ]
     if seen["truncated"] and len(found) == len(seen["files"]):
         found.append(Named("tmp:*", drifted(f"there are more files over {show_bytes(limit)} than the {len(found)} that are listed")))
     return all_or("tmp:*", found, f"no file in /tmp or /var/tmp is over {show_bytes(limit)}")
+
+
+def _whose(case: Case, file: LargeFile) -> str:
+    """Return owner and age of a file, empty where older evidence does not tell."""
+    owner, mtime = file.get("owner"), file.get("mtime")
+    if owner is None or mtime is None:
+        return ""
+    return f"; of user {owner}, last written {show_age(case.taken - datetime.fromtimestamp(mtime, UTC))} ago"
 
 
 def _layers(case: Case) -> Sequence[Named]:

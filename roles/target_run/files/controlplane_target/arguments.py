@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     baseline.add_argument("action", choices=["refuse", "prepare", "configure", "install", "switch-on", "prove", "undo"])
     baseline.add_argument("--of")
     baseline.add_argument("--repair", action="store_true")
+    verbs.add_parser("tmp", parents=[carried]).add_argument("action", choices=["refuse", "leave-word", "remove", "prove"])
     clearing = verbs.add_parser("hygiene", parents=[carried])
     clearing.add_argument("action", choices=["refuse", "prepare", "clean", "time", "prove", "undo", "timed"])
     clearing.add_argument("--of")

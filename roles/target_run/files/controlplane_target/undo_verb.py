@@ -20,8 +20,8 @@ from .systemd import active
 def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     """Take back what the run did; the lease is taken here, because no controller did."""
     run = home.run(options.run)
-    if run.state.get("role") == "purge_retired":
-        raise RefusedFault(f"run {run.key} removed retired data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
+    if run.state.get("role") in ("purge_retired", "tmp_files"):
+        raise RefusedFault(f"run {run.key} removed data by name, and that can't be undone. Nothing was changed. Restore from a backup.")
     if run.state.get("role") not in (ROLE, bootstrap.ROLE, redis_aof.ROLE, persistent_path.ROLE, hygiene.ROLE):
         raise RefusedFault(f"run {run.key} is of role {run.state.get('role')}, whose undo lies in its own folder. Nothing was changed.")
     held = lease.take(

@@ -33,6 +33,7 @@ _VERBS = {
     "redis": "redis_verbs",
     "persistent-path": "path_verbs",
     "hygiene": "hygiene_verbs",
+    "tmp": "tmp_files",
 }
 
 
@@ -52,6 +53,7 @@ _SHOWN = {
     ("persistent-path", "move"),
     ("purge", "purge"),
     ("redis", "persist"),
+    ("tmp", "remove"),
     ("redis", "turn-on"),
     ("rollback", None),
     ("way-back", None),
@@ -70,6 +72,7 @@ _CHANGES = _SHOWN | {
     ("purge", "leave-word"),
     ("redis", "prepare"),
     ("redis", "undo"),
+    ("tmp", "leave-word"),
 }
 
 

@@ -1,0 +1,16 @@
+"""A removal that was killed goes on and ends."""
+
+import sys
+from pathlib import Path
+
+# What scenarios share lies beside their configuration.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / ".config/molecule"))
+from judging import on_machine, verdicts
+
+ONE, TWO, OTHER = (f"tmp:/tmp/{name}" for name in ("one", "deep/two", "other"))
+THERE = "cd /tmp; find . -type f -size +1M | sort"
+
+
+def test_the_rest_is_gone_too() -> None:
+    assert on_machine(THERE) == "./other\n"
+    assert verdicts()[OTHER] == "DRIFTED"

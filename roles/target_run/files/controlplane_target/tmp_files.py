@@ -1,0 +1,95 @@
+"""The verbs of `tmp`: refuse, leave-word, remove, prove. Removed is only the very content that the plan saw, by its path, while nobody has it open.
+
+Rules:
+- What a path leads to is looked at without following any link, in the folder that holds it, and removed there.
+- One that is gone already speaks against nothing; one that changed, or is in use, is refused with all the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import stat
+import sys
+from typing import Any
+
+from . import inside, open_files, way_back
+from .faults import FailedFault, RefusedFault
+from .state import Home
+
+ROLE = "tmp_files"
+_ROOTS = ("/tmp", "/var/tmp")  # noqa: S108 - what is in them is what this is about
+_UNDO = """#!/bin/sh
+echo 'This run removed files by name, and that can not be undone. Nothing was changed. Restore from a backup.' >&2
+exit 4
+"""
+_README = 'Run {key}, role tmp_files\nIt removed files in /tmp by name; state.json lists which (key "removed"). There is no undo but a backup.\n'
+
+
+def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
+    """Carry out one of the verbs."""
+    run = home.run(options.run)
+    if options.action == "leave-word":
+        return {"changed": bool(way_back.leave(run, {}, undo=_UNDO, readme=_README.format(key=run.key)))}
+    try:
+        items = [(str(item["path"]), str(item["mark"])) for item in json.loads(sys.stdin.read())["items"]]
+    except (ValueError, KeyError, TypeError) as fault:
+        raise RefusedFault(f"the request of 'tmp {options.action}' is malformed: {fault}. Nothing was changed.") from fault
+    if options.action == "prove":
+        if left := [path for path, mark in items if mark_of(path) == mark]:
+            raise FailedFault(f"{', '.join(left)} still there. Run this again.")
+        return {"changed": False, "told": {"removed": run.state.get("removed", [])}}
+    present = refuse(items)
+    if options.action == "refuse" or options.check:
+        diff = [{"before_header": path, "after_header": path, "before": "there\n", "after": ""} for path in present]
+        return {"present": present, **({"changed": bool(present), "diff": diff} if options.check else {})}
+    for path in present:
+        run.write(role=ROLE, phase="removing", removed=[*run.state.get("removed", []), path])
+        _remove(path, dict(items)[path])
+    run.write(role=ROLE, phase="done")
+    return {"changed": bool(present), "removed": present}
+
+
+def refuse(items: list[tuple[str, str]]) -> list[str]:
+    """Return the paths that are still there. Raises `RefusedFault` with all that speaks against any."""
+    present, found = [], []
+    for path, mark in items:
+        if os.path.normpath(path) != path or not path.startswith(tuple(f"{root}/" for root in _ROOTS)):
+            found.append(f"{path!r} is no path below {' or '.join(_ROOTS)}")
+            continue
+        now = mark_of(path)
+        if now is None:
+            continue
+        present.append(path)
+        if now != mark:
+            found.append(f"{path} is another file by now, or was written to since")
+        found += [f"{path} is in use: {user}" for user in open_files.users_of(path)[:3]]
+    if found:
+        raise RefusedFault(f"removal refused: {'; '.join(found)}. Nothing was changed. Make a new plan.")
+    return present
+
+
+def mark_of(path: str) -> str | None:
+    """Return what tells this very content of a plain file, None where there is none by that path that no link leads to."""
+    folder, name = os.path.split(path)
+    try:
+        with inside.opened_below("/", folder.lstrip("/")) as held:
+            info = os.stat(name, dir_fd=held, follow_symlinks=False)
+    except OSError:
+        return None
+    return f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}" if stat.S_ISREG(info.st_mode) else None
+
+
+def _remove(path: str, mark: str) -> None:
+    folder, name = os.path.split(path)
+    try:
+        with inside.opened_below("/", folder.lstrip("/")) as held:
+            info = os.stat(name, dir_fd=held, follow_symlinks=False)
+            if f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}" != mark:
+                raise FailedFault(f"{path} was changed while this ran, and was left")
+            os.unlink(name, dir_fd=held)
+    except FileNotFoundError:
+        return
+    except OSError as fault:
+        raise FailedFault(f"{path} can't be removed: {fault.strerror}. What was removed before is in the journal") from fault
