@@ -25,16 +25,20 @@ def main() -> int:
     """Return 0 if every drill of the journal passed, 1 if one failed, 2 if they can't run."""
     parser = argparse.ArgumentParser(prog="script/drills", description="Break virtual machines, and show that each comes back whole.")
     parser.add_argument("--seed", type=int, default=1, help="names the journal and chooses the points of power cuts (1)")
-    parser.add_argument("--points", type=int, default=20, help="power cuts in each job (20)")
+    parser.add_argument("--points", type=int, help="power cuts in each job (20), or kills (50)")
+    parser.add_argument("--lab", action="store_true", help="kills of the whole move on lab machines instead: minutes, not hours (50 points)")
     parser.add_argument("--again", action="store_true", help="run what failed once more; both attempts stay in the journal")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only drills with this in their names; may be given again")
     given = parser.parse_args()
-    if line := why_not(vm=True):
+    if line := why_not(vm=not given.lab):
         sys.stderr.write(f"drills: {line}\n")
         return 2
-    journal = LabHome.from_environment().path / "drills" / f"{given.seed}.jsonl"
-    argv = [sys.executable, "-m", "pytest", "-v", "-p", "tests.vm.journal", "-m", "vm", "tests/vm/test_drills.py"]
-    argv += ["--journal", str(journal), "--seed", str(given.seed), "--points", str(given.points)]
+    folder, lane, file, points = (
+        ("kills", "lab", "tests/lab/test_whole_move_killed.py", 50) if given.lab else ("drills", "vm", "tests/vm/test_drills.py", 20)
+    )
+    journal = LabHome.from_environment().path / folder / f"{given.seed}.jsonl"
+    argv = [sys.executable, "-m", "pytest", "-v", "-p", "tests.vm.journal", "-m", lane, file]
+    argv += ["--journal", str(journal), "--seed", str(given.seed), "--points", str(given.points or points)]
     argv += ["-k", " or ".join(given.only)] if given.only else []
     argv += ["--again"] if given.again else []
     code = subprocess.run(argv, cwd=ROOT, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
