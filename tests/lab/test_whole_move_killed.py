@@ -1,6 +1,6 @@
 """The whole move of mint-data, killed at points that a seed chooses: the same plan goes on, nothing is lost, and a further run changes nothing.
 
-`script/drills --lab` runs fifty points by a seed and keeps a journal; run by itself it takes three. A run goes through a course of kills, one in each of
+`script/drills --lab` runs fifty points by a seed and keeps a journal; by itself it takes three. A run goes through a course of kills, one in each of
 as many equal parts of the time that the whole move takes. Killed is the controller with all that it started, or its unit on the machine as well.
 """
 
