@@ -19,7 +19,7 @@ from typing import Any
 from . import command
 from .faults import FailedFault, RefusedFault
 from .files import sync_directory
-from .mounts import mount_of, read
+from .mounts import mount_of, nearest_existing, read
 from .state import Run
 
 _RUN = Path("/run/controlplane")
@@ -73,7 +73,7 @@ class Layer:
         """Return where the container's own part of it is kept once the container is gone, on the same filesystem."""
         own = Path("/var/lib/controlplane")
         upper = self._data["UpperDir"]
-        if os.stat(own).st_dev == os.stat(upper).st_dev:
+        if os.stat(nearest_existing(str(own))).st_dev == os.stat(upper).st_dev:
             return str(own / self._key / "layer")
         return os.path.join(mount_of(os.path.realpath(upper), read()).mount, ".controlplane-retired", self._key)
 
