@@ -42,7 +42,7 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
         ],
         "store": desired.docker.hygiene is not None,
         "limits": {},
-        **_of_the_baseline(desired.machine, [HYGIENE_TIMER, HYGIENE_SERVICE] if desired.docker.hygiene and desired.docker.hygiene.timer else []),
+        **_of_the_baseline(desired.machine, [HYGIENE_TIMER, HYGIENE_SERVICE] if desired.docker.hygiene else []),
     }
 
 

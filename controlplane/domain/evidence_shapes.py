@@ -308,6 +308,7 @@ class StoredImage(TypedDict):
 
     id: str
     tags: list[str]
+    digests: list[str]
     created: int
     last_tagged: int | None
     size: int

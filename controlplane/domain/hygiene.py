@@ -35,7 +35,9 @@ def doomed_images(images: Sequence[StoredImage], *, over: int, keep: int, protec
     free = [
         image
         for image in images
-        if not image["containers"] and image["id"] not in kept and not any(fnmatchcase(tag, pattern) for tag in image["tags"] for pattern in protect)
+        if not image["containers"]
+        and image["id"] not in kept
+        and not any(fnmatchcase(name, pattern) for name in (*image["tags"], *image["digests"]) for pattern in protect)
     ]
     free.sort(key=lambda image: (bool(image["tags"]), image["last_tagged"] or image["created"], image["id"]))
     found, freed = [], 0
@@ -51,9 +53,12 @@ def doomed_images(images: Sequence[StoredImage], *, over: int, keep: int, protec
 def _newest(images: Sequence[StoredImage], keep: int) -> set[str]:
     by_repository: dict[str, list[StoredImage]] = {}
     for image in images:
-        for repository in {tag.rpartition(":")[0] for tag in image["tags"]}:
+        for repository in {*(tag.rpartition(":")[0] for tag in image["tags"]), *(name.partition("@")[0] for name in image["digests"])}:
             by_repository.setdefault(repository, []).append(image)
-    newest = (sorted(held, key=lambda image: (image["created"], image["id"]), reverse=True)[:keep] for held in by_repository.values())
+    newest = (
+        sorted(held, key=lambda image: (image["created"], image["last_tagged"] or 0, image["id"]), reverse=True)[:keep]
+        for held in by_repository.values()
+    )
     return {image["id"] for held in newest for image in held}
 
 

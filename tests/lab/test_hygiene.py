@@ -71,6 +71,10 @@ def test_what_the_plan_lists_goes_and_nothing_else_and_the_timer_does_the_same(m
     assert told["freed"]["logs"] >= 100_000_000
     assert sum(told["freed"].values()) >= told["planned"]
     assert site.applied()["changed"] == []
+    # What the removed image shared with the cache is the cache's alone by now.
+    site.plan("rest.json", *ONLY)
+    site.applied("rest.json")
+    assert site.run("plan", *ONLY).code == 0
 
     # The timer goes by the same limits, and leaves a receipt each time.
     host.sh("cd /root/build && head -c 20000000 /dev/urandom > release && docker buildx build -q -t shop/app:4 . > /dev/null")

@@ -38,7 +38,7 @@ BEGIN, END = "<<<controlplane-evidence:", ":controlplane-evidence>>>"
 # Slow ones first, so that the others run beside them.
 PROBES = [
     Probe("docker_usage", docker_usage, 20.0),
-    Probe("docker_store", docker_store, 20.0),
+    Probe("docker_store", docker_store, 20.0, ("docker_usage",)),
     Probe("docker_containers", docker_containers, 10.0),
     Probe("units", units),
     Probe("block", block),

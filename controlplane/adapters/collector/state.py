@@ -13,7 +13,7 @@ from .tools import slurp, tool
 
 BASE = "/var/lib/controlplane"
 # What the journals of roles end with; a move that went back by itself says `reverted`.
-CLOSED = ("done", "undone", "reverted", "rolled-back")
+CLOSED = ("done", "undone", "reverted", "rolled-back", "given-up")
 # A move of a root that only copied, or went back: no service lived on what lies at its destination.
 _COPYING = ("precopying", "precopied", "staging", "reverted")
 # On its way up or down a unit works as well: the move of a root goes back to one side while it is told to stop.

@@ -29,6 +29,7 @@ def image_record(image: dict[str, Any], used: dict[str, int], tagged: int | None
     return {
         "id": image["Id"],
         "tags": sorted(tag for tag in image.get("RepoTags") or [] if tag != "<none>:<none>"),
+        "digests": sorted(name for name in image.get("RepoDigests") or [] if not name.startswith("<none>")),
         "created": int(image["Created"]),
         "last_tagged": tagged,
         "size": int(image["Size"]),

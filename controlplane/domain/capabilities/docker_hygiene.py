@@ -50,7 +50,10 @@ def _choose(desired: DesiredHost, reader: Reader) -> tuple[list[Doomed], list[Me
     mends, refusals = [], []
     for budget, doomed in chosen.items():
         left = over[budget] - sum(one.size for one in doomed)
-        if doomed and left <= 0:
+        if budget == "build_cache" and chosen["images"] and any(record["shared"] for record in store["cache"]):
+            # What an image shared with the cache is the cache's alone once the image is gone.
+            refusals.append("build cache: what it shares with images that go may be over the budget afterwards: plan again then")
+        elif doomed and left <= 0:
             mends.append(Mend(check="D237", surface=f"budget.{budget}"))
         elif left > 0:
             refusals.append(f"{budget.replace('_', ' ')}: {show_bytes(left)} over the budget stay, which is {_WHY[budget]}")
@@ -87,8 +90,10 @@ def _last_used(one: Doomed) -> str:
 
 def _timer(desired: DesiredHost, reader: Reader) -> tuple[Draft, ...]:
     hygiene = desired.docker.hygiene
-    if hygiene is None or hygiene.timer is None or is_in_place(desired, reader):
+    if hygiene is None or is_in_place(desired, reader):
         return ()
+    if hygiene.timer is None:
+        return (_without_timer(),)
     settings = timer_settings(desired)
     variables: dict[str, Any] = {
         "docker_hygiene_items": [],
@@ -109,6 +114,15 @@ def _timer(desired: DesiredHost, reader: Reader) -> tuple[Draft, ...]:
             undo="put the timer back as it was, which removes it where there was none",
             variables=variables,
         ),
+    )
+
+
+def _without_timer() -> Draft:
+    return Draft(
+        mends=(Mend(check="D237", surface="docker.hygiene_timer"),),
+        changes=(Change(kind="unit", target=HYGIENE_TIMER, before="loaded", after="disabled and removed"),),
+        undo="put the timer back as it was",
+        variables={"docker_hygiene_items": [], "docker_hygiene_timer": {"every": "never", "digest": "", "settings": {}}},
     )
 
 

@@ -19,17 +19,18 @@ BUDGETS: tuple[Budget, ...] = ("images", "build_cache", "volumes")
 
 
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
-    """Judge `boot.usage`, `budget.images`, `budget.build_cache`, `budget.volumes` and, where the policy wants it, `docker.hygiene_timer`.
+    """Judge `boot.usage`, `budget.images`, `budget.build_cache`, `budget.volumes` and, where the policy has `docker.hygiene`, `docker.hygiene_timer`.
 
     Description: what Docker keeps stays within a size that somebody chose, and `/` below its warning limit.
-    Drift: a budget exceeded, or `/` at or over `root_used_warn` (medium); the timer is not there, or was made for other limits (medium).
+    Drift: a budget exceeded, or `/` at or over `root_used_warn` (medium); the timer is not there, fails, or was made for
+    other limits, or is there against the policy (medium).
     Unknown: Docker could not say its sizes, in bytes and in time; the usage of `/`, or the timer's units, were not observed.
     Rationale: images and build cache are never deleted by themselves; a budget finds them before the disk is full.
     """
     yield Question("boot.usage", _root_warning)
     for budget in BUDGETS:
         yield Question(f"budget.{budget}", partial(_budget, budget=budget))
-    if desired.docker.hygiene is not None and desired.docker.hygiene.timer is not None:
+    if desired.docker.hygiene is not None:
         yield Question("docker.hygiene_timer", _timer)
 
 
@@ -39,8 +40,11 @@ def _root_warning(case: Case) -> Answer:
 
 
 def _timer(case: Case) -> Answer:
+    wanted = case.desired.docker.hygiene is not None and case.desired.docker.hygiene.timer is not None
     if is_in_place(case.desired, case.reader):
-        return met("the machine clears Docker's store by itself, within these limits")
+        return met("the machine clears Docker's store by itself, within these limits" if wanted else "no timer clears Docker's store")
+    if not wanted:
+        return drifted("a timer clears Docker's store that the policy does not want", "medium")
     return drifted("the machine does not clear Docker's store by itself, or not within these limits", "medium")
 
 

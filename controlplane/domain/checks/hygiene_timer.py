@@ -25,10 +25,14 @@ def settings_digest(desired: DesiredHost) -> str:
 
 
 def is_in_place(desired: DesiredHost, reader: Reader) -> bool:
-    """Say whether the timer runs with those settings. Raises `Unobserved`."""
+    """Say whether the timer runs with those settings, and did not fail the last time; or is not there where none is wanted. Raises `Unobserved`."""
     units = reader.units
     if HYGIENE_TIMER not in units or HYGIENE_SERVICE not in units:
         raise Unobserved(f"{HYGIENE_TIMER} was not looked at")
     timer, service = units[HYGIENE_TIMER], units[HYGIENE_SERVICE]
+    if desired.docker.hygiene is None or desired.docker.hygiene.timer is None:
+        return timer["load_state"] == "not-found" and service["load_state"] == "not-found"
+    if service["properties"].get("Result", "success") not in ("", "success"):
+        return False
     runs = timer["load_state"] == "loaded" and timer["active_state"] == "active" and timer["enabled"] == "enabled"
     return runs and service["exec_start"].endswith(f"--settings {settings_digest(desired)}")

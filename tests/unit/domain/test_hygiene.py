@@ -20,7 +20,16 @@ MB = 1_000_000
 
 def image(name: str, *, created: int, size: int = 100 * MB, containers: int = 0, tags: list[str] | None = None, tagged: int | None = None) -> Any:
     known = tags if tags is not None else [f"shop/app:{name}"]
-    return {"id": f"sha256:{name}", "tags": known, "created": created, "last_tagged": tagged, "size": size, "unique": size, "containers": containers}
+    return {
+        "id": f"sha256:{name}",
+        "tags": known,
+        "digests": [],
+        "created": created,
+        "last_tagged": tagged,
+        "size": size,
+        "unique": size,
+        "containers": containers,
+    }
 
 
 def record(name: str, *, last_used: int | None, parents: list[str] | None = None, **more: Any) -> Any:
@@ -74,6 +83,19 @@ def test_a_log_is_cut_where_its_container_has_no_limit_of_its_own() -> None:
     assert hygiene.doomed_logs(logs, limit=None) == []
 
 
+_UNIT = {
+    "load_state": "loaded",
+    "active_state": "active",
+    "sub_state": "waiting",
+    "enabled": "enabled",
+    "fragment": "/x",
+    "exec_start": "",
+    "drop_ins": [],
+    "properties": {},
+    "needs_reload": False,
+}
+
+
 def desired(*, timer: str | None = None, **limits: int) -> DesiredHost:
     docker = Docker(
         data_root="/mnt/data/docker", log=LogLimits(max_size=10 * MB, max_files=3), hygiene=Hygiene(keep=2, protect=("golden/*",), timer=timer)
@@ -85,6 +107,8 @@ def host(**usage: int) -> EvidenceBuilder:
     builder = EvidenceBuilder()
     builder.probes["docker_store"] = {"images": IMAGES, "cache": [record("a", last_used=86_400)], "logs": []}
     builder.probes["docker_usage"].update(usage)
+    for unit in (HYGIENE_TIMER, HYGIENE_SERVICE):
+        builder.probes["units"][unit] = {**_UNIT, "load_state": "not-found", "active_state": "inactive"}
     return builder
 
 
@@ -130,11 +154,9 @@ def test_it_runs_only_by_name_and_not_on_doubt() -> None:
 
 def test_the_timer_is_a_step_of_its_own_and_judged_by_its_settings() -> None:
     wanted = desired(timer="daily")
-    unit = {"load_state": "loaded", "active_state": "active", "sub_state": "waiting", "enabled": "enabled", "fragment": "/x", "exec_start": ""}
-    rest = {"drop_ins": [], "properties": {}, "needs_reload": False}
     builder = host()
-    builder.probes["units"][HYGIENE_TIMER] = {**unit, **rest}
-    builder.probes["units"][HYGIENE_SERVICE] = {**unit, **rest, "exec_start": "python3 tool hygiene timed --settings 0"}
+    builder.probes["units"][HYGIENE_TIMER] = _UNIT
+    builder.probes["units"][HYGIENE_SERVICE] = {**_UNIT, "exec_start": "python3 tool hygiene timed --settings 0"}
     [step] = plan(builder, wanted).steps
     assert [change.kind for change in step.changes] == ["file", "unit"]
     assert step.variables["docker_hygiene_timer"]["settings"]["budgets"] == {"images": 15000 * MB, "build_cache": 10000 * MB, "log": 30 * MB}
@@ -147,5 +169,23 @@ def test_the_timer_is_a_step_of_its_own_and_judged_by_its_settings() -> None:
     builder.probes["units"][HYGIENE_SERVICE]["exec_start"] = f"python3 tool hygiene timed --settings {settings_digest(wanted)}"
     assert verdict() == "MET"
     assert plan(builder, wanted).steps == ()
+    builder.probes["units"][HYGIENE_SERVICE]["properties"] = {"Result": "exit-code"}
+    assert verdict() == "DRIFTED"
     del builder.probes["units"][HYGIENE_TIMER]
     assert verdict() == "UNKNOWN"
+
+
+def test_a_timer_that_the_policy_no_longer_wants_is_drift_and_taken_away() -> None:
+    builder = host()
+    assert plan(builder, desired()).steps == ()
+    builder.probes["units"][HYGIENE_TIMER] = _UNIT
+    [step] = plan(builder, desired()).steps
+    assert [(change.kind, change.after) for change in step.changes] == [("unit", "disabled and removed")]
+    assert step.variables["docker_hygiene_timer"]["every"] == "never"
+
+
+def test_what_is_pinned_by_its_digest_is_protected_and_kept_as_well() -> None:
+    pinned = {**image("pinned", created=1, tags=[]), "digests": ["golden/x@sha256:1"]}
+    assert hygiene.doomed_images([pinned], over=10**12, keep=0, protect=["golden/*"]) == []
+    assert hygiene.doomed_images([pinned], over=10**12, keep=1, protect=[]) == []
+    assert len(hygiene.doomed_images([pinned], over=10**12, keep=0, protect=[])) == 1

@@ -23,6 +23,7 @@ TABLE = {
     "done": ("untouched", "untouched"),
     "reverted": ("untouched", "untouched"),
     "undone": ("untouched", "untouched"),
+    "given-up": ("untouched", "untouched"),
 }
 
 

@@ -28,19 +28,22 @@ ROLE = "docker_hygiene"
 _MOST_RECEIPTS = 100
 
 
-def refuse(engine: Engine, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def refuse(engine: Engine, items: list[dict[str, Any]], run: Run) -> list[dict[str, Any]]:
     """Return those items that are still there. Raises `RefusedFault` with each that is not as the plan saw it."""
-    store = look(engine)
+    store, done = look(engine), set(run.state.get("removed", []))
     present, found = [], []
     for item in items:
         seen = _seen(store, item)
-        if seen is None:
+        # A log goes on, and is cut once.
+        if seen is None or (item["kind"] == "log" and _told(item) in done):
             continue
         present.append(item)
         if item["kind"] == "image":
             if seen["containers"]:
                 found.append(f"a container was made of image {item['name']} ({item['id'][:19]}) since")
-            if (" ".join(seen["tags"]) or "untagged") != item["name"]:
+            named = set(str(item["name"]).split(" "))
+            # An attempt before this one may have taken some of its names.
+            if (" ".join(seen["tags"]) or "untagged") != item["name"] and not (run.phase == "cleaning" and set(seen["tags"]) < named):
                 found.append(f"image {item['id'][:19]} is called {' '.join(seen['tags']) or 'nothing'} by now, not {item['name']}")
         if item["kind"] == "cache" and seen["in_use"]:
             found.append(f"record {item['id']} of the build cache is in use")
@@ -51,16 +54,28 @@ def refuse(engine: Engine, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def clean(run: Run, engine: Engine, items: list[dict[str, Any]]) -> dict[str, Any]:
     """Remove what is left of the items; return {changed, removed}. Raises `RefusedFault`, `FailedFault`."""
-    present = refuse(engine, items)
     before = run.state.get("before") or accounts(engine)
+    present = refuse(engine, items, run)
     run.write(role=ROLE, phase="cleaning", before=before, planned=sum(int(item["size"]) for item in items))
+    faults = []
     for item in present:
-        _remove(engine, item)
-        run.write(removed=[*run.state.get("removed", []), f"{item['kind']} {item['id']}"])
+        try:
+            _remove(engine, item)
+        except FailedFault as fault:
+            # The others go all the same.
+            faults.append(str(fault))
+            continue
+        run.write(removed=[*run.state.get("removed", []), _told(item)])
     after = accounts(engine)
     freed = {kind: before[kind] - after[kind] for kind in before}
-    run.write(phase="done", after=after, freed=freed)
+    run.write(phase="cleaning" if faults else "done", after=after, freed=freed)
+    if faults:
+        raise FailedFault(f"{'; '.join(faults)}. What was removed is in {run.folder}/state.json; make a new plan for the rest")
     return {"changed": bool(present), "removed": run.state.get("removed", [])}
+
+
+def _told(item: dict[str, Any]) -> str:
+    return f"{item['kind']} {item['id']}"
 
 
 def told(run: Run) -> dict[str, Any]:
@@ -79,33 +94,42 @@ def accounts(engine: Engine) -> dict[str, int]:
 def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> dict[str, Any]:
     """Bring the store back to the budgets, as the timer does; leave a receipt. Raises `FailedFault`."""
     folder = home.base / "hygiene" / "receipts"
-    receipt: dict[str, Any] = {"at": utc(now), "settings": settings, "removed": [], "planned": 0, "freed": {}, "left_out": ""}
+    receipt: dict[str, Any] = {"at": utc(now), "settings": settings, "removed": [], "planned": 0, "freed": {}, "left_out": "", "faults": []}
     host = socket.gethostname()
-    if reason := lease.standing_in_the_way(home, "hygiene-timer", f"root@{host} (timer)", now=now, host=host, unit_active=active):
-        receipt["left_out"] = reason
-    else:
+    try:
         with home.quiet() as quiet:
-            if quiet:
+            reason = lease.standing_in_the_way(home, "hygiene-timer", f"root@{host} (timer)", now=now, host=host, unit_active=active)
+            if quiet and not reason:
                 _clean_timed(settings, engine, receipt)
             else:
-                receipt["left_out"] = "this host is being changed"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_json(folder / f"{receipt['at'].replace(':', '')}.json", receipt)
-    for older in sorted(folder.glob("*.json"))[:-_MOST_RECEIPTS]:
-        older.unlink()
+                receipt["left_out"] = reason or "this host is being changed"
+    finally:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_json(folder / f"{receipt['at'].replace(':', '')}.json", receipt)
+        for older in sorted(folder.glob("*.json"))[:-_MOST_RECEIPTS]:
+            older.unlink()
+    if receipt["faults"]:
+        raise FailedFault("; ".join(receipt["faults"]))
     return receipt
 
 
 def _clean_timed(settings: dict[str, Any], engine: Engine, receipt: dict[str, Any]) -> None:
-    store, before = look(engine), accounts(engine)
-    budgets = settings["budgets"]
+    before = accounts(engine)
+    store, budgets = look(engine), settings["budgets"]
+    if any(image["unique"] is None for image in store["images"]):
+        receipt["faults"].append("Docker did not tell what an image shares with others, so none was removed")
+        store["images"] = []
     doomed = [
         *hygiene_judge.doomed_images(store["images"], over=before["images"] - budgets["images"], keep=settings["keep"], protect=settings["protect"]),
         *hygiene_judge.doomed_cache(store["cache"], over=before["build_cache"] - budgets["build_cache"]),
         *hygiene_judge.doomed_logs(store["logs"], limit=budgets.get("log")),
     ]
     for one in doomed:
-        _remove(engine, one._asdict())
+        try:
+            _remove(engine, one._asdict())
+        except FailedFault as fault:
+            receipt["faults"].append(str(fault))
+            continue
         receipt["removed"].append(f"{one.kind} {one.id} {one.name}")
         receipt["planned"] += one.size
     after = accounts(engine)
@@ -127,15 +151,20 @@ def _remove(engine: Engine, item: dict[str, Any]) -> None:
     if item["kind"] == "cache":
         filters = quote(json.dumps({"id": {str(item["id"]): True}}))
         status, answer = engine.call("POST", f"/build/prune?all=1&filters={filters}", timeout=600)
-        if status != 200:
-            raise FailedFault(f"record {item['id']} of the build cache can't be removed: {(answer or {}).get('message', status)}")
+        if status != 200 or str(item["id"]) not in ((answer or {}).get("CachesDeleted") or []):
+            raise FailedFault(f"record {item['id']} of the build cache can't be removed: {(answer or {}).get('message', 'it is in use by now')}")
         return
     names = [] if item["name"] == "untagged" else str(item["name"]).split(" ")
-    # Its last name takes the image with it; by its id alone Docker refuses one that has several.
-    for name in names or [str(item["id"])]:
+    # By its id where one name is all: that name may be another image's by now. By its id alone Docker refuses one that has several.
+    for name in names if len(names) > 1 else [str(item["id"])]:
+        status, answer = engine.call("GET", f"/images/{quote(name, safe='/:@')}/json")
+        if status == 404 or (status == 200 and answer["Id"] != item["id"]):
+            continue
+        if any(held["Image"] == item["id"] for held in engine.containers()):
+            raise FailedFault(f"a container was made of image {item['name']} meanwhile, so it was left")
         status, answer = engine.call("DELETE", f"/images/{quote(name, safe='/:@')}?noprune=1", timeout=600)
         if status not in (200, 404):
-            raise FailedFault(f"image {name} can't be removed: {(answer or {}).get('message', status)}. What was removed before is in the journal")
+            raise FailedFault(f"image {name} can't be removed: {(answer or {}).get('message', status)}")
 
 
 def _cut(path: str) -> None:

@@ -46,6 +46,7 @@ def _image(engine: Engine, image: dict[str, Any], used: dict[str, int]) -> dict[
     return {
         "id": image["Id"],
         "tags": sorted(tag for tag in image.get("RepoTags") or [] if tag != "<none>:<none>"),
+        "digests": sorted(name for name in image.get("RepoDigests") or [] if not name.startswith("<none>")),
         "created": int(image["Created"]),
         "last_tagged": _epoch(tagged),
         "size": int(image["Size"]),

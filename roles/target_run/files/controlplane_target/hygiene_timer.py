@@ -14,6 +14,7 @@ from .systemd import systemctl
 
 TIMER, SERVICE = "controlplane-hygiene.timer", "controlplane-hygiene.service"
 _UNITS = (TIMER, SERVICE)
+NEVER = "never"
 
 
 def texts(home: Home, every: str, digest: str) -> dict[str, str]:
@@ -32,11 +33,17 @@ def texts(home: Home, every: str, digest: str) -> dict[str, str]:
 
 
 def lacking(home: Home, every: str, digest: str, settings: dict[str, Any]) -> list[str]:
-    """Return what is not in place yet."""
+    """Return what is not in place yet; of a timer that shall never run what is there still."""
+    if every == NEVER:
+        return [unit for unit in _UNITS if (settle_units.FOLDER / unit).exists()]
     found = [unit for unit, text in texts(home, every, digest).items() if read_bytes(settle_units.FOLDER / unit) != text.encode()]
     kept = home.base / "hygiene" / "settings.json"
     found += [] if kept.exists() and _same(kept, settings) else [str(kept)]
-    return found + ([] if systemctl("is-enabled", TIMER, check=False).strip() == "enabled" else [f"{TIMER} enabled"])
+    found += [] if systemctl("is-enabled", TIMER, check=False).strip() == "enabled" else [f"{TIMER} enabled"]
+    found += [] if systemctl("is-active", TIMER, check=False).strip() == "active" else [f"{TIMER} active"]
+    return found + [
+        f"{unit} loaded anew" for unit in _UNITS if systemctl("show", "--property=NeedDaemonReload", "--value", unit, check=False).strip() == "yes"
+    ]
 
 
 def install(home: Home, run: Run, every: str, digest: str, settings: dict[str, Any]) -> bool:
@@ -48,6 +55,13 @@ def install(home: Home, run: Run, every: str, digest: str, settings: dict[str, A
     old = (read_bytes(folder / "settings.json") or b"").decode()
     if "units_before" not in run.state:
         run.write(role="docker_hygiene", phase="timing", units_before=before, settings_before=old)
+    if every == NEVER:
+        systemctl("--quiet", "disable", "--now", TIMER, check=False)
+        for unit in _UNITS:
+            remove(settle_units.FOLDER / unit)
+        _reload(enabled=False)
+        run.write(phase="done")
+        return True
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _lay_down(run, folder)
     write_json(folder / "settings.json", settings)

@@ -62,7 +62,7 @@ def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: li
         return {"changed": bool(way_back.leave(run, {}, undo=_UNDO.format(**values), readme=_README.format(**values)))}
 
     def prove() -> Answer:
-        left = hygiene.refuse(engine, items)
+        left = hygiene.refuse(engine, items, run)
         if left or lacking():
             raise FailedFault(
                 f"not proven: {', '.join([*(str(item['name']) for item in left), *lacking()][:5])} is still there, or not in place. Run this again."
@@ -70,11 +70,11 @@ def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: li
         return {"changed": False, "told": hygiene.told(run)}
 
     if options.check:
-        present = hygiene.refuse(engine, items) if options.action == "clean" else []
+        present = hygiene.refuse(engine, items, run) if options.action == "clean" else []
         gone = [f"{item['kind']} {item['id']} {item['name']}" for item in present] + (lacking() if options.action == "time" else [])
         return {"changed": bool(gone), "diff": [{"before_header": one, "after_header": one, "before": "there\n", "after": "\n"} for one in gone]}
     verbs: dict[str, Callable[[], Answer]] = {
-        "refuse": lambda: {"present": hygiene.refuse(engine, items), "lacking": lacking()},
+        "refuse": lambda: {"present": hygiene.refuse(engine, items, run), "lacking": lacking()},
         "prepare": prepare,
         "clean": lambda: hygiene.clean(run, engine, items),
         "time": lambda: {"changed": hygiene_timer.install(home, run, *named) if timer else False},

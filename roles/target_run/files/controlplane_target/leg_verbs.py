@@ -94,14 +94,21 @@ def settle(verbs: Legs, run: Run, stage: str) -> Answer:
         return {"side": "untouched"}
     verbs.cancel.close()
     with run.home.lock(verbs.lock):
-        phase, side = run.phase, "untouched"
+        phase, side, well = run.phase, "untouched", False
         try:
             side = verbs.recover(run)
+            well = True
         finally:
             run.reload()
             message = f"interrupted while {phase}; the host brought itself to the {side}, the journal stands at {run.phase}"
-            run.write(outcome={"verb": "settle", "rc": 0 if run.phase == "done" else 1, "message": message})
+            run.write(
+                outcome={"verb": "settle", "rc": 0 if well and run.phase == _goal(run) and not run.state.get("complaint") else 1, "message": message}
+            )
     return {"side": side, "phase": run.phase}
+
+
+def _goal(run: Run) -> str:
+    return "undone" if run.state.get("leg") == "undo" else "done"
 
 
 def wait(run: Run, limit_s: float, claim: lease.Claim | None, ttl_s: int = 1800) -> Answer:

@@ -107,7 +107,8 @@ class PathMove:
         """Write the files, let Compose make the container anew, and prove that it has its data; a fault goes back and is raised."""
         self.cancel.close()
         try:
-            path_stack.write(self.origin, self._stack(after=True), self.request)
+            # Once the new container may run, what somebody wrote elsewhere in the stack is no reason to take it down.
+            path_stack.write(self.origin, self._stack(after=True), self.request, strict=self.run.phase in phases.DESTINATION_IS_PROVEN)
             if self.run.phase == "compared":
                 self.enter("switched")
             compose.await_unit(self._unit)
@@ -124,8 +125,9 @@ class PathMove:
         faults = self._answered()
         if faults:
             self._carry_back("; ".join(faults))
-        faults = self._judged()
-        self.run.write(complaint="; ".join(faults))
+        told, faults = self._judged()
+        # In one: what was found must not be forgotten by a kill, and be judged anew without what it was compared with.
+        self.enter("answered", proof=told, complaint="; ".join(faults))
         self.finish()
 
     def finish(self) -> None:
@@ -186,6 +188,13 @@ class PathMove:
         if self.inspection() is not None:
             self.run.write(complaint=f"{reason}; somebody made {self.request.container} anew since, and it was left as it is")
             return
+        source = self.run.state["source"]
+        if source["kind"] in ("anonymous", "layer"):
+            # Made anew it would start empty, and what is there next would be copied over the one copy.
+            raise FailedFault(
+                f"{reason}; and somebody removed {self.request.container}, whose data lay in {Source(**source).told}: nothing was made anew. They may be in "
+                f"{source['path']} still; a copy from before it was removed is in {self.run.state['to']}. Look at both, and bring the service up by hand"
+            )
         path_stack.put_back(self.origin)
         self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
 
@@ -245,8 +254,10 @@ class PathMove:
         status, answer = self.engine.call("POST", f"/containers/{held['Id']}/start", timeout=120)
         if status not in (204, 304):
             raise FailedFault(f"{self.request.container} does not start on its old place: {(answer or {}).get('message', status)}")
-        faults = self._answered() or self._judged()
-        self.run.write(complaint="; ".join(faults))
+        faults = self._answered()
+        proof, more = (None, []) if faults else self._judged()
+        faults += more
+        self.run.write(proof=proof, complaint="; ".join(faults))
         if self.run.state["ends_back"] == "undone":
             # A copy that a failed attempt leaves is not retired: the next one goes on with it.
             place = {"from": self.run.state["to"], "to": str(self.run.state["landed"]), "volume": self.request.volume}
@@ -288,26 +299,40 @@ class PathMove:
     def _stay(self, reason: str) -> None:
         """Bring the service up on its new place again, which alone holds the newest data: the way back did not work."""
         path_layer.off(self.run.key)
-        self.run.write(complaint=reason)
+        self.run.write(reason=reason)
         if self.run.state["leg"] != "undo":
             return
-        path_stack.write(self.origin, self._stack(after=True), self.request)
-        self._compose(compose.make_anew, wait_s=self.request.answer_s)
-        self._assert_landed()
+        path_stack.put_forward(self.origin)
+        held = self.inspection()
+        if held is None or source_of(self.engine, held, self.request.data).path != self.run.state["to"]:
+            self._compose(compose.make_still, fresh=False)
+            self._assert_landed()
+            held = self.inspection() or {}
+            # Its other anonymous volumes may be new ones by now, and hold nothing, or a half of what they did.
+            self._copy_all(self._other_trees(held))
+        self._update(held["Id"], self.run.state["old"]["restart"])
+        status, answer = self.engine.call("POST", f"/containers/{held['Id']}/start", timeout=120)
+        if status not in (204, 304):
+            raise FailedFault(f"{reason}; and {self.request.container} does not start on its new place: {(answer or {}).get('message', status)}")
         self._answered()
         # The way there is what is in force again.
         self.run.write(
             trees=self.origin.state["trees"] if self.origin.key != self.run.key else self.run.state.get("trees_there") or self.run.state["trees"]
         )
-        self._close("done" if self.origin.key == self.run.key else "reverted")
+        self._close("done" if self.origin.key == self.run.key else phases.GIVEN_UP)
 
     def _stop_for_return(self, told: dict[str, Any]) -> None:
         held = self.inspection()
-        if held is None or not held["State"]["Running"]:
+        if held is None:
             self.enter(RETURNING, **told, stopped_at=self.run.state.get("stopped_at") or time.time())
             return
-        old = _remembered(held)
+        # What an attempt before this one found is kept: by now its policy is off, and its volumes may be new ones.
+        again = self.run.phase == RETURNING
+        old = self.run.state["old"] if again and self.run.state.get("old") else _remembered(held)
         others = self.run.state.get("others") or self._other_anonymous(held)
+        if not held["State"]["Running"]:
+            self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time())
+            return
         if self.run.state["leg"] != "carry":
             # Without it a Redis would stop without its dump: then it does not stop.
             with self.proof.held(self.request.answer_s):
@@ -336,22 +361,29 @@ class PathMove:
         if to == source:
             raise FailedFault(f"Compose gave {self.request.container} the same {source} again: look at its compose file, then run this again")
         assert_no_link_so_far(base, to)
-        trees = [_back(source, to, "data")]
-        for at, path in (self.run.state.get("others") or {}).items():
-            now = source_of(self.engine, held, at).path
-            trees += [_back(path, now, "anonymous")] if now != path else []
+        self._assert_place()
+        there = self.run.state.get("trees_there") or self.run.state["trees"]
+        self.run.write(trees_there=there, landed=to if landed.kind != "layer" else f"the layer of {self.request.container}")
+        self._copy_all([_back(source, to, "data"), *self._other_trees(held)])
+        path_layer.off(self.run.key)
+
+    def _other_trees(self, held: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the trees of the other anonymous volumes, from where they were to where the container has them now."""
+        found = {path: source_of(self.engine, held, at).path for at, path in (self.run.state.get("others") or {}).items()}
+        return [_back(path, now, "anonymous") for path, now in found.items() if now != path]
+
+    def _copy_all(self, trees: list[dict[str, Any]]) -> None:
+        if not trees:
+            return
         retired.forget(self.run.home, [tree["to"] for tree in trees])
         for tree in trees:
             make_directory(tree["to"])
-        self._assert_place()
-        there = self.run.state.get("trees_there") or self.run.state["trees"]
-        self.run.write(trees=trees, trees_there=there, landed=to if landed.kind != "layer" else f"the layer of {self.request.container}")
+        self.run.write(trees=trees)
         self.trees.proven = {}
         self.trees.clear_flags()
         self.trees.assert_unused()
         self.trees.copy_last()
         self.run.write(compared=self.trees.prove())
-        path_layer.off(self.run.key)
 
     def _is_fresh(self) -> bool:
         return bool(self.run.state["source"]["kind"] == "anonymous")
@@ -419,14 +451,14 @@ class PathMove:
             self.run.write(downtime_s={self.request.container: round(answered[self.request.container] - self.run.state["stopped_at"], 3)})
         return missing
 
-    def _judged(self) -> list[str]:
+    def _judged(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """Return how the data fare by the service's own reading, and what is wrong with them."""
         try:
             told = self.proof.retried(self.request.answer_s)
         except (FailedFault, RefusedFault, OSError) as fault:
-            return [f"the data of {self.request.container} can't be proven by the service itself: {fault}"]
-        self.run.write(proof=told)
+            return None, [f"the data of {self.request.container} can't be proven by the service itself: {fault}"]
         # Names of keys, tables and files are somebody's: they stay on this host.
-        return [f"{len(told['lost'])} of what {self.request.container} keeps are not as they were before"] if told.get("lost") else []
+        return told, [f"{len(told['lost'])} of what {self.request.container} keeps are not as they were before"] if told.get("lost") else []
 
     def _listed(self) -> dict[str, Any] | None:
         """Return the listing of old place against new one, for what has no proof of its own."""

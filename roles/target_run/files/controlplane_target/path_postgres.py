@@ -149,12 +149,13 @@ def _fared(session: Postgres, name: str, before: dict[str, str]) -> str:
         if (count, total) == (before["rows"], before["sum"]):
             return "equal"
         missing, counted = int(before["rows"]) - int(str(count)), int(str(found[3])) - int(before["changes"])
-        newer = int(str(session.rows(_NEW.format(table=name, boundary=before["boundary"]))[0][0]))
-        # Counters that went back were reset; one that stands still may not be kept at all.
-        if 0 < missing <= max(counted, newer) or (counted > 0 and missing <= 0) or counted < 0:
+        # Counters that went back were reset.
+        if 0 < missing <= counted or (counted > 0 and missing <= 0) or counted < 0:
             return "changed"
         if time.monotonic() > end:
-            return "lost"
+            newer = int(str(session.rows(_NEW.format(table=name, boundary=before["boundary"]))[0][0]))
+            # They may not be kept at all: then each changed row has a newer one.
+            return "changed" if counted == 0 and 0 <= missing <= newer and newer else "lost"
         # A backend tells its counters some seconds late.
         time.sleep(1)
 

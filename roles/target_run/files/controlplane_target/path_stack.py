@@ -103,9 +103,10 @@ def assert_known(run: Run, stack: Stack) -> None:
             raise FailedFault(f"{path} was changed by somebody while this ran, and was left as it is: run this again, it goes by the file as it is")
 
 
-def write(run: Run, stack: Stack, request: Request) -> None:
-    """Write the files as recorded. Raises `FailedFault` where one is neither as it was nor as it shall be."""
-    assert_known(run, stack)
+def write(run: Run, stack: Stack, request: Request, *, strict: bool) -> None:
+    """Write the files as recorded. Raises `FailedFault` where one is neither as it was nor as it shall be; `strict` asks that of the others too."""
+    if strict:
+        assert_known(run, stack)
     changes = recorded(run)
     if all(_digest(path) == change["after"] for path, change in changes.items()):
         return
@@ -143,10 +144,32 @@ def put_back(of: Run) -> None:
         if old == now:
             continue
         if change["absent"] and not old:
+            of.write(removed={**(of.state.get("removed") or {}), path: now})
             remove(Path(path))
             continue
-        text_history.note(of.home, path, text_history.undoing(now, old))
+        undoing = text_history.undoing(now, old)
+        text_history.note(of.home, path, undoing)
+        of.write(put_back={**(of.state.get("put_back") or {}), path: undoing})
         write_like(Path(path), old.encode(), mode=0o644)
+
+
+def put_forward(of: Run) -> None:
+    """Take back what `put_back` wrote, as far as it did. Raises `FailedFault` where that is not surely known."""
+    for path, undoing in (of.state.get("put_back") or {}).items():
+        if not os.path.exists(path):
+            continue
+        now = compose.read_text(path)
+        old = text_history.without(of.home, path, now, undoing)
+        if old is None:
+            raise FailedFault(f"{path} was changed by somebody since. It was left as it is. Bring {of.state['asked']['container']} up by hand")
+        if old != now:
+            text_history.note(of.home, path, text_history.undoing(now, old))
+            write_like(Path(path), old.encode(), mode=0o644)
+    # An override file of our own, which holds nothing but our lines.
+    for path, text in (of.state.get("removed") or {}).items():
+        if not os.path.exists(path):
+            write_like(Path(path), text.encode(), mode=0o644)
+    of.write(put_back=None, removed=None)
 
 
 def _digest(path: str) -> str | None:

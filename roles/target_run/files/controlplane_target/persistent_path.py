@@ -346,10 +346,10 @@ class PersistentPath:
             found.append(str(fault).removesuffix(" Nothing was changed."))
         if not os.path.isdir(of.state["to"]) or mount_of(os.path.realpath(of.state["to"]), read()).mount != of.state["to_mount"]:
             found.append(f"{of.state['to']} is not on {of.state['to_mount']} now, and it holds the newest data: bring its disk back")
-        if (of.state.get("proof") or {}).get("lost") and not overwrite:
+        if of.state.get("complaint") and not overwrite:
             found.append(
-                f"that run found data that are not as they were ({of.folder}/state.json), and going back would overwrite the untouched ones: look at "
-                "both, then 'undo --overwrite-old-root'"
+                f"that run ended with a complaint ({of.state['complaint']}), and going back would overwrite what is untouched so far: look at both, then "
+                "'undo --overwrite-old-root'"
             )
         if source.path != of.state["to"]:
             found.append(
@@ -405,6 +405,8 @@ class PersistentPath:
         if not self._is_there(source, request):
             raise FailedFault(f"not proven: the data of {request.container} lie in {source.told}, not in {request.destination}. Run this again.")
         state = run.state
+        if run.phase == "done" and state.get("complaint"):
+            raise FailedFault(f"{state['complaint']}. {run.folder}/state.json names what differs; where it lay before is as it was")
         moved = state.get("source") or {}
         told = {"container": request.container, "from": Source(**moved).told if moved else None, "to": request.destination}
         told |= {key: state[key] for key in ("compared", "killed", "complaint") if state.get(key)}

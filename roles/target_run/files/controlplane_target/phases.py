@@ -17,7 +17,9 @@ SOURCE_IS_TRUTH = ("stopping", "stopped", "copied")
 DESTINATION_IS_PROVEN = ("compared", "switched")
 DESTINATION_IS_TRUTH = ("starting", "answered")
 GOING_BACK = ("reverting",)
-TERMINAL = ("done", "reverted", "undone")
+# A way back that did not work, with the services where they were.
+GIVEN_UP = "given-up"
+TERMINAL = ("done", "reverted", "undone", GIVEN_UP)
 CRITICAL = (*SOURCE_IS_TRUTH, *DESTINATION_IS_PROVEN, *DESTINATION_IS_TRUTH, *GOING_BACK)
 ALL = (*BEFORE_STOP, *CRITICAL, *TERMINAL)
 

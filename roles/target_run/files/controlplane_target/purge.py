@@ -99,7 +99,7 @@ def _within(path: str, engine: Engine | None) -> list[str]:
         f"container {str(held['Name']).lstrip('/')} mounts {mount['Source']}, in which it lies: take that out of its compose file first"
         for held in engine.containers()
         for mount in held["Mounts"]
-        if mount["Type"] == "bind" and mount["RW"] and mounts.is_at_or_below(path, os.path.realpath(mount["Source"])) and mount["Source"] != path
+        if mount["Type"] == "bind" and mount["RW"] and mounts.is_at_or_below(path, os.path.realpath(mount["Source"]))
     ]
 
 
@@ -136,7 +136,8 @@ def _too_young(record: dict[str, Any], terms: Terms) -> list[str]:
 
 
 def _in_use(path: str, live_roots: list[str]) -> list[str]:
-    for root in live_roots:
+    # What a run kept of a container's layer may lie on the root's own filesystem, beside what Docker has there.
+    for root in [] if "/.controlplane-retired/" in path else live_roots:
         if mounts.is_at_or_below(root, path) or mounts.is_at_or_below(path, root):
             return [f"{path} is, holds or lies in the live root {root}"]
     if not os.path.lexists(path):

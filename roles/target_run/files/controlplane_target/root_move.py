@@ -251,6 +251,7 @@ def told(fault: BaseException, run: Run) -> str:
         "reverted": "Went back: the services run on the old place again.",
         "done": "The services run on the new place.",
         "undone": "The services run on the old place.",
+        "given-up": "The services run on the new place, as before.",
     }
     if not run.state.get("trees", True):
         where = {
