@@ -89,7 +89,7 @@ if verb == "write":
             out.write("%d %.3f\n" % (n, time.time()))
             out.flush()
             n += 1
-            time.sleep(0.005)
+            time.sleep(0.005 if kind is Postgres else 0.03)
 else:
     # A power cut may leave zeros where the last lines were on their way to the disk.
     rows = [line.split() for line in open(journal).read().replace("\0", "").splitlines()]
