@@ -55,7 +55,10 @@ def _budget(case: Case, *, budget: Budget) -> Answer:
     limit = getattr(case.desired.thresholds, budget)
     name = budget.replace("_", " ")
     if used > limit:
-        return drifted(f"{name}: {show_bytes(used)}, budget {show_bytes(limit)}", "medium")
+        # Volumes are never cleared by anything here.
+        clears = case.desired.docker.hygiene is not None and budget != "volumes"
+        how = f"; to clear it: controlplane plan --host {case.desired.host} --capability docker.hygiene" if clears else ""
+        return drifted(f"{name}: {show_bytes(used)}, budget {show_bytes(limit)}{how}", "medium")
     return met(f"{name}: {show_bytes(used)}, budget {show_bytes(limit)}")
 
 
