@@ -3,7 +3,7 @@
 Rules:
 - Never: an image of any container, running or not; one that is protected; one of the newest `keep` of a repository; any volume.
 - Images without a tag go first, then the longest not tagged; of the build cache the longest not used, and a record never before those made from it.
-- No more than it takes. What is counted as freed is what no other image shares: it frees at least that.
+- No more than it takes. What is counted as freed is what no other image shares; the build cache may hold it still.
 - A log is cut where its container has no limit of its own; one that rotates keeps itself.
 
 roles/target_run/files/controlplane_target/hygiene_judge.py is its twin; a test holds both to the same answers.

@@ -67,7 +67,7 @@ def _clearing(doomed: list[Doomed], mends: list[Mend]) -> Draft:
             Change(kind="delete", target=_target(one), before=f"{show_bytes(one.size)}, {_last_used(one)}", after=None, destructive=True)
             for one in doomed
         ),
-        undo=f"none: what is removed has to be pulled or built again. Frees at least {show_bytes(sum(one.size for one in doomed))}",
+        undo=f"none: what is removed has to be pulled or built again. It is {show_bytes(sum(one.size for one in doomed))} that no other image shares",
         variables={
             "docker_hygiene_items": [{"kind": one.kind, "id": one.id, "name": one.name, "size": one.size} for one in doomed],
             "docker_hygiene_timer": {},

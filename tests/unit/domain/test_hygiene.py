@@ -134,7 +134,7 @@ def test_a_plan_names_each_deletion_by_id_size_and_last_use() -> None:
         ("delete", "build cache regular a", "10.0 MB, last used on 1970-01-02", True),
     ]
     assert [mend.surface for mend in step.mends] == ["budget.images", "budget.build_cache"]
-    assert "Frees at least 210.0 MB" in step.undo
+    assert "It is 210.0 MB that no other image shares" in step.undo
     assert step.downtime.services == ()
 
 
