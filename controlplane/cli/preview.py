@@ -41,6 +41,12 @@ def _close(made: Plan, out: str | None) -> None:
     count = sum(len(step.changes) for step in made.steps)
     click.echo(f"{_number(len(made.steps), 'step')}, {_number(count, 'change')} on {_number(len(made.hosts), 'host')}, {len(made.refusals)} refused.")
     _row("destroys", ", ".join(destroyed) or "nothing")
+    stops = [(step.host, name, step.downtime.estimate_s) for step in made.steps for name in step.downtime.services]
+    for host, name in sorted({(host, name) for host, name, _ in stops}):
+        own = [seconds for at, of, seconds in stops if (at, of) == (host, name)]
+        # Each by itself stands with its step.
+        if len(own) > 1:
+            _row("downtime", f"{host}: {name} stops {len(own)} times, at most {sum(own)} s in all")
     _row("plan", made.plan)
     if made.steps and out is not None:
         _row("next", f"controlplane apply {out}    (nothing was changed so far)")
