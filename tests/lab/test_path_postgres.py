@@ -39,6 +39,11 @@ services:
         exec $$as $$bin/postgres -D $$PGDATA -c listen_addresses='*'
 volumes: {{stale: {{}}}}
 """
+_ROWS = """
+create table "odd, name" (t text, n int);
+insert into "odd, name" select md5(n::text), n from generate_series(1, 5000) n;
+create tablespace far location '/srv/space';
+"""
 
 
 def test_where_the_server_itself_keeps_its_data_is_what_is_moved(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
@@ -49,10 +54,8 @@ def test_where_the_server_itself_keeps_its_data_is_what_is_moved(machine: Callab
     sql = "docker exec db17 psql -U postgres -qAtc"
     host.sh(f"cd /opt/stacks/newer && docker compose up -d && for try in $(seq 100); do {sql} 'select 1' && exit; sleep 0.2; done; exit 1")
     assert host.sh(f"{sql} 'show server_version'").startswith("17.")
-    host.sh(
-        f"""{sql} "create database shop" && docker exec db17 psql -U postgres -d shop -qc "create table \\"odd, name\\" (t text, n int)" """
-        f"""-c "insert into \\"odd, name\\" select md5(n::text), n from generate_series(1, 5000) n" -c "create tablespace far location '/srv/space'" """
-    )
+    host.sh(f"{sql} 'create database shop'")
+    host.run(["docker", "exec", "-i", "db17", "psql", "-U", "postgres", "-d", "shop", "-q"], stdin=_ROWS.encode())
     site = Operator(host, tmp_path)
     policy = site.site / "policy.yml"
     head, found, _ = policy.read_text().partition("    services:\n")
