@@ -64,7 +64,8 @@ def prepared(machine: Callable[..., LabMachine], folder: Path) -> tuple[LabMachi
     return host, site, client
 
 
-@pytest.mark.parametrize("who", ["controller", "unit", "machine"])
+# The controller alone is killed in test_whole_move_killed.py.
+@pytest.mark.parametrize("who", ["unit", "machine"])
 def test_whoever_is_killed_in_whichever_phase_the_same_plan_goes_on_and_nothing_is_lost(
     machine: Callable[..., LabMachine], tmp_path: Path, who: str
 ) -> None:
