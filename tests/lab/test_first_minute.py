@@ -57,6 +57,10 @@ def test_a_host_is_audited_by_its_address_and_a_policy_is_drafted_from_it(machin
     checked = in_the_first_minute(host, tmp_path, "policy", "check", "--site", str(site))
     assert checked.code == 0, checked
     planned = in_the_first_minute(host, tmp_path, "plan", "--site", str(site), "-o", "json")
-    assert [step["capability"] for step in planned.json["steps"]] == ["storage.data_disk", "storage.fstab", "docker.data_root", "redis.durability"], (
-        planned
-    )
+    assert [step["capability"] for step in planned.json["steps"]] == [
+        "storage.data_disk",
+        "storage.fstab",
+        "docker.data_root",
+        "storage.persistent_paths",
+        "redis.durability",
+    ], planned

@@ -71,6 +71,8 @@ def test_everything_moves_by_one_plan_and_back_by_one_rollback_and_then_to_its_e
     site.write_site(retention="1s")
     site.plan("purge.json", "--capability", "storage.purge")
     site.applied("purge.json")
+    # A purge is a change as well, which a reboot has to prove.
+    host.reboot()
     assert target.data() == data
     said = site.run("audit", "-o", "json")
     left = {(one["check"], one["surface"]) for one in said.json["findings"] if one["verdict"] != "MET"}

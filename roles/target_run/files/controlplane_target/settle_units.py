@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .files import remove, write_atomic
+from .files import remove, sync_directory, write_atomic
 from .systemd import systemctl
 
 FOLDER = Path("/etc/systemd/system")
@@ -54,6 +54,7 @@ def install(command: Sequence[str], mounts: Sequence[str]) -> None:
         write_atomic(FOLDER / unit, text.encode(), mode=0o644)
     systemctl("daemon-reload")
     systemctl("--quiet", "enable", BEFORE, AFTER)
+    _make_durable()
 
 
 def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> None:
@@ -69,6 +70,7 @@ def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> No
     write_atomic(FOLDER / unit, text.encode(), mode=0o644)
     systemctl("daemon-reload")
     systemctl("--quiet", "enable", unit)
+    _make_durable()
 
 
 def uninstall_after(run: str) -> None:
@@ -79,6 +81,12 @@ def uninstall_after(run: str) -> None:
     systemctl("--quiet", "disable", unit, check=False)
     remove(FOLDER / unit)
     systemctl("daemon-reload", check=False)
+
+
+def _make_durable() -> None:
+    """Write the links that enable a unit to the disk: systemctl leaves that to the kernel, and a power cut within seconds would take them."""
+    for folder in (*FOLDER.glob("*.wants"), *FOLDER.glob("*.requires"), FOLDER):
+        sync_directory(folder)
 
 
 def _unit_of(run: str) -> str:
