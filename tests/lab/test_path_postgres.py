@@ -92,6 +92,13 @@ def test_where_the_server_itself_keeps_its_data_is_what_is_moved(machine: Callab
     assert host.sh("docker exec db17 psql -U postgres -d shop -qAtc 'select count(*) from \"odd, name\"'") == "5000\n"
     assert host.sh("stat -c %a /mnt/data/db17; ls /mnt/data/db17/PG_VERSION").split() == ["700", "/mnt/data/db17/PG_VERSION"]
 
+    # Its layer is a fresh one then: what leads to the data has to be made as it was, or the server can't reach them.
+    said = site.run("rollback", result["run"], "-o", "json")
+    assert said.code == 0, (said, host.sh("docker logs --tail 20 db17 2>&1; docker inspect -f '{{json .State}}' db17"))
+    assert host.sh("docker inspect -f '{{range .Mounts}}{{.Destination}} {{end}}' db17").split() == ["/var/lib/postgresql/data"]
+    assert host.sh(f"docker exec db17 stat -c %a:%U {_PGDATA} {_PGDATA.rpartition('/')[0]}").split() == ["700:postgres", "755:root"]
+    assert host.sh("docker exec db17 psql -U postgres -d shop -qAtc 'select count(*) from \"odd, name\"'") == "5000\n"
+
     client.stop_writing()
     lost = client.lost()
     assert (lost["count"], lost["written"] > 100) == (0, True), lost

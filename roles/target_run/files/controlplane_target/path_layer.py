@@ -65,6 +65,23 @@ class Layer:
         self.off()
         self._overlay(f"lowerdir={self._lower()},upperdir={self._data['UpperDir']},workdir={self._data['WorkDir']}")
 
+    def above(self, path: str) -> list[list[Any]]:
+        """Return [path in the container, uid, gid, mode] of each folder above one, the topmost first; the layer is mounted."""
+        found = []
+        for folder in _parents(path):
+            info = os.lstat(self.place + folder)
+            found.append([folder, info.st_uid, info.st_gid, stat.S_IMODE(info.st_mode)])
+        return found
+
+    def make_above(self, held: list[list[Any]]) -> None:
+        """Make the folders that `above` returned as they were: who may not pass them does not reach the data. The layer is mounted writable."""
+        for folder, uid, gid, mode in held:
+            path = self.place + folder
+            with suppress(FileExistsError):
+                os.mkdir(path)
+            os.chown(path, uid, gid, follow_symlinks=False)
+            os.chmod(path, mode)
+
     def off(self) -> None:
         """Unmount it, if it is mounted."""
         off(self._key)
@@ -114,6 +131,10 @@ class Layer:
         said = command.run(["env", f"--chdir={Path(self._data['UpperDir']).parent.parent}", "mount", *words])
         if said.code != 0:
             raise FailedFault(f"the container's layer can't be mounted at {self.place}: {said.err.strip()[-300:]}")
+
+
+def _parents(path: str) -> list[str]:
+    return [str(folder) for folder in reversed(Path(path).parents) if str(folder) != "/"]
 
 
 def off(key: str) -> None:

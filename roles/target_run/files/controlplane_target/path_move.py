@@ -362,6 +362,8 @@ class PathMove:
             raise FailedFault(f"Compose gave {self.request.container} the same {source} again: look at its compose file, then run this again")
         assert_no_link_so_far(base, to)
         self._assert_place()
+        if landed.kind == "layer":
+            layer.make_above(self.origin.state.get("above") or [])
         there = self.run.state.get("trees_there") or self.run.state["trees"]
         self.run.write(trees_there=there, landed=to if landed.kind != "layer" else f"the layer of {self.request.container}")
         self._copy_all([_back(source, to, "data"), *self._other_trees(held)])
@@ -412,6 +414,7 @@ class PathMove:
         layer = Layer(self.run, held)
         (layer.live if how == "live" else layer.still)()
         assert_no_link(Source("layer", layer.place + source["path"], layer.place, ""), self.request.container)
+        self.run.write(above=layer.above(source["path"]))
 
     def _keep(self) -> None:
         held = self.inspection()

@@ -133,4 +133,6 @@ def make_directory(path: str) -> None:
     """Make a directory and what is missing above it, mode 0755; the copy gives it its source's attributes."""
     if not os.path.isdir(path):
         make_directory(os.path.dirname(path))
-        os.mkdir(path, 0o755)
+        os.mkdir(path)
+        # A unit's umask (systemd.py) must not decide who can reach the data.
+        os.chmod(path, 0o755)
