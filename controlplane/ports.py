@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from controlplane.domain.approval import Approval
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.finding import AuditReport
+from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.domain.registers.closing import RunReport
 from controlplane.domain.site import SiteContent
 from controlplane.domain.values import Value
 from controlplane.domain.witness import Answer, Question
@@ -153,6 +156,47 @@ class PlanFiles(Protocol):
 
     def write(self, path: str, plan: Plan) -> None:
         """Write the plan atomically."""
+        ...
+
+
+class Entry(NamedTuple):
+    """One field of one record of a register, and what it is to say."""
+
+    register: str
+    record: str
+    field: str
+    value: Any
+
+
+class RegisterStore(Protocol):
+    """The site's registers, as people keep them in git."""
+
+    def read(self) -> Governance:
+        """Return what they say now, with gates and waves, which they name."""
+        ...
+
+    def editing(self) -> AbstractContextManager[None]:
+        """Hold the registers, so that nobody else of this site edits them meanwhile."""
+        ...
+
+    def add(self, register: str, record: str, fields: Mapping[str, Any]) -> str:
+        """Write a new record and return its file. Raises `RefusedError`."""
+        ...
+
+    def change(self, entries: Sequence[Entry]) -> tuple[str, ...]:
+        """Write fields of records and return the files. Raises `RefusedError`."""
+        ...
+
+
+class GateReports(Protocol):
+    """What gate runs found, as files of the site: the evidence that gaps are closed on."""
+
+    def keep(self, run: str, report: AuditReport) -> None:
+        """Keep a report under its run's key, durably, once."""
+        ...
+
+    def latest(self, limit: int) -> tuple[RunReport, ...]:
+        """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
         ...
 
 

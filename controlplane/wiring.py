@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from controlplane.adapters.clock import SystemClock
     from controlplane.adapters.evidence import AnsibleEvidence
     from controlplane.adapters.evidence_files import EvidenceFiles
+    from controlplane.adapters.gate_reports import GateReportFiles
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
     from controlplane.adapters.plan_files import JsonPlanFiles
     from controlplane.adapters.receipts import ReceiptFiles
+    from controlplane.adapters.register_files import RegisterFiles
     from controlplane.adapters.signing import SshSigner
     from controlplane.adapters.site_files import SiteFolder
     from controlplane.adapters.verification import TestinfraWitness
+    from controlplane.domain.governance import Governance
     from controlplane.domain.site import Site, SiteContent
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
@@ -176,6 +179,27 @@ def operator() -> str:
     import socket  # noqa: PLC0415
 
     return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def governance(given: str | None) -> tuple[Governance, tuple[str, ...]]:
+    """Return what a site says of gates, registers and waves, and the hosts that its policy governs. Inventory scripts and plugins are not run."""
+    content = site(given).read(run_inventory=False)
+    return content.governance, tuple(sorted(content.policy.hosts))
+
+
+def registers(given: str | None) -> RegisterFiles:
+    """Return the registers of a site, to be edited."""
+    from controlplane.adapters.register_files import RegisterFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return RegisterFiles(folder.folder, folder)
+
+
+def gate_reports(given: str | None) -> GateReportFiles:
+    """Return what the site's gate runs found."""
+    from controlplane.adapters.gate_reports import GateReportFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return GateReportFiles(site(given).folder / "state" / "gates")
 
 
 def write_project(folder: str, project: Mapping[str, bytes]) -> None:

@@ -1,4 +1,7 @@
-"""Find a site's folder and read what it says: site.yml, policy.yml, machines.yml where it has one, and the inventory that site.yml names."""
+"""Find a site's folder and read what it says: site.yml, policy.yml and the inventory that site.yml names.
+
+Where it has them also machines.yml, gates.yml, registers/ and waves/.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from controlplane.adapters.governance_files import read_governance
 from controlplane.adapters.inventory import InventoryRead, read_inventory
 from controlplane.adapters.strict_yaml import Document, collector_resting, read_document
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.faults import Place, fault_at, validated
+from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import Inventory
 from controlplane.domain.machine_rules import machine_faults
 from controlplane.domain.machines import Machines
@@ -64,10 +69,18 @@ class SiteFolder:
             policy = _model(Policy, document, lambda data: policy_faults(data, inventory), faults)
             machines = self._machines(document.data, inventory, faults)
             keys = self._keys(machines, faults)
+            governance = self._governance(document.data, inventory)
+            # A check whose mode can't be read would pass for one that only reports.
+            faults += governance.gate_faults
         if faults or site is None or policy is None:
             raise InputInvalidError(faults)
         notes = (read.note,) if read.note else ()
-        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys)
+        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys, governance)
+
+    def _governance(self, policy: Any, inventory: Inventory | None) -> Governance:
+        hosts = policy.get("hosts") if isinstance(policy, Mapping) else None
+        governed = [str(host) for host in hosts] if isinstance(hosts, Mapping) else None
+        return read_governance(self.folder, governed=governed, live=None if inventory is None else [host.name for host in inventory.hosts])
 
     def _machines(self, policy: Any, inventory: Inventory | None, faults: list[Fault]) -> Machines | None:
         file = self.folder / "machines.yml"

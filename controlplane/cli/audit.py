@@ -104,7 +104,7 @@ def _of_site(
 def _age(text: str | None) -> timedelta | None:
     from datetime import timedelta  # noqa: PLC0415 - loaded when the verb runs
 
-    from controlplane.domain.site import parse_duration  # noqa: PLC0415
+    from controlplane.domain.durations import parse_duration  # noqa: PLC0415
 
     if text is None:
         return None

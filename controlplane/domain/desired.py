@@ -25,6 +25,7 @@ from controlplane.domain.machines import DesiredMachine, Machines, desired_machi
 from controlplane.domain.names import AsTuple
 from controlplane.domain.policy import DataHome, Docker, HostPolicy, Limits, Policy, Until, Waiver
 from controlplane.domain.policy_rules import policy_faults
+from controlplane.domain.registers.links import Linkage
 from controlplane.domain.services import BootAccepted, Service, Stack, WriteSurface
 from controlplane.domain.values import Value
 
@@ -49,12 +50,20 @@ class HostWaiver(Value):
         return self.check == check and self.surface in (None, surface)
 
 
+class Registered(Value):
+    """The STOR findings of one host as the site's registers link them, or why they could not be read."""
+
+    rows: tuple[Linkage, ...] = ()
+    doubt: str | None = None
+
+
 class DesiredHost(Value):
     """What one host is to look like, from policy and inventory.
 
     `tier` and `data` are None where nothing says where data live (a target without a site): then nothing is placed.
     `docker.log`, `docker.data_root` and `docker.containerd_root` are None where the policy does not ask.
     `services` are by container name, sorted. `machine` is None where machines.yml does not name the host.
+    `registered` is None where the site has no registers; it is no part of what is wanted of a host, so no digest holds it.
     """
 
     host: str
@@ -71,6 +80,7 @@ class DesiredHost(Value):
     nfs: Annotated[tuple[NfsMount, ...], AsTuple] = ()
     waivers: Annotated[tuple[HostWaiver, ...], AsTuple] = ()
     machine: DesiredMachine | None = None
+    registered: Registered | None = Field(None, exclude=True)
 
     @classmethod
     def general(cls, host: str) -> DesiredHost:

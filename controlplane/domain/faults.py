@@ -123,6 +123,8 @@ def _message(model: type[BaseModel], data: Any, place: Place, detail: ErrorDetai
 
 def _union_at(place: Place) -> tuple[str, str]:
     """Return what stands at a place that has kinds, and which there are."""
+    if place[:1] in (("entry",), ("exit",)):
+        return "gate", "checks, met, closed, window, approval, ..."
     return ("hypervisor", "libvirt or proxmox") if place[:1] == ("hypervisors",) else ("service", "postgres, minio, redis or files")
 
 

@@ -9,36 +9,20 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from controlplane.domain.desired import DesiredState, resolve
 from controlplane.domain.digest import digest_of
+from controlplane.domain.durations import Seconds
 from controlplane.domain.faults import Place, Source
-from controlplane.domain.inventory import TEMPLATE_MARKS, Inventory
+from controlplane.domain.governance import Governance
+from controlplane.domain.inventory import Inventory
 from controlplane.domain.machines import Machines
 from controlplane.domain.names import PROJECT, AsTuple, Line, check_line, check_name
 from controlplane.domain.policy import Policy, policy_digest
+from controlplane.domain.site_paths import FilePath
 from controlplane.domain.values import Value
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def parse_duration(text: str) -> int:
-    """Return the seconds that `text` (such as `90s`, `15m`, `24h`, `7d`) names; ValueError says what to write instead."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})(s|m|h|d)", text, re.ASCII)
-    if found is None:
-        raise ValueError(f"{text!r} is no duration: write a positive whole number and a unit, such as 15m, 24h or 7d")
-    return int(found[1]) * _SECONDS[found[2]]
-
-
-def _duration_given(value: Any, info: ValidationInfo) -> int:
-    if isinstance(value, str):
-        return parse_duration(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0 and not (info.context or {}).get("from_text"):
-        return value
-    raise ValueError(f"{value!r} has no unit: write it as 15m, 24h or 7d")
+from controlplane.domain.windows import Window
 
 
 def _timezone(name: str) -> str:
@@ -47,20 +31,6 @@ def _timezone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"{name!r} is no timezone: write an IANA name such as Europe/Berlin or UTC") from None
     return name
-
-
-def _time_of_day(text: str) -> str:
-    return check_name(text, r"([01][0-9]|2[0-3]):[0-5][0-9]", "time of day such as 22:30")
-
-
-def _inside(text: str) -> str:
-    """Refuse relative paths that leave the folder; an absolute path is a choice that somebody made in full view."""
-    check_line(text)
-    if ".." in text.split("/"):
-        raise ValueError(f"{text!r} leaves the site folder: name a file inside it, or write an absolute path")
-    if any(mark in text for mark in TEMPLATE_MARKS):
-        raise ValueError(f"{text!r} holds template marks: write the path itself")
-    return text
 
 
 def _store(text: str) -> str:
@@ -72,23 +42,6 @@ def _store(text: str) -> str:
     if re.match(r"postgresql://[^/@]*:[^/@]*@", text) or "password=" in text:
         raise ValueError("holds a password: take it out of the URL and put it into ~/.pgpass or $PGPASSWORD")
     return text
-
-
-Seconds = Annotated[
-    int,
-    BeforeValidator(_duration_given),
-    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}(s|m|h|d)$", "description": "Duration such as 15m, 24h or 7d"}),
-]
-FilePath = Annotated[str, AfterValidator(_inside)]
-TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
-
-
-class Window(Value):
-    """A maintenance window in the site's timezone; one that ends at or before its start ends on the next day."""
-
-    days: Annotated[tuple[Day, ...], AsTuple] = Field(DAYS, description="Days on which it starts")
-    start: TimeOfDay = Field(description="When it starts, such as 22:30")
-    end: TimeOfDay = Field(description="When it ends")
 
 
 class BackupGate(Value):
@@ -150,6 +103,7 @@ class SiteContent:
     machines: Machines | None = None
     # The texts of the files that machines.yml names, by their names there.
     keys: Mapping[str, str] = field(default_factory=dict)
+    governance: Governance = field(default_factory=Governance)
 
     @property
     def policy_digest(self) -> str:
@@ -164,4 +118,5 @@ class SiteContent:
 
     def desired(self) -> DesiredState:
         """Return the desired state of every host."""
-        return resolve(self.policy, self.inventory, machines=self.machines, keys=self.keys, timezone=self.site.timezone, source=self.source)
+        state = resolve(self.policy, self.inventory, machines=self.machines, keys=self.keys, timezone=self.site.timezone, source=self.source)
+        return self.governance.registered(state)

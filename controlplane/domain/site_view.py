@@ -8,10 +8,13 @@ from typing import Literal
 from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.gates.values import Gates
 from controlplane.domain.inventory import Inventory, InventoryHost, route_here, works_here
 from controlplane.domain.machines import DesiredMachine, Libvirt
-from controlplane.domain.site import SiteContent
+from controlplane.domain.registers import Registers
+from controlplane.domain.site import BackupGate, SiteContent
 from controlplane.domain.values import Value
+from controlplane.domain.windows import Window
 
 
 def hypervisor_host(desired: DesiredHost) -> str | None:
@@ -32,6 +35,11 @@ class SiteView(Value):
     retention: timedelta
     max_age: timedelta
     ready_for: timedelta = timedelta(hours=24)
+    timezone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+    backup_gate: BackupGate | None = None
+    gates: Gates = Gates()
+    registers: Registers | None = None
 
     def inventory_digest(self) -> str:
         """Return the digest of the hosts that the policy governs and of the hypervisors that they run on, as the inventory has them."""
@@ -83,4 +91,9 @@ def view_of(content: SiteContent) -> SiteView:
         retention=content.site.retired_for,
         max_age=content.site.max_age,
         ready_for=timedelta(seconds=content.site.ready_for),
+        timezone=content.site.timezone,
+        windows=content.site.windows,
+        backup_gate=content.site.backup_gate,
+        gates=content.governance.gates,
+        registers=content.governance.registers,
     )

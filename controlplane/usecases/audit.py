@@ -10,6 +10,7 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport, Finding, HostSeen, summarise
+from controlplane.domain.gates.marks import marked
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, EvidenceSource
@@ -83,6 +84,8 @@ def judge(
         one = seen.get(desired.host) or Unreached(host=desired.host, reason="there is no evidence of it")
         findings += judge_host(desired, one, now=now, max_age=max_age, general=site is None, only=only)
         rows.append(_row(one, digests=digests))
+    if site is not None:
+        findings = list(marked(findings, site.gates, site.registers))
     return AuditReport(
         site=site.name if site else None,
         policy_digest=site.policy_digest if site else None,

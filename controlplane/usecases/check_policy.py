@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.values import Value
 from controlplane.ports import SiteReader
 
@@ -19,8 +20,10 @@ class PolicyReport(Value):
 
 
 def check_policy(site: SiteReader, *, run_inventory: bool) -> PolicyReport:
-    """Return the report; InputInvalidError lists every fault of site.yml, policy.yml and the inventory."""
+    """Return the report; InputInvalidError lists every fault of the site's files, registers and waves included."""
     content = site.read(run_inventory=run_inventory)
+    if content.governance.faults:
+        raise InputInvalidError(content.governance.faults)
     return PolicyReport(
         site=content.site.name,
         policy_digest=content.policy_digest,

@@ -71,7 +71,7 @@ def judge_host(
     `only` names the checks to judge, None all that are judged by default; `general` is a target without a policy. `now` and the evidence's
     `collected_at` are compared with `max_age`, and `now` with the last day of waivers.
     """
-    checks = [check for check in CHECKS.values() if (check.by_default if only is None else check.id in only)]
+    checks = [check for check in CHECKS.values() if (check.by_default(desired) if only is None else check.id in only)]
     doubt = _doubt(evidence, now=now, max_age=max_age)
     if isinstance(evidence, Unreached) or doubt:
         return tuple(_finding(desired, check, question.surface, unknown(doubt)) for check in checks for question in check.questions(desired, general))

@@ -75,15 +75,20 @@ class Question(NamedTuple):
     ask: Ask
 
 
+def always(desired: DesiredHost) -> bool:  # noqa: ARG001 - what most checks answer
+    """Say that a check is judged of every host."""
+    return True
+
+
 @dataclass(frozen=True)
 class Check:
-    """One invariant. `severity` is what an UNKNOWN or MET of it weighs; `by_default` is False where it is judged only when asked for."""
+    """One invariant. `severity` is what an UNKNOWN or MET of it weighs; `by_default` says of which hosts it is judged without being named."""
 
     id: str
     title: str
     severity: Severity
     questions: Callable[[DesiredHost, bool], Iterator[Question]]
-    by_default: bool = True
+    by_default: Callable[[DesiredHost], bool] = always
 
 
 def met(reason: str = "as declared") -> Answer:

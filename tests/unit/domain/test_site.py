@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from controlplane.adapters.strict_yaml import parse_document
+from controlplane.domain.durations import parse_duration
 from controlplane.domain.faults import fault_at, validated
-from controlplane.domain.site import Site, parse_duration, site_faults
+from controlplane.domain.site import Site, site_faults
 
 
 def said(text: str) -> list[str]:

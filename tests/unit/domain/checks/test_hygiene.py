@@ -75,7 +75,10 @@ def test_a_large_writable_layer_drifts_and_one_without_a_size_is_unknown(healthy
 def test_linkage_is_judged_only_when_asked_and_is_unknown_without_registers(healthy: EvidenceBuilder, judge: Judge) -> None:
     assert not [key for key in judge(healthy) if key[0] == "D239"]
     finding = judge(healthy, only={"D239"})["D239", "register:*"]
-    assert (finding.verdict, finding.reason) == ("UNKNOWN", "no registers were read: registers/gaps.yml, loops.yml and findings.yml of the site")
+    assert (finding.verdict, finding.reason) == (
+        "UNKNOWN",
+        "no registers were read: the site has none: registers/gaps.yml, loops.yml and findings.yml",
+    )
 
 
 def _daemon(text: str | None) -> Spoil:

@@ -1,0 +1,138 @@
+"""Read gates.yml, registers/*.yml and waves/*.yml of a site, all faults at once, each with its file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from controlplane.adapters.strict_yaml import Document, read_document
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.checks import CHECKS
+from controlplane.domain.errors import Fault
+from controlplane.domain.faults import fault_at, validated
+from controlplane.domain.gates.values import Gates, gate_faults
+from controlplane.domain.governance import Governance
+from controlplane.domain.registers import Gap, Loop, Registers, StorFinding
+from controlplane.domain.registers.rules import Broken, broken_rules
+from controlplane.domain.registers.values import WAVE, GapId, LoopId, StorId
+from controlplane.domain.values import Value
+from controlplane.domain.waves.rules import wave_faults
+from controlplane.domain.waves.values import Wave
+
+
+class _Gaps(Value):
+    gaps: dict[GapId, Gap]
+
+
+class _Loops(Value):
+    loops: dict[LoopId, Loop]
+
+
+class _Findings(Value):
+    findings: dict[StorId, StorFinding]
+
+
+_FILES: dict[str, type[Value]] = {"gaps": _Gaps, "loops": _Loops, "findings": _Findings}
+
+
+def read_governance(folder: Path, *, governed: Collection[str] | None, live: Collection[str] | None) -> Governance:
+    """Return all of it. `governed` are the hosts of the policy, `live` those of the inventory; None where that could not be read."""
+    gates, gates_wrong = _gates(folder, governed)
+    checks = [*CHECKS, *gates.checks]
+    waves, documents, waves_wrong = _waves(folder, checks=checks, packs=gates.packs, hosts=governed)
+    registers, sources, registers_wrong = _registers(folder / "registers")
+    broken: tuple[Broken, ...] = ()
+    if registers is not None:
+        named = {name: wave.gaps for name, wave in waves.items()} if (folder / "waves").is_dir() and not waves_wrong else None
+        broken = broken_rules(registers, checks=checks, waves=named, governed=sorted(governed or ()), live=None if live is None else sorted(live))
+    sources = {**sources, **{f"waves/{name}": document for name, document in documents.items()}}
+    return Governance(
+        gates=gates,
+        registers=registers,
+        waves=waves,
+        gate_faults=tuple(gates_wrong),
+        register_faults=tuple(registers_wrong),
+        wave_faults=tuple(waves_wrong),
+        broken=broken,
+        broken_faults=tuple(_placed(rule, sources, folder) for rule in broken),
+    )
+
+
+def _placed(rule: Broken, sources: dict[str, Document], folder: Path) -> Fault:
+    if rule.file == "hosts":
+        return Fault(str(folder / "policy.yml"), 0, f"hosts.{rule.id}", rule.message)
+    if rule.file == "waves":
+        return fault_at(sources[f"waves/{rule.place[0]}"], rule.place[1:], rule.message)
+    return fault_at(sources[rule.file], rule.place, rule.message)
+
+
+def _gates(folder: Path, governed: Collection[str] | None) -> tuple[Gates, list[Fault]]:
+    file = folder / "gates.yml"
+    if not file.is_symlink() and not file.exists():
+        return Gates(), []
+    document = read_document(file)
+    found, wrong = _model(Gates, document)
+    if document.complete:
+        wrong += [
+            fault_at(document, place, message)
+            for place, message in gate_faults(document.data, builtin=list(CHECKS), hosts=None if governed is None else sorted(governed))
+        ]
+    for check, own in (found or Gates()).checks.items():
+        if not (folder / own.file).is_file():
+            wrong.append(fault_at(document, ("checks", check, "file"), f"{own.file} is no file of the site: write it, or name the right one"))
+    return found or Gates(), wrong
+
+
+def _waves(
+    folder: Path, *, checks: Sequence[str], packs: Collection[str], hosts: Collection[str] | None
+) -> tuple[dict[str, Wave], dict[str, Document], list[Fault]]:
+    files = sorted((folder / "waves").glob("*.yml"))
+    names = [file.stem for file in files]
+    found: dict[str, Wave] = {}
+    documents: dict[str, Document] = {}
+    wrong: list[Fault] = []
+    for file in files:
+        if not _is_wave(file.stem):
+            wrong.append(Fault(str(file), 0, "", f"{file.stem!r} is no wave id: it has to match {WAVE}"))
+            continue
+        documents[file.stem] = document = read_document(file)
+        wave, faults = _model(Wave, document)
+        wrong += faults
+        if document.complete:
+            rules = wave_faults(document.data, hosts=hosts, checks=checks, packs=packs, capabilities=CAPABILITIES, waves=names)
+            wrong += [fault_at(document, place, message) for place, message in rules]
+        if wave is not None:
+            found[file.stem] = wave
+    return found, documents, wrong
+
+
+def _is_wave(name: str) -> bool:
+    return re.fullmatch(WAVE, name, re.ASCII) is not None
+
+
+def _registers(folder: Path) -> tuple[Registers | None, dict[str, Document], list[Fault]]:
+    if not folder.is_dir():
+        return None, {}, []
+    parts: dict[str, Any] = {}
+    documents: dict[str, Document] = {}
+    wrong: list[Fault] = []
+    for name, model in _FILES.items():
+        file = folder / f"{name}.yml"
+        if not file.is_symlink() and not file.exists():
+            documents[name] = Document(str(file))
+            continue
+        documents[name] = document = read_document(file, multiline=True)
+        found, faults = _model(model, document)
+        wrong += faults
+        if found is not None:
+            parts[name] = getattr(found, name)
+    return (None if wrong else Registers.model_construct(**parts)), documents, wrong
+
+
+def _model(model: type[Value], document: Document) -> tuple[Any, list[Fault]]:
+    if not document.complete:
+        return None, list(document.faults)
+    found, wrong = validated(model, document.data, document)
+    return (None if document.faults else found), [*document.faults, *wrong]

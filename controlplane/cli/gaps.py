@@ -1,0 +1,163 @@
+"""gaps: what is missing, who works on it, and what may be closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from controlplane.cli.options import output_option, print_json, site_option
+
+if TYPE_CHECKING:
+    from controlplane.domain.registers.closing import Recommendation
+    from controlplane.usecases.edit_registers import Edited
+
+
+@click.group(epilog="Example: controlplane gaps list --open")
+def gaps() -> None:
+    """File, link and close gaps; registers/gaps.yml stays yours, comments and order included."""
+
+
+@gaps.command("list", epilog="Example: controlplane gaps list --open --loop LOOP-STORAGE-BOOT-DRIVE-AUDIT-20260226")
+@site_option
+@click.option("--open", "only_open", is_flag=True, help="Only those that are open.")
+@click.option("--loop", metavar="LOOP", help="Only those of this loop.")
+@click.option("--finding", metavar="STOR", help="Only those of this finding.")
+@output_option()
+def list_gaps(site: str | None, only_open: bool, loop: str | None, finding: str | None, output: str) -> int:
+    """List gaps with their findings and loops; 'closable' are those whose findings are all MET in recorded runs."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.registers.closing import recommend  # noqa: PLC0415
+    from controlplane.usecases.read_registers import resting  # noqa: PLC0415
+
+    governance, governed = wiring.governance(site)
+    held = governance.checked_registers()
+    rests = resting(governance, wiring.gate_reports(site), governed=governed)
+    rows: list[dict[str, Any]] = []
+    for name, gap in held.gaps.items():
+        findings = held.findings_of(name)
+        if (only_open and not gap.is_open) or (loop is not None and loop not in gap.loops) or (finding is not None and finding not in findings):
+            continue
+        closable = gap.is_open and recommend(name, rests).closable
+        rows.append({"id": name, **gap.model_dump(mode="json", exclude_none=True), "findings": list(findings), "closable": closable})
+    if output == "json":
+        print_json({"gaps": rows})
+        return 0
+    for row in rows:
+        status = "closable" if row["closable"] else row["status"]
+        click.echo(f"{row['id']:<16} {status:<11} {', '.join(row['findings']) or '-':<20} {row['title']}")
+    click.echo(f"{len(rows)} {'gap' if len(rows) == 1 else 'gaps'}.")
+    return 0
+
+
+@gaps.command("show", epilog="Example: controlplane gaps show GAP-OP-947")
+@click.argument("gap")
+@site_option
+@output_option()
+def show_gap(gap: str, site: str | None, output: str) -> int:
+    """Show a gap, what it serves, and what still speaks against closing it."""
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
+    found, recommended = _recommended(gap, site, ())
+    held = found[gap]
+    if output == "json":
+        print_json({"id": gap, **held.model_dump(mode="json", exclude_none=True), "recommendation": recommended.model_dump(mode="json")})
+        return 0
+    click.echo(f"{gap}  {held.status}  {held.title}")
+    for name, value in held.model_dump(mode="json", exclude_none=True, exclude={"title", "status"}).items():
+        click.echo(f"{name:<12} {plain(str(value))}")
+    click.echo(f"{'findings':<12} {', '.join(recommended.findings) or 'none'}")
+    if held.is_open:
+        for one in recommended.criteria:
+            told = one.objection or f"met in {one.run}"
+            click.echo(f"{'open' if one.objection else 'met':<12} {one.finding} {one.check} on {one.host}: {plain(told)}")
+        for name in recommended.unjudged:
+            click.echo(f"{'open':<12} {name}: no check judges it; who closes the gap says why it is mended, with --attest")
+        click.echo("closable" if recommended.closable else f"not closable yet: {len(recommended.objections) + len(recommended.unjudged)} in the way")
+    return 0
+
+
+@gaps.command("file", epilog='Example: controlplane gaps file --title "Redis keeps nothing durable" --loop LOOP-STORAGE-20260226 --finding STOR-003')
+@click.option("--title", required=True, metavar="TEXT", help="One line that says what is missing.")
+@click.option("--loop", "loops", multiple=True, required=True, metavar="LOOP", help="Loop in which it is worked on; can be given several times.")
+@click.option("--finding", "findings", multiple=True, metavar="STOR", help="Finding that it stands for; can be given several times.")
+@click.option("--criteria", metavar="TEXT", help="What has to hold before it is closed, beyond its findings being MET.")
+@click.option("--area", default="OP", show_default=True, metavar="AREA", help="Middle part of its id.")
+@click.option("--id", "given", metavar="ID", help="Its id; otherwise the next free number of its area.")
+@site_option
+@output_option()
+def file(title: str, loops: tuple[str, ...], findings: tuple[str, ...], *, criteria: str | None, area: str, given: str | None, **common: Any) -> int:
+    """File a gap, and link it."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.edit_registers import file_gap  # noqa: PLC0415
+
+    fields = {"title": title, "status": "open", "loops": list(loops), "filed": f"{wiring.clock().now():%Y-%m-%d}"}
+    fields |= {"criteria": criteria} if criteria else {}
+    return say_edited(file_gap(wiring.registers(common["site"]), area=area, fields=fields, findings=findings, given=given), "filed", common["output"])
+
+
+@gaps.command("link", epilog="Example: controlplane gaps link GAP-OP-947 --finding STOR-005")
+@click.argument("gap")
+@click.option("--loop", "loops", multiple=True, metavar="LOOP", help="Loop to link it to; can be given several times.")
+@click.option("--finding", "findings", multiple=True, metavar="STOR", help="Finding to link to it; can be given several times.")
+@site_option
+@output_option()
+def link_gap(gap: str, loops: tuple[str, ...], findings: tuple[str, ...], site: str | None, output: str) -> int:
+    """Link a gap to loops, and findings to it."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.edit_registers import Edited, link  # noqa: PLC0415
+
+    if not loops and not findings:
+        raise click.UsageError("name at least one --loop or --finding")
+    links = [("gaps", gap, "loops", loop) for loop in loops] + [("findings", finding, "gaps", gap) for finding in findings]
+    return say_edited(Edited(id=gap, files=link(wiring.registers(site), links)), "linked", output)
+
+
+@gaps.command("close", epilog="Example: controlplane gaps close GAP-OP-948 --run CAP-20260301-120000__verify.pack.run__R1a2b")
+@click.argument("gap")
+@click.option("--run", "runs", multiple=True, metavar="KEY", help="Run that shows it mended; otherwise the latest of each check and host.")
+@click.option("--attest", metavar="TEXT", help="Why it is mended, where no check judges a finding of it.")
+@click.option("--accept", metavar="REASON", help="Close it as accepted, not as fixed: why it may stay.")
+@site_option
+@output_option()
+def close(gap: str, runs: tuple[str, ...], *, attest: str | None, accept: str | None, site: str | None, output: str) -> int:
+    """Close a gap on the evidence of recorded runs. Exit 4: its criteria are not met, and nothing was changed."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.edit_registers import close_gap  # noqa: PLC0415
+
+    _, recommended = _recommended(gap, site, runs)
+    edited = close_gap(wiring.registers(site), recommended, by=wiring.operator(), now=wiring.clock().now(), attest=attest, accept=accept)
+    return say_edited(edited, "accepted" if accept else "closed", output)
+
+
+@gaps.command("status", epilog="Example: controlplane gaps status")
+@site_option
+@output_option()
+def gaps_status(site: str | None, output: str) -> int:
+    """Say how the gaps stand. Exit 1: an orphan, a dangling link or a contradiction."""
+    from controlplane.cli.loops import print_status  # noqa: PLC0415 - loaded when the verb runs
+
+    return print_status("gaps", site, output)
+
+
+def _recommended(gap: str, site: str | None, runs: tuple[str, ...]) -> tuple[dict[str, Any], Recommendation]:
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415
+    from controlplane.usecases.read_registers import recommendation  # noqa: PLC0415
+
+    governance, governed = wiring.governance(site)
+    held = governance.checked_registers().gaps
+    if gap not in held:
+        raise InputInvalidError([Fault("registers/gaps.yml", 0, "", f"there is no {gap}; 'controlplane gaps list' shows what there is")])
+    return dict(held), recommendation(governance, wiring.gate_reports(site), gap, governed=governed, named=runs)
+
+
+def say_edited(edited: Edited, done: str, output: str) -> int:
+    if output == "json":
+        print_json(edited.model_dump(mode="json"))
+        return 0
+    with_it = f"; {', '.join(edited.closed_findings)} closed with it" if edited.closed_findings else ""
+    click.echo(f"{edited.id} {done}{with_it}.")
+    for path in edited.files:
+        click.echo(f"changed   {path}")
+    return 0

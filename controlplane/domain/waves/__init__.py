@@ -1,0 +1,1 @@
+"""Waves: governed sets of changes, their files, gates, states and closeout receipts."""

@@ -1,0 +1,58 @@
+"""Read the registers as people ask for them: what is open, what may be closed, what does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.domain.errors import Fault
+from controlplane.domain.governance import Governance
+from controlplane.domain.registers.closing import Recommendation, Resting, recommend
+from controlplane.domain.values import Value
+from controlplane.ports import GateReports
+
+# A gap that no run of these shows as mended is not mended yet: a pack that runs hourly fills them in a week.
+_RUNS = 200
+
+
+class RegisterStatus(Value):
+    """How a site's registers stand: counts by status, what may be closed, and every rule that does not hold."""
+
+    kind: str
+    counts: dict[str, int]
+    closable: tuple[str, ...]
+    faults: tuple[str, ...]
+
+    def exit_code(self) -> int:
+        """Return 1 where a rule does not hold, so that an orphan fails."""
+        return 1 if self.faults else 0
+
+
+def recommendation(governance: Governance, reports: GateReports, gap: str, *, governed: Sequence[str], named: Sequence[str] = ()) -> Recommendation:
+    """Return what speaks for and against closing a gap."""
+    return recommend(gap, resting(governance, reports, governed=governed, named=named))
+
+
+def resting(governance: Governance, reports: GateReports, *, governed: Sequence[str], named: Sequence[str] = ()) -> Resting:
+    """Return what closings rest on."""
+    return Resting(registers=governance.checked_registers(), reports=reports.latest(_RUNS), governed=tuple(governed), named=tuple(named))
+
+
+def register_status(governance: Governance, reports: GateReports, register: str, *, governed: Sequence[str]) -> RegisterStatus:
+    """Return how one register stands, `gaps` or `loops`; faults of the others count for it as well, because links lead through all of them."""
+    held = governance.checked_registers()
+    records = held.gaps if register == "gaps" else held.loops
+    counts: dict[str, int] = {}
+    for one in records.values():
+        counts[one.status] = counts.get(one.status, 0) + 1
+    rests = resting(governance, reports, governed=governed)
+    closable: tuple[str, ...]
+    if register == "gaps":
+        closable = tuple(name for name, gap in held.gaps.items() if gap.is_open and recommend(name, rests).closable)
+    else:
+        busy = {loop for gap in held.gaps.values() if gap.is_open for loop in gap.loops}
+        closable = tuple(name for name, loop in held.loops.items() if loop.status == "open" and name not in busy)
+    return RegisterStatus(kind=register, counts=dict(sorted(counts.items())), closable=closable, faults=tuple(map(str, _faults(governance))))
+
+
+def _faults(governance: Governance) -> tuple[Fault, ...]:
+    return (*governance.register_faults, *governance.wave_faults, *governance.broken_faults)
