@@ -10,7 +10,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 from controlplane.domain.approval import Approval
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Unreached
-from controlplane.domain.finding import AuditReport
+from controlplane.domain.finding import Finding
+from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
@@ -191,12 +193,28 @@ class RegisterStore(Protocol):
 class GateReports(Protocol):
     """What gate runs found, as files of the site: the evidence that gaps are closed on."""
 
-    def keep(self, run: str, report: AuditReport) -> None:
+    def keep(self, report: GateReport) -> None:
         """Keep a report under its run's key, durably, once."""
         ...
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
+        ...
+
+
+class SiteChecks(Protocol):
+    """The site's own checks."""
+
+    def run(self, checks: Mapping[str, SiteCheck], hosts: Sequence[InventoryHost]) -> tuple[Finding, ...]:
+        """Return what they find, on each of these hosts where a test looks at one; what did not run to its end is UNKNOWN."""
+        ...
+
+
+class CheckerDigests(Protocol):
+    """What decides a check: the program's own judgement, or a file of the site."""
+
+    def of(self, check: str, own: Mapping[str, SiteCheck]) -> str:
+        """Return the digest of what judges that check; `own` are the site's."""
         ...
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from controlplane.adapters.durable_files import write_durably
 from controlplane.domain.errors import RunFailedError
-from controlplane.domain.finding import AuditReport
+from controlplane.domain.gates.report import GateReport
 from controlplane.domain.registers.closing import RunReport
 from controlplane.domain.run_key import is_run_key
 
@@ -19,12 +19,12 @@ class GateReportFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, run: str, report: AuditReport) -> None:
+    def keep(self, report: GateReport) -> None:
         """Keep a report under its run's key, durably, once."""
         try:
-            write_durably(self._folder / f"{run}.json", (report.model_dump_json() + "\n").encode(), exclusive=True)
+            write_durably(self._folder / f"{report.run}.json", (report.model_dump_json() + "\n").encode(), exclusive=True)
         except FileExistsError:
-            raise RunFailedError(f"{self._folder}/{run}.json is there already: run keys are used once. Nothing was changed.") from None
+            raise RunFailedError(f"{self._folder}/{report.run}.json is there already: run keys are used once. Nothing was changed.") from None
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
@@ -34,9 +34,11 @@ class GateReportFiles:
 
 def _read(path: Path) -> RunReport:
     try:
-        report = AuditReport.model_validate_json(path.read_bytes())
+        report = GateReport.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise RunFailedError(
             f"{path} is no report of a gate run ({type(error).__name__}): restore it, or move it away. Nothing was changed."
         ) from None
-    return RunReport(run=path.stem, at=report.judged_at, findings=report.findings)
+    if report.run != path.stem:
+        raise RunFailedError(f"{path} is the report of {report.run}: restore it, or move it away. Nothing was changed.")
+    return RunReport(run=report.run, at=report.judged_at, findings=report.findings)

@@ -60,7 +60,7 @@ class TestinfraWitness:
 
 def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: Path | None, stopped: Event) -> list[Answer]:
     try:
-        host = _connect(route, known_hosts)
+        host = connect(route, known_hosts)
     except ValueError as error:
         return _unanswered(questions, str(error))
     answers: list[Answer] = []
@@ -124,7 +124,8 @@ def _short(text: str) -> str:
     return " ".join(text.split())[:300]
 
 
-def _connect(route: InventoryHost, known_hosts: Path | None) -> Host:
+def connect(route: InventoryHost, known_hosts: Path | None) -> Host:
+    """Return testinfra's view of a host, over the connection that collects evidence. ValueError says why there is no way to it."""
     import testinfra  # noqa: PLC0415 - a verb that asks no machine need not pay for it
 
     against = no_way(route)

@@ -1,0 +1,35 @@
+"""Digests of what judges: the program's domain, which is all that decides a check of its own, or one file of the site."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import controlplane
+from controlplane.domain.gates.values import SiteCheck
+
+
+class FileDigests:
+    """Reads the sources once."""
+
+    def __init__(self, site: Path) -> None:
+        self._site = site
+
+    def of(self, check: str, own: Mapping[str, SiteCheck]) -> str:
+        """Return the digest of what judges that check; `own` are the site's. A file that is gone judges nothing, and is like no other."""
+        if check not in own:
+            return self._domain
+        try:
+            return f"sha256:{hashlib.sha256((self._site / own[check].file).read_bytes()).hexdigest()}"
+        except OSError as error:
+            return f"gone: {error.strerror}"
+
+    @cached_property
+    def _domain(self) -> str:
+        root = Path(controlplane.__file__).parent / "domain"
+        found = hashlib.sha256()
+        for path in sorted(root.rglob("*.py")):
+            found.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+        return f"sha256:{found.hexdigest()}"

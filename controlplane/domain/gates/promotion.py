@@ -1,0 +1,118 @@
+"""How a check is earned from report to enforce on one host: which recorded runs count, and why the others don't.
+
+Rules:
+- Counted are the newest runs without a gap between them: the first that did not pass ends the streak, and so does the first that was judged by
+  another policy, checker or host than is judged now.
+- Runs closer together than the site's interval count as one.
+- The linkage of the host's STOR findings has to be complete.
+- Computed, never assumed: nothing here changes a mode. Only a person demotes; a failure under enforcement proposes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from controlplane.domain.gates.values import Mode, Promotion
+from controlplane.domain.values import Value
+
+
+class Judged(Value):
+    """What one recorded run said of one check on one host, and by what it was judged."""
+
+    run: str
+    at: str
+    passed: bool
+    reason: str
+    policy: str
+    checker: str
+    host: str
+
+
+class Digests(Value):
+    """By what the check is judged now; a run that was judged by another does not speak for it."""
+
+    policy: str
+    checker: str
+    host: str
+
+
+class Counted(Value):
+    """One run in the table of a promotion: whether it counts, and why not."""
+
+    run: str
+    at: str
+    counts: bool
+    reason: str
+
+
+class Standing(Value):
+    """How a check stands on a host. `proposes` is what a person may decide now; `held_by` is why nothing is proposed."""
+
+    check: str
+    host: str
+    mode: Mode
+    streak: int
+    wanted: int
+    runs: tuple[Counted, ...]
+    held_by: tuple[str, ...]
+    proposes: Literal["promote", "demote"] | None
+
+
+def standing(
+    check: str, host: str, mode: Mode, runs: Sequence[Judged], *, now_by: Digests | None, demanded: Promotion, unlinked: Sequence[str]
+) -> Standing:
+    """Return how a check stands. `runs` are the recorded ones, newest first; `now_by` None where it is not known by what it is judged now.
+
+    `unlinked` says what the registers lack.
+    """
+    rows, streak = _counted(runs, now_by, timedelta(seconds=demanded.interval))
+    held_by: list[str] = []
+    if streak < demanded.runs:
+        held_by.append(f"{streak} of {demanded.runs} consecutive runs passed")
+    if now_by is None:
+        held_by.append("the host was not observed, so nobody knows whether those runs judged it as it is")
+    held_by += [f"linkage: {fault}" for fault in unlinked]
+    failed = bool(runs) and not runs[0].passed
+    if mode == "enforce":
+        held_by = []
+    proposes: Literal["promote", "demote"] | None = None
+    if mode == "enforce" and failed:
+        proposes = "demote"
+    elif mode == "report" and not held_by:
+        proposes = "promote"
+    return Standing(
+        check=check, host=host, mode=mode, streak=streak, wanted=demanded.runs, runs=tuple(rows), held_by=tuple(held_by), proposes=proposes
+    )
+
+
+def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta) -> tuple[list[Counted], int]:
+    rows: list[Counted] = []
+    streak, ended, last = 0, "", None
+    by = now_by or (Digests(policy=runs[0].policy, checker=runs[0].checker, host=runs[0].host) if runs else None)
+    for run in runs:
+        at = datetime.fromisoformat(run.at.replace("Z", "+00:00"))
+        changed = [name for name in ("policy", "checker", "host") if by is not None and getattr(run, name) != getattr(by, name)]
+        if not ended and not run.passed:
+            ended = f"{run.run} did not pass"
+            why = f"did not pass: {run.reason}"
+        elif not ended and changed:
+            ended = f"the {' and the '.join(changed)} changed after {run.run}"
+            why = f"the {' and the '.join(changed)} changed since"
+        elif ended:
+            why = f"before that, {ended}"
+        elif last is not None and last - at < interval:
+            why = f"less than {_shown(interval)} before the one that counts"
+        else:
+            streak, last, why = streak + 1, at, ""
+        rows.append(Counted(run=run.run, at=run.at, counts=not why, reason=why or "counts"))
+    return rows, streak
+
+
+def _shown(interval: timedelta) -> str:
+    seconds = int(interval.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,113 @@
+"""gates run: judge a pack on fresh evidence, and put on record what it found and by what it was judged.
+
+Rules:
+- The site's own checks run in the same pack and are judged alike: UNKNOWN never passes.
+- A run is on record with the digests of policy, checker and host that it judged, so that a streak is never made of different things.
+- Nothing on a host is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from controlplane.domain.checks import CHECKS
+from controlplane.domain.coordination import GateResult, GateRun
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.facts import facts_digest
+from controlplane.domain.finding import AuditReport, Finding, summarise
+from controlplane.domain.gates.marks import marked
+from controlplane.domain.gates.passing import passings
+from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.values import SITE
+from controlplane.domain.run_key import make_run_key
+from controlplane.domain.site_view import SiteView
+from controlplane.ports import CheckerDigests, Clock, Entropy, EvidenceSource, GateReports, GateRunStore, ReceiptStore, SiteChecks
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.audit import judge, refuse_one_machine_twice
+from controlplane.usecases.record_run import STAMP, Ledger
+
+ID = "verify.pack.run"
+# The pack of a run that was asked for no pack by name: every check that is judged by default, and the site's own.
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class GatePorts:
+    """Everything that a run of gates touches."""
+
+    clock: Clock
+    entropy: Entropy
+    evidence: EvidenceSource
+    site_checks: SiteChecks
+    receipts: ReceiptStore
+    reports: GateReports
+    runs: GateRunStore
+    checkers: CheckerDigests
+
+
+def run_gates(site: SiteView, *, pack: str | None, hosts: tuple[str, ...], operator: str, ports: GatePorts) -> GateReport:
+    """Return the report of a run on the named hosts, or all. Raises `InputInvalidError` for a pack or a host that there is not."""
+    checks = checks_of(site, pack)
+    chosen = site.chosen(hosts)
+    sound_chain(ports.receipts)
+    key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
+    ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
+    ledger.intend(key, host="*", capability=ID, step=pack or ALL)
+    seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
+    now = ports.clock.now()
+    own = {name: held for name, held in site.gates.checks.items() if name in checks}
+    builtin = frozenset(name for name in checks if name in CHECKS)
+    report = judge(seen, [desired for desired, _ in chosen], only=builtin, site=site, now=now, max_age=site.max_age)
+    found = ports.site_checks.run(own, [route for _, route in chosen]) if own else ()
+    findings = (*report.findings, *marked(found, site.gates, site.registers))
+    passing = passings(_in_order(findings, checks), site.registers)
+    made = GateReport(**{**_plain(report), "findings": findings, "summary": summarise(findings)}, run=key, pack=pack or ALL, passing=passing)
+    ports.reports.keep(made)
+    digests = host_digests(seen)
+    results = tuple(
+        GateResult(
+            check=one.check, host=one.host, verdict=one.verdict, passed=one.passed, reason=one.reason, checker=ports.checkers.of(one.check, own)
+        )
+        for one in passing
+    )
+    ran = GateRun(run=key, at=now.strftime(STAMP), pack=pack or ALL, policy=site.policy_digest, hosts=digests, results=results)
+    ports.runs.add_run(ran, now=now)
+    failed = made.not_passed()
+    ledger.close(
+        key,
+        host="*",
+        capability=ID,
+        step=pack or ALL,
+        outcome="failed" if failed else "done",
+        reason="; ".join(f"{one.check} on {one.host}: {one.verdict}: {one.reason}" for one in failed) or None,
+        evidence=digest_of(made.model_dump(mode="json")),
+    )
+    return made
+
+
+def checks_of(site: SiteView, pack: str | None) -> tuple[str, ...]:
+    """Return the checks of a pack; without a name all that are judged by default on some host, and the site's own."""
+    if pack is None:
+        return (*(name for name, check in CHECKS.items() if any(map(check.by_default, site.desired.hosts))), *site.gates.checks)
+    if pack not in site.gates.packs:
+        known = ", ".join(site.gates.packs) or "none"
+        raise InputInvalidError([Fault("PACK", 0, "", f"there is no pack {pack} in {site.folder}/gates.yml; there are {known}")])
+    return site.gates.packs[pack].checks
+
+
+def host_digests(seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
+    """Return what each host was, by the facts of its evidence; one that gave none is what nothing else is."""
+    found = {host: facts_digest(one) if isinstance(one, Evidence) else "unreached" for host, one in seen.items()}
+    return {**found, SITE: SITE}
+
+
+def _in_order(findings: Sequence[Finding], checks: Sequence[str]) -> list[Finding]:
+    return sorted(findings, key=lambda one: checks.index(one.check))
+
+
+def _plain(report: AuditReport) -> dict[str, object]:
+    return {name: getattr(report, name) for name in AuditReport.model_fields}
