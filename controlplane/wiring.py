@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from controlplane.adapters.approvals import ApprovalFiles
     from controlplane.adapters.clock import SystemClock
+    from controlplane.adapters.coordination import CoordinationStore
     from controlplane.adapters.evidence import AnsibleEvidence
     from controlplane.adapters.evidence_files import EvidenceFiles
     from controlplane.adapters.lab.lab import Lab
@@ -106,6 +107,14 @@ def approvals(given: str | None) -> ApprovalFiles:
 
     folder = site(given)
     return ApprovalFiles(folder.folder / "state" / "approvals", _signer(folder.folder, folder.read_site()))
+
+
+def coordination(given: str | None) -> CoordinationStore:
+    """Return the opened store of what a site's controllers share. Of its files site.yml alone is read."""
+    from controlplane.adapters.coordination import open_store  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return open_store(folder.read_site().store, folder.folder)
 
 
 def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
