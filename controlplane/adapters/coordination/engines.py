@@ -54,17 +54,20 @@ def postgres_engine(url: str, patience: timedelta) -> Engine:
             f"the store {url} needs psycopg, which is not installed. Nothing was changed. Install it: pip install 'controlplane[postgres]'"
         ) from None
     try:
-        psycopg.conninfo.conninfo_to_dict(url)
+        said = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error as error:
         raise InputInvalidError([Fault("site.yml", 0, "store", f"{url} is no URL that PostgreSQL's library reads: {str(error).strip()}")]) from None
     # A wave lasts longer than many a connection: one that broke since its last use is made anew.
-    engine = create_engine("postgresql+psycopg://", isolation_level="READ COMMITTED", pool_size=1, pool_pre_ping=True)
+    engine = create_engine("postgresql+psycopg://", isolation_level="READ COMMITTED", client_encoding="utf8", pool_size=1, pool_pre_ping=True)
     limit = f"{int(patience.total_seconds() * 1000)}ms"
 
     @event.listens_for(engine, "do_connect")
     def _connect(_dialect: Any, _record: Any, words: list[Any], options: dict[str, Any]) -> None:
         words[:] = [url]
-        options.setdefault("connect_timeout", max(2, int(patience.total_seconds())))
+        # A pooler of connections may hand the next transaction to another server process, which prepared nothing.
+        options["prepare_threshold"] = None
+        if "connect_timeout" not in said:
+            options["connect_timeout"] = max(2, int(patience.total_seconds()))
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

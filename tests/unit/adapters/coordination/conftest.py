@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,14 +48,43 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> Where:
     return Where("sqlite" if request.param == "sqlite" else request.getfixturevalue("cluster").url(), tmp_path)
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of an empty store."""
+    folder = tmp_path_factory.mktemp("migrated")
+    open_store("sqlite", folder).close()
+    return folder / "state" / "coordination.sqlite"
+
+
+@pytest.fixture(scope="session")
+def postgres_store(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoordinationStore]:
+    """Return a store that tests take in turn."""
+    with open_store(cluster.url(), tmp_path_factory.mktemp("postgres")) as opened:
+        yield opened
+
+
 @pytest.fixture(params=("fake", *ENGINES))
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeCoordination | CoordinationStore]:
     """Return an empty store, on each engine and as the fake."""
     if request.param == "fake":
         yield FakeCoordination()
-        return
-    with open_store("sqlite" if request.param == "sqlite" else request.getfixturevalue("cluster").url(), tmp_path) as opened:
+    elif request.param == "sqlite":
+        (tmp_path / "state").mkdir()
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "state")
+        with open_store("sqlite", tmp_path) as opened:
+            yield opened
+    else:
+        opened = request.getfixturevalue("postgres_store")
+        with opened._database.transaction() as connection:
+            connection.exec_driver_sql("TRUNCATE controlplane_waves, controlplane_gate_runs, controlplane_gate_results")
+            connection.exec_driver_sql("UPDATE controlplane_ledger SET seen_at = NULL, last_token = 0")
         yield opened
+
+
+@pytest.fixture
+def on_postgres(cluster: Cluster, tmp_path: Path) -> Where:
+    """Return the place of a store that only PostgreSQL can have."""
+    return Where(cluster.url(), tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -18,47 +18,54 @@ ROOT = Path(__file__).resolve().parents[4]
 
 
 class Member:
-    """One process."""
+    """One process, by the ends of its two pipes; its first line is its id."""
 
-    def __init__(self) -> None:
-        words = [sys.executable, "-m", "tests.unit.adapters.coordination.crew"]
-        self.process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    def __init__(self, told: int, says: int) -> None:
+        self._told, self._says = os.fdopen(told, "w", buffering=1), os.fdopen(says)
+        self.pid: int = self.answer()
 
     def tell(self, do: str, **given: Any) -> None:
         """Tell it what to do; it starts at once."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": do} | given) + "\n")
+        self._told.write(json.dumps({"do": do} | given) + "\n")
 
     def answer(self) -> Any:
-        """Return what came of it: a value, or `refused: …`."""
-        assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
+        """Return what came of it: a value, or the error's class and message."""
+        return json.loads(self._says.readline())
 
     def ask(self, do: str, **given: Any) -> Any:
         """Tell, and return the answer."""
         self.tell(do, **given)
         return self.answer()
 
+    def dismiss(self) -> None:
+        """Let it end, by closing what it listens to."""
+        self._told.close()
+        self._says.close()
+
 
 class Crew:
-    """Several, who are told one after the other and work at once."""
+    """Several, who are told one after the other and work at once. One is started and forks the others, before any of them opened a store."""
 
     def __init__(self, count: int) -> None:
-        self.members = [Member() for _ in range(count)]
+        told, says = [os.pipe() for _ in range(count)], [os.pipe() for _ in range(count)]
+        theirs = [end for (listen, _), (_, speak) in zip(told, says, strict=True) for end in (listen, speak)]
+        words = [sys.executable, "-m", "tests.unit.adapters.coordination.crew", *map(str, theirs)]
+        self._first = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=theirs)
+        for end in theirs:
+            os.close(end)
+        self.members = [Member(speak, listen) for (_, speak), (listen, _) in zip(told, says, strict=True)]
 
     def ask(self, do: str, **given: Any) -> list[Any]:
-        """Tell all the same, each with its own number as `holder`; return their answers."""
+        """Tell all the same, each as another holder; return their answers."""
         for number, member in enumerate(self.members):
             member.tell(do, **{"holder": f"op{number}@controller{number}"} | given)
         return [member.answer() for member in self.members]
 
     def dismiss(self) -> None:
-        """End them by closing what they listen to."""
+        """Let them end, the first after all others."""
         for member in self.members:
-            assert member.process.stdin is not None
-            member.process.stdin.close()
-        for member in self.members:
-            member.process.wait(timeout=30)
+            member.dismiss()
+        self._first.wait(timeout=30)
 
 
 class Work:
@@ -167,22 +174,36 @@ def _ended(child: int) -> str:
     return {-signal.SIGKILL: "killed", 0: "came to its end"}.get(status, f"failed with {status}")
 
 
-def main() -> None:
-    """Do what each line says, until there is no more."""
-    # Before the first line, so that what is told at once also starts at once.
-    import controlplane.adapters.coordination  # noqa: F401
+def main(ends: list[int]) -> None:
+    """Become as many processes as there are pairs of ends; each does what each line says, until there is no more."""
+    import controlplane.adapters.coordination  # noqa: F401 - before the first line, so that what is told at once also starts at once
+
+    pairs = list(zip(ends[::2], ends[1::2], strict=True))
+    for mine in pairs[1:]:
+        if os.fork() == 0:
+            _serve(mine, pairs)
+            os._exit(0)
+    _serve(pairs[0], pairs)
+    for _ in pairs[1:]:
+        os.wait()
+
+
+def _serve(mine: tuple[int, int], pairs: list[tuple[int, int]]) -> None:
     from controlplane.domain.errors import ControlPlaneError
 
     work = Work()
-    for line in sys.stdin:
-        told = json.loads(line)
-        try:
-            answer = getattr(work, told.pop("do"))(**told)
-        except ControlPlaneError as error:
-            answer = f"{type(error).__name__}: {error}"
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+    for end in (end for pair in pairs if pair != mine for end in pair):
+        os.close(end)
+    with os.fdopen(mine[0]) as told, os.fdopen(mine[1], "w", buffering=1) as says:
+        says.write(f"{os.getpid()}\n")
+        for line in told:
+            given = json.loads(line)
+            try:
+                answer = getattr(work, given.pop("do"))(**given)
+            except ControlPlaneError as error:
+                answer = f"{type(error).__name__}: {error}"
+            says.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main([int(word) for word in sys.argv[1:]])

@@ -102,9 +102,8 @@ def test_another_that_does_not_stop_writing_is_told_after_a_while(where: Where) 
         assert store.waves() == ()
 
 
-def test_a_writer_that_stops_half_way_loses_its_turn_and_leaves_nothing(where: Where) -> None:
-    if where.store == "sqlite":
-        pytest.skip("SQLite has no server that could end a stopped writer: others are told that the store is busy")
+def test_a_writer_that_stops_half_way_loses_its_turn_and_leaves_nothing(on_postgres: Where) -> None:
+    """SQLite has no server that could end a stopped writer: there others are told that the store is busy."""
 
     def half_way(stopped: CoordinationStore, store: CoordinationStore) -> None:
         with stopped._database.writing(T) as turn:
@@ -112,36 +111,37 @@ def test_a_writer_that_stops_half_way_loses_its_turn_and_leaves_nothing(where: W
             assert store.take("W8B", **OPEN).token == 1
             turn.give(8)
 
-    with where.open(patience=timedelta(milliseconds=200)) as stopped, where.open() as store:
+    with on_postgres.open(patience=timedelta(milliseconds=200)) as stopped, on_postgres.open() as store:
         with pytest.raises(UnknownError, match=r"idle-in-transaction timeout\. Nothing was changed\."):
             half_way(stopped, store)
         assert [one.token for one in store.waves()] == [1]
 
 
-def test_a_connection_that_breaks_is_told_and_the_next_use_makes_another(where: Where) -> None:
-    if where.store == "sqlite":
-        pytest.skip("SQLite has no connection that breaks")
-
+def test_a_connection_that_breaks_is_told_and_the_next_use_makes_another(on_postgres: Where) -> None:
     def broken(store: CoordinationStore, other: CoordinationStore) -> None:
         with store._database.writing(T) as turn:
             turn.give(7)
-            end_connections(other)
+            end_connection(turn.connection.execute(text("SELECT pg_backend_pid()")).scalar_one(), other)
 
-    with where.open() as store, where.open() as other:
+    with on_postgres.open() as store, on_postgres.open() as other:
         with pytest.raises(RunFailedError) as failed:
             broken(store, other)
         assert "failed while it wrote: terminating connection due to administrator command. Whether that is written is not known." in str(
             failed.value
         )
         assert store.take("W8B", **OPEN).token == 1
-        end_connections(other)
+        end_connection(server_process(store), other)
         assert store.take("W8B", **OPEN).token == 2
 
 
-def end_connections(by: CoordinationStore) -> None:
-    mine = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+def server_process(store: CoordinationStore) -> int:
+    with store._database.reading() as connection:
+        return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def end_connection(pid: int, by: CoordinationStore) -> None:
     with by._database.reading() as connection:
-        connection.execute(text(mine)).all()
+        assert connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid}).scalar() is True
 
 
 def test_a_full_disk_is_told_and_nothing_of_the_write_is_there(tmp_path: Path) -> None:
