@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, Protocol
 
 from controlplane.domain.approval import Approval
+from controlplane.domain.coordination import GateRun, WaveHeld
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
+from controlplane.domain.gates.proposal import ModeChange
 from controlplane.domain.gates.report import GateReport
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.governance import Governance
@@ -218,9 +220,96 @@ class CheckerDigests(Protocol):
         ...
 
 
+class ModeFile(Protocol):
+    """The file that says in which mode checks are."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        ...
+
+    def digest(self) -> str:
+        """Return the digest of its text."""
+        ...
+
+    def write(self, changes: Sequence[ModeChange]) -> None:
+        """Write these modes and leave every other byte. Raises `RefusedError`."""
+        ...
+
+
 class SiteReader(Protocol):
     """A site's folder."""
 
     def read(self, *, run_inventory: bool) -> SiteContent:
         """Return all that it says; `run_inventory` allows inventory scripts and plugins. Raises `InputInvalidError` with every fault."""
+        ...
+
+
+class WaveStore(Protocol):
+    """Waves, of which several controllers know. `now` is aware; what writes raises `RefusedError` for a clock that is behind the site's time."""
+
+    def take(
+        self,
+        wave: str,
+        *,
+        state: str,
+        mutating: bool,
+        holder: str,
+        record: dict[str, Any],
+        now: datetime,
+        ttl: timedelta,
+        knows: WaveHeld | None = None,
+    ) -> WaveHeld:
+        """Open the wave, or take it over from the same holder or where its lease is over, with a new token.
+
+        With `knows`, only if nobody wrote since that reading. Raises `RefusedError`, naming who holds it, or which mutating wave goes on.
+        """
+        ...
+
+    def find(self, wave: str) -> WaveHeld | None:
+        """Return the latest attempt at the wave, ended or not."""
+        ...
+
+    def waves(self) -> tuple[WaveHeld, ...]:
+        """Return the latest attempt at each wave, the one that was opened first first."""
+        ...
+
+    def history(self, wave: str) -> tuple[WaveHeld, ...]:
+        """Return every attempt at the wave, the first first."""
+        ...
+
+    def renew(self, held: WaveHeld, *, now: datetime, ttl: timedelta) -> WaveHeld:
+        """Let the lease last `ttl` from now on. Raises `RefusedError` where another took over, or somebody else wrote."""
+        ...
+
+    def write(self, held: WaveHeld, *, state: str, record: dict[str, Any], now: datetime, ended: bool = False) -> WaveHeld:
+        """Write state and record; with `ended` the attempt is over and its lease released. Raises `RefusedError` as `renew` does."""
+        ...
+
+
+class GateRunStore(Protocol):
+    """How gate runs ended, for streaks."""
+
+    def add_run(self, run: GateRun, *, now: datetime) -> None:
+        """Keep the run. Raises `RefusedError` for a key that is there already."""
+        ...
+
+    def runs_of(self, check: str, host: str, *, limit: int = 50) -> tuple[GateRun, ...]:
+        """Return the runs that judged the check on the host, the newest first, each with that result alone."""
+        ...
+
+    def latest_runs(self, pack: str, limit: int = 50) -> tuple[GateRun, ...]:
+        """Return the pack's runs, the newest first."""
+        ...
+
+
+class SiteTime(Protocol):
+    """The latest time that any controller of the site ever showed."""
+
+    def assert_time(self, now: datetime) -> None:
+        """Keep `now` if it is later than all before. Raises `RefusedError` where it is more than five minutes earlier."""
+        ...
+
+    def reset_time(self, now: datetime) -> None:
+        """Let the site's time be `now`, also if that is earlier, and end all leases: a person decided that a clock had run ahead."""
         ...

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from controlplane.adapters.approvable_files import Approvable
     from controlplane.adapters.approvals import ApprovalFiles
     from controlplane.adapters.clock import SystemClock
+    from controlplane.adapters.coordination import CoordinationStore
     from controlplane.adapters.evidence import AnsibleEvidence
     from controlplane.adapters.evidence_files import EvidenceFiles
     from controlplane.adapters.gate_reports import GateReportFiles
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
     from controlplane.adapters.plan_files import JsonPlanFiles
+    from controlplane.adapters.proposal_files import ProposalFiles
     from controlplane.adapters.receipts import ReceiptFiles
     from controlplane.adapters.register_files import RegisterFiles
     from controlplane.adapters.signing import SshSigner
     from controlplane.adapters.site_files import SiteFolder
     from controlplane.adapters.verification import TestinfraWitness
+    from controlplane.domain.evidence import Evidence, Unreached
     from controlplane.domain.governance import Governance
     from controlplane.domain.site import Site, SiteContent
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
+    from controlplane.usecases.change_modes import ModePorts
+    from controlplane.usecases.run_gates import GatePorts
 
 
 def lab() -> Lab:
@@ -109,6 +116,14 @@ def approvals(given: str | None) -> ApprovalFiles:
 
     folder = site(given)
     return ApprovalFiles(folder.folder / "state" / "approvals", _signer(folder.folder, folder.read_site()))
+
+
+def coordination(given: str | None) -> CoordinationStore:
+    """Return the opened store of what a site's controllers share. Of its files site.yml alone is read."""
+    from controlplane.adapters.coordination import open_store  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return open_store(folder.read_site().store, folder.folder)
 
 
 def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
@@ -200,6 +215,75 @@ def gate_reports(given: str | None) -> GateReportFiles:
     from controlplane.adapters.gate_reports import GateReportFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     return GateReportFiles(site(given).folder / "state" / "gates")
+
+
+@contextmanager
+def gate_ports(view: SiteView) -> Iterator[GatePorts]:
+    """Give everything that a run of gates touches; the store is closed afterwards."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
+    from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
+    from controlplane.adapters.known_hosts import NAME  # noqa: PLC0415
+    from controlplane.adapters.site_checks import PytestSiteChecks  # noqa: PLC0415
+    from controlplane.usecases.run_gates import GatePorts  # noqa: PLC0415
+
+    folder = Path(view.folder)
+    with coordination(view.folder) as store:
+        yield GatePorts(
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            evidence=evidence_source(view),
+            site_checks=PytestSiteChecks(folder, folder / NAME),
+            receipts=receipts(view.folder),
+            reports=gate_reports(view.folder),
+            runs=store,
+            checkers=FileDigests(folder),
+        )
+
+
+@contextmanager
+def mode_ports(view: SiteView) -> Iterator[ModePorts]:
+    """Give everything that a change of modes touches; the store is closed afterwards."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
+    from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
+    from controlplane.adapters.mode_file import GatesFile  # noqa: PLC0415
+    from controlplane.usecases.change_modes import ModePorts  # noqa: PLC0415
+
+    folder = Path(view.folder)
+    with coordination(view.folder) as store:
+        yield ModePorts(
+            clock=SystemClock(),
+            entropy=SystemEntropy(),
+            receipts=receipts(view.folder),
+            approvals=approvals(view.folder),
+            runs=store,
+            checkers=FileDigests(folder),
+            file=GatesFile(folder / "gates.yml"),
+        )
+
+
+def collect(view: SiteView, hosts: tuple[str, ...]) -> Mapping[str, Evidence | Unreached]:
+    """Collect from these hosts."""
+    from controlplane.usecases.collect_evidence import collect_site  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return collect_site(view, hosts=hosts, evidence=evidence_source(view))
+
+
+def approvable(path: str) -> Approvable:
+    """Return what a file asks to be approved. Raises `InputInvalidError`."""
+    from controlplane.adapters.approvable_files import read_approvable  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return read_approvable(path)
+
+
+def proposal_files() -> ProposalFiles:
+    """Return the reader and writer of proposed changes of modes."""
+    from controlplane.adapters.proposal_files import ProposalFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return ProposalFiles()
 
 
 def write_project(folder: str, project: Mapping[str, bytes]) -> None:

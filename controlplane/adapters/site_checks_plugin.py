@@ -9,15 +9,12 @@ import json
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from controlplane.adapters.verification import connect
 from controlplane.domain.inventory import InventoryHost
-
-if TYPE_CHECKING:
-    from testinfra.host import Host
 
 FOLDER = "CONTROLPLANE_CHECKS"
 ROUTES, OUTCOMES = "routes.json", "outcomes.json"
@@ -27,7 +24,7 @@ _NOT_REACHED = 255
 
 
 @pytest.fixture(scope="module")
-def host(request: pytest.FixtureRequest) -> Host:
+def host(request: pytest.FixtureRequest) -> Any:
     """Return testinfra's host, asked over the connection that collects evidence."""
     given = _given()
     known_hosts = given["known_hosts"]

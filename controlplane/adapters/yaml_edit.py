@@ -34,6 +34,10 @@ class RecordsText:
             raise self._refused(f"has no mapping {root}")
         self._records: yaml.MappingNode = records
 
+    def records(self) -> tuple[str, ...]:
+        """Return the ids that there are."""
+        return tuple(self._held[self._root_key])
+
     def with_field(self, record: str, field: str, value: Any) -> str:
         """Return the text with that field of a record set, where it stands, or as its last one."""
         node = self._record(record)
@@ -108,6 +112,12 @@ class RecordsText:
 
     def _refused(self, why: str) -> RefusedError:
         return RefusedError(f"{self._file} {why}. Nothing was changed. Write it there yourself.")
+
+
+def has_root(text: str, root: str) -> bool:
+    """Say whether a text that is valid, or empty, has that top-level key."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    return isinstance(node, yaml.MappingNode) and any(key.value == root for key, _ in node.value)
 
 
 def written(value: Any) -> str:

@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "lease": ("controlplane.cli.lease", "lease", "Who may change a host right now."),
     "render": ("controlplane.cli.render", "render", "Write a plan as a plain Ansible project."),
     "receipts": ("controlplane.cli.receipts", "receipts", "The signed evidence trail."),
+    "gates": ("controlplane.cli.gates", "gates", "Run packs of checks; earn each from report to enforce."),
     "gaps": ("controlplane.cli.gaps", "gaps", "What is missing, who works on it, what may be closed."),
     "loops": ("controlplane.cli.loops", "loops", "Lines of work and the gaps in them."),
     "lab": ("controlplane.cli.lab", "lab", "Machines with real disks, in seconds."),

@@ -12,21 +12,20 @@ from controlplane.cli.options import output_option, site_option
 @site_option
 @output_option()
 def approve(plan_file: str, site: str | None, output: str) -> int:
-    """Sign a plan's digest; the approval lasts a day and serves one run."""
+    """Sign a plan's digest, or that of a proposed change of modes; the approval lasts a day and serves once."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.domain.approval import approve as make_approval  # noqa: PLC0415
 
-    plan = wiring.plan_files().read(plan_file)
+    asked = wiring.approvable(plan_file)
     approvals = wiring.approvals(site)
     who = wiring.operator()
-    made = make_approval(plan.plan, approver=who, requester=who, now=wiring.clock().now())
+    made = make_approval(asked.digest, approver=who, requester=who, now=wiring.clock().now())
     with leaving("The approval is there or it is not, nothing else was changed; run the same command again."):
         approvals.add(made)
     if output == "json":
         click.echo(made.model_dump_json(indent=2))
     else:
-        destructive = [change.target for step in plan.steps for change in step.changes if change.destructive]
-        click.echo(f"Approved {plan.plan} by {who} until {made.expires_at}. Destructive actions in it: {', '.join(destructive) or 'none'}.")
-        click.echo(f"Next: controlplane apply {plan_file}")
+        click.echo(f"Approved {asked.digest} by {who} until {made.expires_at}. Destructive actions in it: {', '.join(asked.destructive) or 'none'}.")
+        click.echo(f"Next: controlplane {asked.then} {plan_file}")
     return 0

@@ -17,7 +17,7 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.facts import facts_digest
-from controlplane.domain.finding import AuditReport, Finding, summarise
+from controlplane.domain.finding import Finding, summarise
 from controlplane.domain.gates.marks import marked
 from controlplane.domain.gates.passing import passings
 from controlplane.domain.gates.report import GateReport
@@ -65,7 +65,17 @@ def run_gates(site: SiteView, *, pack: str | None, hosts: tuple[str, ...], opera
     found = ports.site_checks.run(own, [route for _, route in chosen]) if own else ()
     findings = (*report.findings, *marked(found, site.gates, site.registers))
     passing = passings(_in_order(findings, checks), site.registers)
-    made = GateReport(**{**_plain(report), "findings": findings, "summary": summarise(findings)}, run=key, pack=pack or ALL, passing=passing)
+    made = GateReport(
+        site=report.site,
+        policy_digest=report.policy_digest,
+        judged_at=report.judged_at,
+        summary=summarise(findings),
+        hosts=report.hosts,
+        findings=findings,
+        run=key,
+        pack=pack or ALL,
+        passing=passing,
+    )
     ports.reports.keep(made)
     digests = host_digests(seen)
     results = tuple(
@@ -107,7 +117,3 @@ def host_digests(seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
 
 def _in_order(findings: Sequence[Finding], checks: Sequence[str]) -> list[Finding]:
     return sorted(findings, key=lambda one: checks.index(one.check))
-
-
-def _plain(report: AuditReport) -> dict[str, object]:
-    return {name: getattr(report, name) for name in AuditReport.model_fields}

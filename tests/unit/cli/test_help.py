@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = {"ansible", "ansible_runner", "testinfra", "pytest", "pydantic", "yaml", "rich"}
+HEAVY = {"ansible", "ansible_runner", "testinfra", "pytest", "pydantic", "yaml", "rich", "sqlalchemy", "alembic", "psycopg", "sqlite3"}
 
 
 def test_help_loads_click_and_little_else() -> None:

@@ -1,0 +1,1 @@
+"""Alembic's scripts. They travel inside the package and run by themselves."""

@@ -1,0 +1,1 @@
+"""One script a schema, never changed once others have run it."""

@@ -1,0 +1,32 @@
+"""The site's time, in the store."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import update
+
+from controlplane.adapters.coordination.database import Database
+from controlplane.adapters.coordination.schema import waves
+from controlplane.domain.coordination import stamp_of
+
+
+class TimeTable:
+    """Fills the port SiteTime."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def assert_time(self, now: datetime) -> None:
+        """Keep `now` if it is later than all before. Raises `RefusedError` where it is more than five minutes earlier."""
+        with self._database.writing(now):
+            pass
+
+    def reset_time(self, now: datetime) -> None:
+        """Let the site's time be `now`, also if that is earlier.
+
+        Leases that the wrong clock gave would last until it is that late, so all of them end. Who still works renews.
+        """
+        with self._database.writing(now, reset=True) as turn:
+            until = stamp_of(turn.at)
+            turn.connection.execute(update(waves).where(waves.c.ended_at.is_(None), waves.c.expires_at > until).values(expires_at=until))

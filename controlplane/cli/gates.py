@@ -1,0 +1,233 @@
+"""gates: run packs of checks, see how each check stands, and earn it from report to enforce."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from controlplane.cli.options import hosts_option, output_option, print_json, site_option
+
+if TYPE_CHECKING:
+    from controlplane.domain.gates.promotion import Standing
+    from controlplane.domain.gates.proposal import Proposal
+    from controlplane.domain.gates.report import GateReport
+
+
+@click.group(epilog="Example: controlplane gates run mint")
+def gates() -> None:
+    """Run packs of checks; earn each check from report to enforce."""
+
+
+@gates.command(epilog="Example: controlplane gates run mint")
+@click.argument("pack", required=False)
+@site_option
+@hosts_option
+@click.option("--all", "everything", is_flag=True, help="Show MET findings too.")
+@output_option("junit", "sarif")
+def run(pack: str | None, site: str | None, hosts: tuple[str, ...], *, everything: bool, output: str) -> int:
+    """Judge a pack on fresh evidence, the site's own checks among it, and put on record what it found.
+
+    Exit 3: a check that is enforced drifts. 5: something could not be observed, in whatever mode. A drift in report mode is shown and exits 0.
+    """
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.findings import print_report  # noqa: PLC0415
+    from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
+    from controlplane.usecases.run_gates import run_gates  # noqa: PLC0415
+
+    view = wiring.site_view(site)
+    with leaving(ON_RECORD), wiring.gate_ports(view) as ports:
+        with working("judging"):
+            report = run_gates(view, pack=pack, hosts=hosts, operator=wiring.operator(), ports=ports)
+        print_report(report, output, everything=everything)
+        if output == "text":
+            _say_passing(report)
+    return report.exit_code()
+
+
+def _say_passing(report: GateReport) -> None:
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
+    bad = report.not_passed()
+    click.echo(f"{len(report.passing) - len(bad)} of {len(report.passing)} checks pass on their hosts in report mode.")
+    for one in bad:
+        click.echo(f"not passed  {one.check} on {one.host}: {plain(one.reason)}")
+    click.echo(f"run         {report.run}")
+
+
+@gates.command(epilog="Example: controlplane gates status")
+@site_option
+@hosts_option
+@output_option()
+def status(site: str | None, hosts: tuple[str, ...], output: str) -> int:
+    """Show mode, streak and what is proposed for each check and host, from what is on record; makes no connection.
+
+    Exit 3: a demotion is proposed, because a check that is enforced failed.
+    """
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.gates.catalogue import gated_checks  # noqa: PLC0415
+    from controlplane.usecases.gate_standings import standings  # noqa: PLC0415
+
+    view = wiring.site_view(site, run_inventory=False)
+    names = [desired.host for desired, _ in view.chosen(hosts)]
+    with wiring.gate_ports(view) as ports:
+        found = standings(view, checks=gated_checks(view.gates), hosts=names, runs=ports.runs, checkers=ports.checkers)
+    if output == "json":
+        print_json({"standings": [one.model_dump(mode="json") for one in found]})
+    else:
+        _print_standings(found)
+    return 3 if any(one.proposes == "demote" for one in found) else 0
+
+
+@gates.command(epilog="Example: controlplane gates explain D235 --host mint-data")
+@click.argument("check")
+@site_option
+@hosts_option
+@output_option()
+def explain(check: str, site: str | None, hosts: tuple[str, ...], output: str) -> int:
+    """Say what a check judges and why, and which recorded runs count for it on each host."""
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.findings import plain  # noqa: PLC0415
+    from controlplane.domain.gates.catalogue import description_of, known_checks  # noqa: PLC0415
+    from controlplane.usecases.gate_standings import standings  # noqa: PLC0415
+
+    view = wiring.site_view(site, run_inventory=False)
+    _refuse_unknown((check,), known_checks(view.gates))
+    names = [desired.host for desired, _ in view.chosen(hosts)]
+    with wiring.gate_ports(view) as ports:
+        found = standings(view, checks=[check], hosts=names, runs=ports.runs, checkers=ports.checkers)
+    title, lines = description_of(check, view.gates)
+    if output == "json":
+        print_json({"check": check, "title": title, "description": lines, "standings": [one.model_dump(mode="json") for one in found]})
+        return 0
+    click.echo(f"{check}  {title}")
+    for line in lines:
+        click.echo(f"  {plain(line)}")
+    for one in found:
+        click.echo(f"{one.host}: {one.mode}, {one.streak} of {one.wanted} runs count{f'; proposed: {one.proposes}' if one.proposes else ''}")
+        for row in one.runs:
+            click.echo(f"  {'counts' if row.counts else '-':<7} {row.at}  {row.run}{'' if row.counts else f'  {plain(row.reason)}'}")
+        for reason in one.held_by:
+            click.echo(f"  held by {plain(reason)}")
+    return 0
+
+
+@gates.command(epilog="Example: controlplane gates promote D235 D236 --host mint-data --out promotion.json")
+@click.argument("checks", nargs=-1, metavar="[CHECK...]")
+@site_option
+@hosts_option
+@click.option("--out", metavar="FILE", help="Write the proposal, to be approved.")
+@click.option("--apply", "apply_file", metavar="FILE", help="Carry out a proposal that was approved.")
+@output_option()
+def promote(checks: tuple[str, ...], site: str | None, hosts: tuple[str, ...], **given: Any) -> int:
+    """Propose to enforce checks that have earned it, on fresh evidence; or carry out such a proposal.
+
+    Exit 4: they have not, or nobody approved it. Nothing was changed then.
+    """
+    return _decide("promote", checks, site, hosts, reason="", **given)
+
+
+@gates.command(epilog='Example: controlplane gates demote D235 --host mint-data --reason "disk is being replaced" --out demotion.json')
+@click.argument("checks", nargs=-1, metavar="[CHECK...]")
+@site_option
+@hosts_option
+@click.option("--reason", default="", metavar="TEXT", help="Why; needed for a proposal.")
+@click.option("--out", metavar="FILE", help="Write the proposal, to be approved.")
+@click.option("--apply", "apply_file", metavar="FILE", help="Carry out a proposal that was approved.")
+@output_option()
+def demote(checks: tuple[str, ...], site: str | None, hosts: tuple[str, ...], **given: Any) -> int:
+    """Propose to only report checks again; or carry out such a proposal. Only a person demotes."""
+    if not given["reason"] and given["apply_file"] is None:
+        raise click.UsageError("say why, with --reason")
+    return _decide("demote", checks, site, hosts, **given)
+
+
+def _decide(
+    kind: Literal["promote", "demote"],
+    checks: tuple[str, ...],
+    site: str | None,
+    hosts: tuple[str, ...],
+    *,
+    reason: str,
+    out: str | None,
+    apply_file: str | None,
+    output: str,
+) -> int:
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
+    from controlplane.domain.gates.catalogue import known_checks  # noqa: PLC0415
+    from controlplane.usecases.change_modes import carry_out, propose  # noqa: PLC0415
+
+    if bool(checks) == (apply_file is not None):
+        raise click.UsageError("name checks for a proposal, or --apply FILE to carry one out")
+    view = wiring.site_view(site)
+    with wiring.mode_ports(view) as ports:
+        if apply_file is not None:
+            proposal = wiring.proposal_files().read(apply_file)
+            names = tuple(dict.fromkeys(change.host for change in proposal.changes if change.host in view.desired.by_name()))
+            with working("collecting evidence"), leaving(ON_RECORD):
+                seen = wiring.collect(view, names) if names else {}
+                key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), ports=ports)
+            return _say_done(proposal, key, output)
+        _refuse_unknown(checks, known_checks(view.gates))
+        names = tuple(desired.host for desired, _ in view.chosen(hosts))
+        with working("collecting evidence"):
+            seen = wiring.collect(view, names)
+        proposal = propose(view, kind, checks=checks, hosts=names, seen=seen, requester=wiring.operator(), reason=reason, ports=ports)
+    if out is not None:
+        wiring.proposal_files().write(out, proposal)
+    return _say_proposed(proposal, out, output)
+
+
+def _say_proposed(proposal: Proposal, out: str | None, output: str) -> int:
+    if output == "json":
+        print_json(proposal.model_dump(mode="json"))
+        return 0
+    for change in proposal.changes:
+        click.echo(f"{proposal.file}  {change.field}: {change.before} -> {change.after}    ({len(change.runs)} runs: {', '.join(change.runs)})")
+    if out is None:
+        click.echo(f"Nothing was changed. Next: controlplane gates {proposal.kind} ... --out FILE    (a proposal that can be approved)")
+    else:
+        click.echo(f"Nothing was changed. Next: controlplane approve {out}, then: controlplane gates {proposal.kind} --apply {out}")
+    return 0
+
+
+def _say_done(proposal: Proposal, key: str, output: str) -> int:
+    if output == "json":
+        print_json({"receipt": key, "proposal": proposal.proposal, "changes": [change.model_dump(mode="json") for change in proposal.changes]})
+        return 0
+    for change in proposal.changes:
+        click.echo(f"changed   {proposal.file}  {change.field}: {change.after}")
+    click.echo(f"receipt   {key}")
+    return 0
+
+
+def _refuse_unknown(checks: tuple[str, ...], known: tuple[str, ...]) -> None:
+    from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415 - loaded when the verb runs
+
+    strange = [check for check in dict.fromkeys(checks) if check not in known]
+    if strange:
+        raise InputInvalidError([Fault("CHECK", 0, "", f"{check!r} is no check; there are {', '.join(known)}") for check in strange])
+
+
+def _print_standings(found: tuple[Standing, ...]) -> None:
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
+    rows = [(one.check, one.host, one.mode, f"{one.streak}/{one.wanted}", one.proposes or "", "; ".join(one.held_by)) for one in found]
+    if not sys.stdout.isatty():
+        for check, host, mode, streak, proposes, held in rows:
+            click.echo(f"{check:<6} {host:<20} {mode:<8} {streak:<6} {proposes:<8} {plain(held)}".rstrip())
+        return
+    from rich.console import Console  # noqa: PLC0415 - only a terminal needs it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("check", "host", "mode", "streak", "proposed", "held by"):
+        table.add_column(name, no_wrap=name != "held by", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    Console().print(table)
