@@ -14,7 +14,8 @@ import pytest
 
 from controlplane import wiring
 from controlplane.cli.app import main
-from controlplane.domain.finding import AuditReport, Finding, Summary, Verdict
+from controlplane.domain.finding import Finding, Summary, Verdict
+from controlplane.domain.gates.report import GateReport
 
 ROOT = Path(__file__).parents[3]
 LOOP = "LOOP-STORAGE-BOOT-DRIVE-AUDIT-20260226"
@@ -56,15 +57,9 @@ def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def record(site: Path, run: str, *rows: tuple[str, str, str, Verdict]) -> None:
     """Leave the report of a gate run."""
     found = tuple(Finding(check=c, host=h, surface=s, verdict=v, severity="high", reason="as seen") for c, h, s, v in rows)
-    report = AuditReport(
-        site="lab",
-        policy_digest="x",
-        judged_at="2026-03-01T12:00:00Z",
-        summary=Summary(met=0, drifted=0, waived=0, unknown=0),
-        hosts=(),
-        findings=found,
-    )
-    wiring.gate_reports(str(site)).keep(run, report)
+    none = Summary(met=0, drifted=0, waived=0, unknown=0)
+    plain = {"site": "lab", "policy_digest": "x", "judged_at": "2026-03-01T12:00:00Z", "hosts": (), "pack": "mint", "passing": ()}
+    wiring.gate_reports(str(site)).keep(GateReport(**plain, summary=none, findings=found, run=run))
 
 
 def key(number: int) -> str:
