@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.evidence_files import EvidenceFiles
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
+    from controlplane.adapters.page_files import PageFiles
     from controlplane.adapters.plan_files import JsonPlanFiles
     from controlplane.adapters.receipts import ReceiptFiles
     from controlplane.adapters.signing import SshSigner
@@ -168,6 +169,13 @@ def plan_files() -> JsonPlanFiles:
     from controlplane.adapters.plan_files import JsonPlanFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     return JsonPlanFiles()
+
+
+def page_files() -> PageFiles:
+    """Return the writer of pages for people."""
+    from controlplane.adapters.page_files import PageFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return PageFiles()
 
 
 def operator() -> str:

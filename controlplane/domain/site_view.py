@@ -32,6 +32,7 @@ class SiteView(Value):
     retention: timedelta
     max_age: timedelta
     ready_for: timedelta = timedelta(hours=24)
+    has_signers: bool = False
 
     def inventory_digest(self) -> str:
         """Return the digest of the hosts that the policy governs and of the hypervisors that they run on, as the inventory has them."""
@@ -83,4 +84,5 @@ def view_of(content: SiteContent) -> SiteView:
         retention=content.site.retired_for,
         max_age=content.site.max_age,
         ready_for=timedelta(seconds=content.site.ready_for),
+        has_signers=content.site.allowed_signers is not None,
     )
