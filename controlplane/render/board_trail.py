@@ -68,7 +68,8 @@ def _verified(rows: Sequence[BoardVerified]) -> Html:
         name="verified",
     )
     missing = el("p", "? No verified run on record for ", [[el("code", host), " "] for host in never], class_="none") if never else None
-    return el("div", told if known else None, missing)
+    note = el("p", "Runs and 'ready' leave receipts; 'verify' by itself leaves none.", class_="dim")
+    return el("div", told if known else None, missing, note)
 
 
 def _verify(host: str, receipt: Receipt) -> list[Child]:

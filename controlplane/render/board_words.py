@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from controlplane.domain.board import Standing
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.render.html import Child, Html, el
 
+_FRACTION = re.compile(r"\.\d+")
 # Doubt and drift come first, wherever something is listed.
 ORDER = (Verdict.DRIFTED, Verdict.UNKNOWN, Verdict.WAIVED, Verdict.MET)
 SHAPES = {Verdict.MET: "✓", Verdict.DRIFTED: "✗", Verdict.WAIVED: "◇", Verdict.UNKNOWN: "?"}
@@ -40,7 +42,7 @@ def rank(findings: Sequence[Finding]) -> int:
 
 def when(at: str) -> Html:
     """Return a UTC stamp for people, with what a program reads."""
-    return el("time", at.replace("T", " ").replace("Z", " UTC"), datetime=at)
+    return el("time", _FRACTION.sub("", at).replace("T", " ").replace("Z", " UTC"), datetime=at)
 
 
 def many(count: int, one: str, more: str | None = None) -> str:

@@ -1,4 +1,4 @@
-"""A site for its board: one host whose Docker lies on the boot disk, one that is fine, one without Docker's place, one that can't be reached."""
+"""A site for its board: one host whose Docker lies on the boot disk, one that is fine, a stateless one, one that can't be reached."""
 
 from __future__ import annotations
 

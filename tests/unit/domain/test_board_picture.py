@@ -11,6 +11,7 @@ from controlplane.domain.board_picture import picture_of
 from controlplane.domain.checks import judge_host
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount
+from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.policy import Docker
 from controlplane.domain.services import FilesService, WriteSurface
 from tests.fakes.board import OLD_ROOT, astray, on_lvm, retired, volume
@@ -214,3 +215,17 @@ def test_retired_data_whose_disk_nobody_looked_at_is_shown_all_the_same() -> Non
     assert (told.path, told.standing) == ("/opt/gone", "retired")
     assert told.note == "34.0 GB, replaced by /mnt/data/docker; on which disk is not known: /opt/gone was not looked at"
     assert BOOT in builder.probes["block"]
+
+
+@pytest.mark.parametrize("state", ["failed", "timeout", "absent", "lost", "garbage"])
+@pytest.mark.parametrize("probe", sorted(SHAPES))
+def test_whatever_could_not_be_observed_nothing_stands_right_that_does_not_lie_right(probe: str, state: str) -> None:
+    builder, whole = astray(), astray()
+    if state == "lost":
+        builder.lose(probe)
+    elif state == "garbage":
+        builder.probes[probe] = {"of": ["nobody's", "making"]}
+    else:
+        builder.fail(probe, state)
+    right = {one.what for one in picture(whole).residents() if one.standing == "right"}
+    assert {one.what for one in picture(builder).residents() if one.standing == "right"} <= right
