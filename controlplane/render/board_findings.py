@@ -12,6 +12,8 @@ from controlplane.render.html import Child, Html, el
 
 # Up to here a host has a column and each check its title; beyond, hosts become the rows.
 _FEW = 6
+# More columns would not fit on paper; further checks get a table of their own.
+_COLUMNS = 12
 _WEIGHT = {"high": 0, "medium": 1, "low": 2}
 # Height of a run's bar of 12: drift and doubt stand out by shape.
 _HEIGHTS = {Verdict.MET: 4, Verdict.WAIVED: 7, Verdict.DRIFTED: 12, Verdict.UNKNOWN: 12}
@@ -59,10 +61,16 @@ def _matrix(of_host: Mapping[str, Sequence[Finding]], anchors: Mapping[Cell, str
             [_check(check), *(_cell(cells.get((check, host)), anchors.get((check, host))) for host in hosts)] for check in checks
         ]
         return el("div", table("Verdict of each check on each host", ["Check", *hosts], rows, name="matrix"), named)
-    rows = [[el("code", host), *(_cell(cells.get((check, host)), anchors.get((check, host))) for check in checks)] for host in hosts]
+    parts = [checks[at : at + _COLUMNS] for at in range(0, len(checks), _COLUMNS)]
     legend = el("p", [[el("b", check), f" {_title(check)}. "] for check in checks], class_="dim legend")
-    whole = table("Verdict of each host on each check", ["Host", *checks], rows, name="matrix wide") if rows else None
-    return el("div", whole, legend, named)
+    return el("div", [_part(cells, anchors, hosts, part) for part in parts] if hosts else None, legend, named)
+
+
+def _part(cells: Mapping[Cell, Sequence[Finding]], anchors: Mapping[Cell, str], hosts: Sequence[str], checks: Sequence[str]) -> Html:
+    rows: list[list[Child]] = [
+        [el("code", host), *(_cell(cells.get((check, host)), anchors.get((check, host))) for check in checks)] for host in hosts
+    ]
+    return table(f"Verdict of each host on {checks[0]} to {checks[-1]}", ["Host", *checks], rows, name="matrix wide")
 
 
 def _listed(hosts: Sequence[str]) -> Iterable[Child]:

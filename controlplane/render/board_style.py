@@ -85,6 +85,8 @@ details > summary { cursor: pointer; }
 .host { background: var(--sheet); border: 1px solid var(--line); border-radius: 6px; margin-top: .75rem;
   content-visibility: auto; contain-intrinsic-size: auto 3rem; }
 .host > summary { padding: .6rem 1rem; }
+.host:not([open]) { margin-top: .4rem; }
+.host:not([open]) > summary { padding: .35rem 1rem; }
 .host > summary h3 { display: inline; margin: 0 .5rem 0 .1rem; font-size: 1.02rem; }
 .host > summary > .dim { margin-left: .5rem; }
 .tally .badge { margin-right: .15rem; }
@@ -128,7 +130,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .75rem; border-t
 thead th { font-weight: 600; white-space: nowrap; border-bottom: 1.5px solid var(--dim); }
 th > code, td > code, td > time { white-space: nowrap; }
 .matrix td { white-space: nowrap; }
-.matrix thead th { max-width: 14rem; overflow: hidden; text-overflow: ellipsis; }
+.matrix thead th { white-space: normal; overflow-wrap: anywhere; min-width: 5.5rem; }
 .receipts td, .verified td { white-space: nowrap; }
 .matrix tbody th { min-width: 8rem; } .gates tbody th { min-width: 12rem; }
 .matrix a { text-decoration: none; color: inherit; }
@@ -185,10 +187,11 @@ _PAPER = """
   th, td { padding: .2rem .3rem; }
   thead th, .matrix td, th > code, td > code, td > time { white-space: normal; }
   .receipts td, .verified td { white-space: normal; }
-  .gates td:last-child, .met td:last-child, .promotions td:last-child, .matrix tbody th, .gates tbody th { min-width: 0; }
-  .matrix.wide { font-size: 5.5pt; }
+  .gates td:last-child, .met td:last-child, .promotions td:last-child, .matrix th, .gates tbody th { min-width: 0 !important; }
+  .matrix.wide table { font-size: 6pt; }
+  .matrix.wide tbody th { min-width: 16mm !important; }
   .matrix.wide th, .matrix.wide td { padding: .15rem .12rem; }
-  .matrix .badge { font-size: inherit; padding: 0 .15em; white-space: normal; }
+  .matrix .badge { font-size: inherit; padding: 0 .15em; white-space: normal; overflow-wrap: normal; letter-spacing: 0; }
   .track, .fill, .tick, .run { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .track { stroke: var(--dim); stroke-width: .4; }
 }

@@ -26,6 +26,8 @@ for (const one of document.querySelectorAll("details")) one.open = true;
 const far = document.createElement("style"); far.textContent = "* { content-visibility: visible !important; }"; document.head.append(far);
 const wide = document.documentElement, cut = [...document.querySelectorAll("body *")].filter(one => !one.closest(SCROLLS)
   && one.getBoundingClientRect().right > wide.clientWidth + 1).map(one => one.outerHTML.slice(0, 120));
+for (const one of document.querySelectorAll(".badge"))
+  if (one.offsetHeight > 2.5 * parseFloat(getComputedStyle(one).lineHeight) + 4) cut.push("split: " + one.textContent);
 parent.postMessage({scroll: wide.scrollWidth, view: wide.clientWidth, cut: cut.slice(0, 5)}, "*");
 </script>"""
 FRAME = """<!DOCTYPE html><body style="margin:0"><iframe src="/copy" style="width:{width}px;height:800px;border:0"></iframe>

@@ -158,7 +158,7 @@ def test_of_many_hosts_those_that_are_met_take_a_name_each_and_no_row() -> None:
     seen = board_evidence() | {one.host: on_lvm(one.host).build(one.host) for one in more}
     words = words_of(drawn(board_site(*more), seen))
     assert "11 more hosts: every check is MET" in words
-    assert words.index("Verdict of each host on each check") < words.index("11 more hosts")
+    assert words.index("Verdict of each host on D234 to D245") < words.index("11 more hosts")
 
 
 def test_a_site_without_hosts_of_a_tier_still_has_its_page() -> None:
