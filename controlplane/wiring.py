@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.gate_reports import GateReportFiles
     from controlplane.adapters.lab.lab import Lab
     from controlplane.adapters.new_folder import NewSiteFolder
+    from controlplane.adapters.page_files import PageFiles
     from controlplane.adapters.plan_files import JsonPlanFiles
     from controlplane.adapters.proposal_files import ProposalFiles
     from controlplane.adapters.receipts import ReceiptFiles
@@ -186,6 +187,13 @@ def plan_files() -> JsonPlanFiles:
     from controlplane.adapters.plan_files import JsonPlanFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     return JsonPlanFiles()
+
+
+def page_files() -> PageFiles:
+    """Return the writer of pages for people."""
+    from controlplane.adapters.page_files import PageFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return PageFiles()
 
 
 def operator() -> str:

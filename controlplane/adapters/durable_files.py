@@ -30,3 +30,19 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o600, exclusive: b
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def why_unwritable(path: Path, what: str) -> str | None:
+    """Return why `write_durably` would refuse or harm what is at `path`, or None; `what` names the file that is to go there."""
+    file = path.absolute()
+    try:
+        folder = next(one for one in file.parents if one.exists())
+        if file.is_dir():
+            return f"is a folder: name the file that the {what} goes to"
+        if file.exists() and not file.is_file():
+            return f"is no regular file, and would be replaced by one: name another file for the {what}"
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            return f"can't be written: {folder} is no folder that this user may write to"
+    except OSError as error:
+        return f"can't be written ({error.strerror}): name a file in a folder of yours"
+    return None

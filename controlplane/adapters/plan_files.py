@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.durable_files import why_unwritable, write_durably
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
 from controlplane.domain.plain_json import without_twins
@@ -46,12 +45,9 @@ class JsonPlanFiles:
 
     def refuse_unless_writable(self, path: str) -> None:
         """Raise `InputInvalidError` where no plan could be written: looking at the hosts first may take minutes, or reboot one."""
-        file = Path(path).absolute()
-        folder = next(one for one in file.parents if one.exists())
-        if file.is_dir():
-            raise _invalid(path, "is a folder: name the file that the plan goes to")
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise _invalid(path, f"can't be written: {folder} is no folder that this user may write to")
+        fault = why_unwritable(Path(path), "plan")
+        if fault is not None:
+            raise _invalid(path, fault)
 
     def write(self, path: str, plan: Plan) -> None:
         """Write the plan atomically."""

@@ -33,6 +33,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "runs": ("controlplane.cli.runs", "runs", "What ran, what is open, what to do next."),
     "lease": ("controlplane.cli.lease", "lease", "Who may change a host right now."),
     "render": ("controlplane.cli.render", "render", "Write a plan as a plain Ansible project."),
+    "board": ("controlplane.cli.board", "board", "Write the site as one HTML page."),
     "receipts": ("controlplane.cli.receipts", "receipts", "The signed evidence trail."),
     "gates": ("controlplane.cli.gates", "gates", "Run packs of checks; earn each from report to enforce."),
     "gaps": ("controlplane.cli.gaps", "gaps", "What is missing, who works on it, what may be closed."),

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.options import hosts_option, inventory_option, output_option, site_option
+from controlplane.cli.options import age, hosts_option, inventory_option, output_option, site_option
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from controlplane.domain.finding import AuditReport
 
 
@@ -68,10 +66,10 @@ def _of_target(target: str, checks: tuple[str, ...], file: str | None, max_age: 
     host = target_host(target)
     chosen_checks(checks)
     clock = wiring.clock()
-    age = _age(max_age)
+    limit = age(max_age)
     if file is not None:
         seen = wiring.evidence_files().read(file)
-        return audit_evidence(host.name, checks=checks, clock=clock, seen=seen, max_age=age)
+        return audit_evidence(host.name, checks=checks, clock=clock, seen=seen, max_age=limit)
     with working("collecting evidence"):
         return audit_target(host, checks=checks, clock=clock, evidence=wiring.evidence_source())
 
@@ -96,22 +94,9 @@ def _of_site(
         view = wiring.site_view(site)
         with working("collecting evidence"):
             return audit_site(view, hosts=hosts, checks=checks, clock=clock, evidence=wiring.evidence_source(view))
-    age = _age(max_age)
+    limit = age(max_age)
     view = wiring.site_view(site, run_inventory=run_inventory)
-    return audit_offline(view, hosts=hosts, checks=checks, clock=clock, seen=wiring.evidence_files().read(file), max_age=age, digests=digests)
-
-
-def _age(text: str | None) -> timedelta | None:
-    from datetime import timedelta  # noqa: PLC0415 - loaded when the verb runs
-
-    from controlplane.domain.durations import parse_duration  # noqa: PLC0415
-
-    if text is None:
-        return None
-    try:
-        return timedelta(seconds=parse_duration(text))
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--max-age") from None
+    return audit_offline(view, hosts=hosts, checks=checks, clock=clock, seen=wiring.evidence_files().read(file), max_age=limit, digests=digests)
 
 
 def _next(report: AuditReport, target: str | None, file: str | None) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -41,3 +44,17 @@ def inventory_option(command: Command) -> Command:
 def print_json(data: Any) -> None:
     """Print `data` as JSON on standard output, keys in the order that they were made in."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def age(text: str | None) -> timedelta | None:
+    """Return the age that `--max-age` names, None where it is not given."""
+    from datetime import timedelta  # noqa: PLC0415 - loaded when the verb runs
+
+    from controlplane.domain.durations import parse_duration  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        return timedelta(seconds=parse_duration(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--max-age") from None

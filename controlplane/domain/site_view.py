@@ -40,6 +40,7 @@ class SiteView(Value):
     backup_gate: BackupGate | None = None
     gates: Gates = Gates()
     registers: Registers | None = None
+    has_signers: bool = False
 
     def inventory_digest(self) -> str:
         """Return the digest of the hosts that the policy governs and of the hypervisors that they run on, as the inventory has them."""
@@ -96,4 +97,5 @@ def view_of(content: SiteContent) -> SiteView:
         backup_gate=content.site.backup_gate,
         gates=content.governance.gates,
         registers=content.governance.registers,
+        has_signers=content.site.allowed_signers is not None,
     )

@@ -72,7 +72,7 @@ def judge_host(
     `collected_at` are compared with `max_age`, and `now` with the last day of waivers.
     """
     checks = [check for check in CHECKS.values() if (check.by_default(desired) if only is None else check.id in only)]
-    doubt = _doubt(evidence, now=now, max_age=max_age)
+    doubt = doubt_of(evidence, now=now, max_age=max_age)
     if isinstance(evidence, Unreached) or doubt:
         return tuple(_finding(desired, check, question.surface, unknown(doubt)) for check in checks for question in check.questions(desired, general))
     case = Case(desired, evidence, general=general)
@@ -93,7 +93,8 @@ def answers(case: Case, question: Question) -> Iterator[Named] | Sequence[Named]
     return [Named(question.surface, given)] if isinstance(given, Answer) else given
 
 
-def _doubt(evidence: Evidence | Unreached, *, now: datetime, max_age: timedelta) -> str:
+def doubt_of(evidence: Evidence | Unreached, *, now: datetime, max_age: timedelta) -> str:
+    """Return why nothing is judged on this evidence, empty where it counts."""
     if isinstance(evidence, Unreached):
         return f"the host was not reached: {evidence.reason}"
     try:
