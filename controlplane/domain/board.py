@@ -168,7 +168,7 @@ class BoardLink(Value):
     fault: str | None = None
 
 
-class Governance(Value):
+class BoardGovernance(Value):
     """What stands around the judgement; each is empty where the site has none."""
 
     waves: tuple[BoardWave, ...] = ()
@@ -183,4 +183,4 @@ class Board(Value):
     report: AuditReport
     hosts: tuple[BoardHost, ...]
     trail: BoardTrail
-    governance: Governance = Governance()
+    governance: BoardGovernance = BoardGovernance()

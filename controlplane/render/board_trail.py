@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controlplane.domain.board import BoardGate, BoardLink, BoardPromotion, BoardTrail, BoardVerified, BoardWave, Governance
+from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPromotion, BoardTrail, BoardVerified, BoardWave
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_list import RunRow
 from controlplane.render.board_words import badge, many, nothing, section, table, when
@@ -107,7 +107,7 @@ def _gate(gate: BoardGate) -> list[Child]:
     return [gate.what, gate.phase, badge(gate.verdict), gate.reason]
 
 
-def governance_section(given: Governance) -> Html:
+def governance_section(given: BoardGovernance) -> Html:
     """Return how far promotion is, and what the registers link to."""
     promoted = [_promotion(one) for one in given.promotions]
     linked = [_link(one) for one in given.links]

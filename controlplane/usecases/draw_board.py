@@ -1,6 +1,6 @@
 """board: one site as its people see it, from one collection or from a file of evidence.
 
-What waves, promotion and registers know comes in as `Governance`; everything else is read here.
+What waves, promotion and registers know comes in as `BoardGovernance`; everything else is read here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from controlplane.domain.board import Board, BoardHost, BoardTrail, BoardVerified, Governance, Picture
+from controlplane.domain.board import Board, BoardGovernance, BoardHost, BoardTrail, BoardVerified, Picture
 from controlplane.domain.board_picture import picture_of
 from controlplane.domain.checks import doubt_of
 from controlplane.domain.desired import DesiredHost
@@ -24,11 +24,11 @@ from controlplane.usecases.collect_evidence import collect_site
 
 # What a person looks through before turning to 'receipts list'.
 NEWEST = 30
-NOTHING = Governance()
+NOTHING = BoardGovernance()
 
 
 def draw_live(
-    site: SiteView, *, hosts: tuple[str, ...], clock: Clock, evidence: EvidenceSource, receipts: ReceiptStore, governance: Governance = NOTHING
+    site: SiteView, *, hosts: tuple[str, ...], clock: Clock, evidence: EvidenceSource, receipts: ReceiptStore, governance: BoardGovernance = NOTHING
 ) -> Board:
     """Collect once from the named hosts, or all, and return the board. Raises `InputInvalidError` for an unknown host."""
     seen = collect_site(site, hosts=hosts, evidence=evidence)
@@ -43,7 +43,7 @@ def draw_offline(
     seen: Mapping[str, Evidence | Unreached],
     receipts: ReceiptStore,
     max_age: timedelta | None = None,
-    governance: Governance = NOTHING,
+    governance: BoardGovernance = NOTHING,
 ) -> Board:
     """Return the board of the named hosts, or all, on evidence from a file; a host that the file lacks is UNKNOWN."""
     chosen = [desired.host for desired, _ in site.chosen(hosts)]
@@ -61,7 +61,7 @@ def _board(
     now: datetime,
     max_age: timedelta,
     receipts: ReceiptStore,
-    governance: Governance,
+    governance: BoardGovernance,
 ) -> Board:
     desired = [one for one, _ in site.chosen(hosts)]
     refuse_one_machine_twice(seen, [one.host for one in desired])

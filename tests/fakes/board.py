@@ -9,12 +9,12 @@ from typing import Any
 from controlplane.domain.board import (
     Board,
     BoardGate,
+    BoardGovernance,
     BoardLink,
     BoardPoint,
     BoardPromotion,
     BoardTrend,
     BoardWave,
-    Governance,
 )
 from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.evidence import Evidence, Unreached
@@ -101,7 +101,7 @@ def board_evidence() -> dict[str, Evidence | Unreached]:
     return {"mint-data": astray().build(), "mint-fine": on_lvm().build("mint-fine"), "mint-apps": apps.build("mint-apps"), "mint-lost": lost}
 
 
-def governance(text: str = "") -> Governance:
+def governance(text: str = "") -> BoardGovernance:
     """Return one of everything; `text` is added wherever a person or a file gave text."""
     met, drifted, unknown = Verdict.MET, Verdict.DRIFTED, Verdict.UNKNOWN
     points = tuple(BoardPoint(at=f"2025-12-{20 + day}T06:00:00Z", verdict=verdict) for day, verdict in enumerate([drifted, unknown, met, met]))
@@ -109,7 +109,7 @@ def governance(text: str = "") -> Governance:
         BoardGate(phase="entry", what=f"D235 to D239 pass{text}", verdict=met, reason="3 runs"),
         BoardGate(phase="exit", what="paths not boot-backed", verdict=drifted, reason=f"Docker's root still lies on vda{text}"),
     )
-    return Governance(
+    return BoardGovernance(
         waves=(
             BoardWave(id="W8B", goal=f"placement{text}", state="open", mutation="controlled", hosts=("mint-data",), window="sat 22:00", gates=gates),
         ),

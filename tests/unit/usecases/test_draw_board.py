@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.domain.board import Governance
+from controlplane.domain.board import BoardGovernance
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InputInvalidError, RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
@@ -141,4 +141,4 @@ def test_a_chain_that_cannot_be_read_is_told_and_the_rest_is_shown() -> None:
 
 def test_what_waves_and_registers_give_is_handed_on_as_it_is() -> None:
     assert drawn(governance=governance()).governance == governance()
-    assert drawn().governance == Governance()
+    assert drawn().governance == BoardGovernance()
