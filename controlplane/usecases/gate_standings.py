@@ -69,6 +69,7 @@ def _judged(run: GateRun) -> Judged:
     return Judged(
         run=run.run,
         at=run.at,
+        verdict=result.verdict,
         passed=result.passed,
         reason=result.reason,
         policy=run.policy,

@@ -23,6 +23,7 @@ class Judged(Value):
 
     run: str
     at: str
+    verdict: Literal["MET", "DRIFTED", "WAIVED", "UNKNOWN"]
     passed: bool
     reason: str
     policy: str

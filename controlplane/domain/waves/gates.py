@@ -1,0 +1,220 @@
+"""Judge the gates of a wave: each is MET, DRIFTED (closed) or UNKNOWN, with its reason.
+
+Rules:
+- UNKNOWN never opens and never closes: what could not be observed is no pass, whatever else holds.
+- A host that was carved out of the wave is not asked about at its end; it is named as what remains.
+- What holds for a time only (window, approval, undo, backup) is asked right before the change, and before each step of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.gates.passing import passings
+from controlplane.domain.gates.promotion import Judged, Standing
+from controlplane.domain.gates.values import SITE
+from controlplane.domain.registers import Registers
+from controlplane.domain.waves.record import GateJudged, PackRan, Phase
+from controlplane.domain.waves.values import AT_RUN, Gate, Wave
+
+_Answer = tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]
+
+
+@dataclass(frozen=True)
+class GateCase:
+    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first.
+
+    `window`, `approval`, `undo` and `backup` are answers that only the use case can give: None where they hold, else why they do not.
+    """
+
+    hosts: tuple[str, ...]
+    findings: Sequence[Finding] | None
+    registers: Registers | None
+    history: Callable[[str, str], Sequence[Judged]]
+    standings: Callable[[Sequence[str], Sequence[str]], Sequence[Standing]]
+    closed_waves: Mapping[str, str]
+    unlinked: Sequence[str]
+    packs: Sequence[PackRan] = ()
+    changed_at: datetime | None = None
+    window: str | None = None
+    approval: str | None = None
+    undo: str | None = None
+    backup: Callable[[int], _Answer] = field(default=lambda _: ("UNKNOWN", "the site names no proof of a backup (site.yml, backup_gate)"))
+
+
+def judge_gates(wave: Wave, phase: Phase, case: GateCase, *, at_run: bool | None = None) -> tuple[GateJudged, ...]:
+    """Return how the gates of a phase stand; `at_run` only those that are asked before the change, or only the others."""
+    gates = wave.entry if phase == "entry" else wave.exit
+    return tuple(_judged(gate, phase, case) for gate in gates if at_run is None or (gate.kind in AT_RUN) == at_run)
+
+
+def _judged(gate: Gate, phase: Phase, case: GateCase) -> GateJudged:
+    verdict, reason = _JUDGES[gate.kind](gate, case)
+    return GateJudged(phase=phase, kind=gate.kind, what=describe(gate), verdict=verdict, reason=reason)
+
+
+def describe(gate: Gate) -> str:
+    """Return a gate in words, as briefs, refusals and receipts show it."""
+    plain = gate.model_dump(exclude_defaults=True, exclude={"kind"})
+    told = ", ".join(f"{name} {' '.join(value) if isinstance(value, tuple) else value}" for name, value in plain.items())
+    return f"{_TITLES[gate.kind]}{f': {told}' if told else ''}"
+
+
+def _hosts(gate: Any, case: GateCase) -> tuple[str, ...]:
+    return tuple(host for host in (gate.hosts or case.hosts) if host in case.hosts)
+
+
+def _of(gate: Any, case: GateCase) -> list[Finding]:
+    hosts = {*_hosts(gate, case), SITE}
+    return [one for one in case.findings or () if one.check in gate.checks and one.host in hosts]
+
+
+def _checks(gate: Any, case: GateCase) -> _Answer:
+    if case.findings is None:
+        return "UNKNOWN", "nothing was looked at"
+    found = passings(_of(gate, case), case.registers)
+    missing = [f"{check} on {host}" for check in gate.checks for host in _hosts(gate, case) if not _said(found, check, host)]
+    if missing:
+        return "UNKNOWN", f"nothing was judged of {', '.join(missing)}"
+    return _first(
+        [("UNKNOWN" if one.verdict == "UNKNOWN" else "DRIFTED", f"{one.check} on {one.host}: {one.reason}") for one in found if not one.passed]
+    )
+
+
+def _said(found: Sequence[Any], check: str, host: str) -> bool:
+    return any(one.check == check and one.host in (host, SITE) for one in found)
+
+
+def _met(gate: Any, case: GateCase) -> _Answer:
+    if case.findings is None:
+        return "UNKNOWN", "nothing was looked at"
+    judged = _of(gate, case)
+    unjudged = [f"{check} on {host}" for check in gate.checks for host in _hosts(gate, case) if not _said(judged, check, host)]
+    if unjudged:
+        return "UNKNOWN", f"nothing was judged of {', '.join(unjudged)}"
+    # What a check could not observe may hide the very surface that is asked about.
+    own = [one for one in judged if one.verdict is Verdict.UNKNOWN or not gate.surfaces or any(fnmatchcase(one.surface, p) for p in gate.surfaces)]
+    good = (Verdict.MET, Verdict.WAIVED) if gate.waived else (Verdict.MET,)
+    if gate.surfaces and not own:
+        return "UNKNOWN", f"no finding speaks of {', '.join(gate.surfaces)}"
+    bad = [one for one in own if one.verdict not in good]
+    return _first(
+        [("UNKNOWN" if one.verdict is Verdict.UNKNOWN else "DRIFTED", f"{one.check} {one.surface} on {one.host}: {one.reason}") for one in bad]
+    )
+
+
+def _reported(gate: Any, case: GateCase) -> _Answer:
+    found: list[tuple[Literal["DRIFTED", "UNKNOWN"], str]] = []
+    for check, host in _pairs(gate, case):
+        runs = case.history(check, host)
+        if not runs:
+            found.append(("DRIFTED", f"no recorded run judged {check} on {host}: controlplane gates run"))
+        elif runs[0].verdict == "UNKNOWN":
+            found.append(("UNKNOWN", f"{check} on {host} was UNKNOWN in {runs[0].run}: {runs[0].reason}"))
+    return _first(found)
+
+
+def _stable(gate: Any, case: GateCase) -> _Answer:
+    found: list[tuple[Literal["DRIFTED", "UNKNOWN"], str]] = []
+    for check, host in _pairs(gate, case):
+        runs = case.history(check, host)[: gate.runs]
+        bad = next((run for run in runs if not run.passed), None)
+        if bad is not None:
+            found.append(("UNKNOWN" if bad.verdict == "UNKNOWN" else "DRIFTED", f"{check} on {host} did not pass in {bad.run}: {bad.reason}"))
+        elif len(runs) < gate.runs:
+            found.append(("DRIFTED", f"{check} on {host} has {len(runs)} of {gate.runs} recorded runs"))
+    return _first(found)
+
+
+def _pairs(gate: Any, case: GateCase) -> list[tuple[str, str]]:
+    return [(check, host) for check in gate.checks for host in ((SITE,) if case.history(check, SITE) else _hosts(gate, case))]
+
+
+def _pack(gate: Any, case: GateCase) -> _Answer:
+    ran = [one for one in case.packs if case.changed_at is None or datetime.fromisoformat(one.at.replace("Z", "+00:00")) >= case.changed_at]
+    if not ran:
+        return "DRIFTED", f"pack {gate.pack} was not run after the last change: controlplane wave close runs it"
+    return ("MET", ran[-1].run) if ran[-1].passed else ("DRIFTED", f"{ran[-1].run}: {ran[-1].reason}")
+
+
+def _closed(gate: Any, case: GateCase) -> _Answer:
+    state = case.closed_waves.get(gate.wave)
+    return ("MET", "closed") if state == "closed" else ("DRIFTED", f"{gate.wave} is {state or 'not opened yet'}")
+
+
+def _linked(gate: Any, case: GateCase) -> _Answer:
+    del gate
+    if case.registers is None:
+        return "UNKNOWN", "no registers could be read"
+    return _first([("DRIFTED", fault) for fault in case.unlinked])
+
+
+def _decided(gate: Any, case: GateCase) -> _Answer:
+    if case.registers is None:
+        return "UNKNOWN", "no registers could be read"
+    held = case.registers.gaps
+    left = [gap for gap in gate.gaps if gap not in held or held[gap].is_open]
+    return _first([("DRIFTED", f"{gap} is open: close it on its evidence, or accept it with a reason (controlplane gaps close)") for gap in left])
+
+
+def _promotable(gate: Any, case: GateCase) -> _Answer:
+    held = [f"{one.check} on {one.host}: {reason}" for one in case.standings(gate.checks, _hosts(gate, case)) for reason in one.held_by]
+    return _first([("DRIFTED", reason) for reason in held])
+
+
+def _said_by(name: str) -> Callable[[Any, GateCase], _Answer]:
+    def judge(gate: Any, case: GateCase) -> _Answer:
+        del gate
+        told: str | None = getattr(case, name)
+        return ("MET", "holds") if told is None else ("DRIFTED", told)
+
+    return judge
+
+
+def _backup(gate: Any, case: GateCase) -> _Answer:
+    return case.backup(gate.max_age)
+
+
+def _first(found: Sequence[tuple[Literal["DRIFTED", "UNKNOWN"], str]]) -> _Answer:
+    """Return MET where nothing was found, else everything, as UNKNOWN where any of it is."""
+    if not found:
+        return "MET", "holds"
+    verdict: Literal["DRIFTED", "UNKNOWN"] = "UNKNOWN" if any(one == "UNKNOWN" for one, _ in found) else "DRIFTED"
+    return verdict, "; ".join(reason for _, reason in found)
+
+
+_JUDGES: dict[str, Callable[[Any, GateCase], _Answer]] = {
+    "checks": _checks,
+    "met": _met,
+    "reported": _reported,
+    "stable": _stable,
+    "pack": _pack,
+    "closed": _closed,
+    "linked": _linked,
+    "decided": _decided,
+    "promotable": _promotable,
+    "window": _said_by("window"),
+    "approval": _said_by("approval"),
+    "undo": _said_by("undo"),
+    "backup": _backup,
+}
+_TITLES = {
+    "checks": "these checks pass in report mode",
+    "met": "these checks are met",
+    "reported": "these checks were judged by a recorded run",
+    "stable": "these checks passed in the last recorded runs",
+    "pack": "the pack passed after the last change",
+    "closed": "another wave is closed",
+    "linked": "every finding is linked, and every rule of the registers holds",
+    "decided": "these gaps are fixed or accepted",
+    "promotable": "these checks have earned to be enforced",
+    "window": "it is a maintenance window",
+    "approval": "the plan is approved",
+    "undo": "a rollback is prepared before each change",
+    "backup": "a restorable backup is proven",
+}

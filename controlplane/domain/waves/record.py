@@ -1,0 +1,117 @@
+"""What a wave has done so far, as the store keeps it: plain JSON, read back as these values.
+
+States, in their order: `open` (entry gates passed, hosts held), `planned` (a preview is there), `running` (its plan runs, or was interrupted),
+`changed` (it ran to its end). A wave that changes no machine stays `open`. `closed` and `aborted` end it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from controlplane.domain.finding import Summary
+from controlplane.domain.names import AsTuple
+from controlplane.domain.values import Value
+from controlplane.domain.windows import Opening
+
+State = Literal["open", "planned", "running", "changed", "closed", "aborted"]
+Phase = Literal["entry", "exit"]
+
+
+class GateJudged(Value):
+    """One gate and how it stands. UNKNOWN never opens or closes a wave."""
+
+    phase: Phase
+    kind: str
+    what: str
+    verdict: Literal["MET", "DRIFTED", "UNKNOWN"]
+    reason: str
+
+
+class Looked(Value):
+    """One look at every host of a wave: where its evidence lies, by which digests, and what the audit of it counted."""
+
+    at: str
+    file: str
+    evidence: dict[str, str]
+    summary: Summary
+
+
+class Planned(Value):
+    """One change set of a wave. `run` and `outcome` are None until it ran; `opens` and `closes` are the window that it was approved for."""
+
+    plan: str
+    file: str
+    made_at: str
+    capabilities: Annotated[tuple[str, ...], AsTuple]
+    hosts: Annotated[tuple[str, ...], AsTuple]
+    steps: int
+    downtime_s: dict[str, int]
+    destructive: Annotated[tuple[str, ...], AsTuple] = ()
+    opens: str | None = None
+    closes: str | None = None
+    run: str | None = None
+    outcome: str | None = None
+
+
+class Carved(Value):
+    """A host that failed and was taken out of the wave, with the receipt that says so."""
+
+    host: str
+    at: str
+    reason: str
+    receipt: str
+
+
+class PackRan(Value):
+    """One run of the wave's pack: after which step, or `*` where none was just done, and whether every check passed."""
+
+    run: str
+    at: str
+    after: str
+    passed: bool
+    reason: str
+
+
+class WaveRecord(Value):
+    """Everything that closing needs. `head` is the commit of the site's files when it was opened."""
+
+    opened_by: str
+    attempt: str
+    head: str | None
+    entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()
+    preflight: Looked | None = None
+    plans: Annotated[tuple[Planned, ...], AsTuple] = ()
+    carved: Annotated[tuple[Carved, ...], AsTuple] = ()
+    packs: Annotated[tuple[PackRan, ...], AsTuple] = ()
+    post: Looked | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return self.model_dump(mode="json")
+
+    @property
+    def last_plan(self) -> Planned | None:
+        """Return the newest change set."""
+        return self.plans[-1] if self.plans else None
+
+    def with_plan(self, changed: Planned) -> WaveRecord:
+        """Return the record with one change set replaced, by its digest, or added."""
+        others = tuple(one for one in self.plans if one.plan != changed.plan)
+        return self.model_copy(update={"plans": (*others, changed)})
+
+    def without_carved(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the hosts that are still part of the wave."""
+        out = {one.host for one in self.carved}
+        return tuple(host for host in hosts if host not in out)
+
+
+def record_of(data: dict[str, Any]) -> WaveRecord:
+    """Return what `plain` gave."""
+    return WaveRecord.model_validate(data)
+
+
+def stamped(opening: Opening | None) -> tuple[str | None, str | None]:
+    """Return when a window opens and closes, as text; None, None for any time."""
+    if opening is None:
+        return None, None
+    return opening.start.strftime("%Y-%m-%dT%H:%M:%SZ"), opening.end.strftime("%Y-%m-%dT%H:%M:%SZ")
