@@ -237,6 +237,50 @@ class ModeFile(Protocol):
         ...
 
 
+class WaveFolder(Protocol):
+    """What a wave leaves behind as files of the site, by wave and attempt."""
+
+    def keep(self, wave: str, attempt: str, name: str, content: bytes) -> str:
+        """Write a file durably and return its path."""
+        ...
+
+    def keep_evidence(self, wave: str, attempt: str, name: str, seen: Mapping[str, Evidence | Unreached]) -> str:
+        """Write evidence durably and return its path."""
+        ...
+
+
+class Commit(NamedTuple):
+    """One commit of the site's files: its id, its first line, and the files that it changed."""
+
+    id: str
+    title: str
+    files: tuple[str, ...]
+
+
+class SiteHistory(Protocol):
+    """The version control of the site's files."""
+
+    def head(self) -> str | None:
+        """Return the id of the newest commit, None where the site is not under version control."""
+        ...
+
+    def since(self, head: str | None) -> tuple[Commit, ...]:
+        """Return the commits after `head` that changed files of the site, the oldest first."""
+        ...
+
+    def uncommitted(self) -> tuple[str, ...]:
+        """Return the files of the site that differ from the newest commit."""
+        ...
+
+
+class BackupProof(Protocol):
+    """The site's own proof that a restorable backup is there."""
+
+    def age_s(self) -> float:
+        """Return how old it is, in seconds. ValueError says why it is not proven."""
+        ...
+
+
 class SiteReader(Protocol):
     """A site's folder."""
 

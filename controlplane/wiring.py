@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from controlplane.usecases.apply_plan import ApplyPorts
     from controlplane.usecases.change_modes import ModePorts
     from controlplane.usecases.run_gates import GatePorts
+    from controlplane.usecases.wave_ports import WavePorts, WaveSite
 
 
 def lab() -> Lab:
@@ -228,6 +229,11 @@ def gate_reports(given: str | None) -> GateReportFiles:
 @contextmanager
 def gate_ports(view: SiteView) -> Iterator[GatePorts]:
     """Give everything that a run of gates touches; the store is closed afterwards."""
+    with coordination(view.folder) as store:
+        yield _gate_ports(view, store)
+
+
+def _gate_ports(view: SiteView, store: CoordinationStore) -> GatePorts:
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
@@ -237,17 +243,16 @@ def gate_ports(view: SiteView) -> Iterator[GatePorts]:
     from controlplane.usecases.run_gates import GatePorts  # noqa: PLC0415
 
     folder = Path(view.folder)
-    with coordination(view.folder) as store:
-        yield GatePorts(
-            clock=SystemClock(),
-            entropy=SystemEntropy(),
-            evidence=evidence_source(view),
-            site_checks=PytestSiteChecks(folder, folder / NAME),
-            receipts=receipts(view.folder),
-            reports=gate_reports(view.folder),
-            runs=store,
-            checkers=FileDigests(folder),
-        )
+    return GatePorts(
+        clock=SystemClock(),
+        entropy=SystemEntropy(),
+        evidence=evidence_source(view),
+        site_checks=PytestSiteChecks(folder, folder / NAME),
+        receipts=receipts(view.folder),
+        reports=gate_reports(view.folder),
+        runs=store,
+        checkers=FileDigests(folder),
+    )
 
 
 @contextmanager
@@ -271,6 +276,31 @@ def mode_ports(view: SiteView) -> Iterator[ModePorts]:
             checkers=FileDigests(folder),
             file=GatesFile(folder / "gates.yml"),
         )
+
+
+@contextmanager
+def wave_site(given: str | None) -> Iterator[tuple[WaveSite, WavePorts]]:
+    """Give a site with what it says of waves, and everything that leading one touches; the store is closed afterwards."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.backup_proof import SiteBackupProof  # noqa: PLC0415
+    from controlplane.adapters.git_history import GitHistory  # noqa: PLC0415
+    from controlplane.adapters.wave_folder import WaveFiles  # noqa: PLC0415
+    from controlplane.domain.site_view import view_of  # noqa: PLC0415
+    from controlplane.usecases.wave_ports import WavePorts, WaveSite  # noqa: PLC0415
+
+    content = site(given).read(run_inventory=True)
+    view, folder = view_of(content), Path(content.folder)
+    with coordination(view.folder) as store:
+        ports = WavePorts(
+            apply=_apply_ports(content, view),
+            gates=_gate_ports(view, store),
+            waves=store,
+            folder=WaveFiles(folder),
+            history=GitHistory(folder),
+            backup=SiteBackupProof(folder, content.site.backup_gate),
+        )
+        yield WaveSite(view=view, governance=content.governance, operator=operator()), ports
 
 
 def collect(view: SiteView, hosts: tuple[str, ...]) -> Mapping[str, Evidence | Unreached]:

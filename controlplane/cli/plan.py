@@ -54,10 +54,11 @@ def preview(view: SiteView, ports: ApplyPorts, *, hosts: tuple[str, ...], capabi
         print_json(made.model_dump(mode="json"))
     else:
         show_plan(made, out)
-    return _exit_code(made)
+    return exit_code_of(made)
 
 
-def _exit_code(made: Plan) -> int:
+def exit_code_of(made: Plan) -> int:
+    """Return 5 where a host could not be observed, 3 where there are changes to make, 4 where none can be made, else 0."""
     if any("could not be observed" in refusal.reason for refusal in made.refusals):
         return 5
     if made.steps:

@@ -8,10 +8,16 @@ from typing import Literal
 from controlplane.domain.values import Value
 
 LASTS = timedelta(hours=24)
+# A window comes within a week, and is over within another day.
+FARTHEST = timedelta(days=9)
+_STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Approval(Value):
-    """`used_by` is the run that took it; resuming that run is covered by it."""
+    """`used_by` is the run that took it; resuming that run is covered by it.
+
+    One of a wave names the wave, its hosts, and the window in which it holds: `opens_at` and `closes_at` are None where the site has no windows.
+    """
 
     plan: str
     approver: str
@@ -19,12 +25,26 @@ class Approval(Value):
     approved_at: str
     expires_at: str
     used_by: str | None = None
+    wave: str | None = None
+    hosts: tuple[str, ...] = ()
+    opens_at: str | None = None
+    closes_at: str | None = None
 
 
-def approve(plan: str, *, approver: str, requester: str, now: datetime) -> Approval:
-    """Return the approval of `plan`, good for a day."""
-    stamp = "%Y-%m-%dT%H:%M:%SZ"
-    return Approval(plan=plan, approver=approver, requester=requester, approved_at=now.strftime(stamp), expires_at=(now + LASTS).strftime(stamp))
+class Scope(Value):
+    """What an approval of a wave is bound to beyond the plan."""
+
+    wave: str
+    hosts: tuple[str, ...]
+    opens_at: str | None
+    closes_at: str | None
+
+
+def approve(plan: str, *, approver: str, requester: str, now: datetime, scope: Scope | None = None) -> Approval:
+    """Return the approval of `plan`, good for a day, or until the window of its scope closes."""
+    ends = (now + LASTS).strftime(_STAMP)
+    given = Approval(plan=plan, approver=approver, requester=requester, approved_at=now.strftime(_STAMP), expires_at=ends)
+    return given if scope is None else given.model_copy(update={**scope.model_dump(), "expires_at": scope.closes_at or ends})
 
 
 def objection(
@@ -47,7 +67,7 @@ def objection(
         return "site.yml demands an approval and this plan has none: run 'controlplane approve' on the plan file"
     if approval.used_by is not None:
         return f"its approval was used by {approval.used_by}: approve it again if it is to run a second time"
-    untimely = _untimely(approval, now)
+    untimely = _untimely(approval, now) or _outside(approval, now)
     if untimely is not None:
         return untimely
     if demanded == "other" and approval.approver in (operator, signs_as):
@@ -55,10 +75,16 @@ def objection(
     return None
 
 
+def _outside(approval: Approval, now: datetime) -> str | None:
+    if approval.opens_at is None or now.strftime(_STAMP) >= approval.opens_at:
+        return None
+    return f"it was approved for the window from {approval.opens_at} to {approval.closes_at}, which is not open yet"
+
+
 def _untimely(approval: Approval, now: datetime) -> str | None:
     try:
         ends = datetime.fromisoformat(approval.expires_at.replace("Z", "+00:00"))
-        lasts, over = ends <= now + LASTS, ends <= now
+        lasts, over = ends <= now + (FARTHEST if approval.closes_at == approval.expires_at else LASTS), ends <= now
     except (TypeError, ValueError):
         return f"when its approval expires can't be read ({approval.expires_at}): approve it again"
     if not lasts:

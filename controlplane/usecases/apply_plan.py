@@ -45,6 +45,7 @@ from controlplane.usecases.apply_guards import (
     sound_chain,
     was_applied,
 )
+from controlplane.usecases.govern_course import Course, Ungoverned
 from controlplane.usecases.interrupted_run import finished_steps, how_to_go_on, interrupted, open_run
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
@@ -52,6 +53,8 @@ from controlplane.usecases.pin_host_keys import pin_host_key
 from controlplane.usecases.plan_again import collect, observe, plan_again, plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, change_statuses, with_status
 from controlplane.usecases.step_outcome import StepOutcome, downtime_of, failure_of, still_holds, what_next
+
+UNGOVERNED = Ungoverned()
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,19 @@ class _Attempt:
     progress: Callable[[str], None]
     keys: dict[str, str]
     finished: dict[str, Receipt]
+    course: Course
 
 
 @dataclass
-class _Course:
-    """What has come of the steps so far; `last` is what the last one's host looked like after it."""
+class _Come:
+    """What has come of the steps so far; `last` is what the last one's host looked like after it, `left` are hosts that were not begun."""
 
     receipts: list[str] = field(default_factory=list)
     changed: list[ChangeStatus] = field(default_factory=list)
     downtime: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
     last: Mapping[str, Evidence | Unreached] = field(default_factory=dict)
+    left: set[str] = field(default_factory=set)
 
     def add_downtime(self, seconds: Mapping[str, float]) -> None:
         """Add what one step's services missed: another step may stop the same ones."""
@@ -105,8 +110,10 @@ class _StoppedError(Exception):
     """The step that runs was interrupted or lost its connection; its receipt stays open."""
 
 
-def apply_plan(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None]) -> RunResult:
-    """Run the plan, or resume it; see the module's rules.
+def apply_plan(
+    plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], course: Course = UNGOVERNED
+) -> RunResult:
+    """Run the plan, or resume it; see the module's rules. `course` is a wave's, where the plan belongs to one.
 
     Raises `RefusedError`, `UnknownError` and, before the run is on record, `InterruptedRunError`: then nothing was changed. Raises
     `RunFailedError` where the run itself can't go on (no room for a receipt, a key that no longer signs): the message says how to.
@@ -117,7 +124,7 @@ def apply_plan(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, 
     refuse_unless_confirmable(plan, site)
     with ports.locks.hold(plan.hosts, operator=operator):
         try:
-            return _apply(plan, site, operator=operator, ports=ports, progress=progress)
+            return _apply(plan, site, operator=operator, ports=ports, progress=progress, course=course)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
             return interrupted(plan, ports.receipts, str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first")
         except ControlPlaneError as error:
@@ -129,7 +136,7 @@ def apply_plan(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, 
             raise RunFailedError(f"{error}\n{how_to_go_on(run)}") from error
 
 
-def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None]) -> RunResult:
+def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], course: Course) -> RunResult:
     chain = tuple(receipt for _, receipt in sound_chain(ports.receipts))
     mine, resumed = open_of(plan, chain)
     applied = resumed is None and was_applied(plan, chain)
@@ -153,7 +160,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
     _begin(plan, site, ports, ledger, resumed)
     keys = {receipt.step: receipt.key for receipt in mine if receipt.capability != WHOLE}
-    return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain)))
+    return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain), course))
 
 
 def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, resumed: str | None) -> None:
@@ -175,33 +182,41 @@ def _new_refusals(plan: Plan, fresh: Plan) -> bool:
 
 
 def _run_steps(attempt: _Attempt) -> RunResult:
-    plan, ports = attempt.plan, attempt.ports
-    course = _Course()
+    ports = attempt.ports
+    came = _Come()
     lost: set[str] = set()
-    for step in plan.steps:
+    for step in attempt.course.ordered(attempt.plan.steps):
         earlier = attempt.finished.get(step.id)
         if earlier is not None:
-            course.receipts.append(earlier.key)
-            course.changed += earlier.changes
-            course.add_downtime(earlier.downtime_s)
+            came.receipts.append(earlier.key)
+            came.changed += earlier.changes
+            came.add_downtime(earlier.downtime_s)
             continue
-        if step.host in lost:
-            course.changed += with_status(step, "not-done")
+        given_up = attempt.course.give_up(step, lost) if step.host not in lost | came.left else None
+        if given_up is not None:
+            came.messages.append(f"{step.host} was not begun: {given_up}")
+            came.left.add(step.host)
+        if step.host in lost | came.left:
+            came.changed += with_status(step, "not-done")
             continue
+        waits = attempt.course.pause(step)
+        if waits is not None:
+            raise _StoppedError(f"{step.id} {step.capability} was not begun: {waits}")
         key = attempt.keys.get(step.id)
         if key is None:
             key = make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex())
             attempt.ledger.intend(key, host=step.host, capability=step.capability, step=step.id)
-        course.receipts.append(key)
+        came.receipts.append(key)
         attempt.progress(f"{step.id} {step.capability}")
         outcome = _run_step(attempt, step, key)
-        course.changed += outcome.changes
-        course.add_downtime(outcome.downtime_s)
-        course.last = outcome.seen if still_holds(step, outcome) else {}
+        came.changed += outcome.changes
+        came.add_downtime(outcome.downtime_s)
+        came.last = outcome.seen if still_holds(step, outcome) else {}
         if outcome.failure is not None:
-            course.messages.append(outcome.failure)
+            came.messages.append(outcome.failure)
             lost.add(step.host)
-    return _finish(attempt, course)
+        attempt.course.after(step, outcome.failure)
+    return _finish(attempt, came)
 
 
 def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
@@ -238,13 +253,13 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
     return StepOutcome(failure, statuses, downtime, seen)
 
 
-def _finish(attempt: _Attempt, course: _Course) -> RunResult:
+def _finish(attempt: _Attempt, came: _Come) -> RunResult:
     """Judge all hosts, and close the run. Of what was looked at after the last step nothing was changed since, so it isn't looked at again."""
     plan, ports, site = attempt.plan, attempt.ports, attempt.site
     attempt.progress("verify by two witnesses")
-    seen = {**observe(site, tuple(host for host in plan.hosts if host not in course.last), ports), **course.last}
+    seen = {**observe(site, tuple(host for host in plan.hosts if host not in came.last), ports), **came.last}
     report = judge_by_two(site, hosts=plan.hosts, seen=seen, now=ports.clock.now(), witness=ports.witness)
-    messages = course.messages or _broken_promises(plan, report)
+    messages = came.messages or _broken_promises(plan, report)
     outcome: Outcome = "failed" if messages else "done"
     attempt.ledger.close(
         attempt.ledger.run,
@@ -252,19 +267,19 @@ def _finish(attempt: _Attempt, course: _Course) -> RunResult:
         capability=WHOLE,
         step="*",
         outcome=outcome,
-        changes=tuple(course.changed),
-        downtime_s=course.downtime,
+        changes=tuple(came.changed),
+        downtime_s=came.downtime,
         reason="; ".join(messages) or None,
     )
     return RunResult(
         run=attempt.ledger.run,
-        receipts=(*course.receipts, attempt.ledger.run),
+        receipts=(*came.receipts, attempt.ledger.run),
         plan=plan.plan,
         outcome=outcome,
-        changed=tuple(course.changed),
+        changed=tuple(came.changed),
         verify=report,
         remaining=remaining_drift(plan, report),
-        downtime_s=course.downtime,
+        downtime_s=came.downtime,
         messages=tuple(messages),
     )
 

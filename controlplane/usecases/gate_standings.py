@@ -39,6 +39,11 @@ def standings(
     return tuple(found)
 
 
+def history_of(runs: GateRunStore, check: str, host: str) -> tuple[Judged, ...]:
+    """Return what recorded runs said of one check on one host, newest first."""
+    return tuple(_judged(run) for run in runs.runs_of(check, host, limit=_RUNS))
+
+
 def unlinked(site: SiteView, host: str) -> tuple[str, ...]:
     """Return what the registers lack of a host's STOR findings, or of all where it is the site itself."""
     told: list[str] = []

@@ -48,15 +48,27 @@ class GatePorts:
     checkers: CheckerDigests
 
 
-def run_gates(site: SiteView, *, pack: str | None, hosts: tuple[str, ...], operator: str, ports: GatePorts) -> GateReport:
-    """Return the report of a run on the named hosts, or all. Raises `InputInvalidError` for a pack or a host that there is not."""
+def run_gates(
+    site: SiteView,
+    *,
+    pack: str | None,
+    hosts: tuple[str, ...],
+    operator: str,
+    ports: GatePorts,
+    seen: Mapping[str, Evidence | Unreached] | None = None,
+) -> GateReport:
+    """Return the report of a run on the named hosts, or all; `seen` is what was collected from them a moment ago, if it was.
+
+    Raises `InputInvalidError` for a pack or a host that there is not.
+    """
     checks = checks_of(site, pack)
     chosen = site.chosen(hosts)
     sound_chain(ports.receipts)
     key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=pack or ALL)
-    seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    if seen is None:
+        seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
     now = ports.clock.now()
     own = {name: held for name, held in site.gates.checks.items() if name in checks}

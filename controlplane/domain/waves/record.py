@@ -47,6 +47,7 @@ class Planned(Value):
     steps: int
     downtime_s: dict[str, int]
     destructive: Annotated[tuple[str, ...], AsTuple] = ()
+    approved: bool = False
     opens: str | None = None
     closes: str | None = None
     run: str | None = None

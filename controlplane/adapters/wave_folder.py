@@ -1,0 +1,30 @@
+"""What a wave leaves behind: `<site>/state/waves/<wave>/<attempt>/`, each file whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.evidence_files import EvidenceFiles
+from controlplane.domain.evidence import Evidence, Unreached
+
+
+class WaveFiles:
+    """The waves' folder of one site. Files are named by the site's folder, so that a receipt reads the same on another machine."""
+
+    def __init__(self, site: Path) -> None:
+        self._site = site
+
+    def keep(self, wave: str, attempt: str, name: str, content: bytes) -> str:
+        """Write a file durably and return its path below the site's folder."""
+        path = Path("state", "waves", wave, attempt, name)
+        write_durably(self._site / path, content)
+        return str(path)
+
+    def keep_evidence(self, wave: str, attempt: str, name: str, seen: Mapping[str, Evidence | Unreached]) -> str:
+        """Write evidence durably and return its path below the site's folder."""
+        path = Path("state", "waves", wave, attempt, f"{name}.json")
+        (self._site / path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        EvidenceFiles().write(str(self._site / path), seen)
+        return str(path)

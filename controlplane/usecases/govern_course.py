@@ -1,0 +1,52 @@
+"""What governs the course of a run: its order, whether a step may begin, and what is done after each.
+
+Rules:
+- A step that may not begin now leaves the run open: it goes on where it stopped. A host that is given up is left alone for good.
+- Without a wave nothing is governed beyond the plan itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from controlplane.domain.plan import Step
+
+
+class Course(Protocol):
+    """Asked by a run before and after each step."""
+
+    def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Return the steps in the order in which they are run; those of one host keep theirs."""
+        ...
+
+    def pause(self, step: Step) -> str | None:
+        """Return why this step may not begin now, and the run stops here, to be resumed; None where it may."""
+        ...
+
+    def give_up(self, step: Step, failed: Collection[str]) -> str | None:
+        """Return why the step's host is not begun at all, given the hosts that failed; None where it is."""
+        ...
+
+    def after(self, step: Step, failure: str | None) -> None:
+        """Hear that a step ended, well or not."""
+        ...
+
+
+class Ungoverned:
+    """The course of a plan that belongs to no wave."""
+
+    def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Return the steps as the plan has them."""
+        return tuple(steps)
+
+    def pause(self, step: Step) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Let every step begin."""
+        return None
+
+    def give_up(self, step: Step, failed: Collection[str]) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Give up no host."""
+        return None
+
+    def after(self, step: Step, failure: str | None) -> None:
+        """Do nothing."""

@@ -1,0 +1,103 @@
+"""wave plan, approve: preview a wave's change set within its scope, and bind an approval to it.
+
+Rules:
+- Only hosts that the wave changes and that were not carved out, only capabilities that it names: nothing outside its scope is ever in its plan.
+- What deletes (only by name) is a change set of its own, after the others.
+- An approval is bound to plan, hosts and window, and serves one run; given early, it holds when its window opens and the facts are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.domain.approval import Approval, Scope, approve
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities
+from controlplane.domain.receipt import open_intents
+from controlplane.domain.waves.record import Planned, WaveRecord, stamped
+from controlplane.domain.waves.values import Wave
+from controlplane.domain.windows import next_opening, open_now
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.make_plan import plan_site
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, held_wave
+
+
+def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequence[str]) -> tuple[Plan, Planned]:
+    """Return the preview, kept with the wave. Raises `RefusedError` where the wave changes nothing, or its last run is not closed."""
+    wave = site.wave(name)
+    held, record = held_wave(name, ports, site.operator)
+    if wave.mutation != "controlled":
+        raise RefusedError(f"wave {name} changes no machine (mutation: {wave.mutation}), so it has no plan. Next: controlplane wave close {name}")
+    _refuse_unclosed(name, record, ports)
+    chosen = chosen_capabilities(_within(name, wave, capabilities))
+    hosts = record.without_carved(wave.hosts)
+    if not hosts:
+        raise RefusedError(f"every host of wave {name} was carved out. Nothing was changed. Next: controlplane wave close {name}, or abort it")
+    made = plan_site(site.view, hosts=hosts, capabilities=chosen, clock=ports.apply.clock, evidence=ports.apply.evidence, roles=ports.apply.roles)
+    file = ports.folder.keep(name, record.attempt, f"plan-{made.plan[7:19]}.json", (made.model_dump_json(indent=2) + "\n").encode())
+    ports.apply.plans.keep(made)
+    downtime: dict[str, int] = {}
+    for step in made.steps:
+        for service in step.downtime.services:
+            downtime[service] = downtime.get(service, 0) + step.downtime.estimate_s
+    planned = Planned(
+        plan=made.plan,
+        file=file,
+        made_at=made.made_at,
+        capabilities=tuple(capability.id for capability in chosen),
+        hosts=made.hosts,
+        steps=len(made.steps),
+        downtime_s=downtime,
+        destructive=tuple(change.target for step in made.steps for change in step.changes if change.destructive),
+    )
+    if made.steps:
+        ports.waves.write(held, state="planned", record=record.with_plan(planned).plain(), now=ports.apply.clock.now())
+    return made, planned
+
+
+def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval, Planned]:
+    """Sign the wave's last plan for the window that is open, or for the next one."""
+    wave = site.wave(name)
+    held = ports.waves.find(name)
+    if held is None or held.ended_at is not None:
+        raise RefusedError(f"wave {name} is not open. Nothing was changed. Open it: controlplane wave open {name}")
+    record = WaveRecord.model_validate(held.record)
+    planned = record.last_plan
+    if planned is None or planned.run is not None:
+        raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
+    now = ports.apply.clock.now()
+    windows = wave.windows or site.view.windows
+    opening = open_now(windows, timezone=site.view.timezone, now=now) or next_opening(windows, timezone=site.view.timezone, now=now)
+    opens, closes = stamped(opening)
+    scope = Scope(wave=name, hosts=planned.hosts, opens_at=opens, closes_at=closes)
+    made = approve(planned.plan, approver=site.operator, requester=held.holder, now=now, scope=scope)
+    ports.apply.approvals.add(made)
+    bound = planned.model_copy(update={"approved": True, "opens": opens, "closes": closes})
+    ports.waves.write(held, state=held.state, record=record.with_plan(bound).plain(), now=now)
+    return made, bound
+
+
+def _within(name: str, wave: Wave, capabilities: Sequence[str]) -> tuple[str, ...]:
+    strange = [one for one in capabilities if one not in wave.capabilities]
+    if strange:
+        known = ", ".join(wave.capabilities)
+        raise InputInvalidError([Fault("--capability", 0, "", f"{one} is not in the scope of {name}; it may use {known}") for one in strange])
+    if capabilities:
+        return tuple(capabilities)
+    plain = tuple(one for one in wave.capabilities if not CAPABILITIES[one].only_by_name)
+    if not plain:
+        alone = ", ".join(wave.capabilities)
+        raise InputInvalidError([Fault("--capability", 0, "", f"{alone} delete data, so each has a plan of its own: name it")])
+    return plain
+
+
+def _refuse_unclosed(name: str, record: WaveRecord, ports: WavePorts) -> None:
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    mine = {one.plan for one in record.plans}
+    still = [receipt for receipt in open_intents(chain) if receipt.plan in mine]
+    if still:
+        raise RefusedError(
+            f"the last run of wave {name} is not closed: {still[0].run}. Nothing was changed. Go on with it: controlplane wave run {name}"
+        )

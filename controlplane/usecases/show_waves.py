@@ -1,0 +1,107 @@
+"""wave list, show, status, brief: what a wave is for, where it stands, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.waves.gates import describe
+from controlplane.domain.waves.record import WaveRecord, record_of
+from controlplane.domain.waves.values import Wave
+from controlplane.domain.windows import next_opening, open_now
+from controlplane.usecases.wave_ports import WavePorts, WaveSite
+
+
+def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
+    """Return each wave of the site with where it stands; the latest attempt of those that were opened."""
+    held = {one.wave: one for one in ports.waves.waves()}
+    rows: list[dict[str, Any]] = []
+    for name, wave in site.governance.checked_waves().items():
+        one = held.get(name)
+        rows.append(
+            {
+                "wave": name,
+                "goal": wave.goal,
+                "mutation": wave.mutation,
+                "hosts": list(wave.hosts),
+                "read_only": list(wave.read_only),
+                "state": one.state if one is not None else "not opened",
+                "holder": one.holder if one is not None and one.ended_at is None else None,
+                "lease_until": one.expires_at if one is not None and one.ended_at is None else None,
+                "next": next_of(name, wave, one.state if one is not None else None, record_of(one.record) if one is not None else None),
+            }
+        )
+    return rows
+
+
+def wave_status(name: str, site: WaveSite, ports: WavePorts) -> dict[str, Any]:
+    """Return all that is known of a wave: its file, its latest attempt with gates, plans, packs and carved hosts, and what is next."""
+    site.wave(name)
+    held = ports.waves.find(name)
+    [row] = [one for one in wave_rows(site, ports) if one["wave"] == name]
+    record = record_of(held.record).plain() if held is not None else None
+    return {**row, "opened_at": held.opened_at if held else None, "ended_at": held.ended_at if held else None, "record": record}
+
+
+def next_of(name: str, wave: Wave, state: str | None, record: WaveRecord | None) -> str | None:
+    """Return the command that a wave waits for."""
+    plain = {None: "open", "aborted": "open", "running": "run"}
+    if state == "closed" or state in plain:
+        return None if state == "closed" else f"controlplane wave {plain[state]} {name}"
+    if wave.mutation != "controlled":
+        return f'controlplane wave close {name} --attest "..."'
+    last = record.last_plan if record is not None else None
+    if last is None or last.run is None:
+        verb = "plan" if last is None else "run" if last.approved else "approve"
+        return f"controlplane wave {verb} {name}"
+    done = {capability for one in (record.plans if record is not None else ()) for capability in one.capabilities if one.outcome == "done"}
+    left = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name and one not in done]
+    if left:
+        return f"controlplane wave plan {name} --capability {left[0]}    (or close it: controlplane wave close {name})"
+    return f'controlplane wave close {name} --attest "..."'
+
+
+def brief(name: str, site: WaveSite, ports: WavePorts) -> list[str]:
+    """Return the runbook of a wave for the person who does it, line by line."""
+    wave, now = site.wave(name), ports.apply.clock.now()
+    windows = wave.windows or site.view.windows
+    opening = open_now(windows, timezone=site.view.timezone, now=now)
+    coming = next_opening(windows, timezone=site.view.timezone, now=now)
+    when = f"open now, {opening}" if opening else f"next {coming}" if coming else "any time"
+    lines = [f"# {name}: {wave.goal}", "", f"Mutation   {wave.mutation}", f"Window     {when}"]
+    lines += [f"Changes    {', '.join(wave.hosts) or 'nothing'}{_course(wave)}", f"Looks at   {', '.join(wave.read_only) or 'no other host'}"]
+    lines += [f"May use    {', '.join(wave.capabilities) or 'no capability'}", f"Gaps       {', '.join(wave.gaps) or 'none'}"]
+    for phase, gates in (("Entry", wave.entry), ("Exit", wave.exit)):
+        lines += ["", f"## {phase} gates", *(f"- {describe(gate)}" for gate in gates), *(["- none"] if not gates else [])]
+    lines += ["", "## Commands", *_commands(name, wave)]
+    lines += [
+        "",
+        "## It has to leave behind",
+        *(f"- {output}" for output in wave.outputs),
+        *(["- nothing in particular"] if not wave.outputs else []),
+    ]
+    return lines
+
+
+def _course(wave: Wave) -> str:
+    if len(wave.hosts) < 2:
+        return ""
+    return f" (first {wave.hosts[0]} alone, then {wave.batch} at a time; at most {wave.failure_limit} may fail)"
+
+
+def _commands(name: str, wave: Wave) -> list[str]:
+    quoted = shlex.quote(name)
+    lines = [f"1. controlplane wave preflight {quoted}    (looks; changes nothing)", f"2. controlplane wave open {quoted}"]
+    if wave.mutation == "controlled":
+        alone = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name]
+        lines += [
+            f"3. controlplane wave plan {quoted}    (read the preview: steps, downtime, destructive actions)",
+            f"4. controlplane wave approve {quoted}    (whoever approves; bound to the plan, its hosts and the window)",
+            f"5. controlplane wave run {quoted}    (within the window; interrupted or stopped, the same command goes on)",
+            *(f"   then 3 to 5 once more: controlplane wave plan {quoted} --capability {one}" for one in alone),
+            "   Way back: controlplane rollback RUN    (RUN stands in 'controlplane runs list')",
+            "   Way back without a controller, on the host itself: /var/lib/controlplane/RUN/undo",
+        ]
+    lines.append(f'{"6" if wave.mutation == "controlled" else "3"}. controlplane wave close {quoted} --attest "what you attest"')
+    return lines
