@@ -22,8 +22,8 @@ _LABEL = 10
 _WIDEST = 120
 
 
-def show_plan(made: Plan, out: str | None) -> None:
-    """Print the preview on standard output."""
+def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply") -> None:
+    """Print the preview on standard output; `then` is the command that takes the file `out` and goes on."""
     for step in made.steps:
         _show_step(step)
     for bound in made.bounds:
@@ -33,10 +33,10 @@ def show_plan(made: Plan, out: str | None) -> None:
         _row("refused", f"{refusal.host} {refusal.capability}: {refusal.reason}")
     if made.bounds or made.refusals:
         click.echo("")
-    _close(made, out)
+    _close(made, out, then)
 
 
-def _close(made: Plan, out: str | None) -> None:
+def _close(made: Plan, out: str | None, then: str) -> None:
     destroyed = [f"{change.target} on {step.host}" for step in made.steps for change in step.changes if change.destructive]
     count = sum(len(step.changes) for step in made.steps)
     click.echo(f"{_number(len(made.steps), 'step')}, {_number(count, 'change')} on {_number(len(made.hosts), 'host')}, {len(made.refusals)} refused.")
@@ -49,7 +49,7 @@ def _close(made: Plan, out: str | None) -> None:
             _row("downtime", f"{host}: {name} stops {len(own)} times, at most {sum(own)} s in all")
     _row("plan", made.plan)
     if made.steps and out is not None:
-        _row("next", f"controlplane apply {out}    (nothing was changed so far)")
+        _row("next", f"{then} {out}    (nothing was changed so far)")
     elif made.steps:
         _row("next", "run this again with --out FILE, then controlplane apply FILE    (nothing was changed so far)")
     elif not made.refusals:

@@ -137,15 +137,13 @@ def plan(name: str, capabilities: tuple[str, ...], out: str | None, site: str | 
     if out is not None:
         wiring.plan_files().refuse_unless_writable(out)
     with _governed(site) as (found, ports), working("collecting evidence"):
-        made, planned = plan_wave(name, found, ports, capabilities=capabilities)
+        made, _ = plan_wave(name, found, ports, capabilities=capabilities)
     if out is not None:
         wiring.plan_files().write(out, made)
     if output == "json":
         print_json(made.model_dump(mode="json"))
     else:
-        show_plan(made, planned.file)
-        if made.steps:
-            click.echo(f"Next: controlplane wave approve {name}")
+        show_plan(made, name, then="controlplane wave approve")
     return exit_code_of(made)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 _EVERY_S = 2.0
+_STANDS = {"MET": "open", "DRIFTED": "shut", "UNKNOWN": "unknown"}
 
 
 def show_status(told: dict[str, Any]) -> None:
@@ -47,7 +48,7 @@ def status_lines(told: dict[str, Any]) -> list[str]:
     lines = [f"{told['wave']}  {told['state']}{held}", f"goal      {told['goal']}"]
     lines += [f"changes   {', '.join(told['hosts']) or 'nothing'}", f"looks at  {', '.join(told['read_only']) or 'no other host'}"]
     for gate in record.get("entry", []):
-        lines.append(f"gate      {gate['verdict']:<8} {gate['what']}")
+        lines.append(f"gate      {_STANDS[gate['verdict']]:<11} {gate['what']}")
     for plan in record.get("plans", []):
         state = plan["outcome"] or ("approved" if plan["approved"] else "planned")
         lines.append(

@@ -41,13 +41,14 @@ def closeout_page(closeout: Closeout) -> bytes:
     lines += _table(
         ("Verdict", "Check", "Host", "Surface", "Reason"), [(o.verdict.value, o.check, o.host, o.surface, o.reason) for o in closeout.remaining]
     )
-    lines += _table(("Carved out", "Reason", "Receipt"), [(one.host, one.reason, one.receipt) for one in closeout.carved])
+    carved = [(one.host, one.reason, one.receipt) for one in closeout.carved]
+    lines += _table(("Carved out", "Reason", "Receipt"), carved) if carved else []
     lines += [*(f"- {_plain(one)}" for one in closeout.deferred), *([""] if closeout.deferred else [])]
     if closeout.outputs:
         lines += ["## Further outputs", "", *_table(("Output", "Says"), list(closeout.outputs.items()))]
     said = closeout.attestation
-    lines += ["## Attestation", "", f"{_plain(said.text)}", "", f"{_plain(said.by)}, {said.at}; chain of {closeout.chain_length} receipts,", ""]
-    lines += [f"head {closeout.chain_head or '-'}", ""]
+    lines += ["## Attestation", "", f"{_plain(said.text)}", "", f"{_plain(said.by)}, {said.at}"]
+    lines += ["", f"Chain of {closeout.chain_length} receipts, head `{closeout.chain_head or '-'}`.", ""]
     return "\n".join(lines).encode()
 
 

@@ -47,7 +47,7 @@ def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt:
         report = judge(seen, desired, only=None, site=site.view, now=now, max_age=site.view.max_age)
     pack = None
     if wave.pack is not None:
-        pack = run_gates(site.view, pack=wave.pack, hosts=wave.seen, operator=site.operator, ports=ports.gates, seen=seen)
+        pack = run_gates(site.view, pack=wave.pack, hosts=wave.seen, operator=site.operator, ports=ports.gates, seen=seen, more=wave.checks)
     judged = {one.check for one in report.findings}
     findings = (*report.findings, *(one for one in (pack.findings if pack else ()) if one.check not in judged))
     looked = Looked(

@@ -56,12 +56,15 @@ def run_gates(
     operator: str,
     ports: GatePorts,
     seen: Mapping[str, Evidence | Unreached] | None = None,
+    more: Sequence[str] = (),
 ) -> GateReport:
     """Return the report of a run on the named hosts, or all; `seen` is what was collected from them a moment ago, if it was.
 
+    `more` are checks beyond the pack's, such as those that the gates of a wave name.
+
     Raises `InputInvalidError` for a pack or a host that there is not.
     """
-    checks = checks_of(site, pack)
+    checks = tuple(dict.fromkeys((*checks_of(site, pack), *more)))
     chosen = site.chosen(hosts)
     sound_chain(ports.receipts)
     key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())

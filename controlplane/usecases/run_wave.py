@@ -116,7 +116,14 @@ class _Course:
         if self.wave.pack is None:
             return
         self.progress(f"pack {self.wave.pack} after {step.id}")
-        report = run_gates(self.site.view, pack=self.wave.pack, hosts=self.wave.seen, operator=self.site.operator, ports=self.ports.gates)
+        report = run_gates(
+            self.site.view,
+            pack=self.wave.pack,
+            hosts=self.wave.seen,
+            operator=self.site.operator,
+            ports=self.ports.gates,
+            more=self.wave.checks,
+        )
         self.write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, step.id))}), state="running")
 
     def write(self, record: WaveRecord, *, state: str) -> None:

@@ -150,6 +150,12 @@ class Wave(Value):
     outputs: Annotated[tuple[Output, ...], AsTuple] = Field((), description="What its closeout receipt has to hold")
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """Return the checks that its gates name, each once."""
+        named = [check for gate in (*self.entry, *self.exit) for check in getattr(gate, "checks", ())]
+        return tuple(dict.fromkeys(named))
+
+    @property
     def seen(self) -> tuple[str, ...]:
         """Return every host that it looks at."""
         return (*self.hosts, *self.read_only)
