@@ -21,7 +21,7 @@ from controlplane.usecases.judge_hosts import judge_by_two
 from controlplane.usecases.plan_again import observe
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.run_gates import host_digests, run_gates
-from controlplane.usecases.wave_ports import WavePorts, WaveSite
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, last_run_of
 
 
 class Look(NamedTuple):
@@ -127,7 +127,13 @@ def _approval(wave: Wave, site: WaveSite, ports: WavePorts, planned: Planned | N
     approvals = ports.apply.approvals
     signs_as = approvals.signs_as() if demanded == "other" else None
     return objection(
-        approvals.find(planned.plan), demanded=demanded, plan=planned.plan, operator=site.operator, run=planned.run, now=now, signs_as=signs_as
+        approvals.find(planned.plan),
+        demanded=demanded,
+        plan=planned.plan,
+        operator=site.operator,
+        run=last_run_of(planned.plan, ports),
+        now=now,
+        signs_as=signs_as,
     )
 
 

@@ -28,7 +28,7 @@ from controlplane.usecases.look_at_wave import case_of, opening_now, pack_ran
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.run_gates import run_gates
-from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, held_wave, put_on_record
+from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, held_wave, last_run_of, put_on_record
 
 
 def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[[str], None]) -> RunResult:
@@ -146,7 +146,7 @@ def _conclude(course: _Course, plan: Plan, result: RunResult) -> None:
         # The site asks for none and the wave did: it serves one run all the same.
         approvals.use(plan.plan, result.run)
     if planned is not None:
-        record = record.with_plan(planned.model_copy(update={"run": result.run or planned.run, "outcome": result.outcome}))
+        record = record.with_plan(planned.model_copy(update={"run": result.run or last_run_of(plan.plan, course.ports), "outcome": result.outcome}))
     course.write(record, state="running" if result.outcome == "interrupted" else "changed")
 
 

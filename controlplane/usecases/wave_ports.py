@@ -15,7 +15,7 @@ from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.values import Wave
 from controlplane.ports import BackupProof, SiteHistory, WaveFolder, WaveStore
 from controlplane.usecases.apply_plan import ApplyPorts
-from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.record_run import WHOLE, Ledger
 from controlplane.usecases.run_gates import GatePorts
 
 # Between two verbs of one person nothing runs that could renew it.
@@ -62,6 +62,12 @@ def held_wave(name: str, ports: WavePorts, operator: str) -> tuple[WaveHeld, Wav
             f"go on with it: controlplane wave resume {name}"
         )
     return held, record_of(held.record)
+
+
+def last_run_of(plan: str, ports: WavePorts) -> str | None:
+    """Return the last run of a plan that is on record, open or ended: a killed controller could not say it of the wave itself."""
+    chain = [receipt for _, receipt in ports.apply.receipts.load()]
+    return next((one.run for one in reversed(chain) if one.plan == plan and one.capability == WHOLE), None)
 
 
 def put_on_record(
