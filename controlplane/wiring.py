@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.signing import SshSigner
     from controlplane.adapters.site_files import SiteFolder
     from controlplane.adapters.verification import TestinfraWitness
+    from controlplane.domain.board import BoardGovernance
     from controlplane.domain.evidence import Evidence, Unreached
     from controlplane.domain.governance import Governance
     from controlplane.domain.site import Site, SiteContent
@@ -253,6 +254,20 @@ def _gate_ports(view: SiteView, store: CoordinationStore) -> GatePorts:
         runs=store,
         checkers=FileDigests(folder),
     )
+
+
+def board_governance(given: str | None, view: SiteView, hosts: tuple[str, ...]) -> BoardGovernance:
+    """Return what a board shows of waves, promotions and registers."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
+    from controlplane.usecases.board_governance import governance_of  # noqa: PLC0415
+
+    said, _ = governance(given)
+    names = [desired.host for desired, _ in view.chosen(hosts)]
+    with coordination(given) as store:
+        checkers = FileDigests(Path(view.folder))
+        return governance_of(view, said, hosts=names, waves=store, runs=store, checkers=checkers, clock=clock())
 
 
 @contextmanager

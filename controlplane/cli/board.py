@@ -54,8 +54,9 @@ def _live(site: str | None, hosts: tuple[str, ...]) -> Board:
     from controlplane.usecases.draw_board import draw_live  # noqa: PLC0415
 
     view, receipts = wiring.site_view(site), wiring.receipts(site)
+    around = wiring.board_governance(site, view, hosts)
     with working("collecting evidence"):
-        return draw_live(view, hosts=hosts, clock=wiring.clock(), evidence=wiring.evidence_source(view), receipts=receipts)
+        return draw_live(view, hosts=hosts, clock=wiring.clock(), evidence=wiring.evidence_source(view), receipts=receipts, governance=around)
 
 
 def _offline(site: str | None, hosts: tuple[str, ...], file: str, max_age: str | None, *, run_inventory: bool) -> Board:
@@ -65,7 +66,15 @@ def _offline(site: str | None, hosts: tuple[str, ...], file: str, max_age: str |
 
     limit = age(max_age)
     view, receipts = wiring.site_view(site, run_inventory=run_inventory), wiring.receipts(site)
-    return draw_offline(view, hosts=hosts, clock=wiring.clock(), seen=wiring.evidence_files().read(file), receipts=receipts, max_age=limit)
+    return draw_offline(
+        view,
+        hosts=hosts,
+        clock=wiring.clock(),
+        seen=wiring.evidence_files().read(file),
+        receipts=receipts,
+        max_age=limit,
+        governance=wiring.board_governance(site, view, hosts),
+    )
 
 
 def _summary(drawn: Board) -> dict[str, int]:

@@ -13,6 +13,7 @@ import pytest
 
 from controlplane import wiring
 from controlplane.cli.app import main
+from controlplane.domain.board import BoardGovernance
 from tests.fakes.board import board_evidence, board_site
 from tests.fakes.interruption import Interruption
 from tests.fakes.ports import FakeClock, FakeReceipts
@@ -28,6 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.setattr(wiring, "site_view", lambda *_, **__: board_site())
     monkeypatch.setattr(wiring, "receipts", lambda _given: FakeReceipts(Interruption()))
     monkeypatch.setattr(wiring, "clock", FakeClock)
+    monkeypatch.setattr(wiring, "board_governance", lambda *_: BoardGovernance())
 
     def collecting(*_: object) -> None:
         pytest.fail("it collected")

@@ -1,0 +1,113 @@
+"""What a board shows around the judgement: waves with their gates, promotions, how checks fared over time, and how findings are linked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPoint, BoardPromotion, BoardTrend, BoardWave
+from controlplane.domain.coordination import WaveHeld
+from controlplane.domain.errors import ControlPlaneError
+from controlplane.domain.finding import Verdict
+from controlplane.domain.gates.catalogue import gated_checks
+from controlplane.domain.governance import Governance
+from controlplane.domain.site_view import SiteView
+from controlplane.domain.waves.gates import describe
+from controlplane.domain.waves.record import record_of
+from controlplane.domain.waves.values import Wave
+from controlplane.domain.windows import next_opening, open_now
+from controlplane.ports import CheckerDigests, Clock, GateRunStore, WaveStore
+from controlplane.usecases.gate_standings import history_of, standings
+
+# As many columns as a page can hold.
+_POINTS = 20
+
+
+def governance_of(
+    site: SiteView,
+    governance: Governance,
+    *,
+    hosts: Sequence[str],
+    waves: WaveStore,
+    runs: GateRunStore,
+    checkers: CheckerDigests,
+    clock: Clock,
+) -> BoardGovernance:
+    """Return all of it for these hosts. A store that can't be read raises `ControlPlaneError`, as everything that asks it."""
+    stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers)
+    judged = [one for one in stand if one.runs or one.mode == "enforce"]
+    return BoardGovernance(
+        waves=_waves(site, governance, waves, clock),
+        promotions=tuple(
+            BoardPromotion(check=one.check, host=one.host, mode=one.mode, streak=one.streak, wanted=one.wanted, held_by=one.held_by) for one in judged
+        ),
+        trends=tuple(_trend(one.check, one.host, runs) for one in judged if one.runs),
+        links=_links(governance),
+    )
+
+
+def _trend(check: str, host: str, runs: GateRunStore) -> BoardTrend:
+    points = [BoardPoint(at=one.at, verdict=Verdict(one.verdict)) for one in history_of(runs, check, host)[:_POINTS]]
+    return BoardTrend(check=check, host=host, points=tuple(reversed(points)))
+
+
+def _links(governance: Governance) -> tuple[BoardLink, ...]:
+    held = governance.registers
+    if held is None:
+        return ()
+    return tuple(
+        BoardLink(
+            stor=row.id,
+            title=held.findings[row.id].title,
+            gaps=row.gaps,
+            loops=row.loops,
+            checks=held.findings[row.id].checks,
+            fault="; ".join(row.faults) or None,
+        )
+        for row in governance.linkages()
+    )
+
+
+def _waves(site: SiteView, governance: Governance, store: WaveStore, clock: Clock) -> tuple[BoardWave, ...]:
+    try:
+        known = governance.checked_waves()
+    except ControlPlaneError:
+        # The files' faults stand elsewhere; what was opened is shown all the same by 'wave list'.
+        return ()
+    held = {one.wave: one for one in store.waves()}
+    now = clock.now()
+    shown = []
+    for name, wave in known.items():
+        windows = wave.windows or site.windows
+        opening = open_now(windows, timezone=site.timezone, now=now) or next_opening(windows, timezone=site.timezone, now=now)
+        one = held.get(name)
+        shown.append(
+            BoardWave(
+                id=name,
+                goal=wave.goal,
+                state=one.state if one is not None else "not opened",
+                mutation=wave.mutation,
+                hosts=wave.seen,
+                window=str(opening) if opening is not None else None,
+                gates=_gates(wave, one),
+            )
+        )
+    return tuple(shown)
+
+
+def _gates(wave: Wave, held: WaveHeld | None) -> tuple[BoardGate, ...]:
+    """Return the gates as they were judged; one that nobody asked yet is UNKNOWN."""
+    judged = {(str(one.phase), one.what): one for one in (record_of(held.record).entry if held is not None else ())}
+    closed = held is not None and held.state == "closed"
+    found = []
+    for phase, gates in (("entry", wave.entry), ("exit", wave.exit)):
+        for gate in gates:
+            what = describe(gate)
+            seen = judged.get((phase, what))
+            if seen is not None:
+                verdict, reason = Verdict(seen.verdict), seen.reason
+            elif closed:
+                verdict, reason = Verdict.MET, "held when the wave was closed"
+            else:
+                verdict, reason = Verdict.UNKNOWN, "not asked yet"
+            found.append(BoardGate(phase="entry" if phase == "entry" else "exit", what=what, verdict=verdict, reason=reason))
+    return tuple(found)

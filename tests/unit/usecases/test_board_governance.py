@@ -1,0 +1,79 @@
+"""What a board shows of waves, promotions, trends and links, from the files of the lab's site and a store."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from controlplane import wiring
+from controlplane.domain.board import BoardGovernance
+from controlplane.domain.coordination import GateResult, GateRun
+from controlplane.domain.finding import Verdict
+from controlplane.domain.gates.values import SiteCheck
+from controlplane.domain.waves.record import GateJudged, WaveRecord
+from controlplane.usecases.board_governance import governance_of
+from tests.fakes.coordination import FakeCoordination
+
+ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class SameChecker:
+    """Every check is judged by one program."""
+
+    def of(self, check: str, own: dict[str, SiteCheck]) -> str:  # noqa: ARG002 - the port's signature
+        return "sha256:checker"
+
+
+class Noon:
+    def now(self) -> datetime:
+        return NOW
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    folder = tmp_path / "lab"
+    shutil.copytree(ROOT / "inventory" / "lab", folder, ignore=shutil.ignore_patterns("state"))
+    return folder
+
+
+def shown(site: Path, store: FakeCoordination) -> BoardGovernance:
+    view = wiring.site_view(str(site))
+    governance, _ = wiring.governance(str(site))
+    return governance_of(view, governance, hosts=["mint-data"], waves=store, runs=store, checkers=SameChecker(), clock=Noon())
+
+
+def test_a_site_without_runs_shows_its_waves_as_not_opened_and_no_trend(site: Path) -> None:
+    found = shown(site, FakeCoordination())
+    assert [(wave.id, wave.state) for wave in found.waves] == [(f"W8{letter}", "not opened") for letter in "ABCDE"]
+    assert {gate.verdict for wave in found.waves for gate in wave.gates} == {Verdict.UNKNOWN}
+    assert (found.promotions, found.trends) == ((), ())
+    assert [link.stor for link in found.links] == [f"STOR-00{number}" for number in range(1, 9)]
+    assert {link.fault for link in found.links} == {None}
+
+
+def test_gates_stand_as_they_were_judged_and_runs_become_a_trend(site: Path) -> None:
+    store = FakeCoordination()
+    judged = GateJudged(phase="entry", kind="closed", what="another wave is closed: wave W8A", verdict="MET", reason="closed")
+    record = WaveRecord(opened_by="ann@desk", attempt="1", head=None, entry=(judged,))
+    store.take("W8B", state="open", mutating=True, holder="ann@desk", record=record.plain(), now=NOW, ttl=timedelta(hours=1))
+    policy = wiring.site_view(str(site)).policy_digest
+    for number, passed in enumerate((False, True, True)):
+        result = GateResult(
+            check="D235", host="mint-data", checker="sha256:checker", verdict="MET" if passed else "DRIFTED", passed=passed, reason="as seen"
+        )
+        at = NOW + timedelta(minutes=number)
+        run = GateRun(
+            run=f"CAP-{number}", at=f"{at:%Y-%m-%dT%H:%M:%SZ}", pack="mint", policy=policy, hosts={"mint-data": "sha256:h"}, results=(result,)
+        )
+        store.add_run(run, now=at)
+    found = shown(site, store)
+    wave = next(one for one in found.waves if one.id == "W8B")
+    assert (wave.state, wave.gates[0].verdict, wave.gates[1].verdict) == ("open", Verdict.MET, Verdict.UNKNOWN)
+    [trend] = found.trends
+    assert [point.verdict for point in trend.points] == [Verdict.DRIFTED, Verdict.MET, Verdict.MET]
+    [promotion] = found.promotions
+    assert (promotion.streak, promotion.wanted, promotion.held_by) == (2, 3, ("2 of 3 consecutive runs passed",))
