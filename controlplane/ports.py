@@ -11,7 +11,7 @@ from controlplane.domain.approval import Approval
 from controlplane.domain.coordination import GateRun, WaveHeld
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Unreached
-from controlplane.domain.finding import Finding
+from controlplane.domain.finding import AuditReport, Finding
 from controlplane.domain.gates.proposal import ModeChange
 from controlplane.domain.gates.report import GateReport
 from controlplane.domain.gates.values import SiteCheck
@@ -278,6 +278,18 @@ class BackupProof(Protocol):
 
     def age_s(self) -> float:
         """Return how old it is, in seconds. ValueError says why it is not proven."""
+        ...
+
+
+class SessionStore(Protocol):
+    """What the last session of an operator saw."""
+
+    def last(self) -> AuditReport | None:
+        """Return it, None for the first."""
+        ...
+
+    def keep(self, report: AuditReport) -> None:
+        """Keep what this one saw."""
         ...
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.proposal_files import ProposalFiles
     from controlplane.adapters.receipts import ReceiptFiles
     from controlplane.adapters.register_files import RegisterFiles
+    from controlplane.adapters.session_files import SessionFile
     from controlplane.adapters.signing import SshSigner
     from controlplane.adapters.site_files import SiteFolder
     from controlplane.adapters.verification import TestinfraWitness
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
     from controlplane.usecases.change_modes import ModePorts
+    from controlplane.usecases.examine_site import DoctorPorts
     from controlplane.usecases.run_gates import GatePorts
     from controlplane.usecases.wave_ports import WavePorts, WaveSite
 
@@ -268,6 +270,45 @@ def board_governance(given: str | None, view: SiteView, hosts: tuple[str, ...]) 
     with coordination(given) as store:
         checkers = FileDigests(Path(view.folder))
         return governance_of(view, said, hosts=names, waves=store, runs=store, checkers=checkers, clock=clock())
+
+
+def sessions(given: str | None) -> SessionFile:
+    """Return what the last session saw."""
+    from controlplane.adapters.session_files import SessionFile  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return SessionFile(site(given).folder / "state" / "session.json")
+
+
+@contextmanager
+def doctor_ports(given: str | None) -> Iterator[tuple[str, DoctorPorts]]:
+    """Give what an examination looks at, and the site's name; the store is closed afterwards, if it could be opened."""
+    from contextlib import ExitStack  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from functools import cache  # noqa: PLC0415
+
+    from controlplane.adapters.git_history import GitHistory  # noqa: PLC0415
+    from controlplane.usecases.examine_site import DoctorPorts  # noqa: PLC0415
+
+    folder = site(given)
+    history = GitHistory(folder.folder)
+    with ExitStack() as opened:
+
+        def store() -> tuple[CoordinationStore, CoordinationStore]:
+            held = opened.enter_context(coordination(given))
+            return held, held
+
+        yield (
+            folder.folder.resolve().name,
+            DoctorPorts(
+                site=folder.read_site,
+                content=cache(lambda: folder.read(run_inventory=False)),
+                receipts=cache(lambda: receipts(given)),
+                approvals=lambda: approvals(given),
+                store=store,
+                history=history,
+                upstream=history.upstream,
+                clock=clock(),
+            ),
+        )
 
 
 @contextmanager

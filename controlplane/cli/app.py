@@ -39,6 +39,10 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "gates": ("controlplane.cli.gates", "gates", "Run packs of checks; earn each from report to enforce."),
     "gaps": ("controlplane.cli.gaps", "gaps", "What is missing, who works on it, what may be closed."),
     "loops": ("controlplane.cli.loops", "loops", "Lines of work and the gaps in them."),
+    "snapshot": ("controlplane.cli.snapshot", "snapshot", "Every STOR finding, its linkage, and what its checks say now."),
+    "session": ("controlplane.cli.session", "session", "What drifted since last time, what is open, what is proposed."),
+    "cap": ("controlplane.cli.cap", "cap", "Everything that can be done, by name."),
+    "doctor": ("controlplane.cli.doctor", "doctor", "Is this site governed, or does it drift?"),
     "lab": ("controlplane.cli.lab", "lab", "Machines with real disks, in seconds."),
 }
 

@@ -71,10 +71,19 @@ def last_run_of(plan: str, ports: WavePorts) -> str | None:
 
 
 def put_on_record(
-    verb: str, name: str, site: WaveSite, ports: WavePorts, *, host: str = "*", outcome: Outcome = "done", reason: str | None = None, **more: object
+    verb: str,
+    name: str,
+    site: WaveSite,
+    ports: WavePorts,
+    *,
+    host: str = "*",
+    family: str = "wave",
+    outcome: Outcome = "done",
+    reason: str | None = None,
+    **more: object,
 ) -> str:
-    """Leave a receipt of what became of a wave itself, and return its key."""
-    capability = f"wave.{verb}"
+    """Leave a receipt of what became of a wave itself (or of a session), and return its key."""
+    capability = f"{family}.{verb}"
     key = make_run_key(capability, ports.apply.clock.now(), ports.apply.entropy.four_hex())
     ledger = Ledger(
         ports.apply.receipts, ports.apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator

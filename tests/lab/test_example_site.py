@@ -128,6 +128,10 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
     ann, bob = Leader(site), Leader(site, "bob")
     sentinels = [lab.sentinels(name) for name in MACHINES]
 
+    # Where a session begins: nothing is open, and every finding is linked.
+    first = ann.did("session", "start", code=3)
+    assert (first["since"], first["waves"], first["open_runs"]) == (None, [], [])
+
     # W8A changes nothing, and nothing else can begin before it.
     assert "W8A is not opened yet" in ann.run("wave", "open", "W8B").err
     ann.did("wave", "open", "W8A")
@@ -191,6 +195,11 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
     assert ann.run("receipts", "verify").code == 0
     assert ann.run("policy", "check").code == 0
     assert [lab.sentinels(name) for name in MACHINES] == sentinels
+    last = ann.did("session", "start", code=3)
+    assert {one["check"] for one in last["mended"]} >= {"D235", "D236", "D238", "D240", "D241"}
+    assert (last["waves"], last["open_runs"], last["gaps"]) == ([], [], {"fixed": 10})
+    assert ann.did("doctor")["verdict"] == "GOVERNED"
+    assert {one["status"] for one in json.loads(ann.run("snapshot", "-o", "json").out)["stor"]} == {"closed"}
     page = (site / "state" / "waves" / "W8B").glob("*/closeout.md")
     assert "## Attestation" in next(page).read_text()
     assert ann.run("board", "--out", str(site.parent / "board.html")).code == 0

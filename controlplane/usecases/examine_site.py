@@ -1,0 +1,148 @@
+"""doctor: is this site governed? Each point is looked at by itself, so that one that is broken hides none of the others.
+
+Rules:
+- No host is asked and nothing is changed; inventory scripts are not run.
+- A point that can't be looked at fails: doubt is never a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.domain.errors import ControlPlaneError, InputInvalidError
+from controlplane.domain.examination import Examination, Level, Point, examined
+from controlplane.domain.receipt import chain_faults, open_intents
+from controlplane.domain.site import Site, SiteContent
+from controlplane.ports import ApprovalStore, Clock, ReceiptStore, SiteHistory, SiteTime, WaveStore
+
+_Seen = tuple[Level, str]
+
+
+@dataclass(frozen=True)
+class DoctorPorts:
+    """What an examination looks at. Each is asked for when its point is due, because opening it can fail as well."""
+
+    site: Callable[[], Site]
+    content: Callable[[], SiteContent]
+    receipts: Callable[[], ReceiptStore]
+    approvals: Callable[[], ApprovalStore]
+    store: Callable[[], tuple[WaveStore, SiteTime]]
+    history: SiteHistory
+    upstream: Callable[[], tuple[int, int] | None]
+    clock: Clock
+
+
+def examine_site(name: str, ports: DoctorPorts) -> Examination:
+    """Return the examination of one site."""
+    looks: tuple[tuple[str, Callable[[DoctorPorts], _Seen]], ...] = (
+        ("policy", _policy),
+        ("gates", _gates),
+        ("registers", _registers),
+        ("waves", _waves),
+        ("signers", _signers),
+        ("chain", _chain),
+        ("open runs", _open_runs),
+        ("coordination", _coordination),
+        ("version control", _history),
+    )
+    return examined(name, tuple(_point(what, look, ports) for what, look in looks))
+
+
+def _point(what: str, look: Callable[[DoctorPorts], _Seen], ports: DoctorPorts) -> Point:
+    try:
+        level, told = look(ports)
+    except InputInvalidError as error:
+        shown = "; ".join(str(fault) for fault in error.faults[:3])
+        more = f"; and {len(error.faults) - 3} more" if len(error.faults) > 3 else ""
+        return Point(name=what, level="fail", told=f"{shown}{more}")
+    except ControlPlaneError as error:
+        return Point(name=what, level="fail", told=" ".join(str(error).split()))
+    return Point(name=what, level=level, told=told)
+
+
+def _policy(ports: DoctorPorts) -> _Seen:
+    content = ports.content()
+    notes = "; ".join(content.notes)
+    counted = f"{len(content.policy.hosts)} hosts, {content.policy_digest[:19]}"
+    return ("warn", f"{counted}; {notes}") if notes else ("pass", counted)
+
+
+def _gates(ports: DoctorPorts) -> _Seen:
+    gates = ports.content().governance.checked_gates()
+    if not gates.packs:
+        return "warn", "gates.yml names no pack: write one, so that runs are on record"
+    enforced = sum(mode == "enforce" for by_host in gates.modes.values() for mode in by_host.values())
+    return "pass", f"{len(gates.packs)} packs, {len(gates.checks)} checks of the site's own, {enforced} enforced"
+
+
+def _registers(ports: DoctorPorts) -> _Seen:
+    governance = ports.content().governance
+    held = governance.checked_registers()
+    if governance.registers is None:
+        return "warn", "the site has none: findings are linked to no work"
+    if governance.broken_faults:
+        shown = "; ".join(str(fault) for fault in governance.broken_faults[:3])
+        return "fail", f"{len(governance.broken_faults)} rules do not hold: {shown}. All of them: controlplane gaps status"
+    still = sum(gap.is_open for gap in held.gaps.values())
+    return "pass", f"{len(held.findings)} findings, {len(held.gaps)} gaps ({still} open), {len(held.loops)} loops; every one is linked"
+
+
+def _waves(ports: DoctorPorts) -> _Seen:
+    waves = ports.content().governance.checked_waves()
+    return ("pass", f"{len(waves)} waves") if waves else ("warn", "the site has no waves/ folder")
+
+
+def _signers(ports: DoctorPorts) -> _Seen:
+    said = ports.site()
+    if said.signing_key is None:
+        return "warn", "site.yml names no signing_key: receipts and approvals are not signed"
+    if said.allowed_signers is None:
+        return "warn", "site.yml names no allowed_signers: signatures are made, and checked by nobody"
+    principal = ports.approvals().signs_as()
+    if principal is None:
+        return "fail", f"{said.allowed_signers} does not name the key {said.signing_key}: what it signs is refused"
+    return "pass", f"this operator signs as {principal}; approval: {said.approval}"
+
+
+def _chain(ports: DoctorPorts) -> _Seen:
+    store = ports.receipts()
+    chain = store.load()
+    faults = (*chain_faults(chain), *store.signature_faults())
+    if faults:
+        shown = "; ".join(f"{fault.file} {fault.reason}" for fault in faults[:3])
+        return "fail", f"{len(faults)} faults: {shown}. All of them: controlplane receipts verify"
+    return "pass", f"{len(chain)} receipts hold"
+
+
+def _open_runs(ports: DoctorPorts) -> _Seen:
+    still = open_intents([receipt for _, receipt in ports.receipts().load()])
+    if still:
+        runs = ", ".join(dict.fromkeys(receipt.run for receipt in still))
+        return "warn", f"{runs} is open: go on with it or take it back (controlplane runs list)"
+    return "pass", "none"
+
+
+def _coordination(ports: DoctorPorts) -> _Seen:
+    waves, time = ports.store()
+    time.assert_time(ports.clock.now())
+    going_on = [held for held in waves.waves() if held.ended_at is None]
+    told = "; ".join(f"{held.wave} is {held.state}, held by {held.holder} until {held.expires_at}" for held in going_on)
+    return "pass", told or "no wave goes on"
+
+
+def _history(ports: DoctorPorts) -> _Seen:
+    head = ports.history.head()
+    if head is None:
+        return "warn", "the site is not under version control: nobody sees who changed what"
+    loose = ports.history.uncommitted()
+    if loose:
+        shown = ", ".join(loose[:5])
+        return "warn", f"at {head[:12]}; not committed: {shown}{f' and {len(loose) - 5} more' if len(loose) > 5 else ''}"
+    upstream = ports.upstream()
+    if upstream is None:
+        return "warn", f"at {head[:12]}; its branch has no upstream: it is on this machine alone"
+    ahead, behind = upstream
+    if behind:
+        return "fail", f"at {head[:12]}, {behind} commits behind its upstream: pull first, or you work by an old policy"
+    return ("warn", f"at {head[:12]}, {ahead} commits not pushed") if ahead else ("pass", f"at {head[:12]}, as its upstream")

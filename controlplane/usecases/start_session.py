@@ -1,0 +1,49 @@
+"""session start: look once, compare with the last session, and say what is open and what is proposed."""
+
+from __future__ import annotations
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.gates.catalogue import gated_checks
+from controlplane.domain.receipt import open_intents
+from controlplane.domain.session import SessionStart, compared
+from controlplane.ports import SessionStore
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.audit import audit_site
+from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.record_run import STAMP
+from controlplane.usecases.show_waves import wave_rows
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, put_on_record
+
+
+def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, hosts: tuple[str, ...]) -> SessionStart:
+    """Return where things stand on fresh evidence, and leave a receipt of it. Nothing on a host is changed."""
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    report = audit_site(site.view, hosts=hosts, checks=(), clock=ports.apply.clock, evidence=ports.apply.evidence)
+    last = sessions.last()
+    seen = {row.host for row in report.hosts}
+    before = [one for one in last.findings if one.host in seen] if last is not None else []
+    drifted, mended = compared(report.findings, before) if last is not None else ((), ())
+    registers = site.governance.checked_registers()
+    names = [row.host for row in report.hosts]
+    stand = standings(site.view, checks=gated_checks(site.view.gates), hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers)
+    made = SessionStart(
+        site=report.site,
+        at=ports.apply.clock.now().strftime(STAMP),
+        operator=site.operator,
+        since=last.judged_at if last is not None else None,
+        report=report,
+        drifted=drifted,
+        mended=mended,
+        open_runs=tuple(dict.fromkeys(receipt.run for receipt in open_intents(chain))),
+        waves=tuple(row for row in wave_rows(site, ports) if row["state"] not in ("not opened", "closed", "aborted")),
+        gaps=_counted([gap.status for gap in registers.gaps.values()]),
+        loops=_counted([loop.status for loop in registers.loops.values()]),
+        proposed=tuple(f"{one.proposes} {one.check} on {one.host}" for one in stand if one.proposes),
+    )
+    sessions.keep(report)
+    key = put_on_record("start", "*", site, ports, family="session", evidence=digest_of(made.model_dump(mode="json")))
+    return made.model_copy(update={"receipt": key})
+
+
+def _counted(states: list[str]) -> dict[str, int]:
+    return {state: states.count(state) for state in sorted(set(states))}

@@ -1,0 +1,165 @@
+"""doctor, cap, snapshot and session as a person and a script meet them, on a copy of the lab's site."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from controlplane.cli.app import main
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.capability_registry import REGISTRY
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.session import compared
+
+ROOT = Path(__file__).parents[3]
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    folder = tmp_path / "lab"
+    shutil.copytree(ROOT / "inventory" / "lab", folder, ignore=shutil.ignore_patterns("state"))
+    # The lab's keys are on machines alone that have one.
+    text = (folder / "site.yml").read_text()
+    (folder / "site.yml").write_text(
+        "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("signing_key", "allowed_signers")))
+    )
+    return folder
+
+
+@pytest.fixture
+def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("CONTROLPLANE_SITE", str(site))
+
+    def call(*argv: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["controlplane", *argv])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return Said(int(end.value.code or 0), out, err)
+
+    return call
+
+
+def points(said: Said) -> dict[str, tuple[str, str]]:
+    return {point["name"]: (point["level"], point["told"]) for point in said.json()["points"]}
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ["-c", "user.name=ann", "-c", "user.email=ann@example.org", "-c", "init.defaultBranch=main"]
+    subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True)
+
+
+def test_a_site_in_order_is_governed_and_what_it_lacks_is_a_warning(run: Run) -> None:
+    said = run("doctor", "-o", "json")
+    assert (said.code, said.json()["verdict"], said.json()["failed"]) == (0, "GOVERNED", 0), said
+    found = points(said)
+    assert found["registers"] == ("pass", "8 findings, 10 gaps (10 open), 2 loops; every one is linked")
+    assert found["signers"] == ("warn", "site.yml names no signing_key: receipts and approvals are not signed")
+    assert found["version control"] == ("warn", "the site is not under version control: nobody sees who changed what")
+
+
+def test_what_is_broken_fails_by_itself_and_hides_nothing_else(run: Run, site: Path) -> None:
+    (site / "policy.yml").write_text("version: 1\nhots: {}\n")
+    (site / "state" / "receipts").mkdir(parents=True)
+    (site / "state" / "receipts" / "000001-x.json").write_text("{}")
+    said = run("doctor", "-o", "json")
+    assert (said.code, said.json()["verdict"]) == (1, "DRIFT")
+    found = points(said)
+    assert found["policy"][0] == "fail"
+    assert "did you mean 'hosts'?" in found["policy"][1]
+    assert found["chain"][0] == "fail"
+    assert found["coordination"] == ("pass", "no wave goes on")
+
+
+def test_an_orphan_in_the_registers_makes_it_drift(run: Run, site: Path) -> None:
+    file = site / "registers" / "findings.yml"
+    file.write_text(file.read_text().replace("gaps: [GAP-OP-949]", "gaps: []"))
+    said = run("cap", "run", "authority.project.status", "-o", "json")
+    assert said.code == 1
+    assert "has no gap" in points(said)["registers"][1]
+    assert said.err == "$ controlplane doctor -o json\n"
+
+
+def test_a_policy_older_than_its_upstream_fails(run: Run, site: Path, tmp_path: Path) -> None:
+    (site / ".gitignore").write_text("state/\n")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "one")):
+        git(site, *words)
+    git(tmp_path, "clone", "-q", "--bare", str(site), "upstream.git")
+    git(site, "remote", "add", "origin", str(tmp_path / "upstream.git"))
+    git(site, "fetch", "-q")
+    git(site, "branch", "-q", "--set-upstream-to=origin/main")
+    assert points(run("doctor", "-o", "json"))["version control"][0] == "pass"
+    (site / "hosts.yml").write_text((site / "hosts.yml").read_text() + "# more\n")
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, told.endswith("not committed: hosts.yml")) == ("warn", True), told
+    git(site, "commit", "-qam", "two")
+    assert points(run("doctor", "-o", "json"))["version control"][1].endswith("1 commits not pushed")
+    git(site, "push", "-q")
+    git(site, "reset", "-q", "--hard", "HEAD~1")
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, "1 commits behind its upstream: pull first" in told) == ("fail", True), told
+
+
+def test_the_registry_names_every_capability_with_the_verb_that_it_is(run: Run) -> None:
+    assert set(CAPABILITIES) <= set(REGISTRY)
+    listed = run("cap", "list", "-o", "json").json()["capabilities"]
+    assert {one["name"] for one in listed} == set(REGISTRY)
+    for name, one in REGISTRY.items():
+        assert run(*[word for word in one.verb if word not in ("--capability", name)], "--help").code == 0
+    assert REGISTRY["storage.purge"].safety == "destructive"
+    shown = run("cap", "show", "docker.data_root").out
+    assert "role      docker_data_root" in shown
+    assert "verb      controlplane plan --capability docker.data_root" in shown
+
+
+def test_a_capability_that_there_is_not_is_refused_with_those_that_there_are(run: Run) -> None:
+    said = run("cap", "run", "docker.prune")
+    assert (said.code, "there is no capability 'docker.prune'; there are session.start" in said.err) == (2, True), said
+
+
+def test_the_exit_code_of_a_capability_is_the_verbs(run: Run, site: Path) -> None:
+    assert run("cap", "run", "gaps.status").code == 0
+    file = site / "registers" / "gaps.yml"
+    file.write_text(file.read_text().replace("loops: [LOOP-STORAGE-BOOT-DRIVE-AUDIT-20260226]", "loops: []", 1))
+    assert run("cap", "run", "gaps.status").code == 1
+
+
+def finding(check: str, verdict: Verdict, reason: str = "as seen") -> Finding:
+    return Finding(check=check, host="mint-data", surface="s", verdict=verdict, severity="high", reason=reason)
+
+
+def test_a_session_tells_what_drifted_and_what_was_mended_since_the_last() -> None:
+    before = (finding("D1", Verdict.MET), finding("D2", Verdict.DRIFTED), finding("D3", Verdict.DRIFTED), finding("D4", Verdict.MET))
+    now = (
+        finding("D1", Verdict.DRIFTED),
+        finding("D2", Verdict.DRIFTED, "differently"),
+        finding("D4", Verdict.UNKNOWN),
+        finding("D5", Verdict.DRIFTED),
+    )
+    drifted, mended = compared(now, before)
+    assert [one.check for one in drifted] == ["D1", "D4", "D5"]
+    assert [one.check for one in mended] == ["D3"]
+
+
+def test_a_drift_that_turns_unknown_is_not_mended() -> None:
+    drifted, mended = compared((finding("D1", Verdict.UNKNOWN),), (finding("D1", Verdict.DRIFTED),))
+    assert ([one.check for one in drifted], mended) == (["D1"], ())
