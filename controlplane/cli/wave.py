@@ -36,7 +36,7 @@ def list_waves(site: str | None, output: str) -> int:
         print_json({"waves": rows})
         return 0
     for row in rows:
-        click.echo(f"{row['wave']:<8} {row['state']:<11} {row['mutation']:<11} {row['goal']}")
+        click.echo(_fitting(f"{row['wave']:<8} {row['state']:<11} {row['mutation']:<11} {row['goal']}"))
     going_on = next((row for row in rows if row["next"] and row["state"] not in ("not opened", "aborted")), None)
     due = going_on or next((row for row in rows if row["next"]), None)
     if due is not None:
@@ -276,6 +276,15 @@ def status(name: str, watch: bool, site: str | None, output: str) -> int:
     else:
         show_status(told)
     return 0
+
+
+def _fitting(line: str) -> str:
+    """Return a line that fits the terminal; without one it stays whole."""
+    import shutil  # noqa: PLC0415 - loaded when the verb runs
+    import sys  # noqa: PLC0415
+
+    width = shutil.get_terminal_size().columns
+    return line if not sys.stdout.isatty() or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def show_gates(judged: list[GateJudged] | tuple[GateJudged, ...]) -> None:
