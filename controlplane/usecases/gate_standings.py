@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 from controlplane.domain.coordination import GateRun
 from controlplane.domain.gates.promotion import Digests, Judged, Standing, standing
@@ -10,6 +12,7 @@ from controlplane.domain.gates.values import SITE
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import CheckerDigests, GateRunStore
 
+# Runs that are read at first; a pack that runs each minute needs more of them for a streak of days.
 _RUNS = 50
 
 
@@ -20,23 +23,68 @@ def standings(
     hosts: Sequence[str],
     runs: GateRunStore,
     checkers: CheckerDigests,
+    now: datetime,
     seen: Mapping[str, str] | None = None,
 ) -> tuple[Standing, ...]:
     """Return how these checks stand on these hosts.
 
     `seen` are the digests of the hosts as they are now; without it those of the last run count, which is enough to look at and not to promote by.
     """
-    found = []
-    for check in checks:
-        held = {host: runs.runs_of(check, host, limit=_RUNS) for host in (*hosts, SITE)}
-        for host, recorded in held.items():
-            if not recorded and (host == SITE or held[SITE]):
-                continue  # a check that looks at no machine stands on the site alone
-            judged = tuple(_judged(run) for run in recorded)
-            by = _by(site, check, host, judged, checkers, seen)
-            mode, lacking = site.gates.mode(check, host), unlinked(site, host)
-            found.append(standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking))
-    return tuple(found)
+    return tuple(
+        one
+        for check in checks
+        for host in _places(check, hosts, runs)
+        for one in [_standing(site, check, host, runs=runs, checkers=checkers, now=now, seen=seen)]
+    )
+
+
+def _places(check: str, hosts: Sequence[str], runs: GateRunStore) -> tuple[str, ...]:
+    """Return where a check is judged: on hosts, or on the site alone where it looks at no machine.
+
+    A file of the site that broke is UNKNOWN on the site; once it runs again it is judged on hosts, and what was said of the site is past.
+    """
+    last = {host: runs.runs_of(check, host, limit=1) for host in dict.fromkeys((*hosts, SITE))}
+    on_site, judged = last.pop(SITE), [host for host, run in last.items() if run]
+    newest = max((last[host][0].at for host in judged), default="")
+    site_counts = bool(on_site) and (on_site[0].at >= newest)
+    if not on_site:
+        return tuple(last)
+    return (*judged, SITE) if site_counts else tuple(last)
+
+
+def _standing(
+    site: SiteView,
+    check: str,
+    host: str,
+    *,
+    runs: GateRunStore,
+    checkers: CheckerDigests,
+    now: datetime,
+    seen: Mapping[str, str] | None,
+) -> Standing:
+    limit = _RUNS
+    mode, lacking = site.gates.mode(check, host), unlinked(site, host)
+    while True:
+        judged, whole = _recorded(check, host, runs, limit)
+        by = _by(site, check, host, judged, checkers, seen)
+        found = standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking, now=now)
+        if whole or found.streak >= found.wanted or found.runs[-1].reason.startswith("before that"):
+            return found
+        limit *= 8
+
+
+def _recorded(check: str, host: str, runs: GateRunStore, limit: int) -> tuple[tuple[Judged, ...], bool]:
+    """Return the recorded runs, the newest first, and whether these are all.
+
+    A run in which the check's file did not run to its end judged no host, and counts against each.
+    """
+    own = runs.runs_of(check, host, limit=limit)
+    broken: tuple[GateRun, ...] = ()
+    if host != SITE:
+        mine = {run.run for run in own}
+        broken = tuple(run for run in runs.runs_of(check, SITE, limit=limit) if run.run not in mine and run.results[0].verdict == "UNKNOWN")
+    together = sorted((*own, *broken), key=lambda run: run.at, reverse=True)
+    return tuple(map(partial(_judged, host=host), together)), len(own) < limit
 
 
 def unlinked(site: SiteView, host: str) -> tuple[str, ...]:
@@ -64,14 +112,15 @@ def _by(  # noqa: PLR0917 - what decides is named in one place
     return Digests(policy=site.policy_digest, checker=checkers.of(check, site.gates.checks), host=digest)
 
 
-def _judged(run: GateRun) -> Judged:
+def _judged(run: GateRun, *, host: str) -> Judged:
     [result] = run.results
     return Judged(
         run=run.run,
         at=run.at,
+        verdict=result.verdict,
         passed=result.passed,
         reason=result.reason,
         policy=run.policy,
         checker=result.checker,
-        host=run.hosts.get(result.host, ""),
+        host=run.hosts.get(host, ""),
     )
