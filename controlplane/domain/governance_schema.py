@@ -30,5 +30,6 @@ def governance_schema(file: File) -> dict[str, Any]:
     for key, pattern in _KEYS[file].items():
         schema["properties"][key]["propertyNames"] = {"pattern": f"^{pattern}$"}
     if file == "gates":
-        schema["properties"]["modes"]["additionalProperties"]["propertyNames"] = {"pattern": f"^{HOST}$", "description": f"A host, or {SITE}"}
+        for by_host in schema["properties"]["modes"]["patternProperties"].values():
+            by_host["propertyNames"] = {"pattern": f"^{HOST}$", "description": f"A host, or {SITE}"}
     return schema
