@@ -65,7 +65,7 @@ def show_gap(gap: str, site: str | None, output: str) -> int:
         return 0
     click.echo(f"{gap}  {held.status}  {held.title}")
     for name, value in held.model_dump(mode="json", exclude_none=True, exclude={"title", "status"}).items():
-        click.echo(f"{name:<12} {plain(str(value))}")
+        click.echo(f"{name:<12} {plain(_shown(value))}")
     click.echo(f"{'findings':<12} {', '.join(recommended.findings) or 'none'}")
     if held.is_open:
         for one in recommended.criteria:
@@ -171,6 +171,13 @@ def _recommended(gap: str, site: str | None) -> tuple[dict[str, Any], Recommenda
     if gap not in held:
         raise InputInvalidError([Fault("registers/gaps.yml", 0, "", f"there is no {gap}; 'controlplane gaps list' shows what there is")])
     return dict(held), recommend(gap, resting(governance, wiring.gate_record(site), governed=governed))
+
+
+def _shown(value: Any) -> str:
+    """Return a field's value as a person reads it: lists by comma, a mapping's values in turn."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def say_edited(edited: Edited, done: str, output: str) -> int:

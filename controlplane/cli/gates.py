@@ -118,12 +118,17 @@ def explain(check: str, site: str | None, hosts: tuple[str, ...], output: str) -
 def _say_runs(found: tuple[Standing, ...], *, named: bool) -> None:
     """Say which recorded runs count for each check and host, and why the others don't."""
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.gates.promotion import BEFORE  # noqa: PLC0415
 
     for one in found:
         proposed = f"; proposed: {one.proposes}" if one.proposes else ""
         click.echo(f"{f'{one.check} on ' if named else ''}{one.host}: {one.mode}, {one.streak} of {one.wanted} runs count{proposed}")
-        for row in one.runs:
+        # Of those before the one that ended the streak all say the same.
+        told = [row for row in one.runs if not row.reason.startswith(BEFORE)]
+        for row in told:
             click.echo(f"  {'counts' if row.counts else '-':<7} {row.at}  {row.run}{'' if row.counts else f'  {plain(row.reason)}'}")
+        if len(told) < len(one.runs):
+            click.echo(f"  -       and {len(one.runs) - len(told)} earlier: {plain(one.runs[-1].reason)}")
         for reason in one.held_by:
             click.echo(f"  held by {plain(reason)}")
         if one.proposes == "promote" and one.runs and one.runs[0].verdict == "DRIFTED":

@@ -1,4 +1,7 @@
-"""An audit as JUnit XML: one suite a host, and one for what is judged on no host; one case a surface. DRIFTED is a failure, UNKNOWN an error, WAIVED is skipped."""
+"""An audit as JUnit XML: one suite a host, and one for what is judged on no host; one case a surface.
+
+DRIFTED is a failure, UNKNOWN an error, WAIVED is skipped.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from controlplane.domain.coordination import GateRun
-from controlplane.domain.gates.promotion import Digests, Judged, Standing, standing
+from controlplane.domain.gates.promotion import BEFORE, Digests, Judged, Standing, standing
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import CheckerDigests, GateRunStore
@@ -68,7 +68,7 @@ def _standing(
         judged, whole = _recorded(check, host, runs, limit)
         by = _by(site, check, host, judged, checkers, seen)
         found = standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking, now=now)
-        if whole or found.streak >= found.wanted or found.runs[-1].reason.startswith("before that"):
+        if whole or found.streak >= found.wanted or found.runs[-1].reason.startswith(BEFORE):
             return found
         limit *= 8
 

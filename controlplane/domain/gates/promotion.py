@@ -20,6 +20,9 @@ from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.gates.values import Mode, Promotion
 from controlplane.domain.values import Value
 
+# How the reason of every run begins that lies before the one that ended the streak.
+BEFORE = "before that"
+
 
 class Judged(Value):
     """What one recorded run said of one check on one host, and by what it was judged."""
@@ -113,7 +116,7 @@ def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta
             ended = f"the {' and the '.join(changed)} changed after {run.run}"
             why = f"the {' and the '.join(changed)} changed since"
         elif ended:
-            why = f"before that, {ended}"
+            why = f"{BEFORE}, {ended}"
         elif last is not None and last - at < interval:
             why = f"less than {_shown(interval)} before the one that counts"
         else:

@@ -4,6 +4,7 @@ Rules:
 - For every finding that names the gap, each of its checks has to be MET on each of its hosts, on every surface that belongs to it.
 - Only the runs that are named count, and of those the latest that judged the check on that host. A later run that says otherwise is an objection.
 - A run speaks for a gap only where its receipt holds what it found, and none that is dated later than now speaks at all: a clock was wrong.
+- A run in which a check's file did not run to its end (UNKNOWN on the site) says so of every host.
 - A surface that no recorded run ever showed is no evidence: its pattern may be misspelt.
 - A finding that no check judges is a person's to decide: they say so by --attest.
 - The program recommends; a person closes.
@@ -102,6 +103,15 @@ class Resting:
                 found.setdefault(place, []).append((report, held))
         return found
 
+    def known(self, check: str, host: str) -> list[tuple[RunReport, list[Finding]]]:
+        """Return the runs that judged a check on a host, the newest first; one in which its file broke is among them."""
+        found, on_site = self.judged.get((check, host), []), self.judged.get((check, SITE), [])
+        if host == SITE or not on_site:
+            return found
+        mine = {report.run for report, _ in found}
+        doubts = [(report, [one for one in held if one.verdict is Verdict.UNKNOWN]) for report, held in on_site if report.run not in mine]
+        return sorted((*found, *((report, held) for report, held in doubts if held)), key=lambda one: (one[0].at, one[0].run), reverse=True)
+
     @cached_property
     def served(self) -> dict[str, tuple[str, ...]]:
         """Return the findings that name each gap."""
@@ -130,15 +140,22 @@ def recommend(gap: str, resting: Resting) -> Recommendation:
 
 
 def _hosts_of(finding: StorFinding, check: str, resting: Resting) -> tuple[str, ...]:
-    # A check of the site's own that looks at no machine is judged once.
-    return finding.hosts or ((SITE,) if (check, SITE) in resting.judged else resting.governed)
+    on_site = resting.judged.get((check, SITE), [])
+    if finding.hosts or not on_site:
+        return finding.hosts or resting.governed
+    # A check of the site's own that looks at no machine is judged on the site alone; one whose file broke was, until it ran again.
+    judged = [host for host in resting.governed if (check, host) in resting.judged]
+    newest = max((resting.judged[check, host][0][0].at for host in judged), default="")
+    if not judged:
+        return (SITE,)
+    return (*resting.governed, SITE) if on_site[0][0].at >= newest else resting.governed
 
 
 def _criterion(about: tuple[str, str, str], resting: Resting) -> Criterion:
     name, check, host = about
     finding = resting.registers.findings[name]
     blank = Criterion(finding=name, check=check, host=host)
-    known = resting.judged.get((check, host), [])
+    known = resting.known(check, host)
     if not known:
         ahead = f" ({', '.join(resting.ahead)}: dated later than now, so a clock was wrong)" if resting.ahead else ""
         return blank.model_copy(update={"objection": f"no recorded run judged it: controlplane gates run{ahead}"})

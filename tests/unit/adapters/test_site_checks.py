@@ -41,6 +41,12 @@ def broken():
 def test_one_that_can_not_be_set_up(broken):
     pass
 """
+LYING = """
+import atexit, os, pathlib
+
+def test_a():
+    atexit.register(pathlib.Path(os.environ['CONTROLPLANE_CHECKS'], 'outcomes.json').write_text, '[1]')
+"""
 MACHINES = """
 def test_a_machine_has_a_name(host):
     assert host.check_output("echo it").strip() == "it"
@@ -88,11 +94,7 @@ def test_a_file_that_is_not_run_to_its_end_is_unknown(site: Path) -> None:
         "EMPTY": ("", "checks/EMPTY.py was not run to its end (pytest 5)"),
         "IMPORT": ("import nothing_of_that_name\n", "was not run to its end (pytest 2)"),
         "GONE": ("def test_a():\n    import os\n    os._exit(0)\n", "was not run to its end (pytest 0)"),
-        "LYING": (
-            "import atexit, os, pathlib\n\ndef test_a():\n    path = pathlib.Path(os.environ['CONTROLPLANE_CHECKS'], 'outcomes.json')\n"
-            "    atexit.register(path.write_text, '[1]')\n",
-            "was not run to its end (pytest 0)",
-        ),
+        "LYING": (LYING, "was not run to its end (pytest 0)"),
     }
     for name, (text, _) in told.items():
         (site / "checks" / f"{name}.py").write_text(text)

@@ -112,7 +112,7 @@ def test_a_drift_in_report_mode_is_in_every_form_of_output(run: Run, site: GateS
         ("D235", "mint-data", True),
         ("D204", "site", False),
     }
-    suites = ET.fromstring(run("gates", "run", "mint", "-o", "junit").out)
+    suites = ET.fromstring(run("gates", "run", "mint", "-o", "junit").out)  # noqa: S314 - a document of our own
     assert [(suite.get("name"), suite.get("failures")) for suite in suites] == [("mint-apps", "0"), ("mint-data", "0"), ("site", "1")]
     assert sum(int(suite.get("tests", 0)) for suite in suites) == int(suites.get("tests", 0))
     [sarif] = run("gates", "run", "mint", "-o", "sarif").json()["runs"]
@@ -187,8 +187,8 @@ def test_a_promotion_from_its_table_to_its_receipt(run: Run, site: GateSite) -> 
     ]
     refused = run("gates", "promote", "--apply", "p.json")
     assert (refused.code, "this plan has none" in refused.err, site.file.text) == (4, True, "")
-    assert run("gates", "demote", "--apply", "p.json").err.splitlines()[-1].endswith(
-        "p.json is to promote: controlplane gates promote --apply p.json"
+    assert (
+        run("gates", "demote", "--apply", "p.json").err.splitlines()[-1].endswith("p.json is to promote: controlplane gates promote --apply p.json")
     )
     approved = run("approve", "p.json")
     assert approved.out.splitlines()[1:] == [

@@ -82,7 +82,9 @@ def test_of_several_the_one_that_ends_last_holds_and_the_next_is_the_one_that_be
     short = Window.model_validate({"days": ["sat"], "start": "23:00", "end": "23:30"})
     held = open_now([short, NIGHT], timezone="UTC", now=at("2026-01-10T23:10:00"))
     assert str(held) == "2026-01-10 22:30 to 2026-01-11 04:00 UTC"
-    assert next_opening([short, NIGHT], timezone="UTC", now=at("2026-01-10T23:10:00")) == Opening(at("2026-01-17T22:30:00"), at("2026-01-18T04:00:00"))
+    assert next_opening([short, NIGHT], timezone="UTC", now=at("2026-01-10T23:10:00")) == Opening(
+        at("2026-01-17T22:30:00"), at("2026-01-18T04:00:00")
+    )
 
 
 def test_there_is_always_a_next_one_unless_there_is_none_at_all() -> None:
@@ -94,7 +96,9 @@ def test_there_is_always_a_next_one_unless_there_is_none_at_all() -> None:
     assert all(first.start <= second.start for first, second in pairwise(one for one in found if one is not None))
 
 
-@pytest.mark.parametrize("wrong", [{"start": "24:00", "end": "01:00"}, {"start": "2:30", "end": "04:00"}, {"days": ["someday"], "start": "22:00", "end": "23:00"}])
+@pytest.mark.parametrize(
+    "wrong", [{"start": "24:00", "end": "01:00"}, {"start": "2:30", "end": "04:00"}, {"days": ["someday"], "start": "22:00", "end": "23:00"}]
+)
 def test_a_time_or_day_that_there_is_not_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Window.model_validate(wrong)

@@ -62,7 +62,9 @@ def test_a_run_in_which_the_file_of_a_check_broke_counts_against_each_of_its_hos
     good = site.site_checks.says
     site.site_checks.says = {("D204", "site"): (Verdict.UNKNOWN, "was not run to its end")}
     site.run()
-    assert {host: (one.streak, one.proposes) for host, one in stand(site, "D204").items()} == dict.fromkeys(("mint-apps", "mint-data", "site"), (0, None))
+    assert {host: (one.streak, one.proposes) for host, one in stand(site, "D204").items()} == dict.fromkeys(
+        ("mint-apps", "mint-data", "site"), (0, None)
+    )
     site.site_checks.says = good
     site.run()
     assert {host: one.streak for host, one in stand(site, "D204").items()} == {"mint-apps": 1, "mint-data": 1}

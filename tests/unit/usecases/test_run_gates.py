@@ -78,7 +78,8 @@ def test_a_host_that_is_called_site_keeps_its_own_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pack", "hosts", "words"), [("mnt", (), "there is no pack mnt in inventory/lab/gates.yml; there are mint"), ("mint", ("nobody",), "nobody is not")]
+    ("pack", "hosts", "words"),
+    [("mnt", (), "there is no pack mnt in inventory/lab/gates.yml; there are mint"), ("mint", ("nobody",), "nobody is not")],
 )
 def test_a_pack_or_host_that_there_is_not_is_said_before_anything_is_begun(pack: str, hosts: tuple[str, ...], words: str) -> None:
     site = GateSite()

@@ -89,11 +89,22 @@ def test_one_that_is_held_back_holds_back_all_and_says_why() -> None:
 
 
 def test_a_demotion_may_always_be_and_names_the_last_run() -> None:
-    assert [(one.field, one.after, one.runs) for one in demotions((standing("a"), standing("b", "enforce")))] == [("modes.D235.b", "report", ("CAP-4",))]
+    assert [(one.field, one.after, one.runs) for one in demotions((standing("a"), standing("b", "enforce")))] == [
+        ("modes.D235.b", "report", ("CAP-4",))
+    ]
 
 
 def test_a_proposal_is_known_by_all_of_its_content() -> None:
-    plain = {"kind": "promote", "site": "lab", "made_at": "t", "requester": "ann", "reason": "", "file": "gates.yml", "file_digest": "x", "policy": "p"}
+    plain = {
+        "kind": "promote",
+        "site": "lab",
+        "made_at": "t",
+        "requester": "ann",
+        "reason": "",
+        "file": "gates.yml",
+        "file_digest": "x",
+        "policy": "p",
+    }
     first = seal(**plain, changes=promotions((standing("a"),)))
     assert first.proposal == first.expected()
     assert seal(**{**plain, "requester": "bob"}, changes=first.changes).proposal != first.proposal

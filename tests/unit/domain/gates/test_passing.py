@@ -37,7 +37,12 @@ def finding(verdict: Verdict, *stor: str, surface: str = "docker.data_root", che
         ([finding(Verdict.DRIFTED)], "DRIFTED", False, "docker.data_root: as seen (no STOR finding is linked to it)"),
         ([finding(Verdict.DRIFTED, "STOR-002")], "DRIFTED", False, "docker.data_root: as seen (STOR-002 has no open gap)"),
         ([finding(Verdict.DRIFTED, "STOR-099")], "DRIFTED", False, "docker.data_root: as seen (STOR-099 has no open gap)"),
-        ([finding(Verdict.DRIFTED, "STOR-001"), finding(Verdict.DRIFTED, surface="b")], "DRIFTED", False, "b: as seen (no STOR finding is linked to it)"),
+        (
+            [finding(Verdict.DRIFTED, "STOR-001"), finding(Verdict.DRIFTED, surface="b")],
+            "DRIFTED",
+            False,
+            "b: as seen (no STOR finding is linked to it)",
+        ),
         ([finding(Verdict.DRIFTED, "STOR-001"), finding(Verdict.UNKNOWN, "STOR-001")], "UNKNOWN", False, "docker.data_root: as seen"),
     ],
 )

@@ -129,6 +129,34 @@ def test_a_finding_that_is_judged_on_no_host_closes_nothing() -> None:
     assert found.objections == ("STOR-004: the policy has no host to judge it on", "STOR-005: the policy has no host to judge it on")
 
 
+def own(*reports: RunReport) -> Recommendation:
+    held = {
+        "gaps": {"GAP-OP-1": {"title": "x"}},
+        "loops": {},
+        "findings": {"STOR-001": {"title": "x", "severity": "low", "gaps": ["GAP-OP-1"], "checks": ["S001"]}},
+    }
+    return recommend("GAP-OP-1", Resting(registers=Registers.model_validate(held), reports=reports, governed=("a", "b"), now=NOW))
+
+
+def rows(verdict: Verdict, *hosts: str) -> list[tuple[str, str, str, Verdict]]:
+    return [("S001", host, "check:test_it", verdict) for host in hosts]
+
+
+def test_a_check_of_the_sites_own_is_asked_of_all_that_it_looks_at() -> None:
+    on_site = report("CAP-1", "2026-01-01T00:00:00Z", *rows(Verdict.MET, "site"))
+    assert [one.host for one in own(on_site).criteria] == ["site"]
+    mixed = report("CAP-2", "2026-01-02T00:00:00Z", *rows(Verdict.MET, "site", "a"), *rows(Verdict.DRIFTED, "b"))
+    assert [(one.host, one.objection is None) for one in own(mixed).criteria] == [("a", True), ("b", False), ("site", True)]
+
+
+def test_a_file_that_broke_speaks_against_each_host_until_it_runs_again() -> None:
+    good = report("CAP-1", "2026-01-01T00:00:00Z", *rows(Verdict.MET, "a", "b"))
+    broke = report("CAP-2", "2026-01-02T00:00:00Z", *rows(Verdict.UNKNOWN, "site"))
+    again = report("CAP-3", "2026-01-03T00:00:00Z", *rows(Verdict.MET, "a", "b"))
+    assert [one.objection is None for one in own(good, broke).criteria] == [False, False, False]
+    assert (own(good, broke, again).closable, own(good, broke, again).runs) == (True, ("CAP-3",))
+
+
 def test_thousands_of_gaps_and_hundreds_of_runs_are_looked_at_in_a_moment() -> None:
     findings = {f"STOR-{n:05d}": {"title": "x", "severity": "low", "gaps": [f"GAP-OP-{n}"], "checks": ["D235"], "hosts": ["h"]} for n in range(3000)}
     gaps = {f"GAP-OP-{n}": {"title": "x"} for n in range(3000)}
