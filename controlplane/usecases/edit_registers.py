@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.faults import Nowhere, validated
@@ -54,10 +52,7 @@ def file_loop(store: RegisterStore, *, fields: Mapping[str, Any], given: str | N
     with store.editing():
         before = store.read()
         held = before.checked_registers()
-        loop = (
-            given
-            or f"LOOP-{re.sub('[^A-Z0-9]+', '-', str(fields['title']).upper()).strip('-')[:60].strip('-')}-{str(fields['opened']).replace('-', '')}"
-        )
+        loop = given or _next_loop(str(fields["title"]), str(fields["opened"]))
         _refuse_worse(before, _with_record(held, "loops", loop, fields))
         return Edited(id=loop, files=(store.add("loops", loop, fields),))
 
@@ -95,7 +90,7 @@ def close_gap(
         _refuse_unless_open(held, gap)
         recommendation = recommend(gap, rests(before))
         told = [] if accept else list(recommendation.objections)
-        if not accept and recommendation.unjudged and attest is None:
+        if not accept and recommendation.unjudged and not (attest or "").strip():
             told.append(f"no check judges {', '.join(recommendation.unjudged)}: say why it is mended with --attest")
         if told:
             listed = "\n  ".join(told)
@@ -134,6 +129,15 @@ def close_loop(store: RegisterStore, loop: str, *, by: str, now: datetime) -> Ed
 def _next_gap(held: Registers, area: str) -> str:
     numbers = [int(name.rpartition("-")[2]) for name in held.gaps if name.startswith(f"GAP-{area}-")]
     return f"GAP-{area}-{max(numbers, default=0) + 1}"
+
+
+def _next_loop(title: str, opened: str) -> str:
+    words = re.sub("[^A-Z0-9]+", "-", title.upper()).strip("-")[:60].strip("-")
+    if not words:
+        raise InputInvalidError(
+            [Fault("--title", 0, "", "holds no Latin letter or digit to make an id of: give one, such as --id LOOP-STORAGE-20260226")]
+        )
+    return f"LOOP-{words}-{opened.replace('-', '')}"
 
 
 def _refuse_unless_open(held: Registers, gap: str) -> None:
@@ -184,11 +188,10 @@ def _parts(held: Registers) -> dict[str, Any]:
 
 
 def _registers(parts: Mapping[str, Any]) -> Registers:
-    try:
-        return Registers.model_validate(parts)
-    except ValidationError as error:
-        told = [Fault("registers", 0, ".".join(str(part) for part in one["loc"]), one["msg"]) for one in error.errors(include_url=False)]
-        raise InputInvalidError(told) from None
+    found, wrong = validated(Registers, dict(parts), Nowhere("registers"))
+    if found is None:
+        raise InputInvalidError(wrong)
+    return found
 
 
 def _refuse_worse(before: Governance, after: Registers) -> None:

@@ -17,7 +17,7 @@ from controlplane.domain.checks import CHECKS
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError
+from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.facts import facts_digest
 from controlplane.domain.finding import Finding, summarise
@@ -67,7 +67,7 @@ def run_gates(site: SiteView, *, pack: str | None, hosts: tuple[str, ...], opera
     try:
         made = _judged(site, key, pack, chosen, checks=checks, ports=ports)
     except ControlPlaneError as error:
-        close(outcome="failed", reason=str(error))
+        close(outcome="interrupted" if isinstance(error, InterruptedRunError) else "failed", reason=str(error))
         raise
     failed = made.not_passed()
     close(

@@ -177,6 +177,28 @@ def test_what_no_check_judges_is_closed_on_somebodys_word_and_what_stays_on_a_re
     assert run("policy", "check").code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("gaps", "file", "--title", "a\nb", "--loop", LOOP), 2, "GAP-OP-950: title: holds a control character or a line break"),
+        (("gaps", "file", "--title", "x", "--loop", LOOP, "--area", "op"), 2, "registers: gaps.GAP-op-1: 'GAP-op-1' is no gap id such as GAP-OP-932"),
+        (("gaps", "file", "--title", "x", "--loop", LOOP, "--id", "GAP-OP-932"), 4, "has GAP-OP-932 already: choose another id"),
+        (("gaps", "file", "--title", "x", "--loop", LOOP, "--finding", "STOR-999"), 2, "there is no STOR-999; there are STOR-001"),
+        (("loops", "file", "--title", "\u00dc"), 2, "give one, such as --id LOOP-STORAGE-20260226"),
+        (("gaps", "show", "GAP-../x"), 2, "there is no GAP-../x"),
+        (("gaps", "close", "GAP-OP-944", "--attest", " "), 4, "no check judges STOR-007"),
+        (("gaps", "close", "GAP-OP-944", "--accept", " "), 2, "gaps.GAP-OP-944.reason: is empty"),
+        (("gaps", "link", "GAP-OP-944"), 2, "name at least one --loop or --finding"),
+        (("loops", "close", "LOOP-NONE"), 2, "there is no LOOP-NONE"),
+    ],
+)
+def test_what_can_not_be_written_is_said_and_nothing_is(run: Run, site: Path, words: tuple[str, ...], code: int, told: str) -> None:
+    files = {path: path.read_bytes() for path in (site / "registers").iterdir()}
+    said = run(*words)
+    assert (said.code, told in said.err) == (code, True), said
+    assert {path: path.read_bytes() for path in (site / "registers").iterdir()} == files
+
+
 def test_a_loop_closes_once_nothing_in_it_is_open(run: Run) -> None:
     said = run("loops", "file", "--title", "Small work", "-o", "json")
     loop = said.json()["id"]

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from controlplane.domain.desired import DesiredState, HostWaiver
 from controlplane.domain.errors import InputInvalidError, RefusedError
 from controlplane.domain.finding import Verdict
+from controlplane.domain.policy import Until
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_list import run_rows
 from tests.fakes.gates import GateSite
@@ -62,6 +64,24 @@ def test_a_drift_that_is_only_reported_is_shown_and_exits_with_0() -> None:
     assert (report.exit_code(), report.summary.drifted) == (0, 1)
     assert [one.reason for one in report.not_passed()] == ["check:test_it: no owner (no STOR finding is linked to it)"]
     assert site.receipts.chain[-1].outcome == "failed"
+
+
+def test_a_waiver_passes_by_name_goes_on_being_judged_and_ends_by_its_day_or_by_its_limit() -> None:
+    site = GateSite(packs={"mint": {"checks": ["D234"]}}, checks={})
+    usage = site.host.probes["usage"]["/"]
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    ends = site.clock.time + timedelta(days=1)
+    waiver = HostWaiver(check="D234", reason="is pruned weekly", approved_by="ops", ends_at=ends, until=Until(root_used=90))
+    waived = [one.model_copy(update={"waivers": (waiver,)}) for one in site.view.desired.hosts]
+    site.view = site.view.model_copy(update={"desired": DesiredState(hosts=tuple(waived))})
+    [passing] = site.run(hosts=("mint-data",)).passing
+    assert (passing.verdict, passing.passed, "waived by ops" in passing.reason) == ("WAIVED", True, True), passing
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 5 // 100)
+    [passing] = site.run(hosts=("mint-data",)).passing
+    assert (passing.verdict, passing.passed, "its waiver by ops is void" in passing.reason) == ("DRIFTED", False, True), passing
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    [passing] = site.run(hosts=("mint-data",), after=timedelta(days=2)).passing
+    assert (passing.verdict, "its waiver by ops ended" in passing.reason) == ("DRIFTED", True), passing
 
 
 def test_a_run_of_some_hosts_says_nothing_of_the_others() -> None:

@@ -32,7 +32,7 @@ def finding(verdict: Verdict, *stor: str, surface: str = "docker.data_root", che
     ("findings", "verdict", "passed", "reason"),
     [
         ([finding(Verdict.MET)], "MET", True, "as declared"),
-        ([finding(Verdict.MET), finding(Verdict.WAIVED)], "WAIVED", True, "waived"),
+        ([finding(Verdict.MET), finding(Verdict.WAIVED)], "WAIVED", True, "docker.data_root: as seen"),
         ([finding(Verdict.DRIFTED, "STOR-001"), finding(Verdict.MET)], "DRIFTED", True, "expected, by GAP-OP-1"),
         ([finding(Verdict.DRIFTED)], "DRIFTED", False, "docker.data_root: as seen (no STOR finding is linked to it)"),
         ([finding(Verdict.DRIFTED, "STOR-002")], "DRIFTED", False, "docker.data_root: as seen (STOR-002 has no open gap)"),
