@@ -70,7 +70,8 @@ def ran(site: Path, text: str, *hosts: InventoryHost, limit_s: float = 60) -> di
     return {(one.host, one.surface): (one.verdict, one.reason) for one in found}
 
 
-def test_only_what_ran_and_passed_is_met(site: Path) -> None:
+def test_only_what_ran_and_passed_is_met_and_nothing_is_left_in_the_site(site: Path) -> None:
+    before = set(site.rglob("*"))
     found = ran(site, ENDINGS)
     assert found == {
         ("site", "check:test_one_that_holds"): (Verdict.MET, "as declared"),
@@ -80,6 +81,7 @@ def test_only_what_ran_and_passed_is_met(site: Path) -> None:
         ("site", "check:test_one_that_is_skipped"): (Verdict.UNKNOWN, "skipped: not today"),
         ("site", "check:test_one_that_can_not_be_set_up"): (Verdict.UNKNOWN, "error: no such thing"),
     }
+    assert set(site.rglob("*")) - before == {site / "checks" / "test_d1.py"}
 
 
 def test_a_test_that_takes_a_host_is_judged_on_each_and_one_that_is_not_reached_is_unknown(site: Path) -> None:
@@ -95,6 +97,8 @@ def test_a_file_that_is_not_run_to_its_end_is_unknown(site: Path) -> None:
         "IMPORT": ("import nothing_of_that_name\n", "was not run to its end (pytest 2)"),
         "GONE": ("def test_a():\n    import os\n    os._exit(0)\n", "was not run to its end (pytest 0)"),
         "LYING": (LYING, "was not run to its end (pytest 0)"),
+        # Judged on each host, of which there is none.
+        "HOSTS": (MACHINES, "skipped: "),
     }
     for name, (text, _) in told.items():
         (site / "checks" / f"{name}.py").write_text(text)
@@ -122,17 +126,6 @@ def test_nothing_of_the_operators_shell_or_of_folders_above_leaves_a_test_out(si
         ("here", "check:test_it[b]"): (Verdict.DRIFTED, "no"),
         ("site", "check:TestMore.test_it"): (Verdict.MET, "as declared"),
     }
-
-
-def test_a_test_that_takes_a_host_and_has_none_is_unknown(site: Path) -> None:
-    [(verdict, _)] = ran(site, MACHINES).values()
-    assert verdict is Verdict.UNKNOWN
-
-
-def test_nothing_is_left_in_the_site(site: Path) -> None:
-    before = set(site.rglob("*"))
-    ran(site, "def test_a():\n    pass\n")
-    assert set(site.rglob("*")) - before == {site / "checks" / "test_d1.py"}
 
 
 def command_lines() -> list[bytes]:
