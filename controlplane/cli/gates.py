@@ -74,12 +74,13 @@ def status(site: str | None, hosts: tuple[str, ...], output: str) -> int:
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.domain.gates.catalogue import gated_checks  # noqa: PLC0415
-    from controlplane.usecases.gate_standings import standings  # noqa: PLC0415
+    from controlplane.usecases.gate_standings import SOME, standings  # noqa: PLC0415
 
     view = wiring.site_view(site)
     names = [desired.host for desired, _ in view.chosen(hosts)]
     with wiring.gate_ports(view) as ports:
-        found = standings(view, checks=gated_checks(view.gates), hosts=names, runs=ports.runs, checkers=ports.checkers, now=ports.clock.now())
+        checks, now = gated_checks(view.gates), ports.clock.now()
+        found = standings(view, checks=checks, hosts=names, runs=ports.runs, checkers=ports.checkers, now=now, read=SOME)
     if output == "json":
         print_json({"standings": [one.model_dump(mode="json") for one in found]})
     else:

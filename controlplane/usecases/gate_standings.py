@@ -13,7 +13,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.ports import CheckerDigests, GateRunStore
 
 # Runs that are read at first; a pack that runs each minute needs more of them for a streak of days.
-_RUNS = 50
+SOME, MANY = 8, 50
 
 
 def standings(
@@ -25,16 +25,18 @@ def standings(
     checkers: CheckerDigests,
     now: datetime,
     seen: Mapping[str, str] | None = None,
+    read: int = MANY,
 ) -> tuple[Standing, ...]:
-    """Return how these checks stand on these hosts.
+    """Return how these checks stand on these hosts, by the newest `read` runs or as many as it takes.
 
     `seen` are the digests of the hosts as they are now; without it those of the last run count, which is enough to look at and not to promote by.
     """
     return tuple(
         one
         for check in checks
+        for broken in [_broken(check, runs, MANY)]
         for host in _places(check, hosts, runs)
-        for one in [_standing(site, check, host, runs=runs, checkers=checkers, now=now, seen=seen)]
+        for one in [_standing(site, check, host, runs=runs, broken=broken, checkers=checkers, now=now, seen=seen, read=read)]
     )
 
 
@@ -43,13 +45,17 @@ def _places(check: str, hosts: Sequence[str], runs: GateRunStore) -> tuple[str, 
 
     A file of the site that broke is UNKNOWN on the site; once it runs again it is judged on hosts, and what was said of the site is past.
     """
-    last = {host: runs.runs_of(check, host, limit=1) for host in dict.fromkeys((*hosts, SITE))}
-    on_site, judged = last.pop(SITE), [host for host, run in last.items() if run]
-    newest = max((last[host][0].at for host in judged), default="")
-    site_counts = bool(on_site) and (on_site[0].at >= newest)
+    places = tuple(host for host in dict.fromkeys(hosts) if host != SITE)
+    on_site = runs.runs_of(check, SITE, limit=1)
     if not on_site:
-        return tuple(last)
-    return (*judged, SITE) if site_counts else tuple(last)
+        return places
+    last = {host: found[0].at for host in places if (found := runs.runs_of(check, host, limit=1))}
+    return (*last, SITE) if on_site[0].at >= max(last.values(), default="") else places
+
+
+def _broken(check: str, runs: GateRunStore, limit: int) -> tuple[GateRun, ...]:
+    """Return the runs in which the file of a check did not run to its end."""
+    return tuple(run for run in runs.runs_of(check, SITE, limit=limit) if run.results[0].verdict == "UNKNOWN")
 
 
 def _standing(
@@ -58,33 +64,35 @@ def _standing(
     host: str,
     *,
     runs: GateRunStore,
+    broken: Sequence[GateRun],
     checkers: CheckerDigests,
     now: datetime,
     seen: Mapping[str, str] | None,
+    read: int,
 ) -> Standing:
-    limit = _RUNS
+    limit = max(read, site.gates.promotion.runs)
     mode, lacking = site.gates.mode(check, host), unlinked(site, host)
     while True:
-        judged, whole = _recorded(check, host, runs, limit)
+        judged, whole = _recorded(check, host, runs, broken, limit)
         by = _by(site, check, host, judged, checkers, seen)
         found = standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking, now=now)
         if whole or found.streak >= found.wanted or found.runs[-1].reason.startswith(BEFORE):
             return found
         limit *= 8
+        broken = _broken(check, runs, limit)
 
 
-def _recorded(check: str, host: str, runs: GateRunStore, limit: int) -> tuple[tuple[Judged, ...], bool]:
+def _recorded(check: str, host: str, runs: GateRunStore, broken: Sequence[GateRun], limit: int) -> tuple[tuple[Judged, ...], bool]:
     """Return the recorded runs, the newest first, and whether these are all.
 
     A run in which the check's file did not run to its end judged no host, and counts against each.
     """
     own = runs.runs_of(check, host, limit=limit)
-    broken: tuple[GateRun, ...] = ()
-    if host != SITE:
-        mine = {run.run for run in own}
-        broken = tuple(run for run in runs.runs_of(check, SITE, limit=limit) if run.run not in mine and run.results[0].verdict == "UNKNOWN")
-    together = sorted((*own, *broken), key=lambda run: run.at, reverse=True)
-    return tuple(map(partial(_judged, host=host), together)), len(own) < limit
+    mine, whole = {run.run for run in own}, len(own) < limit
+    # Of those before the runs that were read nothing is said.
+    others = [run for run in broken if host != SITE and run.run not in mine and (whole or run.at >= own[-1].at)]
+    together = sorted((*own, *others), key=lambda run: run.at, reverse=True)
+    return tuple(map(partial(_judged, host=host), together)), whole
 
 
 def unlinked(site: SiteView, host: str) -> tuple[str, ...]:

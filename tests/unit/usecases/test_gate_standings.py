@@ -70,6 +70,17 @@ def test_a_run_in_which_the_file_of_a_check_broke_counts_against_each_of_its_hos
     assert {host: one.streak for host, one in stand(site, "D204").items()} == {"mint-apps": 1, "mint-data": 1}
 
 
+def test_a_run_that_broke_far_back_ends_the_streak_however_few_runs_are_read_at_first() -> None:
+    site = GateSite(promotion={"runs": 3, "interval": 1500})
+    site.site_checks.says = {("D204", "site"): (Verdict.UNKNOWN, "was not run to its end")}
+    site.run()
+    site.site_checks.says = {("D204", host): (Verdict.MET, "as declared") for host in ("mint-apps", "mint-data")}
+    for _ in range(10):
+        site.run(after=timedelta(seconds=300))
+    found = stand(site, "D204", read=4)["mint-data"]
+    assert (found.streak, found.runs[-1].reason) == (2, "did not pass: check:test_it: was not run to its end")
+
+
 def test_linkage_holds_a_check_back_with_what_is_missing() -> None:
     site = GateSite(registers=False)
     for _ in range(3):
