@@ -232,8 +232,16 @@ class ModeFile(Protocol):
         """Return the digest of its text."""
         ...
 
-    def write(self, changes: Sequence[ModeChange]) -> None:
-        """Write these modes and leave every other byte. Raises `RefusedError`."""
+    def editing(self) -> AbstractContextManager[None]:
+        """Hold the lock of the file."""
+        ...
+
+    def prepared(self, changes: Sequence[ModeChange]) -> str:
+        """Return its text with these modes and every other byte as it is; nothing is written. Raises `RefusedError`."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Write the whole text, durably."""
         ...
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from controlplane.usecases.apply_plan import ApplyPorts
     from controlplane.usecases.change_modes import ModePorts
     from controlplane.usecases.examine_site import DoctorPorts
+    from controlplane.usecases.read_registers import Record
     from controlplane.usecases.run_gates import GatePorts
     from controlplane.usecases.wave_ports import WavePorts, WaveSite
 
@@ -229,6 +230,13 @@ def gate_reports(given: str | None) -> GateReportFiles:
     return GateReportFiles(site(given).folder / "state" / "gates")
 
 
+def gate_record(given: str | None) -> Record:
+    """Return what is on record of a site's gate runs, which closings rest on."""
+    from controlplane.usecases.read_registers import Record  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return Record(reports=gate_reports(given), receipts=receipts(given), clock=clock())
+
+
 @contextmanager
 def gate_ports(view: SiteView) -> Iterator[GatePorts]:
     """Give everything that a run of gates touches; the store is closed afterwards."""
@@ -255,6 +263,7 @@ def _gate_ports(view: SiteView, store: CoordinationStore) -> GatePorts:
         reports=gate_reports(view.folder),
         runs=store,
         checkers=FileDigests(folder),
+        time=store,
     )
 
 
@@ -330,7 +339,7 @@ def mode_ports(view: SiteView) -> Iterator[ModePorts]:
             approvals=approvals(view.folder),
             runs=store,
             checkers=FileDigests(folder),
-            file=GatesFile(folder / "gates.yml"),
+            file=GatesFile(folder / "gates.yml", folder / "state" / "locks"),
         )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 from controlplane.adapters.plan_files import JsonPlanFiles
 from controlplane.adapters.proposal_files import ProposalFiles
+from controlplane.adapters.text_files import read_text
+from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.plain_json import load_plain
 
 
 class Approvable(NamedTuple):
-    """The digest that an approval is bound to, what in it destroys something, and the verb that carries it out."""
+    """The digest that an approval is bound to, what in it destroys something, which modes it changes, and the verb that carries it out."""
 
     digest: str
     destructive: tuple[str, ...]
+    modes: tuple[str, ...]
     then: str
 
 
@@ -22,14 +25,15 @@ def read_approvable(path: str) -> Approvable:
     """Return what the file asks to be approved. Raises `InputInvalidError`."""
     if _is_proposal(path):
         proposal = ProposalFiles().read(path)
-        return Approvable(proposal.proposal, (), f"gates {proposal.kind} --apply")
+        modes = tuple(f"{proposal.file}  {one.field}: {one.before} -> {one.after}" for one in proposal.changes)
+        return Approvable(proposal.proposal, (), modes, f"gates {proposal.kind} --apply")
     plan = JsonPlanFiles().read(path)
-    return Approvable(plan.plan, tuple(change.target for step in plan.steps for change in step.changes if change.destructive), "apply")
+    return Approvable(plan.plan, tuple(change.target for step in plan.steps for change in step.changes if change.destructive), (), "apply")
 
 
 def _is_proposal(path: str) -> bool:
     try:
-        held = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError):
-        return False
+        held = load_plain(read_text(Path(path)))
+    except (InputInvalidError, ValueError):
+        return False  # the reader of plans says what is wrong with it
     return isinstance(held, dict) and "proposal" in held

@@ -14,40 +14,35 @@ from controlplane.domain.errors import Fault
 from controlplane.domain.faults import fault_at, validated
 from controlplane.domain.gates.values import Gates, gate_faults
 from controlplane.domain.governance import Governance
-from controlplane.domain.registers import Gap, Loop, Registers, StorFinding
+from controlplane.domain.registers import Registers
+from controlplane.domain.registers.files import FindingsFile, GapsFile, LoopsFile
 from controlplane.domain.registers.rules import Broken, broken_rules
-from controlplane.domain.registers.values import WAVE, GapId, LoopId, StorId
+from controlplane.domain.registers.values import WAVE
 from controlplane.domain.values import Value
 from controlplane.domain.waves.rules import wave_faults
 from controlplane.domain.waves.values import Wave
 
-
-class _Gaps(Value):
-    gaps: dict[GapId, Gap]
-
-
-class _Loops(Value):
-    loops: dict[LoopId, Loop]
-
-
-class _Findings(Value):
-    findings: dict[StorId, StorFinding]
-
-
-_FILES: dict[str, type[Value]] = {"gaps": _Gaps, "loops": _Loops, "findings": _Findings}
+_FILES: dict[str, type[Value]] = {"gaps": GapsFile, "loops": LoopsFile, "findings": FindingsFile}
 
 
 def read_governance(folder: Path, *, governed: Collection[str] | None, live: Collection[str] | None) -> Governance:
     """Return all of it. `governed` are the hosts of the policy, `live` those of the inventory; None where that could not be read."""
-    gates, gates_wrong = _gates(folder, governed)
+    gates, gates_document, gates_wrong = _gates(folder, governed)
     checks = [*CHECKS, *gates.checks]
     waves, documents, waves_wrong = _waves(folder, checks=checks, packs=gates.packs, hosts=governed)
     registers, sources, registers_wrong = _registers(folder / "registers")
     broken: tuple[Broken, ...] = ()
     if registers is not None:
         named = {name: wave.gaps for name, wave in waves.items()} if (folder / "waves").is_dir() and not waves_wrong else None
-        broken = broken_rules(registers, checks=checks, waves=named, governed=sorted(governed or ()), live=None if live is None else sorted(live))
-    sources = {**sources, **{f"waves/{name}": document for name, document in documents.items()}}
+        broken = broken_rules(
+            registers,
+            checks=checks,
+            waves=named,
+            governed=sorted(governed or ()),
+            live=None if live is None else sorted(live),
+            expected=[one.stor for one in gates.expected],
+        )
+    sources = {**sources, "gates": gates_document, **{f"waves/{name}": document for name, document in documents.items()}}
     return Governance(
         gates=gates,
         registers=registers,
@@ -68,10 +63,10 @@ def _placed(rule: Broken, sources: dict[str, Document], folder: Path) -> Fault:
     return fault_at(sources[rule.file], rule.place, rule.message)
 
 
-def _gates(folder: Path, governed: Collection[str] | None) -> tuple[Gates, list[Fault]]:
+def _gates(folder: Path, governed: Collection[str] | None) -> tuple[Gates, Document, list[Fault]]:
     file = folder / "gates.yml"
     if not file.is_symlink() and not file.exists():
-        return Gates(), []
+        return Gates(), Document(str(file)), []
     document = read_document(file)
     found, wrong = _model(Gates, document)
     if document.complete:
@@ -82,7 +77,7 @@ def _gates(folder: Path, governed: Collection[str] | None) -> tuple[Gates, list[
     for check, own in (found or Gates()).checks.items():
         if not (folder / own.file).is_file():
             wrong.append(fault_at(document, ("checks", check, "file"), f"{own.file} is no file of the site: write it, or name the right one"))
-    return found or Gates(), wrong
+    return found or Gates(), document, wrong
 
 
 def _waves(

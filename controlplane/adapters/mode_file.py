@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.edit_lock import locked
 from controlplane.adapters.text_files import read_text
 from controlplane.adapters.yaml_edit import RecordsText, has_root
-from controlplane.domain.errors import RefusedError
+from controlplane.domain.errors import InputInvalidError, RefusedError, RunFailedError
 from controlplane.domain.gates.proposal import ModeChange
 
 
 class GatesFile:
     """The gates.yml of one site."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, locks: Path) -> None:
+        self._path, self._locks = path, locks
 
     @property
     def name(self) -> str:
@@ -29,20 +31,40 @@ class GatesFile:
         """Return the digest of its text, `absent` where there is none."""
         return f"sha256:{hashlib.sha256(self._path.read_bytes()).hexdigest()}" if self._path.exists() else "absent"
 
-    def write(self, changes: Sequence[ModeChange]) -> None:
-        """Write these modes and leave every other byte. Raises `RefusedError`."""
+    @contextmanager
+    def editing(self) -> Iterator[None]:
+        """Hold the lock of the file; wait for who has it."""
+        with locked(self._locks, "gates.lock"):
+            yield
+
+    def prepared(self, changes: Sequence[ModeChange]) -> str:
+        """Return the text with these modes, every other byte as it is; nothing is written. Raises `RefusedError`."""
         if self._path.is_symlink():
             raise RefusedError(f"{self._path} is a symbolic link, which an atomic write would replace: name the file itself. Nothing was changed.")
         text = read_text(self._path) if self._path.exists() else ""
         if not has_root(text, "modes"):
             text = f"{text}{'' if text.endswith(chr(10)) or not text else chr(10)}modes: {{}}\n"
         for change in changes:
-            records = RecordsText(text, str(self._path), "modes")
+            records = self._records(text)
             known = records.records()
             text = (
                 records.with_field(change.check, change.host, change.after)
                 if change.check in known
                 else records.with_record(change.check, {change.host: change.after})
             )
+        return text
+
+    def write(self, text: str) -> None:
+        """Write the whole text, durably."""
         mode = stat.S_IMODE(self._path.stat().st_mode) if self._path.exists() else 0o644
-        write_durably(self._path, text.encode(), mode=mode)
+        try:
+            write_durably(self._path, text.encode(), mode=mode)
+        except OSError as error:
+            raise RunFailedError(f"{self._path} can't be written ({error.strerror}): it is as it was. Mend that, then run this again.") from None
+
+    def _records(self, text: str) -> RecordsText:
+        try:
+            return RecordsText(text, str(self._path), "modes")
+        except InputInvalidError:
+            # It was valid when the site was read: its root is written in a way that takes no further line.
+            raise RefusedError(f"{self._path} takes no key modes below its last line. Nothing was changed. Write 'modes: {{}}' there.") from None

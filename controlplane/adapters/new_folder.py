@@ -23,13 +23,15 @@ class NewSiteFolder:
         """Write the files and return their paths; RefusedError if one is there already, and then nothing is written."""
         if self.folder.exists() and not self.folder.is_dir():
             raise RefusedError(f"{self.folder} is a file: name a folder. Nothing was written.")
-        there = [name for name in files if (self.folder / name).exists() or (self.folder / name).is_symlink()]
+        blocked = [name.partition("/")[0] for name in files if "/" in name and (self.folder / name).parent.is_file()]
+        there = blocked[:1] + [name for name in files if (self.folder / name).exists() or (self.folder / name).is_symlink()]
         if there:
             raise RefusedError(f"{self.folder} holds {', '.join(there)} already: name another folder, or edit what is there. Nothing was written.")
         written = []
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name, text in files.items():
+                (self.folder / name).parent.mkdir(exist_ok=True)
                 with (self.folder / name).open("x", encoding="utf-8") as stream:
                     stream.write(text)
                 written.append(str(self.folder / name))

@@ -7,8 +7,6 @@ Rules:
 
 from __future__ import annotations
 
-import fcntl
-import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.edit_lock import locked
 from controlplane.adapters.text_files import read_text
 from controlplane.adapters.yaml_edit import RecordsText
 from controlplane.domain.errors import RefusedError, RunFailedError
@@ -37,14 +36,8 @@ class RegisterFiles:
     @contextmanager
     def editing(self) -> Iterator[None]:
         """Hold the lock of the site's registers; wait for who has it."""
-        place = self._folder / "state" / "locks"
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(place / "registers.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with locked(self._folder / "state" / "locks", "registers.lock"):
             yield
-        finally:
-            os.close(handle)
 
     def add(self, register: str, record: str, fields: Mapping[str, Any]) -> str:
         """Write a new record and return its file. Raises `RefusedError`."""

@@ -8,8 +8,10 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,11 @@ from controlplane.domain.inventory import InventoryHost
 
 _LIMIT_S = 300.0
 _AT_ONCE = 4
+# Nothing of a configuration above the site, and no cache left in it.
+_OPTIONS = ("-q", "--no-header", "--tb=line", "-c", os.devnull, "-p", "no:cacheprovider", "-p", "controlplane.adapters.site_checks_plugin")
+# What an operator's shell says of pytest must not leave tests out; a plugin that a check needs, it names itself.
+_NARROWING = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+_QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 _VERDICTS = {"passed": Verdict.MET, "failed": Verdict.DRIFTED}
 
 
@@ -35,41 +42,71 @@ class PytestSiteChecks:
 
     def run(self, checks: Mapping[str, SiteCheck], hosts: Sequence[InventoryHost]) -> tuple[Finding, ...]:
         """Return the findings of each check: one for each test and host, on `site` where a test looks at no machine."""
+        started: set[subprocess.Popen[bytes]] = set()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return tuple(finding for found in pool.map(lambda one: self._run(one[0], one[1], hosts), checks.items()) for finding in found)
+            try:
+                return tuple(found for one in pool.map(lambda pair: self._run(pair, hosts, started), checks.items()) for found in one)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in tuple(started):
+                    _end(process)
+                raise
 
-    def _run(self, check: str, held: SiteCheck, hosts: Sequence[InventoryHost]) -> list[Finding]:
+    def _run(self, about: tuple[str, SiteCheck], hosts: Sequence[InventoryHost], started: set[subprocess.Popen[bytes]]) -> list[Finding]:
+        check, held = about
         with tempfile.TemporaryDirectory(prefix="controlplane-checks-") as scratch:
             routes = {"hosts": {one.name: one.model_dump(mode="json") for one in hosts}, "known_hosts": str(self._known_hosts or "")}
             Path(scratch, ROUTES).write_text(json.dumps(routes))
-            # Nothing of a configuration above the site, and no cache left in it.
-            argv = [sys.executable, "-m", "pytest", "-q", "--no-header", "--tb=line", "--rootdir", str(self._folder), "-c", os.devnull]
-            argv += [
-                "-p",
-                "no:cacheprovider",
-                "-p",
-                "no:pytest11.testinfra",
-                "-p",
-                "controlplane.adapters.site_checks_plugin",
-                str(self._folder / held.file),
-            ]
-            environment = {**os.environ, FOLDER: scratch, "PYTHONDONTWRITEBYTECODE": "1"}
-            try:
-                done = subprocess.run(
-                    argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=self._limit_s, check=False, cwd=self._folder, env=environment
+            argv = [sys.executable, "-m", "pytest", *_OPTIONS, "--rootdir", str(self._folder), "--confcutdir", str(self._folder)]
+            with Path(scratch, "output").open("wb") as output:
+                process = subprocess.Popen(
+                    [*argv, str(self._folder / held.file)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._folder,
+                    env={**{name: value for name, value in os.environ.items() if name not in _NARROWING}, **_QUIET, FOLDER: scratch},
+                    start_new_session=True,
                 )
-            except subprocess.TimeoutExpired:
-                return [_unknown(check, held, f"did not end within {self._limit_s:.0f} s")]
-            try:
-                outcomes = json.loads(Path(scratch, OUTCOMES).read_text())
-            except (OSError, ValueError):
-                outcomes = []
-        told = " ".join((done.stdout + done.stderr).decode(errors="replace").split())[-300:]
+                started.add(process)
+                try:
+                    code = process.wait(self._limit_s)
+                except subprocess.TimeoutExpired:
+                    return [_unknown(check, held, f"did not end within {self._limit_s:.0f} s")]
+                finally:
+                    if process.poll() is None:
+                        _end(process)
+                    started.discard(process)
+            outcomes = _outcomes(Path(scratch, OUTCOMES))
+            said = _tail(Path(scratch, "output"))
         found = [_finding(check, held, one) for one in outcomes]
-        if not found or done.returncode not in (0, 1):
+        if not found or code not in (0, 1):
             # Collected in part only, or not at all: what is there says nothing of what is not.
-            found.append(_unknown(check, held, f"was not run to its end (pytest {done.returncode}): {told}"))
+            found.append(_unknown(check, held, f"was not run to its end (pytest {code}): {said}"))
         return found
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of it, whatever it started included."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _tail(output: Path) -> str:
+    with output.open("rb") as file:
+        file.seek(max(0, output.stat().st_size - 3000))
+        return " ".join(file.read().decode(errors="replace").split())[-300:]
+
+
+def _outcomes(path: Path) -> list[Mapping[str, str]]:
+    """Return how its tests ended, none where the file is not what the plugin writes."""
+    try:
+        held = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return []
+    sound = isinstance(held, list) and all(isinstance(one, dict) and {"test", "host", "outcome", "reason"} <= one.keys() for one in held)
+    return list(held) if sound else []
 
 
 def _finding(check: str, held: SiteCheck, ended: Mapping[str, str]) -> Finding:

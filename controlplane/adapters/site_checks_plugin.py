@@ -42,8 +42,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note how one phase of one test ended; the worst of its phases is what it comes to."""
     report = yield
-    name = getattr(item, "originalname", None) or item.name
-    machine = getattr(getattr(item, "callspec", None), "params", {}).get("host", "")
+    asked = getattr(getattr(item, "callspec", None), "params", {}).get("host")
+    # Without a single host pytest puts a mark of its own there, and skips the test.
+    machine = asked if isinstance(asked, str) else ""
+    name = _named(item, machine)
     kept = _outcomes.setdefault(item.nodeid, {"test": name, "host": machine, "outcome": "none", "reason": ""})
     if report.failed:
         kept |= {"outcome": "failed" if report.when == "call" and _is_said(call) else "error", "reason": _said(call)}
@@ -64,6 +66,16 @@ _outcomes: dict[str, dict[str, str]] = {}
 
 def _given() -> dict[str, Any]:
     return dict(json.loads(Path(os.environ[FOLDER], ROUTES).read_text()))
+
+
+def _named(item: pytest.Item, machine: str) -> str:
+    """Return the test's name in its file, with the cases that it was given and without the machine."""
+    name = ".".join(item.nodeid.split("::")[1:]) or item.name
+    cases = getattr(getattr(item, "callspec", None), "id", "")
+    if not machine or not name.endswith(f"[{cases}]"):
+        return name
+    others = f"-{cases}-".replace(f"-{machine}-", "-", 1).strip("-")
+    return name.removesuffix(f"[{cases}]") + (f"[{others}]" if others else "")
 
 
 def _is_said(call: pytest.CallInfo[None]) -> bool:

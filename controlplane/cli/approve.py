@@ -14,6 +14,7 @@ from controlplane.cli.options import output_option, site_option
 def approve(plan_file: str, site: str | None, output: str) -> int:
     """Sign a plan's digest, or that of a proposed change of modes; the approval lasts a day and serves once."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.findings import plain  # noqa: PLC0415
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.domain.approval import approve as make_approval  # noqa: PLC0415
 
@@ -26,6 +27,9 @@ def approve(plan_file: str, site: str | None, output: str) -> int:
     if output == "json":
         click.echo(made.model_dump_json(indent=2))
     else:
-        click.echo(f"Approved {asked.digest} by {who} until {made.expires_at}. Destructive actions in it: {', '.join(asked.destructive) or 'none'}.")
+        destructive = "" if asked.modes else f" Destructive actions in it: {', '.join(asked.destructive) or 'none'}."
+        click.echo(f"Approved {asked.digest} by {who} until {made.expires_at}.{destructive}")
+        for line in asked.modes:
+            click.echo(plain(line))
         click.echo(f"Next: controlplane {asked.then} {plan_file}")
     return 0

@@ -32,10 +32,10 @@ def list_gaps(site: str | None, only_open: bool, loop: str | None, finding: str 
 
     governance, governed = wiring.governance(site)
     held = governance.checked_registers()
-    rests = resting(governance, wiring.gate_reports(site), governed=governed)
+    rests = resting(governance, wiring.gate_record(site), governed=governed)
     rows: list[dict[str, Any]] = []
     for name, gap in held.gaps.items():
-        findings = held.findings_of(name)
+        findings = rests.served.get(name, ())
         if (only_open and not gap.is_open) or (loop is not None and loop not in gap.loops) or (finding is not None and finding not in findings):
             continue
         closable = gap.is_open and recommend(name, rests).closable
@@ -58,14 +58,14 @@ def show_gap(gap: str, site: str | None, output: str) -> int:
     """Show a gap, what it serves, and what still speaks against closing it."""
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
 
-    found, recommended = _recommended(gap, site, ())
+    found, recommended = _recommended(gap, site)
     held = found[gap]
     if output == "json":
         print_json({"id": gap, **held.model_dump(mode="json", exclude_none=True), "recommendation": recommended.model_dump(mode="json")})
         return 0
     click.echo(f"{gap}  {held.status}  {held.title}")
     for name, value in held.model_dump(mode="json", exclude_none=True, exclude={"title", "status"}).items():
-        click.echo(f"{name:<12} {plain(str(value))}")
+        click.echo(f"{name:<12} {plain(_shown(value))}")
     click.echo(f"{'findings':<12} {', '.join(recommended.findings) or 'none'}")
     if held.is_open:
         for one in recommended.criteria:
@@ -124,10 +124,30 @@ def close(gap: str, runs: tuple[str, ...], *, attest: str | None, accept: str | 
     """Close a gap on the evidence of recorded runs. Exit 4: its criteria are not met, and nothing was changed."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.edit_registers import close_gap  # noqa: PLC0415
+    from controlplane.usecases.read_registers import resting  # noqa: PLC0415
 
-    _, recommended = _recommended(gap, site, runs)
-    edited = close_gap(wiring.registers(site), recommended, by=wiring.operator(), now=wiring.clock().now(), attest=attest, accept=accept)
+    _, governed = wiring.governance(site)
+    record = wiring.gate_record(site)
+    edited = close_gap(
+        wiring.registers(site),
+        gap,
+        rests=lambda governance: resting(governance, record, governed=governed, named=runs, sound=True),
+        by=wiring.operator(),
+        now=wiring.clock().now(),
+        attest=attest,
+        accept=accept,
+    )
     return say_edited(edited, "accepted" if accept else "closed", output)
+
+
+@gaps.command(epilog="Example: controlplane gaps schema > gaps.schema.json")
+@click.option("--findings", is_flag=True, help="That of registers/findings.yml instead.")
+@output_option()
+def schema(findings: bool, output: str) -> None:  # noqa: ARG001 - a schema has one form; the option is there because every verb has it
+    """Print the JSON Schema of registers/gaps.yml, for editors and for CI."""
+    from controlplane.domain.governance_schema import governance_schema  # noqa: PLC0415 - loaded when the verb runs
+
+    print_json(governance_schema("findings" if findings else "gaps"))
 
 
 @gaps.command("status", epilog="Example: controlplane gaps status")
@@ -140,16 +160,24 @@ def gaps_status(site: str | None, output: str) -> int:
     return print_status("gaps", site, output)
 
 
-def _recommended(gap: str, site: str | None, runs: tuple[str, ...]) -> tuple[dict[str, Any], Recommendation]:
+def _recommended(gap: str, site: str | None) -> tuple[dict[str, Any], Recommendation]:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415
-    from controlplane.usecases.read_registers import recommendation  # noqa: PLC0415
+    from controlplane.domain.registers.closing import recommend  # noqa: PLC0415
+    from controlplane.usecases.read_registers import resting  # noqa: PLC0415
 
     governance, governed = wiring.governance(site)
     held = governance.checked_registers().gaps
     if gap not in held:
         raise InputInvalidError([Fault("registers/gaps.yml", 0, "", f"there is no {gap}; 'controlplane gaps list' shows what there is")])
-    return dict(held), recommendation(governance, wiring.gate_reports(site), gap, governed=governed, named=runs)
+    return dict(held), recommend(gap, resting(governance, wiring.gate_record(site), governed=governed))
+
+
+def _shown(value: Any) -> str:
+    """Return a field's value as a person reads it: lists by comma, a mapping's values in turn."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def say_edited(edited: Edited, done: str, output: str) -> int:

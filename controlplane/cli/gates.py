@@ -10,9 +10,13 @@ import click
 from controlplane.cli.options import hosts_option, output_option, print_json, site_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controlplane.domain.evidence import Evidence, Unreached
     from controlplane.domain.gates.promotion import Standing
     from controlplane.domain.gates.proposal import Proposal
     from controlplane.domain.gates.report import GateReport
+    from controlplane.domain.site_view import SiteView
 
 
 @click.group(epilog="Example: controlplane gates run mint")
@@ -54,6 +58,8 @@ def _say_passing(report: GateReport) -> None:
     click.echo(f"{len(report.passing) - len(bad)} of {len(report.passing)} checks pass on their hosts in report mode.")
     for one in bad:
         click.echo(f"not passed  {one.check} on {one.host}: {plain(one.reason)}")
+    if report.silent:
+        click.echo(f"not judged  {', '.join(report.silent)}: nothing to ask of these hosts")
     click.echo(f"run         {report.run}")
 
 
@@ -62,18 +68,19 @@ def _say_passing(report: GateReport) -> None:
 @hosts_option
 @output_option()
 def status(site: str | None, hosts: tuple[str, ...], output: str) -> int:
-    """Show mode, streak and what is proposed for each check and host, from what is on record; makes no connection.
+    """Show mode, streak and what is proposed for each check and host, from what is on record; connects to no host.
 
     Exit 3: a demotion is proposed, because a check that is enforced failed.
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.domain.gates.catalogue import gated_checks  # noqa: PLC0415
-    from controlplane.usecases.gate_standings import standings  # noqa: PLC0415
+    from controlplane.usecases.gate_standings import SOME, standings  # noqa: PLC0415
 
-    view = wiring.site_view(site, run_inventory=False)
+    view = wiring.site_view(site)
     names = [desired.host for desired, _ in view.chosen(hosts)]
     with wiring.gate_ports(view) as ports:
-        found = standings(view, checks=gated_checks(view.gates), hosts=names, runs=ports.runs, checkers=ports.checkers)
+        checks, now = gated_checks(view.gates), ports.clock.now()
+        found = standings(view, checks=checks, hosts=names, runs=ports.runs, checkers=ports.checkers, now=now, read=SOME)
     if output == "json":
         print_json({"standings": [one.model_dump(mode="json") for one in found]})
     else:
@@ -93,11 +100,11 @@ def explain(check: str, site: str | None, hosts: tuple[str, ...], output: str) -
     from controlplane.domain.gates.catalogue import description_of, known_checks  # noqa: PLC0415
     from controlplane.usecases.gate_standings import standings  # noqa: PLC0415
 
-    view = wiring.site_view(site, run_inventory=False)
+    view = wiring.site_view(site)
     _refuse_unknown((check,), known_checks(view.gates))
     names = [desired.host for desired, _ in view.chosen(hosts)]
     with wiring.gate_ports(view) as ports:
-        found = standings(view, checks=[check], hosts=names, runs=ports.runs, checkers=ports.checkers)
+        found = standings(view, checks=[check], hosts=names, runs=ports.runs, checkers=ports.checkers, now=ports.clock.now())
     title, lines = description_of(check, view.gates)
     if output == "json":
         print_json({"check": check, "title": title, "description": lines, "standings": [one.model_dump(mode="json") for one in found]})
@@ -105,13 +112,28 @@ def explain(check: str, site: str | None, hosts: tuple[str, ...], output: str) -
     click.echo(f"{check}  {title}")
     for line in lines:
         click.echo(f"  {plain(line)}")
+    _say_runs(found, named=False)
+    return 0
+
+
+def _say_runs(found: tuple[Standing, ...], *, named: bool) -> None:
+    """Say which recorded runs count for each check and host, and why the others don't."""
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.domain.gates.promotion import BEFORE  # noqa: PLC0415
+
     for one in found:
-        click.echo(f"{one.host}: {one.mode}, {one.streak} of {one.wanted} runs count{f'; proposed: {one.proposes}' if one.proposes else ''}")
-        for row in one.runs:
+        proposed = f"; proposed: {one.proposes}" if one.proposes else ""
+        click.echo(f"{f'{one.check} on ' if named else ''}{one.host}: {one.mode}, {one.streak} of {one.wanted} runs count{proposed}")
+        # Of those before the one that ended the streak all say the same.
+        told = [row for row in one.runs if not row.reason.startswith(BEFORE)]
+        for row in told:
             click.echo(f"  {'counts' if row.counts else '-':<7} {row.at}  {row.run}{'' if row.counts else f'  {plain(row.reason)}'}")
+        if len(told) < len(one.runs):
+            click.echo(f"  -       and {len(one.runs) - len(told)} earlier: {plain(one.runs[-1].reason)}")
         for reason in one.held_by:
             click.echo(f"  held by {plain(reason)}")
-    return 0
+        if one.proposes == "promote" and one.runs and one.runs[0].verdict == "DRIFTED":
+            click.echo("  note    it drifts, as expected; enforced, it fails until that is mended")
 
 
 @gates.command(epilog="Example: controlplane gates promote D235 D236 --host mint-data --out promotion.json")
@@ -139,7 +161,7 @@ def promote(checks: tuple[str, ...], site: str | None, hosts: tuple[str, ...], *
 @output_option()
 def demote(checks: tuple[str, ...], site: str | None, hosts: tuple[str, ...], **given: Any) -> int:
     """Propose to only report checks again; or carry out such a proposal. Only a person demotes."""
-    if not given["reason"] and given["apply_file"] is None:
+    if given["apply_file"] is None and not given["reason"].strip():
         raise click.UsageError("say why, with --reason")
     return _decide("demote", checks, site, hosts, **given)
 
@@ -156,30 +178,50 @@ def _decide(
     output: str,
 ) -> int:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
     from controlplane.domain.gates.catalogue import known_checks  # noqa: PLC0415
-    from controlplane.usecases.change_modes import carry_out, propose  # noqa: PLC0415
+    from controlplane.usecases.change_modes import considered, propose  # noqa: PLC0415
 
     if bool(checks) == (apply_file is not None):
         raise click.UsageError("name checks for a proposal, or --apply FILE to carry one out")
+    if apply_file is not None:
+        if hosts or out is not None:
+            raise click.UsageError("--apply carries out a proposal as it stands: leave --host and --out out")
+        return _carry_out(kind, apply_file, site, output)
     view = wiring.site_view(site)
+    _refuse_unknown(checks, known_checks(view.gates))
+    names = tuple(desired.host for desired, _ in view.chosen(hosts))
     with wiring.mode_ports(view) as ports:
-        if apply_file is not None:
-            proposal = wiring.proposal_files().read(apply_file)
-            names = tuple(dict.fromkeys(change.host for change in proposal.changes if change.host in view.desired.by_name()))
-            with working("collecting evidence"), leaving(ON_RECORD):
-                seen = wiring.collect(view, names) if names else {}
-                key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), ports=ports)
-            return _say_done(proposal, key, output)
-        _refuse_unknown(checks, known_checks(view.gates))
-        names = tuple(desired.host for desired, _ in view.chosen(hosts))
-        with working("collecting evidence"):
-            seen = wiring.collect(view, names)
+        seen = _seen(view, names) if kind == "promote" else {}
+        if kind == "promote" and output == "text":
+            _say_runs(considered(view, checks=checks, hosts=names, seen=seen, ports=ports), named=True)
         proposal = propose(view, kind, checks=checks, hosts=names, seen=seen, requester=wiring.operator(), reason=reason, ports=ports)
     if out is not None:
         wiring.proposal_files().write(out, proposal)
     return _say_proposed(proposal, out, output)
+
+
+def _carry_out(kind: Literal["promote", "demote"], apply_file: str, site: str | None, output: str) -> int:
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
+    from controlplane.usecases.change_modes import carry_out  # noqa: PLC0415
+
+    proposal = wiring.proposal_files().read(apply_file)
+    if proposal.kind != kind:
+        raise click.UsageError(f"{apply_file} is to {proposal.kind}: controlplane gates {proposal.kind} --apply {apply_file}")
+    view = wiring.site_view(site)
+    names = tuple(dict.fromkeys(change.host for change in proposal.changes if change.host in view.desired.by_name()))
+    with wiring.mode_ports(view) as ports, leaving(ON_RECORD):
+        seen = _seen(view, names) if kind == "promote" and names else {}
+        key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), ports=ports)
+    return _say_done(proposal, key, output)
+
+
+def _seen(view: SiteView, names: tuple[str, ...]) -> Mapping[str, Evidence | Unreached]:
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.progress import working  # noqa: PLC0415
+
+    with working("collecting evidence"):
+        return wiring.collect(view, names)
 
 
 def _say_proposed(proposal: Proposal, out: str | None, output: str) -> int:
@@ -187,7 +229,8 @@ def _say_proposed(proposal: Proposal, out: str | None, output: str) -> int:
         print_json(proposal.model_dump(mode="json"))
         return 0
     for change in proposal.changes:
-        click.echo(f"{proposal.file}  {change.field}: {change.before} -> {change.after}    ({len(change.runs)} runs: {', '.join(change.runs)})")
+        runs = f"    (on {', '.join(change.runs)})" if change.runs else ""
+        click.echo(f"{proposal.file}  {change.field}: {change.before} -> {change.after}{runs}")
     if out is None:
         click.echo(f"Nothing was changed. Next: controlplane gates {proposal.kind} ... --out FILE    (a proposal that can be approved)")
     else:
@@ -203,6 +246,15 @@ def _say_done(proposal: Proposal, key: str, output: str) -> int:
         click.echo(f"changed   {proposal.file}  {change.field}: {change.after}")
     click.echo(f"receipt   {key}")
     return 0
+
+
+@gates.command(epilog="Example: controlplane gates schema > gates.schema.json")
+@output_option()
+def schema(output: str) -> None:  # noqa: ARG001 - a schema has one form; the option is there because every verb has it
+    """Print the JSON Schema of gates.yml, for editors and for CI."""
+    from controlplane.domain.governance_schema import governance_schema  # noqa: PLC0415 - loaded when the verb runs
+
+    print_json(governance_schema("gates"))
 
 
 def _refuse_unknown(checks: tuple[str, ...], known: tuple[str, ...]) -> None:

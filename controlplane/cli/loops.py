@@ -95,6 +95,15 @@ def close(loop: str, site: str | None, output: str) -> int:
     return say_edited(close_loop(wiring.registers(site), loop, by=wiring.operator(), now=wiring.clock().now()), "closed", output)
 
 
+@loops.command(epilog="Example: controlplane loops schema > loops.schema.json")
+@output_option()
+def schema(output: str) -> None:  # noqa: ARG001 - a schema has one form; the option is there because every verb has it
+    """Print the JSON Schema of registers/loops.yml, for editors and for CI."""
+    from controlplane.domain.governance_schema import governance_schema  # noqa: PLC0415 - loaded when the verb runs
+
+    print_json(governance_schema("loops"))
+
+
 @loops.command("status", epilog="Example: controlplane loops status")
 @site_option
 @output_option()
@@ -110,7 +119,7 @@ def print_status(register: str, site: str | None, output: str) -> int:
     from controlplane.usecases.read_registers import register_status  # noqa: PLC0415
 
     governance, governed = wiring.governance(site)
-    status = register_status(governance, wiring.gate_reports(site), register, governed=governed)
+    status = register_status(governance, wiring.gate_record(site), register, governed=governed)
     if output == "json":
         print_json(status.model_dump(mode="json"))
         return status.exit_code()

@@ -17,7 +17,7 @@ def policy_schema() -> dict[str, Any]:
     It accepts every policy that `policy check` accepts. Rules over several fields are `policy check`'s alone, except those
     that a schema can say: one identity a disk, one of place and volume.
     """
-    schema = _plain(Policy.model_json_schema())
+    schema = without_nulls(Policy.model_json_schema())
     schema = {"$schema": URL, **schema, "title": "controlplane storage-placement policy"}
     for key, pattern in _KEYS.items():
         schema["properties"][key]["propertyNames"] = {"pattern": f"^{pattern}$"}
@@ -32,13 +32,13 @@ def policy_schema() -> dict[str, Any]:
     return schema
 
 
-def _plain(node: Any) -> Any:
+def without_nulls(node: Any) -> Any:
     """Drop null branches (a key is written or left out) and defaults in resolved units, which a file can't hold."""
     if isinstance(node, list):
-        return [_plain(part) for part in node]
+        return [without_nulls(part) for part in node]
     if not isinstance(node, dict):
         return node
-    given = {key: _plain(value) for key, value in node.items() if key != "default" or isinstance(value, (bool, str))}
+    given = {key: without_nulls(value) for key, value in node.items() if key != "default" or isinstance(value, (bool, str))}
     options = given.get("anyOf")
     if isinstance(options, list):
         kept = [option for option in options if option != {"type": "null"}]

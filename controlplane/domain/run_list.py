@@ -40,6 +40,15 @@ def _taken_back(chain: Sequence[Receipt]) -> frozenset[str]:
     return frozenset(run for run, keys in steps.items() if keys <= undone)
 
 
+def _look(intent: Receipt) -> str:
+    if intent.capability == "verify.pack.run":
+        named = "" if intent.step == "all" else f" {intent.step}"
+        return f"see how the checks stand: controlplane gates run{named}"
+    if intent.capability.startswith("gates."):
+        return "see which modes hold: controlplane gates status"
+    return f"see how the host is: controlplane verify --host {intent.host}"
+
+
 def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: frozenset[str]) -> RunRow:
     if intent.key in still:
         resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
@@ -49,7 +58,7 @@ def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: fr
         state, advice = "rolled-back", "nothing"
     elif not intent.plan:
         state = (result.outcome if result else None) or "interrupted"
-        advice = "nothing" if state == "done" else f"see how the host is: controlplane verify --host {intent.host}"
+        advice = "nothing" if state == "done" else _look(intent)
     else:
         state = (result.outcome if result else None) or "failed"
         where = "" if intent.host == "*" else f" --host {intent.host}"

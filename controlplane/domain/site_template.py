@@ -66,6 +66,48 @@ hosts:
 """
 
 
+GATES = """\
+# Checks that run together, and how each is earned from report to enforce. `controlplane gates run storage` judges a pack,
+# `controlplane gates status` shows how each check stands, `controlplane gates promote` proposes a change of this file.
+packs:
+  storage: {checks: [D235, D236, D237, D238, D239]}
+
+promotion: {runs: 3, interval: 24h}   # what a check has to show before it may be enforced
+
+# The site's own checks: a pytest file each, run in the same packs once a pack names them.
+# checks:
+#   S001: {title: every service has an owner, severity: medium, file: checks/test_s001_owners.py}
+
+# Written by 'gates promote' and 'gates demote'; a check without a mode only reports.
+# modes:
+#   D235: {db1: enforce}
+
+# Drift that belongs to a STOR finding although its checks and surfaces don't say so.
+# expected:
+#   - {check: D236, host: db1, surface: "redis:cache", stor: STOR-001}
+"""
+
+GAPS = """\
+# What is missing: a record each, by id. `controlplane gaps file` adds one, `controlplane gaps close` closes it on recorded runs.
+# GAP-OP-1: {title: Redis keeps nothing durable, status: open, loops: [LOOP-STORAGE-20260101]}
+gaps: {}
+"""
+
+LOOPS = """\
+# Lines of work: a record each, by id. `controlplane loops file` adds one; a gap names the loops that it is worked on in.
+# LOOP-STORAGE-20260101: {title: Data sits on boot drives, status: open}
+loops: {}
+"""
+
+FINDINGS = """\
+# What an audit found: a record each, by id. A finding names its gaps, and the checks, hosts and surfaces on which it shows.
+# STOR-001: {title: Redis is not durable, severity: high, gaps: [GAP-OP-1], checks: [D236], hosts: [db1], surfaces: ["redis:*"]}
+findings: {}
+"""
+
+
 def site_template(name: str) -> dict[str, str]:
     """Return the files of a new site by their path in its folder; `name` is a valid site name."""
-    return {"site.yml": SITE.format(name=name), "hosts.yml": HOSTS, "policy.yml": POLICY}
+    return {"site.yml": SITE.format(name=name), "hosts.yml": HOSTS, "policy.yml": POLICY, "gates.yml": GATES} | {
+        f"registers/{name}.yml": text for name, text in (("gaps", GAPS), ("loops", LOOPS), ("findings", FINDINGS))
+    }

@@ -2,6 +2,7 @@
 
 Rules:
 - Days and times are those of the site's timezone, also on the day on which its clocks change.
+- One that begins in the hour that is left out on that day begins that much later; where it would have ended by then it is left out too.
 - No window at all means any time.
 """
 
@@ -62,4 +63,6 @@ def _openings(windows: Sequence[Window], timezone: str, now: datetime) -> Iterat
             if DAYS[day.weekday()] not in window.days:
                 continue
             last = day if end > start else day + timedelta(days=1)
-            yield Opening(datetime.combine(day, start, zone).astimezone(UTC), datetime.combine(last, end, zone).astimezone(UTC))
+            opening = Opening(datetime.combine(day, start, zone).astimezone(UTC), datetime.combine(last, end, zone).astimezone(UTC))
+            if opening.start < opening.end:
+                yield opening

@@ -1,4 +1,7 @@
-"""An audit as JUnit XML: one suite a host, one case a surface. DRIFTED is a failure, UNKNOWN an error, WAIVED is skipped."""
+"""An audit as JUnit XML: one suite a host, and one for what is judged on no host; one case a surface.
+
+DRIFTED is a failure, UNKNOWN an error, WAIVED is skipped.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ _ELEMENT = {Verdict.DRIFTED: "failure", Verdict.UNKNOWN: "error", Verdict.WAIVED
 def junit_of(report: AuditReport) -> str:
     """Return the document."""
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="controlplane audit" {_counts(report.findings)}>']
-    for seen in report.hosts:
-        mine = tuple(finding for finding in report.findings if finding.host == seen.host)
-        lines.append(f"  <testsuite name={_quoted(seen.host)} timestamp={_quoted(report.judged_at.removesuffix('Z'))} {_counts(mine)}>")
+    # A check of the site's own that looks at no machine is judged on none of the hosts.
+    for host in dict.fromkeys((*(seen.host for seen in report.hosts), *(finding.host for finding in report.findings))):
+        mine = tuple(finding for finding in report.findings if finding.host == host)
+        lines.append(f"  <testsuite name={_quoted(host)} timestamp={_quoted(report.judged_at.removesuffix('Z'))} {_counts(mine)}>")
         lines += [line for finding in mine for line in _case(finding)]
         lines.append("  </testsuite>")
     return "\n".join([*lines, "</testsuites>"]) + "\n"

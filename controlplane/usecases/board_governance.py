@@ -33,7 +33,7 @@ def governance_of(
     clock: Clock,
 ) -> BoardGovernance:
     """Return all of it for these hosts. A store that can't be read raises `ControlPlaneError`, as everything that asks it."""
-    stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers)
+    stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers, now=clock.now())
     judged = [one for one in stand if one.runs or one.mode == "enforce"]
     return BoardGovernance(
         waves=_waves(site, governance, waves, clock),

@@ -1,8 +1,11 @@
 """gates promote, demote: propose a change of modes, and carry out one that a person approved.
 
 Rules:
-- A promotion is computed on fresh evidence, when it is proposed and once more when it is carried out; what has changed since is refused.
-- What changes is the very file and fields that the proposal names, and the approval is bound to its digest and used once.
+- A promotion is computed on fresh evidence, when it is proposed and once more when it is carried out; what has changed since is refused. This
+  program's own checks have to pass on that evidence as well: what fills up changes no digest.
+- What changes is the very file and fields that the proposal names, all of them and nothing beyond: a proposal that some other hand wrote is
+  refused. The approval is bound to its digest and used once; its approver is not who asked, where the site says so.
+- The file is locked from the comparison to the writing, and its new text is made before the first receipt.
 - A demotion needs no runs: only a person demotes, and says why.
 """
 
@@ -14,13 +17,19 @@ from datetime import datetime
 from typing import Literal
 
 from controlplane.domain.approval import objection
+from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.evidence import Evidence, Unreached
-from controlplane.domain.gates.proposal import Proposal, demotions, promotions, seal
+from controlplane.domain.gates.catalogue import known_checks
+from controlplane.domain.gates.passing import passings
+from controlplane.domain.gates.promotion import Standing
+from controlplane.domain.gates.proposal import ModeChange, Proposal, demotions, promotions, seal
+from controlplane.domain.gates.values import SITE
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import ApprovalStore, CheckerDigests, Clock, Entropy, GateRunStore, ModeFile, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.audit import judge
 from controlplane.usecases.gate_standings import standings
 from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.run_gates import host_digests
@@ -51,9 +60,7 @@ def propose(
     ports: ModePorts,
 ) -> Proposal:
     """Return the proposal, sealed. Raises `RefusedError` with everything that holds it back."""
-    digests = {host: digest for host, digest in host_digests(seen).items() if digest != "unreached"}
-    stand = standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, seen=digests)
-    changes = promotions(stand) if kind == "promote" else demotions(stand)
+    changes = _changes(kind, considered(site, checks=checks, hosts=hosts, seen=seen if kind == "promote" else None, ports=ports))
     if not changes:
         held = "enforce" if kind == "promote" else "report"
         raise RefusedError(f"nothing to {kind}: {', '.join(checks)} {'is' if len(checks) == 1 else 'are'} in {held} mode there. Nothing was changed.")
@@ -61,7 +68,7 @@ def propose(
         kind=kind,
         site=site.name,
         made_at=ports.clock.now().strftime(STAMP),
-        requester=requester,
+        requester=(ports.approvals.signs_as() if site.approval == "other" else None) or requester,
         reason=reason,
         file=ports.file.name,
         file_digest=ports.file.digest(),
@@ -70,42 +77,90 @@ def propose(
     )
 
 
+def considered(
+    site: SiteView, *, checks: Sequence[str], hosts: Sequence[str], seen: Mapping[str, Evidence | Unreached] | None, ports: ModePorts
+) -> tuple[Standing, ...]:
+    """Return how these checks stand; with `seen` on that evidence, and held back by what does not pass on it."""
+    now = ports.clock.now()
+    if seen is None:
+        return standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, now=now)
+    digests = {host: digest for host, digest in host_digests(seen).items() if digest != "unreached"}
+    found = standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, now=now, seen=digests)
+    desired = [one for one in site.desired.hosts if one.host in seen]
+    report = judge(seen, desired, only=frozenset(checks) & CHECKS.keys(), site=site, now=now, max_age=site.max_age, digests=False)
+    fails = {
+        (one.check, one.host): f"as it is now: {one.verdict}: {one.reason}" for one in passings(report.findings, site.registers) if not one.passed
+    }
+    return tuple(_held(one, fails.get((one.check, one.host))) for one in found)
+
+
+def _held(one: Standing, why: str | None) -> Standing:
+    if why is None or one.mode == "enforce":
+        return one
+    return one.model_copy(update={"held_by": (*one.held_by, why), "proposes": None})
+
+
+def _changes(kind: Literal["promote", "demote"], stand: tuple[Standing, ...]) -> tuple[ModeChange, ...]:
+    return promotions(stand) if kind == "promote" else demotions(stand)
+
+
 def carry_out(proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence | Unreached], operator: str, ports: ModePorts) -> str:
     """Write the modes that an approved proposal names; return the key of the receipt. Raises `RefusedError`: then nothing was changed."""
     sound_chain(ports.receipts)
-    now = ports.clock.now()
+    with ports.file.editing():
+        now = ports.clock.now()
+        _refuse_unless_bound(proposal, site, ports)
+        refuse_unless_approved(proposal, site, operator=operator, approvals=ports.approvals, now=now)
+        _refuse_unless_due(proposal, site, seen, ports)
+        text = ports.file.prepared(proposal.changes)
+        capability = f"gates.{proposal.kind}"
+        key = make_run_key(capability, now, ports.entropy.four_hex())
+        ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
+        ledger.intend(key, host="*", capability=capability, step=ports.file.name)
+        if site.approval != "none":
+            ports.approvals.use(proposal.proposal, key)
+        ports.file.write(text)
+        ledger.close(
+            key,
+            host="*",
+            capability=capability,
+            step=ports.file.name,
+            outcome="done",
+            reason=proposal.reason or None,
+            evidence=proposal.proposal,
+            told={"changes": [change.model_dump(mode="json") for change in proposal.changes], "file": ports.file.digest()},
+        )
+    return key
+
+
+def _refuse_unless_bound(proposal: Proposal, site: SiteView, ports: ModePorts) -> None:
     told = [reason for holds, reason in (
         (proposal.site == site.name, f"it was made for site {proposal.site}, this is {site.name}"),
         (proposal.policy == site.policy_digest, "the policy changed since it was made"),
+        (proposal.file == ports.file.name, f"it changes {proposal.file}, modes stand in {ports.file.name}"),
         (proposal.file_digest == ports.file.digest(), f"{ports.file.name} changed since it was made"),
     ) if not holds]  # fmt: skip
     if told:
         raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one.")
-    refuse_unless_approved(proposal, site, operator=operator, approvals=ports.approvals, now=now)
-    if proposal.kind == "promote":
-        checks, hosts = tuple({c.check: None for c in proposal.changes}), tuple({c.host: None for c in proposal.changes})
-        digests = {host: digest for host, digest in host_digests(seen).items() if digest != "unreached"}
-        stand = standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, seen=digests)
-        wanted = {(change.check, change.host) for change in proposal.changes}
-        promotions(tuple(one for one in stand if (one.check, one.host) in wanted))
-    key = make_run_key(f"gates.{proposal.kind}", now, ports.entropy.four_hex())
-    ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
-    capability = f"gates.{proposal.kind}"
-    ledger.intend(key, host="*", capability=capability, step=ports.file.name)
-    if site.approval != "none":
-        ports.approvals.use(proposal.proposal, key)
-    ports.file.write(proposal.changes)
-    ledger.close(
-        key,
-        host="*",
-        capability=capability,
-        step=ports.file.name,
-        outcome="done",
-        reason=proposal.reason or None,
-        evidence=proposal.proposal,
-        told={"changes": [change.model_dump(mode="json") for change in proposal.changes], "file": ports.file.digest()},
-    )
-    return key
+
+
+def _refuse_unless_due(proposal: Proposal, site: SiteView, seen: Mapping[str, Evidence | Unreached], ports: ModePorts) -> None:
+    """Raise `RefusedError` unless these very changes are what would be proposed now."""
+    checks, hosts = tuple(dict.fromkeys(c.check for c in proposal.changes)), tuple(dict.fromkeys(c.host for c in proposal.changes if c.host != SITE))
+    wanted = {(change.check, change.host) for change in proposal.changes}
+    known = [check for check in checks if check in known_checks(site.gates)]
+    stand = considered(site, checks=known, hosts=hosts, seen=seen if proposal.kind == "promote" else None, ports=ports)
+    due = {_edit(change) for change in _changes(proposal.kind, tuple(one for one in stand if (one.check, one.host) in wanted))}
+    strange = [change for change in proposal.changes if _edit(change) not in due]
+    if strange or not proposal.changes:
+        told = "; ".join(f"{one.field}: {one.before} -> {one.after}" for one in strange) or "it changes nothing"
+        raise RefusedError(
+            f"proposal {proposal.proposal[:19]} refused: nothing on record would propose this: {told}. Nothing was changed. Make a new one."
+        )
+
+
+def _edit(change: ModeChange) -> tuple[str, str, str, str, str]:
+    return change.check, change.host, change.field, change.before, change.after
 
 
 def refuse_unless_approved(proposal: Proposal, site: SiteView, *, operator: str, approvals: ApprovalStore, now: datetime) -> None:
@@ -113,8 +168,9 @@ def refuse_unless_approved(proposal: Proposal, site: SiteView, *, operator: str,
     if site.approval == "none":
         return
     signs_as = approvals.signs_as() if site.approval == "other" else None
+    approval = approvals.find(proposal.proposal)
     told = objection(
-        approvals.find(proposal.proposal),
+        approval,
         demanded=site.approval,
         plan=proposal.proposal,
         operator=operator,
@@ -122,5 +178,7 @@ def refuse_unless_approved(proposal: Proposal, site: SiteView, *, operator: str,
         now=now,
         signs_as=signs_as,
     )
+    if told is None and site.approval == "other" and approval is not None and approval.approver == proposal.requester:
+        told = f"site.yml demands another person's approval, and {approval.approver} asked for it"
     if told is not None:
         raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {told}. Nothing was changed.")

@@ -12,6 +12,7 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.registers.closing import recommend
 from controlplane.domain.waves.closeout import (
     Attestation,
     Closeout,
@@ -29,7 +30,7 @@ from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.gate_standings import standings
 from controlplane.usecases.look_at_wave import Look, case_of, look_at, pack_ran
 from controlplane.usecases.open_wave import refuse_shut
-from controlplane.usecases.read_registers import recommendation
+from controlplane.usecases.read_registers import Record, resting
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, held_wave, put_on_record
 
@@ -91,7 +92,9 @@ def _closeout(
 ) -> Closeout:
     registers = site.governance.checked_registers()
     governed = [desired.host for desired in site.view.desired.hosts]
-    asked = [recommendation(site.governance, ports.gates.reports, gap, governed=governed) for gap in wave.gaps]
+    record_of_gates = Record(reports=ports.gates.reports, receipts=ports.apply.receipts, clock=ports.apply.clock)
+    rests = resting(site.governance, record_of_gates, governed=governed, sound=True)
+    asked = [recommend(gap, rests) for gap in wave.gaps]
     commits = [FileChange(commit=one.id, title=one.title, files=one.files) for one in ports.history.since(record.head)]
     loose = ports.history.uncommitted()
     if loose:
@@ -137,7 +140,9 @@ def _outputs(wave: Wave, site: WaveSite, ports: WavePorts) -> dict[str, str]:
         )
     if "promotion" in wave.outputs:
         checks = dict.fromkeys(check for gate in wave.exit if gate.kind == "promotable" for check in gate.checks)
-        stand = standings(site.view, checks=list(checks), hosts=list(wave.seen), runs=ports.gates.runs, checkers=ports.gates.checkers)
+        stand = standings(
+            site.view, checks=list(checks), hosts=list(wave.seen), runs=ports.gates.runs, checkers=ports.gates.checkers, now=ports.apply.clock.now()
+        )
         told = [f"{one.check} on {one.host}: {one.proposes or ('enforced' if one.mode == 'enforce' else 'hold')}" for one in stand]
         fields = [f"gates.yml modes.{one.check}.{one.host}: report -> enforce" for one in stand if one.proposes == "promote"]
         found["promotion"] = "; ".join([*told, *fields]) or "nothing to promote"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import partial
 
 from controlplane.domain.coordination import GateRun
-from controlplane.domain.gates.promotion import Digests, Judged, Standing, standing
+from controlplane.domain.gates.promotion import BEFORE, Digests, Judged, Standing, standing
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import CheckerDigests, GateRunStore
 
-_RUNS = 50
+# Runs that are read at first; a pack that runs each minute needs more of them for a streak of days.
+SOME, MANY = 8, 50
 
 
 def standings(
@@ -20,28 +23,81 @@ def standings(
     hosts: Sequence[str],
     runs: GateRunStore,
     checkers: CheckerDigests,
+    now: datetime,
     seen: Mapping[str, str] | None = None,
+    read: int = MANY,
 ) -> tuple[Standing, ...]:
-    """Return how these checks stand on these hosts.
+    """Return how these checks stand on these hosts, by the newest `read` runs or as many as it takes.
 
     `seen` are the digests of the hosts as they are now; without it those of the last run count, which is enough to look at and not to promote by.
     """
-    found = []
-    for check in checks:
-        held = {host: runs.runs_of(check, host, limit=_RUNS) for host in (*hosts, SITE)}
-        for host, recorded in held.items():
-            if not recorded and (host == SITE or held[SITE]):
-                continue  # a check that looks at no machine stands on the site alone
-            judged = tuple(_judged(run) for run in recorded)
-            by = _by(site, check, host, judged, checkers, seen)
-            mode, lacking = site.gates.mode(check, host), unlinked(site, host)
-            found.append(standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking))
-    return tuple(found)
+    return tuple(
+        one
+        for check in checks
+        for broken in [_broken(check, runs, MANY)]
+        for host in _places(check, hosts, runs)
+        for one in [_standing(site, check, host, runs=runs, broken=broken, checkers=checkers, now=now, seen=seen, read=read)]
+    )
+
+
+def _places(check: str, hosts: Sequence[str], runs: GateRunStore) -> tuple[str, ...]:
+    """Return where a check is judged: on hosts, or on the site alone where it looks at no machine.
+
+    A file of the site that broke is UNKNOWN on the site; once it runs again it is judged on hosts, and what was said of the site is past.
+    """
+    places = tuple(host for host in dict.fromkeys(hosts) if host != SITE)
+    on_site = runs.runs_of(check, SITE, limit=1)
+    if not on_site:
+        return places
+    last = {host: found[0].at for host in places if (found := runs.runs_of(check, host, limit=1))}
+    return (*last, SITE) if on_site[0].at >= max(last.values(), default="") else places
+
+
+def _broken(check: str, runs: GateRunStore, limit: int) -> tuple[GateRun, ...]:
+    """Return the runs in which the file of a check did not run to its end."""
+    return tuple(run for run in runs.runs_of(check, SITE, limit=limit) if run.results[0].verdict == "UNKNOWN")
+
+
+def _standing(
+    site: SiteView,
+    check: str,
+    host: str,
+    *,
+    runs: GateRunStore,
+    broken: Sequence[GateRun],
+    checkers: CheckerDigests,
+    now: datetime,
+    seen: Mapping[str, str] | None,
+    read: int,
+) -> Standing:
+    limit = max(read, site.gates.promotion.runs)
+    mode, lacking = site.gates.mode(check, host), unlinked(site, host)
+    while True:
+        judged, whole = _recorded(check, host, runs, broken, limit)
+        by = _by(site, check, host, judged, checkers, seen)
+        found = standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking, now=now)
+        if whole or found.streak >= found.wanted or found.runs[-1].reason.startswith(BEFORE):
+            return found
+        limit *= 8
+        broken = _broken(check, runs, limit)
+
+
+def _recorded(check: str, host: str, runs: GateRunStore, broken: Sequence[GateRun], limit: int) -> tuple[tuple[Judged, ...], bool]:
+    """Return the recorded runs, the newest first, and whether these are all.
+
+    A run in which the check's file did not run to its end judged no host, and counts against each.
+    """
+    own = runs.runs_of(check, host, limit=limit)
+    mine, whole = {run.run for run in own}, len(own) < limit
+    # Of those before the runs that were read nothing is said.
+    others = [run for run in broken if host != SITE and run.run not in mine and (whole or run.at >= own[-1].at)]
+    together = sorted((*own, *others), key=lambda run: run.at, reverse=True)
+    return tuple(map(partial(_judged, host=host), together)), whole
 
 
 def history_of(runs: GateRunStore, check: str, host: str) -> tuple[Judged, ...]:
-    """Return what recorded runs said of one check on one host, newest first."""
-    return tuple(_judged(run) for run in runs.runs_of(check, host, limit=_RUNS))
+    """Return what recorded runs said of one check on one host, newest first; one in which the check's file broke judged it UNKNOWN."""
+    return _recorded(check, host, runs, _broken(check, runs, MANY), MANY)[0]
 
 
 def unlinked(site: SiteView, host: str) -> tuple[str, ...]:
@@ -69,7 +125,7 @@ def _by(  # noqa: PLR0917 - what decides is named in one place
     return Digests(policy=site.policy_digest, checker=checkers.of(check, site.gates.checks), host=digest)
 
 
-def _judged(run: GateRun) -> Judged:
+def _judged(run: GateRun, *, host: str) -> Judged:
     [result] = run.results
     return Judged(
         run=run.run,
@@ -79,5 +135,5 @@ def _judged(run: GateRun) -> Judged:
         reason=result.reason,
         policy=run.policy,
         checker=result.checker,
-        host=run.hosts.get(result.host, ""),
+        host=run.hosts.get(host, ""),
     )

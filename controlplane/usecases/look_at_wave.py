@@ -99,7 +99,7 @@ def case_of(
         registers=site.governance.registers,
         history=lambda check, host: history_of(ports.gates.runs, check, host),
         standings=lambda checks, names: standings(
-            site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, seen=digests
+            site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
         ),
         closed_waves={held.wave: held.state for held in ports.waves.waves()},
         unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from controlplane.domain.errors import Fault
 from controlplane.domain.governance import Governance
-from controlplane.domain.registers.closing import Recommendation, Resting, recommend
+from controlplane.domain.registers.closing import Resting, recommend
 from controlplane.domain.values import Value
-from controlplane.ports import GateReports
+from controlplane.ports import Clock, GateReports, ReceiptStore
+from controlplane.usecases.apply_guards import sound_chain
 
 # A gap that no run of these shows as mended is not mended yet: a pack that runs hourly fills them in a week.
 _RUNS = 200
@@ -27,24 +29,37 @@ class RegisterStatus(Value):
         return 1 if self.faults else 0
 
 
-def recommendation(governance: Governance, reports: GateReports, gap: str, *, governed: Sequence[str], named: Sequence[str] = ()) -> Recommendation:
-    """Return what speaks for and against closing a gap."""
-    return recommend(gap, resting(governance, reports, governed=governed, named=named))
+@dataclass(frozen=True)
+class Record:
+    """What is on record of gate runs, and the time at which it is read."""
+
+    reports: GateReports
+    receipts: ReceiptStore
+    clock: Clock
 
 
-def resting(governance: Governance, reports: GateReports, *, governed: Sequence[str], named: Sequence[str] = ()) -> Resting:
-    """Return what closings rest on."""
-    return Resting(registers=governance.checked_registers(), reports=reports.latest(_RUNS), governed=tuple(governed), named=tuple(named))
+def resting(governance: Governance, record: Record, *, governed: Sequence[str], named: Sequence[str] = (), sound: bool = False) -> Resting:
+    """Return what closings rest on. With `sound`, which a closing asks for, raises `RunFailedError` where the chain of receipts is broken."""
+    chain = sound_chain(record.receipts) if sound else record.receipts.load()
+    held = {receipt.run: receipt.evidence for _, receipt in chain if receipt.phase == "result" and receipt.evidence}
+    return Resting(
+        registers=governance.checked_registers(),
+        reports=record.reports.latest(_RUNS),
+        governed=tuple(governed),
+        now=record.clock.now(),
+        named=tuple(named),
+        receipts=held,
+    )
 
 
-def register_status(governance: Governance, reports: GateReports, register: str, *, governed: Sequence[str]) -> RegisterStatus:
+def register_status(governance: Governance, record: Record, register: str, *, governed: Sequence[str]) -> RegisterStatus:
     """Return how one register stands, `gaps` or `loops`; faults of the others count for it as well, because links lead through all of them."""
     held = governance.checked_registers()
     records = held.gaps if register == "gaps" else held.loops
     counts: dict[str, int] = {}
     for one in records.values():
         counts[one.status] = counts.get(one.status, 0) + 1
-    rests = resting(governance, reports, governed=governed)
+    rests = resting(governance, record, governed=governed)
     closable: tuple[str, ...]
     if register == "gaps":
         closable = tuple(name for name, gap in held.gaps.items() if gap.is_open and recommend(name, rests).closable)

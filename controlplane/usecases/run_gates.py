@@ -3,6 +3,7 @@
 Rules:
 - The site's own checks run in the same pack and are judged alike: UNKNOWN never passes.
 - A run is on record with the digests of policy, checker and host that it judged, so that a streak is never made of different things.
+- A controller whose clock is behind is refused before it begins: its run would stand among others where it does not belong.
 - Nothing on a host is changed.
 """
 
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.coordination import GateResult, GateRun
+from controlplane.domain.desired import DesiredHost
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.facts import facts_digest
 from controlplane.domain.finding import Finding, summarise
@@ -22,9 +25,10 @@ from controlplane.domain.gates.marks import marked
 from controlplane.domain.gates.passing import passings
 from controlplane.domain.gates.report import GateReport
 from controlplane.domain.gates.values import SITE
+from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import CheckerDigests, Clock, Entropy, EvidenceSource, GateReports, GateRunStore, ReceiptStore, SiteChecks
+from controlplane.ports import CheckerDigests, Clock, Entropy, EvidenceSource, GateReports, GateRunStore, ReceiptStore, SiteChecks, SiteTime
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.record_run import STAMP, Ledger
@@ -46,6 +50,7 @@ class GatePorts:
     reports: GateReports
     runs: GateRunStore
     checkers: CheckerDigests
+    time: SiteTime
 
 
 def run_gates(
@@ -67,9 +72,37 @@ def run_gates(
     checks = tuple(dict.fromkeys((*checks_of(site, pack), *more)))
     chosen = site.chosen(hosts)
     sound_chain(ports.receipts)
-    key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
+    begun = ports.clock.now()
+    ports.time.assert_time(begun)
+    key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=pack or ALL)
+    close = partial(ledger.close, key, host="*", capability=ID, step=pack or ALL)
+    try:
+        made = _judged(site, key, pack, chosen, checks=checks, ports=ports, seen=seen)
+    except ControlPlaneError as error:
+        close(outcome="interrupted" if isinstance(error, InterruptedRunError) else "failed", reason=str(error))
+        raise
+    failed = made.not_passed()
+    close(
+        outcome="failed" if failed else "done",
+        reason="; ".join(f"{one.check} on {one.host}: {one.verdict}: {one.reason}" for one in failed) or None,
+        evidence=digest_of(made.model_dump(mode="json")),
+    )
+    return made
+
+
+def _judged(
+    site: SiteView,
+    key: str,
+    pack: str | None,
+    chosen: Sequence[tuple[DesiredHost, InventoryHost]],
+    *,
+    checks: Sequence[str],
+    ports: GatePorts,
+    seen: Mapping[str, Evidence | Unreached] | None,
+) -> GateReport:
+    """Judge, and keep the report and the run."""
     if seen is None:
         seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
@@ -90,6 +123,7 @@ def run_gates(
         run=key,
         pack=pack or ALL,
         passing=passing,
+        silent=tuple(check for check in checks if not any(one.check == check for one in findings)),
     )
     ports.reports.keep(made)
     digests = host_digests(seen)
@@ -101,16 +135,6 @@ def run_gates(
     )
     ran = GateRun(run=key, at=now.strftime(STAMP), pack=pack or ALL, policy=site.policy_digest, hosts=digests, results=results)
     ports.runs.add_run(ran, now=now)
-    failed = made.not_passed()
-    ledger.close(
-        key,
-        host="*",
-        capability=ID,
-        step=pack or ALL,
-        outcome="failed" if failed else "done",
-        reason="; ".join(f"{one.check} on {one.host}: {one.verdict}: {one.reason}" for one in failed) or None,
-        evidence=digest_of(made.model_dump(mode="json")),
-    )
     return made
 
 
@@ -127,7 +151,7 @@ def checks_of(site: SiteView, pack: str | None) -> tuple[str, ...]:
 def host_digests(seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
     """Return what each host was, by the facts of its evidence; one that gave none is what nothing else is."""
     found = {host: facts_digest(one) if isinstance(one, Evidence) else "unreached" for host, one in seen.items()}
-    return {**found, SITE: SITE}
+    return {SITE: SITE, **found}
 
 
 def _in_order(findings: Sequence[Finding], checks: Sequence[str]) -> list[Finding]:

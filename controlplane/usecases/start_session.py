@@ -25,7 +25,8 @@ def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, h
     drifted, mended = compared(report.findings, before) if last is not None else ((), ())
     registers = site.governance.checked_registers()
     names = [row.host for row in report.hosts]
-    stand = standings(site.view, checks=gated_checks(site.view.gates), hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers)
+    now = ports.apply.clock.now()
+    stand = standings(site.view, checks=gated_checks(site.view.gates), hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now)
     made = SessionStart(
         site=report.site,
         at=ports.apply.clock.now().strftime(STAMP),

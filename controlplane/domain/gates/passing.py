@@ -49,7 +49,9 @@ def _passing(check: str, host: str, findings: Sequence[Finding], registers: Regi
     if drifts:
         gaps = dict.fromkeys(gap for one in drifts for gap in open_gaps(one, registers))
         return Passing(check=check, host=host, verdict="DRIFTED", passed=True, reason=f"expected, by {', '.join(gaps)}")
-    return Passing(check=check, host=host, verdict=worst.value, passed=True, reason="as declared" if worst is Verdict.MET else "waived")
+    # A waiver's reason names who approved it, and until when.
+    waived = "; ".join(f"{one.surface}: {one.reason}" for one in findings if one.verdict is Verdict.WAIVED)
+    return Passing(check=check, host=host, verdict=worst.value, passed=True, reason=waived or "as declared")
 
 
 def open_gaps(finding: Finding, registers: Registers) -> tuple[str, ...]:

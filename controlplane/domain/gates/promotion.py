@@ -3,9 +3,10 @@
 Rules:
 - Counted are the newest runs without a gap between them: the first that did not pass ends the streak, and so does the first that was judged by
   another policy, checker or host than is judged now.
-- Runs closer together than the site's interval count as one.
+- Runs closer together than the site's interval count as one. One that is dated later than now does not count: a clock was wrong.
 - The linkage of the host's STOR findings has to be complete.
-- Computed, never assumed: nothing here changes a mode. Only a person demotes; a failure under enforcement proposes it.
+- Computed, never assumed: nothing here changes a mode. Only a person demotes; a failure under enforcement proposes it, and there an expected
+  drift is a failure too.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
+from controlplane.domain.coordination import moment_of
+from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.gates.values import Mode, Promotion
 from controlplane.domain.values import Value
+
+# How the reason of every run begins that lies before the one that ended the streak.
+BEFORE = "before that"
 
 
 class Judged(Value):
@@ -46,6 +52,7 @@ class Counted(Value):
     at: str
     counts: bool
     reason: str
+    verdict: str
 
 
 class Standing(Value):
@@ -62,20 +69,21 @@ class Standing(Value):
 
 
 def standing(
-    check: str, host: str, mode: Mode, runs: Sequence[Judged], *, now_by: Digests | None, demanded: Promotion, unlinked: Sequence[str]
+    check: str, host: str, mode: Mode, runs: Sequence[Judged], *, now_by: Digests | None, demanded: Promotion, unlinked: Sequence[str], now: datetime
 ) -> Standing:
     """Return how a check stands. `runs` are the recorded ones, newest first; `now_by` None where it is not known by what it is judged now.
 
     `unlinked` says what the registers lack.
     """
-    rows, streak = _counted(runs, now_by, timedelta(seconds=demanded.interval))
+    timely = [run for run in runs if not _ahead(run, now)]
+    rows, streak = _counted(runs, now_by, timedelta(seconds=demanded.interval), now)
     held_by: list[str] = []
     if streak < demanded.runs:
         held_by.append(f"{streak} of {demanded.runs} consecutive runs passed")
     if now_by is None:
         held_by.append("the host was not observed, so nobody knows whether those runs judged it as it is")
     held_by += [f"linkage: {fault}" for fault in unlinked]
-    failed = bool(runs) and not runs[0].passed
+    failed = bool(timely) and (not timely[0].passed or timely[0].verdict == "DRIFTED")
     if mode == "enforce":
         held_by = []
     proposes: Literal["promote", "demote"] | None = None
@@ -88,26 +96,32 @@ def standing(
     )
 
 
-def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta) -> tuple[list[Counted], int]:
+def _ahead(run: Judged, now: datetime) -> bool:
+    return moment_of(run.at) > now + BEHIND
+
+
+def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta, now: datetime) -> tuple[list[Counted], int]:
     rows: list[Counted] = []
     streak, ended, last = 0, "", None
     by = now_by or (Digests(policy=runs[0].policy, checker=runs[0].checker, host=runs[0].host) if runs else None)
     for run in runs:
-        at = datetime.fromisoformat(run.at.replace("Z", "+00:00"))
+        at = moment_of(run.at)
         changed = [name for name in ("policy", "checker", "host") if by is not None and getattr(run, name) != getattr(by, name)]
-        if not ended and not run.passed:
+        if _ahead(run, now):
+            why = "is dated later than now, so a clock was wrong"
+        elif not ended and not run.passed:
             ended = f"{run.run} did not pass"
             why = f"did not pass: {run.reason}"
         elif not ended and changed:
             ended = f"the {' and the '.join(changed)} changed after {run.run}"
             why = f"the {' and the '.join(changed)} changed since"
         elif ended:
-            why = f"before that, {ended}"
+            why = f"{BEFORE}, {ended}"
         elif last is not None and last - at < interval:
             why = f"less than {_shown(interval)} before the one that counts"
         else:
             streak, last, why = streak + 1, at, ""
-        rows.append(Counted(run=run.run, at=run.at, counts=not why, reason=why or "counts"))
+        rows.append(Counted(run=run.run, at=run.at, counts=not why, reason=why or "counts", verdict=run.verdict))
     return rows, streak
 
 

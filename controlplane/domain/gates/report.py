@@ -9,11 +9,15 @@ from controlplane.domain.gates.passing import Passing
 
 
 class GateReport(AuditReport):
-    """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in report mode, and why not."""
+    """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in report mode, and why not.
+
+    `silent` are checks of the pack that had nothing to ask of these hosts.
+    """
 
     run: str
     pack: str
     passing: tuple[Passing, ...]
+    silent: tuple[str, ...] = ()
 
     def exit_code(self) -> int:
         """Return 5 if anything is UNKNOWN, else 3 if a check that is enforced drifts, else 0."""

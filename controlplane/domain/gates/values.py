@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -19,6 +19,7 @@ Mode = Literal["report", "enforce"]
 PackName = Annotated[str, AfterValidator(lambda text: check_name(text, TIER, "name of a pack"))]
 # What a check of the site is judged on that looks at no machine.
 SITE = "site"
+_NO_HOST = f"is no host of policy.yml: name one, or {SITE} for a check that looks at no machine"
 
 
 class SiteCheck(Value):
@@ -73,22 +74,37 @@ def gate_faults(data: Any, *, builtin: Sequence[str], hosts: Sequence[str] | Non
     """Yield what no single field of gates.yml shows. `hosts` are those of the policy, None where it could not be read."""
     if not isinstance(data, Mapping):
         return
-    own = data.get("checks")
-    own = own if isinstance(own, Mapping) else {}
+    own = dict(_mapping(data, "checks"))
     for check in own:
         if check in builtin:
             yield ("checks", check), "is a check of this program: give the site's own another id"
+    if own and hosts is not None and SITE in hosts:
+        yield ("checks",), f"a host of policy.yml is called {SITE}, which is what checks that look at no machine are judged on: rename the host"
     known = {*builtin, *own}
-    for pack, held in _mapping(data, "packs"):
-        for number, check in enumerate(held.get("checks", []) if isinstance(held, Mapping) else []):
-            if check not in known:
-                yield ("packs", pack, "checks", number), f"there is no check {check}: define it under checks, or name one of {_listed(builtin)}"
+    strange = f"define it under checks, or name one of {', '.join(builtin)}"
+    yield from _of_packs(data, known, strange)
     for check, by_host in _mapping(data, "modes"):
         if check not in known:
-            yield ("modes", check), f"there is no check {check}: define it under checks, or name one of {_listed(builtin)}"
+            yield ("modes", check), f"there is no check {check}: {strange}"
         for host in by_host if isinstance(by_host, Mapping) else []:
-            if hosts is not None and host not in hosts and host != SITE:
-                yield ("modes", check, host), "is no host of policy.yml: name one, or site for a check that looks at no machine"
+            if hosts is not None and host not in {*hosts, SITE}:
+                yield ("modes", check, host), _NO_HOST
+    for number, one in enumerate(_list(data, "expected")):
+        check, host = (one.get("check"), one.get("host")) if isinstance(one, Mapping) else (None, None)
+        if isinstance(check, str) and check not in known:
+            yield ("expected", number, "check"), f"there is no check {check}: {strange}"
+        if isinstance(host, str) and hosts is not None and host not in {*hosts, SITE}:
+            yield ("expected", number, "host"), _NO_HOST
+
+
+def _of_packs(data: Mapping[str, Any], known: Container[str], strange: str) -> Iterator[tuple[Place, str]]:
+    for pack, held in _mapping(data, "packs"):
+        checks = _list(held, "checks") if isinstance(held, Mapping) else []
+        for number, check in enumerate(checks):
+            if check in checks[:number]:
+                yield ("packs", pack, "checks", number), f"names {check} twice: leave one of the two out"
+            elif isinstance(check, str) and check not in known:
+                yield ("packs", pack, "checks", number), f"there is no check {check}: {strange}"
 
 
 def _mapping(data: Mapping[str, Any], key: str) -> list[tuple[Any, Any]]:
@@ -96,5 +112,6 @@ def _mapping(data: Mapping[str, Any], key: str) -> list[tuple[Any, Any]]:
     return list(held.items()) if isinstance(held, Mapping) else []
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+def _list(data: Mapping[str, Any], key: str) -> list[Any]:
+    held = data.get(key)
+    return held if isinstance(held, list) else []

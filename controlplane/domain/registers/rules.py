@@ -10,14 +10,16 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from controlplane.domain.faults import Place
 from controlplane.domain.registers.values import Gap, Loop, Registers, StorFinding
 
-File = Literal["gaps", "loops", "findings", "waves", "hosts"]
+File = Literal["gaps", "loops", "findings", "waves", "hosts", "gates"]
 _REMAINS = re.compile(r"\b(remain(s|ing)?|still (open|to do|missing)|left (to do|open)|to-?do|tbd|unfinished|not (yet )?done)\b", re.IGNORECASE)
+# What says that all of it is done: "nothing remains", "no gap is still open".
+_NOTHING = re.compile(r"\b(nothing|none|no|zero|0)( [a-z]+)?( (is|are|was|were))?( more)? $", re.IGNORECASE)
 
 
 class Broken(NamedTuple):
@@ -36,14 +38,20 @@ def broken_rules(
     waves: Mapping[str, Sequence[str]] | None = None,
     governed: Sequence[str] = (),
     live: Sequence[str] | None = None,
+    expected: Sequence[str] = (),
 ) -> tuple[Broken, ...]:
     """Return every rule that does not hold.
 
     `checks` are all check ids of the site. `waves` are the gaps that each wave names, None where waves are not to be looked at; `governed` the hosts
-    of the policy and `live` those of the inventory, None where it was not read.
+    of the policy and `live` those of the inventory, None where it was not read; `expected` the STOR ids that gates.yml names, in its order.
     """
     found = [*_of_gaps(registers), *_of_loops(registers), *_of_findings(registers, checks, waves, governed)]
     found += _of_waves(registers, waves or {})
+    found += [
+        Broken("gates", ("expected", number, "stor"), stor, f"there is no {stor} in findings.yml: file it, or name the right one")
+        for number, stor in enumerate(expected)
+        if stor not in registers.findings
+    ]
     if live is not None:
         found += [
             Broken("hosts", (host,), host, "lives in the inventory, and policy.yml has no row for it: say where its data belong")
@@ -73,6 +81,8 @@ def _of_gap_status(registers: Registers, name: str, gap: Gap) -> Iterator[Broken
         yield Broken("gaps", (*at, "superseded_by"), name, "names the gap itself: name the one that took its place")
     elif gap.superseded_by is not None and gap.superseded_by not in registers.gaps:
         yield Broken("gaps", (*at, "superseded_by"), name, f"there is no {gap.superseded_by} in gaps.yml: file it, or name the right one")
+    elif _goes_round(name, lambda one: registers.gaps[one].superseded_by if one in registers.gaps else None):
+        yield Broken("gaps", (*at, "superseded_by"), name, f"leads from {gap.superseded_by} back to the gap itself: name the one that took its place")
     if gap.status == "accepted" and gap.reason is None:
         yield Broken("gaps", (*at, "reason"), name, "is missing: an accepted gap says why it may stay")
     if gap.is_open and gap.closed is not None:
@@ -102,6 +112,8 @@ def _of_loops(registers: Registers) -> Iterator[Broken]:
             yield Broken("loops", (*at, "absorbed_by"), name, "names the loop itself: name the one that took it in")
         elif loop.absorbed_by is not None and loop.absorbed_by not in registers.loops:
             yield Broken("loops", (*at, "absorbed_by"), name, f"there is no {loop.absorbed_by} in loops.yml: file it, or name the right one")
+        elif _goes_round(name, lambda one: registers.loops[one].absorbed_by if one in registers.loops else None):
+            yield Broken("loops", (*at, "absorbed_by"), name, f"leads from {loop.absorbed_by} back to the loop itself: name the one that took it in")
         yield from _of_closed_loop(name, loop, left.get(name, []))
 
 
@@ -111,7 +123,8 @@ def _of_closed_loop(name: str, loop: Loop, left: Sequence[str]) -> Iterator[Brok
             yield Broken("loops", ("loops", name, "closed"), name, f"says who closed it while its status is {loop.status}: remove one of the two")
         return
     for field in ("title", "text"):
-        said = _REMAINS.search(getattr(loop, field) or "")
+        text = getattr(loop, field) or ""
+        said = next((one for one in _REMAINS.finditer(text) if _NOTHING.search(text[: one.start()]) is None), None)
         if said is not None:
             yield Broken("loops", ("loops", name, field), name, f"says {said[0]!r} while it is closed: file what is left as a gap, or reopen it")
     if left:
@@ -164,8 +177,19 @@ def _of_waves(registers: Registers, waves: Mapping[str, Sequence[str]]) -> Itera
             at: Place = (wave, "gaps", number)
             if gap not in registers.gaps:
                 yield Broken("waves", at, wave, f"there is no {gap} in gaps.yml: file it, or name the right one")
+            elif registers.gaps[gap].status == "superseded":
+                yield Broken("waves", at, wave, f"{gap} was superseded by {registers.gaps[gap].superseded_by or 'another one'}: name that one")
             elif gap not in named:
                 yield Broken("waves", at, wave, f"{gap} is named by no finding, so nothing would show that the wave mended it: link one to it")
+
+
+def _goes_round(name: str, next_of: Callable[[str], str | None]) -> bool:
+    """Say whether what took the place of `name` was in the end replaced by `name`."""
+    seen, at = {name}, next_of(name)
+    while at is not None and at not in seen:
+        seen.add(at)
+        at = next_of(at)
+    return at == name
 
 
 def _open_of(registers: Registers, finding: StorFinding) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,12 @@ def broken():
 def test_one_that_can_not_be_set_up(broken):
     pass
 """
+LYING = """
+import atexit, os, pathlib
+
+def test_a():
+    atexit.register(pathlib.Path(os.environ['CONTROLPLANE_CHECKS'], 'outcomes.json').write_text, '[1]')
+"""
 MACHINES = """
 def test_a_machine_has_a_name(host):
     assert host.check_output("echo it").strip() == "it"
@@ -62,7 +70,8 @@ def ran(site: Path, text: str, *hosts: InventoryHost, limit_s: float = 60) -> di
     return {(one.host, one.surface): (one.verdict, one.reason) for one in found}
 
 
-def test_only_what_ran_and_passed_is_met(site: Path) -> None:
+def test_only_what_ran_and_passed_is_met_and_nothing_is_left_in_the_site(site: Path) -> None:
+    before = set(site.rglob("*"))
     found = ran(site, ENDINGS)
     assert found == {
         ("site", "check:test_one_that_holds"): (Verdict.MET, "as declared"),
@@ -72,6 +81,7 @@ def test_only_what_ran_and_passed_is_met(site: Path) -> None:
         ("site", "check:test_one_that_is_skipped"): (Verdict.UNKNOWN, "skipped: not today"),
         ("site", "check:test_one_that_can_not_be_set_up"): (Verdict.UNKNOWN, "error: no such thing"),
     }
+    assert set(site.rglob("*")) - before == {site / "checks" / "test_d1.py"}
 
 
 def test_a_test_that_takes_a_host_is_judged_on_each_and_one_that_is_not_reached_is_unknown(site: Path) -> None:
@@ -81,21 +91,46 @@ def test_a_test_that_takes_a_host_is_judged_on_each_and_one_that_is_not_reached_
     assert (verdict, "Connection refused" in reason) == (Verdict.UNKNOWN, True), reason
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "checks/test_d1.py was not run to its end (pytest 5)"),
-        ("import nothing_of_that_name\n", "was not run to its end (pytest 2)"),
-        ("def test_a():\n    import os\n    os._exit(0)\n", "was not run to its end (pytest 0)"),
-        ("import time\n\ndef test_a():\n    time.sleep(60)\n", "did not end within 8 s"),
-    ],
-)
-def test_a_file_that_is_not_run_to_its_end_is_unknown(site: Path, text: str, words: str) -> None:
-    [(verdict, reason)] = ran(site, text, limit_s=8 if "sleep" in text else 60).values()
-    assert (verdict, words in reason) == (Verdict.UNKNOWN, True), reason
+def test_a_file_that_is_not_run_to_its_end_is_unknown(site: Path) -> None:
+    told = {
+        "EMPTY": ("", "checks/EMPTY.py was not run to its end (pytest 5)"),
+        "IMPORT": ("import nothing_of_that_name\n", "was not run to its end (pytest 2)"),
+        "GONE": ("def test_a():\n    import os\n    os._exit(0)\n", "was not run to its end (pytest 0)"),
+        "LYING": (LYING, "was not run to its end (pytest 0)"),
+        # Judged on each host, of which there is none.
+        "HOSTS": (MACHINES, "skipped: "),
+    }
+    for name, (text, _) in told.items():
+        (site / "checks" / f"{name}.py").write_text(text)
+    checks = {name: SiteCheck(title="x", file=f"checks/{name}.py") for name in told}
+    found = PytestSiteChecks(site).run(checks, ())
+    assert [(one.check, one.host, one.verdict) for one in found] == [(name, "site", Verdict.UNKNOWN) for name in told]
+    assert [one.reason for one in found if told[one.check][1] not in one.reason] == []
 
 
-def test_nothing_is_left_in_the_site(site: Path) -> None:
-    before = set(site.rglob("*"))
-    ran(site, ENDINGS)
-    assert set(site.rglob("*")) - before == {site / "checks" / "test_d1.py"}
+def test_a_file_that_does_not_end_is_unknown_and_what_it_started_ends_with_it(site: Path) -> None:
+    text = "import subprocess, time\n\ndef test_a():\n    subprocess.Popen(['sleep', '61.7'])\n    time.sleep(60)\n"
+    began = time.monotonic()
+    [(verdict, reason)] = ran(site, text, limit_s=2).values()
+    assert (verdict, "did not end within 2 s" in reason) == (Verdict.UNKNOWN, True), reason
+    assert time.monotonic() - began < 20
+    assert not any(b"sleep\x0061.7" in line for line in command_lines())
+
+
+def test_nothing_of_the_operators_shell_or_of_folders_above_leaves_a_test_out(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site.parent / "conftest.py").write_text("raise RuntimeError('not ours')\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k holds --no-such-option")
+    cases = "import pytest\n\n@pytest.mark.parametrize('case', ['a', 'b'])\ndef test_it(case, host):\n    assert case == 'a', 'no'\n"
+    assert ran(site, f"{cases}\nclass TestMore:\n    def test_it(self):\n        pass\n", HERE) == {
+        ("here", "check:test_it[a]"): (Verdict.MET, "as declared"),
+        ("here", "check:test_it[b]"): (Verdict.DRIFTED, "no"),
+        ("site", "check:TestMore.test_it"): (Verdict.MET, "as declared"),
+    }
+
+
+def command_lines() -> list[bytes]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes())
+    return found

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,33 @@ def new_site(folder: Path) -> Path:
 def test_what_init_writes_validates(tmp_path: Path) -> None:
     report = check_policy(SiteFolder(new_site(tmp_path / "My Site")), run_inventory=False)
     assert (report.site, report.hosts, report.groups, report.inventory_checked, report.notes) == ("my-site", 2, 1, True, ())
+
+
+def test_the_gates_and_registers_that_init_writes_are_ready_to_be_used(tmp_path: Path) -> None:
+    content = SiteFolder(new_site(tmp_path / "s")).read(run_inventory=False)
+    assert content.governance.faults == ()
+    assert content.governance.gates.packs["storage"].checks == ("D235", "D236", "D237", "D238", "D239")
+    assert content.governance.registers is not None
+    # What the comments show is valid as well, once it is no comment.
+    for name, empty in (("gaps", "gaps: {}"), ("loops", "loops: {}"), ("findings", "findings: {}")):
+        file = tmp_path / "s" / "registers" / f"{name}.yml"
+        record = file.read_text().splitlines()[1].removeprefix("# ")
+        file.write_text(file.read_text().replace(empty, f"{name}:\n  {record}"))
+    gates = tmp_path / "s" / "gates.yml"
+    shown = [line.removeprefix("# ") for line in gates.read_text().splitlines() if re.match(r"# (modes|expected|checks|  )", line)]
+    gates.write_text(gates.read_text() + "\n".join(shown) + "\n")
+    (tmp_path / "s" / "checks").mkdir()
+    (tmp_path / "s" / "checks" / "test_s001_owners.py").touch()
+    held = SiteFolder(tmp_path / "s").read(run_inventory=False).governance
+    assert [str(fault) for fault in held.faults] == []
+    assert (held.gates.mode("D235", "db1"), len(held.gates.expected), list(held.gates.checks)) == ("enforce", 1, ["S001"])
+
+
+def test_init_refuses_a_file_where_a_folder_of_its_is_to_be(tmp_path: Path) -> None:
+    (tmp_path / "registers").write_text("mine")
+    with pytest.raises(RefusedError, match="holds registers already"):
+        new_site(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["registers"]
 
 
 def test_init_writes_over_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.domain.finding import Finding, Verdict
@@ -39,13 +41,14 @@ def report(run: str, at: str, *rows: tuple[str, str, str, Verdict]) -> RunReport
     return RunReport(run=run, at=at, findings=found)
 
 
+NOW = datetime(2026, 1, 10, tzinfo=UTC)
 ROOT = ("D235", "mint-data", "docker.data_root")
 OTHER = ("D235", "mint-data", "mount:/srv")
 CACHE = ("D237", "mint-apps", "budget.images")
 
 
 def asked(gap: str, *reports: RunReport, **more: Any) -> Recommendation:
-    return recommend(gap, Resting(registers=HELD, reports=reports, governed=("mint-apps", "mint-data"), **more))
+    return recommend(gap, Resting(registers=HELD, reports=reports, **{"governed": ("mint-apps", "mint-data"), "now": NOW, **more}))
 
 
 def test_a_gap_closes_when_every_finding_that_links_to_it_is_met() -> None:
@@ -90,3 +93,76 @@ def test_what_no_check_judges_is_a_persons_to_say() -> None:
 
 def test_a_gap_that_serves_no_finding_shows_nothing() -> None:
     assert asked("GAP-OP-3").objections == ("no finding names it, so nothing shows that it is mended: link it to one, or accept it with a reason",)
+
+
+def test_a_run_of_a_day_to_come_speaks_for_nothing_and_hides_no_other() -> None:
+    bad = report("CAP-1", "2026-01-02T00:00:00Z", (*ROOT, Verdict.DRIFTED), (*CACHE, Verdict.MET))
+    ahead = report("CAP-2", "2026-01-10T00:05:01Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    assert asked("GAP-OP-1", bad, ahead).objections == ("STOR-004: D235 on mint-data: docker.data_root is DRIFTED in CAP-1: as seen",)
+    assert "(CAP-2: dated later than now, so a clock was wrong)" in asked("GAP-OP-1", ahead).objections[0]
+    within = report("CAP-3", "2026-01-10T00:05:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    assert asked("GAP-OP-1", bad, within).closable
+
+
+def test_a_run_speaks_for_a_gap_only_where_its_receipt_holds_what_it_found_and_against_it_always() -> None:
+    good = report("CAP-1", "2026-01-01T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET)).model_copy(update={"digest": "sha256:1"})
+    assert asked("GAP-OP-1", good, receipts={"CAP-1": "sha256:1"}).closable
+    assert asked("GAP-OP-1", good, receipts={}).objections[0].endswith("CAP-1 has no receipt: run the gates again")
+    assert asked("GAP-OP-1", good, receipts={"CAP-1": "sha256:2"}).objections[0].endswith("CAP-1 is not what its receipt holds: run the gates again")
+    bad = report("CAP-2", "2026-01-02T00:00:00Z", (*ROOT, Verdict.DRIFTED))
+    assert "is DRIFTED in CAP-2" in asked("GAP-OP-1", good, bad, receipts={"CAP-1": "sha256:1"}).objections[0]
+
+
+def test_a_surface_that_no_run_ever_showed_is_no_evidence_and_one_that_is_gone_is() -> None:
+    other = report("CAP-1", "2026-01-01T00:00:00Z", (*OTHER, Verdict.MET), (*CACHE, Verdict.MET))
+    assert asked("GAP-OP-1", other).objections == (
+        "STOR-004: D235 on mint-data: no recorded run showed a surface of it (docker.*): name the right one in findings.yml",
+    )
+    before = report("CAP-0", "2025-12-01T00:00:00Z", (*ROOT, Verdict.DRIFTED))
+    assert asked("GAP-OP-1", before, other).closable
+
+
+def test_a_finding_that_is_judged_on_no_host_closes_nothing() -> None:
+    held = HELD.model_dump()
+    held["findings"]["STOR-005"]["hosts"] = held["findings"]["STOR-004"]["hosts"] = ()
+    found = recommend("GAP-OP-1", Resting(registers=Registers.model_validate(held), reports=(), governed=(), now=NOW))
+    assert found.objections == ("STOR-004: the policy has no host to judge it on", "STOR-005: the policy has no host to judge it on")
+
+
+def own(*reports: RunReport) -> Recommendation:
+    held = {
+        "gaps": {"GAP-OP-1": {"title": "x"}},
+        "loops": {},
+        "findings": {"STOR-001": {"title": "x", "severity": "low", "gaps": ["GAP-OP-1"], "checks": ["S001"]}},
+    }
+    return recommend("GAP-OP-1", Resting(registers=Registers.model_validate(held), reports=reports, governed=("a", "b"), now=NOW))
+
+
+def rows(verdict: Verdict, *hosts: str) -> list[tuple[str, str, str, Verdict]]:
+    return [("S001", host, "check:test_it", verdict) for host in hosts]
+
+
+def test_a_check_of_the_sites_own_is_asked_of_all_that_it_looks_at() -> None:
+    on_site = report("CAP-1", "2026-01-01T00:00:00Z", *rows(Verdict.MET, "site"))
+    assert [one.host for one in own(on_site).criteria] == ["site"]
+    mixed = report("CAP-2", "2026-01-02T00:00:00Z", *rows(Verdict.MET, "site", "a"), *rows(Verdict.DRIFTED, "b"))
+    assert [(one.host, one.objection is None) for one in own(mixed).criteria] == [("a", True), ("b", False), ("site", True)]
+
+
+def test_a_file_that_broke_speaks_against_each_host_until_it_runs_again() -> None:
+    good = report("CAP-1", "2026-01-01T00:00:00Z", *rows(Verdict.MET, "a", "b"))
+    broke = report("CAP-2", "2026-01-02T00:00:00Z", *rows(Verdict.UNKNOWN, "site"))
+    again = report("CAP-3", "2026-01-03T00:00:00Z", *rows(Verdict.MET, "a", "b"))
+    assert [one.objection is None for one in own(good, broke).criteria] == [False, False, False]
+    assert (own(good, broke, again).closable, own(good, broke, again).runs) == (True, ("CAP-3",))
+
+
+def test_thousands_of_gaps_and_hundreds_of_runs_are_looked_at_in_a_moment() -> None:
+    findings = {f"STOR-{n:05d}": {"title": "x", "severity": "low", "gaps": [f"GAP-OP-{n}"], "checks": ["D235"], "hosts": ["h"]} for n in range(3000)}
+    gaps = {f"GAP-OP-{n}": {"title": "x"} for n in range(3000)}
+    held = Registers.model_validate({"gaps": gaps, "loops": {}, "findings": findings})
+    runs = tuple(report(f"CAP-{n}", f"2026-01-01T{n // 60:02d}:{n % 60:02d}:00Z", ("D235", "h", "s", Verdict.MET)) for n in range(200))
+    rests = Resting(registers=held, reports=runs, governed=("h",), now=NOW)
+    began = time.perf_counter()
+    assert all(recommend(name, rests).closable for name in held.gaps)
+    assert time.perf_counter() - began < 2

@@ -99,6 +99,40 @@ def test_what_was_superseded_or_absorbed_is_not_linked_to() -> None:
     assert ("GAP-OP-1", "LOOP-A-20260101 was absorbed by LOOP-C: link to that one") in told
 
 
+def test_what_took_each_others_place_leads_nowhere() -> None:
+    data = changed("gaps/GAP-OP-2", {"title": "a", "status": "superseded", "superseded_by": "GAP-OP-3"})
+    data["gaps"]["GAP-OP-3"] = {"title": "b", "status": "superseded", "superseded_by": "GAP-OP-2"}
+    data["loops"]["LOOP-C"] = {"title": "c", "status": "absorbed", "absorbed_by": "LOOP-D"}
+    data["loops"]["LOOP-D"] = {"title": "d", "status": "absorbed", "absorbed_by": "LOOP-C"}
+    assert [(rule.id, rule.message) for rule in broken(data)] == [
+        ("GAP-OP-2", "leads from GAP-OP-3 back to the gap itself: name the one that took its place"),
+        ("GAP-OP-3", "leads from GAP-OP-2 back to the gap itself: name the one that took its place"),
+        ("LOOP-C", "leads from LOOP-D back to the loop itself: name the one that took it in"),
+        ("LOOP-D", "leads from LOOP-C back to the loop itself: name the one that took it in"),
+    ]
+
+
+def test_a_wave_that_names_what_was_superseded_is_told_what_took_its_place() -> None:
+    data = changed("gaps/GAP-OP-2", {"title": "too full", "status": "superseded", "superseded_by": "GAP-OP-1"})
+    [rule] = broken(data, waves={"W8C": ["GAP-OP-2"]})
+    assert (rule.place, rule.message) == (("W8C", "gaps", 0), "GAP-OP-2 was superseded by GAP-OP-1: name that one")
+
+
+def test_an_expected_finding_that_is_not_there_is_a_dangling_link_of_the_gates() -> None:
+    [rule] = broken(plain(), expected=("STOR-001", "STOR-009"))
+    assert rule == Broken("gates", ("expected", 1, "stor"), "STOR-009", "there is no STOR-009 in findings.yml: file it, or name the right one")
+
+
+@pytest.mark.parametrize("text", ["nothing remains", "All done; no gap is still open.", "None remain.", "0 remaining", "no work was left to do"])
+def test_a_closed_loop_may_say_that_nothing_is_left(text: str) -> None:
+    assert broken(changed("loops/LOOP-B-20260101/text", text)) == []
+
+
+@pytest.mark.parametrize("text", ["no decision on the remaining volumes", "nothing was decided, two remain"])
+def test_a_closed_loop_may_not_hide_a_rest_behind_a_no(text: str) -> None:
+    assert [rule.place for rule in broken(changed("loops/LOOP-B-20260101/text", text))] == [("loops", "LOOP-B-20260101", "text")]
+
+
 def test_a_finding_in_progress_whose_loops_are_all_closed_is_nobodys() -> None:
     data = changed("findings/STOR-001/status", "in-progress")
     data["loops"]["LOOP-A-20260101"] = {"title": "storage", "status": "closed", "closed": CLOSED}

@@ -1,0 +1,205 @@
+"""What gates keep and change on disk: modes in gates.yml, reports of runs, proposals, and digests of what judges."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.adapters.approvable_files import read_approvable
+from controlplane.adapters.checker_digests import FileDigests
+from controlplane.adapters.gate_reports import GateReportFiles
+from controlplane.adapters.mode_file import GatesFile
+from controlplane.adapters.proposal_files import ProposalFiles
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import InputInvalidError, RefusedError, RunFailedError
+from controlplane.domain.finding import Finding, Summary, Verdict
+from controlplane.domain.gates.proposal import ModeChange, Proposal, seal
+from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.values import SiteCheck
+
+GATES = """\
+# what runs together
+packs:
+  mint: {checks: [D235]}   # one, for now
+modes:
+  D235:
+    mint-apps: enforce  # since March
+promotion: {runs: 3}
+"""
+
+
+def change(check: str, host: str, after: Any = "enforce") -> ModeChange:
+    before = "report" if after == "enforce" else "enforce"
+    return ModeChange(check=check, host=host, field=f"modes.{check}.{host}", before=before, after=after, runs=("CAP-1",))
+
+
+def gates_file(folder: Path, text: str | None = GATES) -> GatesFile:
+    if text is not None:
+        (folder / "gates.yml").write_text(text)
+    return GatesFile(folder / "gates.yml", folder / "locks")
+
+
+def test_one_field_changes_and_every_other_byte_stays(tmp_path: Path) -> None:
+    file = gates_file(tmp_path)
+    assert file.prepared([change("D235", "mint-data")]) == GATES.replace("# since March\n", "# since March\n    mint-data: enforce\n")
+    assert file.prepared([change("D235", "mint-apps", "report")]) == GATES.replace("enforce  #", "report  #")
+    assert "  D241:\n    mint-data: enforce\npromotion" in file.prepared([change("D241", "mint-data")])
+    assert (tmp_path / "gates.yml").read_text() == GATES
+
+
+def test_what_is_written_is_the_text_with_its_mode_and_its_digest_is_another(tmp_path: Path) -> None:
+    file = gates_file(tmp_path)
+    (tmp_path / "gates.yml").chmod(0o640)
+    before = file.digest()
+    file.write(file.prepared([change("D235", "mint-data"), change("D241", "mint-data")]))
+    assert (tmp_path / "gates.yml").stat().st_mode & 0o777 == 0o640
+    assert file.digest() != before
+
+
+@pytest.mark.parametrize("text", [None, "", "# nothing yet\n", "packs: {mint: {checks: [D235]}}"])
+def test_a_file_without_modes_gets_them(tmp_path: Path, text: str | None) -> None:
+    file = gates_file(tmp_path, text)
+    assert file.prepared([change("D235", "mint-data")]).endswith("modes:\n  D235:\n    mint-data: enforce\n")
+    assert (file.digest() == "absent") is (text is None)
+
+
+@pytest.mark.parametrize("text", ["{packs: {mint: {checks: [D235]}}}\n", "modes: [D235]\n"])
+def test_a_file_that_takes_no_further_line_is_refused_and_stays(tmp_path: Path, text: str) -> None:
+    file = gates_file(tmp_path, text)
+    with pytest.raises(RefusedError, match="Nothing was changed"):
+        file.prepared([change("D235", "mint-data")])
+    assert (tmp_path / "gates.yml").read_text() == text
+
+
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real.yml").write_text(GATES)
+    (tmp_path / "gates.yml").symlink_to("real.yml")
+    with pytest.raises(RefusedError, match="is a symbolic link"):
+        gates_file(tmp_path, None).prepared([change("D235", "mint-data")])
+
+
+def test_a_second_editor_waits_until_the_first_is_done(tmp_path: Path) -> None:
+    file, order = gates_file(tmp_path), []
+
+    def other() -> None:
+        with GatesFile(tmp_path / "gates.yml", tmp_path / "locks").editing():
+            order.append("second")
+
+    with file.editing():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+
+
+def report(run: str = "CAP-20260301-120000__verify.pack.run__R0001") -> GateReport:
+    found = (Finding(check="D235", host="mint-data", surface="docker.data_root", verdict=Verdict.MET, severity="high", reason="as declared"),)
+    none = Summary(met=1, drifted=0, waived=0, unknown=0)
+    plain = {"site": "lab", "policy_digest": "x", "judged_at": "2026-03-01T12:00:00Z", "hosts": (), "pack": "mint", "passing": ()}
+    return GateReport(**plain, summary=none, findings=found, run=run)  # type: ignore[arg-type]
+
+
+def test_a_report_is_kept_once_and_read_with_the_digest_that_its_receipt_holds(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path / "gates")
+    assert files.latest(5) == ()
+    files.keep(report())
+    [one] = files.latest(5)
+    assert (one.run, one.at, one.findings, one.digest) == (
+        report().run,
+        report().judged_at,
+        report().findings,
+        digest_of(report().model_dump(mode="json")),
+    )
+    with pytest.raises(RunFailedError, match="is there already"):
+        files.keep(report())
+
+
+def test_only_the_newest_are_read_the_oldest_of_them_first(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path)
+    names = [f"CAP-2026030{day}-120000__verify.pack.run__R0001" for day in (3, 1, 2)]
+    for name in names:
+        files.keep(report(name))
+    (tmp_path / "CAP-notes.json").write_text("mine")
+    assert [one.run for one in files.latest(2)] == [names[2], names[0]]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[" * 5000, '{"run": "CAP-9"}'])
+def test_a_report_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / f"{report().run}.json"
+    path.write_text(text)
+    with pytest.raises(RunFailedError, match="is no report of a gate run"):
+        GateReportFiles(tmp_path).latest(1)
+
+
+def test_a_report_under_another_runs_name_is_refused(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path)
+    files.keep(report())
+    (tmp_path / f"{report().run}.json").rename(tmp_path / "CAP-20260302-120000__verify.pack.run__R0002.json")
+    with pytest.raises(RunFailedError, match=f"is the report of {report().run}"):
+        files.latest(1)
+
+
+def test_the_checks_of_this_program_share_a_digest_and_one_of_the_site_has_its_files(tmp_path: Path) -> None:
+    own = {"D204": SiteCheck(title="x", file="checks/test_d204.py")}
+    digests = FileDigests(tmp_path)
+    assert digests.of("D204", own).startswith("gone: ")
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "test_d204.py").write_text("def test_a(): pass\n")
+    first = digests.of("D204", own)
+    (tmp_path / "checks" / "test_d204.py").write_text("def test_b(): pass\n")
+    assert digests.of("D204", own) != first
+    assert digests.of("D235", own) == digests.of("D234", own) == FileDigests(tmp_path / "other").of("D235", {})
+    assert digests.of("D235", own) != first
+    alone = digests.of("D204", own)
+    (tmp_path / "checks" / "conftest.py").write_text("FIXTURES = 1\n")
+    with_fixtures = digests.of("D204", own)
+    (tmp_path / "conftest.py").write_text("FIXTURES = 2\n")
+    assert len({alone, with_fixtures, digests.of("D204", own)}) == 3
+
+
+def proposal() -> Proposal:
+    return seal(
+        kind="promote",
+        site="lab",
+        made_at="2026-03-01T12:00:00Z",
+        requester="ann@desk",
+        reason="",
+        file="gates.yml",
+        file_digest="sha256:x",
+        policy="sha256:p",
+        changes=(change("D235", "mint-data"),),
+    )
+
+
+def test_a_proposal_is_read_as_it_was_written_and_shows_what_it_changes_when_it_is_approved(tmp_path: Path) -> None:
+    path = str(tmp_path / "promotion.json")
+    ProposalFiles().write(path, proposal())
+    assert ProposalFiles().read(path) == proposal()
+    asked = read_approvable(path)
+    assert (asked.digest, asked.then) == (proposal().proposal, "gates promote --apply")
+    assert asked.modes == ("gates.yml  modes.D235.mint-data: report -> enforce",)
+
+
+def test_a_proposal_that_was_altered_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "promotion.json"
+    ProposalFiles().write(str(path), proposal())
+    path.write_text(path.read_text().replace("mint-data", "mint-apps"))
+    for read in (ProposalFiles().read, read_approvable):
+        with pytest.raises(InputInvalidError, match="was altered after it was made"):
+            read(str(path))
+
+
+@pytest.mark.parametrize("text", ["", "[]", json.dumps({"proposal": "x"}), '{"proposal": ' + "[" * 100_000, "\x00"])
+def test_what_is_no_proposal_is_said_and_no_traceback(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "promotion.json"
+    path.write_text(text)
+    with pytest.raises(InputInvalidError):
+        ProposalFiles().read(str(path))
+    with pytest.raises(InputInvalidError):
+        read_approvable(str(path))

@@ -1,0 +1,173 @@
+"""gates promote, demote: what is proposed, what is refused with nothing changed, and what an ending on the way leaves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.approval import approve
+from controlplane.domain.errors import RefusedError
+from controlplane.domain.gates.proposal import Proposal, seal
+from controlplane.domain.receipt import open_intents
+from controlplane.domain.run_list import run_rows
+from tests.fakes.gates import GateSite
+
+
+@pytest.fixture
+def site() -> GateSite:
+    return earned()
+
+
+def earned(**more: Any) -> GateSite:
+    found = GateSite(**more)
+    for _ in range(3):
+        found.run()
+    return found
+
+
+def sealed(proposal: Proposal, **changed: Any) -> Proposal:
+    """Return the proposal as another hand would write it: changed, and with a digest that fits."""
+    return seal(**{name: getattr(proposal, name) for name in Proposal.model_fields if name != "proposal"} | changed)
+
+
+def refused(site: GateSite, proposal: Proposal, words: str, operator: str = "ann@desk") -> None:
+    before = (site.file.text, list(site.receipts.chain))
+    with pytest.raises(RefusedError, match=words) as caught:
+        site.carry_out(proposal, operator)
+    assert "Nothing was changed." in str(caught.value)
+    assert (site.file.text, site.receipts.chain) == before
+
+
+def test_a_promotion_names_file_field_and_runs_and_writes_that(site: GateSite) -> None:
+    proposal = site.propose("promote", "D235")
+    [change] = proposal.changes
+    assert (proposal.file, change.field, change.before, change.after) == ("gates.yml", "modes.D235.mint-data", "report", "enforce")
+    assert change.runs == tuple(run.run for run in reversed(site.coordination.runs))
+    key = site.carry_out(proposal)
+    assert site.file.text == "modes.D235.mint-data: enforce\n"
+    last = site.receipts.chain[-1]
+    assert (last.key, last.capability, last.outcome, last.evidence) == (key, "gates.promote", "done", proposal.proposal)
+    assert last.told is not None
+    assert last.told["file"] == site.file.digest()
+
+
+def test_what_has_not_been_earned_is_refused_with_all_that_holds_it_back(site: GateSite) -> None:
+    site.evidence.unreached = {"mint-data": "No route to host"}
+    with pytest.raises(RefusedError) as caught:
+        site.propose("promote", "D235", "D241", hosts=("mint-apps", "mint-data"))
+    told = str(caught.value)
+    assert "D241 on mint-apps: 0 of 3 consecutive runs passed" in told
+    assert "D235 on mint-data: the host was not observed, so nobody knows whether those runs judged it as it is" in told
+    assert "D235 on mint-apps" not in told
+
+
+def test_what_fills_up_after_its_runs_changes_no_digest_and_holds_its_check_back() -> None:
+    site = earned(packs={"mint": {"checks": ["D234"]}}, checks={})
+    proposal = site.propose("promote", "D234")
+    usage = site.host.probes["usage"]["/"]
+    usage |= {"free": 0, "available": 0}
+    with pytest.raises(RefusedError, match=r"D234 on mint-data: as it is now: DRIFTED: boot\.usage"):
+        site.propose("promote", "D234")
+    refused(site, proposal, "as it is now: DRIFTED")
+
+
+def test_nothing_to_promote_or_demote_is_said(site: GateSite) -> None:
+    site.enforce("D235", "mint-data")
+    with pytest.raises(RefusedError, match="nothing to promote: D235 is in enforce mode there"):
+        site.propose("promote", "D235")
+    site.enforce("D235", "mint-data", "report")
+    with pytest.raises(RefusedError, match="nothing to demote: D235 is in report mode there"):
+        site.propose("demote", "D235", reason="x")
+
+
+def test_a_demotion_needs_no_runs_and_no_machine(site: GateSite) -> None:
+    site.enforce("D241", "mint-data")
+    site.evidence.unreached = {"mint-data": "No route to host"}
+    site.carry_out(site.propose("demote", "D241", reason="disk is being replaced"))
+    assert site.file.text == "modes.D241.mint-data: report\n"
+    assert site.receipts.chain[-1].reason == "disk is being replaced"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"site": "prod"}, "it was made for site prod, this is lab"),
+        ({"policy": "sha256:old"}, "the policy changed since it was made"),
+        ({"file": "/etc/passwd"}, "it changes /etc/passwd, modes stand in gates.yml"),
+        ({"file_digest": "sha256:old"}, "gates.yml changed since it was made"),
+        ({"changes": ()}, "it changes nothing"),
+    ],
+)
+def test_a_proposal_that_does_not_fit_the_site_is_refused(site: GateSite, changed: dict[str, Any], words: str) -> None:
+    refused(site, sealed(site.propose("promote", "D235"), **changed), words)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"check": "D204", "field": "modes.D204.mint-data"},  # it is judged on the site alone
+        {"host": "site", "field": "modes.D235.site"},  # no run ever judged that
+        {"check": "D999", "field": "modes.D999.mint-data"},
+        {"field": "modes.D236.mint-data"},
+        {"before": "enforce", "after": "report"},
+    ],
+)
+def test_a_proposal_that_another_hand_wrote_promotes_nothing_that_no_run_earned(site: GateSite, changed: dict[str, Any]) -> None:
+    proposal = site.propose("promote", "D235")
+    forged = sealed(proposal, changes=(proposal.changes[0].model_copy(update=changed),))
+    refused(site, forged, "nothing on record would propose this")
+
+
+def test_what_changed_between_proposal_and_approval_is_refused(site: GateSite) -> None:
+    proposal = site.propose("promote", "D235")
+    site.evidence.unreached = {"mint-data": "No route to host"}
+    refused(site, proposal, "the host was not observed")
+    site.evidence.unreached = {}
+    site.hosts["mint-data"].probes["identity"]["machine_id"] = "another"
+    refused(site, proposal, "0 of 3 consecutive runs passed")
+
+
+def test_an_approval_is_demanded_bound_used_once_and_expires() -> None:
+    site = earned(approval="self")
+    proposal = site.propose("promote", "D235")
+    refused(site, proposal, "demands an approval and this plan has none")
+    site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now() - timedelta(days=2)))
+    refused(site, proposal, "expired")
+    site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
+    key = site.carry_out(proposal)
+    assert site.approvals.held[proposal.proposal].used_by == key
+    site.file.text = ""
+    refused(site, proposal, f"its approval was used by {key}")
+
+
+def test_another_person_approves_where_the_site_says_so_neither_who_asked_nor_who_carries_it_out() -> None:
+    site = earned(approval="other")
+    proposal = site.propose("promote", "D235")
+    site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
+    refused(site, proposal, "ann@desk approved it alone")
+    refused(site, proposal, "ann@desk asked for it", operator="bob@desk")
+    site.approvals.add(approve(proposal.proposal, approver="bob@desk", requester="bob@desk", now=site.clock.now()))
+    site.carry_out(proposal)
+
+
+def test_a_change_that_is_cut_off_anywhere_is_whole_or_not_there_and_its_run_says_what_to_look_at() -> None:
+    whole = earned(approval="self")
+    proposal = whole.propose("promote", "D235")
+    whole.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=whole.clock.now()))
+    whole.arm(None)
+    whole.carry_out(proposal)
+    for at in range(1, whole.world.count + 1):
+        site = earned(approval="self")
+        proposal = site.propose("promote", "D235")
+        site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
+        site.arm(at)
+        with pytest.raises(KeyboardInterrupt):
+            site.carry_out(proposal)
+        site.arm(None)
+        assert site.file.text in {"", "modes.D235.mint-data: enforce\n"}
+        assert not site.file.locked
+        assert open_intents(site.receipts.chain) == ()
+        row = run_rows(site.receipts.chain)[-1]
+        assert row.next == "nothing" if row.state == "done" else "see which modes hold: controlplane gates status"

@@ -1,0 +1,150 @@
+"""gates run: what a run judges, what it leaves on record, and what an ending on the way leaves behind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from controlplane.domain.desired import DesiredState, HostWaiver
+from controlplane.domain.errors import InputInvalidError, RefusedError
+from controlplane.domain.finding import Verdict
+from controlplane.domain.policy import Until
+from controlplane.domain.receipt import open_intents
+from controlplane.domain.run_list import run_rows
+from tests.fakes.gates import GateSite
+
+
+def test_a_run_is_on_record_with_what_it_was_judged_by() -> None:
+    site = GateSite()
+    report = site.run()
+    [run] = site.coordination.runs
+    assert (report.run, report.pack, report.exit_code()) == (run.run, "mint", 0)
+    assert {(one.check, one.host, one.verdict, one.checker) for one in run.results} == {
+        ("D235", "mint-apps", "MET", "sha256:program"),
+        ("D235", "mint-data", "MET", "sha256:program"),
+        ("D204", "site", "MET", "sha256:file"),
+    }
+    assert run.policy == "sha256:policy"
+    assert set(run.hosts) == {"mint-apps", "mint-data", "site"}
+    assert len(set(run.hosts.values())) == 3
+    assert [(one.phase, one.outcome) for one in site.receipts.chain] == [("intent", None), ("result", "done")]
+    assert site.receipts.chain[-1].evidence == site.reports.latest(1)[0].digest
+
+
+def test_the_checks_of_a_pack_are_judged_in_its_order_and_the_sites_own_among_them() -> None:
+    report = GateSite(packs={"mint": {"checks": ["D204", "D241", "D235"]}}).run()
+    assert list(dict.fromkeys(one.check for one in report.passing)) == ["D204", "D241", "D235"]
+
+
+def test_a_check_that_asks_nothing_of_these_hosts_is_told_and_never_counted_as_passed() -> None:
+    report = GateSite(packs={"mint": {"checks": ["D235", "D248"]}}).run()
+    assert (report.silent, {one.check for one in report.passing}) == (("D248",), {"D235"})
+
+
+def test_unknown_is_5_in_report_mode_and_wins_over_an_enforced_drift() -> None:
+    site = GateSite()
+    site.enforce("D204", "site")
+    site.site_checks.says["D204", "site"] = (Verdict.DRIFTED, "no owner")
+    assert site.run().exit_code() == 3
+    site.evidence.unreached = {"mint-data": "No route to host"}
+    report = site.run()
+    assert report.exit_code() == 5
+    assert {(one.check, one.host, one.verdict) for one in report.not_passed()} == {
+        ("D235", "mint-data", "UNKNOWN"),
+        ("D204", "site", "DRIFTED"),
+    }
+    assert site.coordination.runs[-1].hosts["mint-data"] == "unreached"
+
+
+def test_a_drift_that_is_only_reported_is_shown_and_exits_with_0() -> None:
+    site = GateSite()
+    site.site_checks.says["D204", "site"] = (Verdict.DRIFTED, "no owner")
+    report = site.run()
+    assert (report.exit_code(), report.summary.drifted) == (0, 1)
+    assert [one.reason for one in report.not_passed()] == ["check:test_it: no owner (no STOR finding is linked to it)"]
+    assert site.receipts.chain[-1].outcome == "failed"
+
+
+def test_a_waiver_passes_by_name_goes_on_being_judged_and_ends_by_its_day_or_by_its_limit() -> None:
+    site = GateSite(packs={"mint": {"checks": ["D234"]}}, checks={})
+    usage = site.host.probes["usage"]["/"]
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    ends = site.clock.time + timedelta(days=1)
+    waiver = HostWaiver(check="D234", reason="is pruned weekly", approved_by="ops", ends_at=ends, until=Until(root_used=90))
+    waived = [one.model_copy(update={"waivers": (waiver,)}) for one in site.view.desired.hosts]
+    site.view = site.view.model_copy(update={"desired": DesiredState(hosts=tuple(waived))})
+    [passing] = site.run(hosts=("mint-data",)).passing
+    assert (passing.verdict, passing.passed, "waived by ops" in passing.reason) == ("WAIVED", True, True), passing
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 5 // 100)
+    [passing] = site.run(hosts=("mint-data",)).passing
+    assert (passing.verdict, passing.passed, "its waiver by ops is void" in passing.reason) == ("DRIFTED", False, True), passing
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    [passing] = site.run(hosts=("mint-data",), after=timedelta(days=2)).passing
+    assert (passing.verdict, "its waiver by ops ended" in passing.reason) == ("DRIFTED", True), passing
+
+
+def test_a_run_of_some_hosts_says_nothing_of_the_others() -> None:
+    site = GateSite()
+    site.run(hosts=("mint-data",))
+    assert {one.host for one in site.coordination.runs[0].results} == {"mint-data", "site"}
+    assert "mint-apps" not in site.coordination.runs[0].hosts
+
+
+def test_a_host_that_is_called_site_keeps_its_own_digest() -> None:
+    site = GateSite(hosts=("site",), checks={}, packs={"mint": {"checks": ["D235"]}})
+    site.run()
+    assert site.coordination.runs[0].hosts["site"] != "site"
+
+
+@pytest.mark.parametrize(
+    ("pack", "hosts", "words"),
+    [("mnt", (), "there is no pack mnt in inventory/lab/gates.yml; there are mint"), ("mint", ("nobody",), "nobody is not")],
+)
+def test_a_pack_or_host_that_there_is_not_is_said_before_anything_is_begun(pack: str, hosts: tuple[str, ...], words: str) -> None:
+    site = GateSite()
+    with pytest.raises(InputInvalidError, match=words):
+        site.run(pack, hosts=hosts)
+    assert (site.receipts.chain, site.evidence.asked) == ([], 0)
+
+
+def test_without_a_name_every_check_is_run_that_is_judged_by_default() -> None:
+    report = GateSite(registers=False).run(None)
+    assert report.pack == "all"
+    assert {"D234", "D235", "D204"} <= {one.check for one in report.passing}
+    assert "D239" not in {one.check for one in report.passing}
+
+
+def test_a_controller_whose_clock_is_behind_is_refused_before_anything_is_begun() -> None:
+    site = GateSite()
+    site.run()
+    before = list(site.receipts.chain)
+    with pytest.raises(RefusedError, match="clock is behind"):
+        site.run(after=timedelta(hours=-2))
+    assert (site.receipts.chain, len(site.coordination.runs), len(site.reports.held)) == (before, 1, 1)
+
+
+def test_two_hosts_that_are_one_machine_end_the_run_and_its_receipt_says_so() -> None:
+    site = GateSite()
+    site.hosts["mint-apps"].name = "mint-data"
+    site.hosts["mint-apps"].probes["identity"]["machine_id"] = site.hosts["mint-data"].probes["identity"]["machine_id"]
+    with pytest.raises(InputInvalidError, match="is the same machine as"):
+        site.run()
+    assert (site.receipts.chain[-1].outcome, site.coordination.runs) == ("failed", [])
+
+
+def test_a_run_that_is_cut_off_anywhere_counts_whole_or_not_at_all_and_is_never_in_the_way() -> None:
+    whole = GateSite()
+    whole.arm(None)
+    whole.run()
+    for at in range(1, whole.world.count + 1):
+        site = GateSite()
+        site.arm(at)
+        with pytest.raises(KeyboardInterrupt):
+            site.run()
+        site.arm(None)
+        assert all(one.results for one in site.coordination.runs)
+        assert open_intents(site.receipts.chain) == ()
+        for row in run_rows(site.receipts.chain):
+            assert row.next in {"nothing", "see how the checks stand: controlplane gates run mint"}
+        assert site.run().exit_code() == 0
