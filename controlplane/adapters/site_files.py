@@ -19,7 +19,7 @@ from controlplane.domain.faults import Place, fault_at, validated
 from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import Inventory
 from controlplane.domain.machine_rules import machine_faults
-from controlplane.domain.machines import Machines
+from controlplane.domain.machines import Libvirt, Machines
 from controlplane.domain.policy import Policy
 from controlplane.domain.policy_rules import policy_faults
 from controlplane.domain.site import Site, SiteContent, site_faults
@@ -69,7 +69,7 @@ class SiteFolder:
             policy = _model(Policy, document, lambda data: policy_faults(data, inventory), faults)
             machines = self._machines(document.data, inventory, faults)
             keys = self._keys(machines, faults)
-            governance = self._governance(document.data, inventory)
+            governance = self._governance(document.data, inventory, machines)
             # A check whose mode can't be read would pass for one that only reports.
             faults += governance.gate_faults
         if faults or site is None or policy is None:
@@ -77,10 +77,13 @@ class SiteFolder:
         notes = (read.note,) if read.note else ()
         return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys, governance)
 
-    def _governance(self, policy: Any, inventory: Inventory | None) -> Governance:
+    def _governance(self, policy: Any, inventory: Inventory | None, machines: Machines | None) -> Governance:
         hosts = policy.get("hosts") if isinstance(policy, Mapping) else None
         governed = [str(host) for host in hosts] if isinstance(hosts, Mapping) else None
-        return read_governance(self.folder, governed=governed, live=None if inventory is None else [host.name for host in inventory.hosts])
+        # A hypervisor runs machines; its own data are no part of the policy.
+        runs_machines = {one.host for one in machines.hypervisors.values() if isinstance(one, Libvirt)} if machines is not None else set()
+        live = None if inventory is None else [host.name for host in inventory.hosts if host.name not in runs_machines]
+        return read_governance(self.folder, governed=governed, live=live)
 
     def _machines(self, policy: Any, inventory: Inventory | None, faults: list[Fault]) -> Machines | None:
         file = self.folder / "machines.yml"
