@@ -166,11 +166,13 @@ def _decide(
     view = wiring.site_view(site)
     with wiring.mode_ports(view) as ports:
         if apply_file is not None:
-            proposal = wiring.proposal_files().read(apply_file)
+            files = wiring.proposal_files(view.folder)
+            proposal = files.read(apply_file)
+            author = files.author(apply_file, at=wiring.clock().now())
             names = tuple(dict.fromkeys(change.host for change in proposal.changes if change.host in view.desired.by_name()))
             with working("collecting evidence"), leaving(ON_RECORD):
                 seen = wiring.collect(view, names) if names else {}
-                key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), ports=ports)
+                key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), author=author, ports=ports)
             return _say_done(proposal, key, output)
         _refuse_unknown(checks, known_checks(view.gates))
         names = tuple(desired.host for desired, _ in view.chosen(hosts))
@@ -178,7 +180,7 @@ def _decide(
             seen = wiring.collect(view, names)
         proposal = propose(view, kind, checks=checks, hosts=names, seen=seen, requester=wiring.operator(), reason=reason, ports=ports)
     if out is not None:
-        wiring.proposal_files().write(out, proposal)
+        wiring.proposal_files(view.folder).write(out, proposal)
     return _say_proposed(proposal, out, output)
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
-from controlplane.domain.approval import objection
+from controlplane.domain.approval import as_told
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.gates.proposal import Proposal, demotions, promotions, seal
@@ -21,6 +20,7 @@ from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import ApprovalStore, CheckerDigests, Clock, Entropy, GateRunStore, ModeFile, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.gate_standings import standings
 from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.run_gates import host_digests
@@ -70,10 +70,15 @@ def propose(
     )
 
 
-def carry_out(proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence | Unreached], operator: str, ports: ModePorts) -> str:
-    """Write the modes that an approved proposal names; return the key of the receipt. Raises `RefusedError`: then nothing was changed."""
-    sound_chain(ports.receipts)
+def carry_out(
+    proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence | Unreached], operator: str, ports: ModePorts, author: str | None = None
+) -> str:
+    """Write the modes that an approved proposal names; return the key of the receipt. Raises `RefusedError`: then nothing was changed.
+
+    `author` is whose key signed the proposal, where the site has signers: nobody approves what they proposed where it demands another person.
+    """
     now = ports.clock.now()
+    chain = [receipt for _, receipt in sound_chain(ports.receipts, now=now)]
     told = [reason for holds, reason in (
         (proposal.site == site.name, f"it was made for site {proposal.site}, this is {site.name}"),
         (proposal.policy == site.policy_digest, "the policy changed since it was made"),
@@ -81,7 +86,11 @@ def carry_out(proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence
     ) if not holds]  # fmt: skip
     if told:
         raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one.")
-    refuse_unless_approved(proposal, site, operator=operator, approvals=ports.approvals, now=now)
+    approval, objected = judge_approval(
+        proposal.proposal, demanded=site.approval, operator=operator, approvals=ports.approvals, chain=chain, run=None, now=now, author=author
+    )
+    if objected is not None:
+        raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {objected}. Nothing was changed.")
     if proposal.kind == "promote":
         checks, hosts = tuple({c.check: None for c in proposal.changes}), tuple({c.host: None for c in proposal.changes})
         digests = {host: digest for host, digest in host_digests(seen).items() if digest != "unreached"}
@@ -91,7 +100,7 @@ def carry_out(proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence
     key = make_run_key(f"gates.{proposal.kind}", now, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     capability = f"gates.{proposal.kind}"
-    ledger.intend(key, host="*", capability=capability, step=ports.file.name)
+    ledger.intend(key, host="*", capability=capability, step=ports.file.name, told=as_told(approval))
     if site.approval != "none":
         ports.approvals.use(proposal.proposal, key)
     ports.file.write(proposal.changes)
@@ -106,21 +115,3 @@ def carry_out(proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence
         told={"changes": [change.model_dump(mode="json") for change in proposal.changes], "file": ports.file.digest()},
     )
     return key
-
-
-def refuse_unless_approved(proposal: Proposal, site: SiteView, *, operator: str, approvals: ApprovalStore, now: datetime) -> None:
-    """Raise `RefusedError` where the site demands an approval that the proposal has not."""
-    if site.approval == "none":
-        return
-    signs_as = approvals.signs_as() if site.approval == "other" else None
-    told = objection(
-        approvals.find(proposal.proposal),
-        demanded=site.approval,
-        plan=proposal.proposal,
-        operator=operator,
-        run=None,
-        now=now,
-        signs_as=signs_as,
-    )
-    if told is not None:
-        raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {told}. Nothing was changed.")

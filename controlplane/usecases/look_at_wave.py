@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from controlplane.domain.approval import objection
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.report import GateReport
 from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import open_intents
 from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Looked, PackRan, Planned, WaveRecord
 from controlplane.domain.waves.values import ApprovalGate, Wave
 from controlplane.domain.windows import Opening, next_opening, open_now
+from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.audit import judge
 from controlplane.usecases.gate_standings import history_of, standings
 from controlplane.usecases.judge_hosts import judge_by_two
@@ -124,11 +125,12 @@ def _approval(wave: Wave, site: WaveSite, ports: WavePorts, planned: Planned | N
     asked = [gate.by for gate in wave.entry if isinstance(gate, ApprovalGate)]
     strict = [site.view.approval, *(by for by in asked if by is not None)]
     demanded: Literal["none", "self", "other"] = "other" if "other" in strict else "self" if "self" in strict or asked else "none"
-    approvals = ports.apply.approvals
-    signs_as = approvals.signs_as() if demanded == "other" else None
-    return objection(
-        approvals.find(planned.plan), demanded=demanded, plan=planned.plan, operator=site.operator, run=planned.run, now=now, signs_as=signs_as
-    )
+    chain = [receipt for _, receipt in ports.apply.receipts.load()]
+    # A run that was killed had no time to tell the wave of itself.
+    still = next((one.run for one in open_intents(chain) if one.plan == planned.plan), planned.run)
+    return judge_approval(planned.plan, demanded=demanded, operator=site.operator, approvals=ports.apply.approvals, chain=chain, run=still, now=now)[
+        1
+    ]
 
 
 def _undo(plan: Plan | None) -> str | None:

@@ -66,8 +66,9 @@ def run_gates(
     """
     checks = tuple(dict.fromkeys((*checks_of(site, pack), *more)))
     chosen = site.chosen(hosts)
-    sound_chain(ports.receipts)
-    key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
+    begun = ports.clock.now()
+    sound_chain(ports.receipts, now=begun)
+    key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=pack or ALL)
     if seen is None:

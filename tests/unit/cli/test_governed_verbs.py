@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from controlplane import wiring
+from controlplane.adapters.anchors import AnchorFiles
+from controlplane.adapters.signing import SshSigner
 from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
 from controlplane.domain.desired import DesiredState
@@ -38,6 +40,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (fake.view, fake.ports))
     monkeypatch.setattr(wiring, "site_view", lambda _given: fake.view)
     monkeypatch.setattr(wiring, "receipts", lambda _given: fake.receipts)
+    monkeypatch.setattr(wiring, "anchors", lambda *_given: AnchorFiles(SshSigner(None, None)))
     monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
     monkeypatch.setattr(wiring, "evidence_source", lambda *_: fake.evidence)
     monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
