@@ -28,7 +28,7 @@ class ProposalFiles:
         judged = self._signer.judged(Path(path), PROPOSALS, at=at)
         if judged.fault is not None:
             raise RefusedError(
-                f"the proposal {path} {judged.fault}. Nothing was changed. Have it proposed by one of the site's authors, and keep {path}.sig beside it."
+                f"the proposal {path} {judged.fault}. Nothing was changed. Have one of the site's authors propose it, and keep {path}.sig beside it."
             )
         return judged.principal
 

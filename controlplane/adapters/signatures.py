@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -45,13 +46,19 @@ class Judged(NamedTuple):
     fault: str | None
 
 
+@cache
+def signatures_by(allowed: Path) -> Signatures:
+    """Return what judges by that file; a process has one of each, so that the parts of a verb share what was judged."""
+    return Signatures(allowed)
+
+
 class Signatures:
-    """Judges by one file of allowed signers."""
+    """Judges by one file of allowed signers, as it is each time."""
 
     def __init__(self, allowed: Path) -> None:
         self._allowed = allowed
-        self._known: dict[tuple[bytes, bytes, str, datetime | None], Judged] = {}
-        self._principals: dict[bytes, str] = {}
+        self._known: dict[tuple[bytes, bytes, bytes, str, datetime | None], Judged] = {}
+        self._principals: dict[tuple[bytes, bytes], str] = {}
 
     def judge_all(self, signed: Iterable[Signed], namespace: str) -> list[Judged]:
         """Return how each stands, in their order."""
@@ -68,28 +75,36 @@ class Signatures:
             return Judged(None, "has no signature")
         except OSError as error:
             return Judged(None, f"has a signature that can't be read ({error.strerror})")
-        place = (sha256(signed.content).digest(), sha256(held).digest(), namespace, signed.at)
-        if place not in self._known:
-            self._known[place] = self._judge(signed, signature, held, namespace)
+        by = self._signers()
+        place = (by, sha256(signed.content).digest(), sha256(held).digest(), namespace, signed.at)
+        if place not in self._known or signed.at is None:
+            self._known[place] = self._judge(signed, signature, held, namespace, by)
         return self._known[place]
 
     def principal(self, signature: Path, *, at: datetime | None) -> str | None:
         """Return whose key made the signature; None where nobody's did that is allowed at that time."""
         return self._find(signature, at)[0]
 
-    def _judge(self, signed: Signed, signature: Path, held: bytes, namespace: str) -> Judged:
+    def _judge(self, signed: Signed, signature: Path, held: bytes, namespace: str, by: bytes) -> Judged:
         key = _key_of(held)
         if key is None:
             return Judged(None, "has a signature that was altered: ssh-keygen does not write it so")
-        known = self._principals.get(key)
+        known = self._principals.get((by, key))
         if known is not None and self._verify(signed, signature, namespace, known) is None:
             return Judged(known, None)
         principal, told = self._find(signature, signed.at)
         if principal is None:
             return Judged(None, self._unnamed(told))
-        self._principals.setdefault(key, principal)
+        self._principals.setdefault((by, key), principal)
         refused = self._verify(signed, signature, namespace, principal)
         return Judged(principal, None if refused is None else self._why(refused, principal, namespace))
+
+    def _signers(self) -> bytes:
+        try:
+            return sha256(self._allowed.read_bytes()).digest()
+        except OSError as error:
+            told = f"can't be read ({error.strerror}): it names the keys of those who may sign"
+            raise InputInvalidError([Fault(str(self._allowed), 0, "", told)]) from None
 
     def _find(self, signature: Path, at: datetime | None) -> tuple[str | None, str]:
         done = self._keygen("find-principals", "-s", str(signature), at=at)
@@ -102,8 +117,6 @@ class Signatures:
         return None if done.returncode == 0 else done.stderr.decode(errors="replace")
 
     def _keygen(self, what: str, *more: str, at: datetime | None, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        if not os.access(self._allowed, os.R_OK):
-            raise InputInvalidError([Fault(str(self._allowed), 0, "", "can't be read: it names the keys of those who may sign")])
         timed = [] if at is None else ["-O", f"verify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"]
         argv = ["ssh-keygen", "-Y", what, "-f", str(self._allowed), *more, *timed]
         try:
@@ -141,7 +154,16 @@ def _key_of(armoured: bytes) -> bytes | None:
         return None
     text = base64.b64encode(blob)
     lines = b"\n".join(text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH))
-    if armoured != _BEGIN + lines + _END or blob[:6] != b"SSHSIG":
+    # ssh-keygen reads version 0 too, and what is reserved is not signed.
+    if armoured != _BEGIN + lines + _END or blob[:10] != b"SSHSIG\0\0\0\1":
         return None
-    size = int.from_bytes(blob[10:14], "big")
-    return blob[14 : 14 + size] if len(blob) > 14 + size else None
+    key, rest = _string(blob[10:])
+    _namespace, rest = _string(rest)
+    reserved, rest = _string(rest)
+    return key if key and not reserved and rest else None
+
+
+def _string(blob: bytes) -> tuple[bytes, bytes]:
+    """Return the first string of ssh's wire format, and what follows it."""
+    end = 4 + int.from_bytes(blob[:4], "big")
+    return blob[4:end], blob[end:]

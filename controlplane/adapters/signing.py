@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from controlplane.adapters.durable_files import write_durably
-from controlplane.adapters.signatures import Judged, Signatures, Signed, signature_of
+from controlplane.adapters.signatures import Judged, Signed, signature_of, signatures_by
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.signers import role_of
 
@@ -28,7 +28,7 @@ class SshSigner:
     def __init__(self, key: Path | None, allowed_signers: Path | None) -> None:
         self._key = key
         self._allowed = allowed_signers
-        self._signatures = None if allowed_signers is None else Signatures(allowed_signers)
+        self._signatures = None if allowed_signers is None else signatures_by(allowed_signers.absolute())
 
     @property
     def checks(self) -> bool:
@@ -92,6 +92,6 @@ class SshSigner:
             fault = self._signatures.judge(Signed(trial, content, at), namespace).fault
         if fault is not None:
             raise RefusedError(
-                f"{name} was not written, because it {fault} ({self._key}). Sign with a key that is allowed as {role_of(namespace)}, or have it added to "
+                f"{name} was not written, because it {fault} ({self._key}). Sign with the key of one who is {role_of(namespace)}, or add this one to "
                 f"{self._allowed}."
             )
