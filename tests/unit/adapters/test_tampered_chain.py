@@ -56,6 +56,10 @@ def folder(site: Path) -> Path:
     return site / "state" / "receipts"
 
 
+def _chance(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - a sample that comes again
+
+
 def _files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.json"))
 
@@ -77,7 +81,7 @@ def _flipped(path: Path, place: int, bit: int, *, folder: Path, signer: SshSigne
 
 def _flip_some(site: Path, signer: SshSigner, *, seed: int, each: int) -> None:
     """Flip `each` bits in each file of the trail; every one has to be found, at the file that holds it."""
-    chance, folder = random.Random(seed), site / "state" / "receipts"
+    chance, folder = _chance(seed), site / "state" / "receipts"
     for path in (*_files(folder), *sorted(folder.glob("*.sig"))):
         for _ in range(each):
             place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
@@ -116,7 +120,7 @@ def test_the_version_of_a_signature_is_read_strictly(folder: Path, signer: SshSi
 
 
 def test_a_flipped_bit_is_found_by_the_digests_alone_in_all_but_the_last_receipt(folder: Path) -> None:
-    unsigned, chance = SshSigner(None, None), random.Random(3)
+    unsigned, chance = SshSigner(None, None), _chance(3)
     for path in _files(folder)[:-1]:
         for _ in range(4):
             place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
@@ -124,7 +128,7 @@ def test_a_flipped_bit_is_found_by_the_digests_alone_in_all_but_the_last_receipt
 
 
 def test_a_flipped_bit_in_a_closeout_is_found(site: Path, signer: SshSigner) -> None:
-    path, chance = next(site.glob("state/waves/*/*/closeout.json")), random.Random(4)
+    path, chance = next(site.glob("state/waves/*/*/closeout.json")), _chance(4)
     for _ in range(60):
         place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
         found = _flipped(path, place, bit, folder=site / "state" / "receipts", signer=signer, site=site)

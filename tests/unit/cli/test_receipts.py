@@ -18,6 +18,7 @@ from tests.fakes.chains import close_wave, grow, make_keys
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.ports import FakeClock
 
+CUT = "A cut-off end would show up to there only:"
 Run = Callable[..., tuple[int | str | None, str, str]]
 
 
@@ -58,8 +59,7 @@ def test_a_sound_chain_is_0_and_says_how_far_a_cut_off_end_would_show(run: Run, 
     assert run("receipts", "verify", "--site", str(site)) == (
         0,
         "8 receipts, 0 faults\n",
-        "A cut-off end would show up to there only: the newest head that is known holds 6 of 8. Keep one elsewhere: "
-        "controlplane receipts head --out FILE\n",
+        f"{CUT} the newest head that is known holds 6 of 8. Keep one elsewhere: controlplane receipts head --out FILE\n",
     )
 
 

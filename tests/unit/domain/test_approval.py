@@ -7,6 +7,8 @@ import pytest
 from controlplane.domain.approval import Approval, approve, objection
 from tests.fakes.evidence_builder import COLLECTED
 
+OTHER = "site.yml demands another person's approval"
+
 
 def _objection(made: Approval, *, signs_as: str | None) -> str | None:
     return objection(made, demanded="other", plan="sha256:aa", operator="ops@bastion", run=None, now=COLLECTED, signs_as=signs_as)
@@ -21,14 +23,13 @@ def _approval(**other: object) -> Approval:
     ("other", "signs_as", "told"),
     [
         ({}, "ann@example.org", None),
-        ({}, "ben@example.org", "site.yml demands another person's approval, and ben@example.org approved it alone"),
-        ({"requester": "ben@example.org"}, "ann@example.org", "site.yml demands another person's approval, and ben@example.org asked for it"),
+        ({}, "ben@example.org", f"{OTHER}, and ben@example.org approved it alone"),
+        ({"requester": "ben@example.org"}, "ann@example.org", f"{OTHER}, and ben@example.org asked for it"),
         ({"requester": "ann@example.org"}, "ann@example.org", None),
         (
             {},
             None,
-            "site.yml demands another person's approval, and whose key yours is can't be told: name a signing_key in site.yml that the allowed "
-            "signers name",
+            f"{OTHER}, and whose key yours is can't be told: name a signing_key in site.yml that the allowed signers name",
         ),
     ],
 )

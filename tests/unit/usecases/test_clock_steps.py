@@ -16,6 +16,7 @@ from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.ports import StepResult
+from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.judge_ready import judge_ready
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from controlplane.usecases.reset_time import reset_time
@@ -118,8 +119,6 @@ def test_a_clock_that_is_minutes_behind_is_judged_by_the_chains_time() -> None:
     drifted = site.receipts.chain[-1].at
     site.clock.time -= timedelta(minutes=4)
 
-    from controlplane.usecases.approval_guard import judge_approval
-
     told = judge_approval(
         other.plan,
         demanded="self",
@@ -148,9 +147,8 @@ def test_a_resumed_run_is_covered_after_its_approval_and_the_approvers_key_ended
     assert site.receipts.chain[0].run == begun.run
 
 
-def test_losing_the_mark_of_its_use_frees_no_approval(tmp_path: Path) -> None:
+def test_losing_the_mark_of_its_use_frees_no_approval() -> None:
     site, plan = _approved()
-    site.approvals.held[plan.plan] = site.approvals.held[plan.plan]
     run = str(site.apply(plan).run)
     site.rollback(run)
     site.approvals.held[plan.plan] = site.approvals.held[plan.plan].model_copy(update={"used_by": None})
