@@ -136,12 +136,12 @@ def _say(found: Verified) -> None:
         click.echo(f"{fault.file}: {fault.reason}", err=True)
     click.echo(f"{found.receipts} receipts, {len(found.faults)} faults")
     if not found.signatures:
-        click.echo("Signatures were not checked: there are no allowed signers to check them by.", err=True)
+        click.echo("Signatures were not checked: there are no allowed signers to check them by.")
     for number in found.time_resets:
-        click.echo(f"At receipt {number} the site's time was reset: times before it are of a clock that ran ahead.", err=True)
+        click.echo(f"At receipt {number} the site's time was reset: times before it are of a clock that ran ahead.")
     if found.receipts > found.anchored:
         known = f"the newest head that is known holds {found.anchored} of {found.receipts}" if found.anchors else "no head of this chain is known"
-        click.echo(f"A cut-off end would show up to there only: {known}. Keep one elsewhere: controlplane receipts head --out FILE", err=True)
+        click.echo(f"A cut-off end would show up to there only: {known}. Keep one elsewhere: controlplane receipts head --out FILE")
 
 
 def _refuse_no_folder(folder: str) -> None:

@@ -21,6 +21,9 @@ from controlplane.ports import ApprovalStore, ReceiptStore
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.record_run import WHOLE
 
+# A site that names signers for the first time has as many faults as receipts.
+_TOLD = 5
+
 
 def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
     """Raise `RefusedError` where policy, inventory or roles are not those that the plan was made from."""
@@ -52,7 +55,9 @@ def sound_chain(receipts: ReceiptStore, *, now: datetime | None = None) -> tuple
     chain = receipts.load()
     faults = (*chain_faults(chain), *receipts.signature_faults())
     if faults:
-        told = "; ".join(f"{fault.file} {fault.reason}" for fault in faults)
+        told = "; ".join(f"{fault.file} {fault.reason}" for fault in faults[:_TOLD])
+        if len(faults) > _TOLD:
+            told += f"; and {len(faults) - _TOLD} more"
         raise RunFailedError(f"the receipts do not hold: {told}. Nothing was changed. Look into it with 'controlplane receipts verify'.")
     if now is not None:
         refuse_backward_clock([receipt for _, receipt in chain], now)

@@ -148,6 +148,14 @@ def test_each_dropped_receipt_is_found_where_it_is_missing(folder: Path, signer:
     )
 
 
+def test_each_dropped_signature_is_found(folder: Path, signer: SshSigner) -> None:
+    for path in _files(folder):
+        kept = signature_of(path).read_bytes()
+        signature_of(path).unlink()
+        assert faults(folder, signer) == (ChainFault(file=path.name, reason="has no signature"),)
+        signature_of(path).write_bytes(kept)
+
+
 @pytest.mark.parametrize("every", [9, pytest.param(1, marks=pytest.mark.slow)])
 def test_each_pair_that_changed_places_is_found_at_both(folder: Path, signer: SshSigner, every: int) -> None:
     names = _files(folder)

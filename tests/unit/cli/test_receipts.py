@@ -58,8 +58,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 def test_a_sound_chain_is_0_and_says_how_far_a_cut_off_end_would_show(run: Run, site: Path) -> None:
     assert run("receipts", "verify", "--site", str(site)) == (
         0,
-        "8 receipts, 0 faults\n",
-        f"{CUT} the newest head that is known holds 6 of 8. Keep one elsewhere: controlplane receipts head --out FILE\n",
+        f"8 receipts, 0 faults\n{CUT} the newest head that is known holds 6 of 8. Keep one elsewhere: controlplane receipts head --out FILE\n",
+        "",
     )
 
 
@@ -70,15 +70,15 @@ def test_an_auditor_needs_the_receipts_and_the_public_keys_alone(run: Run, site:
 
     code, out, err = run("receipts", "verify", "--receipts", "copy", "--allowed-signers", "signers")
 
-    assert (code, out) == (0, "8 receipts, 0 faults\n")
-    assert err.startswith("A cut-off end would show up to there only: no head of this chain is known.")
+    assert (code, out.splitlines()[0], err) == (0, "8 receipts, 0 faults", "")
+    assert out.splitlines()[1].startswith(f"{CUT} no head of this chain is known.")
 
 
 def test_without_signers_it_says_that_signatures_were_not_checked(run: Run, site: Path) -> None:
     code, out, err = run("receipts", "verify", "--receipts", str(site / "state" / "receipts"))
 
-    assert (code, out) == (0, "8 receipts, 0 faults\n")
-    assert "Signatures were not checked: there are no allowed signers to check them by.\n" in err
+    assert (code, out.splitlines()[0], err) == (0, "8 receipts, 0 faults", "")
+    assert out.splitlines()[1] == "Signatures were not checked: there are no allowed signers to check them by."
 
 
 def test_a_head_is_kept_and_a_later_chain_is_held_to_it(run: Run, site: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_head_is_kept_and_a_later_chain_is_held_to_it(run: Run, site: Path) ->
 
     code, out, err = run("receipts", "verify", "--site", str(site), "--head", "head.json")
 
-    assert (code, out) == (1, "7 receipts, 2 faults\n")
+    assert (code, out.splitlines()[0]) == (1, "7 receipts, 2 faults")
     assert err.splitlines()[0] == "head.json: was made when the chain had 8 receipts, now it has 7: its end was cut off"
     assert err.splitlines()[1].startswith("state/waves/W8B/20260102-120000/closeout.json: has no receipt in the chain")
 
@@ -150,5 +150,5 @@ def test_the_sites_time_is_reset_on_record_and_the_chain_still_holds(run: Run, s
     assert out.startswith("The site's time is this controller's. On record: CAP-20260102-030001__site.time__R")
 
     code, out, err = run("receipts", "verify", "--site", str(site))
-    assert (code, out) == (0, "10 receipts, 0 faults\n")
-    assert "At receipt 9 the site's time was reset" in err
+    assert (code, out.splitlines()[0], err) == (0, "10 receipts, 0 faults", "")
+    assert out.splitlines()[1] == "At receipt 9 the site's time was reset: times before it are of a clock that ran ahead."
