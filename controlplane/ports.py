@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, Protocol
 
 from controlplane.domain.approval import Approval
+from controlplane.domain.chain import Anchor
 from controlplane.domain.coordination import GateRun, WaveHeld
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Unreached
@@ -83,11 +84,28 @@ class ReceiptStore(Protocol):
         ...
 
     def append(self, receipt: Receipt) -> Receipt:
-        """Write the receipt durably as the next link and return it with its number and predecessor."""
+        """Write the receipt durably as the next link and return it with its number, predecessor and time. Raises `RefusedError`, `RunFailedError`."""
         ...
 
     def signature_faults(self) -> tuple[ChainFault, ...]:
-        """Return each receipt whose signature is missing or wrong, where the site has signers."""
+        """Return each receipt whose signature is missing or wrong at its time, where the site has signers, or whose bytes were rewritten."""
+        ...
+
+    def examine(self) -> tuple[tuple[tuple[str, Receipt], ...], tuple[ChainFault, ...]]:
+        """Return (file name, receipt) in order, and what is wrong with single files; one that is no receipt is among the faults alone."""
+        ...
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Say whether there are signers to check by."""
+        ...
+
+
+class AnchorSource(Protocol):
+    """What holds a chain in its place: heads that are kept elsewhere, and closeouts."""
+
+    def read(self) -> tuple[tuple[Anchor, ...], tuple[ChainFault, ...]]:
+        """Return the anchors and what is wrong with their files. Raises `InputInvalidError` for a named head that is none."""
         ...
 
 
@@ -110,8 +128,8 @@ class RunLocks(Protocol):
 class ApprovalStore(Protocol):
     """Signed approvals of plans; each is used once."""
 
-    def find(self, plan: str) -> Approval | None:
-        """Return the approval of that plan whose signature holds, or None. Raises `RefusedError` for a wrong signature."""
+    def find(self, plan: str, *, at: datetime) -> Approval | None:
+        """Return the approval of that plan whose signature holds at that time, or None. Raises `RefusedError` for a wrong signature."""
         ...
 
     def add(self, approval: Approval) -> None:
@@ -124,6 +142,10 @@ class ApprovalStore(Protocol):
 
     def use(self, plan: str, run: str) -> None:
         """Mark the approval as used by `run`, once. Raises `RefusedError` when another run was first."""
+        ...
+
+    def expire(self, plan: str, *, seen_at: str) -> None:
+        """Mark the approval as seen expired: from then on it is, whatever the clock says."""
         ...
 
 

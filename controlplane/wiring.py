@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from controlplane.adapters.anchors import AnchorFiles, HeadFiles
     from controlplane.adapters.approvable_files import Approvable
     from controlplane.adapters.approvals import ApprovalFiles
-    from controlplane.adapters.clock import SystemClock
+    from controlplane.adapters.clock import SystemClock, SystemEntropy
     from controlplane.adapters.coordination import CoordinationStore
     from controlplane.adapters.evidence import AnsibleEvidence
     from controlplane.adapters.evidence_files import EvidenceFiles
@@ -116,6 +117,45 @@ def receipts(given: str | None) -> ReceiptFiles:
     return ReceiptFiles(folder.folder / "state" / "receipts", _signer(folder.folder, folder.read_site()))
 
 
+def kept_receipts(folder: str, signers: str | None) -> ReceiptFiles:
+    """Return the receipts in a folder that need not be a site's: with only public keys, and nothing else read."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415
+
+    return ReceiptFiles(Path(folder), _checker(signers))
+
+
+def kept_anchors(heads: tuple[str, ...], signers: str | None) -> AnchorFiles:
+    """Return the named heads of a chain that need not be a site's."""
+    from controlplane.adapters.anchors import AnchorFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return AnchorFiles(_checker(signers), heads=heads)
+
+
+def anchors(given: str | None, heads: tuple[str, ...]) -> AnchorFiles:
+    """Return what holds a site's chain in its place: its closeouts and the named heads. Of its files site.yml alone is read, and closeouts."""
+    from controlplane.adapters.anchors import AnchorFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return AnchorFiles(_signer(folder.folder, folder.read_site()), heads=heads, site=folder.folder)
+
+
+def head_files(given: str | None) -> HeadFiles:
+    """Return the writer of a site's heads, with its key."""
+    from controlplane.adapters.anchors import HeadFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    folder = site(given)
+    return HeadFiles(_signer(folder.folder, folder.read_site()))
+
+
+def entropy() -> SystemEntropy:
+    """Return the source of what makes run keys differ."""
+    from controlplane.adapters.clock import SystemEntropy  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    return SystemEntropy()
+
+
 def approvals(given: str | None) -> ApprovalFiles:
     """Return the approvals of a site. Of its files site.yml alone is read."""
     from controlplane.adapters.approvals import ApprovalFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
@@ -179,6 +219,14 @@ def _signer(folder: Path, said: Site) -> SshSigner:
     from controlplane.adapters.signing import SshSigner  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     return SshSigner(_within(folder, said.signing_key), _within(folder, said.allowed_signers))
+
+
+def _checker(signers: str | None) -> SshSigner:
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.signing import SshSigner  # noqa: PLC0415
+
+    return SshSigner(None, None if signers is None else Path(signers))
 
 
 def _within(folder: Path, named: str | None) -> Path | None:
@@ -382,11 +430,12 @@ def approvable(path: str) -> Approvable:
     return read_approvable(path)
 
 
-def proposal_files() -> ProposalFiles:
-    """Return the reader and writer of proposed changes of modes."""
+def proposal_files(given: str) -> ProposalFiles:
+    """Return the reader and writer of a site's proposed changes of modes, with the operator's key."""
     from controlplane.adapters.proposal_files import ProposalFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
 
-    return ProposalFiles()
+    folder = site(given)
+    return ProposalFiles(_signer(folder.folder, folder.read_site()))
 
 
 def write_project(folder: str, project: Mapping[str, bytes]) -> None:

@@ -13,12 +13,16 @@ from controlplane.domain.plain_json import load_plain
 
 
 class Approvable(NamedTuple):
-    """The digest that an approval is bound to, what in it destroys something, which modes it changes, and the verb that carries it out."""
+    """The digest that an approval is bound to, what in it destroys something, which modes it changes, the verb that carries it out, and who asks.
+
+    A plan is asked for by whoever applies it: None.
+    """
 
     digest: str
     destructive: tuple[str, ...]
     modes: tuple[str, ...]
     then: str
+    requester: str | None = None
 
 
 def read_approvable(path: str) -> Approvable:
@@ -26,7 +30,7 @@ def read_approvable(path: str) -> Approvable:
     if _is_proposal(path):
         proposal = ProposalFiles().read(path)
         modes = tuple(f"{proposal.file}  {one.field}: {one.before} -> {one.after}" for one in proposal.changes)
-        return Approvable(proposal.proposal, (), modes, f"gates {proposal.kind} --apply")
+        return Approvable(proposal.proposal, (), modes, f"gates {proposal.kind} --apply", proposal.requester)
     plan = JsonPlanFiles().read(path)
     return Approvable(plan.plan, tuple(change.target for step in plan.steps for change in step.changes if change.destructive), (), "apply")
 

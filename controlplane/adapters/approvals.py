@@ -1,66 +1,83 @@
-"""Approvals as signed files: `<site>/state/approvals/<digest>.json`."""
+"""Approvals as signed files: `<site>/state/approvals/<digest>.json`.
+
+Rules:
+- An approval is judged at the time of its use: a key that is no longer allowed then approves nothing, one that expires later takes nothing back.
+- The marks of its use and of its end lie beside it, so that the signed bytes never change.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from controlplane.adapters.durable_files import write_durably
-from controlplane.adapters.signing import APPROVALS, SshSigner
+from controlplane.adapters.signing import SshSigner
 from controlplane.domain.approval import Approval
 from controlplane.domain.errors import RefusedError
+from controlplane.domain.signers import APPROVALS
 
 
 class ApprovalFiles:
-    """One file a plan; the mark of its use lies beside it, so that the signed bytes never change."""
+    """One file a plan."""
 
     def __init__(self, folder: Path, signer: SshSigner) -> None:
         self._folder = folder
         self._signer = signer
 
     def add(self, approval: Approval) -> None:
-        """Sign and store the approval; an earlier one of the same plan, and the mark of its use, are replaced."""
+        """Sign and store the approval; an earlier one of the same plan, and its marks, are replaced. Raises `RefusedError` for a key that may not."""
         path = self._path(approval.plan)
-        content = (approval.model_dump_json(indent=2) + "\n").encode()
+        content = (approval.model_dump_json(indent=2, exclude={"used_by", "expired"}) + "\n").encode()
         self._signer.sign(path, content, APPROVALS)
         write_durably(path, content)
-        self._used(approval.plan).unlink(missing_ok=True)
+        self._mark(approval.plan, "used").unlink(missing_ok=True)
+        self._mark(approval.plan, "expired").unlink(missing_ok=True)
 
     def signs_as(self) -> str | None:
         """Return how the allowed signers name the operator's own key; None where they do not."""
         return self._signer.own_principal()
 
-    def find(self, plan: str) -> Approval | None:
-        """Return the approval of that plan whose signature holds, or None. Raises `RefusedError` for a wrong signature."""
+    def find(self, plan: str, *, at: datetime) -> Approval | None:
+        """Return the approval of that plan whose signature holds at that time, or None. Raises `RefusedError` for a wrong signature."""
         path = self._path(plan)
         if not path.exists():
             return None
-        fault = self._signer.fault(path, APPROVALS)
-        if fault is not None:
+        judged = self._signer.judged(path, APPROVALS, at=at)
+        if judged.fault is not None:
             raise RefusedError(
-                f"the approval {path} {fault}. Have the plan approved again by one of the site's allowed signers. Nothing was changed."
+                f"the approval {path} {judged.fault}. Have the plan approved again by one of the site's allowed signers. Nothing was changed."
             )
         try:
             approval = Approval.model_validate_json(path.read_bytes())
         except ValidationError:
             raise RefusedError(f"{path} is no approval. Have the plan approved again. Nothing was changed.") from None
-        used = self._used(plan)
+        used = self._mark(plan, "used")
         # Who signed is who approved; the name inside the file only counts where the site has no signers.
-        signer = self._signer.principal(path)
-        return approval.model_copy(update={"used_by": used.read_text().strip() if used.exists() else None, "approver": signer or approval.approver})
+        return approval.model_copy(
+            update={
+                "used_by": used.read_text().strip() if used.exists() else None,
+                "expired": self._mark(plan, "expired").exists(),
+                "approver": judged.principal or approval.approver,
+            }
+        )
 
     def use(self, plan: str, run: str) -> None:
         """Mark the approval as used by `run`, durably and once. Raises `RefusedError` when another run was first."""
         try:
-            write_durably(self._used(plan), f"{run}\n".encode(), exclusive=True)
+            write_durably(self._mark(plan, "used"), f"{run}\n".encode(), exclusive=True)
         except FileExistsError:
-            first = self._used(plan).read_text().strip()
+            first = self._mark(plan, "used").read_text().strip()
             if first != run:
                 raise RefusedError(f"the approval of {plan} was used by {first} a moment ago. Nothing was changed.") from None
+
+    def expire(self, plan: str, *, seen_at: str) -> None:
+        """Mark the approval as seen expired, durably: a clock that is set back does not revive it."""
+        write_durably(self._mark(plan, "expired"), f"{seen_at}\n".encode())
 
     def _path(self, plan: str) -> Path:
         return self._folder / f"{plan.removeprefix('sha256:')}.json"
 
-    def _used(self, plan: str) -> Path:
-        return self._folder / f"{plan.removeprefix('sha256:')}.used"
+    def _mark(self, plan: str, what: str) -> Path:
+        return self._folder / f"{plan.removeprefix('sha256:')}.{what}"

@@ -4,6 +4,7 @@ Rules:
 - A receipt is on the disk before `append` returns: the intent before the change, the result after it.
 - Its signature is there before it: a receipt that shows is signed, wherever the program was killed.
 - One writer at a time holds the folder's lock and takes the next number by creating the file exclusively.
+- A file is in the one form that this program writes, so that no byte of it is outside of what digests and signatures cover.
 """
 
 from __future__ import annotations
@@ -15,11 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from controlplane.adapters.durable_files import write_durably
-from controlplane.adapters.signing import RECEIPTS, SshSigner
+from controlplane.adapters.signatures import Signed
+from controlplane.adapters.signing import SshSigner
+from controlplane.domain.chain import link
+from controlplane.domain.coordination import moment_of
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.domain.signers import RECEIPTS
+
+_LOST = "The chain can't be followed past it: restore it from a backup of the state folder."
 
 
 class ReceiptFiles:
@@ -31,10 +39,10 @@ class ReceiptFiles:
 
     def load(self) -> tuple[tuple[str, Receipt], ...]:
         """Return (file name, receipt) in order. Raises `RunFailedError` for a file that is no receipt."""
-        return tuple((path.name, _read(path)) for path in self._paths())
+        return tuple((path.name, _parsed(path, _bytes(path))) for path in self._paths())
 
     def append(self, receipt: Receipt) -> Receipt:
-        """Write the receipt durably as the next link and return it with its number and predecessor."""
+        """Write the receipt durably as the next link and return it with its number, predecessor and time. Raises `RefusedError`, `RunFailedError`."""
         try:
             return self._append(receipt)
         except OSError as error:
@@ -44,18 +52,41 @@ class ReceiptFiles:
     def _append(self, receipt: Receipt) -> Receipt:
         with self._locked():
             chain = self.load()
-            previous = chain[-1][1].digest() if chain else None
-            link = receipt.model_copy(update={"seq": len(chain) + 1, "previous": previous})
-            path = self._folder / f"{link.seq:06d}-{link.key}.{link.phase}.json"
-            content = (link.model_dump_json(indent=2) + "\n").encode()
-            self._signer.sign(path, content, RECEIPTS)
+            made = link(receipt, chain[-1][1] if chain else None)
+            path = self._folder / made.file_name()
+            content = (made.model_dump_json(indent=2) + "\n").encode()
+            self._signer.sign(path, content, RECEIPTS, at=moment_of(made.at))
             write_durably(path, content, exclusive=True)
-        return link
+        return made
 
     def signature_faults(self) -> tuple[ChainFault, ...]:
-        """Return each receipt whose signature is missing or wrong, where the site has signers."""
-        told = ((path, self._signer.fault(path, RECEIPTS)) for path in self._paths())
-        return tuple(ChainFault(file=path.name, reason=fault) for path, fault in told if fault is not None)
+        """Return each receipt whose signature is missing or wrong at its time, where the site has signers, or whose bytes were rewritten."""
+        return self.examine()[1]
+
+    def examine(self) -> tuple[tuple[tuple[str, Receipt], ...], tuple[ChainFault, ...]]:
+        """Return (file name, receipt) in order, and what is wrong with single files; one that is no receipt is among the faults alone."""
+        named: list[tuple[str, Receipt]] = []
+        faults: list[ChainFault] = []
+        signed: list[Signed] = []
+        for path in self._paths():
+            try:
+                content = _bytes(path)
+                receipt = _parsed(path, content)
+            except RunFailedError:
+                faults.append(ChainFault(file=path.name, reason="is no receipt, or can't be read"))
+                continue
+            named.append((path.name, receipt))
+            signed.append(Signed(path, content, moment_of(receipt.at)))
+            if to_json(from_json(content), indent=2) + b"\n" != content:
+                faults.append(ChainFault(file=path.name, reason="is not in the form in which receipts are written: it was altered"))
+        judged = self._signer.judged_all(signed, RECEIPTS)
+        faults += [ChainFault(file=one.path.name, reason=told.fault) for one, told in zip(signed, judged, strict=True) if told.fault is not None]
+        return tuple(named), tuple(faults)
+
+    @property
+    def checks_signatures(self) -> bool:
+        """Say whether there are signers to check by."""
+        return self._signer.checks
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("[0-9]*.json"))
@@ -71,9 +102,15 @@ class ReceiptFiles:
             os.close(handle)
 
 
-def _read(path: Path) -> Receipt:
+def _bytes(path: Path) -> bytes:
     try:
-        return Receipt.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is no receipt"
-        raise RunFailedError(f"{path}: {why}. The chain can't be followed past it: restore it from a backup of the state folder.") from None
+        return path.read_bytes()
+    except OSError as error:
+        raise RunFailedError(f"{path}: {error.strerror}. {_LOST}") from None
+
+
+def _parsed(path: Path, content: bytes) -> Receipt:
+    try:
+        return Receipt.model_validate_json(content)
+    except ValidationError:
+        raise RunFailedError(f"{path}: is no receipt. {_LOST}") from None

@@ -1,21 +1,24 @@
-"""Signatures by `ssh-keygen -Y`, with the operator's own key or agent.
+"""Signing by `ssh-keygen -Y`, with the operator's own key or agent.
 
 Rules:
 - Each purpose has a namespace of its own, so that a signed receipt can never pass as an approval.
-- A signature is verified against the site's allowed signers; `check-novalidate` is never used.
+- A signature that the site's allowed signers would not let pass is never written: a chain can't be edited, so it must not be broken by a key
+  that lacks its role. For the same reason nothing is written unsigned where the site names signers.
 """
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.signatures import Judged, Signed, signature_of, signatures_by
 from controlplane.domain.errors import RefusedError
+from controlplane.domain.signers import role_of
 
-APPROVALS = "controlplane-approval@v1"
-RECEIPTS = "controlplane-receipt@v1"
 _LIMIT_S = 30
 
 
@@ -25,20 +28,49 @@ class SshSigner:
     def __init__(self, key: Path | None, allowed_signers: Path | None) -> None:
         self._key = key
         self._allowed = allowed_signers
+        self._signatures = None if allowed_signers is None else signatures_by(allowed_signers.absolute())
 
-    def sign(self, path: Path, content: bytes, namespace: str) -> None:
-        """Write `path`.sig durably, before `path` itself is there: what shows is signed. Raises `RefusedError` when the key can't sign."""
+    @property
+    def checks(self) -> bool:
+        """Say whether there are signers to check by."""
+        return self._signatures is not None
+
+    def sign(self, path: Path, content: bytes, namespace: str, *, at: datetime | None = None) -> None:
+        """Write `path`.sig durably, before `path` itself is there: what shows is signed.
+
+        `at` is when its signature is said to be made, None: now. Raises `RefusedError` when the key can't sign, or has not the role.
+        """
         if self._key is not None:
-            write_durably(signature_of(path), self._signature(content, namespace, path.name))
+            made = self._signature(content, namespace, path.name)
+            self._refuse_unallowed(path.name, content, made, namespace, at)
+            write_durably(signature_of(path), made)
+        elif self._allowed is not None:
+            raise RefusedError(
+                f"{path.name} was not written: {self._allowed.name} says who may sign, and there is no key. Name a signing_key in site.yml."
+            )
 
     def own_principal(self) -> str | None:
         """Return how the allowed signers name the operator's own key; None where they do not, or there is no key."""
-        if self._key is None or self._allowed is None:
+        if self._key is None or self._signatures is None:
             return None
         with tempfile.TemporaryDirectory() as folder:
             probe = Path(folder, "probe")
             signature_of(probe).write_bytes(self._signature(b"whose key is this?", "controlplane-probe@v1", "a probe"))
-            return self.principal(probe)
+            return self._signatures.principal(signature_of(probe), at=None)
+
+    def judged(self, path: Path, namespace: str, *, at: datetime | None = None) -> Judged:
+        """Return who signed `path` and why that does not hold at that time (None: now)."""
+        if self._signatures is None:
+            return Judged(None, None)
+        return self._signatures.judge(Signed(path, path.read_bytes(), at), namespace)
+
+    def judged_all(self, signed: Iterable[Signed], namespace: str) -> list[Judged]:
+        """Return as `judged` does for many, in their order."""
+        return [Judged(None, None) for _ in signed] if self._signatures is None else self._signatures.judge_all(signed, namespace)
+
+    def fault(self, path: Path, namespace: str, *, at: datetime | None = None) -> str | None:
+        """Return why the signature of `path` does not hold, or None where it does or the site has no signers."""
+        return self.judged(path, namespace, at=at).fault
 
     def _signature(self, content: bytes, namespace: str, what: str) -> bytes:
         argv = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(self._key), "-n", namespace]
@@ -51,30 +83,15 @@ class SshSigner:
             raise RefusedError(f"{self._key} could not sign {what}: {told}. Load it into ssh-agent, or name another signing_key in site.yml.")
         return done.stdout
 
-    def fault(self, path: Path, namespace: str) -> str | None:
-        """Return why the signature of `path` does not hold, or None where it does or the site has no signers."""
-        if self._allowed is None:
-            return None
-        signature = signature_of(path)
-        if not signature.exists():
-            return "has no signature"
-        principal = self.principal(path)
-        if principal is None:
-            return f"is signed by a key that {self._allowed.name} does not name"
-        argv = ["ssh-keygen", "-Y", "verify", "-f", str(self._allowed), "-I", principal, "-n", namespace, "-s", str(signature)]
-        done = subprocess.run(argv, input=path.read_bytes(), capture_output=True, timeout=_LIMIT_S, check=False)
-        return None if done.returncode == 0 else "does not fit its signature"
-
-    def principal(self, path: Path) -> str | None:
-        """Return whose key signed `path`, by the allowed signers; None where nobody's did."""
-        if self._allowed is None:
-            return None
-        argv = ["ssh-keygen", "-Y", "find-principals", "-s", str(signature_of(path)), "-f", str(self._allowed)]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S, check=False)
-        names = done.stdout.decode(errors="replace").split()
-        return names[0] if done.returncode == 0 and names else None
-
-
-def signature_of(path: Path) -> Path:
-    """Return where the signature of `path` lies."""
-    return path.with_name(f"{path.name}.sig")
+    def _refuse_unallowed(self, name: str, content: bytes, made: bytes, namespace: str, at: datetime | None) -> None:
+        if self._signatures is None or self._allowed is None:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            trial = Path(folder, name)
+            signature_of(trial).write_bytes(made)
+            fault = self._signatures.judge(Signed(trial, content, at), namespace).fault
+        if fault is not None:
+            raise RefusedError(
+                f"{name} was not written, because it {fault} ({self._key}). Sign with the key of one who is {role_of(namespace)}, or add this one to "
+                f"{self._allowed}."
+            )

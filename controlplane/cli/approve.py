@@ -21,7 +21,7 @@ def approve(plan_file: str, site: str | None, output: str) -> int:
     asked = wiring.approvable(plan_file)
     approvals = wiring.approvals(site)
     who = wiring.operator()
-    made = make_approval(asked.digest, approver=who, requester=who, now=wiring.clock().now())
+    made = make_approval(asked.digest, approver=who, requester=asked.requester, now=wiring.clock().now())
     with leaving("The approval is there or it is not, nothing else was changed; run the same command again."):
         approvals.add(made)
     if output == "json":

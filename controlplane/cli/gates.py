@@ -196,7 +196,7 @@ def _decide(
             _say_runs(considered(view, checks=checks, hosts=names, seen=seen, ports=ports), named=True)
         proposal = propose(view, kind, checks=checks, hosts=names, seen=seen, requester=wiring.operator(), reason=reason, ports=ports)
     if out is not None:
-        wiring.proposal_files().write(out, proposal)
+        wiring.proposal_files(view.folder).write(out, proposal)
     return _say_proposed(proposal, out, output)
 
 
@@ -205,14 +205,16 @@ def _carry_out(kind: Literal["promote", "demote"], apply_file: str, site: str | 
     from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
     from controlplane.usecases.change_modes import carry_out  # noqa: PLC0415
 
-    proposal = wiring.proposal_files().read(apply_file)
+    view = wiring.site_view(site)
+    files = wiring.proposal_files(view.folder)
+    proposal = files.read(apply_file)
     if proposal.kind != kind:
         raise click.UsageError(f"{apply_file} is to {proposal.kind}: controlplane gates {proposal.kind} --apply {apply_file}")
-    view = wiring.site_view(site)
+    author = files.author(apply_file, at=wiring.clock().now())
     names = tuple(dict.fromkeys(change.host for change in proposal.changes if change.host in view.desired.by_name()))
     with wiring.mode_ports(view) as ports, leaving(ON_RECORD):
         seen = _seen(view, names) if kind == "promote" and names else {}
-        key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), ports=ports)
+        key = carry_out(proposal, view, seen=seen, operator=wiring.operator(), author=author, ports=ports)
     return _say_done(proposal, key, output)
 
 

@@ -26,7 +26,12 @@ def moment_of(stamp: str) -> datetime:
     return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
 
 
-Stamp = Annotated[str, AfterValidator(lambda text: check_name(text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "time"))]
+def _stamp(text: str) -> str:
+    moment_of(check_name(text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "time"))
+    return text
+
+
+Stamp = Annotated[str, AfterValidator(_stamp)]
 
 
 class WaveHeld(Value):

@@ -29,8 +29,8 @@ def site_time(now: datetime, seen: str | None) -> datetime:
     if here < latest - BEHIND:
         raise RefusedError(
             f"this controller's clock is behind what the site has seen: it says {stamp_of(here)}, and the site saw {seen} already. "
-            "Nothing was changed. Set this controller's clock. If it is right, and the one that ran ahead was wrong, "
-            "a person has to decide that the site's time is reset."
+            "Nothing was changed. Set this controller's clock. If it is right, and the one that ran ahead was wrong: "
+            "controlplane receipts reset-time --reason TEXT"
         )
     return max(here, latest)
 

@@ -2,7 +2,7 @@
 
 Rules:
 - An intent without a result is open: it blocks other plans on that host until it is resumed or rolled back.
-- Each receipt names the digest of the one before it, so that a missing or altered one is seen.
+- Each receipt names the digest of the one before it, so that a missing or altered one is seen (`chain`).
 - A receipt holds no secret: change records, digests and outcomes only.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from controlplane.domain.coordination import Stamp
 from controlplane.domain.digest import digest_of
 from controlplane.domain.plan import Change
 from controlplane.domain.values import Value
@@ -39,7 +40,7 @@ class Receipt(Value):
     key: str
     run: str
     phase: Literal["intent", "result"]
-    at: str
+    at: Stamp
     site: str
     host: str
     capability: str
@@ -57,6 +58,10 @@ class Receipt(Value):
     route: str | None = None
     told: dict[str, Any] | None = None
 
+    def file_name(self) -> str:
+        """Return the name of its file in the chain's folder."""
+        return f"{self.seq:06d}-{self.key}.{self.phase}.json"
+
     def digest(self) -> str:
         """Return the digest that the next receipt names."""
         # What is not said is left out, so that receipts from before it could be said keep their digest.
@@ -68,29 +73,6 @@ class ChainFault(Value):
 
     file: str
     reason: str
-
-
-def chain_faults(receipts: Sequence[tuple[str, Receipt]]) -> tuple[ChainFault, ...]:
-    """Return every break in the order of `receipts`, given as (file name, receipt)."""
-    faults: list[ChainFault] = []
-    previous: str | None = None
-    closed: set[str] = set()
-    opened: set[str] = set()
-    for number, (file, receipt) in enumerate(receipts, start=1):
-        if receipt.seq != number:
-            faults.append(ChainFault(file=file, reason=f"has number {receipt.seq} where {number} was due: a receipt is missing"))
-            break
-        if receipt.previous != previous:
-            faults.append(ChainFault(file=file, reason="does not name the receipt before it: one of the two was altered"))
-        if receipt.phase == "intent" and receipt.key in opened:
-            faults.append(ChainFault(file=file, reason=f"opens {receipt.key} a second time"))
-        if receipt.phase == "result" and receipt.key not in opened:
-            faults.append(ChainFault(file=file, reason=f"is the result of {receipt.key}, which has no intent"))
-        if receipt.phase == "result" and receipt.key in closed:
-            faults.append(ChainFault(file=file, reason=f"closes {receipt.key} a second time"))
-        (opened if receipt.phase == "intent" else closed).add(receipt.key)
-        previous = receipt.digest()
-    return tuple(faults)
 
 
 def open_intents(receipts: Sequence[Receipt]) -> tuple[Receipt, ...]:

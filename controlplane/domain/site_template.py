@@ -8,7 +8,7 @@ name: {name}
 inventory: hosts.yml          # any Ansible inventory: a file, a folder, a script or a plugin's configuration
 timezone: UTC                 # IANA name, such as Europe/Berlin: for windows, and for the last day of a waiver
 approval: self                # none, self (the operator signs the plan), other (somebody else does; needs allowed_signers)
-# allowed_signers: allowed_signers
+# allowed_signers: allowed_signers   # who may approve, operate and author: one key a line, ssh's own format
 # signing_key: ~/.ssh/id_ed25519
 # windows: [{{days: [sat, sun], start: 22:00, end: 04:00}}]
 # backup_gate: {{command: [/usr/local/bin/backup-proof], max_age: 24h}}

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from controlplane.domain.approval import objection
+from controlplane.domain.approval import Approval
 from controlplane.domain.bounds import broken_bounds
+from controlplane.domain.chain import behind, chain_faults
+from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import differences, unplanned
-from controlplane.domain.receipt import Receipt, chain_faults, open_intents, undone_keys
+from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
 from controlplane.ports import ApprovalStore, ReceiptStore
+from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.record_run import WHOLE
+
+# A site that names signers for the first time has as many faults as receipts.
+_TOLD = 5
 
 
 def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
@@ -41,14 +47,31 @@ def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
         )
 
 
-def sound_chain(receipts: ReceiptStore) -> tuple[tuple[str, Receipt], ...]:
-    """Return the chain of receipts. Raises `RunFailedError` where it is broken."""
+def sound_chain(receipts: ReceiptStore, *, now: datetime | None = None) -> tuple[tuple[str, Receipt], ...]:
+    """Return the chain of receipts. Raises `RunFailedError` where it is broken.
+
+    `now` is given by whatever changes anything or leaves receipts: raises `RefusedError` where the chain shows a later time.
+    """
     chain = receipts.load()
     faults = (*chain_faults(chain), *receipts.signature_faults())
     if faults:
-        told = "; ".join(f"{fault.file} {fault.reason}" for fault in faults)
+        told = "; ".join(f"{fault.file} {fault.reason}" for fault in faults[:_TOLD])
+        if len(faults) > _TOLD:
+            told += f"; and {len(faults) - _TOLD} more"
         raise RunFailedError(f"the receipts do not hold: {told}. Nothing was changed. Look into it with 'controlplane receipts verify'.")
+    if now is not None:
+        refuse_backward_clock([receipt for _, receipt in chain], now)
     return chain
+
+
+def refuse_backward_clock(chain: Sequence[Receipt], now: datetime) -> None:
+    """Raise `RefusedError` where the clock is behind the chain: it would revive approvals and leases that are over."""
+    seen = behind(chain, now)
+    if seen is not None:
+        raise RefusedError(
+            f"this controller's clock says {stamp_of(now)}, and the newest receipt of the site is of {seen}. Nothing was changed. Set this "
+            "controller's clock. If it is right, and the one that ran ahead was wrong: controlplane receipts reset-time --reason TEXT"
+        )
 
 
 def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...], str | None]:
@@ -79,15 +102,14 @@ def was_applied(plan: Plan, chain: tuple[Receipt, ...]) -> bool:
     return not any(r.key in undone for r in chain if r.run == ends[-1].run)
 
 
-def refuse_unless_approved(plan: Plan, site: SiteView, *, operator: str, approvals: ApprovalStore, run: str | None, now: datetime) -> None:
-    """Raise `RefusedError` where the site demands an approval that this run has not."""
-    if site.approval == "none":
-        return
-    approval = approvals.find(plan.plan)
-    signs_as = approvals.signs_as() if site.approval == "other" else None
-    told = objection(approval, demanded=site.approval, plan=plan.plan, operator=operator, run=run, now=now, signs_as=signs_as)
+def refuse_unless_approved(
+    plan: Plan, site: SiteView, *, operator: str, approvals: ApprovalStore, chain: Sequence[Receipt], run: str | None, now: datetime
+) -> Approval | None:
+    """Return the approval that this run takes. Raises `RefusedError` where the site demands one that it has not."""
+    approval, told = judge_approval(plan.plan, demanded=site.approval, operator=operator, approvals=approvals, chain=chain, run=run, now=now)
     if told is not None:
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.")
+    return approval
 
 
 def held_by_another(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controlplane.domain.approval import Approval, as_told
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import AuditReport
@@ -137,15 +138,14 @@ def apply_plan(
 
 
 def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], course: Course) -> RunResult:
-    chain = tuple(receipt for _, receipt in sound_chain(ports.receipts))
+    chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
     mine, resumed = open_of(plan, chain)
     applied = resumed is None and was_applied(plan, chain)
 
-    def demand_approval() -> None:
-        refuse_unless_approved(plan, site, operator=operator, approvals=ports.approvals, run=resumed, now=ports.clock.now())
+    def demand_approval() -> Approval | None:
+        return refuse_unless_approved(plan, site, operator=operator, approvals=ports.approvals, chain=chain, run=resumed, now=ports.clock.now())
 
-    if not applied:
-        demand_approval()
+    approval = None if applied else demand_approval()
     seen = collect(plan, site, ports, resumed)
     refuse_unless_free(seen, own=frozenset(receipt.key for receipt in mine), now=ports.clock.now())
     fresh = plan_again(plan, site, seen, ports)
@@ -154,20 +154,20 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
             report = judge_site(site, hosts=plan.hosts, seen=seen, now=ports.clock.now())
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return _nothing(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
-        demand_approval()
+        approval = demand_approval()
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed)
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
-    _begin(plan, site, ports, ledger, resumed)
+    _begin(plan, site, ports, ledger, resumed=resumed, approval=approval)
     keys = {receipt.step: receipt.key for receipt in mine if receipt.capability != WHOLE}
     return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain), course))
 
 
-def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, resumed: str | None) -> None:
+def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, *, resumed: str | None, approval: Approval | None) -> None:
     """Put the run on record. The intent comes before the approval's use, so that a run killed in between keeps its approval."""
     ports.plans.keep(plan)
     if resumed is None:
-        ledger.intend(ledger.run, host="*", capability=WHOLE, step="*")
+        ledger.intend(ledger.run, host="*", capability=WHOLE, step="*", told=as_told(approval))
     if site.approval == "none":
         return
     try:

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
-from controlplane.domain.approval import objection
+from controlplane.domain.approval import as_told
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.evidence import Evidence, Unreached
@@ -29,6 +28,7 @@ from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import ApprovalStore, CheckerDigests, Clock, Entropy, GateRunStore, ModeFile, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.audit import judge
 from controlplane.usecases.gate_standings import standings
 from controlplane.usecases.record_run import STAMP, Ledger
@@ -104,19 +104,30 @@ def _changes(kind: Literal["promote", "demote"], stand: tuple[Standing, ...]) ->
     return promotions(stand) if kind == "promote" else demotions(stand)
 
 
-def carry_out(proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence | Unreached], operator: str, ports: ModePorts) -> str:
-    """Write the modes that an approved proposal names; return the key of the receipt. Raises `RefusedError`: then nothing was changed."""
-    sound_chain(ports.receipts)
+def carry_out(
+    proposal: Proposal, site: SiteView, *, seen: Mapping[str, Evidence | Unreached], operator: str, ports: ModePorts, author: str | None = None
+) -> str:
+    """Write the modes that an approved proposal names; return the key of the receipt. Raises `RefusedError`: then nothing was changed.
+
+    `author` is whose key signed the proposal, where the site has signers: nobody approves what they proposed where it demands another person.
+    """
     with ports.file.editing():
         now = ports.clock.now()
+        chain = [receipt for _, receipt in sound_chain(ports.receipts, now=now)]
         _refuse_unless_bound(proposal, site, ports)
-        refuse_unless_approved(proposal, site, operator=operator, approvals=ports.approvals, now=now)
+        approval, objected = judge_approval(
+            proposal.proposal, demanded=site.approval, operator=operator, approvals=ports.approvals, chain=chain, run=None, now=now, author=author
+        )
+        if objected is None and site.approval == "other" and approval is not None and approval.approver == proposal.requester:
+            objected = f"site.yml demands another person's approval, and {approval.approver} asked for it"
+        if objected is not None:
+            raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {objected}. Nothing was changed.")
         _refuse_unless_due(proposal, site, seen, ports)
         text = ports.file.prepared(proposal.changes)
         capability = f"gates.{proposal.kind}"
         key = make_run_key(capability, now, ports.entropy.four_hex())
         ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
-        ledger.intend(key, host="*", capability=capability, step=ports.file.name)
+        ledger.intend(key, host="*", capability=capability, step=ports.file.name, told=as_told(approval))
         if site.approval != "none":
             ports.approvals.use(proposal.proposal, key)
         ports.file.write(text)
@@ -161,24 +172,3 @@ def _refuse_unless_due(proposal: Proposal, site: SiteView, seen: Mapping[str, Ev
 
 def _edit(change: ModeChange) -> tuple[str, str, str, str, str]:
     return change.check, change.host, change.field, change.before, change.after
-
-
-def refuse_unless_approved(proposal: Proposal, site: SiteView, *, operator: str, approvals: ApprovalStore, now: datetime) -> None:
-    """Raise `RefusedError` where the site demands an approval that the proposal has not."""
-    if site.approval == "none":
-        return
-    signs_as = approvals.signs_as() if site.approval == "other" else None
-    approval = approvals.find(proposal.proposal)
-    told = objection(
-        approval,
-        demanded=site.approval,
-        plan=proposal.proposal,
-        operator=operator,
-        run=None,
-        now=now,
-        signs_as=signs_as,
-    )
-    if told is None and site.approval == "other" and approval is not None and approval.approver == proposal.requester:
-        told = f"site.yml demands another person's approval, and {approval.approver} asked for it"
-    if told is not None:
-        raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {told}. Nothing was changed.")

@@ -39,7 +39,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     """Close a wave; return its closeout, the file of it, and the key of its receipt. Raises `RefusedError`, `UnknownError`: then it stays open."""
     wave = site.wave(name)
     held, record = held_wave(name, ports, site.operator)
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     _refuse_open_runs(name, record, chain)
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="post")
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))
@@ -47,7 +47,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     record = record.model_copy(update={"packs": packs, "post": look.looked})
     held = ports.waves.write(held, state=held.state, record=record.plain(), now=ports.apply.clock.now())
     refuse_shut(f"wave {name} does not close", judged)
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     attestation = Attestation(by=site.operator, at=ports.apply.clock.now().strftime(STAMP), text=attest)
     made = _closeout(name, wave, record, site, ports, look=look, judged=judged, chain=chain, attestation=attestation, deferred=deferred)
     missing = missing_outputs(wave, made)

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 
 from controlplane.domain.board import Board, BoardGovernance, BoardHost, BoardTrail, BoardVerified, Picture
 from controlplane.domain.board_picture import picture_of
+from controlplane.domain.chain import chain_faults
 from controlplane.domain.checks import doubt_of
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
-from controlplane.domain.receipt import Receipt, chain_faults
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_list import run_rows
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, EvidenceSource, ReceiptStore

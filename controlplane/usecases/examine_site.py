@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controlplane.domain.chain import chain_faults
 from controlplane.domain.errors import ControlPlaneError, InputInvalidError
 from controlplane.domain.examination import Examination, Level, Point, examined
-from controlplane.domain.receipt import chain_faults, open_intents
+from controlplane.domain.receipt import open_intents
 from controlplane.domain.site import Site, SiteContent
 from controlplane.ports import ApprovalStore, Clock, ReceiptStore, SiteHistory, SiteTime, WaveStore
 

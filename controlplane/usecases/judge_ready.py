@@ -35,8 +35,9 @@ def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, 
     Raises `InputInvalidError`, `RunFailedError`, `InterruptedRunError`.
     """
     ((desired, route),) = site.chosen((host,))
-    sound_chain(ports.receipts)
-    key = make_run_key(ID, ports.clock.now(), ports.entropy.four_hex())
+    begun = ports.clock.now()
+    sound_chain(ports.receipts, now=begun)
+    key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host=host, capability=ID, step="*")
     with telling(f"{were_rebooted((host,))} Next: controlplane ready {host}    (judges without another reboot)") if rebooted else nullcontext():

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from controlplane.domain.approval import objection
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.report import GateReport
@@ -15,6 +14,7 @@ from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Looked, PackRan, Planned, WaveRecord
 from controlplane.domain.waves.values import ApprovalGate, Wave
 from controlplane.domain.windows import Opening, next_opening, open_now
+from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.audit import judge
 from controlplane.usecases.gate_standings import history_of, standings
 from controlplane.usecases.judge_hosts import judge_by_two
@@ -124,17 +124,10 @@ def _approval(wave: Wave, site: WaveSite, ports: WavePorts, planned: Planned | N
     asked = [gate.by for gate in wave.entry if isinstance(gate, ApprovalGate)]
     strict = [site.view.approval, *(by for by in asked if by is not None)]
     demanded: Literal["none", "self", "other"] = "other" if "other" in strict else "self" if "self" in strict or asked else "none"
-    approvals = ports.apply.approvals
-    signs_as = approvals.signs_as() if demanded == "other" else None
-    return objection(
-        approvals.find(planned.plan),
-        demanded=demanded,
-        plan=planned.plan,
-        operator=site.operator,
-        run=last_run_of(planned.plan, ports),
-        now=now,
-        signs_as=signs_as,
-    )
+    chain = [receipt for _, receipt in ports.apply.receipts.load()]
+    # A run that was killed had no time to tell the wave of itself.
+    ran = last_run_of(planned.plan, ports)
+    return judge_approval(planned.plan, demanded=demanded, operator=site.operator, approvals=ports.apply.approvals, chain=chain, run=ran, now=now)[1]
 
 
 def _undo(plan: Plan | None) -> str | None:

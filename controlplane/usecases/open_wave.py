@@ -29,7 +29,7 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
         raise RefusedError(
             f"wave {name} is open already (state {held.state}, {held.holder}). Nothing was changed. Next: controlplane wave status {name}"
         )
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     _refuse_unclosed(name, wave, chain)
     now = ports.apply.clock.now()
     attempt = now.strftime("%Y%m%d-%H%M%S")
@@ -77,7 +77,7 @@ def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, 
 def abort_wave(name: str, site: WaveSite, ports: WavePorts, *, reason: str) -> str:
     """End a wave without its gates; what is half done keeps its open receipts, which block the next wave on that host. Return the receipt's key."""
     held, record = held_wave(name, ports, site.operator)
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     left = [receipt.key for receipt in open_intents(chain) if receipt.plan in {one.plan for one in record.plans}]
     ports.waves.write(held, state="aborted", record=record.plain(), now=ports.apply.clock.now(), ended=True)
     return put_on_record("abort", name, site, ports, outcome="interrupted", reason=reason, told={"attempt": record.attempt, "unclosed": left})

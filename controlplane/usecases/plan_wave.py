@@ -94,7 +94,7 @@ def _within(name: str, wave: Wave, capabilities: Sequence[str]) -> tuple[str, ..
 
 
 def _refuse_unclosed(name: str, record: WaveRecord, ports: WavePorts) -> None:
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     mine = {one.plan for one in record.plans}
     still = [receipt for receipt in open_intents(chain) if receipt.plan in mine]
     if still:

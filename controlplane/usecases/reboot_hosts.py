@@ -44,7 +44,7 @@ def reboot_hosts(
     """
     chosen = site.chosen(hosts)
     names = tuple(desired.host for desired, _ in chosen)
-    busy = [r for r in open_intents([receipt for _, receipt in sound_chain(ports.receipts)]) if r.host in names]
+    busy = [r for r in open_intents([receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now())]) if r.host in names]
     if busy:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in busy)
         raise RefusedError(f"a run is still open: {told}. Nothing was rebooted. Resume it or take it back first: controlplane runs list")

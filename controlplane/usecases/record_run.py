@@ -25,9 +25,9 @@ class Ledger:
     policy: str
     operator: str
 
-    def intend(self, key: str, *, host: str, capability: str, step: str, undoes: str | None = None) -> None:
+    def intend(self, key: str, *, host: str, capability: str, step: str, undoes: str | None = None, told: dict[str, Any] | None = None) -> None:
         """Record what is about to be changed."""
-        self._append(key=key, phase="intent", host=host, capability=capability, step=step, undoes=undoes)
+        self._append(key=key, phase="intent", host=host, capability=capability, step=step, undoes=undoes, told=told)
 
     def close(
         self,

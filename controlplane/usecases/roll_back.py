@@ -53,7 +53,7 @@ def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, pro
     """Take back the run or step `key`. Raises `InputInvalidError`, `RefusedError`; `RunFailedError` where a receipt can't be written any more."""
     hosts = {intent.host for intent in intents_of(key, _chain(ports))}
     with ports.locks.hold(tuple(hosts), operator=operator):
-        chain = tuple(receipt for _, receipt in sound_chain(ports.receipts))
+        chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
         intents = intents_of(key, chain)
         refuse_unless_undoable(key, intents, chain)
         whole = next(r for r in chain if key in (r.key, r.run))

@@ -71,8 +71,8 @@ def run_gates(
     """
     checks = tuple(dict.fromkeys((*checks_of(site, pack), *more)))
     chosen = site.chosen(hosts)
-    sound_chain(ports.receipts)
     begun = ports.clock.now()
+    sound_chain(ports.receipts, now=begun)
     ports.time.assert_time(begun)
     key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import RefusedError
@@ -34,6 +35,7 @@ from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, held_wave
 def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[[str], None]) -> RunResult:
     """Run the wave's last plan, or go on with it. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
     wave = site.wave(name)
+    sound_chain(ports.apply.receipts, now=ports.apply.clock.now())
     held, record = held_wave(name, ports, site.operator)
     planned = record.last_plan
     if planned is None or (planned.run is not None and not _is_open(planned.plan, ports)):
@@ -51,6 +53,7 @@ def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[
 
 def resume_wave(name: str, site: WaveSite, ports: WavePorts) -> WaveHeld:
     """Take a wave over whose holder's lease is over, or go on with one's own, from what the store holds. Raises `RefusedError`."""
+    sound_chain(ports.apply.receipts, now=ports.apply.clock.now())
     held = ports.waves.find(name)
     if held is None or held.ended_at is not None:
         raise RefusedError(f"wave {name} is not open. Nothing was changed. Open it: controlplane wave open {name}")
@@ -142,7 +145,7 @@ def _conclude(course: _Course, plan: Plan, result: RunResult) -> None:
         )
         record = record.model_copy(update={"carved": (*record.carved, Carved(host=host, at=now, reason=reason, receipt=key))})
     approvals = course.ports.apply.approvals
-    if course.site.view.approval == "none" and result.run is not None and approvals.find(plan.plan) is not None:
+    if course.site.view.approval == "none" and result.run is not None and approvals.find(plan.plan, at=_begun(result.run)) is not None:
         # The site asks for none and the wave did: it serves one run all the same.
         approvals.use(plan.plan, result.run)
     if planned is not None:
@@ -150,6 +153,11 @@ def _conclude(course: _Course, plan: Plan, result: RunResult) -> None:
     course.write(record, state="running" if result.outcome == "interrupted" else "changed")
 
 
+def _begun(run: str) -> datetime:
+    """Return when a run began: its key begins with its time."""
+    return datetime.strptime(run[4:19], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
 def _is_open(plan: str, ports: WavePorts) -> bool:
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     return any(receipt.plan == plan for receipt in open_intents(chain))

@@ -16,6 +16,7 @@ from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.ports import Clock, EvidenceSource
 from controlplane.render.project import render_take_over
+from controlplane.usecases.apply_guards import refuse_backward_clock
 from controlplane.usecases.apply_plan import ApplyPorts
 
 TAKE_OVER = "host.lease"
@@ -35,6 +36,7 @@ def show_lease(site: SiteView, host: str, *, clock: Clock, evidence: EvidenceSou
 
 def take_lease(site: SiteView, host: str, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None]) -> LeaseView:
     """Take the lease over and give it back at once; return the one that was there. Raises `RefusedError`, `UnknownError`, `RunFailedError`."""
+    refuse_backward_clock([receipt for _, receipt in ports.receipts.load()], ports.clock.now())
     with ports.locks.hold((host,), operator=operator):
         before = show_lease(site, host, clock=ports.clock, evidence=ports.evidence)
         if before.run is None:

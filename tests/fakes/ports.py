@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controlplane.domain.approval import Approval
+from controlplane.domain.chain import link
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
@@ -108,28 +109,36 @@ class FakeReceipts:
         self.faults: tuple[ChainFault, ...] = ()
 
     def load(self) -> tuple[tuple[str, Receipt], ...]:
-        return tuple((f"{receipt.seq:06d}-{receipt.key}.{receipt.phase}.json", receipt) for receipt in self.chain)
+        return tuple((receipt.file_name(), receipt) for receipt in self.chain)
 
     def append(self, receipt: Receipt) -> Receipt:
         self.world.touch(f"write {receipt.phase}")
-        link = receipt.model_copy(update={"seq": len(self.chain) + 1, "previous": self.chain[-1].digest() if self.chain else None})
-        self.chain.append(link)
+        made = link(receipt, self.chain[-1] if self.chain else None)
+        self.chain.append(made)
         self.world.touch(f"{receipt.phase} written")
-        return link
+        return made
 
     def signature_faults(self) -> tuple[ChainFault, ...]:
         return self.faults
+
+    def examine(self) -> tuple[tuple[tuple[str, Receipt], ...], tuple[ChainFault, ...]]:
+        return self.load(), self.signature_faults()
+
+    checks_signatures = True
 
 
 class FakeApprovals:
     """Approvals in memory; `me` is how the signers name the operator."""
 
-    def __init__(self, world: Interruption, me: str | None = None) -> None:
+    def __init__(self, world: Interruption, me: str | None = "ann@example.org") -> None:
         self.world, self.me = world, me
         self.held: dict[str, Approval] = {}
 
-    def find(self, plan: str) -> Approval | None:
+    def find(self, plan: str, *, at: datetime) -> Approval | None:  # noqa: ARG002 - the port's signature
         return self.held.get(plan)
+
+    def expire(self, plan: str, *, seen_at: str) -> None:  # noqa: ARG002 - the port's signature
+        self.held[plan] = self.held[plan].model_copy(update={"expired": True})
 
     def add(self, approval: Approval) -> None:
         self.held[approval.plan] = approval

@@ -12,11 +12,14 @@ from controlplane.adapters.approvals import ApprovalFiles
 from controlplane.adapters.plan_files import JsonPlanFiles, PlanFolder
 from controlplane.adapters.receipts import ReceiptFiles
 from controlplane.adapters.run_locks import HostLocks
-from controlplane.adapters.signing import APPROVALS, RECEIPTS, SshSigner, signature_of
+from controlplane.adapters.signatures import signature_of
+from controlplane.adapters.signing import SshSigner
 from controlplane.domain.approval import approve
+from controlplane.domain.chain import chain_faults
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import InputInvalidError, RefusedError, RunFailedError
-from controlplane.domain.receipt import Receipt, chain_faults
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.signers import APPROVALS, RECEIPTS
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.ports import FakeClock
 from tests.fakes.site import FakeSite
@@ -112,7 +115,7 @@ def test_receipts_in_another_order_are_seen(tmp_path: Path, keys: Path) -> None:
 
 
 def test_a_strangers_signature_is_named(tmp_path: Path, keys: Path) -> None:
-    _chain(tmp_path, _signer(keys, "eve"))
+    _chain(tmp_path, SshSigner(keys / "eve", None))
 
     assert _faults(ReceiptFiles(tmp_path / "receipts", _signer(keys))) == ["is signed by a key that signers does not name"] * 4
 
@@ -184,13 +187,13 @@ def test_an_approval_is_by_whoever_signed_it_whatever_its_text_says(tmp_path: Pa
     store = ApprovalFiles(tmp_path, _signer(keys))
     store.add(approve("sha256:aa", approver="somebody@else", requester="x", now=COLLECTED))
 
-    held = store.find("sha256:aa")
+    held = store.find("sha256:aa", at=COLLECTED)
 
     assert held is not None
     assert held.approver == "ann@example.org"
     assert store.signs_as() == "ann@example.org"
     assert ApprovalFiles(tmp_path, _signer(keys, "eve")).signs_as() is None
-    assert store.find("sha256:bb") is None
+    assert store.find("sha256:bb", at=COLLECTED) is None
 
 
 def test_an_approval_serves_one_run(tmp_path: Path, keys: Path) -> None:
@@ -201,11 +204,11 @@ def test_an_approval_serves_one_run(tmp_path: Path, keys: Path) -> None:
 
     with pytest.raises(RefusedError, match=r"was used by RUN1 a moment ago. Nothing was changed"):
         store.use("sha256:aa", "RUN2")
-    held = store.find("sha256:aa")
+    held = store.find("sha256:aa", at=COLLECTED)
     assert held is not None
     assert held.used_by == "RUN1"
     store.add(approve("sha256:aa", approver="a", requester="x", now=COLLECTED))
-    again = store.find("sha256:aa")
+    again = store.find("sha256:aa", at=COLLECTED)
     assert again is not None
     assert again.used_by is None
 
@@ -217,7 +220,7 @@ def test_an_altered_approval_is_refused(tmp_path: Path, keys: Path) -> None:
     path.write_text(path.read_text().replace("2026-01-03", "2027-01-03"))
 
     with pytest.raises(RefusedError, match=r"aa.json does not fit its signature"):
-        store.find("sha256:aa")
+        store.find("sha256:aa", at=COLLECTED)
 
 
 def test_a_signed_receipt_never_passes_as_an_approval(tmp_path: Path, keys: Path) -> None:
@@ -232,11 +235,11 @@ def test_a_signed_receipt_never_passes_as_an_approval(tmp_path: Path, keys: Path
 def test_an_expired_or_foreign_namespace_in_the_allowed_signers_counts(tmp_path: Path, keys: Path) -> None:
     signers = tmp_path / "signers"
     signers.write_text(f'ann@example.org namespaces="{RECEIPTS}" {(keys / "ann.pub").read_text()}')
-    signer, path = SshSigner(keys / "ann", signers), tmp_path / "x.json"
+    path = tmp_path / "x.json"
     path.write_bytes(b"{}")
-    signer.sign(path, b"{}", APPROVALS)
+    SshSigner(keys / "ann", None).sign(path, b"{}", APPROVALS)
 
-    assert signer.fault(path, APPROVALS) is not None
+    assert SshSigner(keys / "ann", signers).fault(path, APPROVALS) is not None
 
 
 def test_a_plan_file_comes_back_as_it_went(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from controlplane import wiring
+from controlplane.adapters.proposal_files import ProposalFiles
 from controlplane.adapters.strict_yaml import parse_document, read_document
 from controlplane.cli.app import main
 from controlplane.domain.finding import Verdict
@@ -50,6 +51,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> GateSite:
     monkeypatch.setattr(wiring, "collect", lambda _view, hosts: fake.seen(hosts))
     monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
     monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
+    monkeypatch.setattr(wiring, "proposal_files", lambda _given: ProposalFiles())
     monkeypatch.setattr(wiring, "operator", lambda: "ann@desk")
     return fake
 

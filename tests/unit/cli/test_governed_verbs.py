@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from controlplane import wiring
+from controlplane.adapters.anchors import AnchorFiles
+from controlplane.adapters.signing import SshSigner
 from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
 from controlplane.domain.desired import DesiredState
@@ -38,6 +40,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (fake.view, fake.ports))
     monkeypatch.setattr(wiring, "site_view", lambda _given: fake.view)
     monkeypatch.setattr(wiring, "receipts", lambda _given: fake.receipts)
+    monkeypatch.setattr(wiring, "anchors", lambda *_given: AnchorFiles(SshSigner(None, None)))
     monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
     monkeypatch.setattr(wiring, "evidence_source", lambda *_: fake.evidence)
     monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
@@ -67,7 +70,7 @@ def test_the_whole_way_from_plan_to_rollback_by_exit_codes(run: Run) -> None:
     assert run("plan", "--out", "after.json").code == 0
     assert run("apply", "after.json").code == 0
     assert run("apply", "plan.json").code == 0
-    assert run("receipts", "verify").out == "8 receipts, 0 faults\n"
+    assert run("receipts", "verify").out.splitlines()[0] == "8 receipts, 0 faults"
     key = json.loads(run("runs", "list", "-o", "json").out)[0]["run"]
     back = run("rollback", key)
     assert (back.code, back.out.splitlines()[-1]) == (0, "outcome   rolled-back")

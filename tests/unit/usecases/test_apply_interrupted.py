@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
+from controlplane.domain.chain import chain_faults
 from controlplane.domain.errors import InterruptedRunError, RunFailedError
 from controlplane.domain.plan import Plan
-from controlplane.domain.receipt import chain_faults, open_intents
+from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_result import RunResult
 from controlplane.ports import StepResult
 from tests.fakes.site import FakeSite

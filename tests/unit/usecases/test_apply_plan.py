@@ -328,7 +328,7 @@ def _mentioning(plan: Plan) -> Any:
 
 
 def _approval(site: FakeSite, made_for: Plan, **other: Any) -> Approval:
-    made = approve(made_for.plan, approver="bob@desk", requester="bob@desk", now=site.clock.now())
+    made = approve(made_for.plan, approver="bob@desk", requester=None, now=site.clock.now())
     return made.model_copy(update=other)
 
 

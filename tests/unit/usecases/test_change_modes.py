@@ -148,7 +148,7 @@ def test_another_person_approves_where_the_site_says_so_neither_who_asked_nor_wh
     site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
     refused(site, proposal, "ann@desk approved it alone")
     refused(site, proposal, "ann@desk asked for it", operator="bob@desk")
-    site.approvals.add(approve(proposal.proposal, approver="bob@desk", requester="bob@desk", now=site.clock.now()))
+    site.approvals.add(approve(proposal.proposal, approver="bob@desk", requester="ann@desk", now=site.clock.now()))
     site.carry_out(proposal)
 
 

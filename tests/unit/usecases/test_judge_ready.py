@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.chain import chain_faults
 from controlplane.domain.desired import HostWaiver
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import Need, Readiness, void_because
-from controlplane.domain.receipt import chain_faults
 from controlplane.usecases.judge_ready import judge_ready, standing_of
 from controlplane.usecases.record_run import Ledger
 from tests.fakes.evidence_builder import MINIO, desired_mint_data, healthy_probes

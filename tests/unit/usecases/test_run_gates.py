@@ -119,7 +119,7 @@ def test_a_controller_whose_clock_is_behind_is_refused_before_anything_is_begun(
     site = GateSite()
     site.run()
     before = list(site.receipts.chain)
-    with pytest.raises(RefusedError, match="clock is behind"):
+    with pytest.raises(RefusedError, match="this controller's clock says"):
         site.run(after=timedelta(hours=-2))
     assert (site.receipts.chain, len(site.coordination.runs), len(site.reports.held)) == (before, 1, 1)
 

@@ -18,8 +18,8 @@ OPEN = {"state": "open", "mutating": True, "record": {}, "ttl": MINUTE}
 def behind(says: str, saw: str = "2026-01-01T00:00:00Z") -> str:
     return (
         f"this controller's clock is behind what the site has seen: it says {says}, and the site saw {saw} already. "
-        "Nothing was changed. Set this controller's clock. If it is right, and the one that ran ahead was wrong, "
-        "a person has to decide that the site's time is reset."
+        "Nothing was changed. Set this controller's clock. If it is right, and the one that ran ahead was wrong: "
+        "controlplane receipts reset-time --reason TEXT"
     )
 
 

@@ -1,0 +1,105 @@
+"""What holds a chain of receipts in its place: heads that were exported, and the closeouts of waves.
+
+Rules:
+- A head counts only with a signature of its own, where there are signers.
+- A closeout needs none: its digest is in the signed receipt that closed its wave, and it anchors what came before that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.signing import SshSigner
+from controlplane.domain.chain import Anchor, Head
+from controlplane.domain.coordination import moment_of
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.receipt import ChainFault
+from controlplane.domain.signers import HEADS
+from controlplane.domain.waves.closeout import Closeout
+
+
+class AnchorFiles:
+    """The heads that are named, and the closeouts of a site's waves where there is a site."""
+
+    def __init__(self, signer: SshSigner, *, heads: Sequence[str] = (), site: Path | None = None) -> None:
+        self._signer = signer
+        self._heads = heads
+        self._site = site
+
+    def read(self) -> tuple[tuple[Anchor, ...], tuple[ChainFault, ...]]:
+        """Return the anchors and what is wrong with their files. Raises `InputInvalidError` for a named head that is none."""
+        anchors: list[Anchor] = []
+        faults: list[ChainFault] = []
+        for name in self._heads:
+            content = _content(name)
+            if b'"chain_head"' in content:
+                anchors.append(_closeout(content, name))
+                continue
+            anchors.append(_head(content, name))
+            fault = self._signer.fault(Path(name), HEADS, at=moment_of(anchors[-1].at))
+            faults += [ChainFault(file=name, reason=fault)] if fault is not None else []
+        for path in sorted(self._site.glob("state/waves/*/*/closeout.json")) if self._site is not None else ():
+            name = str(path.relative_to(self._site)) if self._site is not None else path.name
+            try:
+                anchors.append(_closeout(path.read_bytes(), name))
+            except (OSError, InputInvalidError):
+                faults.append(ChainFault(file=name, reason="is no closeout, or was altered"))
+        return tuple(anchors), tuple(faults)
+
+
+class HeadFiles:
+    """Writes heads, to be kept elsewhere."""
+
+    def __init__(self, signer: SshSigner) -> None:
+        self._signer = signer
+
+    def write(self, path: str, head: Head) -> None:
+        """Write the head and its signature, whole or not at all. Raises `InputInvalidError`, `RefusedError`."""
+        content = (head.model_dump_json(indent=2) + "\n").encode()
+        try:
+            self._signer.sign(Path(path), content, HEADS, at=moment_of(head.at))
+            write_durably(Path(path), content, mode=0o644)
+        except OSError as error:
+            raise InputInvalidError([Fault(path, 0, "--out", f"can't be written ({error.strerror}): name a file in a folder of yours")]) from None
+
+
+def _content(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise InputInvalidError([Fault(name, 0, "--head", f"can't be read ({error.strerror})")]) from None
+
+
+def _head(content: bytes, name: str) -> Anchor:
+    try:
+        head = Head.model_validate_json(content)
+    except ValidationError:
+        raise InputInvalidError([Fault(name, 0, "--head", "is no head: 'controlplane receipts head --out FILE' writes one")]) from None
+    return Anchor(source=name, kind="head", site=head.site, length=head.length, head=head.head, at=head.at)
+
+
+def _closeout(content: bytes, name: str) -> Anchor:
+    try:
+        made = Closeout.model_validate_json(content)
+        moment_of(made.attestation.at)
+        if to_json(from_json(content), indent=2) + b"\n" != content:
+            raise ValueError("it is not in the form in which closeouts are written")
+    except (ValidationError, ValueError) as error:
+        raise InputInvalidError([Fault(name, 0, "--head", f"is no closeout, or was altered: {str(error).splitlines()[0]}")]) from None
+    return Anchor(
+        source=name,
+        kind="closeout",
+        site=made.site,
+        length=made.chain_length,
+        head=made.chain_head,
+        at=made.attestation.at,
+        attempt=made.attempt,
+        receipt=digest_of(json.loads(content)),
+    )

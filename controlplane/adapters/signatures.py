@@ -1,0 +1,169 @@
+"""Signatures by `ssh-keygen -Y verify`, against the site's allowed signers.
+
+Rules:
+- `check-novalidate` is never used: a signature counts only by a line that names the key, in its namespace, at its time.
+- The time is that of what was signed, so that a key that expired since doesn't break it. Times in the file are read as UTC, wherever that is.
+- Armour that ssh-keygen would read and not write is a fault: no byte of a signature can be changed unseen.
+- What was judged once in a process is not judged again; whose key it is is asked once a key.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
+from controlplane.domain.signers import role_of
+
+_LIMIT_S = 30
+_BEGIN, _END = b"-----BEGIN SSH SIGNATURE-----\n", b"\n-----END SSH SIGNATURE-----\n"
+_WIDTH = 70
+_TIMED = re.compile(r"key (?:has expired|is not yet valid): (.*)")
+
+
+class Signed(NamedTuple):
+    """Something with its signature beside `path`; `at` is when it is judged, None: now."""
+
+    path: Path
+    content: bytes
+    at: datetime | None
+
+
+class Judged(NamedTuple):
+    """Who signed it, by the allowed signers, and why that does not hold; both None without signers."""
+
+    principal: str | None
+    fault: str | None
+
+
+@cache
+def signatures_by(allowed: Path) -> Signatures:
+    """Return what judges by that file; a process has one of each, so that the parts of a verb share what was judged."""
+    return Signatures(allowed)
+
+
+class Signatures:
+    """Judges by one file of allowed signers, as it is each time."""
+
+    def __init__(self, allowed: Path) -> None:
+        self._allowed = allowed
+        self._known: dict[tuple[bytes, bytes, bytes, str, datetime | None], Judged] = {}
+        self._principals: dict[tuple[bytes, bytes], str] = {}
+
+    def judge_all(self, signed: Iterable[Signed], namespace: str) -> list[Judged]:
+        """Return how each stands, in their order."""
+        # The work is in other processes, two at the least so that one starts while the other ends.
+        with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as workers:
+            return list(workers.map(lambda one: self.judge(one, namespace), signed))
+
+    def judge(self, signed: Signed, namespace: str) -> Judged:
+        """Return who signed it and why that does not hold. Raises `InputInvalidError` where there are no allowed signers to judge by."""
+        signature = signature_of(signed.path)
+        try:
+            held = signature.read_bytes()
+        except FileNotFoundError:
+            return Judged(None, "has no signature")
+        except OSError as error:
+            return Judged(None, f"has a signature that can't be read ({error.strerror})")
+        by = self._signers()
+        place = (by, sha256(signed.content).digest(), sha256(held).digest(), namespace, signed.at)
+        if place not in self._known or signed.at is None:
+            self._known[place] = self._judge(signed, signature, held, namespace, by)
+        return self._known[place]
+
+    def principal(self, signature: Path, *, at: datetime | None) -> str | None:
+        """Return whose key made the signature; None where nobody's did that is allowed at that time."""
+        return self._find(signature, at)[0]
+
+    def _judge(self, signed: Signed, signature: Path, held: bytes, namespace: str, by: bytes) -> Judged:
+        key = _key_of(held)
+        if key is None:
+            return Judged(None, "has a signature that was altered: ssh-keygen does not write it so")
+        known = self._principals.get((by, key))
+        if known is not None and self._verify(signed, signature, namespace, known) is None:
+            return Judged(known, None)
+        principal, told = self._find(signature, signed.at)
+        if principal is None:
+            return Judged(None, self._unnamed(told))
+        self._principals.setdefault((by, key), principal)
+        refused = self._verify(signed, signature, namespace, principal)
+        return Judged(principal, None if refused is None else self._why(refused, principal, namespace))
+
+    def _signers(self) -> bytes:
+        try:
+            return sha256(self._allowed.read_bytes()).digest()
+        except OSError as error:
+            told = f"can't be read ({error.strerror}): it names the keys of those who may sign"
+            raise InputInvalidError([Fault(str(self._allowed), 0, "", told)]) from None
+
+    def _find(self, signature: Path, at: datetime | None) -> tuple[str | None, str]:
+        done = self._keygen("find-principals", "-s", str(signature), at=at)
+        names = done.stdout.decode(errors="replace").splitlines()
+        return (names[0] if done.returncode == 0 and names else None), done.stderr.decode(errors="replace")
+
+    def _verify(self, signed: Signed, signature: Path, namespace: str, principal: str) -> str | None:
+        """Return what ssh-keygen objects to, or None."""
+        done = self._keygen("verify", "-I", principal, "-n", namespace, "-s", str(signature), at=signed.at, content=signed.content)
+        return None if done.returncode == 0 else done.stderr.decode(errors="replace")
+
+    def _keygen(self, what: str, *more: str, at: datetime | None, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        timed = [] if at is None else ["-O", f"verify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"]
+        argv = ["ssh-keygen", "-Y", what, "-f", str(self._allowed), *more, *timed]
+        try:
+            # In the verifier's own zone a key would expire earlier or later than elsewhere.
+            here = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}
+            return subprocess.run(argv, input=content, capture_output=True, timeout=_LIMIT_S, check=False, env=here)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise RunFailedError(f"ssh-keygen could not check a signature: {error}. Is OpenSSH installed?") from None
+
+    def _unnamed(self, told: str) -> str:
+        timed = _TIMED.search(told)
+        if timed is not None:
+            return f"is signed by a key that {self._allowed.name} does not allow at that time: {timed[1].strip()}"
+        broken = "; ".join(line.strip() for line in told.splitlines() if "bad options" in line or "bad key" in line)
+        return f"is signed by a key that {self._allowed.name} does not name" + (f" ({broken})" if broken else "")
+
+    def _why(self, told: str, principal: str, namespace: str) -> str:
+        if "not permitted for use in signature namespace" in told:
+            return f"is signed by {principal}, who is no {role_of(namespace)}: the namespaces of that key in {self._allowed.name} lack {namespace}"
+        return "does not fit its signature"
+
+
+def signature_of(path: Path) -> Path:
+    """Return where the signature of `path` lies."""
+    return path.with_name(f"{path.name}.sig")
+
+
+def _key_of(armoured: bytes) -> bytes | None:
+    """Return the public key in a signature; None for anything that ssh-keygen would not have written in just this way."""
+    if not armoured.startswith(_BEGIN) or not armoured.endswith(_END):
+        return None
+    try:
+        blob = base64.b64decode(armoured[len(_BEGIN) : -len(_END)].replace(b"\n", b""), validate=True)
+    except binascii.Error:
+        return None
+    text = base64.b64encode(blob)
+    lines = b"\n".join(text[start : start + _WIDTH] for start in range(0, len(text), _WIDTH))
+    # ssh-keygen reads version 0 too, and what is reserved is not signed.
+    if armoured != _BEGIN + lines + _END or blob[:10] != b"SSHSIG\0\0\0\1":
+        return None
+    key, rest = _string(blob[10:])
+    _namespace, rest = _string(rest)
+    reserved, rest = _string(rest)
+    return key if key and not reserved and rest else None
+
+
+def _string(blob: bytes) -> tuple[bytes, bytes]:
+    """Return the first string of ssh's wire format, and what follows it."""
+    end = 4 + int.from_bytes(blob[:4], "big")
+    return blob[4:end], blob[end:]

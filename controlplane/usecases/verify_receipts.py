@@ -1,0 +1,51 @@
+"""receipts verify, head: whether the chain is whole by itself and by every head that is known of it, and how far that goes."""
+
+from __future__ import annotations
+
+from controlplane.domain.chain import RESET, Anchor, Head, anchor_faults, chain_faults, newest_anchor
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.receipt import ChainFault
+from controlplane.domain.values import Value
+from controlplane.ports import AnchorSource, Clock, ReceiptStore
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.record_run import STAMP
+
+
+class Verified(Value):
+    """The JSON of `receipts verify`.
+
+    `signatures` says whether there was anything to check them by; `anchored` is the number of the last receipt that a head or a closeout holds in
+    its place: of what came after it, a cut-off end leaves no trace. `time_resets` are the numbers at which the site's time was set back.
+    """
+
+    receipts: int
+    faults: tuple[ChainFault, ...]
+    signatures: bool
+    anchors: tuple[Anchor, ...]
+    anchored: int
+    time_resets: tuple[int, ...]
+
+
+def verify_receipts(receipts: ReceiptStore, anchors: AnchorSource) -> Verified:
+    """Return everything that is wrong with a chain. Raises `InputInvalidError` for heads and signers that can't be read."""
+    named, faults = receipts.examine()
+    held, loose = anchors.read()
+    newest = newest_anchor(held)
+    return Verified(
+        receipts=len(named),
+        faults=(*faults, *chain_faults(named), *loose, *anchor_faults(named, held)),
+        signatures=receipts.checks_signatures,
+        anchors=held,
+        anchored=newest.length if newest is not None else 0,
+        time_resets=tuple(one.seq for _, one in named if one.capability == RESET and one.phase == "intent"),
+    )
+
+
+def head_of(receipts: ReceiptStore, *, operator: str, clock: Clock) -> Head:
+    """Return the chain's head as it is now. Raises `RunFailedError` for a chain that does not hold, `InputInvalidError` for an empty one."""
+    now = clock.now()
+    chain = sound_chain(receipts, now=now)
+    if not chain:
+        raise InputInvalidError([Fault("receipts", 0, "", "there are none yet, so there is no head to keep")])
+    last = chain[-1][1]
+    return Head(site=last.site, length=len(chain), head=last.digest(), at=now.strftime(STAMP), by=operator)
