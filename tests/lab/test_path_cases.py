@@ -110,12 +110,6 @@ def shop(machine: Callable[..., LabMachine], folder: Path) -> tuple[LabMachine, 
     return host, site
 
 
-def step_of(plan: dict[str, object], name: str) -> str:
-    steps = plan["steps"]
-    assert isinstance(steps, list)
-    return str(next(step["id"] for step in steps if step["variables"].get("persistent_paths_container") == name))
-
-
 def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_else(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host, site = shop(machine, tmp_path)
     volumes = set(host.sh("docker volume ls -q").split())
