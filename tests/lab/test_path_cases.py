@@ -39,6 +39,10 @@ services:
     {_RUN}
     container_name: two
     volumes: [/data, /other]
+  inside:
+    {_RUN}
+    container_name: inside
+    volumes: [/srv]
   linked:
     {_RUN}
     container_name: linked
@@ -76,6 +80,7 @@ _PLACES = {
     "bound": "/data",
     "within": "/srv/deep",
     "two": "/data",
+    "inside": "/srv/deep",
     "linked": "/srv/deep",
     "shares": "/data",
     "variable": "/data",
@@ -145,6 +150,7 @@ def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_e
         .replace('"/opt/old:/data"', long("bound", "/data"))
         .replace("        target: /srv\n", "        target: /srv\n      " + block.format("within", "/srv/deep") + "\n", 1)
         .replace("[/data, /other]", f"[{long('two', '/data')}, /other]")
+        .replace("volumes: [/srv]", f"volumes: [/srv, {long('inside', '/srv/deep')}]")
     )
     assert host.sh("cat /opt/stacks/shop/compose.yml") == wanted
     assert host.sh("cat /opt/stacks/over/compose.yml") == _OVER
@@ -153,8 +159,11 @@ def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_e
     said = host.sh("for stack in shop over; do cd /opt/stacks/$stack && docker compose up -d 2>&1; done")
     assert "Recreate" not in said, said
 
+    host.sh("docker exec inside sh -c 'echo newer > /srv/deep/more; echo beside > /srv/beside'")
     back = site.run("rollback", result["run"], "-o", "json")
     assert back.code == 0, back.err
+    # Both come from one anonymous volume, which is a new one: what was moved out of it is the newest there.
+    assert host.sh("docker exec inside cat /srv/deep/more /srv/beside") == "newer\nbeside\n"
     for name, data in {**_PLACES, "over": "/data"}.items():
         if name not in _REFUSED:
             assert host.sh(f"docker exec {name} cat {data}/of-{name}") == f"{name}\n"

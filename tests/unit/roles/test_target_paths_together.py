@@ -16,6 +16,7 @@ from controlplane_target.path_move import PathMove
 from controlplane_target.path_proof import Proof
 from controlplane_target.path_refuse import Refuse
 from controlplane_target.path_request import Request, as_json, parse
+from controlplane_target.path_return import PathReturn
 from controlplane_target.state import Home, Run
 
 TEXT = "services:\n  db:\n    image: x\n    volumes:\n      - data:/data   # what it keeps\nvolumes: {data: {}}\n"
@@ -249,3 +250,24 @@ def test_places_that_no_data_moved_get_owner_and_mode_with_the_leg_and_give_them
     assert cache.stat().st_mode & 0o7777 == 0o755
     cache.rmdir()
     leg._ungovern()
+
+
+def test_data_from_within_an_anonymous_volume_are_the_newest_ones_in_the_new_one(tmp_path: Path) -> None:
+    for name in ("old/deep", "old/beside", "place", "new"):
+        (tmp_path / name).mkdir(parents=True)
+    for name, text in (("old/deep/file", "as it was when it moved"), ("old/beside/file", "beside"), ("place/file", "newest")):
+        (tmp_path / name).write_text(text)
+
+    def tree(kind: str, source: str, to: str) -> dict[str, Any]:
+        sides = {"from": str(tmp_path / source), "to": str(tmp_path / to)}
+        return {"kind": kind, "path": f"/{to}", **sides, "hash_since_ns": 0, "to_mount": "", "flags_set": True}
+
+    run, asked = Run(Home(tmp_path / "home"), "R1"), request(data())
+    leg = PathReturn(run, Cancel(), [], Proof(_Docker({}), asked))  # type: ignore[arg-type] # a fake
+    leg._copy_all([tree("anonymous", "old", "new")], [tree("data", "place", "new/deep")])
+    assert {str(path.relative_to(tmp_path / "new")): path.read_text() for path in (tmp_path / "new").rglob("file")} == {
+        "deep/file": "newest",
+        "beside/file": "beside",
+    }
+    assert [report["path"] for report in run.state["compared"]] == ["/new", "/new/deep"]
+    assert [held["kind"] for held in run.state["trees"]] == ["anonymous", "data"]

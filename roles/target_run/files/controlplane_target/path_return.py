@@ -170,7 +170,7 @@ class PathReturn(PathLeg):
         there = self.run.state.get("trees_there") or self.run.state["trees"]
         told = [{**path, "landed": f"the layer of {self.name}" if source.kind == "layer" else source.path} for path, source in landed]
         self.run.write(trees_there=there, paths=told)
-        self._copy_all([*trees, *self._other_trees(held)])
+        self._copy_all(self._other_trees(held), trees)
         path_layer.off(self.run.key)
 
     def _other_trees(self, held: dict[str, Any]) -> list[dict[str, Any]]:
@@ -178,18 +178,21 @@ class PathReturn(PathLeg):
         found = {at: (path, source_of(self.engine, held, at).path) for at, path in (self.run.state.get("others") or {}).items()}
         return [_back(path, now, "anonymous", at) for at, (path, now) in found.items() if now != path]
 
-    def _copy_all(self, trees: list[dict[str, Any]]) -> None:
-        if not trees:
-            return
-        retired.forget(self.run.home, [tree["to"] for tree in trees])
-        for tree in trees:
-            make_directory(tree["to"])
-        self.run.write(trees=trees)
-        self.trees.proven = {}
-        self.trees.clear_flags()
-        self.trees.assert_unused()
-        self.trees.copy_last()
-        self.run.write(compared=self.trees.prove())
+    def _copy_all(self, *rounds: list[dict[str, Any]]) -> None:
+        """Copy and compare; a path that lies within another anonymous volume is in a later round than that one, whose copy of it is an old one."""
+        retired.forget(self.run.home, [tree["to"] for trees in rounds for tree in trees])
+        compared: list[dict[str, Any]] = []
+        for trees in filter(None, rounds):
+            for tree in trees:
+                make_directory(tree["to"])
+            self.run.write(trees=trees)
+            self.trees.proven = {}
+            self.trees.clear_flags()
+            self.trees.assert_unused()
+            self.trees.copy_last()
+            compared += self.trees.prove()
+        if compared:
+            self.run.write(trees=[tree for trees in rounds for tree in trees], compared=compared)
 
 
 def is_fresh(paths: Sequence[dict[str, Any]]) -> bool:
