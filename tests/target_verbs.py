@@ -9,13 +9,11 @@ ASKED_BY_ROLES = {
     ("data-disk", "look"),
     ("docker-root", "prove"),
     ("docker-root", "refuse"),
-    ("docker-root", "wait"),
     ("fstab", "look"),
     ("hygiene", "prove"),
     ("hygiene", "refuse"),
     ("persistent-path", "prove"),
     ("persistent-path", "refuse"),
-    ("persistent-path", "wait"),
     ("purge", "prove"),
     ("purge", "refuse"),
     ("redis", "prove"),
@@ -23,4 +21,6 @@ ASKED_BY_ROLES = {
     ("tmp", "prove"),
     ("tmp", "refuse"),
 }
+# By target_run itself, for the roles whose work is a unit of its own.
+ASKED_BY_SHARED_WORK = {("docker-root", "wait"), ("persistent-path", "wait")}
 ASKED_BY_OTHERS = {("bare", "look"), ("lease", "show"), ("state", None)}

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -92,6 +93,7 @@ def make_plan(
                 number += 10
                 steps.append(_step(desired.host, number, capability, draft))
                 bounds += draft.bounds
+            outlook = replace(outlook, mended=outlook.mended.union(*(draft.mends for draft in proposal.drafts)))
     return seal(
         site=site,
         made_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),

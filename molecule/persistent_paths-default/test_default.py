@@ -1,4 +1,4 @@
-"""Data of a container's own layer lie at their place on the data disk, each as it was, and Compose mounts them there."""
+"""Data of a container's own layer lie at their place on the data disk, each as it was, and Compose mounts them there, a surface with them."""
 
 import sys
 from pathlib import Path
@@ -12,18 +12,24 @@ name: shop
 services:
   shop:
     image: lab/services:1   # pinned
-    volumes: [{type: bind, source: /mnt/data/shop, target: /srv/shop, bind: {create_host_path: false}}]
+    volumes: [{type: bind, source: /mnt/data/shop, target: /srv/shop, bind: {create_host_path: false}}, SPOOL]
     container_name: shop
-"""
+""".replace("SPOOL", "{type: bind, source: /mnt/data/shop-spool, target: /var/spool/shop, bind: {create_host_path: false}}")
 
 
 def test_they_lie_where_the_policy_says_and_the_file_says_so() -> None:
-    assert verdicts()["service:shop"] == "MET"
+    found = verdicts()
+    assert (found["service:shop"], found["write_surface:shop:/var/spool/shop"]) == ("MET", "MET")
     assert on_machine("cat /opt/stacks/shop/compose.yml").startswith(FILE)
 
 
 def test_the_service_has_them_all() -> None:
     on_machine("docker exec -i shop sh -c 'cd /srv/shop && sha256sum --check --quiet -' < /root/parts")
+
+
+def test_a_surface_that_the_container_had_not_made_is_bound_with_owner_and_mode_by_the_same_new_container() -> None:
+    assert on_machine("stat -c '%u:%g %a' /mnt/data/shop-spool; docker exec shop ls -A /var/spool/shop") == "4242:4343 750\n"
+    assert on_machine("docker ps -aq | wc -l; docker inspect -f '{{.RestartCount}}' shop") == "1\n0\n"
 
 
 def test_owners_modes_links_holes_and_attributes_are_kept() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.content.test_roles import MUTATING, load, modules_of, tasks_of
-from tests.target_verbs import ASKED_BY_ROLES
+from tests.target_verbs import ASKED_BY_ROLES, ASKED_BY_SHARED_WORK
 
 ROLES = Path(__file__).parents[2] / "roles"
 # What decides on the controller, and changes nothing anywhere.
@@ -51,13 +51,22 @@ def test_every_verb_that_only_looks_is_asked_by_some_role() -> None:
     assert asked >= ASKED_BY_ROLES
 
 
-@pytest.mark.parametrize("path", sorted((ROLES / "target_run/tasks").glob("*.yml")), ids=lambda path: path.name)
-def test_the_role_that_takes_the_lease_asks_for_nothing_else(path: Path) -> None:
-    for task in tasks_of(load(path)):
+@pytest.mark.parametrize("name", ["main", "release"])
+def test_the_role_that_takes_the_lease_asks_for_nothing_else(name: str) -> None:
+    for task in tasks_of(load(ROLES / f"target_run/tasks/{name}.yml")):
         if TOOL in task:
             words = str(task[TOOL]["words"])
             assert {("lease", word) for word in ("take", "show", "release") if word in words} or "'lease', __target_run_action" in words
             assert set(re.findall(r"ternary\('(\w+)', '(\w+)'\)", str(task.get("vars", {})))) <= {("show", "take")}
+
+
+def test_the_long_work_that_roles_share_is_started_under_the_lease_and_then_only_waited_for() -> None:
+    started, waited, judged = load(ROLES / "target_run/tasks/work.yml")
+    assert (started[TOOL]["changes"], "--detach" in started[TOOL]["words"]) == (True, True)
+    assert waited[TOOL]["words"][1] == "wait"
+    assert modules_of(judged) == ["ansible.builtin.assert"]
+    tools = load(ROLES / "target_run/meta/argument_specs.yml")["argument_specs"]["work"]["options"]["target_run_work_tool"]["choices"]
+    assert {(tool, "wait") for tool in tools} == ASKED_BY_SHARED_WORK
 
 
 def test_every_module_that_changes_a_hypervisor_works_under_the_lease() -> None:

@@ -74,9 +74,17 @@ class Objects:
 
 kinds = {"postgres": Postgres, "objects": Objects}
 verb, kind, port, journal = sys.argv[1], kinds[sys.argv[2]], int(sys.argv[3]), sys.argv[4]
-numbers = []
+def acknowledged():
+    # A power cut may leave zeros where the last lines were on their way to the disk.
+    with open(journal, "a+") as held:
+        held.seek(0)
+        rows = [line.split() for line in held.read().replace("\0", "").splitlines()]
+    return [int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit()]
+
+numbers = acknowledged()
 if verb == "write":
-    client, n = None, 0
+    # One that was acknowledged is never written again: a stop in its midst would leave neither.
+    client, n = None, max(numbers, default=-1) + 1
     with open(journal, "a") as out:
         while True:
             try:
@@ -91,9 +99,6 @@ if verb == "write":
             n += 1
             time.sleep(0.005 if kind is Postgres else 0.03)
 else:
-    # A power cut may leave zeros where the last lines were on their way to the disk.
-    rows = [line.split() for line in open(journal).read().replace("\0", "").splitlines()]
-    numbers = [int(row[0]) for row in rows if len(row) == 2 and row[0].isdigit()]
     held = kind(port).held()
     lost = [n for n in numbers if n not in held]
     print(json.dumps({"written": len(numbers), "count": len(lost), "lost": lost[:20]}))

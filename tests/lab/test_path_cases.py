@@ -39,6 +39,10 @@ services:
     {_RUN}
     container_name: two
     volumes: [/data, /other]
+  inside:
+    {_RUN}
+    container_name: inside
+    volumes: [/srv]
   linked:
     {_RUN}
     container_name: linked
@@ -76,10 +80,16 @@ _PLACES = {
     "bound": "/data",
     "within": "/srv/deep",
     "two": "/data",
+    "inside": "/srv/deep",
     "linked": "/srv/deep",
     "shares": "/data",
     "variable": "/data",
 }
+# With what comes from an anonymous volume goes one of its layer, and with what comes from a directory one that is not there so far.
+_SURFACES = """    write_surfaces:
+      - {container: two, path: /srv/layer, place: /mnt/data/shop/two-layer}
+      - {container: bound, path: /srv/new, place: /mnt/data/shop/bound-new, owner: "4242:4343", mode: "0750"}
+"""
 _REFUSED = ("linked", "shares", "variable", "alone")
 _POLICY = "".join(
     f"      {name}: {{kind: files, data: {data}, place: /mnt/data/shop/{name}, {_PROOF}}}\n"
@@ -100,20 +110,16 @@ def shop(machine: Callable[..., LabMachine], folder: Path) -> tuple[LabMachine, 
             host.sh(
                 f"docker exec {name} sh -c 'mkdir -p {data}; echo {name} > {data}/of-{name}; echo more > {data}/more; ln {data}/more {data}/again'"
             )
-    host.sh("docker exec two sh -c 'echo kept > /other/kept'; docker exec linked ln -s /etc /srv/deep")
+    host.sh(
+        "docker exec two sh -c 'echo kept > /other/kept; mkdir /srv/layer; echo layer > /srv/layer/file'; docker exec linked ln -s /etc /srv/deep"
+    )
     site = Operator(host, folder)
     policy = site.site / "policy.yml"
     head, found, _ = policy.read_text().partition("    services:\n")
     assert found
     stacks = "    stacks: [{project: over, dir: /opt/stacks/over, edit: override}, {project: shop, dir: /opt/stacks/shop}]\n"
-    policy.write_text(f"{head}    services:\n{_POLICY}{stacks}")
+    policy.write_text(f"{head}    services:\n{_POLICY}{_SURFACES}{stacks}")
     return host, site
-
-
-def step_of(plan: dict[str, object], name: str) -> str:
-    steps = plan["steps"]
-    assert isinstance(steps, list)
-    return str(next(step["id"] for step in steps if step["variables"].get("persistent_paths_container") == name))
 
 
 def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_else(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
@@ -137,7 +143,7 @@ def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_e
             assert host.sh(f"docker exec {name} sh -c 'cat {data}/of-{name}; stat -c %h {data}/again'").split() == [name, "2"], name
             assert host.sh(f"cat /mnt/data/shop/{name}/of-{name}") == f"{name}\n"
     assert host.sh("stat -c %u:%g /mnt/data/shop/bound /mnt/data/shop/bound/more").split() == ["4242:4343"] * 2
-    assert host.sh("docker exec two cat /other/kept") == "kept\n"
+    assert host.sh("docker exec two cat /other/kept /srv/layer/file; docker exec bound stat -c %u:%g:%a /srv/new") == "kept\nlayer\n4242:4343:750\n"
     assert volumes <= set(host.sh("docker volume ls -q").split())
     assert host.sh("cat /opt/elsewhere/of-optioned /opt/old/of-bound") == "optioned\nbound\n"
 
@@ -148,9 +154,13 @@ def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_e
     wanted = (
         _STACK.replace("services:\n", "name: shop\nservices:\n", 1)
         .replace("- optioned:/data", block.format("optioned", "/data"))
-        .replace('"/opt/old:/data"', long("bound", "/data"))
+        .replace(
+            '"/opt/old:/data", "/etc/hostname:/etc/name:ro"',
+            f'{long("bound", "/data")}, "/etc/hostname:/etc/name:ro", {long("bound-new", "/srv/new")}',
+        )
         .replace("        target: /srv\n", "        target: /srv\n      " + block.format("within", "/srv/deep") + "\n", 1)
-        .replace("[/data, /other]", f"[{long('two', '/data')}, /other]")
+        .replace("[/data, /other]", f"[{long('two', '/data')}, /other, {long('two-layer', '/srv/layer')}]")
+        .replace("volumes: [/srv]", f"volumes: [/srv, {long('inside', '/srv/deep')}]")
     )
     assert host.sh("cat /opt/stacks/shop/compose.yml") == wanted
     assert host.sh("cat /opt/stacks/over/compose.yml") == _OVER
@@ -159,14 +169,23 @@ def test_data_are_moved_from_wherever_they_lie_and_the_files_change_in_nothing_e
     said = host.sh("for stack in shop over; do cd /opt/stacks/$stack && docker compose up -d 2>&1; done")
     assert "Recreate" not in said, said
 
+    host.sh("docker exec inside sh -c 'echo newer > /srv/deep/more; echo beside > /srv/beside'")
+    host.sh("docker exec two sh -c 'echo newer > /srv/layer/newer'; docker exec bound sh -c 'echo newer > /srv/new/newer'")
     back = site.run("rollback", result["run"], "-o", "json")
     assert back.code == 0, back.err
+    # Both come from one anonymous volume, which is a new one: what was moved out of it is the newest there.
+    assert host.sh("docker exec inside cat /srv/deep/more /srv/beside") == "newer\nbeside\n"
     for name, data in {**_PLACES, "over": "/data"}.items():
         if name not in _REFUSED:
             assert host.sh(f"docker exec {name} cat {data}/of-{name}") == f"{name}\n"
             assert "/mnt/data" not in host.sh(f"docker inspect -f '{{{{json .Mounts}}}}' {name}")
     # Its other anonymous volume became a new one as well, with all that was in it.
-    assert host.sh("docker exec two cat /other/kept") == "kept\n"
+    assert host.sh("docker exec two cat /other/kept /srv/layer/file /srv/layer/newer; docker exec bound cat /srv/new/newer").split() == [
+        "kept",
+        "layer",
+        "newer",
+        "newer",
+    ]
     assert host.sh("cat /opt/stacks/shop/compose.yml") == _STACK
     assert host.run(["test", "-e", "/opt/stacks/over/compose.override.yml"]).returncode == 1
 

@@ -1,15 +1,20 @@
 """storage.persistent_paths: the data of a named container move to the place or the volume that the policy names; its compose file mounts them there.
 
 Rules:
-- One step a container: each stops alone, and has its own receipt and way back. A container that the policy doesn't name is not touched.
+- One step a container: each stops alone and once, and has its own receipt and way back. A container that the policy doesn't name is not touched.
+- The container's write surfaces that are not as declared go along, whether or not their own capability is asked for: it would stop the same container
+  again. What evidence tells against one of them leaves that one alone, for storage.write_surfaces to say why.
 - What drifts is D236's own judgement of where the data land, so that a plan and its check can't disagree.
 """
 
 from __future__ import annotations
 
-from controlplane.domain.capabilities.path_moves import CannotError, Moving, draft_of, is_overridden
+from collections.abc import Iterator
+
+from controlplane.domain.capabilities.path_moves import CannotError, Moving, is_overridden, refuse
+from controlplane.domain.capabilities.path_steps import draft_of
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
-from controlplane.domain.capabilities.root_bounds import mount_of
+from controlplane.domain.capabilities.surface_paths import drifting, together
 from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.durability import is_durable_postgres
 from controlplane.domain.checks.landing import land
@@ -47,20 +52,39 @@ def _decide(desired: DesiredHost, name: str, service: Service, reader: Reader, o
     if mount is not None and not elsewhere_than_declared(case, landing, service):
         # On which disk that lies is docker.data_root's matter.
         return None
-    moving = Moving(container, landing, service.data, service.place, service.volume)
+    data = Moving(
+        container,
+        landing,
+        service.kind,
+        service.data,
+        service.place,
+        service.volume,
+        tuple(service.proof or ()) if isinstance(service, FilesService) else (),
+        mends=_mends(name, service, reader),
+    )
+    asked = (desired, reader, outlook)
+    refuse(data, *asked)
+    paths, _ = together([data], _surfaces(name, *asked))
     variables = {
         "persistent_paths_container": name,
-        "persistent_paths_kind": service.kind,
-        "persistent_paths_data": service.data,
-        "persistent_paths_place": service.place or "",
-        "persistent_paths_volume": service.volume or "",
-        "persistent_paths_mount": (mount_of(service.place, desired) or "") if service.place else "",
-        "persistent_paths_proof": list(service.proof or ()) if isinstance(service, FilesService) else [],
+        "persistent_paths_paths": [path.variables(desired) for path in paths],
         "persistent_paths_override": is_overridden(desired, container),
         "persistent_paths_port": _port(service, name, reader),
         "persistent_paths_auth": service.auth.model_dump(exclude_none=True, include={"password_env", "user"}) if service.auth else {},
     }
-    return draft_of(moving, (desired, reader, outlook), mends=_mends(name, service, reader), variables=variables)
+    return draft_of(paths, asked, variables=variables)
+
+
+def _surfaces(name: str, desired: DesiredHost, reader: Reader, outlook: Outlook) -> Iterator[Moving]:
+    """Yield the container's surfaces that drift and that nothing speaks against."""
+    for surface in sorted((one for one in desired.write_surfaces if one.container == name), key=lambda one: one.path):
+        try:
+            path = drifting(desired, surface, reader)
+            if path is not None:
+                refuse(path, desired, reader, outlook)
+                yield path
+        except (Unobserved, CannotError):
+            continue
 
 
 def _mends(name: str, service: Service, reader: Reader) -> tuple[Mend, ...]:

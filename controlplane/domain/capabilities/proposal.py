@@ -30,7 +30,7 @@ class Outlook:
     """What earlier steps of the same plan will have made of the host, and what they can't.
 
     `guarded`: a Docker that comes later finds its guard there. `docker_comes`: an earlier step of the plan brings Docker.
-    `docker_root`: where an earlier step moves Docker's root, None where none does.
+    `docker_root`: where an earlier step moves Docker's root, None where none does. `mended`: what steps that this plan holds mend already.
     """
 
     now: datetime
@@ -40,6 +40,7 @@ class Outlook:
     guarded: bool = False
     docker_comes: bool = False
     docker_root: str | None = None
+    mended: frozenset[Mend] = frozenset()
 
 
 def without(outlook: Outlook, capability: Capability) -> Outlook:

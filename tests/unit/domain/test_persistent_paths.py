@@ -13,8 +13,8 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan
-from controlplane.domain.services import FilesService, MinioService, Stack
-from tests.fakes.evidence_builder import COLLECTED, MINIO, POSTGRES, REDIS, EvidenceBuilder, desired_mint_data
+from controlplane.domain.services import FilesService, MinioService, Stack, WriteSurface
+from tests.fakes.evidence_builder import COLLECTED, MINIO, POSTGRES, REDIS, EvidenceBuilder, bind, desired_mint_data, place
 
 Spoil = Callable[[EvidenceBuilder], object]
 ID = "storage.persistent_paths"
@@ -73,19 +73,14 @@ def test_a_named_volume_moves_to_its_place_and_its_container_is_made_anew_once()
     assert (step.downtime.services, step.downtime.estimate_s) == ((MINIO,), 85)
     [bound] = made.bounds
     assert (bound.measure, bound.of, bound.at_least) == ("free_bytes", "/mnt/data", 1_050_000_000 + (64 << 20))
-    kept = {key.removeprefix("persistent_paths_"): value for key, value in step.variables.items()}
-    assert kept | {"run": None} == {
-        "container": MINIO,
-        "kind": "minio",
-        "data": "/data",
-        "place": PLACE,
-        "volume": "",
-        "mount": "/mnt/data",
-        "proof": [],
-        "override": False,
-        "port": 6379,
-        "auth": {},
-        "run": None,
+    assert step.variables == {
+        "persistent_paths_container": MINIO,
+        "persistent_paths_paths": [
+            {"kind": "minio", "data": "/data", "place": PLACE, "volume": "", "mount": "/mnt/data", "proof": [], "owner": "", "mode": ""}
+        ],
+        "persistent_paths_override": False,
+        "persistent_paths_port": 6379,
+        "persistent_paths_auth": {},
     }
 
 
@@ -121,7 +116,8 @@ def test_a_named_volume_is_a_destination_where_dockers_root_is_off_the_boot_disk
     builder.probes["paths"][at] = {**builder.probes["paths"]["/mnt/data/docker"], "real": at}
     [step] = plan(builder, wanted).steps
     assert step.changes[0].after == "volume mint-data_minio"
-    assert (step.variables["persistent_paths_volume"], step.variables["persistent_paths_mount"]) == ("mint-data_minio", "")
+    [path] = step.variables["persistent_paths_paths"]
+    assert (path["volume"], path["mount"]) == ("mint-data_minio", "")
     builder.probes["docker_info"]["root"] = "/var/lib/docker"
     made = plan(builder, wanted)
     assert made.steps == ()
@@ -134,7 +130,7 @@ def test_a_proof_and_an_override_file_and_a_login_are_handed_on() -> None:
         stacks=(Stack(project="mint-data", dir="/opt", edit="override"),),
     )
     [step] = plan(drifting(), wanted).steps
-    assert step.variables["persistent_paths_proof"] == ["wikictl", "count"]
+    assert step.variables["persistent_paths_paths"][0]["proof"] == ["wikictl", "count"]
     assert step.variables["persistent_paths_override"] is True
     assert step.changes[1].target == "the override file beside the compose file of mint-data"
 
@@ -198,3 +194,93 @@ def test_each_service_is_a_step_of_its_own_after_the_root_and_before_durability(
     builder.probes["redis"][REDIS].update(version="7.0.15")
     made = plan(builder, capabilities=(ID, "redis.durability"))
     assert [(step.capability, step.downtime.services) for step in made.steps][:3] == [(ID, (MINIO,)), (ID, (POSTGRES,)), (ID, (REDIS,))]
+
+
+UPLOADS = WriteSurface(container=MINIO, path="/var/uploads", place="/mnt/data/uploads", owner="1000:1000", mode="0750")
+CACHE = WriteSurface(container=MINIO, path="/var/cache/minio", place="/mnt/data/cache")
+BOTH = ("storage.persistent_paths", "storage.write_surfaces")
+
+
+def with_surfaces(*surfaces: WriteSurface) -> DesiredHost:
+    return desired_mint_data(services={MINIO: MinioService(data="/data", place=PLACE)}, write_surfaces=surfaces)
+
+
+def with_layer(builder: EvidenceBuilder, *surfaces: WriteSurface) -> EvidenceBuilder:
+    """Return the builder whose object store has these paths in its writable layer."""
+    builder.container(MINIO).update(writable_bytes=2_000_000_000)
+    for surface in surfaces:
+        builder.probes["paths"][surface.place] = place(surface.place, "254:16", "/mnt/data") | {"exists": False}
+    return builder
+
+
+@pytest.mark.parametrize("capabilities", [(ID,), BOTH])
+def test_a_containers_surfaces_go_along_with_its_data_in_one_step_that_stops_it_once(capabilities: Sequence[str]) -> None:
+    made = plan(with_layer(drifting(), UPLOADS, CACHE), with_surfaces(UPLOADS, CACHE), capabilities)
+    [step] = made.steps
+    assert (step.capability, made.refusals) == (ID, ())
+    assert [(mend.check, mend.surface) for mend in step.mends] == [
+        ("D236", f"service:{MINIO}"),
+        ("D238", f"write_surface:{MINIO}:/var/cache/minio"),
+        ("D238", f"write_surface:{MINIO}:/var/uploads"),
+    ]
+    assert [(change.kind, change.target) for change in step.changes] == [
+        ("move", f"/data of {MINIO}"),
+        ("move", f"/var/cache/minio of {MINIO}"),
+        ("move", f"/var/uploads of {MINIO}"),
+        *[("file", "the compose file of mint-data")] * 3,
+        ("recreate", f"container {MINIO}"),
+        ("retire", f"volume shop of {MINIO}"),
+        ("retire", f"its writable layer of {MINIO}"),
+        ("attribute", "/mnt/data/uploads"),
+    ]
+    # A gigabyte of the volume and two of the layer, which is counted once.
+    assert (step.downtime.services, step.downtime.estimate_s) == ((MINIO,), 60 + 15 + 30)
+    [bound] = made.bounds
+    assert bound.at_least == 3_150_000_000 + (64 << 20)
+    assert [(one["kind"], one["data"], one["place"], one["owner"]) for one in step.variables["persistent_paths_paths"]] == [
+        ("minio", "/data", PLACE, ""),
+        ("surface", "/var/cache/minio", "/mnt/data/cache", ""),
+        ("surface", "/var/uploads", "/mnt/data/uploads", "1000:1000"),
+    ]
+    assert "whole copy" in step.undo
+
+
+def test_a_surface_whose_owner_alone_differs_goes_along_and_one_that_is_as_declared_does_not() -> None:
+    builder = with_layer(drifting(volume("shop"), bind("/mnt/data/uploads", "/var/uploads"), bind("/mnt/data/cache", "/var/cache/minio")))
+    for surface in (UPLOADS, CACHE):
+        seen = {"uid": 0, "gid": 0, "mode": 0o755}
+        builder.probes["paths"][surface.place] = place(surface.place, "254:16", "/mnt/data") | seen
+    [step] = plan(builder, with_surfaces(UPLOADS, CACHE), BOTH).steps
+    assert [(change.before, change.after) for change in step.changes if change.kind == "attribute"] == [("0:0 0755", "1000:1000 0750")]
+    assert [change.target for change in step.changes if change.kind == "move"] == [f"/data of {MINIO}"]
+    assert [mend.surface for mend in step.mends] == [f"service:{MINIO}", f"write_surface:{MINIO}:/var/uploads"]
+
+
+def test_where_the_data_stay_their_containers_surfaces_have_a_step_of_their_own() -> None:
+    # Either nobody asked for the data, or they can't be moved.
+    for capabilities, spoil in (
+        (("storage.write_surfaces",), lambda _: None),
+        (BOTH, lambda b: b.container(REDIS)["mounts"].append(volume("shop", destination="/other"))),
+        (BOTH, lambda b: b.probes["docker_usage"]["volume_bytes"].update(shop=10**15)),
+    ):
+        builder = with_layer(drifting(), UPLOADS, CACHE)
+        spoil(builder)
+        made = plan(builder, with_surfaces(UPLOADS, CACHE), capabilities)
+        [step] = made.steps
+        assert step.capability == "storage.write_surfaces", made.refusals
+        assert [one["data"] for one in step.variables["write_surfaces_paths"]] == ["/var/cache/minio", "/var/uploads"]
+
+
+def test_a_surface_that_can_not_be_moved_is_refused_by_its_own_capability_and_the_data_go_without_it() -> None:
+    builder = with_layer(drifting(), UPLOADS, CACHE)
+    builder.container(MINIO).update(tmpfs=["/var/uploads"])
+    made = plan(builder, with_surfaces(UPLOADS, CACHE), BOTH)
+    [step] = made.steps
+    assert [one["data"] for one in step.variables["persistent_paths_paths"]] == ["/data", "/var/cache/minio"]
+    assert [(refusal.capability, "lies in memory" in refusal.reason) for refusal in made.refusals] == [("storage.write_surfaces", True)]
+
+
+def test_a_surface_within_the_data_waits_for_a_step_of_its_own() -> None:
+    inner = WriteSurface(container=MINIO, path="/data/uploads", place="/mnt/data/uploads")
+    made = plan(with_layer(drifting(), inner), with_surfaces(inner), BOTH)
+    assert [(step.capability, step.downtime.services) for step in made.steps] == [(ID, (MINIO,)), ("storage.write_surfaces", (MINIO,))]

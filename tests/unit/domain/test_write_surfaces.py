@@ -65,7 +65,11 @@ def test_a_path_in_the_writable_layer_gets_its_bind_with_owner_and_mode() -> Non
     ]
     assert step.downtime.services == (MINIO,)
     assert [(mend.check, mend.surface) for mend in step.mends] == [("D238", f"write_surface:{MINIO}:{UPLOADS}")]
-    assert step.variables["write_surfaces_mount"] == "/mnt/data"
+    assert step.variables == {
+        "write_surfaces_container": MINIO,
+        "write_surfaces_paths": [{"data": UPLOADS, "place": PLACE, "mount": "/mnt/data", "owner": "1000:1000", "mode": "0750"}],
+        "write_surfaces_override": False,
+    }
 
 
 def test_a_place_of_another_mode_gets_it_and_nothing_stops() -> None:
@@ -73,6 +77,25 @@ def test_a_place_of_another_mode_gets_it_and_nothing_stops() -> None:
     assert [(change.kind, change.before, change.after) for change in step.changes] == [("attribute", "1000:1000 0750", "1000:1000 2770")]
     assert step.downtime.services == ()
     assert plan(builder(bound=True), desired(owner="1000:1000", mode="0750")).steps == ()
+
+
+def test_paths_of_one_container_are_one_step_and_one_within_another_waits() -> None:
+    made = builder(bound=True)
+    surfaces = [(UPLOADS, PLACE), ("/var/cache", "/mnt/data/cache"), ("/var/cache/deep", "/mnt/data/deep")]
+    for _, at in surfaces[1:]:
+        made.probes["paths"][at] = place(at, "254:16", "/mnt/data") | {"exists": False}
+    wanted = desired_mint_data(services={}, write_surfaces=tuple(WriteSurface(container=MINIO, path=p, place=at, mode="2770") for p, at in surfaces))
+    first, second = plan(made, wanted).steps
+    assert [(change.kind, change.target) for change in first.changes] == [
+        ("move", f"/var/cache of {MINIO}"),
+        ("file", "the compose file of mint-data"),
+        ("recreate", f"container {MINIO}"),
+        ("retire", f"its writable layer of {MINIO}"),
+        ("attribute", "/mnt/data/cache"),
+        ("attribute", PLACE),
+    ]
+    assert [mend.surface for mend in first.mends] == [f"write_surface:{MINIO}:/var/cache", f"write_surface:{MINIO}:{UPLOADS}"]
+    assert [one["data"] for one in second.variables["write_surfaces_paths"]] == ["/var/cache/deep"]
 
 
 @pytest.mark.parametrize(

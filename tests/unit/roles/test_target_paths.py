@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import path_move, path_refusals, path_source, phases
+from controlplane_target import path_leg, path_place, path_refusals, path_source, phases
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.path_listing import listed
 from controlplane_target.path_request import as_json, parse
 from controlplane_target.path_source import Source, assert_no_link, assert_no_link_so_far, is_missing, source_of
 
-ASKED = {"container": "shop", "kind": "files", "data": "/data", "place": "/mnt/data/shop"}
+DATA = {"kind": "files", "data": "/data", "place": "/mnt/data/shop"}
+UPLOADS = {"kind": "surface", "data": "/uploads", "place": "/mnt/data/uploads", "owner": "1:2", "mode": "0750"}
+ASKED = {"container": "shop", "paths": [DATA]}
 
 
 class _Docker:
@@ -42,14 +44,19 @@ def volume(name: str, destination: str = "/data") -> dict[str, Any]:
 
 
 def test_a_request_survives_a_journal_and_anything_else_is_refused() -> None:
-    request = parse({**ASKED, "proof": ["count"], "owner": "1:2", "mode": "0750", "auth": {"user": "ops", "password_env": "X"}})
+    request = parse({**ASKED, "paths": [{**DATA, "proof": ["count"]}, UPLOADS], "auth": {"user": "ops", "password_env": "X"}})
     assert parse(as_json(request)) == request
+    assert (request.service, request.told) == (request.at("/data"), "/data, /uploads")
+    assert request.only(["/uploads"]).service is None
     for wrong in ({"volume": "v"}, {"place": "", "volume": ""}, {"kind": "x"}, {"more": 1}, {"owner": "root"}, {"mode": "rwx"}):
         with pytest.raises(ValueError, match=r".+"):
-            parse({**ASKED, **wrong})
+            parse({**ASKED, "paths": [{**DATA, **wrong}]})
+    for paths in ([], [DATA, DATA], [DATA, {**DATA, "data": "/other", "place": "/x"}]):
+        with pytest.raises(ValueError, match="each is named once, and one of them at most is the service's own data"):
+            parse({**ASKED, "paths": paths})
     for path in ("relative", "/", "/a/../b", "/a\nb"):
         with pytest.raises(RefusedFault, match="no absolute, normalised path"):
-            parse({**ASKED, "place": path})
+            parse({**ASKED, "paths": [{**DATA, "place": path}]})
 
 
 def test_a_source_is_where_the_data_really_lie() -> None:
@@ -111,7 +118,7 @@ def test_who_shares_the_data_is_named_and_who_only_reads_above_them_is_not(tmp_p
         {**inspection(bind(str(data))), "Name": "/shop"},
     ]
     docker: Any = _Docker(containers=others)
-    found = path_refusals.of_the_source(docker, Source("bind", str(data), str(data), ""), parse(ASKED))
+    found = path_refusals.of_the_source(docker, Source("bind", str(data), str(data), ""), "shop")
     assert [line.split(" ")[1] for line in found] == ["above", "below", "same"]
 
 
@@ -138,7 +145,7 @@ def test_a_databases_links_out_of_its_data_are_named(tmp_path: Path) -> None:
     (tmp_path / "inner").symlink_to("/data/real")
     (tmp_path / "pg_tblspc").mkdir()
     (tmp_path / "pg_tblspc/1").symlink_to("/elsewhere")
-    assert path_refusals.of_the_links(str(tmp_path), parse(ASKED)) == [
+    assert path_refusals.of_the_links(str(tmp_path), "/data") == [
         "pg_wal is a link to /var/lib/wal, out of /data: give it a mount of its own, or move it in"
     ]
 
@@ -169,14 +176,20 @@ def test_a_listing_tells_what_clients_changed_from_what_is_lost(tmp_path: Path) 
 def test_a_place_gets_its_owner_and_mode_and_only_itself(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     before = (tmp_path / "file").stat()
-    request = parse({**ASKED, "owner": f"{os.getuid()}:{os.getgid()}", "mode": "2750"})
-    assert path_move.govern(str(tmp_path), request)
-    assert not path_move.govern(str(tmp_path), request)
+    owner = f"{os.getuid()}:{os.getgid()}"
+    [wanted] = parse({**ASKED, "paths": [{**DATA, "place": str(tmp_path), "owner": owner, "mode": "2750"}]}).paths
+    had = path_place.had(str(tmp_path))
+    assert [(one["target"], one["after"]) for one in path_place.ungoverned(wanted)] == [(str(tmp_path), "mode 2750")]
+    assert path_place.govern(str(tmp_path), owner, "2750")
+    assert not path_place.govern(str(tmp_path), owner, "2750")
+    assert path_place.ungoverned(wanted) == []
     assert tmp_path.stat().st_mode & 0o7777 == 0o2750
     assert (tmp_path / "file").stat().st_mode == before.st_mode
+    assert path_place.govern(str(tmp_path), had["owner"], had["mode"])
+    assert path_place.had(str(tmp_path)) == had
 
 
 def test_every_open_phase_is_one_that_the_way_back_or_the_table_knows() -> None:
-    assert set(path_move.OPEN) == {*phases.CRITICAL, path_move.RETURNING, path_move.RESTARTING}
-    assert not set(path_move.OPEN) & set(phases.TERMINAL)
+    assert set(path_leg.OPEN) == {*phases.CRITICAL, path_leg.RETURNING, path_leg.RESTARTING}
+    assert not set(path_leg.OPEN) & set(phases.TERMINAL)
     assert path_source.is_at_or_below("/a/b", "/a")

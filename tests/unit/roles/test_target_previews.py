@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controlplane_target import bootstrap_verbs, root_verbs
+from controlplane_target import bootstrap_verbs, configs, leg_verbs
 
 
 def test_a_move_is_shown_with_both_places_and_with_the_file_that_changes() -> None:
     planned = [{"path": "/etc/docker/daemon.json", "before": "", "after": "{}\n"}]
     changes = [{"kind": "move", "target": "docker root", "before": "/var/lib/docker", "after": "/mnt/data/docker"}]
-    shown = root_verbs._shown({"changes": changes, "planned": planned})
+    shown = leg_verbs.shown({"changes": changes}, configs.diffs(planned))
     assert shown["changed"] is True
     assert [(one["before_header"], one["before"], one["after"]) for one in shown["diff"]] == [
         ("docker root", "/var/lib/docker\n", "/mnt/data/docker\n"),
         ("/etc/docker/daemon.json", "", "{}\n"),
     ]
-    assert root_verbs._shown({"changes": [], "planned": []}) == {"changed": False, "changes": [], "diff": []}
+    assert leg_verbs.shown({"changes": []}, []) == {"changed": False, "changes": [], "diff": []}
 
 
 @pytest.mark.parametrize(

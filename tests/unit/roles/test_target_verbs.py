@@ -17,7 +17,7 @@ import pytest
 from controlplane_target import verbs
 from controlplane_target.arguments import parser
 
-from tests.target_verbs import ASKED_BY_OTHERS, ASKED_BY_ROLES
+from tests.target_verbs import ASKED_BY_OTHERS, ASKED_BY_ROLES, ASKED_BY_SHARED_WORK
 
 PACKAGE = Path(verbs.__file__).parent
 
@@ -37,7 +37,7 @@ def test_each_module_acts_on_a_home_and_what_was_asked(module: str) -> None:
     assert [parameter.lstrip("_") for parameter in inspect.signature(act).parameters] == ["home", "options"]
 
 
-SAFE: set[tuple[str, str | None]] = {*ASKED_BY_ROLES, *ASKED_BY_OTHERS}
+SAFE: set[tuple[str, str | None]] = {*ASKED_BY_ROLES, *ASKED_BY_SHARED_WORK, *ASKED_BY_OTHERS}
 # What takes the lease or is a part of it, what a boot does without a controller, and `bare`, which only a holder of the lease starts.
 SETTLE = {("docker-root", "settle"), ("persistent-path", "settle"), ("redis", "settle")}
 OWN = SETTLE | {("hygiene", "timed"), ("bare", "clear"), ("bare", "set"), ("lease", "hold"), ("lease", "release"), ("lease", "take"), ("undo", None)}

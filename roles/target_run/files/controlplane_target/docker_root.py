@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from . import configs, lease, open_files, phases, retired, root_refusals, settle_units
+from . import configs, leg_verbs, open_files, phases, retired, root_refusals, settle_units
 from .cancel import Cancel
 from .daemon_json import PATH as DAEMON_JSON
 from .docker_engine import Engine, inventory_difference
@@ -30,11 +30,9 @@ from .systemd import unit_name
 from .tree_compare import clock_ns
 from .tree_copy import sync_filesystem
 from .tree_measure import is_empty
+from .undo_text import write_undo
 
 ROLE = "docker_data_root"
-MOST_PASSES = 3
-# A pass that was this short leaves little to the critical section.
-SHORT_PASS_S = 5.0
 
 
 def unit_of(request: Request) -> str:
@@ -51,12 +49,7 @@ class DockerRoot:
         self.home, self.engine, self.cancel = home, engine, cancel
 
     def _move(self, run: Run) -> RootMove:
-        return RootMove(run, self.engine, self.cancel, self.command(run, "settle"))
-
-    @staticmethod
-    def command(run: Run, verb: str) -> list[str]:
-        """Return the argv of a verb of this package in the run's own folder, which lies on the boot disk."""
-        return [sys.executable, "-I", "-X", "utf8", "-B", str(run.folder / "controlplane_target"), "docker-root", verb, "--run", run.key]
+        return RootMove(run, self.engine, self.cancel, leg_verbs.command(self, run, "settle"))
 
     def _info(self) -> dict[str, Any]:
         try:
@@ -89,6 +82,10 @@ class DockerRoot:
             "planned": configs.planned(pairs),
             "needs": root_refusals.needs(moves),
         }
+
+    def prepare(self, run: Run, request: Request) -> bool:  # noqa: ARG002 - as every leg's verbs have it
+        """Leave the undo and its README; return whether anything is new."""
+        return write_undo(run, ROLE, sys.executable)
 
     def precopy(self, run: Run, request: Request) -> dict[str, Any]:
         """Copy while Docker works, until a pass is short; returns {changed, passes}."""
@@ -131,12 +128,7 @@ class DockerRoot:
         mover.trees.clear_flags()
         for tree in trees:
             sync_filesystem(tree["from"])
-        passes = []
-        for _ in range(MOST_PASSES if trees else 0):
-            size, seconds = mover.trees.copy_live()
-            passes.append({"bytes": size, "seconds": round(seconds, 3)})
-            if seconds < SHORT_PASS_S:
-                break
+        passes = leg_verbs.copied_live(mover.trees)
         run.write(phase="precopied")
         return {"changed": bool(trees), "passes": passes}
 
@@ -149,7 +141,7 @@ class DockerRoot:
             self.precopy(run, request)
         if run.phase not in ("precopied", "staging"):
             return self._told(run, changed=False)
-        self.assert_leased(run)
+        leg_verbs.assert_leased(self.home, run)
         mover = self._move(run)
         mover.stage()
         mover.execute(configs.pairs(request))
@@ -165,7 +157,7 @@ class DockerRoot:
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
             return self._told(run, changed=False)
         self._refuse_undo(of, overwrite=overwrite)
-        self.assert_leased(run)
+        leg_verbs.assert_leased(self.home, run)
         request = parse(of.state["request"])
         forward, pairs, last = of.state["forward"]["trees"], of.state["forward"]["configs"], of.state
         table = read()
@@ -279,14 +271,6 @@ class DockerRoot:
         if found:
             raise FailedFault(f"not proven: {'; '.join(found)}. Run this again; if it stays so, run {run.folder}/undo.")
         return {"changed": False, "roots": roots, "phase": run.phase, "downtime_s": run.state.get("downtime_s", {})}
-
-    def assert_leased(self, run: Run) -> None:
-        """Raise `RefusedFault` where this host's lease is not the run's."""
-        if not lease.is_of_run(self.home, run.key):
-            held = lease.show(self.home)
-            raise RefusedFault(
-                f"run {run.key} does not hold this host's lease any more ({held['run'] if held else 'nobody'} does). Nothing was stopped. Run the whole play again."
-            )
 
     def is_open(self, run: Run) -> bool:
         """Say whether the run's leg was begun and not ended."""

@@ -1,4 +1,4 @@
-"""The long verbs of a role that moves data: as a transient unit with `--detach`, the waiting for that unit's end, and the host's own settling.
+"""What the roles that move data share: their verbs' common course, the long ones as a transient unit with `--detach`, and the host's own settling.
 
 The unit survives a lost connection; whoever comes back attaches to it. What it asks for stands in the run's journal, and a password that only the controller
 knows in a file of the memory filesystem, for that unit alone.
@@ -6,6 +6,7 @@ knows in a file of the memory filesystem, for that unit alone.
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 import sys
@@ -15,27 +16,38 @@ from typing import Any, Protocol
 
 from . import lease
 from .cancel import Cancel
-from .faults import FailedFault, RefusedFault, TargetFault
-from .root_move import told
-from .state import Home, Run
+from .faults import CancelledFault, FailedFault, RefusedFault, TargetFault
+from .root_trees import Trees
+from .state import Home, Run, boot_id
 from .systemd import active, start_transient
 
 Answer = dict[str, Any]
+_MOST_PASSES = 3
+# A pass that was this short leaves little to the critical section.
+_SHORT_PASS_S = 5.0
 
 
 class Legs(Protocol):
-    """What a role's verbs offer to this module; `lock` names what only one of them may work at."""
+    """What a role's verbs offer to this module; `lock` is their name on the command line, and what only one of them may work at."""
 
     home: Home
     cancel: Cancel
     lock: str
 
-    @staticmethod
-    def command(run: Run, verb: str) -> list[str]:
-        """Return the argv of one of the role's verbs in the run's own folder."""
+    def refuse(self, run: Run, request: Any) -> Answer:
+        """Return what is to be done; refused with all reasons at once."""
 
-    def assert_leased(self, run: Run) -> None:
-        """Raise `RefusedFault` where this host's lease is not the run's."""
+    def prepare(self, run: Run, request: Any) -> bool:
+        """Leave the way back; return whether anything is new."""
+
+    def precopy(self, run: Run, request: Any) -> Answer:
+        """Copy while everything runs."""
+
+    def move(self, run: Run, request: Any) -> Answer:
+        """Move what is asked for."""
+
+    def prove(self, run: Run, request: Any) -> Answer:
+        """Say that it is where it shall be; a fault otherwise."""
 
     def is_open(self, run: Run) -> bool:
         """Say whether the run's leg was begun and not ended."""
@@ -50,6 +62,79 @@ class Legs(Protocol):
         """Remove what only an open leg needs, once it is closed."""
 
 
+def command(verbs: Legs, run: Run, verb: str) -> list[str]:
+    """Return the argv of one of the role's verbs in the run's own folder, which lies on the boot disk."""
+    return [sys.executable, "-I", "-X", "utf8", "-B", str(run.folder / "controlplane_target"), verbs.lock, verb, "--run", run.key]
+
+
+def assert_leased(home: Home, run: Run) -> None:
+    """Raise `RefusedFault` where this host's lease is not the run's."""
+    if not lease.is_of_run(home, run.key):
+        held = lease.show(home)
+        raise RefusedFault(
+            f"run {run.key} does not hold this host's lease any more ({held['run'] if held else 'nobody'} does). Nothing was stopped. Run the whole play again."
+        )
+
+
+def enter(run: Run, phase: str, **changes: Any) -> None:
+    """Write the phase that begins now, and when."""
+    times = {} if phase in ("stopping", "staging") else run.state.get("phase_at", {})
+    run.write(phase=phase, boot_id=boot_id(), phase_at={**times, phase: round(time.time(), 3)}, **changes)
+
+
+def copied_live(trees: Trees) -> list[Answer]:
+    """Copy the trees while everything runs, until a pass is short; return {bytes, seconds} of each pass."""
+    passes: list[Answer] = []
+    while trees.held and len(passes) < _MOST_PASSES and (not passes or passes[-1]["seconds"] >= _SHORT_PASS_S):
+        size, seconds = trees.copy_live()
+        passes.append({"bytes": size, "seconds": round(seconds, 3)})
+    return passes
+
+
+def act(
+    verbs: Legs,
+    run: Run,
+    request: Any,
+    options: argparse.Namespace,
+    *,
+    asked: Answer,
+    unit: str,
+    more: Callable[[Answer], list[Answer]] = lambda _: [],
+) -> Answer:
+    """Carry out a verb that is about a request; `asked` is its JSON form, `unit` the name that excludes a twin, `more` what a dry run shows besides."""
+    if options.check:
+        seen = verbs.refuse(run, request)
+        return shown(seen, more(seen))
+    at_once: dict[str, Callable[[], Answer]] = {
+        "refuse": lambda: verbs.refuse(run, request),
+        "prepare": lambda: {"changed": verbs.prepare(run, request)},
+        "prove": lambda: verbs.prove(run, request),
+    }
+    if options.action in at_once:
+        return at_once[options.action]()
+    if options.detach:
+        run.write(asked=asked)
+        return detach(verbs, run, options.action, unit, [])
+    work = verbs.precopy if options.action == "precopy" else verbs.move
+    return as_unit(verbs, run, options.action, lambda: work(run, request))
+
+
+def undo(verbs: Legs, run: Run, of: Run, options: argparse.Namespace, *, unit: str, work: Callable[[], Answer]) -> Answer:
+    """Take back what the run `of` did, as a unit of its own with `--detach`."""
+    if options.detach:
+        return detach(verbs, run, "undo", unit, ["--of", of.key, *(["--overwrite-old-root"] if options.overwrite_old_root else [])])
+    return as_unit(verbs, run, "undo", work)
+
+
+def shown(seen: Answer, more: list[Answer]) -> Answer:
+    """Return what a dry run shows of a move, and `more` of what it would change besides."""
+    diff = [
+        {"before_header": one["target"], "after_header": one["target"], "before": f"{one['before']}\n", "after": f"{one['after']}\n"}
+        for one in seen["changes"]
+    ]
+    return {"changed": bool(diff or more), "changes": seen["changes"], "diff": [*diff, *more]}
+
+
 def asked(run: Run) -> dict[str, Any]:
     """Return what is asked on standard input, or by the run's journal. Raises `ValueError`."""
     text = "" if sys.stdin.isatty() else sys.stdin.read()
@@ -61,8 +146,8 @@ def detach(verbs: Legs, run: Run, verb: str, unit: str, extra: list[str]) -> Ans
     if active(unit):
         return {"unit": unit, "attached": True}
     run.write(unit=unit, outcome=None)
-    after = verbs.command(run, "settle")
-    started = start_transient(unit, [*verbs.command(run, verb), *extra], after=after, gentle=verb == "precopy")
+    after = command(verbs, run, "settle")
+    started = start_transient(unit, [*command(verbs, run, verb), *extra], after=after, gentle=verb == "precopy")
     return {"unit": unit, "attached": not started}
 
 
@@ -70,7 +155,7 @@ def as_unit(verbs: Legs, run: Run, verb: str, work: Callable[[], Answer]) -> Ans
     """Carry out a verb as the unit that it is; how it ended stands in the journal."""
     verbs.cancel.install()
     with run.home.lock(verbs.lock, wait=False):
-        verbs.assert_leased(run)
+        assert_leased(verbs.home, run)
         try:
             answer = work()
         except (TargetFault, OSError, ValueError, KeyError) as fault:
@@ -129,3 +214,21 @@ def wait(run: Run, limit_s: float, claim: lease.Claim | None, ttl_s: int = 1800)
         lease.check(run.home, claim, now=time.time(), host=socket.gethostname(), ttl_s=ttl_s)
     answer = {} if working or outcome is None else outcome.get("answer") or {}
     return {"working": working, "phase": run.phase, "outcome": outcome if not working else None, "changed": bool(answer.get("changed"))}
+
+
+def told(fault: BaseException, run: Run) -> str:
+    """Return the fault's message with the state that things are in."""
+    where = {
+        "reverted": "Went back: the services run on the old place again.",
+        "done": "The services run on the new place.",
+        "undone": "The services run on the old place.",
+        "given-up": "The services run on the new place, as before.",
+    }
+    if not run.state.get("trees", True):
+        where = {
+            "reverted": "Went back: the services run with the former configuration again.",
+            "done": "The services run with the new configuration.",
+            "undone": "The services run with the former configuration.",
+        }
+    text = "cancelled" if isinstance(fault, CancelledFault) else str(fault)
+    return f"{text.rstrip('.')}. {where.get(run.phase, f'The journal stands at {run.phase}: run this again, it goes on from there.')}"

@@ -32,7 +32,7 @@ class Layer:
         self.assert_known(inspection)
         self._data: dict[str, str] = inspection["GraphDriver"]["Data"]
         self._key = run.key
-        self.place = str(_RUN / run.key / "layer")
+        self.place = place_of(run.key)
 
     @staticmethod
     def is_known(inspection: dict[str, Any]) -> bool:
@@ -137,9 +137,14 @@ def _parents(path: str) -> list[str]:
     return [str(folder) for folder in reversed(Path(path).parents) if str(folder) != "/"]
 
 
+def place_of(key: str) -> str:
+    """Return where a run mounts a layer."""
+    return str(_RUN / key / "layer")
+
+
 def off(key: str) -> None:
     """Unmount what a run mounted of a layer, if it did."""
-    place = str(_RUN / key / "layer")
+    place = place_of(key)
     while any(mount.mount == place for mount in read()):
         said = command.run(["umount", place])
         if said.code != 0:

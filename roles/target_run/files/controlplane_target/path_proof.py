@@ -20,7 +20,7 @@ from typing import Any
 from . import command, inside, path_postgres, redis_keys
 from .docker_engine import Engine
 from .faults import FailedFault
-from .path_request import Request
+from .path_request import SURFACE, Request
 from .postgres_client import Postgres, PostgresError
 from .redis_hold import writes_held
 from .redis_server import Login, Server
@@ -31,17 +31,19 @@ _PROOF_S = 600.0
 
 
 class Proof:
-    """What one service says of its data. `password` is one that only the controller knows."""
+    """What one service says of its own data. `password` is one that only the controller knows."""
 
     def __init__(self, engine: Engine, request: Request, password: str | None = None) -> None:
         self.engine, self.request, self.password = engine, request, password
+        own = request.service
+        self._kind, self._data, self._words = (own.kind, own.data, own.proof) if own is not None else (SURFACE, "", ())
         self._before: Any = None
 
     def refusals(self) -> list[str]:
         """Return what of the service itself speaks against a move."""
-        kind, name = self.request.kind, self.request.container
+        kind, name = self._kind, self.request.container
         if kind == "postgres":
-            return path_postgres.refuse(self._postgres, name, self.request.data)
+            return path_postgres.refuse(self._postgres, name, self._data)
         if kind == "redis":
             return self._of_redis()
         return []
@@ -49,7 +51,7 @@ class Proof:
     @contextmanager
     def held(self, wait_s: float) -> Iterator[None]:
         """Hold writes as long as the body runs, with all on disk that a start will read. Raises `FailedFault`, `OSError`."""
-        kind = self.request.kind
+        kind = self._kind
         if kind == "postgres":
             with path_postgres.held(self._postgres) as self._before:
                 yield
@@ -63,16 +65,14 @@ class Proof:
                     server.await_saved(wait_s)
                 yield
         else:
-            self._before = self._said() if self.request.proof else None
+            self._before = self._said() if self._words else None
             yield
 
     def judged(self) -> dict[str, Any]:
         """Return how the data fare in the service that runs now; `lost` names what is not as it was. Raises `FailedFault`, `OSError`."""
-        kind = self.request.kind
+        kind = self._kind
         if self._before is None:
-            return {
-                "unknown": "the run was cut off before its proof" if kind in ("postgres", "redis") or self.request.proof else "no proof of its own"
-            }
+            return {"unknown": "the run was cut off before its proof" if kind in ("postgres", "redis") or self._words else "no proof of its own"}
         if kind == "postgres":
             return path_postgres.judged(self._postgres, self._before)
         if kind == "redis":
@@ -85,7 +85,7 @@ class Proof:
         now = self._said()
         return {
             "output": "same" if now == self._before else "differs",
-            "lost": [] if now == self._before else [f"the output of {self.request.proof[0]}"],
+            "lost": [] if now == self._before else [f"the output of {self._words[0]}"],
         }
 
     def _of_redis(self) -> list[str]:
@@ -99,8 +99,8 @@ class Proof:
         found = []
         if running["appendonly"] == "no" and _starts_with_aof(server, file):
             found.append("AOF is off while it runs and on at its next start, which would load nothing or what is stale: apply redis.durability first")
-        if running["dir"] != self.request.data and not running["dir"].startswith(self.request.data.rstrip("/") + "/"):
-            found.append(f"Redis keeps its data in {running['dir']}, not in {self.request.data}: name that in the policy")
+        if running["dir"] != self._data and not running["dir"].startswith(self._data.rstrip("/") + "/"):
+            found.append(f"Redis keeps its data in {running['dir']}, not in {self._data}: name that in the policy")
         return found
 
     def retried(self, limit_s: float) -> dict[str, Any]:
@@ -136,10 +136,10 @@ class Proof:
         return Server(self.request.container, login, self.request.port, None, self.engine)
 
     def _said(self) -> tuple[int, str]:
-        said = command.run(["docker", "exec", self.request.container, *self.request.proof], timeout_s=_PROOF_S)
+        said = command.run(["docker", "exec", self.request.container, *self._words], timeout_s=_PROOF_S)
         if said.code != 0:
             raise FailedFault(
-                f"{self.request.container}: its proof {' '.join(self.request.proof)} ended with {said.code}: {said.err.strip()[-300:] or said.out.strip()[-300:]}"
+                f"{self.request.container}: its proof {' '.join(self._words)} ended with {said.code}: {said.err.strip()[-300:] or said.out.strip()[-300:]}"
             )
         return said.code, said.out
 

@@ -1,4 +1,4 @@
-"""Everything that speaks against moving one container's data, collected before anything is touched.
+"""Everything that speaks against moving one container's paths, collected before anything is touched.
 
 Rules:
 - All reasons are collected, so that one visit mends them all.
@@ -8,6 +8,8 @@ Rules:
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 from . import mounts, root_refusals
@@ -22,7 +24,7 @@ from .tree_measure import is_empty
 
 
 def of_the_container(inspection: dict[str, Any], request: Request) -> list[str]:
-    """Return what of the container itself speaks against it."""
+    """Return what of the container itself speaks against moving these of its paths."""
     state, found = inspection["State"], []
     if not state["Running"] or state.get("Restarting"):
         found.append(f"{request.container} does not run, and what is moved is proven by the service itself: start it")
@@ -34,22 +36,19 @@ def of_the_container(inspection: dict[str, Any], request: Request) -> list[str]:
         )
     if inspection["HostConfig"].get("AutoRemove"):
         found.append(f"{request.container} runs with --rm, and a stop would delete it with its anonymous volumes: run it without")
-    below = sorted(
-        mount["Destination"]
-        for mount in inspection["Mounts"]
-        if mount["Destination"] != request.data and is_at_or_below(mount["Destination"], request.data)
-    )
-    below += sorted(at for at in inspection["HostConfig"].get("Tmpfs") or {} if at != request.data and is_at_or_below(at, request.data))
-    if below:
-        found.append(
-            f"{', '.join(below)} is mounted below {request.data}, and a move of the one would leave the other: give it a place of its own first"
-        )
+    mounted = [mount["Destination"] for mount in inspection["Mounts"]] + list(inspection["HostConfig"].get("Tmpfs") or {})
+    for wanted in request.paths:
+        below = sorted(at for at in mounted if at != wanted.data and is_at_or_below(at, wanted.data))
+        if below:
+            found.append(
+                f"{', '.join(below)} is mounted below {wanted.data}, and a move of the one would leave the other: give it a place of its own first"
+            )
     return found
 
 
-def of_the_source(engine: Engine, source: Source, request: Request) -> list[str]:
+def of_the_source(engine: Engine, source: Source, name: str) -> list[str]:
     """Return who else uses the data, and what is mounted within them."""
-    found = [f"{where} also mounts {source.path}: its data would stay behind" for where in _others(engine, source, request)]
+    found = [f"{where} also mounts {source.path}: its data would stay behind" for where in _others(engine, source, name)]
     if source.kind != "layer":
         found += [
             f"{mount.mount} is a {mount.fstype} mount below {source.path}: move it out first" for mount in mounts.below(source.path, mounts.read())
@@ -57,7 +56,7 @@ def of_the_source(engine: Engine, source: Source, request: Request) -> list[str]
     return found
 
 
-def of_the_links(path: str, request: Request) -> list[str]:
+def of_the_links(path: str, data: str) -> list[str]:
     """Return the links of a PostgreSQL's own folders that lead out of its data: what lies there would be left, or lost with the container."""
     found = []
     for folder, names, files in os.walk(path):
@@ -65,21 +64,19 @@ def of_the_links(path: str, request: Request) -> list[str]:
         for name in (*names, *files):
             here = os.path.join(folder, name)
             if os.path.islink(here) and os.path.basename(folder) != "pg_tblspc":
-                target = os.path.normpath(os.path.join(request.data, os.path.relpath(folder, path), os.readlink(here)))
-                found += (
-                    [] if is_at_or_below(target, request.data) else [f"{os.path.relpath(here, path)} is a link to {target}, out of {request.data}"]
-                )
+                target = os.path.normpath(os.path.join(data, os.path.relpath(folder, path), os.readlink(here)))
+                found += [] if is_at_or_below(target, data) else [f"{os.path.relpath(here, path)} is a link to {target}, out of {data}"]
         # As deep as an image puts it: 18/docker/pg_wal.
         if depth >= 3:
             names.clear()
     return [f"{one}: give it a mount of its own, or move it in" for one in sorted(found)]
 
 
-def _others(engine: Engine, source: Source, request: Request) -> list[str]:
+def _others(engine: Engine, source: Source, own: str) -> list[str]:
     found = []
     for held in engine.containers():
         name = str(held["Name"]).lstrip("/")
-        if name == request.container or source.kind == "layer":
+        if name == own or source.kind == "layer":
             continue
         for mount in held["Mounts"]:
             if mount["Type"] not in ("bind", "volume"):
@@ -95,15 +92,15 @@ def _others(engine: Engine, source: Source, request: Request) -> list[str]:
     return sorted(set(found))
 
 
-def of_the_destination(home: Home, request: Request, place: str, names: list[str]) -> list[str]:
-    """Return what lies at the place, or under it, that it must not; `names` are the source's own at its top."""
+def of_the_destination(home: Home, mount: str, place: str, names: list[str]) -> list[str]:
+    """Return what lies at the place, or under it, that it must not; `mount` is where it has to lie, `names` are the source's own at its top."""
     table, nearest = mounts.read(), mounts.nearest_existing(place)
     if os.path.realpath(nearest) != nearest:
         return [f"{nearest} leads to {os.path.realpath(nearest)} by a symbolic link: name the real path"]
     held = mounts.mount_of(nearest, table)
     found = []
-    if request.mount and held.mount != request.mount:
-        found.append(f"{place} lies on {held.mount} ({held.source}), not on {request.mount}, which is not mounted")
+    if mount and held.mount != mount:
+        found.append(f"{place} lies on {held.mount} ({held.source}), not on {mount}, which is not mounted")
     if held.fstype not in ("ext4", "xfs"):
         found.append(f"{held.mount} is {held.fstype}: only ext4 and xfs are known to keep owners, times, ACLs and flags as they are")
     if held.read_only or "ro" in held.options.split(","):
@@ -113,11 +110,15 @@ def of_the_destination(home: Home, request: Request, place: str, names: list[str
     elif not is_empty(place):
         reason = root_refusals.foreign(home, place, names)
         found += [reason] if reason else []
-    return found + [f"{mount.mount} is mounted below {place}" for mount in mounts.below(place, table)]
+    return found + [f"{one.mount} is mounted below {place}" for one in mounts.below(place, table)]
 
 
-def of_the_two(source: str, place: str) -> list[str]:
-    """Return what is wrong with the two places together, and with the room at the second."""
-    if is_at_or_below(source, place) or is_at_or_below(place, source):
-        return [f"{source} and {place} lie within each other: name a place beside it"]
-    return root_refusals.of_the_space([Move("", source, place)])
+def of_them_together(pairs: Sequence[tuple[str | None, str]]) -> list[str]:
+    """Return what is wrong with all sources (None for what is not there yet) and places together, and with the room at the places."""
+    sides = [side for pair in pairs for side in pair if side is not None]
+    found = [
+        f"{one} and {other} lie within each other: name a place beside it, or move them in plans of their own"
+        for one, other in combinations(sides, 2)
+        if is_at_or_below(one, other) or is_at_or_below(other, one)
+    ]
+    return found or root_refusals.of_the_space([Move("", source, place) for source, place in pairs if source is not None])

@@ -1,19 +1,18 @@
-"""The verbs of `persistent-path`; the long ones as leg_verbs.py has it."""
+"""The verbs of `persistent-path`, as leg_verbs.py has them, with the password that only the controller knows."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import lease, leg_verbs
+from . import lease, leg_verbs, path_undo
 from .cancel import Cancel
 from .docker_engine import Engine
 from .faults import RefusedFault
 from .files import read_json, write_json
-from .path_request import Request, as_json, parse
+from .path_request import as_json, parse
 from .persistent_path import PersistentPath, unit_of
 from .state import Home, Run
 
@@ -39,43 +38,15 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
         request = parse(asked)
     except (ValueError, KeyError, TypeError) as fault:
         raise RefusedFault(f"the request of 'persistent-path' is malformed: {fault}. Nothing was changed.") from fault
-    return _with_request(verbs, run, request, options)
-
-
-def _with_request(verbs: PersistentPath, run: Run, request: Request, options: argparse.Namespace) -> Answer:
-    if options.check:
-        return _shown(verbs.refuse(run, request))
-    at_once: dict[str, Callable[[], Answer]] = {
-        "refuse": lambda: verbs.refuse(run, request),
-        "prepare": lambda: {"changed": verbs.prepare(run, request)},
-        "prove": lambda: verbs.prove(run, request),
-    }
-    if options.action in at_once:
-        return at_once[options.action]()
-    if options.detach:
-        run.write(asked=as_json(request))
-        return leg_verbs.detach(verbs, run, options.action, unit_of(request), [])
-    work = verbs.precopy if options.action == "precopy" else verbs.move
-    return leg_verbs.as_unit(verbs, run, options.action, lambda: work(run, request))
+    return leg_verbs.act(verbs, run, request, options, asked=as_json(request), unit=unit_of(request))
 
 
 def undo(verbs: PersistentPath, run: Run, of: Run, options: argparse.Namespace) -> Answer:
     """Go back to where the run `of` came from, as a unit of its own with `--detach`."""
     if "request" not in of.state:
         return {"changed": False}
-    if options.detach:
-        extra = ["--of", of.key, *(["--overwrite-old-root"] if options.overwrite_old_root else [])]
-        return leg_verbs.detach(verbs, run, "undo", unit_of(parse(of.state["request"])), extra)
-    return leg_verbs.as_unit(verbs, run, "undo", lambda: verbs.undo(run, of, overwrite=options.overwrite_old_root))
-
-
-def _shown(seen: Answer) -> Answer:
-    """Return what a dry run shows of a move."""
-    diff = [
-        {"before_header": one["target"], "after_header": one["target"], "before": f"{one['before']}\n", "after": f"{one['after']}\n"}
-        for one in seen["changes"]
-    ]
-    return {"changed": bool(seen["changes"]), "changes": seen["changes"], "diff": diff}
+    unit = unit_of(parse(of.state["request"]))
+    return leg_verbs.undo(verbs, run, of, options, unit=unit, work=lambda: path_undo.undo(verbs, run, of, overwrite=options.overwrite_old_root))
 
 
 def _told(run: Run, asked: dict[str, Any], *, keep: bool) -> str | None:

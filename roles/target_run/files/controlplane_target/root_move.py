@@ -15,14 +15,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import configs, phases, retired, root_writes, services, settle_units
+from . import configs, leg_verbs, phases, retired, root_writes, services, settle_units
 from .cancel import Cancel
 from .docker_engine import Engine, inventory_difference
-from .faults import CancelledFault, FailedFault
+from .faults import FailedFault
 from .files import read_json, write_json
 from .mounts import mount_of, nearest_existing, read
 from .root_trees import Trees, swapped
-from .state import Run, boot_id
+from .state import Run
 from .systemd import active
 from .tree_compare import clock_ns
 from .units import assert_stopped, running_units, start_units, stop_units
@@ -39,8 +39,7 @@ class RootMove:
 
     def enter(self, phase: str, **changes: Any) -> None:
         """Write the phase that begins now, and when."""
-        times = {} if phase in ("stopping", "staging") else self.run.state.get("phase_at", {})
-        self.run.write(phase=phase, boot_id=boot_id(), phase_at={**times, phase: round(time.time(), 3)}, **changes)
+        leg_verbs.enter(self.run, phase, **changes)
 
     def stage(self) -> None:
         """Copy and compare while everything still runs."""
@@ -243,21 +242,3 @@ class RootMove:
 
     def _roots(self, side: str) -> str:
         return " and ".join(tree[side] for tree in self.trees.held) or "the new configuration"
-
-
-def told(fault: BaseException, run: Run) -> str:
-    """Return the fault's message with the state that things are in."""
-    where = {
-        "reverted": "Went back: the services run on the old place again.",
-        "done": "The services run on the new place.",
-        "undone": "The services run on the old place.",
-        "given-up": "The services run on the new place, as before.",
-    }
-    if not run.state.get("trees", True):
-        where = {
-            "reverted": "Went back: the services run with the former configuration again.",
-            "done": "The services run with the new configuration.",
-            "undone": "The services run with the former configuration.",
-        }
-    text = "cancelled" if isinstance(fault, CancelledFault) else str(fault)
-    return f"{text.rstrip('.')}. {where.get(run.phase, f'The journal stands at {run.phase}: run this again, it goes on from there.')}"

@@ -109,7 +109,7 @@ class Trees:
             shown = "; ".join(str(held) for held in result.differences[:10])
             raise FailedFault(f"the copy of {source} at {copy} differs in {len(result.differences)} places: {shown}")
         counts = {"entries": result.entries, "hashed": result.hashed, "hashed_bytes": result.hashed_bytes, "skipped": result.skipped}
-        return {"kind": tree["kind"], **counts}
+        return {"kind": tree["kind"], **({"path": tree["path"]} if "path" in tree else {}), **counts}
 
     def _compare(self, tree: dict[str, Any], began_ns: int) -> Compared:
         known = self.proven.get(tree["from"])

@@ -1,0 +1,235 @@
+"""What the way there and the way back of one container's paths share: its journal, its container, its layer, Compose, and how the data fare.
+
+Journal: `paths` has for each path that moves {data: in the container, source, to, to_mount}, of one in the layer `above` too, and after the way back `landed`;
+`governed` has for each that has its place already {data, to, owner, mode: before}; `trees` are root_trees.py's, each with its `path`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import quote
+
+from . import compose, leg_verbs, path_layer, path_place, phases, services, settle_units
+from .cancel import Cancel
+from .faults import FailedFault, RefusedFault
+from .mounts import mount_of, nearest_existing, read
+from .path_layer import Layer
+from .path_proof import Proof
+from .path_request import Request
+from .path_source import Source, assert_no_link, source_of
+from .root_trees import Trees
+from .state import Run
+from .systemd import unit_name
+
+RETURNING, RESTARTING = "returning", "restarting"
+OPEN = (*phases.CRITICAL, RETURNING, RESTARTING)
+NEVER = {"Name": "no", "MaximumRetryCount": 0}
+
+
+class PathLeg:
+    """The leg that `run`'s journal describes; `command` is what settles it after a power cut, without the stage's name."""
+
+    def __init__(self, run: Run, cancel: Cancel, command: list[str], proof: Proof) -> None:
+        self.run, self.cancel, self.command, self.proof = run, cancel, command, proof
+        self.engine, self.request = proof.engine, proof.request
+        self.trees = Trees(run, cancel)
+
+    @property
+    def name(self) -> str:
+        """The container."""
+        return self.request.container
+
+    @property
+    def origin(self) -> Run:
+        """The run whose change of the files this leg goes by."""
+        of = self.run.state.get("of")
+        return self.run.home.run(of) if of else self.run
+
+    @property
+    def paths(self) -> list[dict[str, Any]]:
+        """The paths that move, as the journal has them now."""
+        return list(self.run.state["paths"])
+
+    @property
+    def moving(self) -> Request:
+        """The request for the paths that move."""
+        return self.request.only([path["data"] for path in self.paths])
+
+    def enter(self, phase: str, **changes: Any) -> None:
+        """Write the phase that begins now, and when."""
+        leg_verbs.enter(self.run, phase, **changes)
+
+    def inspection(self) -> dict[str, Any] | None:
+        """Return the container as it is now, None where there is none of its name."""
+        status, answer = self.engine.call("GET", f"/containers/{quote(self.name, safe='')}/json")
+        return dict(answer) if status == 200 else None
+
+    # The container.
+
+    def _update(self, container: str, policy: dict[str, Any]) -> None:
+        status, answer = self.engine.call("POST", f"/containers/{container}/update", body={"RestartPolicy": policy})
+        if status != 200:
+            raise FailedFault(f"the restart policy of {self.name} can't be set: {(answer or {}).get('message', status)}")
+
+    def _stop(self, container: str) -> bool:
+        """Stop the container; return whether it had to be killed. Raises `FailedFault`."""
+        limit = max(int(self.run.state["old"]["stop_timeout"] or 10), self.request.stop_s)
+        is_postgres = self.request.service is not None and self.request.service.kind == "postgres"
+        if is_postgres and self._ends_at_once(container, limit / 2):
+            return False
+        status, answer = self.engine.call("POST", f"/containers/{container}/stop?t={limit}", timeout=limit + 60)
+        if status not in (204, 304):
+            raise FailedFault(f"{self.name} can't be stopped: {(answer or {}).get('message', status)}")
+        state = self.engine.get(f"/containers/{container}/json")["State"]
+        return bool(state.get("ExitCode") == 137)
+
+    def _ends_at_once(self, container: str, limit_s: float) -> bool:
+        """Ask a PostgreSQL to end its sessions: at SIGTERM it would wait for every client, and then be killed. Return whether it has stopped."""
+        # What Docker is told to stop stays down; what is only sent a signal is started again by its policy, which is off by now.
+        self.engine.call("POST", f"/containers/{container}/kill?signal=SIGINT")
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            if not self.engine.get(f"/containers/{container}/json")["State"]["Running"]:
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _answered(self) -> list[str]:
+        """Wait until the service answers as it did before; note its downtime. Return what is wrong."""
+        held = self.inspection()
+        if held is None:
+            return [f"{self.name} is gone"]
+        demand = "healthy" if held["State"].get("Health") else "running"
+        waited = [{"id": held["Id"], "name": self.name, "demand": demand}]
+        answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
+        if self.name in answered and self.run.state.get("stopped_at"):
+            self.run.write(downtime_s={self.name: round(answered[self.name] - self.run.state["stopped_at"], 3)})
+        return missing
+
+    def _judged(self) -> tuple[dict[str, Any], list[str]]:
+        """Return by path how the service's own data fare by its own reading, and what is wrong with them."""
+        if self.request.service is None:
+            return {}, []
+        try:
+            told = self.proof.retried(self.request.answer_s)
+        except (FailedFault, RefusedFault, OSError) as fault:
+            return {}, [f"the data of {self.name} can't be proven by the service itself: {fault}"]
+        # Names of keys, tables and files are somebody's: they stay on this host.
+        wrong = [f"{len(told['lost'])} of what {self.name} keeps are not as they were before"] if told.get("lost") else []
+        return {self.request.service.data: told}, wrong
+
+    # Compose.
+
+    @property
+    def _unit(self) -> str:
+        return unit_name("persistent-paths-compose", self.name)
+
+    def _stack(self, *, after: bool) -> compose.Stack:
+        return compose.stack_from(self.origin.state["stack_after" if after else "stack"])
+
+    def _compose(self, make: Any, *, after: bool = True, **more: Any) -> None:
+        make(self._stack(after=after), stop_s=self.request.stop_s, unit=self._unit, log=self.run.folder / "compose.log", **more)
+
+    # Places.
+
+    def _landed(self) -> list[tuple[dict[str, Any], Source]]:
+        """Return where each path lands in the container that is there now."""
+        held = self.inspection()
+        if held is None:
+            raise FailedFault(f"Compose made no container {self.name}")
+        return [(path, source_of(self.engine, held, path["data"])) for path in self.paths]
+
+    def _is_on_new_places(self) -> bool:
+        return self.inspection() is not None and all(landed.path == path["to"] for path, landed in self._landed())
+
+    def _assert_landed(self) -> None:
+        found = []
+        for path, landed in self._landed():
+            wanted = self.request.at(path["data"])
+            if landed.path != path["to"] or landed.kind == "anonymous" or (wanted.volume and landed.volume != wanted.volume):
+                found.append(f"{wanted.data} of {self.name} lies in {landed.told} now, not in {wanted.destination}")
+        if found:
+            raise FailedFault("; ".join(found))
+
+    def _assert_places(self) -> None:
+        """Raise `FailedFault` unless each new place is there: copied back from an empty mountpoint, nothing would be left of either."""
+        if gone := [f"{path['to']} is not there, or not on {path['to_mount']}" for path in self.paths if not is_in_place(path)]:
+            raise FailedFault(f"{'; '.join(gone)}, and it holds the newest data. Nothing was copied. Bring its disk back, then run this again")
+
+    def _told_places(self) -> str:
+        return ", ".join(path["to"] for path in self.paths)
+
+    def _govern(self) -> None:
+        """Give each place its declared owner and mode, as far as they are declared."""
+        for path in (*self.paths, *(self.run.state.get("governed") or [])):
+            wanted = self.request.at(path["data"])
+            path_place.govern(path["to"], wanted.owner, wanted.mode)
+
+    def _ungovern(self) -> None:
+        """Give those places that no data moved to what they had."""
+        for path in self.run.state.get("governed") or []:
+            # One that is gone has neither, and nothing of it is to be brought back.
+            with suppress(FileNotFoundError):
+                path_place.govern(path["to"], path["owner"], path["mode"])
+
+    def _show(self, how: str) -> None:
+        """Let each source be seen under the name that its tree has, and no link lead away from it."""
+        held = self.inspection()
+        layered = [path["data"] for path in self.paths if path["source"]["kind"] == "layer"]
+        for path in self.paths:
+            if path["source"]["kind"] not in ("layer", "absent"):
+                assert_no_link(Source(**path["source"]), self.name)
+        if not layered:
+            return
+        if held is None:
+            raise FailedFault(f"{self.name} is gone")
+        layer = Layer(self.run, held)
+        (layer.live if how == "live" else layer.still)()
+        for data in layered:
+            assert_no_link(Source("layer", layer.place + data, layer.place, ""), self.name)
+        self.run.write(paths=[{**path, "above": layer.above(path["data"])} if path["data"] in layered else path for path in self.paths])
+
+    def _install_settle(self) -> None:
+        table = read()
+        sides = [tree[side] for tree in self.trees.held for side in ("from", "to")] + [path["to"] for path in self.paths]
+        found = sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"})
+        settle_units.install_after(self.run.key, self.command, [mount for mount in found if not mount.startswith("/run")])
+
+    def _close(self, phase: str) -> None:
+        path_layer.off(self.run.key)
+        self.run.home.write_last_change(self.run.key, time.time())
+        settle_units.uninstall_after(self.run.key)
+        if phase == "undone" and self.origin.key != self.run.key:
+            self.origin.write(phase="undone", undone_by=self.run.key)
+        self.enter(phase, finished_at=time.time())
+
+
+def is_in_place(path: dict[str, Any]) -> bool:
+    """Say whether a journal's new place is there, on the mount that it was made on."""
+    return os.path.isdir(path["to"]) and mount_of(os.path.realpath(path["to"]), read()).mount == path["to_mount"]
+
+
+def are_in_place(paths: Iterable[dict[str, Any]]) -> bool:
+    """Say whether each of a journal's new places is there."""
+    return all(is_in_place(path) for path in paths)
+
+
+def remembered(held: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a container has to be known once it stands still, or is gone."""
+    return {
+        "id": held["Id"],
+        "name": str(held["Name"]).lstrip("/"),
+        "restart": held["HostConfig"].get("RestartPolicy") or NEVER,
+        "stop_timeout": held["Config"].get("StopTimeout"),
+        "started_at": str(held["State"]["StartedAt"]),
+    }
+
+
+def plain(stack: compose.Stack) -> dict[str, Any]:
+    """Return a stack as the journal holds it."""
+    return asdict(stack)

@@ -1,0 +1,166 @@
+"""What a move of one container's paths is about to do, and everything that speaks against it, of all paths at once, with nothing changed.
+
+Rules:
+- A path that has its place is no part of the move: of its place only owner and mode may be left to do, for which nothing stops.
+- All reasons of all paths are collected; each names its path, its place or its file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from . import compose, path_edit, path_refusals
+from .docker_engine import Engine
+from .faults import RefusedFault
+from .path_layer import Layer
+from .path_leg import OPEN
+from .path_place import is_there, place_of, ungoverned
+from .path_proof import Proof
+from .path_request import SURFACE, Request, Wanted
+from .path_source import Source, assert_no_link, is_missing, source_of
+from .state import Home, Run
+
+
+def inspected(engine: Engine, name: str) -> dict[str, Any]:
+    """Return a container as it is now. Raises `RefusedFault`."""
+    try:
+        status, answer = engine.call("GET", f"/containers/{quote(name, safe='')}/json")
+    except (OSError, ValueError) as fault:
+        raise RefusedFault(f"Docker's socket {engine.path} does not answer ({fault}). Nothing was changed. Start Docker.") from fault
+    if status != 200:
+        raise RefusedFault(f"there is no container {name}. Nothing was changed. Bring it up, or take it out of the policy.")
+    return dict(answer)
+
+
+def sources_of(engine: Engine, inspection: dict[str, Any], request: Request) -> dict[str, Source]:
+    """Return where each path lands, by its name in the container. Raises `RefusedFault` with all reasons."""
+    sources, found = {}, []
+    for wanted in request.paths:
+        try:
+            sources[wanted.data] = source_of(engine, inspection, wanted.data)
+        except RefusedFault as fault:
+            found.append(_reason(fault))
+    if found:
+        raise RefusedFault(f"moving {request.told} of {request.container} refused: {'; '.join(found)}. Nothing was changed.")
+    return sources
+
+
+def still_to_move(request: Request, sources: dict[str, Source]) -> Request:
+    """Return the request for the paths that don't have their place yet."""
+    return request.only([wanted.data for wanted in request.paths if not is_there(sources[wanted.data], wanted)])
+
+
+def seen(source: Source, inspection: dict[str, Any]) -> Source:
+    """Return a source as this host sees it while the container runs: of a layer where Docker shows it."""
+    if source.kind != "layer":
+        return source
+    Layer.assert_known(inspection)
+    base = str(inspection["GraphDriver"]["Data"]["MergedDir"])
+    return Source("layer", base + source.path, base, "")
+
+
+def is_absent(wanted: Wanted, source: Source, inspection: dict[str, Any]) -> bool:
+    """Say whether it is a surface that the container has not made so far."""
+    return wanted.kind == SURFACE and is_missing(seen(source, inspection))
+
+
+class Refuse:
+    """The look at one request on one host."""
+
+    def __init__(self, home: Home, engine: Engine, run: Run, proof: Proof) -> None:
+        self.home, self.engine, self.run, self.proof, self.request = home, engine, run, proof, proof.request
+
+    def answer(self) -> dict[str, Any]:
+        """Return what is to be done; refused with all reasons at once."""
+        run, request = self.run, self.request
+        if run.phase in OPEN:
+            return {"already": False, "open": True, "phase": run.phase, "changes": []}
+        inspection = inspected(self.engine, request.container)
+        sources = sources_of(self.engine, inspection, request)
+        moving = still_to_move(request, sources)
+        changes = [one for wanted in request.paths if wanted not in moving.paths for one in ungoverned(wanted)]
+        if moving.paths:
+            changes = [*self._moves(inspection, sources, moving), *changes]
+        return {"already": not changes, "open": False, "phase": run.phase, "changes": changes}
+
+    def _moves(self, inspection: dict[str, Any], sources: dict[str, Source], moving: Request) -> list[dict[str, Any]]:
+        found = [*path_refusals.of_the_container(inspection, moving), *self._open_elsewhere()]
+        stack = compose.stack_of(inspection)
+        if stack is None:
+            found.append(by_hand(moving))
+        changes = [
+            {"kind": "move", "target": f"{wanted.data} of {moving.container}", "before": sources[wanted.data].told, "after": wanted.destination}
+            for wanted in moving.paths
+        ]
+        pairs: list[tuple[str | None, str]] = []
+        looks: list[Callable[[], list[str]]] = [
+            *(lambda wanted=wanted: self._of_places(inspection, sources[wanted.data], wanted, pairs) for wanted in moving.paths),
+            lambda: path_refusals.of_them_together(pairs),
+            lambda: self._of_stack(inspection, stack, moving, changes),
+        ]
+        for look in looks:
+            try:
+                found += look()
+            except RefusedFault as fault:
+                found.append(_reason(fault))
+        if inspection["State"]["Running"]:
+            found += self.proof.refusals()
+        if found:
+            raise RefusedFault(f"moving {moving.told} of {moving.container} refused: {'; '.join(found)}. Nothing was changed.")
+        return changes
+
+    def _open_elsewhere(self) -> list[str]:
+        return [
+            f"run {other.key} of it is open at {other.phase}: end it first ({other.folder}/undo)"
+            for other in self.home.runs()
+            if other.key != self.run.key and other.phase in OPEN and (other.state.get("request") or {}).get("container") == self.request.container
+        ]
+
+    def _of_places(self, inspection: dict[str, Any], source: Source, wanted: Wanted, pairs: list[tuple[str | None, str]]) -> list[str]:
+        place, shown = place_of(self.engine, wanted), seen(source, inspection)
+        if is_absent(wanted, source, inspection):
+            if not wanted.owner or not wanted.mode:
+                return [
+                    f"{self.request.container} has no {wanted.data} so far, so nobody says whose it is: declare its owner and mode (policy.yml, write_surfaces)"
+                ]
+            pairs.append((None, str(place)))
+            return path_refusals.of_the_destination(self.home, wanted.mount, str(place), [])
+        assert_no_link(shown, self.request.container)
+        if source.kind == "layer":
+            Layer(self.home.run("look"), inspection).kept()
+        found = path_refusals.of_the_source(self.engine, source._replace(path=shown.path), self.request.container)
+        found += path_refusals.of_the_links(shown.path, wanted.data) if wanted.kind == "postgres" else []
+        if place is None:
+            return found
+        pairs.append((shown.path, place))
+        return [*found, *path_refusals.of_the_destination(self.home, wanted.mount, place, os.listdir(shown.path))]
+
+    def _of_stack(self, inspection: dict[str, Any], stack: compose.Stack | None, moving: Request, changes: list[dict[str, Any]]) -> list[str]:
+        if stack is None:
+            return []
+        compose.assert_alone(inspection, stack, self.engine)
+        compose.assert_made_from(stack, moving.container)
+        made = path_edit.edit(stack, moving)
+        path_edit.assert_only_that(stack, made, moving)
+        changes += [{"kind": "file", "target": path, "before": "", "after": f"{moving.container} mounts {moving.told}"} for path in made.texts]
+        return []
+
+
+def by_hand(request: Request) -> str:
+    """Return why a container without Compose is left alone, and the commands for a person."""
+    copies, mounts = [], []
+    for wanted in request.paths:
+        place = wanted.place or f"$(docker volume create {wanted.volume}; docker volume inspect -f '{{{{.Mountpoint}}}}' {wanted.volume})"
+        copies.append(f"docker cp -a {request.container}:{wanted.data}/. {place}/")
+        mounts.append(f"--mount type={'bind' if wanted.place else 'volume'},source={wanted.place or wanted.volume},target={wanted.data}")
+    return (
+        f"Compose did not make {request.container}, so nobody here can make it anew as it was. By hand: docker stop {request.container}; "
+        f"{'; '.join(copies)}; then run its image again with the same options and {' '.join(mounts)}"
+    )
+
+
+def _reason(fault: RefusedFault) -> str:
+    return str(fault).removesuffix(" Nothing was changed.")

@@ -1,0 +1,109 @@
+"""The undo of a move of one container's paths: all of them go back in one, with everything newer, or none.
+
+Rules:
+- What speaks against it is collected, of all paths at once, before anything is stopped.
+- A run that only gave places their owner and mode gives those back, and nothing stops.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import compose, leg_verbs, path_place, path_refusals, path_stack, retired
+from .faults import RefusedFault
+from .path_leg import is_in_place
+from .path_refuse import inspected, sources_of
+from .path_request import Request, parse
+from .path_return import PathReturn
+from .state import Home, Run
+
+if TYPE_CHECKING:
+    from .docker_engine import Engine
+    from .path_source import Source
+    from .persistent_path import PersistentPath
+
+
+def undo(verbs: PersistentPath, run: Run, of: Run, *, overwrite: bool = False) -> dict[str, Any]:
+    """Move back what the run `of` moved; its journal says `undone` afterwards."""
+    if of.phase == "new":
+        raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
+    verbs.recover(of)
+    if run.key != of.key:
+        verbs.recover(run)
+    if of.phase != "done" or _is_undone(verbs.home, of):
+        return verbs.told(run, changed=False)
+    request = parse(of.state["request"])
+    if of.state.get("leg") == "governed":
+        leg_verbs.assert_leased(verbs.home, run)
+        changed = [path_place.govern(path["to"], path["owner"], path["mode"]) for path in of.state["governed"]]
+        of.write(phase="undone", undone_by=run.key)
+        return verbs.told(run, changed=any(changed))
+    _refuse(verbs, of, request, overwrite=overwrite)
+    leg_verbs.assert_leased(verbs.home, run)
+    kept = {key: of.state[key] for key in ("request", "paths", "governed", "stack", "stack_after", "trees")}
+    run.write(role=of.state["role"], of=of.key, leg="undo", trees_there=None, old=None, others=None, ends_back="undone", **kept)
+    verbs.leg(PathReturn, run, request).come_back("")
+    return verbs.told(run, changed=True)
+
+
+def _is_undone(home: Home, of: Run) -> bool:
+    """Mark a run as undone whose undo ended, and was killed before it could say so."""
+    for run in home.runs():
+        ended = run.phase == "undone" and run.key != of.key and run.state.get("of") == of.key
+        if ended and float(run.state.get("finished_at") or 0) > float(of.state.get("finished_at") or 0):
+            of.write(phase="undone", undone_by=run.key)
+            return True
+    return False
+
+
+def _refuse(verbs: PersistentPath, of: Run, request: Request, *, overwrite: bool) -> None:
+    moved = of.state["paths"]
+    inspection = inspected(verbs.engine, request.container)
+    sources = sources_of(verbs.engine, inspection, request.only([path["data"] for path in moved]))
+    found = path_stack.refuse_back(of)
+    try:
+        if (stack := compose.stack_of(inspection)) is not None:
+            compose.assert_alone(inspection, stack, verbs.engine)
+            compose.assert_made_from(stack, request.container)
+    except RefusedFault as fault:
+        found.append(str(fault).removesuffix(" Nothing was changed."))
+    if of.state.get("complaint") and not overwrite:
+        found.append(
+            f"that run ended with a complaint ({of.state['complaint']}), and going back would overwrite what is untouched so far: look at both, then "
+            "'undo --overwrite-old-root'"
+        )
+    for path in moved:
+        found += _of_one(verbs.home, of, request, path, sources[path["data"]], overwrite=overwrite)
+    found += _of_the_room(verbs.engine, moved)
+    if found:
+        raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
+
+
+def _of_one(home: Home, of: Run, request: Request, path: dict[str, Any], source: Source, *, overwrite: bool) -> list[str]:
+    found, old = [], path["source"]
+    if not is_in_place(path):
+        found.append(f"{path['to']} is not on {path['to_mount']} now, and it holds the newest data: bring its disk back")
+    if source.path != path["to"]:
+        destination = request.at(path["data"]).destination
+        found.append(
+            f"{path['data']} of {request.container} lies in {source.told}, not in {destination} where {of.key} put it: undo the later move first"
+        )
+    if old["kind"] in ("bind", "volume") and os.path.isdir(old["path"]):
+        record = next((held for held in home.retired() if held["run"] == of.key and held["path"] == old["path"]), None)
+        if record is not None and not overwrite and retired.differs(record):
+            found.append(
+                f"{old['path']} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
+            )
+    return found
+
+
+def _of_the_room(engine: Engine, moved: list[dict[str, Any]]) -> list[str]:
+    """Return what is missing on the old places for what is on the new ones by now; what has no old place any more gets one in Docker's root."""
+    root, pairs = str(engine.info()["DockerRootDir"]), []
+    for number, path in enumerate(moved):
+        old = path["source"]
+        is_kept = old["kind"] == "bind" or (old["kind"] == "volume" and os.path.isdir(old["path"]))
+        if os.path.isdir(path["to"]):
+            pairs.append((path["to"], old["path"] if is_kept else os.path.join(root, "volumes", f"new-{number}")))
+    return path_refusals.of_them_together(pairs)
