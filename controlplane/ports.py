@@ -248,6 +248,10 @@ class WaveFolder(Protocol):
         """Write evidence durably and return its path."""
         ...
 
+    def read(self, path: str) -> bytes:
+        """Return what `keep` wrote at that path. Raises `RunFailedError` where it is gone."""
+        ...
+
 
 class Commit(NamedTuple):
     """One commit of the site's files: its id, its first line, and the files that it changed."""
@@ -276,6 +280,11 @@ class SiteHistory(Protocol):
 class BackupProof(Protocol):
     """The site's own proof that a restorable backup is there."""
 
+    @property
+    def demanded_s(self) -> int | None:
+        """Return how old it may be before machines are changed, in seconds; None where the site demands none."""
+        ...
+
     def age_s(self) -> float:
         """Return how old it is, in seconds. ValueError says why it is not proven."""
         ...
@@ -303,10 +312,12 @@ class WaveStore(Protocol):
         now: datetime,
         ttl: timedelta,
         knows: WaveHeld | None = None,
+        anew: bool = False,
     ) -> WaveHeld:
         """Open the wave, or take it over from the same holder or where its lease is over, with a new token.
 
-        With `knows`, only if nobody wrote since that reading. Raises `RefusedError`, naming who holds it, or which mutating wave goes on.
+        With `knows`, only if nobody wrote since that reading; with `anew`, only if no attempt goes on. Raises `RefusedError`, naming who holds it,
+        or which mutating wave goes on.
         """
         ...
 
