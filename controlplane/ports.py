@@ -280,11 +280,6 @@ class SiteHistory(Protocol):
 class BackupProof(Protocol):
     """The site's own proof that a restorable backup is there."""
 
-    @property
-    def demanded_s(self) -> int | None:
-        """Return how old it may be before machines are changed, in seconds; None where the site demands none."""
-        ...
-
     def age_s(self) -> float:
         """Return how old it is, in seconds. ValueError says why it is not proven."""
         ...

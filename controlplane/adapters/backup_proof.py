@@ -20,11 +20,6 @@ class SiteBackupProof:
     def __init__(self, site: Path, gate: BackupGate | None) -> None:
         self._site, self._gate = site, gate
 
-    @property
-    def demanded_s(self) -> int | None:
-        """Return what site.yml says of its age; None where it names no proof."""
-        return None if self._gate is None else self._gate.max_age
-
     def age_s(self) -> float:
         """Return how old it is, in seconds; of a command that proves it now, 0. ValueError says why it is not proven."""
         if self._gate is None:

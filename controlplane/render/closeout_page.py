@@ -10,7 +10,7 @@ from controlplane.domain.waves.record import Planned
 
 _SYNTAX = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 # What Markdown takes for a list, a heading's underline or a rule where a line begins with it.
-_LEADING = re.compile(r"^(\d*)([-+=.)])")
+_LEADING = re.compile(r"^(?:[-+=]|\d+[.)])")
 
 
 def closeout_page(closeout: Closeout) -> bytes:
@@ -29,7 +29,7 @@ def closeout_page(closeout: Closeout) -> bytes:
     lines += _table(("Phase", "Gate", "Verdict", "Reason"), [(one.phase, one.what, one.verdict, one.reason) for one in closeout.gates])
     lines += ["## Files changed", ""]
     lines += _table(("Commit", "What", "Files"), [(one.commit or "-", one.title, ", ".join(one.files)) for one in closeout.files_changed])
-    lines += ["## Planned steps and their way back", ""]
+    lines += ["## Plans", "", "Each step and how it is taken back stand in the file.", ""]
     lines += _table(
         ("Plan", "File", "Steps", "Capabilities", "Deletes", "Approved for", "Run", "Outcome"),
         [
@@ -83,7 +83,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _plain(text: str) -> str:
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _LEADING.sub(r"\1\\\2", _SYNTAX.sub(r"\\\1", " ".join(shown.split())))
+    return _LEADING.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", _SYNTAX.sub(r"\\\1", " ".join(shown.split())))
 
 
 def _window(planned: Planned) -> str:

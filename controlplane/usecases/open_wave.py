@@ -27,7 +27,7 @@ from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_ent
 
 def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, WaveRecord]:
     """Open a wave. Raises `RefusedError` or `UnknownError` with every gate that is not open; then nothing was changed."""
-    wave = governed(site.wave(name), site, ports)
+    wave = governed(site.wave(name), site)
     chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
     held = ports.waves.find(name)
     if held is not None and held.ended_at is None:
@@ -63,7 +63,7 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
 
 def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, ...]:
     """Return how all entry gates stand on fresh evidence; a wave that is open and changed nothing yet keeps that evidence as its preflight."""
-    wave = governed(site.wave(name), site, ports)
+    wave = governed(site.wave(name), site)
     held = ports.waves.find(name)
     going_on = held if held is not None and held.ended_at is None else None
     record = new_record(site, ports, None) if going_on is None else settled(record_of(going_on.record), loaded(ports))

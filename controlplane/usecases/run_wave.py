@@ -13,15 +13,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 
-from controlplane.domain.coordination import WaveHeld
+from controlplane.domain.coordination import WaveHeld, moment_of
 from controlplane.domain.errors import ControlPlaneError, RefusedError, RunFailedError
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_result import RunResult
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.order import stop_before
-from controlplane.domain.waves.record import Planned, WaveRecord
+from controlplane.domain.waves.record import Planned, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.usecases.apply_plan import apply_plan
@@ -35,7 +36,7 @@ from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_ent
 
 def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[[str], None]) -> RunResult:
     """Run the wave's last plan, or go on with it. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
-    wave = governed(site.wave(name), site, ports)
+    wave = governed(site.wave(name), site)
     unsettled = held_wave(name, ports, site.operator)[0].state == "running"
     held, record = caught_up(name, site, ports)
     planned = record.last_plan
@@ -45,13 +46,13 @@ def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[
         raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
     plan = ports.apply.plans.get(planned.plan)
     refuse_outside(name, wave, plan)
-    judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=None, plan=plan, planned=planned), at_run=True)
-    refuse_shut(f"wave {name} does not run", judged, "Nothing was changed.")
-    held = ports.waves.renew(held, now=ports.apply.clock.now(), ttl=TTL)
+    # First of all, so that the store has seen this time whatever is said of it: a clock that is set back revives neither window nor approval.
+    held, now = _renewed(held, ports)
+    case = case_of(name, wave, record, site, ports, look=None, plan=plan, planned=planned, now=now)
+    refuse_shut(f"wave {name} does not run", judge_gates(wave, "entry", case, at_run=True), "Nothing was changed.")
     course = _Course(name, wave, site, ports, held, record, progress)
     result = apply_plan(plan, site.view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
-    course.conclude(result)
-    return result
+    return course.conclude(result)
 
 
 def resume_wave(name: str, site: WaveSite, ports: WavePorts) -> WaveHeld:
@@ -92,6 +93,13 @@ def refuse_outside(name: str, wave: Wave, plan: Plan) -> None:
         )
 
 
+def _renewed(held: WaveHeld, ports: WavePorts) -> tuple[WaveHeld, datetime]:
+    """Renew the wave's lease; return it and the site's time, which no controller's clock sets back. Raises `RefusedError`."""
+    now = ports.apply.clock.now()
+    renewed = ports.waves.renew(held, now=now, ttl=TTL)
+    return renewed, max(now, moment_of(renewed.expires_at) - TTL)
+
+
 def _ended_before(planned: Planned, chain: Sequence[Receipt]) -> RunResult:
     """Return the result of a run that ended and was not on the wave's record yet."""
     mine = [one for one in chain if one.run == planned.run and one.undoes is None]
@@ -129,16 +137,16 @@ class _Course:
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over, or somebody else has the wave; put the run on the wave's record before its first step."""
-        now = self.ports.apply.clock.now()
-        closed = opening_now(self.wave, self.site, now)[1]
-        if self.trouble is not None or closed is not None:
-            return self.trouble or closed
+        if self.trouble is not None:
+            return self.trouble
         try:
-            self.held = self.ports.waves.renew(self.held, now=now, ttl=TTL)
-            self._begun(run)
-        except RefusedError as lost:
+            self.held, now = _renewed(self.held, self.ports)
+            closed = opening_now(self.wave, self.site, now)[1]
+            if closed is None:
+                self._begun(run)
+        except ControlPlaneError as lost:
             return without_end(str(lost))
-        return None
+        return closed
 
     def give_up(self, step: Step, failed: Collection[str]) -> str | None:
         """Say whether the host was carved out before, or too many failed before this one."""
@@ -168,16 +176,18 @@ class _Course:
             # The step itself is on record; the next one finds that out before it begins.
             self.trouble = f"{step.id} ended and its receipt says how, but what followed it did not: {without_end(str(error))}"
 
-    def conclude(self, result: RunResult) -> None:
+    def conclude(self, result: RunResult) -> RunResult:
         """Keep with the wave how its plan ended. Raises `RunFailedError` where it can't be: the receipts say it all the same."""
         try:
+            self._read_again()
             self._write(with_carved(self.name, self._settled(), self.site, self.ports))
         except ControlPlaneError as error:
-            raise RunFailedError(
-                f"run {result.run} is {result.outcome}, as its receipts say, and the wave's record does not know it yet: {without_end(str(error))}"
-            ) from error
-        if self.trouble is not None and result.outcome == "done":
-            self.progress(self.trouble)
+            told = f"run {result.run} is {result.outcome}, as its receipts say, and the wave's record does not know it yet: {without_end(str(error))}"
+            if result.outcome != "interrupted":
+                raise RunFailedError(told) from error
+            return result.model_copy(update={"messages": (*result.messages, told)})
+        # What followed the last step is made good by closing the wave; the person is told all the same.
+        return result if self.trouble is None else result.model_copy(update={"messages": (*result.messages, self.trouble)})
 
     def _begun(self, run: str) -> None:
         """Put the run on the wave's record, and use the approval that the wave demands of a site that demands none itself."""
@@ -188,6 +198,12 @@ class _Course:
         if self.site.view.approval == "none" and approvals.find(planned.plan) is not None:
             approvals.use(planned.plan, run)
         self._write(self._settled())
+
+    def _read_again(self) -> None:
+        """Take what the store holds of this very taking: an interruption may have come after a write and before its answer."""
+        latest = self.ports.waves.find(self.name)
+        if latest is not None and latest.token == self.held.token:
+            self.held, self.record = latest, record_of(latest.record)
 
     def _settled(self) -> WaveRecord:
         return settled(self.record, loaded(self.ports))

@@ -82,7 +82,7 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
 
 def brief(name: str, site: WaveSite, ports: WavePorts) -> list[str]:
     """Return the runbook of a wave for the person who does it, line by line."""
-    wave, now = governed(site.wave(name), site, ports), ports.apply.clock.now()
+    wave, now = governed(site.wave(name), site), ports.apply.clock.now()
     windows = wave.windows or site.view.windows
     opening = open_now(windows, timezone=site.view.timezone, now=now)
     coming = next_opening(windows, timezone=site.view.timezone, now=now)

@@ -19,12 +19,11 @@ from controlplane.usecases.run_gates import host_digests
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, loaded
 
 
-def governed(wave: Wave, site: WaveSite, ports: WavePorts) -> Wave:
+def governed(wave: Wave, site: WaveSite) -> Wave:
     """Return the wave with the gates that hold for every change of machines, whether its file names them or not."""
     if wave.mutation != "controlled":
         return wave
     kinds = {gate.kind for gate in wave.entry}
-    demanded = ports.backup.demanded_s
     implied: list[Gate] = []
     if "window" not in kinds and (wave.windows or site.view.windows):
         implied.append(WindowGate(kind="window"))
@@ -32,8 +31,8 @@ def governed(wave: Wave, site: WaveSite, ports: WavePorts) -> Wave:
         implied.append(ApprovalGate(kind="approval"))
     if "undo" not in kinds:
         implied.append(UndoGate(kind="undo"))
-    if "backup" not in kinds and demanded is not None:
-        implied.append(FreshBackupGate(kind="backup", max_age=demanded))
+    if "backup" not in kinds and site.view.backup_gate is not None:
+        implied.append(FreshBackupGate(kind="backup", max_age=site.view.backup_gate.max_age))
     return wave.model_copy(update={"entry": (*wave.entry, *implied)})
 
 
@@ -59,9 +58,10 @@ def case_of(
     look: Look | None,
     plan: Plan | None = None,
     planned: Planned | None = None,
+    now: datetime | None = None,
 ) -> GateCase:
-    """Return what gates are judged on, now."""
-    now = ports.apply.clock.now()
+    """Return what gates are judged on; `now` is the site's time where that is known."""
+    now = now or ports.apply.clock.now()
     hosts = record.without_carved(wave.seen)
     digests = None if look is None else {host: digest for host, digest in host_digests(look.seen).items() if digest != "unreached"}
     last = planned or record.last_plan
