@@ -74,7 +74,8 @@ def describe(gate: Gate) -> str:
 
 
 def _hosts(gate: Any, case: GateCase) -> tuple[str, ...]:
-    return tuple(host for host in (gate.hosts or case.hosts) if host not in case.carved)
+    # A gate about no host is about the site; about nothing it would pass.
+    return tuple(host for host in (gate.hosts or case.hosts or (SITE,)) if host not in case.carved)
 
 
 def _of(gate: Any, case: GateCase) -> list[Finding]:
@@ -186,7 +187,11 @@ def _decided(gate: Any, case: GateCase) -> _Answer:
 
 
 def _promotable(gate: Any, case: GateCase) -> _Answer:
-    held = [f"{one.check} on {one.host}: {reason}" for one in case.standings(gate.checks, _hosts(gate, case)) for reason in one.held_by]
+    found = case.standings(gate.checks, _hosts(gate, case))
+    unsaid = [check for check in gate.checks if all(one.check != check for one in found)]
+    if unsaid:
+        return "UNKNOWN", f"nothing is on record of {', '.join(unsaid)}"
+    held = [f"{one.check} on {one.host}: {reason}" for one in found for reason in one.held_by]
     return _first([("DRIFTED", reason) for reason in held])
 
 
