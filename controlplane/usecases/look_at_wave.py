@@ -75,7 +75,8 @@ def _named(
     own = {check: held for check, held in site.view.gates.checks.items() if check in wave.checks}
     if not own:
         return found
-    ran = ports.gates.site_checks.run(own, [route for _, route in site.view.chosen(wave.seen)])
+    routes = [route for _, route in site.view.chosen(wave.seen)] if wave.seen else []
+    ran = ports.gates.site_checks.run(own, routes)
     return (*found, *marked(ran, site.view.gates, site.view.registers))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.receipt import Receipt
@@ -35,7 +36,9 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
     refuse_unclosed(f"wave {name} does not open", wave, chain)
     record = new_record(site, ports, ports.history.head())
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
-    refuse_unreached(f"wave {name} does not open. Nothing was changed", look, wave.seen, f"controlplane wave open {name}")
+    # A machine that the wave is to make is not there yet.
+    there = wave.read_only if vm_provision.ID in wave.capabilities else wave.seen
+    refuse_unreached(f"wave {name} does not open. Nothing was changed", look, there, f"controlplane wave open {name}")
     if wave.mutation == "controlled":
         refuse_unless_free({host: look.seen[host] for host in wave.hosts}, own=frozenset(), now=ports.apply.clock.now())
     judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look), at_run=False)

@@ -35,7 +35,7 @@ def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
                 "state": one.state if one is not None else "not opened",
                 "holder": one.holder if one is not None and one.ended_at is None else None,
                 "lease_until": one.expires_at if one is not None and one.ended_at is None else None,
-                "next": next_of(name, wave, one.state if one is not None else None, record, now=now),
+                "next": next_of(name, governed(wave, site), one.state if one is not None else None, record, now=now),
             }
         )
     return rows
@@ -51,7 +51,7 @@ def wave_status(name: str, site: WaveSite, ports: WavePorts) -> dict[str, Any]:
 
 
 def next_of(name: str, wave: Wave, state: str | None, record: WaveRecord | None, *, now: str) -> str | None:
-    """Return the command that a wave waits for; `now` is a stamp."""
+    """Return the command that a wave waits for; `wave` is as it is governed, `now` a stamp."""
     if state == "closed":
         return None
     if record is None or state == "aborted":
@@ -71,7 +71,8 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
     if last is None or last.outcome == "rolled-back":
         return f"controlplane wave plan {name}"
     if last.waits:
-        lasts = last.approved and (last.closes is None or last.closes > now)
+        asked = any(gate.kind == "approval" for gate in wave.entry)
+        lasts = not asked or (last.approved and (last.closes is None or last.closes > now))
         return f"controlplane wave {'run' if lasts else 'approve'} {name}"
     done = {capability for one in record.plans for capability in one.capabilities if one.outcome in ("done", "nothing to do")}
     left = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name and one not in done]

@@ -28,6 +28,8 @@ def wave_faults(
     if "pack" in data and data["pack"] not in packs:
         yield ("pack",), f"there is no pack {data['pack']} in gates.yml: define it there, or name one of {', '.join(packs) or 'none'}"
     seen = [*_list(data, "hosts"), *_list(data, "read_only")]
+    if "pack" in data and not seen:
+        yield ("pack",), "is run on the wave's hosts, and it names none: put those that are only looked at under read_only"
     for field in ("entry", "exit"):
         for number, gate in enumerate(_list(data, field)):
             if isinstance(gate, Mapping):

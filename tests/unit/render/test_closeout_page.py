@@ -39,7 +39,10 @@ def closeout(text: str = "plain") -> Closeout:
         preflight=looked,
         post=looked.model_copy(update={"file": "state/waves/W1/x/post-1.json"}),
         gates=(GateJudged(phase="exit", kind="met", what="these checks are met", verdict="MET", reason=text),),
-        files_changed=(FileChange(commit="a" * 40, title=text, files=(f"inventory/lab/{text}.yml",)), FileChange(commit=None, title="loose", files=())),
+        files_changed=(
+            FileChange(commit="a" * 40, title=text, files=(f"inventory/lab/{text}.yml",)),
+            FileChange(commit=None, title="loose", files=()),
+        ),
         plans=(
             Planned(
                 plan="sha256:p",
@@ -115,7 +118,7 @@ def test_what_begins_like_a_list_is_none() -> None:
 
 def test_a_closeout_without_anything_says_so() -> None:
     empty = closeout().model_copy(
-        update={name: () for name in ("evidence", "gates", "files_changed", "plans", "actions", "gaps", "loops", "remaining", "carved", "deferred")}
+        update=dict.fromkeys(("evidence", "gates", "files_changed", "plans", "actions", "gaps", "loops", "remaining", "carved", "deferred"), ())
         | {"preflight": None, "post": None, "outputs": {}, "chain_head": None}
     )
     page = closeout_page(empty).decode()

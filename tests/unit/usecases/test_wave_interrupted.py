@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError
+from controlplane.domain.errors import InterruptedRunError, RefusedError
 from controlplane.domain.receipt import chain_faults, open_intents
 from tests.fakes.waves import FakeWaveSite
 
@@ -46,6 +46,19 @@ def _cut(act: Callable[[], object], error: type[BaseException]) -> None:
         return
 
 
+def _refusal(act: Callable[[], object]) -> str:
+    """Type a verb again, and return what it is refused with, nothing where it is not."""
+    try:
+        act()
+    except RefusedError as refusal:
+        return str(refusal)
+    return ""
+
+
+# What a verb says that was cut after its last write: it is done.
+DONE = {"open": "is open already", "run": "no plan that did not run yet", "close": "is closed since"}
+
+
 CASES: list[tuple[str, int, type[BaseException]]] = [(verb, at, KilledError) for verb in VERBS for at in range(1, _contacts(verb) + 1)]
 # Ctrl-C is taken by the run itself, which then still has a word to say; every other verb just ends.
 CASES += [("run", at, KeyboardInterrupt) for at in range(1, _contacts("run") + 1)]
@@ -60,12 +73,8 @@ def test_a_verb_cut_at_any_contact_is_made_good_by_itself_and_once_more_changes_
     site.arm(None)
 
     for again in VERBS[VERBS.index(verb) :]:
-        try:
-            getattr(site, again)()
-        except RefusedError as refusal:
-            # Cut after its last write: it is done, and says so.
-            assert again == verb
-            assert any(told in str(refusal) for told in ("is open already", "no plan that did not run yet", "is closed since")), str(refusal)
+        told = _refusal(getattr(site, again))
+        assert told == "" or (again == verb and DONE[verb] in told)
 
     assert site.state() == "closed"
     assert site.next() is None
@@ -106,10 +115,8 @@ def test_a_host_that_failed_is_carved_out_once_wherever_the_run_is_cut(at: int) 
     site.arm(None)
     failed = [one for one in site.receipts.chain if one.host == "mint-data" and one.outcome == "failed" and one.plan]
     for _ in range(2):
-        try:
-            site.run()
-        except ControlPlaneError as refusal:
-            assert "no plan that did not run yet" in str(refusal)
+        told = _refusal(site.run)
+        assert told == "" or DONE["run"] in told
 
     assert [one.host for one in site.record().carved] == ["mint-data"]
     assert site.said("carve") == ["failed"]
@@ -138,9 +145,7 @@ def test_an_abort_cut_at_any_contact_is_said_once_and_the_wave_opens_again(at: i
     with pytest.raises(KilledError):
         site.abort()
     site.arm(None)
-    try:
-        site.abort()
-    except RefusedError as refusal:
-        assert "is aborted since" in str(refusal)
+    told = _refusal(site.abort)
+    assert told == "" or "is aborted since" in told
     assert (site.state(), site.said("abort")) == ("aborted", ["interrupted"])
     assert site.open().attempt != site.store.attempts[0].record["attempt"]

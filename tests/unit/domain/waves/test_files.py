@@ -42,6 +42,10 @@ def faults(**changed: Any) -> list[str]:
             ["hosts: belongs to mutation: controlled, and this says governance: hosts that are only looked at are read_only"],
         ),
         ({"pack": "none"}, ["pack: there is no pack none in gates.yml: define it there, or name one of mint, other"]),
+        (
+            {"mutation": "governance", "hosts": [], "read_only": [], "capabilities": []},
+            ["pack: is run on the wave's hosts, and it names none: put those that are only looked at under read_only"],
+        ),
         ({"entry": [{"kind": "checks", "checks": ["D1"]}]}, ["entry.0.checks.0: D1 is no check"]),
         (
             {"exit": [{"kind": "met", "checks": ["D235"], "hosts": ["d"]}]},
@@ -63,7 +67,9 @@ def test_what_is_no_wave_at_all_has_no_further_faults() -> None:
     assert list(wave_faults([], hosts=None, checks=(), packs=(), capabilities=(), waves=())) == []
 
 
-@pytest.mark.parametrize("wrong", [{"failure_limit": -1}, {"batch": 0}, {"mutation": "all"}, {"entry": [{"kind": "luck"}]}, {"gaps": ["X"]}, {"x": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"failure_limit": -1}, {"batch": 0}, {"mutation": "all"}, {"entry": [{"kind": "luck"}]}, {"gaps": ["X"]}, {"x": 1}]
+)
 def test_a_wave_with_a_wrong_field_is_none(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Wave.model_validate(BASE | wrong)

@@ -48,7 +48,7 @@ def undone(key: str, outcome: str = "rolled-back") -> list[Receipt]:
         (whole(None) + step("done") + undone("S1", "failed"), "R1", None, True),
     ],
 )
-def test_a_run_ended_as_its_receipts_say(chain: list[Receipt], run: str | None, outcome: str | None, is_open: bool) -> None:  # noqa: FBT001 - a case
+def test_a_run_ended_as_its_receipts_say(chain: list[Receipt], run: str | None, outcome: str | None, is_open: bool) -> None:
     [planned] = settled(RECORD, chain).plans
     assert (planned.run, planned.outcome, planned.is_open) == (run, outcome, is_open)
     assert planned.waits == (run is None)
