@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import RefusedError, RunFailedError
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.closeout import (
@@ -44,6 +44,8 @@ _FILE, _PAGE = "closeout.json", "closeout.md"
 def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, deferred: tuple[str, ...]) -> tuple[Closeout, str, str]:
     """Close a wave; return its closeout, the file of it, and the key of its receipt. Raises `RefusedError`, `UnknownError`: then it stays open."""
     wave = site.wave(name)
+    if not attest.strip():
+        raise InputInvalidError([Fault("--attest", 0, "", "is empty: say what you attest; it stands in the closeout receipt under your name")])
     chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
     held, record = caught_up(name, site, ports)
     said = entry_of("close", name, record.attempt, chain)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.coordination import WaveHeld
-from controlplane.domain.errors import RefusedError, UnknownError
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.record import GateJudged, WaveRecord, record_of
@@ -82,6 +82,8 @@ def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, 
 
 def abort_wave(name: str, site: WaveSite, ports: WavePorts, *, reason: str) -> str:
     """End a wave without its gates; what is half done keeps its open receipts, which block the next wave on that host. Return the receipt's key."""
+    if not reason.strip():
+        raise InputInvalidError([Fault("--reason", 0, "", "is empty: say why the wave ends without its gates")])
     chain = loaded(ports)
     last = ports.waves.find(name)
     if last is not None and last.state == "aborted" and last.holder == site.operator:

@@ -82,7 +82,7 @@ class PackRan(Value):
     """One run of the wave's pack: after which step, or `*` where none was just done; whether every check passed, and whether any was UNKNOWN."""
 
     run: str
-    pack: str
+    pack: str = ""
     at: str
     after: str
     passed: bool
@@ -94,9 +94,10 @@ class WaveRecord(Value):
     """Everything that closing needs. `head` is the commit of the site's files when it was opened."""
 
     opened_by: str
-    opened_at: str
     attempt: str
     head: str | None
+    # Records from before it was kept lack it: then everything on record counts as done since.
+    opened_at: str = ""
     entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()
     preflight: Looked | None = None
     plans: Annotated[tuple[Planned, ...], AsTuple] = ()

@@ -105,6 +105,8 @@ def test_refused_and_unknown_have_their_own_codes_and_change_nothing(site: FakeW
     assert call("open", "W1")[0] == 4
     assert call("close", "W1", "--attest", "x")[0] == 4
     assert call("close", "W1")[0] == 2
+    assert call("close", "W1", "--attest", " ")[0] == 2
+    assert call("abort", "W1", "--reason", "")[0] == 2
     assert call("plan", "W1", "--capability", "redis.durability")[0] == 2
     site.evidence.unreached = {"mint-data": "no route"}
     assert call("close", "W1", "--attest", "x")[0] == 5
