@@ -24,7 +24,7 @@ from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.order import stop_before
 from controlplane.domain.waves.record import Planned, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
-from controlplane.domain.waves.values import Wave
+from controlplane.domain.waves.values import AT_RUN, Wave
 from controlplane.usecases.apply_plan import apply_plan
 from controlplane.usecases.look_at_wave import pack_ran
 from controlplane.usecases.open_wave import refuse_shut
@@ -49,7 +49,9 @@ def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[
     # First of all, so that the store has seen this time whatever is said of it: a clock that is set back revives neither window nor approval.
     held, now = _renewed(held, ports)
     case = case_of(name, wave, record, site, ports, look=None, plan=plan, planned=planned, now=now)
-    refuse_shut(f"wave {name} does not run", judge_gates(wave, "entry", case, at_run=True), "Nothing was changed.")
+    judged = judge_gates(wave, "entry", case, at_run=True)
+    refuse_shut(f"wave {name} does not run", judged, "Nothing was changed.")
+    record = record.model_copy(update={"entry": (*(one for one in record.entry if one.kind not in AT_RUN), *judged)})
     course = _Course(name, wave, site, ports, held, record, progress)
     result = apply_plan(plan, site.view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     return course.conclude(result)

@@ -95,6 +95,15 @@ def test_a_wave_with_nothing_left_to_do_closes_without_a_run() -> None:
     assert site.close().outcome == "closed"
 
 
+def test_a_closeout_holds_the_gates_of_its_beginning_of_its_run_and_of_its_end() -> None:
+    site = FakeWaveSite(approval="self")
+    site.wave(entry=[{"kind": "backup"}])
+    site.led()
+    site.run()
+    told = [(one.phase, one.kind, one.verdict) for one in site.close().gates]
+    assert told == [("entry", "backup", "MET"), ("entry", "approval", "MET"), ("entry", "undo", "MET"), ("exit", "met", "MET")]
+
+
 def test_a_closeout_lists_what_was_done_beside_the_plans_and_files_that_are_not_committed() -> None:
     site = FakeWaveSite()
     site.led()
