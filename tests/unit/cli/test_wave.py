@@ -179,3 +179,27 @@ def test_status_without_a_terminal_is_shown_once(site: FakeWaveSite, call: Call)
     code, out, _ = call("status", "W1", "--watch")
     assert (code, "\x1b" in out) == (0, False)
     assert last(out) == "Next: controlplane wave run W1"
+
+
+def test_apply_leaves_a_waves_plan_to_its_wave(site: FakeWaveSite, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "waves").mkdir()
+    (tmp_path / "waves/W1.yml").write_text("")
+    (tmp_path / "site.yml").write_text("name: lab\n")
+    site.view = site.view.model_copy(update={"folder": str(tmp_path)})
+    monkeypatch.setattr(wiring, "governed_site", lambda _given: (site.view, site.ports))
+    call("open", "W1")
+    call("plan", "W1", "--out", "plan.json")
+    call("approve", "W1")
+    held = site.store.find("W1")
+    assert held is not None
+    with wiring.coordination(str(tmp_path)) as store:
+        taken = store.take("W1", state="planned", mutating=True, holder="ann@desk", record=held.record, now=site.clock.now(), ttl=timedelta(hours=1))
+    monkeypatch.setattr(sys, "argv", ["controlplane", "apply", "plan.json", "-o", "json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, site.host.ran) == (4, [])
+    with wiring.coordination(str(tmp_path)) as store:
+        store.write(taken, state="aborted", record=held.record, now=site.clock.now(), ended=True)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, len(site.host.ran)) == (0, 3)
