@@ -278,6 +278,10 @@ class WaveFolder(Protocol):
         """Write evidence durably and return its path."""
         ...
 
+    def read(self, path: str) -> bytes:
+        """Return what `keep` wrote at that path. Raises `RunFailedError` where it is gone."""
+        ...
+
 
 class Commit(NamedTuple):
     """One commit of the site's files: its id, its first line, and the files that it changed."""
@@ -345,10 +349,12 @@ class WaveStore(Protocol):
         now: datetime,
         ttl: timedelta,
         knows: WaveHeld | None = None,
+        anew: bool = False,
     ) -> WaveHeld:
         """Open the wave, or take it over from the same holder or where its lease is over, with a new token.
 
-        With `knows`, only if nobody wrote since that reading. Raises `RefusedError`, naming who holds it, or which mutating wave goes on.
+        With `knows`, only if nobody wrote since that reading; with `anew`, only if no attempt goes on. Raises `RefusedError`, naming who holds it,
+        or which mutating wave goes on.
         """
         ...
 

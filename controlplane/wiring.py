@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from controlplane.domain.board import BoardGovernance
     from controlplane.domain.evidence import Evidence, Unreached
     from controlplane.domain.governance import Governance
+    from controlplane.domain.plan import Plan
     from controlplane.domain.site import Site, SiteContent
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
@@ -414,6 +415,17 @@ def wave_site(given: str | None) -> Iterator[tuple[WaveSite, WavePorts]]:
             backup=SiteBackupProof(folder, content.site.backup_gate),
         )
         yield WaveSite(view=view, governance=content.governance, operator=operator()), ports
+
+
+def refuse_wave_plan(view: SiteView, plan: Plan) -> None:
+    """Raise `RefusedError` where the plan belongs to a wave that goes on. A site without waves has no store to ask."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.usecases.refuse_wave_plan import refuse_wave_plan as refuse  # noqa: PLC0415
+
+    if any(Path(view.folder, "waves").glob("*.yml")):
+        with coordination(view.folder) as store:
+            refuse(plan, store)
 
 
 def collect(view: SiteView, hosts: tuple[str, ...]) -> Mapping[str, Evidence | Unreached]:

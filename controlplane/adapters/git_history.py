@@ -1,10 +1,15 @@
 """The site's files in git: which commit they are at, and which commits changed them since.
 
-Read only. Nothing of the repository's own configuration runs: no hooks, no pager, no file system monitor.
+Rules:
+- Read only, by plumbing whose form no configuration changes: no hooks, no pager, no signatures shown, no file system monitor.
+- Names and titles are data: they come separated by NUL, which neither can hold, and are never split at anything else.
+- What can't be told is said (a history that was rewritten), never left out.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,7 +17,9 @@ from controlplane.ports import Commit
 
 _LIMIT_S = 30
 _SAFE = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"]
-_MARK = "\x1e"
+_ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+# The site's files without what this program itself keeps there.
+_OWN = ("--", ".", ":(exclude)state")
 
 
 class GitHistory:
@@ -27,19 +34,17 @@ class GitHistory:
         return said.strip() if said else None
 
     def since(self, head: str | None) -> tuple[Commit, ...]:
-        """Return the commits after `head` that changed files of the site, the oldest first."""
-        if head is None or not all(letter in "0123456789abcdef" for letter in head):
+        """Return the commits after `head` that changed files of the site, the oldest first; files are named from the repository's top."""
+        if head is None or not _ID.fullmatch(head):
             return ()
-        said = self._git("log", "--reverse", "--name-only", f"--format={_MARK}%H%n%s", f"{head}..HEAD", "--", ".") or ""
-        found = []
-        for entry in said.split(_MARK)[1:]:
-            commit, title, *files = entry.splitlines()
-            found.append(Commit(commit, title, tuple(file for file in files if file)))
-        return tuple(found)
+        said = self._git("rev-list", "--reverse", f"{head}..HEAD", *_OWN)
+        if said is None:
+            return (Commit(head, "the commits since this one can't be told: it is not in the history any more", ()),)
+        return tuple(self._commit(commit) for commit in said.split())
 
     def uncommitted(self) -> tuple[str, ...]:
         """Return the files of the site that differ from the newest commit."""
-        said = self._git("status", "--porcelain=v1", "-z", "--untracked-files=all", "--", ".") or ""
+        said = self._git("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", *_OWN) or ""
         return tuple(entry[3:] for entry in said.split("\0") if len(entry) > 3)
 
     def upstream(self) -> tuple[int, int] | None:
@@ -50,7 +55,14 @@ class GitHistory:
         ahead, behind = said.split()
         return int(ahead), int(behind)
 
+    def _commit(self, commit: str) -> Commit:
+        title = self._git("rev-list", "--max-count=1", "--no-commit-header", "--format=%s", commit) or ""
+        files = self._git("diff-tree", "--root", "-r", "-m", "-z", "--name-only", "--no-commit-id", "--no-renames", commit, *_OWN) or ""
+        return Commit(commit, title.rstrip("\n"), tuple(dict.fromkeys(file for file in files.split("\0") if file)))
+
     def _git(self, *words: str) -> str | None:
+        # A git that runs this program (a hook, an alias) would name another repository.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         try:
             done = subprocess.run(
                 ["git", "--no-pager", *_SAFE, "-C", str(self._folder), *words],
@@ -58,6 +70,7 @@ class GitHistory:
                 capture_output=True,
                 timeout=_LIMIT_S,
                 check=False,
+                env=environment,
             )
         except (OSError, subprocess.TimeoutExpired):
             return None

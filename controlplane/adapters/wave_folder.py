@@ -7,6 +7,7 @@ from pathlib import Path
 
 from controlplane.adapters.durable_files import write_durably
 from controlplane.adapters.evidence_files import EvidenceFiles
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 
 
@@ -21,6 +22,13 @@ class WaveFiles:
         path = Path("state", "waves", wave, attempt, name)
         write_durably(self._site / path, content)
         return str(path)
+
+    def read(self, path: str) -> bytes:
+        """Return what `keep` wrote at that path below the site's folder. Raises `RunFailedError` where it is gone."""
+        try:
+            return (self._site / path).read_bytes()
+        except OSError as error:
+            raise RunFailedError(f"{self._site / path} can't be read ({error.strerror}). Nothing was changed. Restore it from a copy.") from None
 
     def keep_evidence(self, wave: str, attempt: str, name: str, seen: Mapping[str, Evidence | Unreached]) -> str:
         """Write evidence durably and return its path below the site's folder."""

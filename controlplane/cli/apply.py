@@ -32,6 +32,7 @@ def apply(plan_file: str, site: str | None, output: str) -> int:
     view, ports = wiring.governed_site(site)
     with leaving(ON_RECORD):
         try:
+            wiring.refuse_wave_plan(view, plan)
             with working("applying") as progress:
                 result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
         except RefusedError as refusal:

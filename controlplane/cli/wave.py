@@ -84,9 +84,10 @@ def brief(name: str, site: str | None, output: str) -> int:
 def preflight(name: str, site: str | None, output: str) -> int:
     """Say on fresh evidence how every entry gate stands. Exit 4: one is shut. 5: one is UNKNOWN."""
     from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.usecases.open_wave import preflight as look  # noqa: PLC0415
 
-    with _governed(site) as (found, ports), working("looking at the wave's hosts"):
+    with _governed(site) as (found, ports), leaving(_shown(name)), working("looking at the wave's hosts"):
         judged = look(name, found, ports)
     if output == "json":
         print_json({"wave": name, "gates": [one.model_dump(mode="json") for one in judged]})
@@ -103,14 +104,14 @@ def preflight(name: str, site: str | None, output: str) -> int:
 def open_verb(name: str, site: str | None, output: str) -> int:
     """Open a wave: entry gates on fresh evidence, and the wave held for this operator. Exit 4 or 5: a gate is shut or UNKNOWN."""
     from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.usecases.open_wave import open_wave  # noqa: PLC0415
-    from controlplane.usecases.show_waves import next_of  # noqa: PLC0415
+    from controlplane.usecases.show_waves import wave_status  # noqa: PLC0415
 
-    with _governed(site) as (found, ports), leaving(ON_RECORD):
+    with _governed(site) as (found, ports), leaving(_shown(name)):
         with working("looking at the wave's hosts"):
             held, record = open_wave(name, found, ports)
-        after = next_of(name, found.wave(name), held.state, record)
+        after = wave_status(name, found, ports)["next"]
     if output == "json":
         print_json({"wave": name, "state": held.state, "holder": held.holder, "token": held.token, "record": record.plain()})
     else:
@@ -132,11 +133,12 @@ def plan(name: str, capabilities: tuple[str, ...], out: str | None, site: str | 
     from controlplane.cli.plan import exit_code_of  # noqa: PLC0415
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.usecases.plan_wave import plan_wave  # noqa: PLC0415
 
     if out is not None:
         wiring.plan_files().refuse_unless_writable(out)
-    with _governed(site) as (found, ports), working("collecting evidence"):
+    with _governed(site) as (found, ports), leaving(_shown(name)), working("collecting evidence"):
         made, _ = plan_wave(name, found, ports, capabilities=capabilities)
     if out is not None:
         wiring.plan_files().write(out, made)
@@ -179,11 +181,11 @@ def run(name: str, site: str | None, output: str) -> int:
     """
     from controlplane.cli.apply import print_result  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.usecases.run_wave import run_wave  # noqa: PLC0415
     from controlplane.usecases.show_waves import wave_status  # noqa: PLC0415
 
-    with _governed(site) as (found, ports), leaving(ON_RECORD):
+    with _governed(site) as (found, ports), leaving(_shown(name)):
         with working(f"running {name}") as progress:
             result = run_wave(name, found, ports, progress=progress)
         print_result(result, output)
@@ -197,10 +199,11 @@ def run(name: str, site: str | None, output: str) -> int:
 @output_option()
 def resume(name: str, site: str | None, output: str) -> int:
     """Take over a wave whose holder is gone, from what is on record; or keep one's own. What ran is gone on with by 'wave run'."""
-    from controlplane.usecases.run_wave import resume_wave  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.run_wave import resume_wave  # noqa: PLC0415
     from controlplane.usecases.show_waves import wave_status  # noqa: PLC0415
 
-    with _governed(site) as (found, ports):
+    with _governed(site) as (found, ports), leaving(_shown(name)):
         held = resume_wave(name, found, ports)
         after = wave_status(name, found, ports)["next"]
     if output == "json":
@@ -220,10 +223,10 @@ def resume(name: str, site: str | None, output: str) -> int:
 def close(name: str, attest: str, deferred: tuple[str, ...], site: str | None, output: str) -> int:
     """Look once more by two witnesses, ask the exit gates, and leave the closeout receipt. Exit 4 or 5: a gate is shut or UNKNOWN; it stays open."""
     from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.usecases.close_wave import close_wave  # noqa: PLC0415
 
-    with _governed(site) as (found, ports), leaving(ON_RECORD), working("judging by two witnesses"):
+    with _governed(site) as (found, ports), leaving(_shown(name)), working("judging by two witnesses"):
         made, page, key = close_wave(name, found, ports, attest=attest, deferred=deferred)
     if output == "json":
         print_json({"receipt": key, "page": page, **made.model_dump(mode="json")})
@@ -232,7 +235,8 @@ def close(name: str, attest: str, deferred: tuple[str, ...], site: str | None, o
     for gap in made.gaps:
         if gap.recommended:
             click.echo(f"recommended for closing: {gap.gap}    (controlplane gaps close {gap.gap})")
-    click.echo(f"{name} is {made.outcome}: {made.verify.met} met, {made.verify.drifted} drifted, {made.verify.waived} waived.")
+    count = made.verify
+    click.echo(f"{name} is {made.outcome}: {count.met} met, {count.drifted} drifted, {count.waived} waived, {count.unknown} unknown.")
     click.echo(f"receipt   {key}")
     click.echo(f"page      {found.view.folder}/{page}")
     return 0
@@ -245,9 +249,10 @@ def close(name: str, attest: str, deferred: tuple[str, ...], site: str | None, o
 @output_option()
 def abort(name: str, reason: str, site: str | None, output: str) -> int:
     """End a wave without its gates. What is half done keeps its open receipts, which block the next wave on that host."""
-    from controlplane.usecases.open_wave import abort_wave  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.open_wave import abort_wave  # noqa: PLC0415
 
-    with _governed(site) as (found, ports):
+    with _governed(site) as (found, ports), leaving(_shown(name)):
         key = abort_wave(name, found, ports, reason=reason)
     if output == "json":
         print_json({"wave": name, "state": "aborted", "receipt": key})
@@ -295,6 +300,11 @@ def show_gates(judged: list[GateJudged] | tuple[GateJudged, ...]) -> None:
     for one in judged:
         shown = click.style(f"{'open' if one.verdict == 'MET' else 'shut' if one.verdict == 'DRIFTED' else 'unknown':<8}", fg=colours[one.verdict])
         click.echo(f"{shown} {one.phase:<6} {plain(one.what)}{'' if one.verdict == 'MET' else f': {plain(one.reason)}'}")
+
+
+def _shown(name: str) -> str:
+    """Return what an interrupted verb says: where it shows what it came to."""
+    return f"What was begun is on record. Next: controlplane wave status {name}    (says where it stands and which command goes on)"
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def status_lines(told: dict[str, Any]) -> list[str]:
     for gate in record.get("entry", []):
         lines.append(f"gate      {_STANDS[gate['verdict']]:<11} {gate['what']}")
     for plan in record.get("plans", []):
-        state = plan["outcome"] or ("approved" if plan["approved"] else "planned")
+        state = plan["outcome"] or ("begun" if plan["run"] else "approved" if plan["approved"] else "planned")
         lines.append(
             f"plan      {plan['plan'][7:19]} {state:<11} {plan['steps']} steps on {', '.join(plan['hosts'])}: {', '.join(plan['capabilities'])}"
         )

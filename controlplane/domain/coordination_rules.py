@@ -48,11 +48,12 @@ def taken(
     at: datetime,
     ttl: timedelta,
     knows: WaveHeld | None,
+    anew: bool = False,
 ) -> WaveHeld:
     """Return the wave as its new holder has it.
 
     `latest` is the last attempt at it, `other` another mutating wave that is not ended. With `knows`, `record` rests on that reading: nobody may
-    have written since. Raises `RefusedError`.
+    have written since. With `anew` no attempt may go on, the same holder's neither. Raises `RefusedError`.
     """
     if ttl <= timedelta(0):
         raise ValueError(f"a lease of {ttl} holds nothing")
@@ -61,6 +62,11 @@ def taken(
         raise RefusedError(
             f"wave {wave} is held by {going_on.holder} (state {going_on.state}), whose lease lasts until {going_on.expires_at}. "
             f"Nothing was changed. Leave it to them, or go on with it after that: 'controlplane wave resume {wave}'."
+        )
+    if going_on is not None and anew:
+        raise RefusedError(
+            f"wave {wave} is open already (state {going_on.state}, held by {going_on.holder}). Nothing was changed. "
+            f"Next: controlplane wave status {wave}"
         )
     if going_on is not None and going_on.mutating != mutating:
         kind = "changes machines" if going_on.mutating else "changes no machine"

@@ -6,28 +6,50 @@ import re
 from collections.abc import Sequence
 
 from controlplane.domain.waves.closeout import Closeout
+from controlplane.domain.waves.record import Planned
 
-_SYNTAX = re.compile(r"([\\`*_{}\[\]<>#|!~])")
+_SYNTAX = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
+# What Markdown takes for a list, a heading's underline or a rule where a line begins with it.
+_LEADING = re.compile(r"^(?:[-+=]|\d+[.)])")
 
 
 def closeout_page(closeout: Closeout) -> bytes:
     """Return the page as UTF-8."""
     lines = [f"# Wave {closeout.wave}: {_plain(closeout.outcome)}", "", _plain(closeout.goal), ""]
-    lines += _table(("", ""), [("Site", closeout.site), ("Attempt", closeout.attempt), ("Opened by", closeout.opened_by)])
+    lines += _table(("", ""), [("Site", closeout.site), ("Attempt", closeout.attempt), ("Opened", f"{closeout.opened_at} by {closeout.opened_by}")])
     lines += ["## Evidence", ""]
     lines += _table(("Run", "After", "Passed", "Result"), [(one.run, one.after, _yes(one.passed), one.reason) for one in closeout.evidence])
     looks = [
-        (what, seen.at, seen.file, ", ".join(seen.evidence)) for what, seen in (("before", closeout.preflight), ("after", closeout.post)) if seen
+        (what, seen.at, seen.file, ", ".join(f"{host} {digest}" for host, digest in seen.evidence.items()))
+        for what, seen in (("before", closeout.preflight), ("after", closeout.post))
+        if seen
     ]
-    lines += _table(("Looked", "At", "File", "Hosts"), looks)
+    lines += _table(("Looked", "At", "File", "Evidence"), looks)
     lines += ["## Gates", ""]
     lines += _table(("Phase", "Gate", "Verdict", "Reason"), [(one.phase, one.what, one.verdict, one.reason) for one in closeout.gates])
     lines += ["## Files changed", ""]
     lines += _table(("Commit", "What", "Files"), [(one.commit or "-", one.title, ", ".join(one.files)) for one in closeout.files_changed])
+    lines += ["## Plans", "", "Each step and how it is taken back stand in the file.", ""]
+    lines += _table(
+        ("Plan", "File", "Steps", "Capabilities", "Deletes", "Approved for", "Run", "Outcome"),
+        [
+            (
+                one.plan,
+                one.file,
+                str(one.steps),
+                ", ".join(one.capabilities),
+                ", ".join(one.destructive),
+                _window(one),
+                one.run or "",
+                one.outcome or "not run",
+            )
+            for one in closeout.plans
+        ],
+    )
     lines += ["## Runtime actions", ""]
     lines += _table(
-        ("Receipt", "Host", "Capability", "Outcome", "Downtime"),
-        [(one.receipt, one.host, one.capability, one.outcome, _seconds(one.downtime_s)) for one in closeout.actions],
+        ("Receipt", "At", "Host", "Capability", "Outcome", "Downtime"),
+        [(one.receipt, one.at, one.host, one.capability, one.outcome, _seconds(one.downtime_s)) for one in closeout.actions],
     )
     lines += ["## Gaps and loops", ""]
     lines += _table(
@@ -43,7 +65,7 @@ def closeout_page(closeout: Closeout) -> bytes:
     )
     carved = [(one.host, one.reason, one.receipt) for one in closeout.carved]
     lines += _table(("Carved out", "Reason", "Receipt"), carved) if carved else []
-    lines += [*(f"- {_plain(one)}" for one in closeout.deferred), *([""] if closeout.deferred else [])]
+    lines += ["Deferred:", "", *(f"- {_plain(one)}" for one in closeout.deferred or ("nothing",)), ""]
     if closeout.outputs:
         lines += ["## Further outputs", "", *_table(("Output", "Says"), list(closeout.outputs.items()))]
     said = closeout.attestation
@@ -61,7 +83,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _plain(text: str) -> str:
     shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return _SYNTAX.sub(r"\\\1", " ".join(shown.split()))
+    return _LEADING.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", _SYNTAX.sub(r"\\\1", " ".join(shown.split())))
+
+
+def _window(planned: Planned) -> str:
+    if not planned.approved:
+        return ""
+    return f"{planned.opens} to {planned.closes}" if planned.closes else "any time"
 
 
 def _yes(value: bool) -> str:

@@ -127,14 +127,15 @@ def apply_plan(
         try:
             return _apply(plan, site, operator=operator, ports=ports, progress=progress, course=course)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
-            return interrupted(plan, ports.receipts, str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first")
+            why = str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first"
+            return interrupted(plan, ports.receipts, why, course.go_on())
         except ControlPlaneError as error:
             if isinstance(error, RefusedError | UnknownError) and "Nothing was changed" in str(error):
                 raise
             run = open_run(plan, ports.receipts)
             if run is None:
                 raise
-            raise RunFailedError(f"{error}\n{how_to_go_on(run)}") from error
+            raise RunFailedError(f"{error}\n{how_to_go_on(run, course.go_on())}") from error
 
 
 def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], course: Course) -> RunResult:
@@ -194,12 +195,12 @@ def _run_steps(attempt: _Attempt) -> RunResult:
             continue
         given_up = attempt.course.give_up(step, lost) if step.host not in lost | came.left else None
         if given_up is not None:
-            came.messages.append(f"{step.host} was not begun: {given_up}")
+            came.messages.append(f"{step.host} was left alone: {given_up}")
             came.left.add(step.host)
         if step.host in lost | came.left:
             came.changed += with_status(step, "not-done")
             continue
-        waits = attempt.course.pause(step)
+        waits = attempt.course.pause(step, attempt.ledger.run)
         if waits is not None:
             raise _StoppedError(f"{step.id} {step.capability} was not begun: {waits}")
         key = attempt.keys.get(step.id)

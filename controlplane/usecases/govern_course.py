@@ -20,8 +20,12 @@ class Course(Protocol):
         """Return the steps in the order in which they are run; those of one host keep theirs."""
         ...
 
-    def pause(self, step: Step) -> str | None:
-        """Return why this step may not begin now, and the run stops here, to be resumed; None where it may."""
+    def go_on(self) -> str:
+        """Return how an open run is gone on with, as the end of a message says it."""
+        ...
+
+    def pause(self, step: Step, run: str) -> str | None:
+        """Return why this step of this run may not begin now, and the run stops here, to be resumed; None where it may."""
         ...
 
     def give_up(self, step: Step, failed: Collection[str]) -> str | None:
@@ -40,7 +44,11 @@ class Ungoverned:
         """Return the steps as the plan has them."""
         return tuple(steps)
 
-    def pause(self, step: Step) -> str | None:  # noqa: ARG002 - the protocol's signature
+    def go_on(self) -> str:
+        """Name the verb that ran it."""
+        return "'controlplane apply' with the same plan file"
+
+    def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Let every step begin."""
         return None
 

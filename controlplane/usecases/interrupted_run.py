@@ -25,13 +25,13 @@ def open_run(plan: Plan, receipts: ReceiptStore) -> str | None:
     return next((receipt.run for receipt in open_intents(chain) if receipt.plan == plan.plan and receipt.undoes is None), None)
 
 
-def how_to_go_on(run: str) -> str:
-    """Return the sentence that ends every message about an open run."""
-    return f"Run {run} is open. Go on: 'controlplane apply' with the same plan file; or take it back: controlplane rollback {run}"
+def how_to_go_on(run: str, by: str) -> str:
+    """Return the sentence that ends every message about an open run; `by` is what goes on with it."""
+    return f"Run {run} is open. Go on: {by}; or take it back: controlplane rollback {run}"
 
 
-def interrupted(plan: Plan, receipts: ReceiptStore, why: str) -> RunResult:
-    """Return the result of a stopped apply. Raises `InterruptedRunError` where no run of the plan is open."""
+def interrupted(plan: Plan, receipts: ReceiptStore, why: str, by: str) -> RunResult:
+    """Return the result of a stopped apply, which `by` goes on with. Raises `InterruptedRunError` where no run of the plan is open."""
     run = open_run(plan, receipts)
     chain = [receipt for _, receipt in receipts.load()]
     if run is None:
@@ -53,5 +53,5 @@ def interrupted(plan: Plan, receipts: ReceiptStore, why: str) -> RunResult:
         verify=None,
         remaining=(),
         downtime_s=downtime,
-        messages=(f"{why.rstrip('.')}; {len(finished)} of {len(plan.steps)} steps are done.", how_to_go_on(run)),
+        messages=(f"{why.rstrip('.')}; {len(finished)} of {len(plan.steps)} steps are done.", how_to_go_on(run, by)),
     )

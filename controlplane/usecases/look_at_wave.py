@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, NamedTuple
 
+from controlplane.domain.checks import CHECKS
+from controlplane.domain.desired import DesiredHost
+from controlplane.domain.errors import UnknownError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
+from controlplane.domain.gates.marks import marked
 from controlplane.domain.gates.report import GateReport
-from controlplane.domain.plan import Plan
-from controlplane.domain.waves.gates import GateCase
-from controlplane.domain.waves.record import GateJudged, Looked, PackRan, Planned, WaveRecord
-from controlplane.domain.waves.values import ApprovalGate, Wave
-from controlplane.domain.windows import Opening, next_opening, open_now
-from controlplane.usecases.approval_guard import judge_approval
-from controlplane.usecases.audit import judge
-from controlplane.usecases.gate_standings import history_of, standings
+from controlplane.domain.waves.record import Looked, PackRan
+from controlplane.domain.waves.values import Wave
+from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.judge_hosts import judge_by_two
 from controlplane.usecases.plan_again import observe
 from controlplane.usecases.record_run import STAMP
-from controlplane.usecases.run_gates import host_digests, run_gates
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, last_run_of
+from controlplane.usecases.run_gates import run_gates
+from controlplane.usecases.wave_ports import WavePorts, WaveSite
 
 
 class Look(NamedTuple):
@@ -32,6 +31,11 @@ class Look(NamedTuple):
     looked: Looked
     pack: GateReport | None
 
+    @property
+    def reached(self) -> bool:
+        """Say whether every host gave evidence."""
+        return all(isinstance(one, Evidence) for one in self.seen.values())
+
 
 def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt: str, what: Literal["preflight", "post"]) -> Look:
     """Collect once from every host of the wave, keep the evidence, judge it, and run the wave's pack on it.
@@ -39,6 +43,7 @@ def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt:
     After changes (`post`) what is MET has to be confirmed by the second witness.
     """
     seen = observe(site.view, wave.seen, ports.apply)
+    refuse_one_machine_twice(seen, wave.seen)
     now = ports.apply.clock.now()
     desired = [one for one, _ in site.view.chosen(wave.seen)] if wave.seen else []
     if what == "post" and desired:
@@ -48,103 +53,44 @@ def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt:
     pack = None
     if wave.pack is not None:
         pack = run_gates(site.view, pack=wave.pack, hosts=wave.seen, operator=site.operator, ports=ports.gates, seen=seen, more=wave.checks)
-    judged = {one.check for one in report.findings}
-    findings = (*report.findings, *(one for one in (pack.findings if pack else ()) if one.check not in judged))
+    more = pack.findings if pack is not None else _named(wave, site, ports, desired=desired, seen=seen, now=now)
+    judged = {(one.check, one.host) for one in report.findings}
+    findings = (*report.findings, *(one for one in more if (one.check, one.host) not in judged))
     looked = Looked(
         at=now.strftime(STAMP),
-        file=ports.folder.keep_evidence(name, attempt, what, seen),
+        # Never over an earlier look: what receipts and records name stays as it was.
+        file=ports.folder.keep_evidence(name, attempt, f"{what}-{now:%Y%m%d-%H%M%S}", seen),
         evidence={host: one.digest() for host, one in seen.items() if isinstance(one, Evidence)},
         summary=report.summary,
     )
     return Look(seen, findings, looked, pack)
 
 
+def _named(
+    wave: Wave, site: WaveSite, ports: WavePorts, *, desired: Sequence[DesiredHost], seen: Mapping[str, Evidence | Unreached], now: datetime
+) -> tuple[Finding, ...]:
+    """Judge the checks that the gates name, for a wave that runs no pack: also those that are not judged by default, and the site's own."""
+    builtin = frozenset(check for check in wave.checks if check in CHECKS)
+    found = judge(seen, desired, only=builtin, site=site.view, now=now, max_age=site.view.max_age).findings if builtin else ()
+    own = {check: held for check, held in site.view.gates.checks.items() if check in wave.checks}
+    if not own:
+        return found
+    routes = [route for _, route in site.view.chosen(wave.seen)] if wave.seen else []
+    ran = ports.gates.site_checks.run(own, routes)
+    return (*found, *marked(ran, site.view.gates, site.view.registers))
+
+
+def refuse_unreached(what: str, look: Look, hosts: Sequence[str], again: str) -> None:
+    """Raise `UnknownError` where one of these hosts gave no evidence."""
+    blind = {host: one for host, one in look.seen.items() if host in hosts and isinstance(one, Unreached)}
+    if blind:
+        told = "; ".join(f"{host}: {one.reason}" for host, one in sorted(blind.items()))
+        raise UnknownError(f"{what}: {len(blind)} of {len(hosts)} hosts could not be observed, limit 0 ({told}). Restore them, then: {again}")
+
+
 def pack_ran(report: GateReport, after: str) -> PackRan:
     """Return what the wave keeps of a run of its pack."""
     bad = report.not_passed()
     reason = "; ".join(f"{one.check} on {one.host}: {one.reason}" for one in bad) or "every check passed"
-    return PackRan(run=report.run, at=report.judged_at, after=after, passed=not bad, reason=reason)
-
-
-def opening_now(wave: Wave, site: WaveSite, now: datetime) -> tuple[Opening | None, str | None]:
-    """Return the window that is open, and None; or why none is. Without windows any time will do."""
-    windows = wave.windows or site.view.windows
-    if not windows:
-        return None, None
-    opening = open_now(windows, timezone=site.view.timezone, now=now)
-    if opening is not None:
-        return opening, None
-    coming = next_opening(windows, timezone=site.view.timezone, now=now)
-    return None, f"no maintenance window is open; the next one is {coming}"
-
-
-def case_of(
-    wave: Wave,
-    record: WaveRecord,
-    site: WaveSite,
-    ports: WavePorts,
-    *,
-    look: Look | None,
-    plan: Plan | None = None,
-    planned: Planned | None = None,
-) -> GateCase:
-    """Return what gates are judged on, now."""
-    now = ports.apply.clock.now()
-    hosts = record.without_carved(wave.seen)
-    digests = None if look is None else {host: digest for host, digest in host_digests(look.seen).items() if digest != "unreached"}
-    last = planned or record.last_plan
-    return GateCase(
-        hosts=hosts,
-        findings=None if look is None else look.findings,
-        registers=site.governance.registers,
-        history=lambda check, host: history_of(ports.gates.runs, check, host),
-        standings=lambda checks, names: standings(
-            site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
-        ),
-        closed_waves={held.wave: held.state for held in ports.waves.waves()},
-        unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],
-        packs=(*record.packs, *((pack_ran(look.pack, "*"),) if look is not None and look.pack is not None else ())),
-        changed_at=_changed_at(record),
-        window=opening_now(wave, site, now)[1],
-        approval=_approval(wave, site, ports, last, now),
-        undo=_undo(plan),
-        backup=lambda most: _backup(ports, most),
-    )
-
-
-def _changed_at(record: WaveRecord) -> datetime | None:
-    ran = [one.run for one in record.plans if one.run is not None]
-    # A run's key begins with its time; the pack that followed its last step is newer.
-    return datetime.strptime(ran[-1][4:19], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) if ran else None
-
-
-def _approval(wave: Wave, site: WaveSite, ports: WavePorts, planned: Planned | None, now: datetime) -> str | None:
-    if planned is None:
-        return "there is no plan yet that could be approved"
-    asked = [gate.by for gate in wave.entry if isinstance(gate, ApprovalGate)]
-    strict = [site.view.approval, *(by for by in asked if by is not None)]
-    demanded: Literal["none", "self", "other"] = "other" if "other" in strict else "self" if "self" in strict or asked else "none"
-    chain = [receipt for _, receipt in ports.apply.receipts.load()]
-    # A run that was killed had no time to tell the wave of itself.
-    ran = last_run_of(planned.plan, ports)
-    return judge_approval(planned.plan, demanded=demanded, operator=site.operator, approvals=ports.apply.approvals, chain=chain, run=ran, now=now)[1]
-
-
-def _undo(plan: Plan | None) -> str | None:
-    if plan is None:
-        return "there is no plan yet whose steps could say how they are taken back"
-    lacking = [step.id for step in plan.steps if not step.undo.strip()]
-    return f"{', '.join(lacking)} does not say how it is taken back" if lacking else None
-
-
-def _backup(ports: WavePorts, most: int) -> tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]:
-    try:
-        age = ports.backup.age_s()
-    except ValueError as error:
-        return "UNKNOWN", str(error)
-    return ("MET", f"proven {age:.0f} s ago") if age <= most else ("DRIFTED", f"the proof is {age:.0f} s old, limit {most} s")
-
-
-def shut(judged: Sequence[GateJudged]) -> list[str]:
-    """Return the gates that do not stand open, in words."""
-    return [f"{one.verdict}  {one.what}: {one.reason}" for one in judged if one.verdict != "MET"]
+    unknown = any(one.verdict == "UNKNOWN" for one in bad)
+    return PackRan(run=report.run, pack=report.pack, at=report.judged_at, after=after, passed=not bad, unknown=unknown, reason=reason)

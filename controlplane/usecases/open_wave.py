@@ -1,8 +1,10 @@
 """wave open, preflight, abort: take a wave, look at its hosts, and let it go.
 
 Rules:
-- A wave opens only where every entry gate is MET on fresh evidence; UNKNOWN never opens. What holds for a time only is asked when it runs.
+- A wave opens only where every host could be observed and every entry gate is MET on fresh evidence; UNKNOWN never opens. What holds for a
+  time only is asked when it runs.
 - One wave that changes machines goes on at a time, whatever controller opened it. An unclosed receipt on a host of its scope keeps it shut.
+- The intent is on record before the store is written, the result after it; a kill in between is made good by the same command.
 - Nothing on a host is changed here.
 """
 
@@ -10,94 +12,132 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.coordination import WaveHeld
-from controlplane.domain.errors import RefusedError, UnknownError
-from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.gates import judge_gates
-from controlplane.domain.waves.record import GateJudged, WaveRecord
+from controlplane.domain.waves.record import GateJudged, WaveRecord, record_of
+from controlplane.domain.waves.trail import settled, unclosed
 from controlplane.domain.waves.values import Wave
 from controlplane.usecases.apply_guards import refuse_unless_free, sound_chain
-from controlplane.usecases.look_at_wave import case_of, look_at, pack_ran, shut
-from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, held_wave, put_on_record
+from controlplane.usecases.look_at_wave import look_at, pack_ran, refuse_unreached
+from controlplane.usecases.wave_case import case_of, governed, shut
+from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, entry_of, held_wave, loaded, new_record
 
 
 def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, WaveRecord]:
     """Open a wave. Raises `RefusedError` or `UnknownError` with every gate that is not open; then nothing was changed."""
-    wave = site.wave(name)
+    wave = governed(site.wave(name), site)
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     held = ports.waves.find(name)
     if held is not None and held.ended_at is None:
-        raise RefusedError(
-            f"wave {name} is open already (state {held.state}, {held.holder}). Nothing was changed. Next: controlplane wave status {name}"
-        )
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
-    _refuse_unclosed(name, wave, chain)
-    now = ports.apply.clock.now()
-    attempt = now.strftime("%Y%m%d-%H%M%S")
-    record = WaveRecord(opened_by=site.operator, attempt=attempt, head=ports.history.head())
-    look = look_at(name, wave, site, ports, attempt=attempt, what="preflight")
+        return _opened_already(name, held, site, ports, chain)
+    refuse_unclosed(f"wave {name} does not open", wave, chain)
+    record = new_record(site, ports, ports.history.head())
+    look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
+    # A machine that the wave is to make is not there yet.
+    there = wave.read_only if vm_provision.ID in wave.capabilities else wave.seen
+    refuse_unreached(f"wave {name} does not open. Nothing was changed", look, there, f"controlplane wave open {name}")
     if wave.mutation == "controlled":
-        refuse_unless_free({host: look.seen[host] for host in wave.hosts}, own=frozenset(), now=now)
-    judged = judge_gates(wave, "entry", case_of(wave, record, site, ports, look=look), at_run=False)
-    refuse_shut(f"wave {name} does not open", judged)
+        refuse_unless_free({host: look.seen[host] for host in wave.hosts}, own=frozenset(), now=ports.apply.clock.now())
+    judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look), at_run=False)
+    refuse_shut(f"wave {name} does not open", judged, "Nothing was changed.")
     packs = (pack_ran(look.pack, "*"),) if look.pack is not None else ()
     record = record.model_copy(update={"entry": judged, "preflight": look.looked, "packs": packs})
-    taken = ports.waves.take(
-        name,
-        state="open",
-        mutating=wave.mutation == "controlled",
-        holder=site.operator,
-        record=record.plain(),
-        now=ports.apply.clock.now(),
-        ttl=TTL,
-    )
-    put_on_record(
-        "open", name, site, ports, told={"attempt": attempt, "token": taken.token, "entry": [one.model_dump(mode="json") for one in judged]}
-    )
+    entry = begin_entry("open", name, site, ports)
+    try:
+        taken = ports.waves.take(
+            name,
+            state="open",
+            mutating=wave.mutation == "controlled",
+            holder=site.operator,
+            record=record.plain(),
+            now=ports.apply.clock.now(),
+            ttl=TTL,
+            anew=True,
+        )
+    except RefusedError as lost:
+        entry.close(outcome="refused", reason=str(lost))
+        raise
+    entry.close(told=_told(taken, record))
     return taken, record
 
 
 def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, ...]:
-    """Return how all entry gates stand on fresh evidence; a wave that is open keeps that evidence as its preflight."""
-    wave = site.wave(name)
+    """Return how all entry gates stand on fresh evidence; a wave that is open and changed nothing yet keeps that evidence as its preflight."""
+    wave = governed(site.wave(name), site)
     held = ports.waves.find(name)
-    goes_on = held is not None and held.ended_at is None and held.holder == site.operator
-    if held is not None and goes_on:
-        record = held_wave(name, ports, site.operator)[1]
-    else:
-        record = WaveRecord(opened_by=site.operator, attempt=ports.apply.clock.now().strftime("%Y%m%d-%H%M%S"), head=None)
+    going_on = held if held is not None and held.ended_at is None else None
+    record = new_record(site, ports, None) if going_on is None else settled(record_of(going_on.record), loaded(ports))
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
     plan = ports.apply.plans.get(record.last_plan.plan) if record.last_plan is not None else None
-    judged = judge_gates(wave, "entry", case_of(wave, record, site, ports, look=look, plan=plan))
-    if held is not None and goes_on and held.state in ("open", "planned"):
+    judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look, plan=plan))
+    untouched = all(one.run is None for one in record.plans)
+    if going_on is not None and going_on.holder == site.operator and untouched and look.reached:
         kept = record.model_copy(update={"preflight": look.looked})
-        ports.waves.write(held, state=held.state, record=kept.plain(), now=ports.apply.clock.now())
+        ports.waves.write(going_on, state=going_on.state, record=kept.plain(), now=ports.apply.clock.now())
     return judged
 
 
 def abort_wave(name: str, site: WaveSite, ports: WavePorts, *, reason: str) -> str:
     """End a wave without its gates; what is half done keeps its open receipts, which block the next wave on that host. Return the receipt's key."""
+    if not reason.strip():
+        raise InputInvalidError([Fault("--reason", 0, "", "is empty: say why the wave ends without its gates")])
+    chain = loaded(ports)
+    last = ports.waves.find(name)
+    if last is not None and last.state == "aborted" and last.holder == site.operator:
+        attempt = record_of(last.record).attempt
+        if entry_of("abort", name, attempt, chain) is None:
+            # It was ended, and a kill kept that from being said.
+            return begin_entry("abort", name, site, ports).close(outcome="interrupted", reason=reason, told={"attempt": attempt})
     held, record = held_wave(name, ports, site.operator)
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
-    left = [receipt.key for receipt in open_intents(chain) if receipt.plan in {one.plan for one in record.plans}]
-    ports.waves.write(held, state="aborted", record=record.plain(), now=ports.apply.clock.now(), ended=True)
-    return put_on_record("abort", name, site, ports, outcome="interrupted", reason=reason, told={"attempt": record.attempt, "unclosed": left})
+    left = [receipt.key for receipt in unclosed(chain, hosts=(), plans=[one.plan for one in record.plans])]
+    entry = begin_entry("abort", name, site, ports)
+    try:
+        ports.waves.write(held, state="aborted", record=record.plain(), now=ports.apply.clock.now(), ended=True)
+    except RefusedError as lost:
+        entry.close(outcome="refused", reason=str(lost))
+        raise
+    return entry.close(outcome="interrupted", reason=reason, told={"attempt": record.attempt, "unclosed": left})
 
 
-def refuse_shut(what: str, judged: Sequence[GateJudged]) -> None:
-    """Raise `UnknownError` where a gate is UNKNOWN, `RefusedError` where one is shut, with all of them."""
+def refuse_shut(what: str, judged: Sequence[GateJudged], end: str) -> None:
+    """Raise `UnknownError` where a gate is UNKNOWN, `RefusedError` where one is shut, with all of them; `end` says in which state things are left."""
     told = shut(judged)
     if not told:
         return
     listed = "\n  ".join(told)
-    text = f"{what}, {len(told)} of {len(judged)} gates are not open:\n  {listed}\nNothing was changed."
+    text = f"{what}, {len(told)} of {len(judged)} gates are not open:\n  {listed}\n{end}"
     raise UnknownError(text) if any(one.verdict == "UNKNOWN" for one in judged) else RefusedError(text)
 
 
-def _refuse_unclosed(name: str, wave: Wave, chain: Sequence[Receipt]) -> None:
-    still = [receipt for receipt in open_intents(chain) if receipt.host in wave.hosts]
+def refuse_unclosed(what: str, wave: Wave, chain: Sequence[Receipt]) -> None:
+    """Raise `RefusedError` where a run that touched a host of the wave is not closed."""
+    still = unclosed(chain, hosts=wave.hosts)
     if still:
+        first = still[0]
         told = "; ".join(f"{one.key} on {one.host} since {one.at}" for one in still)
-        raise RefusedError(
-            f"wave {name} does not open: an earlier run left receipts unclosed: {told}. Nothing was changed. Resume it with its plan, or take it "
-            f"back: controlplane rollback {still[0].run}"
+        go_on = (
+            f"Go on with the rollback: controlplane rollback {first.undoes}"
+            if first.undoes is not None
+            else f"Resume it by 'controlplane apply' with its plan file, or take it back: controlplane rollback {first.run}"
         )
+        raise RefusedError(f"{what}: an earlier run left receipts unclosed: {told}. Nothing was changed. {go_on}")
+
+
+def _opened_already(name: str, held: WaveHeld, site: WaveSite, ports: WavePorts, chain: Sequence[Receipt]) -> tuple[WaveHeld, WaveRecord]:
+    record = record_of(held.record)
+    if held.holder != site.operator or entry_of("open", name, record.attempt, chain) is not None:
+        raise RefusedError(
+            f"wave {name} is open already (state {held.state}, {held.holder}). Nothing was changed. Next: controlplane wave status {name}"
+        )
+    # It was taken, and a kill kept that from being said.
+    begin_entry("open", name, site, ports).close(told=_told(held, record))
+    return held, record
+
+
+def _told(held: WaveHeld, record: WaveRecord) -> dict[str, object]:
+    looked = record.preflight.model_dump(mode="json") if record.preflight is not None else None
+    entry = [one.model_dump(mode="json") for one in record.entry]
+    return {"attempt": record.attempt, "token": held.token, "entry": entry, "preflight": looked}

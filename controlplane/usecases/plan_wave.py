@@ -15,26 +15,31 @@ from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities
-from controlplane.domain.receipt import open_intents
-from controlplane.domain.waves.record import Planned, WaveRecord, stamped
+from controlplane.domain.waves.record import Planned, record_of, stamped
+from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
-from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.make_plan import plan_site
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, held_wave
+from controlplane.usecases.settle_wave import caught_up, refuse_open_runs, state_of
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, close_command, loaded, without_end
+
+# The outcome of a plan that found everything as declared.
+NOTHING = "nothing to do"
 
 
 def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequence[str]) -> tuple[Plan, Planned]:
     """Return the preview, kept with the wave. Raises `RefusedError` where the wave changes nothing, or its last run is not closed."""
     wave = site.wave(name)
-    held, record = held_wave(name, ports, site.operator)
+    held, record = caught_up(name, site, ports)
     if wave.mutation != "controlled":
-        raise RefusedError(f"wave {name} changes no machine (mutation: {wave.mutation}), so it has no plan. Next: controlplane wave close {name}")
-    _refuse_unclosed(name, record, ports)
+        raise RefusedError(
+            f"wave {name} changes no machine (mutation: {wave.mutation}), so it has no plan. Nothing was changed. Next: {close_command(name)}"
+        )
+    refuse_open_runs(f"wave {name} is not planned", name, record, loaded(ports))
     chosen = chosen_capabilities(_within(name, wave, capabilities))
     hosts = record.without_carved(wave.hosts)
     if not hosts:
-        raise RefusedError(f"every host of wave {name} was carved out. Nothing was changed. Next: controlplane wave close {name}, or abort it")
+        raise RefusedError(f'every host of wave {name} was carved out. Nothing was changed. Next: controlplane wave abort {name} --reason "..."')
     made = plan_site(site.view, hosts=hosts, capabilities=chosen, clock=ports.apply.clock, evidence=ports.apply.evidence, roles=ports.apply.roles)
     file = ports.folder.keep(name, record.attempt, f"plan-{made.plan[7:19]}.json", (made.model_dump_json(indent=2) + "\n").encode())
     ports.apply.plans.keep(made)
@@ -51,9 +56,11 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         steps=len(made.steps),
         downtime_s=downtime,
         destructive=tuple(change.target for step in made.steps for change in step.changes if change.destructive),
+        outcome=None if made.steps else NOTHING,
     )
-    if made.steps:
-        ports.waves.write(held, state="planned", record=record.with_plan(planned).plain(), now=ports.apply.clock.now())
+    if made.steps or not made.refusals:
+        record = record.with_plan(planned)
+        ports.waves.write(held, state=state_of(record), record=record.plain(), now=ports.apply.clock.now())
     return made, planned
 
 
@@ -63,9 +70,9 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     held = ports.waves.find(name)
     if held is None or held.ended_at is not None:
         raise RefusedError(f"wave {name} is not open. Nothing was changed. Open it: controlplane wave open {name}")
-    record = WaveRecord.model_validate(held.record)
+    record = settled(record_of(held.record), loaded(ports))
     planned = record.last_plan
-    if planned is None or planned.run is not None:
+    if planned is None or not planned.waits:
         raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
     now = ports.apply.clock.now()
     windows = wave.windows or site.view.windows
@@ -75,7 +82,13 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     made = approve(planned.plan, approver=site.operator, requester=held.holder, now=now, scope=scope)
     ports.apply.approvals.add(made)
     bound = planned.model_copy(update={"approved": True, "opens": opens, "closes": closes})
-    ports.waves.write(held, state=held.state, record=record.with_plan(bound).plain(), now=now)
+    try:
+        ports.waves.write(held, state=held.state, record=record.with_plan(bound).plain(), now=now)
+    except RefusedError as lost:
+        raise RefusedError(
+            f"{without_end(str(lost))} The approval of plan {planned.plan[7:19]} is on file and serves that plan alone. "
+            f"Look at what the wave plans now, and approve that: controlplane wave status {name}"
+        ) from None
     return made, bound
 
 
@@ -91,13 +104,3 @@ def _within(name: str, wave: Wave, capabilities: Sequence[str]) -> tuple[str, ..
         alone = ", ".join(wave.capabilities)
         raise InputInvalidError([Fault("--capability", 0, "", f"{alone} delete data, so each has a plan of its own: name it")])
     return plain
-
-
-def _refuse_unclosed(name: str, record: WaveRecord, ports: WavePorts) -> None:
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
-    mine = {one.plan for one in record.plans}
-    still = [receipt for receipt in open_intents(chain) if receipt.plan in mine]
-    if still:
-        raise RefusedError(
-            f"the last run of wave {name} is not closed: {still[0].run}. Nothing was changed. Go on with it: controlplane wave run {name}"
-        )

@@ -6,49 +6,56 @@ Rules:
 - Before each step the store is asked whether this is still the wave's holder: who was taken over begins nothing more. What a step does on a host is
   fenced there by the host's own lease.
 - After each step the wave's pack is judged. It never hides a failure and never undoes one: the receipt of the step says what became of it.
-- A host whose step failed is carved out with a receipt; the others go on, up to the failure limit.
+- A host whose step failed is carved out with a receipt, and no later run of the wave begins it again; the others go on, up to the failure limit.
+- What a run has come to is read from the receipts, so that a kill before the store knew of it loses nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from controlplane.domain.coordination import WaveHeld
-from controlplane.domain.errors import RefusedError
+from controlplane.domain.coordination import WaveHeld, moment_of
+from controlplane.domain.errors import ControlPlaneError, RefusedError, RunFailedError
 from controlplane.domain.plan import Plan, Step
-from controlplane.domain.receipt import open_intents
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_result import RunResult
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.order import stop_before
-from controlplane.domain.waves.record import Carved, WaveRecord
-from controlplane.domain.waves.values import Wave
+from controlplane.domain.waves.record import Planned, WaveRecord, record_of
+from controlplane.domain.waves.trail import settled
+from controlplane.domain.waves.values import AT_RUN, Wave
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import apply_plan
-from controlplane.usecases.look_at_wave import case_of, opening_now, pack_ran
+from controlplane.usecases.look_at_wave import pack_ran
 from controlplane.usecases.open_wave import refuse_shut
-from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.run_gates import run_gates
-from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, held_wave, last_run_of, put_on_record
+from controlplane.usecases.settle_wave import caught_up, state_of, with_carved
+from controlplane.usecases.wave_case import case_of, governed, opening_now
+from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, held_wave, loaded, without_end
 
 
 def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[[str], None]) -> RunResult:
     """Run the wave's last plan, or go on with it. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
-    wave = site.wave(name)
-    sound_chain(ports.apply.receipts, now=ports.apply.clock.now())
-    held, record = held_wave(name, ports, site.operator)
+    wave = governed(site.wave(name), site)
+    unsettled = held_wave(name, ports, site.operator)[0].state == "running"
+    held, record = caught_up(name, site, ports)
     planned = record.last_plan
-    if planned is None or (planned.run is not None and not _is_open(planned.plan, ports)):
+    if planned is not None and unsettled and held.state == "changed" and planned.outcome in ("done", "failed"):
+        return _ended_before(planned, loaded(ports))
+    if planned is None or not (planned.waits or planned.is_open):
         raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
     plan = ports.apply.plans.get(planned.plan)
     refuse_outside(name, wave, plan)
-    judged = judge_gates(wave, "entry", case_of(wave, record, site, ports, look=None, plan=plan, planned=planned), at_run=True)
-    refuse_shut(f"wave {name} does not run", judged)
-    held = ports.waves.write(held, state="running", record=record.plain(), now=ports.apply.clock.now())
+    # First of all, so that the store has seen this time whatever is said of it: a clock that is set back revives neither window nor approval.
+    held, now = _renewed(held, ports)
+    case = case_of(name, wave, record, site, ports, look=None, plan=plan, planned=planned, now=now)
+    judged = judge_gates(wave, "entry", case, at_run=True)
+    refuse_shut(f"wave {name} does not run", judged, "Nothing was changed.")
+    record = record.model_copy(update={"entry": (*(one for one in record.entry if one.kind not in AT_RUN), *judged)})
     course = _Course(name, wave, site, ports, held, record, progress)
     result = apply_plan(plan, site.view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
-    _conclude(course, plan, result)
-    return result
+    return course.conclude(result)
 
 
 def resume_wave(name: str, site: WaveSite, ports: WavePorts) -> WaveHeld:
@@ -57,18 +64,24 @@ def resume_wave(name: str, site: WaveSite, ports: WavePorts) -> WaveHeld:
     held = ports.waves.find(name)
     if held is None or held.ended_at is not None:
         raise RefusedError(f"wave {name} is not open. Nothing was changed. Open it: controlplane wave open {name}")
-    taken = ports.waves.take(
-        name,
-        state=held.state,
-        mutating=held.mutating,
-        holder=site.operator,
-        record=held.record,
-        now=ports.apply.clock.now(),
-        ttl=TTL,
-        knows=held,
-    )
-    if held.holder != site.operator:
-        put_on_record("resume", name, site, ports, told={"from": held.holder, "token": taken.token, "state": held.state})
+    entry = begin_entry("resume", name, site, ports) if held.holder != site.operator else None
+    try:
+        taken = ports.waves.take(
+            name,
+            state=held.state,
+            mutating=held.mutating,
+            holder=site.operator,
+            record=held.record,
+            now=ports.apply.clock.now(),
+            ttl=TTL,
+            knows=held,
+        )
+    except RefusedError as lost:
+        if entry is not None:
+            entry.close(outcome="refused", reason=str(lost))
+        raise
+    if entry is not None:
+        entry.close(told={"from": held.holder, "token": taken.token, "state": held.state})
     return taken
 
 
@@ -79,85 +92,126 @@ def refuse_outside(name: str, wave: Wave, plan: Plan) -> None:
     if wave.mutation != "controlled":
         told.append(f"the wave changes no machine (mutation: {wave.mutation})")
     if told:
-        raise RefusedError(f"plan {plan.plan[:19]} is outside of wave {name}: {'; '.join(told)}. Nothing was changed. Make a new one.")
+        raise RefusedError(
+            f"plan {plan.plan[:19]} is outside of wave {name}: {'; '.join(told)}. Nothing was changed. Make a new one: controlplane wave plan {name}"
+        )
+
+
+def _renewed(held: WaveHeld, ports: WavePorts) -> tuple[WaveHeld, datetime]:
+    """Renew the wave's lease; return it and the site's time, which no controller's clock sets back. Raises `RefusedError`."""
+    now = ports.apply.clock.now()
+    renewed = ports.waves.renew(held, now=now, ttl=TTL)
+    return renewed, max(now, moment_of(renewed.expires_at) - TTL)
+
+
+def _ended_before(planned: Planned, chain: Sequence[Receipt]) -> RunResult:
+    """Return the result of a run that ended and was not on the wave's record yet."""
+    mine = [one for one in chain if one.run == planned.run and one.undoes is None]
+    whole = next(one for one in reversed(mine) if one.step == "*" and one.phase == "result")
+    return RunResult(
+        run=planned.run,
+        receipts=tuple(dict.fromkeys(one.key for one in mine)),
+        plan=planned.plan,
+        outcome=whole.outcome or "interrupted",
+        changed=whole.changes,
+        verify=None,
+        remaining=(),
+        downtime_s=whole.downtime_s,
+        messages=(f"run {planned.run} had ended before ({whole.outcome}); now the wave has it on record. Nothing more was changed.",),
+    )
 
 
 class _Course:
-    """The course of one run of a wave."""
+    """The course of one run of a wave. `trouble` is what kept the wave's record from being written; then no further step begins."""
 
     def __init__(  # noqa: PLR0917 - one run's whole surroundings
         self, name: str, wave: Wave, site: WaveSite, ports: WavePorts, held: WaveHeld, record: WaveRecord, progress: Callable[[str], None]
     ) -> None:
         self.name, self.wave, self.site, self.ports, self.progress = name, wave, site, ports, progress
         self.held, self.record = held, record
-        self.failed: dict[str, str] = {}
+        self.trouble: str | None = None
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps host by host, in the wave's order."""
         return tuple(sorted(steps, key=lambda step: self.wave.hosts.index(step.host)))
 
-    def pause(self, step: Step) -> str | None:  # noqa: ARG002 - the protocol's signature
-        """Say whether the window is over, or somebody else has the wave."""
-        now = self.ports.apply.clock.now()
-        closed = opening_now(self.wave, self.site, now)[1]
-        if closed is not None:
-            return f"{closed}. Go on with it then: controlplane wave run {self.name}"
+    def go_on(self) -> str:
+        """Name the wave's own verb: 'apply' would ask neither window nor store."""
+        return f"controlplane wave run {self.name}"
+
+    def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Say whether the window is over, or somebody else has the wave; put the run on the wave's record before its first step."""
+        if self.trouble is not None:
+            return self.trouble
         try:
-            self.held = self.ports.waves.renew(self.held, now=now, ttl=TTL)
-        except RefusedError as lost:
-            return str(lost)
-        return None
+            self.held, now = _renewed(self.held, self.ports)
+            closed = opening_now(self.wave, self.site, now)[1]
+            if closed is None:
+                self._begun(run)
+        except ControlPlaneError as lost:
+            return without_end(str(lost))
+        return closed
 
     def give_up(self, step: Step, failed: Collection[str]) -> str | None:
-        """Say whether too many hosts failed before this one."""
-        return stop_before(self.wave, step.host, self.wave.hosts, failed)
+        """Say whether the host was carved out before, or too many failed before this one."""
+        out = next((one for one in self.record.carved if one.host == step.host), None)
+        if out is not None:
+            return f"it was carved out of the wave, {out.receipt}"
+        return stop_before(self.wave, step.host, self.wave.hosts, {*failed, *self.record.out})
 
     def after(self, step: Step, failure: str | None) -> None:
-        """Judge the pack, and keep what it found with the wave."""
-        if failure is not None:
-            self.failed[step.host] = failure
-        if self.wave.pack is None:
+        """Carve out a host that failed, judge the pack, and keep what it found with the wave."""
+        try:
+            if failure is not None:
+                self._write(with_carved(self.name, self._settled(), self.site, self.ports))
+            if self.wave.pack is None:
+                return
+            self.progress(f"pack {self.wave.pack} after {step.id}")
+            report = run_gates(
+                self.site.view,
+                pack=self.wave.pack,
+                hosts=self.wave.seen,
+                operator=self.site.operator,
+                ports=self.ports.gates,
+                more=self.wave.checks,
+            )
+            self._write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, step.id))}))
+        except ControlPlaneError as error:
+            # The step itself is on record; the next one finds that out before it begins.
+            self.trouble = f"{step.id} ended and its receipt says how, but what followed it did not: {without_end(str(error))}"
+
+    def conclude(self, result: RunResult) -> RunResult:
+        """Keep with the wave how its plan ended. Raises `RunFailedError` where it can't be: the receipts say it all the same."""
+        try:
+            self._read_again()
+            self._write(with_carved(self.name, self._settled(), self.site, self.ports))
+        except ControlPlaneError as error:
+            told = f"run {result.run} is {result.outcome}, as its receipts say, and the wave's record does not know it yet: {without_end(str(error))}"
+            if result.outcome != "interrupted":
+                raise RunFailedError(told) from error
+            return result.model_copy(update={"messages": (*result.messages, told)})
+        # What followed the last step is made good by closing the wave; the person is told all the same.
+        return result if self.trouble is None else result.model_copy(update={"messages": (*result.messages, self.trouble)})
+
+    def _begun(self, run: str) -> None:
+        """Put the run on the wave's record, and use the approval that the wave demands of a site that demands none itself."""
+        planned = self.record.last_plan
+        if planned is None or planned.run == run:
             return
-        self.progress(f"pack {self.wave.pack} after {step.id}")
-        report = run_gates(
-            self.site.view,
-            pack=self.wave.pack,
-            hosts=self.wave.seen,
-            operator=self.site.operator,
-            ports=self.ports.gates,
-            more=self.wave.checks,
-        )
-        self.write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, step.id))}), state="running")
+        approvals = self.ports.apply.approvals
+        if self.site.view.approval == "none" and approvals.find(planned.plan, at=self.ports.apply.clock.now()) is not None:
+            approvals.use(planned.plan, run)
+        self._write(self._settled())
 
-    def write(self, record: WaveRecord, *, state: str) -> None:
-        """Keep the record with the wave."""
+    def _read_again(self) -> None:
+        """Take what the store holds of this very taking: an interruption may have come after a write and before its answer."""
+        latest = self.ports.waves.find(self.name)
+        if latest is not None and latest.token == self.held.token:
+            self.held, self.record = latest, record_of(latest.record)
+
+    def _settled(self) -> WaveRecord:
+        return settled(self.record, loaded(self.ports))
+
+    def _write(self, record: WaveRecord) -> None:
+        self.held = self.ports.waves.write(self.held, state=state_of(record), record=record.plain(), now=self.ports.apply.clock.now())
         self.record = record
-        self.held = self.ports.waves.write(self.held, state=state, record=record.plain(), now=self.ports.apply.clock.now())
-
-
-def _conclude(course: _Course, plan: Plan, result: RunResult) -> None:
-    """Carve out the hosts that failed, and keep with the wave how its plan ended."""
-    record, planned = course.record, course.record.last_plan
-    now = course.ports.apply.clock.now().strftime(STAMP)
-    for host, reason in course.failed.items():
-        key = put_on_record(
-            "carve", course.name, course.site, course.ports, host=host, outcome="failed", reason=reason, told={"plan": plan.plan, "run": result.run}
-        )
-        record = record.model_copy(update={"carved": (*record.carved, Carved(host=host, at=now, reason=reason, receipt=key))})
-    approvals = course.ports.apply.approvals
-    if course.site.view.approval == "none" and result.run is not None and approvals.find(plan.plan, at=_begun(result.run)) is not None:
-        # The site asks for none and the wave did: it serves one run all the same.
-        approvals.use(plan.plan, result.run)
-    if planned is not None:
-        record = record.with_plan(planned.model_copy(update={"run": result.run or last_run_of(plan.plan, course.ports), "outcome": result.outcome}))
-    course.write(record, state="running" if result.outcome == "interrupted" else "changed")
-
-
-def _begun(run: str) -> datetime:
-    """Return when a run began: its key begins with its time."""
-    return datetime.strptime(run[4:19], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
-
-
-def _is_open(plan: str, ports: WavePorts) -> bool:
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
-    return any(receipt.plan == plan for receipt in open_intents(chain))

@@ -8,17 +8,23 @@ from typing import Any
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.record import WaveRecord, record_of
+from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
-from controlplane.usecases.wave_ports import WavePorts, WaveSite
+from controlplane.usecases.record_run import STAMP
+from controlplane.usecases.wave_case import governed
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, close_command, loaded
 
 
 def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
     """Return each wave of the site with where it stands; the latest attempt of those that were opened."""
     held = {one.wave: one for one in ports.waves.waves()}
+    chain = loaded(ports)
+    now = ports.apply.clock.now().strftime(STAMP)
     rows: list[dict[str, Any]] = []
     for name, wave in site.governance.checked_waves().items():
         one = held.get(name)
+        record = settled(record_of(one.record), chain) if one is not None else None
         rows.append(
             {
                 "wave": name,
@@ -29,7 +35,7 @@ def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
                 "state": one.state if one is not None else "not opened",
                 "holder": one.holder if one is not None and one.ended_at is None else None,
                 "lease_until": one.expires_at if one is not None and one.ended_at is None else None,
-                "next": next_of(name, wave, one.state if one is not None else None, record_of(one.record) if one is not None else None),
+                "next": next_of(name, governed(wave, site), one.state if one is not None else None, record, now=now),
             }
         )
     return rows
@@ -40,31 +46,44 @@ def wave_status(name: str, site: WaveSite, ports: WavePorts) -> dict[str, Any]:
     site.wave(name)
     held = ports.waves.find(name)
     [row] = [one for one in wave_rows(site, ports) if one["wave"] == name]
-    record = record_of(held.record).plain() if held is not None else None
+    record = settled(record_of(held.record), loaded(ports)).plain() if held is not None else None
     return {**row, "opened_at": held.opened_at if held else None, "ended_at": held.ended_at if held else None, "record": record}
 
 
-def next_of(name: str, wave: Wave, state: str | None, record: WaveRecord | None) -> str | None:
-    """Return the command that a wave waits for."""
-    plain = {None: "open", "aborted": "open", "running": "run"}
-    if state == "closed" or state in plain:
-        return None if state == "closed" else f"controlplane wave {plain[state]} {name}"
+def next_of(name: str, wave: Wave, state: str | None, record: WaveRecord | None, *, now: str) -> str | None:
+    """Return the command that a wave waits for; `wave` is as it is governed, `now` a stamp."""
+    if state == "closed":
+        return None
+    if record is None or state == "aborted":
+        return f"controlplane wave open {name}"
     if wave.mutation != "controlled":
-        return f'controlplane wave close {name} --attest "..."'
-    last = record.last_plan if record is not None else None
-    if last is None or last.run is None:
-        verb = "plan" if last is None else "run" if last.approved else "approve"
-        return f"controlplane wave {verb} {name}"
-    done = {capability for one in (record.plans if record is not None else ()) for capability in one.capabilities if one.outcome == "done"}
+        return close_command(name)
+    last = record.last_plan
+    if last is not None and last.is_open:
+        return f"controlplane wave run {name}"
+    if not record.without_carved(wave.hosts):
+        return f'controlplane wave abort {name} --reason "..."    (every host was carved out)'
+    return _next_plan(name, wave, record, now)
+
+
+def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
+    last = record.last_plan
+    if last is None or last.outcome == "rolled-back":
+        return f"controlplane wave plan {name}"
+    if last.waits:
+        asked = any(gate.kind == "approval" for gate in wave.entry)
+        lasts = not asked or (last.approved and (last.closes is None or last.closes > now))
+        return f"controlplane wave {'run' if lasts else 'approve'} {name}"
+    done = {capability for one in record.plans for capability in one.capabilities if one.outcome in ("done", "nothing to do")}
     left = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name and one not in done]
     if left:
-        return f"controlplane wave plan {name} --capability {left[0]}    (or close it: controlplane wave close {name})"
-    return f'controlplane wave close {name} --attest "..."'
+        return f"controlplane wave plan {name} --capability {left[0]}    (or end it: {close_command(name)})"
+    return close_command(name)
 
 
 def brief(name: str, site: WaveSite, ports: WavePorts) -> list[str]:
     """Return the runbook of a wave for the person who does it, line by line."""
-    wave, now = site.wave(name), ports.apply.clock.now()
+    wave, now = governed(site.wave(name), site), ports.apply.clock.now()
     windows = wave.windows or site.view.windows
     opening = open_now(windows, timezone=site.view.timezone, now=now)
     coming = next_opening(windows, timezone=site.view.timezone, now=now)

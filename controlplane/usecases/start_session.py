@@ -12,12 +12,12 @@ from controlplane.usecases.audit import audit_site
 from controlplane.usecases.gate_standings import standings
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.show_waves import wave_rows
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, put_on_record
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, begin_entry
 
 
 def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, hosts: tuple[str, ...]) -> SessionStart:
     """Return where things stand on fresh evidence, and leave a receipt of it. Nothing on a host is changed."""
-    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts)]
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     report = audit_site(site.view, hosts=hosts, checks=(), clock=ports.apply.clock, evidence=ports.apply.evidence)
     last = sessions.last()
     seen = {row.host for row in report.hosts}
@@ -42,7 +42,7 @@ def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, h
         proposed=tuple(f"{one.proposes} {one.check} on {one.host}" for one in stand if one.proposes),
     )
     sessions.keep(report)
-    key = put_on_record("start", "*", site, ports, family="session", evidence=digest_of(made.model_dump(mode="json")))
+    key = begin_entry("start", "*", site, ports, family="session").close(evidence=digest_of(made.model_dump(mode="json")))
     return made.model_copy(update={"receipt": key})
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.governance import Governance
-from controlplane.domain.receipt import Outcome
+from controlplane.domain.receipt import Outcome, Receipt
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.waves.record import WaveRecord, record_of
+from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.ports import BackupProof, SiteHistory, WaveFolder, WaveStore
+from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
-from controlplane.usecases.record_run import WHOLE, Ledger
+from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.run_gates import GatePorts
 
 # Between two verbs of one person nothing runs that could renew it.
@@ -50,8 +54,22 @@ class WaveSite:
         return waves[name]
 
 
+def loaded(ports: WavePorts) -> tuple[Receipt, ...]:
+    """Return the chain of receipts. Signatures take two processes a receipt; what runs gates or a plan has them checked there, by `sound_chain`."""
+    return tuple(receipt for _, receipt in ports.apply.receipts.load())
+
+
+def new_record(site: WaveSite, ports: WavePorts, head: str | None) -> WaveRecord:
+    """Return the record of an attempt that begins now; two that begin in one second leave their files apart."""
+    now = ports.apply.clock.now()
+    attempt = f"{now:%Y%m%d-%H%M%S}-{ports.apply.entropy.four_hex()}"
+    return WaveRecord(opened_by=site.operator, opened_at=now.strftime(STAMP), attempt=attempt, head=head)
+
+
 def held_wave(name: str, ports: WavePorts, operator: str) -> tuple[WaveHeld, WaveRecord]:
-    """Return a wave that goes on and is this operator's. Raises `RefusedError`."""
+    """Return a wave that goes on and is this operator's, its runs as the receipts show them. Raises `RefusedError`."""
+    # A clock that is behind the chain leads no wave.
+    sound_chain(ports.apply.receipts, now=ports.apply.clock.now())
     held = ports.waves.find(name)
     if held is None or held.ended_at is not None:
         state = "was never opened" if held is None else f"is {held.state} since {held.ended_at}"
@@ -61,33 +79,61 @@ def held_wave(name: str, ports: WavePorts, operator: str) -> tuple[WaveHeld, Wav
             f"wave {name} is held by {held.holder} (state {held.state}, lease until {held.expires_at}). Nothing was changed. Leave it to them, or "
             f"go on with it: controlplane wave resume {name}"
         )
-    return held, record_of(held.record)
+    return held, settled(record_of(held.record), loaded(ports))
 
 
-def last_run_of(plan: str, ports: WavePorts) -> str | None:
-    """Return the last run of a plan that is on record, open or ended: a killed controller could not say it of the wave itself."""
-    chain = [receipt for _, receipt in ports.apply.receipts.load()]
-    return next((one.run for one in reversed(chain) if one.plan == plan and one.capability == WHOLE), None)
+@dataclass(frozen=True)
+class Entry:
+    """A receipt of what becomes of a wave itself: its intent is on the disk, `close` writes its result."""
+
+    ledger: Ledger
+    capability: str
+    wave: str
+    host: str
+
+    @property
+    def key(self) -> str:
+        """Return the receipt's key."""
+        return self.ledger.run
+
+    def close(self, *, outcome: Outcome = "done", reason: str | None = None, evidence: str | None = None, told: dict[str, Any] | None = None) -> str:
+        """Write what became of it, and return its key."""
+        self.ledger.close(
+            self.key, host=self.host, capability=self.capability, step=self.wave, outcome=outcome, reason=reason, evidence=evidence, told=told
+        )
+        return self.key
 
 
-def put_on_record(
-    verb: str,
-    name: str,
-    site: WaveSite,
-    ports: WavePorts,
-    *,
-    host: str = "*",
-    family: str = "wave",
-    outcome: Outcome = "done",
-    reason: str | None = None,
-    **more: object,
-) -> str:
-    """Leave a receipt of what became of a wave itself (or of a session), and return its key."""
+def begin_entry(verb: str, name: str, site: WaveSite, ports: WavePorts, *, host: str = "*", family: str = "wave") -> Entry:
+    """Put on record what is about to become of a wave, or of a session; a kill before its result leaves the intent, which blocks nobody."""
     capability = f"{family}.{verb}"
     key = make_run_key(capability, ports.apply.clock.now(), ports.apply.entropy.four_hex())
     ledger = Ledger(
         ports.apply.receipts, ports.apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator
     )
     ledger.intend(key, host=host, capability=capability, step=name)
-    ledger.close(key, host=host, capability=capability, step=name, outcome=outcome, reason=reason, **more)  # type: ignore[arg-type] # the ledger's own
-    return key
+    return Entry(ledger, capability, name, host)
+
+
+def entry_of(verb: str, name: str, attempt: str, chain: Sequence[Receipt], *, host: str = "*") -> Receipt | None:
+    """Return the receipt that says that this became of this attempt at the wave, None where none does."""
+    return next(
+        (
+            one
+            for one in chain
+            if (one.phase, one.capability, one.step, one.host) == ("result", f"wave.{verb}", name, host)
+            and one.outcome != "refused"
+            and (one.told or {}).get("attempt") == attempt
+        ),
+        None,
+    )
+
+
+def close_command(name: str) -> str:
+    """Return the command that closes a wave."""
+    return f'controlplane wave close {name} --attest "..."'
+
+
+def without_end(message: str) -> str:
+    """Return a refusal without the assurance that nothing was changed, for where something was."""
+    return message.replace(" Nothing was changed.", "")

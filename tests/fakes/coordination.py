@@ -32,12 +32,13 @@ class FakeCoordination:
         now: datetime,
         ttl: timedelta,
         knows: WaveHeld | None = None,
+        anew: bool = False,
     ) -> WaveHeld:
         self.world.touch("take wave")
         at, latest = self._see(now), self.find(wave)
         other = next((one for one in self.attempts if one.mutating and one.ended_at is None and one.wave != wave), None)
         asked = {"state": state, "mutating": mutating, "holder": holder, "record": record}
-        held = taken(wave, latest, other, **asked, token=self.token + 1, at=at, ttl=ttl, knows=knows)
+        held = taken(wave, latest, other, **asked, token=self.token + 1, at=at, ttl=ttl, knows=knows, anew=anew)
         self.token += 1
         if latest is None or latest.ended_at is not None:
             self.attempts.append(held)

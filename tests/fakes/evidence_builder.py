@@ -259,8 +259,8 @@ def healthy_probes() -> dict[str, Any]:
 class EvidenceBuilder:
     """Evidence that starts healthy; change `probes` (plain data by probe name), or make a probe fail, then `build`."""
 
-    def __init__(self) -> None:
-        self.probes: dict[str, Any] = copy.deepcopy(healthy_probes())
+    def __init__(self, probes: dict[str, Any] | None = None) -> None:
+        self.probes: dict[str, Any] = copy.deepcopy(healthy_probes() if probes is None else probes)
         self._records: dict[str, ProbeRecord | None] = {}
 
     def container(self, name: str) -> dict[str, Any]:

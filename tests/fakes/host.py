@@ -49,8 +49,7 @@ class FakeHost:
 
     def evidence(self, collected_at: str) -> Evidence:
         """Return what it shows."""
-        builder = EvidenceBuilder()
-        builder.probes = copy.deepcopy(self.probes)
+        builder = EvidenceBuilder(self.probes)
         if self.name != "mint-data":
             builder.probes["identity"]["machine_id"] = f"m-{self.name}"
         return builder.build(self.name, collected_at)

@@ -32,10 +32,12 @@ class WaveTable:
         now: datetime,
         ttl: timedelta,
         knows: WaveHeld | None = None,
+        anew: bool = False,
     ) -> WaveHeld:
         """Open the wave, or take it over from the same holder or where its lease is over, with a new token.
 
-        With `knows`, only if nobody wrote since that reading. Raises `RefusedError`, naming who holds it, or which mutating wave goes on.
+        With `knows`, only if nobody wrote since that reading; with `anew`, only if no attempt goes on. Raises `RefusedError`, naming who holds it,
+        or which mutating wave goes on.
         """
         with self._database.writing(now) as turn:
             row = _latest(turn.connection, wave)
@@ -51,6 +53,7 @@ class WaveTable:
                 at=turn.at,
                 ttl=ttl,
                 knows=knows,
+                anew=anew,
             )
             turn.give(held.token)
             if row is None or row["ended_at"] is not None:

@@ -5,7 +5,7 @@ Its digest is signed into the chain of receipts, and it anchors the chain's head
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from controlplane.domain.finding import Finding, Summary
 from controlplane.domain.receipt import Receipt
@@ -70,6 +70,7 @@ class Closeout(Value):
     attempt: str
     outcome: str
     opened_by: str
+    opened_at: str
     evidence: tuple[PackRan, ...]
     preflight: Looked | None
     post: Looked | None
@@ -89,10 +90,14 @@ class Closeout(Value):
     attestation: Attestation
 
 
-def actions_of(chain: Sequence[Receipt], record: WaveRecord) -> tuple[Action, ...]:
-    """Return what was done on hosts by the wave's plans, and taken back, in its order."""
+def actions_of(chain: Sequence[Receipt], record: WaveRecord, *, hosts: Collection[str]) -> tuple[Action, ...]:
+    """Return everything that was done on the wave's hosts while it was open, in its order: by its plans, taken back, or beside it (a reboot)."""
     mine = {one.plan for one in record.plans}
-    done = [one for one in chain if one.phase == "result" and one.plan in mine and one.host != "*"]
+
+    def belongs(one: Receipt) -> bool:
+        return one.plan in mine or (one.at >= record.opened_at and one.host in hosts and not one.capability.startswith("wave."))
+
+    done = [one for one in chain if one.phase == "result" and one.host != "*" and belongs(one)]
     return tuple(
         Action(receipt=one.key, host=one.host, capability=one.capability, outcome=one.outcome or "", at=one.at, downtime_s=one.downtime_s)
         for one in done

@@ -3,7 +3,9 @@
 Rules:
 - UNKNOWN never opens and never closes: what could not be observed is no pass, whatever else holds.
 - A host that was carved out of the wave is not asked about at its end; it is named as what remains.
-- What holds for a time only (window, approval, undo, backup) is asked right before the change, and before each step of it.
+- What is named and was not judged is UNKNOWN, never a pass: a host outside of the wave, a surface that no finding speaks of.
+- What holds for a time only (window, approval, undo, backup) is asked right before the change, the window again before each step of it.
+- What changed the wave's hosts ends every streak: runs from before the last change say nothing of what it left.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class GateCase:
     """
 
     hosts: tuple[str, ...]
+    carved: frozenset[str]
     findings: Sequence[Finding] | None
     registers: Registers | None
     history: Callable[[str, str], Sequence[Judged]]
@@ -54,8 +57,13 @@ def judge_gates(wave: Wave, phase: Phase, case: GateCase, *, at_run: bool | None
 
 
 def _judged(gate: Gate, phase: Phase, case: GateCase) -> GateJudged:
+    out = [host for host in getattr(gate, "hosts", ()) if host in case.carved]
+    if out and not _hosts(gate, case):
+        return GateJudged(phase=phase, kind=gate.kind, what=describe(gate), verdict="MET", reason=f"carved out of the wave: {', '.join(out)}")
     verdict, reason = _JUDGES[gate.kind](gate, case)
-    return GateJudged(phase=phase, kind=gate.kind, what=describe(gate), verdict=verdict, reason=reason)
+    # Reasons quote machines: what a terminal would obey is left out.
+    shown = "".join(letter if letter.isprintable() else " " for letter in reason)
+    return GateJudged(phase=phase, kind=gate.kind, what=describe(gate), verdict=verdict, reason=shown)
 
 
 def describe(gate: Gate) -> str:
@@ -66,7 +74,8 @@ def describe(gate: Gate) -> str:
 
 
 def _hosts(gate: Any, case: GateCase) -> tuple[str, ...]:
-    return tuple(host for host in (gate.hosts or case.hosts) if host in case.hosts)
+    # A gate about no host is about the site; about nothing it would pass.
+    return tuple(host for host in (gate.hosts or case.hosts or (SITE,)) if host not in case.carved)
 
 
 def _of(gate: Any, case: GateCase) -> list[Finding]:
@@ -100,12 +109,18 @@ def _met(gate: Any, case: GateCase) -> _Answer:
     # What a check could not observe may hide the very surface that is asked about.
     own = [one for one in judged if one.verdict is Verdict.UNKNOWN or not gate.surfaces or any(fnmatchcase(one.surface, p) for p in gate.surfaces)]
     good = (Verdict.MET, Verdict.WAIVED) if gate.waived else (Verdict.MET,)
-    if gate.surfaces and not own:
-        return "UNKNOWN", f"no finding speaks of {', '.join(gate.surfaces)}"
+    silent = [one for one in gate.surfaces if not any(fnmatchcase(finding.surface, one) for finding in own)]
+    silent += [f"{', '.join(gate.surfaces)} on {host}" for host in gate.hosts if host in _hosts(gate, case) and not _speaks(own, gate, host)]
+    if gate.surfaces and silent:
+        return "UNKNOWN", f"no finding speaks of {'; '.join(dict.fromkeys(silent))}"
     bad = [one for one in own if one.verdict not in good]
     return _first(
         [("UNKNOWN" if one.verdict is Verdict.UNKNOWN else "DRIFTED", f"{one.check} {one.surface} on {one.host}: {one.reason}") for one in bad]
     )
+
+
+def _speaks(own: Sequence[Finding], gate: Any, host: str) -> bool:
+    return any(one.host in (host, SITE) and any(fnmatchcase(one.surface, p) for p in gate.surfaces) for one in own)
 
 
 def _reported(gate: Any, case: GateCase) -> _Answer:
@@ -122,13 +137,21 @@ def _reported(gate: Any, case: GateCase) -> _Answer:
 def _stable(gate: Any, case: GateCase) -> _Answer:
     found: list[tuple[Literal["DRIFTED", "UNKNOWN"], str]] = []
     for check, host in _pairs(gate, case):
-        runs = case.history(check, host)[: gate.runs]
+        runs = [run for run in case.history(check, host) if _after_change(run.at, case)][: gate.runs]
         bad = next((run for run in runs if not run.passed), None)
         if bad is not None:
             found.append(("UNKNOWN" if bad.verdict == "UNKNOWN" else "DRIFTED", f"{check} on {host} did not pass in {bad.run}: {bad.reason}"))
         elif len(runs) < gate.runs:
-            found.append(("DRIFTED", f"{check} on {host} has {len(runs)} of {gate.runs} recorded runs"))
+            found.append(("DRIFTED", f"{check} on {host} has {len(runs)} of {gate.runs} recorded runs{_since(case)}: controlplane gates run"))
     return _first(found)
+
+
+def _after_change(at: str, case: GateCase) -> bool:
+    return case.changed_at is None or datetime.fromisoformat(at.replace("Z", "+00:00")) >= case.changed_at
+
+
+def _since(case: GateCase) -> str:
+    return "" if case.changed_at is None else f" since the last change at {case.changed_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _pairs(gate: Any, case: GateCase) -> list[tuple[str, str]]:
@@ -136,10 +159,11 @@ def _pairs(gate: Any, case: GateCase) -> list[tuple[str, str]]:
 
 
 def _pack(gate: Any, case: GateCase) -> _Answer:
-    ran = [one for one in case.packs if case.changed_at is None or datetime.fromisoformat(one.at.replace("Z", "+00:00")) >= case.changed_at]
+    ran = [one for one in case.packs if one.pack == gate.pack and _after_change(one.at, case)]
     if not ran:
         return "DRIFTED", f"pack {gate.pack} was not run after the last change: controlplane wave close runs it"
-    return ("MET", ran[-1].run) if ran[-1].passed else ("DRIFTED", f"{ran[-1].run}: {ran[-1].reason}")
+    last = ran[-1]
+    return ("MET", last.run) if last.passed else ("UNKNOWN" if last.unknown else "DRIFTED", f"{last.run}: {last.reason}")
 
 
 def _closed(gate: Any, case: GateCase) -> _Answer:
@@ -163,7 +187,11 @@ def _decided(gate: Any, case: GateCase) -> _Answer:
 
 
 def _promotable(gate: Any, case: GateCase) -> _Answer:
-    held = [f"{one.check} on {one.host}: {reason}" for one in case.standings(gate.checks, _hosts(gate, case)) for reason in one.held_by]
+    found = case.standings(gate.checks, _hosts(gate, case))
+    unsaid = [check for check in gate.checks if all(one.check != check for one in found)]
+    if unsaid:
+        return "UNKNOWN", f"nothing is on record of {', '.join(unsaid)}"
+    held = [f"{one.check} on {one.host}: {reason}" for one in found for reason in one.held_by]
     return _first([("DRIFTED", reason) for reason in held])
 
 

@@ -1,6 +1,7 @@
 """In which order a wave changes its hosts, and when it stops because too many failed.
 
 The first host goes alone (canary), the others `batch` at a time; the failure limit is looked at between two batches, so that a batch that began ends.
+A host that failed earlier in the wave counts as one that failed now.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from controlplane.domain.windows import Opening
 
 State = Literal["open", "planned", "running", "changed", "closed", "aborted"]
 Phase = Literal["entry", "exit"]
+# How the outcome of a run begins that is not closed and has gone back in part.
+OPEN = "open"
 
 
 class GateJudged(Value):
@@ -37,7 +39,10 @@ class Looked(Value):
 
 
 class Planned(Value):
-    """One change set of a wave. `run` and `outcome` are None until it ran; `opens` and `closes` are the window that it was approved for."""
+    """One change set of a wave. `run` is None until it began, `outcome` until that run ended or the plan had nothing to do.
+
+    `opens` and `closes` are the window that it was approved for.
+    """
 
     plan: str
     file: str
@@ -53,6 +58,16 @@ class Planned(Value):
     run: str | None = None
     outcome: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Say whether its run began and is not closed."""
+        return self.run is not None and (self.outcome is None or self.outcome.startswith(OPEN))
+
+    @property
+    def waits(self) -> bool:
+        """Say whether it has something to do and did not begin."""
+        return self.run is None and self.outcome is None
+
 
 class Carved(Value):
     """A host that failed and was taken out of the wave, with the receipt that says so."""
@@ -64,12 +79,14 @@ class Carved(Value):
 
 
 class PackRan(Value):
-    """One run of the wave's pack: after which step, or `*` where none was just done, and whether every check passed."""
+    """One run of the wave's pack: after which step, or `*` where none was just done; whether every check passed, and whether any was UNKNOWN."""
 
     run: str
+    pack: str = ""
     at: str
     after: str
     passed: bool
+    unknown: bool = False
     reason: str
 
 
@@ -79,6 +96,8 @@ class WaveRecord(Value):
     opened_by: str
     attempt: str
     head: str | None
+    # Records from before it was kept lack it: then everything on record counts as done since.
+    opened_at: str = ""
     entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()
     preflight: Looked | None = None
     plans: Annotated[tuple[Planned, ...], AsTuple] = ()
@@ -89,6 +108,11 @@ class WaveRecord(Value):
     def plain(self) -> dict[str, Any]:
         """Return it as JSON data."""
         return self.model_dump(mode="json")
+
+    @property
+    def out(self) -> frozenset[str]:
+        """Return the hosts that were carved out."""
+        return frozenset(one.host for one in self.carved)
 
     @property
     def last_plan(self) -> Planned | None:
@@ -102,8 +126,7 @@ class WaveRecord(Value):
 
     def without_carved(self, hosts: tuple[str, ...]) -> tuple[str, ...]:
         """Return the hosts that are still part of the wave."""
-        out = {one.host for one in self.carved}
-        return tuple(host for host in hosts if host not in out)
+        return tuple(host for host in hosts if host not in self.out)
 
 
 def record_of(data: dict[str, Any]) -> WaveRecord:

@@ -45,7 +45,7 @@ class ReportedGate(_OnHosts):
 
 
 class StableGate(_OnHosts):
-    """The last recorded runs of these checks all passed."""
+    """The last recorded runs of these checks all passed; those from before the wave's own last change don't count."""
 
     kind: Literal["stable"]
     checks: Annotated[tuple[CheckId, ...], AsTuple] = Field(min_length=1, description="Ids of the checks")
@@ -128,7 +128,7 @@ Gate = Annotated[
     | FreshBackupGate,
     Field(discriminator="kind"),
 ]
-# Those that are asked right before the first change, and again before each step that follows: they hold for a time only.
+# Those that are asked right before the first change: they hold for a time only. The window is asked again before each step that follows.
 AT_RUN = ("window", "approval", "undo", "backup")
 
 

@@ -82,8 +82,9 @@ class Work:
         self.store = open_store(store, Path(folder))
         return "opened"
 
-    def take(self, wave: str, holder: str, now: str, **_: Any) -> Any:
-        held = self.store.take(wave, state="open", mutating=True, holder=holder, record={}, now=datetime.fromisoformat(now), ttl=timedelta(minutes=1))
+    def take(self, wave: str, holder: str, now: str, anew: bool = False, **_: Any) -> Any:
+        said: dict[str, Any] = {"state": "open", "mutating": True, "holder": holder, "record": {}}
+        held = self.store.take(wave, **said, now=datetime.fromisoformat(now), ttl=timedelta(minutes=1), anew=anew)
         return held.model_dump()
 
     def write(self, held: dict[str, Any], now: str, ended: bool = False, **_: Any) -> Any:

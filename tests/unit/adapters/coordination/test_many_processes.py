@@ -45,6 +45,16 @@ def test_of_eight_processes_that_start_one_wave_at_once_one_wins_each_time(where
     race(where, crew, 20)
 
 
+def test_of_eight_processes_of_one_person_that_open_one_wave_at_once_one_wins(where: Where, crew: Crew) -> None:
+    crew.ask("open", **place(where))
+    for number in range(5):
+        answers = crew.ask("take", wave=f"W{number}", holder="ann@east", now=T.isoformat(), anew=True)
+        [won] = [one for one in answers if isinstance(one, dict)]
+        refused = [one for one in answers if not isinstance(one, dict)]
+        assert [f"wave W{number} is open already (state open, held by ann@east)" in one for one in refused] == [True] * 7
+        crew.members[answers.index(won)].ask("write", held=won, now=T.isoformat(), ended=True)
+
+
 @pytest.mark.slow
 def test_of_eight_processes_that_start_one_wave_at_once_one_wins_200_times(where: Where, crew: Crew) -> None:
     race(where, crew, 200)

@@ -124,6 +124,16 @@ def test_a_take_over_that_rests_on_an_old_reading_is_refused(store: WaveStore) -
     assert take(store, holder=BOB, now=T + MINUTE, record=wrote.record, knows=wrote).record == {"done": 1}
 
 
+def test_a_wave_that_goes_on_is_not_opened_anew_by_its_own_holder_either(store: WaveStore) -> None:
+    held = take(store, anew=True, record={"attempt": "1"})
+    told = "wave W8B is open already (state open, held by ann@east). Nothing was changed. Next: controlplane wave status W8B"
+    assert refusal(take, store, anew=True) == told
+    assert refusal(take, store, anew=True, now=T + 2 * MINUTE, holder=BOB) == told
+    assert store.find("W8B") == held
+    store.write(held, state="closed", record={}, now=T + 2 * MINUTE, ended=True)
+    assert take(store, anew=True, now=T + 2 * MINUTE).token == 2
+
+
 def test_a_wave_of_another_store_is_refused(store: WaveStore) -> None:
     held = take(store).model_copy(update={"wave": "W7"})
     assert refusal(store.renew, held, now=T, ttl=MINUTE) == (

@@ -1,0 +1,126 @@
+"""What the gates of a wave are judged on, and which gates hold whether its file names them or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from controlplane.domain.plan import Plan
+from controlplane.domain.waves.gates import GateCase
+from controlplane.domain.waves.record import GateJudged, Planned, WaveRecord
+from controlplane.domain.waves.trail import last_change
+from controlplane.domain.waves.values import ApprovalGate, FreshBackupGate, Gate, UndoGate, Wave, WindowGate
+from controlplane.domain.windows import Opening, next_opening, open_now
+from controlplane.usecases.approval_guard import judge_approval
+from controlplane.usecases.gate_standings import history_of, standings
+from controlplane.usecases.look_at_wave import Look, pack_ran
+from controlplane.usecases.run_gates import host_digests
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, loaded
+
+
+def governed(wave: Wave, site: WaveSite) -> Wave:
+    """Return the wave with the gates that hold for every change of machines, whether its file names them or not."""
+    if wave.mutation != "controlled":
+        return wave
+    kinds = {gate.kind for gate in wave.entry}
+    implied: list[Gate] = []
+    if "window" not in kinds and (wave.windows or site.view.windows):
+        implied.append(WindowGate(kind="window"))
+    if "approval" not in kinds and site.view.approval != "none":
+        implied.append(ApprovalGate(kind="approval"))
+    if "undo" not in kinds:
+        implied.append(UndoGate(kind="undo"))
+    if "backup" not in kinds and site.view.backup_gate is not None:
+        implied.append(FreshBackupGate(kind="backup", max_age=site.view.backup_gate.max_age))
+    return wave.model_copy(update={"entry": (*wave.entry, *implied)})
+
+
+def opening_now(wave: Wave, site: WaveSite, now: datetime) -> tuple[Opening | None, str | None]:
+    """Return the window that is open, and None; or why none is. Without windows any time will do."""
+    windows = wave.windows or site.view.windows
+    if not windows:
+        return None, None
+    opening = open_now(windows, timezone=site.view.timezone, now=now)
+    if opening is not None:
+        return opening, None
+    coming = next_opening(windows, timezone=site.view.timezone, now=now)
+    return None, f"no maintenance window is open; the next one is {coming}"
+
+
+def case_of(
+    name: str,
+    wave: Wave,
+    record: WaveRecord,
+    site: WaveSite,
+    ports: WavePorts,
+    *,
+    look: Look | None,
+    plan: Plan | None = None,
+    planned: Planned | None = None,
+    now: datetime | None = None,
+) -> GateCase:
+    """Return what gates are judged on; `now` is the site's time where that is known."""
+    now = now or ports.apply.clock.now()
+    hosts = record.without_carved(wave.seen)
+    digests = None if look is None else {host: digest for host, digest in host_digests(look.seen).items() if digest != "unreached"}
+    last = planned or record.last_plan
+    return GateCase(
+        hosts=hosts,
+        carved=record.out,
+        findings=None if look is None else look.findings,
+        registers=site.governance.registers,
+        history=lambda check, host: history_of(ports.gates.runs, check, host),
+        standings=lambda checks, names: standings(
+            site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
+        ),
+        closed_waves={held.wave: held.state for held in ports.waves.waves()},
+        unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],
+        packs=(*record.packs, *((pack_ran(look.pack, "*"),) if look is not None and look.pack is not None else ())),
+        changed_at=last_change(loaded(ports), hosts=wave.hosts, since=record.opened_at),
+        window=opening_now(wave, site, now)[1],
+        approval=_approval(name, wave, site, ports, planned=last, now=now),
+        undo=_undo(plan),
+        backup=lambda most: _backup(ports, most),
+    )
+
+
+def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned | None, now: datetime) -> str | None:
+    if planned is None:
+        return "there is no plan yet that could be approved"
+    asked = [gate.by for gate in wave.entry if isinstance(gate, ApprovalGate)]
+    strict = [site.view.approval, *(by for by in asked if by is not None)]
+    demanded: Literal["none", "self", "other"] = "other" if "other" in strict else "self" if "self" in strict or asked else "none"
+    held, told = judge_approval(
+        planned.plan,
+        demanded=demanded,
+        operator=site.operator,
+        approvals=ports.apply.approvals,
+        chain=loaded(ports),
+        run=planned.run,
+        now=now,
+    )
+    if demanded != "none" and (held is None or held.wave != name):
+        other = "" if held is None else f", only one outside of it by {held.approver}, which no window bounds"
+        return f"plan {planned.plan[7:19]} has no approval for this wave{other}: controlplane wave approve {name}"
+    return None if told is None else f"{told} (controlplane wave approve {name})"
+
+
+def _undo(plan: Plan | None) -> str | None:
+    if plan is None:
+        return "there is no plan yet whose steps could say how they are taken back"
+    lacking = [step.id for step in plan.steps if not step.undo.strip()]
+    return f"{', '.join(lacking)} does not say how it is taken back" if lacking else None
+
+
+def _backup(ports: WavePorts, most: int) -> tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]:
+    try:
+        age = ports.backup.age_s()
+    except ValueError as error:
+        return "UNKNOWN", str(error)
+    return ("MET", f"proven {age:.0f} s ago") if age <= most else ("DRIFTED", f"the proof is {age:.0f} s old, limit {most} s")
+
+
+def shut(judged: Sequence[GateJudged]) -> list[str]:
+    """Return the gates that do not stand open, in words."""
+    return [f"{one.verdict}  {one.what}: {one.reason}" for one in judged if one.verdict != "MET"]

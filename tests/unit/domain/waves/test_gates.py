@@ -1,0 +1,192 @@
+"""Each kind of gate, open, shut and UNKNOWN."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from controlplane.domain.finding import Finding
+from controlplane.domain.gates.promotion import Judged, Standing
+from controlplane.domain.registers import Registers
+from controlplane.domain.waves.gates import GateCase, describe, judge_gates
+from controlplane.domain.waves.record import PackRan
+from controlplane.domain.waves.values import Wave
+
+CHANGED = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def wave(*entry: dict[str, Any], **more: Any) -> Wave:
+    return Wave.model_validate({"goal": "g", "mutation": "none", "read_only": ["a", "b"], "entry": list(entry), **more})
+
+
+def finding(verdict: str, host: str = "a", surface: str = "service:db", check: str = "D236") -> Finding:
+    data = {"check": check, "host": host, "surface": surface, "verdict": verdict, "severity": "high", "reason": f"{surface} is {verdict}"}
+    return Finding.model_validate(data, strict=False)
+
+
+def ran(verdict: str = "MET", at: str = "2026-01-02T13:00:00Z", *, passed: bool = True) -> Judged:
+    said = {"run": f"CAP-{at}", "at": at, "verdict": verdict, "passed": passed, "reason": "so", "policy": "p", "checker": "c", "host": "h"}
+    return Judged.model_validate(said)
+
+
+def pack(at: str = "2026-01-02T13:00:00Z", name: str = "mint", *, passed: bool = True, unknown: bool = False) -> PackRan:
+    return PackRan(run="CAP-1", pack=name, at=at, after="*", passed=passed, unknown=unknown, reason="so")
+
+
+def standing(*held_by: str) -> Standing:
+    return Standing(check="D236", host="a", mode="report", streak=0, wanted=3, runs=(), held_by=held_by, proposes=None)
+
+
+def case(**given: Any) -> GateCase:
+    told: dict[str, Any] = {
+        "hosts": ("a", "b"),
+        "carved": frozenset(),
+        "findings": (),
+        "registers": Registers(),
+        "history": lambda _check, _host: (),
+        "standings": lambda _checks, _hosts: (),
+        "closed_waves": {},
+        "unlinked": (),
+    }
+    return GateCase(**told | given)
+
+
+def runs(*judged: Judged) -> Any:
+    return lambda _check, host: () if host == "site" else judged
+
+
+CHECKS = {"kind": "checks", "checks": ["D236"], "hosts": ["a"]}
+MET = {"kind": "met", "checks": ["D236"], "hosts": ["a"]}
+SERVICES = MET | {"surfaces": ["service:*"]}
+STABLE = {"kind": "stable", "checks": ["D236"], "hosts": ["a"], "runs": 2}
+REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("gate", "given", "verdict", "reason"),
+    [
+        (CHECKS, {"findings": None}, "UNKNOWN", "nothing was looked at"),
+        (CHECKS, {"findings": [finding("MET", host="b")]}, "UNKNOWN", "nothing was judged of D236 on a"),
+        (CHECKS, {"findings": [finding("UNKNOWN"), finding("MET")]}, "UNKNOWN", "D236 on a: service:db: service:db is UNKNOWN"),
+        (CHECKS, {"findings": [finding("DRIFTED")]}, "DRIFTED", "D236 on a: service:db: service:db is DRIFTED (no STOR finding is linked to it)"),
+        (CHECKS, {"findings": [finding("WAIVED"), finding("DRIFTED", host="b")]}, "MET", "holds"),
+        (CHECKS | {"hosts": []}, {"findings": [finding("MET")]}, "UNKNOWN", "nothing was judged of D236 on b"),
+        (CHECKS | {"hosts": []}, {"findings": [finding("MET", host="site")]}, "MET", "holds"),
+        (CHECKS | {"hosts": ["c"]}, {"findings": [finding("MET")]}, "UNKNOWN", "nothing was judged of D236 on c"),
+        (MET, {"findings": None}, "UNKNOWN", "nothing was looked at"),
+        (MET, {}, "UNKNOWN", "nothing was judged of D236 on a"),
+        (MET, {"findings": [finding("WAIVED")]}, "DRIFTED", "D236 service:db on a: service:db is WAIVED"),
+        (MET | {"waived": True}, {"findings": [finding("WAIVED")]}, "MET", "holds"),
+        (SERVICES, {"findings": [finding("MET"), finding("DRIFTED", surface="redis:db")]}, "MET", "holds"),
+        (SERVICES, {"findings": [finding("MET"), finding("UNKNOWN", surface="D236")]}, "UNKNOWN", "D236 D236 on a: D236 is UNKNOWN"),
+        (SERVICES, {"findings": [finding("MET", surface="redis:db")]}, "UNKNOWN", "no finding speaks of service:*; service:* on a"),
+        (
+            SERVICES | {"surfaces": ["service:*", "redis:*"]},
+            {"findings": [finding("MET")]},
+            "UNKNOWN",
+            "no finding speaks of redis:*",
+        ),
+        (
+            SERVICES | {"hosts": ["a", "b"]},
+            {"findings": [finding("MET"), finding("MET", host="b", surface="x")]},
+            "UNKNOWN",
+            "no finding speaks of service:* on b",
+        ),
+        (REPORTED, {}, "DRIFTED", "no recorded run judged D236 on a: controlplane gates run"),
+        (REPORTED, {"history": runs(ran("DRIFTED", passed=False))}, "MET", "holds"),
+        (REPORTED, {"history": runs(ran("UNKNOWN", passed=False), ran())}, "UNKNOWN", "D236 on a was UNKNOWN in CAP-2026-01-02T13:00:00Z: so"),
+        (STABLE, {"history": runs(ran())}, "DRIFTED", "D236 on a has 1 of 2 recorded runs: controlplane gates run"),
+        (STABLE, {"history": runs(ran(), ran(passed=False), ran())}, "DRIFTED", "D236 on a did not pass in CAP-2026-01-02T13:00:00Z: so"),
+        (STABLE, {"history": runs(ran("UNKNOWN", passed=False), ran())}, "UNKNOWN", "D236 on a did not pass in CAP-2026-01-02T13:00:00Z: so"),
+        (STABLE, {"history": runs(ran("DRIFTED"), ran(), ran(passed=False))}, "MET", "holds"),
+        (
+            STABLE,
+            {"history": runs(ran(), ran(at="2026-01-02T11:59:59Z")), "changed_at": CHANGED},
+            "DRIFTED",
+            "D236 on a has 1 of 2 recorded runs since the last change at 2026-01-02T12:00:00Z: controlplane gates run",
+        ),
+        (STABLE, {"history": runs(ran(), ran(at="2026-01-02T12:00:00Z")), "changed_at": CHANGED}, "MET", "holds"),
+        ({"kind": "pack", "pack": "mint"}, {}, "DRIFTED", "pack mint was not run after the last change: controlplane wave close runs it"),
+        (
+            {"kind": "pack", "pack": "mint"},
+            {"packs": [pack(name="other")]},
+            "DRIFTED",
+            "pack mint was not run after the last change: controlplane wave close runs it",
+        ),
+        (
+            {"kind": "pack", "pack": "mint"},
+            {"packs": [pack(at="2026-01-02T11:00:00Z")], "changed_at": CHANGED},
+            "DRIFTED",
+            "pack mint was not run after the last change: controlplane wave close runs it",
+        ),
+        ({"kind": "pack", "pack": "mint"}, {"packs": [pack(), pack(passed=False)]}, "DRIFTED", "CAP-1: so"),
+        ({"kind": "pack", "pack": "mint"}, {"packs": [pack(passed=False, unknown=True)]}, "UNKNOWN", "CAP-1: so"),
+        ({"kind": "pack", "pack": "mint"}, {"packs": [pack(passed=False), pack()]}, "MET", "CAP-1"),
+        ({"kind": "closed", "wave": "W1"}, {}, "DRIFTED", "W1 is not opened yet"),
+        ({"kind": "closed", "wave": "W1"}, {"closed_waves": {"W1": "aborted"}}, "DRIFTED", "W1 is aborted"),
+        ({"kind": "closed", "wave": "W1"}, {"closed_waves": {"W1": "closed"}}, "MET", "closed"),
+        ({"kind": "linked"}, {"registers": None}, "UNKNOWN", "no registers could be read"),
+        ({"kind": "linked"}, {"unlinked": ["STOR-001: leads to no gap"]}, "DRIFTED", "STOR-001: leads to no gap"),
+        ({"kind": "linked"}, {}, "MET", "holds"),
+        ({"kind": "decided", "gaps": ["GAP-OP-1"]}, {"registers": None}, "UNKNOWN", "no registers could be read"),
+        (
+            {"kind": "decided", "gaps": ["GAP-OP-1"]},
+            {},
+            "DRIFTED",
+            "GAP-OP-1 is open: close it on its evidence, or accept it with a reason (controlplane gaps close)",
+        ),
+        (
+            {"kind": "decided", "gaps": ["GAP-OP-1"]},
+            {"registers": Registers.model_validate({"gaps": {"GAP-OP-1": {"title": "t", "status": "accepted", "reason": "r"}}}, strict=False)},
+            "MET",
+            "holds",
+        ),
+        (
+            {"kind": "promotable", "checks": ["D236"]},
+            {"standings": lambda *_: [standing("1 of 3 consecutive runs passed")]},
+            "DRIFTED",
+            "D236 on a: 1 of 3 consecutive runs passed",
+        ),
+        ({"kind": "promotable", "checks": ["D236"]}, {"standings": lambda *_: [standing()]}, "MET", "holds"),
+        ({"kind": "window"}, {"window": "no maintenance window is open"}, "DRIFTED", "no maintenance window is open"),
+        ({"kind": "window"}, {}, "MET", "holds"),
+        ({"kind": "approval"}, {"approval": "has none"}, "DRIFTED", "has none"),
+        ({"kind": "undo"}, {"undo": "x does not say"}, "DRIFTED", "x does not say"),
+        ({"kind": "backup"}, {}, "UNKNOWN", "the site names no proof of a backup (site.yml, backup_gate)"),
+        ({"kind": "backup", "max_age": "1h"}, {"backup": lambda most: ("MET", f"younger than {most}")}, "MET", "younger than 3600"),
+    ],
+)
+def test_a_gate_is_judged(gate: dict[str, Any], given: dict[str, Any], verdict: str, reason: str) -> None:
+    [judged] = judge_gates(wave(gate), "entry", case(**given))
+    assert (judged.verdict, judged.reason) == (verdict, reason)
+
+
+def test_a_check_that_could_not_promise_anything_is_no_pass() -> None:
+    [judged] = judge_gates(wave({"kind": "promotable", "checks": ["D236"]}), "entry", case())
+    assert (judged.verdict, judged.reason) == ("UNKNOWN", "nothing is on record of D236")
+
+
+@pytest.mark.parametrize("gate", [CHECKS, MET, SERVICES, REPORTED, STABLE])
+def test_a_gate_whose_hosts_were_carved_out_keeps_no_other_from_closing(gate: dict[str, Any]) -> None:
+    [judged] = judge_gates(wave(gate), "entry", case(hosts=("b",), carved=frozenset({"a"})))
+    assert (judged.verdict, judged.reason) == ("MET", "carved out of the wave: a")
+
+
+def test_of_the_hosts_that_are_left_each_is_asked() -> None:
+    [judged] = judge_gates(wave(MET | {"hosts": []}), "entry", case(hosts=("b",), carved=frozenset({"a"})))
+    assert (judged.verdict, judged.reason) == ("UNKNOWN", "nothing was judged of D236 on b")
+
+
+def test_what_holds_for_a_time_only_is_asked_apart() -> None:
+    one = wave({"kind": "window"}, {"kind": "linked"}, {"kind": "approval"}, {"kind": "undo"}, {"kind": "backup"})
+    assert [gate.kind for gate in judge_gates(one, "entry", case(), at_run=False)] == ["linked"]
+    assert [gate.kind for gate in judge_gates(one, "entry", case(), at_run=True)] == ["window", "approval", "undo", "backup"]
+
+
+def test_a_gate_reads_as_words_and_its_reason_holds_nothing_that_a_terminal_obeys() -> None:
+    [gate] = wave(SERVICES).entry
+    assert describe(gate) == "these checks are met: hosts a, checks D236, surfaces service:*"
+    [judged] = judge_gates(wave(MET), "entry", case(findings=[finding("DRIFTED", surface="tmp:\x1b[2J")]))
+    assert judged.reason == "D236 tmp: [2J on a: tmp: [2J is DRIFTED"

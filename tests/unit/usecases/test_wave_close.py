@@ -1,0 +1,145 @@
+"""What keeps a wave from closing, and what its closeout holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
+from tests.fakes.waves import FakeWaveSite
+
+LOOK: dict[str, Any] = {"goal": "look", "mutation": "none", "read_only": ["mint-data"]}
+
+
+def refusal(act: Any, *given: Any, kind: type[Exception] = RefusedError, **more: Any) -> str:
+    with pytest.raises(kind) as refused:
+        act(*given, **more)
+    return str(refused.value)
+
+
+def test_a_pack_that_is_unknown_after_a_step_is_kept_and_hides_nothing() -> None:
+    gates = {"packs": {"mint": {"checks": ["D204"]}}, "checks": {"D204": {"title": "t", "file": "checks/test_d204.py"}}}
+    site = FakeWaveSite(gates=gates)
+    site.wave(exit=[{"kind": "pack", "pack": "mint"}])
+    site.led()
+    site.site_checks.says = {"D204": "UNKNOWN"}
+    assert site.run().outcome == "done"
+    assert [(one.after, one.passed, one.unknown) for one in site.record().packs][1:] == [(f"mint-data/0{n}0", False, True) for n in (1, 2, 3)]
+    assert "UNKNOWN  the pack passed after the last change: pack mint" in refusal(site.close, kind=UnknownError)
+    assert site.state() == "changed"
+    site.site_checks.says = {}
+    assert site.close().outcome == "closed"
+
+
+def test_a_pack_that_can_not_be_judged_stops_before_the_next_step() -> None:
+    site = FakeWaveSite()
+    site.led()
+    real = site.store.add_run
+
+    def broken(*_: Any, **__: Any) -> None:
+        site.store.add_run = real  # type: ignore[method-assign]
+        raise UnknownError("the store is away. Nothing was changed.")
+
+    site.store.add_run = broken  # type: ignore[method-assign]
+    stopped = site.run()
+    assert stopped.outcome == "interrupted"
+    assert "mint-data/010 ended and its receipt says how, but what followed it did not: the store is away" in stopped.messages[0]
+    assert site.run().outcome == "done"
+
+
+def test_streaks_begin_anew_with_the_last_change() -> None:
+    site = FakeWaveSite()
+    site.wave(exit=[{"kind": "stable", "checks": ["D235"], "runs": 3}], entry=[{"kind": "stable", "checks": ["D240"], "runs": 1}])
+    site.wave(entry=[])
+    site.led()
+    site.run()
+    told = refusal(site.close)
+    assert "D235 on mint-data has 2 of 3 recorded runs since the last change at 2026-01-02T12:00:" in told
+    assert told.endswith('It stays open. Then: controlplane wave close W1 --attest "..."')
+    assert site.close().outcome == "closed"
+
+
+def test_a_check_of_the_site_is_judged_for_a_wave_without_a_pack() -> None:
+    gates = {"checks": {"D204": {"title": "t", "file": "checks/test_d204.py"}}}
+    site = FakeWaveSite({"W1": LOOK | {"entry": [{"kind": "checks", "checks": ["D204"]}]}}, gates=gates)
+    site.site_checks.says = {"D204": "UNKNOWN"}
+    assert "UNKNOWN" in refusal(site.open, kind=UnknownError)
+    site.site_checks.says = {}
+    assert site.open().packs == ()
+
+
+def test_a_host_that_is_not_seen_keeps_the_wave_from_closing() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(read_only=["two"], exit=[])
+    site.led()
+    site.run()
+    site.evidence.unreached = {"two": "no route to host"}
+    assert refusal(site.close, kind=UnknownError).startswith("wave W1 does not close, it stays open: 1 of 2 hosts could not be observed")
+    site.evidence.unreached = {}
+    assert site.close().outcome == "closed"
+
+
+def test_a_wave_with_nothing_left_to_do_closes_without_a_run() -> None:
+    site = FakeWaveSite()
+    site.wave(
+        capabilities=["storage.data_disk", "storage.fstab", "docker.data_root"], outputs=["preflight", "plan", "receipts", "post", "pack", "gaps"]
+    )
+    site.led()
+    site.run()
+    site.close()
+    site.open()
+    assert "has to leave behind plan, and did not. It stays open" in refusal(site.close)
+    assert site.plan_wave().steps == ()
+    assert site.next() == 'controlplane wave close W1 --attest "..."'
+    assert site.close().outcome == "closed"
+
+
+def test_a_closeout_holds_the_gates_of_its_beginning_of_its_run_and_of_its_end() -> None:
+    site = FakeWaveSite(approval="self")
+    site.wave(entry=[{"kind": "backup"}])
+    site.led()
+    site.run()
+    told = [(one.phase, one.kind, one.verdict) for one in site.close().gates]
+    assert told == [("entry", "backup", "MET"), ("entry", "approval", "MET"), ("entry", "undo", "MET"), ("exit", "met", "MET")]
+
+
+def test_a_closeout_lists_what_was_done_beside_the_plans_and_files_that_are_not_committed() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.run()
+    site.history.loose = ("inventory/lab/policy.yml",)
+    link = site.receipts.chain[-1].model_copy(
+        update={"capability": "host.reboot", "plan": "", "host": "mint-data", "key": "CAP-1", "at": "2026-01-02T13:00:00Z", "step": "reboot"}
+    )
+    site.receipts.append(link.model_copy(update={"phase": "intent", "outcome": None}))
+    site.receipts.append(link.model_copy(update={"phase": "result", "outcome": "done"}))
+    made = site.close(deferred=("log budget",))
+    assert made.actions[-1].capability == "host.reboot"
+    assert [(one.commit, one.files) for one in made.files_changed] == [(None, ("inventory/lab/policy.yml",))]
+    assert (made.deferred, made.attestation.text, made.chain_length) == (("log budget",), "seen it", len(site.receipts.chain) - 2)
+
+
+def test_a_closeout_that_is_not_what_its_receipt_says_ends_nothing() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.run()
+    real = site.store.write
+
+    def killed(*args: Any, **more: Any) -> Any:
+        if more.get("ended"):
+            raise KeyboardInterrupt
+        return real(*args, **more)
+
+    site.store.write = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        site.close()
+    site.store.write = real  # type: ignore[method-assign]
+    assert (site.state(), site.said("close")) == ("changed", ["done"])
+    path = next(one for one in site.folder.files if one.endswith("closeout.json"))
+    whole = site.folder.files[path]
+    site.folder.files[path] = whole.replace(b"seen it", b"seen more")
+    assert "is not what CAP-" in refusal(site.close, kind=RunFailedError)
+    site.folder.files[path] = whole
+    assert site.close().attestation.text == "seen it"
+    assert (site.state(), site.said("close")) == ("closed", ["done"])

@@ -1,0 +1,209 @@
+"""What keeps a wave from opening, and from being planned and approved; each refusal by its message and by what did not change."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.approval import approve
+from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
+from controlplane.domain.windows import Window
+from controlplane.ports import StepResult
+from tests.fakes.waves import BOB, MOVE, FakeWaveSite
+
+# The fakes begin at 12:00 on a Friday.
+NOON = (Window(start="12:00", end="13:00"),)
+NIGHT = (Window(start="22:00", end="23:00"),)
+LOOK: dict[str, Any] = {"goal": "look", "mutation": "none", "read_only": ["mint-data"]}
+
+
+def refusal(act: Any, *given: Any, kind: type[Exception] = RefusedError, **more: Any) -> str:
+    with pytest.raises(kind) as refused:
+        act(*given, **more)
+    return str(refused.value)
+
+
+def two(**more: Any) -> FakeWaveSite:
+    site = FakeWaveSite(hosts=("mint-data", "two"), **more)
+    site.wave(hosts=["mint-data", "two"])
+    return site
+
+
+# --- open
+
+
+def test_a_gate_that_is_shut_keeps_the_wave_shut_and_names_itself() -> None:
+    site = FakeWaveSite({"W1": MOVE, "W0": LOOK})
+    site.wave(entry=[{"kind": "closed", "wave": "W0"}, {"kind": "checks", "checks": ["D235"]}])
+    told = refusal(site.open).splitlines()
+    assert told[0] == "wave W1 does not open, 2 of 2 gates are not open:"
+    assert told[1] == "  DRIFTED  another wave is closed: wave W0: W0 is not opened yet"
+    assert told[2].startswith("  DRIFTED  these checks pass in report mode: checks D235: D235 on mint-data: docker.data_root: Docker's data-root is")
+    assert told[3] == "Nothing was changed."
+    assert (site.state(), site.said("open"), site.host.ran) == (None, [], [])
+
+
+def test_a_host_that_is_only_looked_at_has_to_be_seen_too() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(read_only=["two"])
+    site.evidence.unreached = {"two": "no route to host"}
+    told = refusal(site.open, kind=UnknownError)
+    assert told == (
+        "wave W1 does not open. Nothing was changed: 1 of 2 hosts could not be observed, limit 0 (two: no route to host). "
+        "Restore them, then: controlplane wave open W1"
+    )
+    assert site.state() is None
+
+
+def test_a_machine_that_the_wave_is_to_make_need_not_be_there_when_it_opens() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(read_only=["two"], capabilities=["infra.vm.provision"])
+    site.evidence.unreached = {"mint-data": "no route to host"}
+    assert site.open().attempt.startswith("20260102-")
+    site.abort()
+    site.evidence.unreached = {"two": "no route to host"}
+    assert "1 of 1 hosts could not be observed" in refusal(site.open, kind=UnknownError)
+
+
+def test_two_who_open_at_once_are_one_holder_and_one_refusal_also_under_one_name() -> None:
+    for name in ("ann@desk", BOB):
+        site = FakeWaveSite()
+        real = site.store.take
+
+        def taken_before(*args: Any, real: Any = real, name: str = name, site: FakeWaveSite = site, **more: Any) -> Any:
+            site.store.take = real  # type: ignore[method-assign]
+            site.open(by=name)
+            return real(*args, **more)
+
+        site.store.take = taken_before  # type: ignore[method-assign]
+        assert "wave W1 is " in refusal(site.open)
+        assert site.store.find("W1").holder == name  # type: ignore[union-attr]
+        assert (len(site.store.attempts), sorted(map(str, site.said("open")))) == (1, ["done", "refused"])
+
+
+def test_another_wave_that_changes_machines_keeps_it_shut_whoever_holds_it_and_a_look_does_not() -> None:
+    site = FakeWaveSite({"W1": MOVE, "W2": MOVE, "W0": LOOK})
+    site.open("W2", by=BOB)
+    assert "wave W1 can't be opened: wave W2 changes machines and is not ended" in refusal(site.open)
+    site.clock.time += timedelta(hours=9)
+    assert "lease over since" in refusal(site.open)
+    site.open("W0")
+    assert (site.state("W0"), site.state("W1")) == ("open", None)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_run_that_stopped_keeps_the_next_wave_shut_also_between_two_steps(steps: int) -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.runner.ends = [StepResult(status="done", message="", told={})] * steps
+    site.runner.ends += [StepResult(status="unreachable", message="gone", told={})]
+    if steps:
+        site.runner.ends = []
+        site.wave(windows=[{"start": "12:00", "end": "12:01"}])
+        site.clock.time += timedelta(seconds=20)
+    run = site.run().run
+    site.abort()
+    assert site.next() == "controlplane wave open W1"
+    told = refusal(site.open)
+    assert f"take it back: controlplane rollback {run}" in told
+    assert "an earlier run left receipts unclosed" in told
+    assert site.rollback(str(run)).outcome == "rolled-back"
+    assert site.open().plans == ()
+
+
+def test_preflight_judges_every_gate_for_anyone_and_keeps_evidence_from_before_the_change_only() -> None:
+    site = FakeWaveSite(view={"windows": NIGHT}, approval="self")
+    assert site.preflight() == {"window": "DRIFTED", "approval": "DRIFTED", "undo": "DRIFTED"}
+    assert site.state() is None
+    site.open()
+    first = site.record().preflight
+    site.plan_wave()
+    site.approve()
+    assert site.preflight(by=BOB) == {"window": "DRIFTED", "approval": "DRIFTED", "undo": "MET"}
+    assert site.record().preflight == first
+    site.preflight()
+    before = site.record().preflight
+    assert before != first
+    site.view = site.view.model_copy(update={"windows": NOON})
+    site.approve()
+    site.run()
+    site.preflight()
+    assert site.record().preflight == before
+
+
+# --- plan and approve
+
+
+def test_a_plan_is_made_of_the_waves_hosts_and_capabilities_alone() -> None:
+    site = two()
+    site.wave(hosts=["two"], capabilities=["storage.data_disk"])
+    site.open()
+    assert [(step.host, step.capability) for step in site.plan_wave().steps] == [("two", "storage.data_disk")]
+    assert "docker.data_root is not in the scope of W1" in refusal(site.plan_wave, "docker.data_root", kind=InputInvalidError)
+
+
+def test_a_plan_that_came_from_elsewhere_is_not_run() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.wave(capabilities=["storage.fstab"])
+    told = refusal(site.run)
+    assert "is outside of wave W1: mint-data/010 uses storage.data_disk, which the wave may not" in told
+    assert site.host.ran == []
+
+
+def test_a_wave_of_another_holder_is_neither_planned_nor_run_nor_closed_nor_aborted() -> None:
+    site = FakeWaveSite()
+    site.led()
+    for act in (site.plan_wave, site.run, site.close, site.abort):
+        assert "wave W1 is held by ann@desk (state planned" in refusal(act, by=BOB)
+
+
+def test_an_approval_that_comes_while_the_wave_is_planned_anew_says_what_it_serves() -> None:
+    site = FakeWaveSite(approval="other")
+    site.open()
+    first = site.plan_wave()
+    real = site.approvals.add
+
+    def planned_meanwhile(given: Any) -> None:
+        real(given)
+        site.plan_wave()
+
+    site.approvals.add = planned_meanwhile  # type: ignore[method-assign]
+    told = refusal(site.approve, by=BOB)
+    assert "Nothing was changed" not in told
+    assert f"The approval of plan {first.plan[7:19]} is on file and serves that plan alone" in told
+    site.approvals.add = real  # type: ignore[method-assign]
+    assert "has no approval for this wave" in refusal(site.run)
+    site.approve(by=BOB)
+    assert site.run().outcome == "done"
+
+
+def test_an_approval_beside_the_wave_does_not_serve_it() -> None:
+    site = FakeWaveSite(approval="self")
+    site.open()
+    plan = site.plan_wave()
+    site.approvals.add(approve(plan.plan, approver=BOB, requester=BOB, now=site.clock.now()))
+    assert "only one outside of it by bob@other, which no window bounds: controlplane wave approve W1" in refusal(site.run)
+    assert site.host.ran == []
+
+
+def test_nobody_runs_what_they_alone_approved_where_the_wave_asks_for_another() -> None:
+    site = FakeWaveSite(approval="none")
+    site.wave(entry=[{"kind": "approval", "by": "other"}])
+    site.led()
+    assert "demands another person's approval, and ann@desk approved it alone" in refusal(site.run)
+    site.approve(by=BOB)
+    assert site.run().outcome == "done"
+    assert site.approvals.held[site.record().plans[0].plan].used_by == site.record().plans[0].run
+
+
+def test_a_running_plan_is_not_approved_again() -> None:
+    site = FakeWaveSite(approval="self")
+    site.led()
+    site.arm(24)
+    assert site.run().outcome == "interrupted"
+    site.arm(None)
+    assert "has no plan that did not run yet" in refusal(site.approve, by=BOB)
+    assert site.run().outcome == "done"
