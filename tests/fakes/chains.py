@@ -62,6 +62,7 @@ def close_wave(site: Path, store: ReceiptFiles, *, minute: int, name: str = "W8B
         attempt="20260102-120000",
         outcome="closed",
         opened_by="ann@desk",
+        opened_at="2026-01-02T12:00:00Z",
         evidence=(),
         preflight=None,
         post=None,

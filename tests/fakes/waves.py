@@ -174,6 +174,7 @@ class FakeWaveSite(FakeSite):
             reports=self.reports,
             runs=self.store,
             checkers=FakeCheckers(),
+            time=self.store,
         )
         self.wave_ports = WavePorts(
             apply=self.ports, gates=gate_ports, waves=self.store, folder=self.folder, history=self.history, backup=self.backup

@@ -11,11 +11,9 @@ import pytest
 
 from controlplane.domain.approval import Approval, approve
 from controlplane.domain.errors import RefusedError
-from controlplane.domain.waves.record import Planned, WaveRecord
+from controlplane.domain.waves.record import WaveRecord
 from controlplane.domain.waves.values import Wave
-from controlplane.ports import StepResult
 from controlplane.usecases.close_wave import close_wave
-from controlplane.usecases.look_at_wave import _approval
 from controlplane.usecases.open_wave import abort_wave, open_wave
 from controlplane.usecases.plan_wave import plan_wave
 from controlplane.usecases.run_wave import resume_wave, run_wave
@@ -37,7 +35,7 @@ class Waves:
         none = cast("Any", None)
         self.ports = WavePorts(apply=self.made.ports, gates=none, waves=self.store, folder=none, history=none, backup=none)
         if opened:
-            record = WaveRecord(opened_by=OPERATOR, attempt="20260102-120000", head=None)
+            record = WaveRecord(opened_by=OPERATOR, opened_at="2026-01-02T12:00:00Z", attempt="20260102-120000", head=None)
             self.store.take(
                 "W1", state="open", mutating=True, holder=OPERATOR, record=record.plain(), now=self.made.clock.now(), ttl=timedelta(hours=4)
             )
@@ -72,18 +70,3 @@ def test_a_clock_that_stepped_back_leads_no_wave(verb: str, step: timedelta) -> 
 
 def _approved(site: FakeSite, plan: str) -> Approval:
     return approve(plan, approver="ben@example.org", requester=None, now=site.clock.now())
-
-
-def test_a_run_that_was_killed_before_its_wave_knew_of_it_is_covered_by_its_approval() -> None:
-    waves = Waves(opened=True)
-    plan = waves.made.plan()
-    waves.made.approvals.held[plan.plan] = _approved(waves.made, plan.plan)
-    waves.made.runner.ends = [StepResult(status="interrupted", message="killed", told={})]
-    waves.made.apply(plan)
-    waves.made.clock.time += timedelta(days=2)
-    planned = Planned(
-        plan=plan.plan, file="plan.json", made_at=plan.made_at, capabilities=(), hosts=plan.hosts, steps=1, downtime_s={}, destructive=()
-    )
-    assert planned.run is None
-
-    assert _approval(WAVE, waves.site, waves.ports, planned, waves.made.clock.now()) is None

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from controlplane.domain.chain import chain_faults
 from controlplane.domain.errors import InterruptedRunError, RefusedError
-from controlplane.domain.receipt import chain_faults, open_intents
+from controlplane.domain.receipt import open_intents
 from tests.fakes.waves import FakeWaveSite
 
 VERBS = ("open", "plan_wave", "approve", "run", "close")
