@@ -55,6 +55,7 @@ def test_where_the_server_itself_keeps_its_data_is_what_is_moved(machine: Callab
     host.sh(f"cd /opt/stacks/newer && docker compose up -d && for try in $(seq 100); do {sql} 'select 1' && exit; sleep 0.2; done; exit 1")
     assert host.sh(f"{sql} 'show server_version'").startswith("17.")
     host.sh(f"{sql} 'create database shop'")
+    host.sh("docker exec db17 psql -U postgres -d shop -qc 'create extension amcheck'")
     host.run(["docker", "exec", "-i", "db17", "psql", "-U", "postgres", "-d", "shop", "-q"], stdin=_ROWS.encode())
     site = Operator(host, tmp_path)
     policy = site.site / "policy.yml"
@@ -90,6 +91,7 @@ def test_where_the_server_itself_keeps_its_data_is_what_is_moved(machine: Callab
     assert (moved["from"], moved["proof"]["lost"], moved["proof"]["skipped"]) == ("its writable layer", 0, 0)
     assert moved["proof"]["tables"] == moved["proof"]["equal"] + moved["proof"]["changed"] == 2
     assert moved["proof"]["rows"] >= 5000
+    assert moved["proof"]["amcheck"] == "passed", moved
     assert host.sh("docker exec db17 psql -U postgres -d shop -qAtc 'select count(*) from \"odd, name\"'") == "5000\n"
     assert host.sh("stat -c %a /mnt/data/db17; ls /mnt/data/db17/PG_VERSION").split() == ["700", "/mnt/data/db17/PG_VERSION"]
 

@@ -63,6 +63,7 @@ def test_every_service_is_moved_under_writes_and_taken_back_with_what_was_writte
     told = {row["told"]["container"]: row for row in site.receipts() if row["phase"] == "result" and row["capability"] == "storage.persistent_paths"}
     proofs = {name: path["proof"] for name, row in told.items() for path in row["told"]["paths"]}
     assert proofs["mint-modules-postgres"]["equal"] >= 1
+    assert proofs["mint-modules-postgres"]["amcheck"] == "the extension is in no database"
     assert proofs["mint-modules-redis"]["keys"] >= 1000
     assert proofs["mint-modules-minio"]["equal"] >= 40
     for name, row in told.items():

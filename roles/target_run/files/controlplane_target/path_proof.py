@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from . import command, inside, path_postgres, redis_keys
+from . import command, inside, path_amcheck, path_postgres, redis_keys
 from .docker_engine import Engine
 from .faults import FailedFault
 from .path_request import SURFACE, Request
@@ -74,7 +74,7 @@ class Proof:
         if self._before is None:
             return {"unknown": "the run was cut off before its proof" if kind in ("postgres", "redis") or self._words else "no proof of its own"}
         if kind == "postgres":
-            return path_postgres.judged(self._postgres, self._before)
+            return self._checked(path_postgres.judged(self._postgres, self._before))
         if kind == "redis":
             table, counted = self._before
             server = self._redis()
@@ -87,6 +87,17 @@ class Proof:
             "output": "same" if now == self._before else "differs",
             "lost": [] if now == self._before else [f"the output of {self._words[0]}"],
         }
+
+    def _checked(self, told: dict[str, Any]) -> dict[str, Any]:
+        """Return what was told with what PostgreSQL's own check of its files says."""
+        session = self._postgres("postgres")
+        try:
+            user = str(session.rows("SELECT current_user")[0][0])
+        finally:
+            session.close()
+        came, corrupt = path_amcheck.checked(self.request.container, user)
+        lost = [*told.get("lost", []), *([f"pg_amcheck: {corrupt}"] if corrupt is not None else [])]
+        return {**told, "amcheck": came, "lost": lost}
 
     def _of_redis(self) -> list[str]:
         try:
