@@ -93,7 +93,3 @@ class Registers(Value):
     def loops_of(self, finding: StorFinding) -> tuple[str, ...]:
         """Return the loops that a finding's gaps lead to, each once."""
         return tuple(dict.fromkeys(loop for gap in finding.gaps if gap in self.gaps for loop in self.gaps[gap].loops))
-
-    def findings_of(self, gap: str) -> tuple[str, ...]:
-        """Return the findings that name a gap."""
-        return tuple(name for name, finding in self.findings.items() if gap in finding.gaps)

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
-from controlplane.cli.app import main
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.capability_registry import REGISTRY
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.session import compared
+from tests.fakes.command_line import Run, Said, command_line
 
 ROOT = Path(__file__).parents[3]
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -48,15 +32,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("CONTROLPLANE_SITE", str(site))
-
-    def call(*argv: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["controlplane", *argv])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return Said(int(end.value.code or 0), out, err)
-
-    return call
+    return command_line(monkeypatch, capsys)
 
 
 def points(said: Said) -> dict[str, tuple[str, str]]:

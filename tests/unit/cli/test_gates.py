@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -17,23 +16,11 @@ from jsonschema import Draft202012Validator
 from controlplane import wiring
 from controlplane.adapters.proposal_files import ProposalFiles
 from controlplane.adapters.strict_yaml import parse_document, read_document
-from controlplane.cli.app import main
 from controlplane.domain.finding import Verdict
+from tests.fakes.command_line import Run, command_line
 from tests.fakes.gates import GateSite
 
 ROOT = Path(__file__).parents[3]
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -59,15 +46,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> GateSite:
 @pytest.fixture
 def run(site: GateSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:  # noqa: ARG001 - the verbs meet the fake site
     monkeypatch.chdir(tmp_path)
-
-    def call(*argv: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["controlplane", *argv])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return Said(int(end.value.code or 0), out, err)
-
-    return call
+    return command_line(monkeypatch, capsys)
 
 
 def test_a_run_that_passes_says_so_and_under_which_key(run: Run, site: GateSite) -> None:

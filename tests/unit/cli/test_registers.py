@@ -6,9 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -16,26 +14,14 @@ from jsonschema import Draft202012Validator
 from controlplane import wiring
 from controlplane.adapters.register_files import RegisterFiles
 from controlplane.adapters.strict_yaml import read_document
-from controlplane.cli.app import main
 from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import Finding, Summary, Verdict
 from controlplane.domain.gates.report import GateReport
 from controlplane.usecases.record_run import Ledger
+from tests.fakes.command_line import Run, command_line
 
 ROOT = Path(__file__).parents[3]
 LOOP = "LOOP-STORAGE-BOOT-DRIVE-AUDIT-20260226"
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
 
 
 @pytest.fixture
@@ -49,15 +35,7 @@ def site(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.setenv("CONTROLPLANE_SITE", str(site))
-
-    def call(*argv: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["controlplane", *argv])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return Said(int(end.value.code or 0), out, err)
-
-    return call
+    return command_line(monkeypatch, capsys)
 
 
 def record(site: Path, run: str, *rows: tuple[str, str, str, Verdict], at: str = "2026-03-01T12:00:00Z", receipt: bool = True) -> None:
