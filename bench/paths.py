@@ -146,19 +146,11 @@ for who in ("ours", "rsync"):
 
 
 def _on(script: str, *, stdin: str = "") -> str:
-    words = (
-        [str(PROGRAM), "lab", "ssh", _MACHINE, "--", "bash", "-c", _quoted(script)]
-        if stdin
-        else [str(PROGRAM), "lab", "ssh", _MACHINE, "--", "bash -s"]
-    )
-    done = subprocess.run(words, input=stdin or script, capture_output=True, text=True, check=False, timeout=1200)
+    argv = [str(PROGRAM), "lab", "ssh", _MACHINE, "--", "bash", "-c", script]
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=1200)
     if done.returncode != 0:
         raise BenchError(f"on {_MACHINE}: {done.stderr[-1000:]}")
     return done.stdout
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def measure(*, quick: bool) -> list[Row | Skipped]:

@@ -26,6 +26,7 @@ from controlplane.domain.names import AsTuple
 from controlplane.domain.policy import DataHome, Docker, HostPolicy, Limits, Policy, Until, Waiver
 from controlplane.domain.policy_rules import policy_faults
 from controlplane.domain.registers.links import Linkage
+from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.services import BootAccepted, Service, Stack, WriteSurface
 from controlplane.domain.values import Value
 
@@ -64,6 +65,7 @@ class DesiredHost(Value):
     `docker.log`, `docker.data_root` and `docker.containerd_root` are None where the policy does not ask.
     `services` are by container name, sorted. `machine` is None where machines.yml does not name the host.
     `registered` is None where the site has no registers; it is no part of what is wanted of a host, so no digest holds it.
+    `releases` are stacks that a release is to bring there: the verbs of releases fill it in, no policy does, and no digest holds it either.
     """
 
     host: str
@@ -81,6 +83,7 @@ class DesiredHost(Value):
     waivers: Annotated[tuple[HostWaiver, ...], AsTuple] = ()
     machine: DesiredMachine | None = None
     registered: Registered | None = Field(None, exclude=True)
+    releases: Annotated[tuple[ReleaseWanted, ...], AsTuple] = Field((), exclude=True)
 
     @classmethod
     def general(cls, host: str) -> DesiredHost:
