@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "board": ("controlplane.cli.board", "board", "Write the site as one HTML page."),
     "receipts": ("controlplane.cli.receipts", "receipts", "The signed evidence trail."),
     "wave": ("controlplane.cli.wave", "wave", "Lead a wave from its entry gates to its closeout receipt."),
+    "release": ("controlplane.cli.release", "release", "A stack from staging to production, proven, and back."),
     "gates": ("controlplane.cli.gates", "gates", "Run packs of checks; earn each from report to enforce."),
     "gaps": ("controlplane.cli.gaps", "gaps", "What is missing, who works on it, what may be closed."),
     "loops": ("controlplane.cli.loops", "loops", "Lines of work and the gaps in them."),
