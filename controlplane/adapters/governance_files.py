@@ -22,6 +22,8 @@ from controlplane.domain.values import Value
 from controlplane.domain.waves.rules import wave_faults
 from controlplane.domain.waves.values import Wave
 
+# What has gates of its own is no part of a wave.
+_LED_BY_WAVES = tuple(name for name, capability in CAPABILITIES.items() if capability.led_by is None)
 _FILES: dict[str, type[Value]] = {"gaps": GapsFile, "loops": LoopsFile, "findings": FindingsFile}
 
 
@@ -96,7 +98,7 @@ def _waves(
         wave, faults = _model(Wave, document)
         wrong += faults
         if document.complete:
-            rules = wave_faults(document.data, hosts=hosts, checks=checks, packs=packs, capabilities=CAPABILITIES, waves=names)
+            rules = wave_faults(document.data, hosts=hosts, checks=checks, packs=packs, capabilities=_LED_BY_WAVES, waves=names)
             wrong += [fault_at(document, place, message) for place, message in rules]
         if wave is not None:
             found[file.stem] = wave

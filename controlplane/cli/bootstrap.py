@@ -19,9 +19,10 @@ def bootstrap(host: str, site: str | None, out: str | None, output: str) -> int:
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.plan import preview  # noqa: PLC0415
-    from controlplane.domain.capabilities import CAPABILITIES, vm_provision  # noqa: PLC0415
+    from controlplane.domain.capabilities import vm_provision  # noqa: PLC0415
+    from controlplane.domain.planning import chosen_capabilities  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
     view.machine_of(host)
-    inside = [capability for capability in CAPABILITIES.values() if not capability.only_by_name and capability.id != vm_provision.ID]
+    inside = [capability for capability in chosen_capabilities(()) if capability.id != vm_provision.ID]
     return preview(view, ports, hosts=(host,), capabilities=inside, out=out, output=output)

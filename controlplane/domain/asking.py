@@ -8,6 +8,7 @@ from typing import Any
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.machine_volumes import boot_volume, disk_volume
 from controlplane.domain.machines import DesiredMachine, Libvirt
+from controlplane.domain.releases.wanted import ReleaseWanted
 
 HYGIENE_TIMER, HYGIENE_SERVICE = "controlplane-hygiene.timer", "controlplane-hygiene.service"
 
@@ -15,7 +16,8 @@ HYGIENE_TIMER, HYGIENE_SERVICE = "controlplane-hygiene.timer", "controlplane-hyg
 def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
     """Return the collector's parameters: `paths`, `mounts`, `services`, `write_surfaces`, `store` and `limits` (seconds by probe; empty for its own).
 
-    Where the machine is declared also what its baseline names: `packages`, `units`, and whether `network` is asked for.
+    Where a release is to come, its compose project under `releases`. Where the machine is declared,
+    also what its baseline names: `packages`, `units`, and whether `network` is asked for.
 
     No password is part of it; of where one is, what the container itself may have: a variable's name, and the user.
     """
@@ -25,7 +27,8 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
     places = [service.place for service in desired.services.values()]
     surfaces = [surface.place for surface in desired.write_surfaces]
     roots = [desired.docker.data_root, desired.docker.containerd_root]
-    paths = {path for path in (*mounts, *places, *surfaces, *roots, *(stack.dir for stack in desired.stacks)) if path}
+    dirs, binds = [stack.dir for stack in desired.stacks], [bind for one in desired.releases for bind in one.bind_sources]
+    paths = {path for path in (*mounts, *places, *surfaces, *roots, *dirs, *binds) if path}
     return {
         "paths": sorted(paths),
         "mounts": sorted(mounts),
@@ -42,8 +45,13 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
         ],
         "store": desired.docker.hygiene is not None,
         "limits": {},
+        **_of_releases(desired.releases),
         **_of_the_baseline(desired.machine, [HYGIENE_TIMER, HYGIENE_SERVICE] if desired.docker.hygiene else []),
     }
+
+
+def _of_releases(releases: Sequence[ReleaseWanted]) -> dict[str, Any]:
+    return {"releases": sorted({one.project for one in releases})} if releases else {}
 
 
 def _of_the_baseline(machine: DesiredMachine | None, units: list[str]) -> dict[str, Any]:

@@ -49,19 +49,23 @@ _TITLES = {
     "storage.persistent_paths": "Move the data of named containers to the policy's paths",
     "redis.durability": "Turn Redis' append-only file on while it serves, and persist that",
     "storage.write_surfaces": "Give temp and upload paths a governed bind mount",
+    "release.deploy": "Bring a compose stack to the images and files of a release",
     "docker.hygiene": "Bring images, build cache and logs to their budgets",
     "storage.tmp_files": "Remove large files of the host's /tmp by name",
     "storage.purge": "Remove retired data by name",
 }
 
 
+_FIRST = {"infra.vm.provision": ("provision",), "infra.vm.bootstrap": ("bootstrap",), "release.deploy": ("release", "stage")}
+
+
 def _changes() -> list[Registered]:
     found = []
     for capability in CAPABILITIES.values():
         safety: Safety = "destructive" if capability.only_by_name else "mutating"
-        first = {"infra.vm.provision": ("provision",), "infra.vm.bootstrap": ("bootstrap",)}.get(capability.id)
+        first = _FIRST.get(capability.id)
         verb = first or ("plan", "--capability", capability.id)
-        inputs = ("HOST", "--out FILE") if first else ("--host HOST", "--out FILE")
+        inputs = ("--host HOST", "--out FILE") if first is None else ("STACK" if capability.led_by else "HOST", "--out FILE")
         found.append(
             Registered(
                 name=capability.id,
@@ -90,6 +94,10 @@ def _looks() -> list[Registered]:
             ("snapshot",),
         ),
         ("verify.pack.run", "Judge a pack on fresh evidence", "records", ("PACK", "--host HOST"), True, ("gates", "run")),
+        ("release.check", "Contract, compose files and secrets of a stack", "read-only", ("STACK",), False, ("release", "check")),
+        ("release.smoke", "Prove a running stack by its behaviour", "records", ("STACK", "--env ENVIRONMENT"), True, ("release", "smoke")),
+        ("release.recert", "Certify modules and site by their own commands", "records", ("STACK", "--manifest NAME"), True, ("release", "recert")),
+        ("release.status", "What runs where, by which release", "read-only", ("STACK",), False, ("release", "status")),
         ("gaps.status", "How the gaps stand; fails on an orphan", "read-only", (), False, ("gaps", "status")),
         ("loops.status", "How the loops stand; fails on an orphan", "read-only", (), False, ("loops", "status")),
         ("authority.project.status", "Is this site governed, or does it drift?", "read-only", (), False, ("doctor",)),

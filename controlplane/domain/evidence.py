@@ -37,6 +37,7 @@ from controlplane.domain.evidence_shapes import (
     PathPlaces,
     PostgresStates,
     RedisStates,
+    ReleasesSeen,
     Signatures,
     SurfaceSizes,
     TargetState,
@@ -228,6 +229,10 @@ class Reader:
     @property
     def machine(self) -> MachineSeen:
         return cast(MachineSeen, self._get("machine"))
+
+    @property
+    def releases(self) -> ReleasesSeen:
+        return cast(ReleasesSeen, self._get("releases"))
 
     @property
     def target_state(self) -> TargetState:

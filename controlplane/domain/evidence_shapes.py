@@ -208,7 +208,10 @@ class ContainerMount(TypedDict):
 
 @_closed
 class Container(TypedDict):
-    """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key."""
+    """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key.
+
+    So it does `image_digests` (repository@sha256:…, of the image that it runs) and `health`, None where it has no health check.
+    """
 
     id: str
     name: str
@@ -217,6 +220,8 @@ class Container(TypedDict):
     state: str
     running: bool
     pid: int
+    image_digests: NotRequired[list[str]]
+    health: NotRequired[str | None]
     stop_timeout_s: NotRequired[int | None]
     restart_policy: str
     started_at: str
@@ -445,6 +450,30 @@ class TargetState(TypedDict):
     lease: Lease | None
 
 
+@_closed
+class ReleaseRecord(TypedDict):
+    """What a release's role recorded of a compose project: manifest (by digest and name), keyed digest of the environment file, SHA-256 of each
+    other file that it wrote."""
+
+    stack: str
+    environment: str
+    project: str
+    dir: str
+    manifest: str
+    manifest_name: str
+    env_digest: str
+    run: str
+    files: dict[str, str]
+
+
+@_closed
+class ReleaseSeen(TypedDict):
+    """A compose project that was asked about: its record, None where no release brought it, and the files that are no longer what it says."""
+
+    record: ReleaseRecord | None
+    changed: list[str]
+
+
 # Block devices and signatures are keyed by device number (a device that couldn't be read has no signature entry), usage and beneath by mountpoint,
 # paths by the path that was asked for or discovered, units by name, Redis and PostgreSQL by container name.
 MountTable = list[Mount]
@@ -460,6 +489,7 @@ Images = list[Image]
 RedisStates = dict[str, RedisState]
 PostgresStates = dict[str, PostgresState]
 Beneaths = dict[str, Beneath]
+ReleasesSeen = dict[str, ReleaseSeen]
 
 # probe -> its shape. The collector's probe names are exactly these.
 SHAPES: dict[str, Any] = {
@@ -486,6 +516,7 @@ SHAPES: dict[str, Any] = {
     "docker_store": DockerStore,
     "beneath": Beneaths,
     "target_state": TargetState,
+    "releases": ReleasesSeen,
 }
 
 # What is seen of a host from elsewhere: its hypervisor's view. Only hosts whose machine is declared have it.

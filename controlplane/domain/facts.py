@@ -27,6 +27,7 @@ def facts_of(evidence: Evidence) -> dict[str, Any]:
     # Hosts without a declared machine have no such fact, and keep the digest that they had.
     elsewhere = {"machine": _seen(_machine, reader)} if "machine" in evidence.probes else {}
     elsewhere |= {"packages": _seen(_packages, reader)} if evidence.asked.get("packages") else {}
+    elsewhere |= {"releases": _seen(lambda seen: seen.releases, reader)} if evidence.asked.get("releases") else {}
     redis = sorted(name for name, service in (evidence.asked.get("services") or {}).items() if service["kind"] == "redis")
     elsewhere |= {"redis": _seen(lambda seen: _redis(seen, redis), reader)} if redis else {}
     return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}, **elsewhere}

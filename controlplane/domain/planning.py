@@ -26,12 +26,15 @@ from controlplane.domain.plan import Binds, Bound, Plan, Refusal, Step, seal
 
 
 def chosen_capabilities(names: Sequence[str]) -> tuple[Capability, ...]:
-    """Return the capabilities of a plan in the order of their steps; without names, all that need no name."""
+    """Return the capabilities of a plan in the order of their steps; without names, all that need no name and are led by no other verb."""
     unknown = sorted(set(names) - CAPABILITIES.keys())
+    led = [CAPABILITIES[name] for name in dict.fromkeys(names) if name in CAPABILITIES and CAPABILITIES[name].led_by]
+    if led:
+        raise InputInvalidError([Fault("--capability", 0, "", f"{one.id} has gates of its own: see controlplane {one.led_by} --help") for one in led])
     if unknown:
-        known = ", ".join(CAPABILITIES)
+        known = ", ".join(name for name, one in CAPABILITIES.items() if one.led_by is None)
         raise InputInvalidError([Fault("--capability", 0, "", f"there is no {name}; there are {known}") for name in unknown])
-    chosen = tuple(c for c in CAPABILITIES.values() if c.id in names or (not names and not c.only_by_name))
+    chosen = tuple(c for c in CAPABILITIES.values() if c.id in names or (not names and not c.only_by_name and c.led_by is None))
     if len(chosen) > 1 and any(c.only_by_name for c in chosen):
         alone = ", ".join(c.id for c in chosen if c.only_by_name)
         raise InputInvalidError([Fault("--capability", 0, "", f"{alone} deletes data, so it has a plan of its own: leave the others out")])

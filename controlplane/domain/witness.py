@@ -18,6 +18,7 @@ from controlplane.domain.evidence import Reader, is_absent
 from controlplane.domain.evidence_shapes import ContainerMount
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.machines import DOCKER
+from controlplane.domain.releases.running import services_of
 from controlplane.domain.values import Value
 
 
@@ -194,6 +195,17 @@ def _hook(hook: str) -> Callable[[DesiredHost, Reader, str], _Asked]:
     return ask
 
 
+def _release(desired: DesiredHost, reader: Reader, stack: str) -> _Asked:
+    wanted = next((one for one in desired.releases if one.stack == stack), None)
+    seen = services_of(wanted.project, reader.containers) if wanted is not None else {}
+    template = "{{.Image}} {{.State.Health.Status}}"
+    return [
+        (("docker", "inspect", "--format", template, container["name"]), f"{container['image_id']} healthy")
+        for service in (wanted.images if wanted is not None else ())
+        for container in seen.get(service, ())
+    ]
+
+
 _ASK: dict[str, Callable[[DesiredHost, Reader, str], _Asked]] = {
     "mount": _mounted,
     "fstab": _entry,
@@ -201,6 +213,7 @@ _ASK: dict[str, Callable[[DesiredHost, Reader, str], _Asked]] = {
     "docker.containerd_root": _containerd_root,
     "boot.guard": _guard,
     "service": _service,
+    "release": _release,
     "docker.log": _log,
     "write_surface": _surface,
     "baseline.packages": _packages,

@@ -44,7 +44,7 @@ def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, 
         seen = ports.evidence.collect([route], {host: desired})
         now = ports.clock.now()
         report = judge_by_two(site, hosts=(host,), seen=seen, now=now, witness=ports.witness)
-    capabilities = tuple(capability for capability in CAPABILITIES.values() if not capability.only_by_name)
+    capabilities = tuple(capability for capability in CAPABILITIES.values() if not capability.only_by_name and capability.led_by is None)
     plan = plan_from(site, hosts=(host,), seen=seen, capabilities=capabilities, now=now, roles=roles_digest(ports.roles))
     one = seen.get(host) or Unreached(host=host, reason="it gave no evidence")
     chain = [receipt for _, receipt in ports.receipts.load()]

@@ -74,9 +74,16 @@ def _standing_on(intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> list
     settled = {intent.key for intent in intents} | undone_keys(chain)
     first = {host: min(i.seq for i in intents if i.host == host) for host in {intent.host for intent in intents}}
     untouched = {r.key for r in chain if r.phase == "result" and r.outcome in ("failed", "refused") and all(c.status != "done" for c in r.changes)}
-    return [
-        r for r in _steps(chain) if r.host in first and r.seq > first[r.host] and r.key not in settled and r.key not in untouched and not _deletes(r)
-    ]
+    later = [r for r in _steps(chain) if r.host in first and r.seq > first[r.host] and r.key not in settled | untouched and not _deletes(r)]
+    return [r for r in later if not _is_of_another_stack(r, intents, chain)]
+
+
+def _is_of_another_stack(later: Receipt, intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> bool:
+    """Say whether both bring stacks, and have no file and no service in common; of an open one nobody knows."""
+    changed = {r.key: {(r.host, change.target) for change in r.changes} for r in chain if r.phase == "result"}
+    if any(CAPABILITIES[r.capability].led_by is None for r in (later, *intents)) or later.key not in changed:
+        return False
+    return not any(changed[later.key] & changed.get(intent.key, changed[later.key]) for intent in intents)
 
 
 def _steps(chain: Sequence[Receipt]) -> list[Receipt]:

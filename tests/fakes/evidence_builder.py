@@ -241,6 +241,7 @@ def healthy_probes() -> dict[str, Any]:
         "paths": {path: place(path, DATA, "/mnt/data") for path in on_data} | {path: place(path, BOOT, "/") for path in on_boot},
         "units": {name: _unit(name, guard=True) for name in ("docker.service", "docker.socket", "containerd.service")},
         "packages": {},
+        "releases": {},
         "network": {"addresses": [], "gateways": []},
         "docker_store": {"images": [], "cache": [], "logs": []},
         "surfaces": {"sizes": {}},

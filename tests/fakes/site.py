@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.desired import DesiredHost, DesiredState
 from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.plan import Plan
@@ -87,7 +86,7 @@ class FakeSite:
         self.world.__init__(at, error)  # type: ignore[misc]  # every fake holds this very object
 
     def plan(self, *capabilities: str) -> Plan:
-        chosen = chosen_capabilities(capabilities) if capabilities else tuple(c for c in CAPABILITIES.values() if not c.only_by_name)
+        chosen = chosen_capabilities(capabilities)
         return plan_site(self.view, hosts=(), capabilities=chosen, clock=self.clock, evidence=self.evidence, roles=self.roles)
 
     def apply(self, plan: Plan, operator: str = OPERATOR) -> RunResult:

@@ -103,8 +103,10 @@ def _seconds(timeout: Any) -> int | None:
     return None if timeout is None else int(timeout)
 
 
-def container_record(one: dict[str, Any], volumes: dict[str, dict[str, Any]], written: dict[str, int]) -> dict[str, Any]:
-    """Return the evidence on one container from its inspection; environments stay on the host."""
+def container_record(
+    one: dict[str, Any], volumes: dict[str, dict[str, Any]], written: dict[str, int], digests: dict[str, list[str]]
+) -> dict[str, Any]:
+    """Return the evidence on one container from its inspection; environments stay on the host. `digests` are those of images by their ids."""
     config, host, state = one["Config"], one["HostConfig"], one["State"]
     labels = config.get("Labels") or {}
     log = host.get("LogConfig") or {}
@@ -114,6 +116,8 @@ def container_record(one: dict[str, Any], volumes: dict[str, dict[str, Any]], wr
         "name": one["Name"].lstrip("/"),
         "image": config["Image"],
         "image_id": one["Image"],
+        "image_digests": digests.get(one["Image"], []),
+        "health": (state.get("Health") or {}).get("Status") or None,
         "state": state["Status"],
         "running": bool(state["Running"]),
         "pid": state.get("Pid") or 0,
@@ -145,6 +149,7 @@ def docker_containers(_asked: dict[str, Any], _seen: dict[str, Any]) -> list[dic
     except ProbeError:
         written = {}
     volumes = _volumes(engine)
+    digests = {image["Id"]: sorted(image.get("RepoDigests") or []) for image in engine.get("/images/json")}
     found = []
     for entry in listed:
         try:
@@ -153,7 +158,7 @@ def docker_containers(_asked: dict[str, Any], _seen: dict[str, Any]) -> list[dic
             if "with 404" in str(error):
                 continue  # removed since it was listed
             raise
-        found.append(container_record(one, volumes, written))
+        found.append(container_record(one, volumes, written, digests))
     return sorted(found, key=lambda container: str(container["name"]))
 
 

@@ -23,6 +23,7 @@ from .packages import packages
 from .places import paths
 from .postgres import postgres
 from .redis import redis
+from .releases import releases
 from .signatures import signatures
 from .state import target_state
 from .store import docker_store
@@ -59,6 +60,7 @@ PROBES = [
     Probe("docker_config", docker_config, 5.0, ("units",)),
     Probe("redis", redis, 8.0, ("docker_containers",)),
     Probe("postgres", postgres, 8.0, ("docker_containers",)),
+    Probe("releases", releases),
     Probe("paths", paths, 10.0, ("block", "docker_info", "docker_config", "docker_containers", "docker_volumes")),
 ]
 

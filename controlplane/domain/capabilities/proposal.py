@@ -77,10 +77,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Capability:
-    """One capability: its id, its role, how it proposes, whether it runs only when it is asked for by name, and whether mounts may rest on it."""
+    """One capability: its id, its role, how it proposes, whether it runs only when it is asked for by name, and whether mounts may rest on it.
+
+    `led_by` is the verb that alone plans it, because it holds a gate before it; None for all others.
+    """
 
     id: str
     role: str
     propose: Callable[[DesiredHost, Reader, Outlook], Proposal]
     only_by_name: bool = False
     mounts: bool = True
+    led_by: str | None = None

@@ -25,6 +25,7 @@ from controlplane.domain.checks import (
     persistence,
     placement,
     reboot_proof,
+    release,
     retired,
     write_surfaces,
 )
@@ -50,6 +51,7 @@ _FAMILIES = (
     machine,
     baseline,
     hooks,
+    release,
 )
 CHECKS: dict[str, Check] = {family.CHECK.id: family.CHECK for family in _FAMILIES}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from pydantic import Field
+
 from controlplane.domain.names import AsTuple
 from controlplane.domain.values import Value
 
@@ -15,10 +17,19 @@ class ComposeText(Value):
     text: str
 
 
+class ServiceWanted(Value):
+    """What the compose files say of one service: seconds that it may take to stop, where its binds (source on the host) and its named volumes (as
+    Docker will know them) lie in the container."""
+
+    stop_s: int = 10
+    binds: dict[str, str] = Field(default={})
+    volumes: dict[str, str] = Field(default={})
+
+
 class ReleaseWanted(Value):
     """One stack on one host. `env_digest` is keyed (HMAC), so that it tells a change and no value; `wait_s` is the time until all have to be healthy.
 
-    `images` are by compose service, pinned by digest. `manifest` is the manifest's digest, `manifest_name` its file's name.
+    `images` are of every compose service, pinned by digest. `manifest` is the manifest's digest, `manifest_name` its file's name.
     """
 
     stack: str
@@ -28,7 +39,13 @@ class ReleaseWanted(Value):
     manifest: str
     manifest_name: str
     images: dict[str, str]
+    services: dict[str, ServiceWanted]
     compose: Annotated[tuple[ComposeText, ...], AsTuple]
     env_digest: str
     wait_s: int
     irreversible: Annotated[tuple[str, ...], AsTuple] = ()
+
+    @property
+    def bind_sources(self) -> tuple[str, ...]:
+        """Return every folder and file of the host that a service binds, sorted."""
+        return tuple(sorted({source for service in self.services.values() for source in service.binds}))

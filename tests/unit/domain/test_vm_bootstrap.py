@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.capabilities import CAPABILITIES, vm_bootstrap
+from controlplane.domain.capabilities import vm_bootstrap
 from controlplane.domain.capabilities.fstab_text import guard_path, guard_text
 from controlplane.domain.capabilities.proposal import ComingMount, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader
 from controlplane.domain.machines import DesiredMachine, DockerPackages, Hook
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import make_plan
+from controlplane.domain.planning import chosen_capabilities, make_plan
 from tests.fakes.evidence_builder import DATA_UUID, GB, EvidenceBuilder, desired_mint_data
 from tests.fakes.host import drifting_probes
 from tests.fakes.machine_builder import brought_up, settle, unit
@@ -64,7 +64,7 @@ def mends(proposal: Proposal) -> set[str]:
 
 
 def whole_plan(builder: EvidenceBuilder, *names: str) -> Plan:
-    chosen = tuple(c for c in CAPABILITIES.values() if (c.id in names if names else not c.only_by_name))
+    chosen = chosen_capabilities(names)
     desired = wanted()
     return make_plan(
         site="s",

@@ -26,7 +26,8 @@ INSPECTED: dict[str, Any] = {
 
 @pytest.mark.parametrize(("config", "seconds"), [({}, None), ({"StopTimeout": None}, None), ({"StopTimeout": 300}, 300), ({"StopTimeout": 0}, 0)])
 def test_a_containers_own_stop_timeout_is_evidence(config: dict[str, Any], seconds: int | None) -> None:
-    record = container_record(INSPECTED | {"Config": INSPECTED["Config"] | config}, {}, {"c1": 5})
+    record = container_record(INSPECTED | {"Config": INSPECTED["Config"] | config}, {}, {"c1": 5}, {INSPECTED["Image"]: ["r/db@sha256:aa"]})
 
     assert record["stop_timeout_s"] == seconds
+    assert (record["image_digests"], record["health"]) == (["r/db@sha256:aa"], None)
     assert TypeAdapter(Container).validate_python(record, strict=True) == record

@@ -18,11 +18,14 @@ from controlplane.domain.disks import NfsMount
 from controlplane.domain.evidence import Evidence, Reader, Unreached
 from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.releases.wanted import ServiceWanted
 from controlplane.domain.services import WriteSurface
 from tests.fakes.evidence_builder import COLLECTED, MINIO, EvidenceBuilder, bind, desired_mint_data, mount, place
 from tests.fakes.machine_builder import brought_up, settle
+from tests.fakes.release_builder import release_wanted, running
 
 NOW = COLLECTED + timedelta(minutes=1)
+RELEASE = release_wanted(services={"web": ServiceWanted(), "db": ServiceWanted()})
 HOUR = timedelta(hours=1)
 
 
@@ -36,12 +39,12 @@ def full_host() -> EvidenceBuilder:
     builder.probes["surfaces"] = {"sizes": {"/mnt/data/uploads": 1_000_000}}
     builder.probes["paths"]["/mnt/data/uploads"] = place("/mnt/data/uploads", "254:16", "/mnt/data")
     settle(builder)
-    return builder
+    return running(builder, RELEASE)
 
 
 def full_desired() -> DesiredHost:
     surface = WriteSurface(container=MINIO, path="/tmp/up", place="/mnt/data/uploads", max_size=5_000_000)
-    return desired_mint_data(nfs=(NfsMount(source="nas:/x", mount="/mnt/nas"),), write_surfaces=(surface,), machine=brought_up())
+    return desired_mint_data(nfs=(NfsMount(source="nas:/x", mount="/mnt/nas"),), write_surfaces=(surface,), machine=brought_up(), releases=(RELEASE,))
 
 
 def findings(evidence: Evidence | Unreached, *, general: bool = False) -> dict[tuple[str, str], Finding]:

@@ -1,0 +1,131 @@
+"""release.deploy: the preview of a deployment says what starts, stops and changes, and refuses what evidence shows already."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.capabilities.proposal import Outlook, Proposal
+from controlplane.domain.capabilities.release_deploy import CAPABILITY
+from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.evidence import Reader
+from controlplane.domain.planning import chosen_capabilities
+from controlplane.domain.releases.wanted import ReleaseWanted, ServiceWanted
+from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, container, desired_mint_data, place
+from tests.fakes.release_builder import BASE, DIR, NEW, OLD, of_service, release_wanted, running
+
+V1 = release_wanted()
+V2 = release_wanted(
+    manifest="sha256:" + "2" * 64,
+    manifest_name="v2",
+    images=V1.images | {"web": f"registry.example.org/shop/web@{NEW}"},
+    irreversible=("orders: schema 1 to 2",),
+)
+
+
+@pytest.fixture
+def healthy() -> EvidenceBuilder:
+    """Return a host on which nothing drifts."""
+    return EvidenceBuilder()
+
+
+def first(builder: EvidenceBuilder) -> EvidenceBuilder:
+    """Let the host be asked about a project that no release brought yet."""
+    builder.probes["releases"]["shop"] = {"record": None, "changed": []}
+    return builder
+
+
+def proposed(builder: EvidenceBuilder, wanted: ReleaseWanted = V2, **desired: Any) -> Proposal:
+    host = desired_mint_data(releases=(wanted,), **desired)
+    return CAPABILITY.propose(host, Reader(builder.build()), Outlook(now=COLLECTED, retention=timedelta(days=7)))
+
+
+def told(proposal: Proposal) -> list[tuple[str, str, str | None, str | None]]:
+    [draft] = proposal.drafts
+    return [(change.kind, change.target, change.before, change.after) for change in draft.changes]
+
+
+def test_what_runs_already_is_left_alone(healthy: EvidenceBuilder) -> None:
+    assert proposed(running(healthy, V1), V1) == Proposal()
+
+
+def test_a_host_without_a_release_gets_no_step(healthy: EvidenceBuilder) -> None:
+    assert CAPABILITY.propose(desired_mint_data(), Reader(healthy.build()), Outlook(now=COLLECTED, retention=timedelta(days=7))) == Proposal()
+
+
+def test_a_first_deployment_brings_files_and_services_and_stops_nothing(healthy: EvidenceBuilder) -> None:
+    proposal = proposed(first(healthy), V1)
+    assert told(proposal) == [
+        ("file", f"{DIR}/compose.yml", None, "7a4a65b2ddac"),
+        ("file", f"{DIR}/.env", None, "e" * 12),
+        ("recreate", "shop db", None, f"registry.example.org/shop/db@{BASE}"),
+        ("recreate", "shop web", None, f"registry.example.org/shop/web@{OLD}"),
+    ]
+    [draft] = proposal.drafts
+    assert (draft.downtime.services, draft.downtime.estimate_s) == ((), 0)
+    assert draft.undo == "nothing of this project ran by a release: its containers stop and go, its volumes stay"
+
+
+def test_where_only_an_image_differs_only_its_service_stops(healthy: EvidenceBuilder) -> None:
+    proposal = proposed(running(healthy, V1))
+    before = f"shop-web-1: registry.example.org/shop/web@{OLD}, running"
+    assert told(proposal) == [("recreate", "shop web", before, f"registry.example.org/shop/web@{NEW}")]
+    [draft] = proposal.drafts
+    assert (draft.downtime.services, draft.downtime.estimate_s) == (("shop-web-1",), 70)
+    assert draft.undo == "the files of manifest v1 come back byte for byte, and its images with them; not undone: orders: schema 1 to 2"
+    assert draft.variables["compose_stack_places"] == ["/mnt/data/shop/db"]
+    assert [(mend.check, mend.surface) for mend in draft.mends] == [("D249", "release:shop")]
+
+
+def test_where_a_file_differs_every_service_may_be_replaced(healthy: EvidenceBuilder) -> None:
+    running(healthy, V1)
+    healthy.probes["releases"]["shop"]["changed"] = [".env"]
+    proposal = proposed(healthy, V1)
+    assert told(proposal)[0] == ("file", f"{DIR}/.env", f"{'e' * 12}, changed by hand since", "e" * 12)
+    [draft] = proposal.drafts
+    assert (draft.downtime.services, draft.downtime.estimate_s) == (("shop-db-1", "shop-web-1"), 90)
+
+
+def test_a_service_that_the_release_no_longer_has_goes_and_that_is_named_as_destructive(healthy: EvidenceBuilder) -> None:
+    running(healthy, V1)
+    images = {"web": V1.images["web"]}
+    [draft] = proposed(healthy, release_wanted(images=images, services={"web": ServiceWanted()}, manifest="sha256:3")).drafts
+    gone = [(change.kind, change.target) for change in draft.changes if change.destructive]
+    assert gone == [("delete", "container shop-db-1 of shop")]
+    assert draft.downtime.services == ("shop-db-1",)
+
+
+def test_a_volume_that_will_be_made_is_shown_with_where_it_lands(healthy: EvidenceBuilder) -> None:
+    wanted = release_wanted(services=dict(V1.services) | {"web": ServiceWanted(volumes={"shop_cache": "/cache"})})
+    assert ("volume", "shop_cache", None, "/mnt/data/docker/volumes/shop_cache") in told(proposed(first(healthy), wanted))
+
+
+def test_a_renamed_folder_is_refused_by_name(healthy: EvidenceBuilder) -> None:
+    of_service(running(healthy, V1), "web")["compose_dir"] = "/opt/stacks/shop-old"
+    [reason] = proposed(healthy).refusals
+    assert reason.startswith("shop: project shop runs from /opt/stacks/shop-old, not from /opt/stacks/shop: a renamed folder is another project")
+
+
+def test_a_missing_bind_source_is_refused_by_name(healthy: EvidenceBuilder) -> None:
+    healthy.probes["paths"]["/mnt/data/shop/db"] = place("/mnt/data/shop/db", "254:16", "/mnt/data", exists=False)
+    [reason] = proposed(first(healthy), V1).refusals
+    assert reason.startswith("shop: /mnt/data/shop/db (db: /var/lib/postgresql/data) is not there: Docker would make an empty folder")
+
+
+def test_what_could_not_be_observed_is_refused(healthy: EvidenceBuilder) -> None:
+    assert proposed(running(healthy, V1).fail("docker_containers"), V2).refusals[0].startswith("could not be observed: docker_containers")
+    assert proposed(EvidenceBuilder().fail("releases"), V2).refusals[0].startswith("could not be observed: releases")
+
+
+def test_containers_of_other_projects_are_no_part_of_it(healthy: EvidenceBuilder) -> None:
+    running(healthy, V1)
+    healthy.probes["docker_containers"].append(container("else-web-1", [], compose_project="else", compose_service="web"))
+    assert not [target for _, target, _, _ in told(proposed(healthy)) if "else" in target]
+
+
+def test_no_other_verb_plans_it() -> None:
+    with pytest.raises(InputInvalidError, match=r"release\.deploy has gates of its own: see controlplane release --help"):
+        chosen_capabilities(["release.deploy"])
+    assert "release.deploy" not in [one.id for one in chosen_capabilities([])]
