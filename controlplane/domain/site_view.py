@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal
 
@@ -12,6 +13,7 @@ from controlplane.domain.gates.values import Gates
 from controlplane.domain.inventory import Inventory, InventoryHost, route_here, works_here
 from controlplane.domain.machines import DesiredMachine, Libvirt
 from controlplane.domain.registers import Registers
+from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.site import BackupGate, SiteContent
 from controlplane.domain.values import Value
 from controlplane.domain.windows import Window
@@ -50,6 +52,11 @@ class SiteView(Value):
     def route(self, name: str) -> InventoryHost:
         """Return how one host of the inventory is reached, or the controller itself under one of its names."""
         return route_here(name) if works_here(name) else self.inventory.by_name()[name]
+
+    def releasing(self, wanted: Mapping[str, ReleaseWanted]) -> SiteView:
+        """Return the same site with a release to be brought to these hosts."""
+        hosts = [host.model_copy(update={"releases": (wanted[host.host],)}) if host.host in wanted else host for host in self.desired.hosts]
+        return self.model_copy(update={"desired": DesiredState(hosts=tuple(hosts))})
 
     def chosen(self, names: tuple[str, ...]) -> tuple[tuple[DesiredHost, InventoryHost], ...]:
         """Return the named hosts, or all, each with its route. Raises `InputInvalidError` for every name that is none."""

@@ -9,7 +9,7 @@ from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.smoke import CommandRan, SmokeTest
 from controlplane.domain.releases.values import EnvironmentName, Recert, ReleaseSpec, Smoke
-from controlplane.domain.releases.wanted import ComposeText
+from controlplane.domain.releases.wanted import ComposeText, ServiceWanted
 
 
 class KeptManifest(NamedTuple):
@@ -40,6 +40,14 @@ class ReleaseFiles(Protocol):
 
     def compose(self, stack: str, environment: EnvironmentName) -> tuple[ComposeText, ...]:
         """Return the compose files of an environment, in their order, by their names in the stack's folder."""
+        ...
+
+    def images(self, stack: str, environment: EnvironmentName, manifest: Manifest) -> Mapping[str, str]:
+        """Return the image of every service of an environment, pinned: by the manifest, or by the compose file itself."""
+        ...
+
+    def services(self, stack: str, environment: EnvironmentName, *, folder: str) -> Mapping[str, ServiceWanted]:
+        """Return what the compose files say of every service; `folder` is the stack's on the host, to which relative binds belong."""
         ...
 
     def env_digest(self, stack: str, environment: EnvironmentName) -> str:

@@ -1,0 +1,191 @@
+"""The gate of a promotion: every line is computed, and only MET of all of them opens it.
+
+Rules:
+- UNKNOWN never opens it; a line that does not hold says what is missing and what would bring it.
+- What was proven counts for this manifest alone, by its digest, and only after it was staged.
+- Ages are judged at the present time; a receipt from the future proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controlplane.domain.amounts import show_age
+from controlplane.domain.coordination import GateRun, moment_of
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.manifest import Manifest
+from controlplane.domain.releases.smoke import SmokeReport
+from controlplane.domain.releases.values import ReleaseSpec
+from controlplane.domain.values import Value
+
+
+class GateLine(Value):
+    """One line of the gate: what has to hold, whether it does, why, and what to do where it does not."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    next: str | None = None
+
+
+@dataclass(frozen=True)
+class PromotionCase:
+    """What the gate is judged on.
+
+    `staged` is when each staging host got this very manifest, None where it did not; `running` are D249's findings there on fresh evidence.
+    `smoked` is the newest smoke run of the stack in staging, `certified` the newest recertification; both with their receipts. `faults` is what
+    the check of production found; `unchecked` names what of it could not be checked. `ready` says of each production host why it is not ready,
+    None for one that is. `gaps` are those that are open in the loop, None without registers. `pack` is the pack's newest run, `policy` the digest
+    of the policy as it is now. `shut` and `unapproved` say why window and approval are missing, None where they are not.
+    """
+
+    stack: str
+    spec: ReleaseSpec
+    name: str
+    manifest: Manifest
+    now: datetime
+    staged: Mapping[str, str | None]
+    running: Sequence[Finding]
+    smoked: tuple[Receipt, SmokeReport] | None
+    certified: Receipt | None
+    faults: Sequence[str]
+    unchecked: str | None
+    ready: Mapping[str, str | None]
+    gaps: Sequence[str] | None
+    pack: GateRun | None
+    policy: str
+    shut: str | None
+    unapproved: str | None
+
+
+def promotion_gate(case: PromotionCase) -> tuple[GateLine, ...]:
+    """Return every line, in the order in which a person would bring them about."""
+    return tuple(_lines(case))
+
+
+def is_open(lines: Sequence[GateLine]) -> bool:
+    """Say whether every line holds."""
+    return bool(lines) and all(line.verdict is Verdict.MET for line in lines)
+
+
+def _lines(case: PromotionCase) -> Iterator[GateLine]:
+    yield _contract(case)
+    yield _staged(case)
+    yield _smoke(case)
+    yield _recert(case)
+    if case.spec.promotion.pack is not None:
+        yield _pack(case, case.spec.promotion.pack)
+    for host, why in sorted(case.ready.items()):
+        step = f"controlplane ready {host}"
+        yield GateLine(name=f"storage of {host}", verdict=_met(why is None), reason=why or "its ready receipt holds", next=step if why else None)
+    if case.spec.loop is not None:
+        yield _loop(case, case.spec.loop)
+    yield GateLine(name="window", verdict=_met(case.shut is None), reason=case.shut or "it is open")
+    yield GateLine(name="approval", verdict=_met(case.unapproved is None), reason=case.unapproved or "as the site asks")
+
+
+def _met(holds: bool) -> Verdict:
+    return Verdict.MET if holds else Verdict.DRIFTED
+
+
+def _contract(case: PromotionCase) -> GateLine:
+    step = f"controlplane release check {case.stack} --env production"
+    if case.faults:
+        more = f", and {len(case.faults) - 1} more" if len(case.faults) > 1 else ""
+        return GateLine(name="contract", verdict=Verdict.DRIFTED, reason=f"{case.faults[0]}{more}", next=step)
+    if case.unchecked is not None:
+        return GateLine(name="contract", verdict=Verdict.UNKNOWN, reason=case.unchecked, next=step)
+    return GateLine(name="contract", verdict=Verdict.MET, reason="environment file, compose files and secrets are as they have to be")
+
+
+def _staged(case: PromotionCase) -> GateLine:
+    step = f"controlplane release stage {case.stack} --manifest {case.name} --out FILE"
+    missing = sorted(host for host, at in case.staged.items() if at is None)
+    if missing or not case.staged:
+        where = ", ".join(missing) or "no host"
+        return GateLine(name="staged", verdict=Verdict.DRIFTED, reason=f"{case.name} is not what {where} got last in staging", next=step)
+    doubted = [finding for finding in case.running if finding.verdict is not Verdict.MET]
+    silent = sorted(set(case.staged) - {finding.host for finding in case.running})
+    if doubted or silent:
+        worst = Verdict.UNKNOWN if silent or any(one.verdict is Verdict.UNKNOWN for one in doubted) else Verdict.DRIFTED
+        told = [f"{one.host}: {one.reason}" for one in doubted] + [f"{host} was not judged" for host in silent]
+        return GateLine(name="staged", verdict=worst, reason="; ".join(told), next=step)
+    return GateLine(name="staged", verdict=Verdict.MET, reason=f"{', '.join(sorted(case.staged))} run its digests, healthy, on fresh evidence")
+
+
+def _smoke(case: PromotionCase) -> GateLine:
+    step = f"controlplane release smoke {case.stack} --env staging"
+    if case.smoked is None:
+        return GateLine(name="smoke", verdict=Verdict.DRIFTED, reason="no smoke run in staging is on record", next=step)
+    receipt, report = case.smoked
+    told = _stale(receipt.at, case.now, case.spec.promotion.smoke_within)
+    since = max((at for at in case.staged.values() if at is not None), default=None)
+    if report.manifest != case.manifest.digest:
+        told = f"the newest one met {report.manifest_name}, not {case.name}"
+    elif not report.passed:
+        failed = [test.name for test in report.tests if test.outcome != "passed"]
+        told = report.doubt or f"{len(failed)} of {len(report.tests)} tests did not pass: {', '.join(failed[:3])}"
+    elif receipt.outcome != "done":
+        told = "the newest one did not end well"
+    elif since is not None and receipt.at < since:
+        told = "it was staged again since"
+    if told is not None:
+        return GateLine(name="smoke", verdict=Verdict.DRIFTED, reason=f"{receipt.key}: {told}", next=step)
+    return GateLine(name="smoke", verdict=Verdict.MET, reason=f"{receipt.key}: {len(report.tests)} tests passed")
+
+
+def _recert(case: PromotionCase) -> GateLine:
+    if not case.spec.recert:
+        return GateLine(name="recert", verdict=Verdict.MET, reason="the release names no command that certifies it")
+    step = f"controlplane release recert {case.stack} --manifest {case.name}"
+    receipt = case.certified
+    if receipt is None:
+        return GateLine(name="recert", verdict=Verdict.DRIFTED, reason="no recertification is on record", next=step)
+    told = _stale(receipt.at, case.now, case.spec.promotion.recert_within)
+    said = receipt.told or {}
+    ran = {str(one.get("name")) for one in said.get("commands", [])}
+    missing = [one.name for one in case.spec.recert if one.name not in ran]
+    if said.get("manifest") != case.manifest.digest:
+        told = f"the newest one is not of {case.name}"
+    elif receipt.outcome != "done":
+        told = receipt.reason or "the newest one did not end well"
+    elif missing:
+        told = f"it did not run {', '.join(missing)}"
+    if told is not None:
+        return GateLine(name="recert", verdict=Verdict.DRIFTED, reason=f"{receipt.key}: {told}", next=step)
+    return GateLine(name="recert", verdict=Verdict.MET, reason=f"{receipt.key}: {len(ran)} commands ended well")
+
+
+def _pack(case: PromotionCase, pack: str) -> GateLine:
+    step = f"controlplane gates run {pack}"
+    if case.pack is None:
+        return GateLine(name=f"pack {pack}", verdict=Verdict.DRIFTED, reason="no run of it is on record", next=step)
+    failed = [one for one in case.pack.results if not one.passed]
+    told = _stale(case.pack.at, case.now, case.spec.promotion.recert_within)
+    if case.pack.policy != case.policy:
+        told = "the policy changed since"
+    elif failed or not case.pack.results:
+        told = f"{', '.join(dict.fromkeys(one.check for one in failed))} did not pass" if failed else "it judged no check"
+    if told is not None:
+        word = Verdict.UNKNOWN if any(one.verdict == "UNKNOWN" for one in failed) else Verdict.DRIFTED
+        return GateLine(name=f"pack {pack}", verdict=word, reason=f"{case.pack.run}: {told}", next=step)
+    return GateLine(name=f"pack {pack}", verdict=Verdict.MET, reason=f"{case.pack.run} passed")
+
+
+def _loop(case: PromotionCase, loop: str) -> GateLine:
+    if case.gaps is None:
+        return GateLine(name="gaps", verdict=Verdict.UNKNOWN, reason="the site's registers could not be read", next="controlplane gaps status")
+    if case.gaps:
+        told = f"{', '.join(case.gaps)} {'is' if len(case.gaps) == 1 else 'are'} open in {loop}"
+        return GateLine(name="gaps", verdict=Verdict.DRIFTED, reason=told, next=f"controlplane gaps close {case.gaps[0]}")
+    return GateLine(name="gaps", verdict=Verdict.MET, reason=f"none is open in {loop}")
+
+
+def _stale(at: str, now: datetime, within: int) -> str | None:
+    age = now - moment_of(at)
+    if age > timedelta(seconds=within):
+        return f"it is {show_age(age)} old, limit {show_age(timedelta(seconds=within))}"
+    return "it is from the future" if age < -timedelta(minutes=5) else None
