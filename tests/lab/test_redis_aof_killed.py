@@ -55,7 +55,7 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_no_key_of
         client.start_writing()
     site.plan("plan.json", *ONLY)
     between: list[str] = []
-    for phase in ("prepared", "on", "making-anew"):
+    for phase in PHASES[:-1]:
         if site.rows() and site.rows()[-1]["state"] == "failed":
             # A verb that outlived what it worked on has closed its run: a new plan goes on.
             site.plan("plan.json", *ONLY)
