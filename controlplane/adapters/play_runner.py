@@ -27,7 +27,7 @@ _LIMIT_S = 24 * 3600
 # A unit may have to copy newer data back before it can end.
 _CANCEL_LIMIT_S = 1800
 # The variables by which roles find what only the controller knows.
-_PASSWORDS = ("redis_aof_told", "persistent_paths_told")
+_PASSWORDS = ("redis_aof_told", "persistent_paths_told", "compose_stack_told")
 
 
 class StepRunner:

@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
-from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.governance import Governance
-from controlplane.domain.plan import Plan
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bringing import folders
+from controlplane.domain.releases.history import Deployed, deployed
+from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
-from controlplane.domain.releases.wanted import ReleaseWanted
+from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.windows import Window, next_opening, open_now
+from controlplane.ports import GateRunStore
 from controlplane.ports.releases import KeptManifest, ReleaseFiles
 from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.govern_course import Ungoverned
 from controlplane.usecases.make_plan import plan_site
 
 DEPLOY = CAPABILITIES[release_deploy.ID]
+Progress = Callable[[str], None]
+
+
+class Prover(Protocol):
+    """Runs the smoke tests of what is deployed, on record."""
+
+    def __call__(self, stack: str, environment: EnvironmentName, *, progress: Progress) -> SmokeReport:
+        """Return how they ended. Raises `RefusedError`, `RunFailedError`."""
+        ...
+
+
+class Checked(NamedTuple):
+    """What the check of a stack found, and what of it could not be checked (None: nothing)."""
+
+    faults: tuple[str, ...]
+    unchecked: str | None
+
+
+@dataclass(frozen=True)
+class ReleasePorts:
+    """Everything that a deployment touches: the ports of applying, gate runs, the proof by behaviour, and the check of files."""
+
+    apply: ApplyPorts
+    runs: GateRunStore
+    prove: Prover
+    check: Callable[[str, EnvironmentName], Checked]
 
 
 @dataclass(frozen=True)
@@ -27,6 +62,15 @@ class ReleaseSite:
     governance: Governance
     files: ReleaseFiles
     operator: str
+
+
+class Brings(NamedTuple):
+    """What a plan of a release brings: read from the plan itself."""
+
+    stack: str
+    environment: EnvironmentName
+    manifest: str
+    manifest_name: str
 
 
 def environment_of(site: ReleaseSite, stack: str, name: EnvironmentName) -> tuple[ReleaseSpec, Environment]:
@@ -64,29 +108,81 @@ def brought(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptMani
     }
 
 
-def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest, *, ports: ApplyPorts) -> tuple[Plan, SiteView]:
-    """Return the preview of a deployment, and the site with that release; nothing is changed."""
+def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest, *, ports: ApplyPorts) -> Plan:
+    """Return the preview of a deployment; nothing is changed."""
     view = site.view.releasing(brought(site, stack, name, kept))
     hosts = environment_of(site, stack, name)[1].hosts
-    made = plan_site(view, hosts=hosts, capabilities=(DEPLOY,), clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
-    return made, view
+    return plan_site(view, hosts=hosts, capabilities=(DEPLOY,), clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """What a plan of a release would bring: read from the plan itself."""
-
-    stack: str
-    environment: EnvironmentName
-    manifest: str
-    manifest_name: str
-
-
-def deployment_of(plan: Plan) -> Deployment | None:
+def brings(plan: Plan) -> Brings | None:
     """Return what a plan brings, None for one that is no release's."""
-    found = [step.variables for step in plan.steps if step.capability == release_deploy.ID]
+    found = [step for step in plan.steps if step.capability == release_deploy.ID]
     if not found or len(found) != len(plan.steps):
         return None
-    told = {key: str(found[0][f"compose_stack_{key}"]) for key in ("stack", "manifest", "manifest_name")}
-    environment: EnvironmentName = "production" if found[0]["compose_stack_environment"] == "production" else "staging"
-    return Deployment(environment=environment, **told)
+    said = found[0].variables
+    environment: EnvironmentName = "production" if said["compose_stack_environment"] == "production" else "staging"
+    return Brings(str(said["compose_stack_stack"]), environment, str(said["compose_stack_manifest"]), str(said["compose_stack_manifest_name"]))
+
+
+def planned(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) -> tuple[KeptManifest, SiteView]:
+    """Return the manifest that a plan brings and the site with that release, as the files say it now. Raises `InputInvalidError`, `RefusedError`."""
+    found = brings(plan)
+    if found is None or (found.stack, found.environment) != (stack, name):
+        told = f"brings {found.stack} to {found.environment}" if found is not None else "is of no release"
+        raise InputInvalidError([Fault("--plan", 0, "", f"plan {plan.plan[:19]} {told}, not {stack} to {name}")])
+    kept = site.files.manifest(stack, found.manifest_name)
+    if kept.manifest.digest != found.manifest:
+        raise RefusedError(f"manifest {kept.name} changed since plan {plan.plan[:19]} was made. Nothing was changed. Make a new one.")
+    return kept, site.view.releasing(brought(site, stack, name, kept))
+
+
+def history(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Sequence[Receipt], ports: ApplyPorts) -> Deployed:
+    """Return what was deployed in an environment. Raises `RunFailedError` where a plan is gone."""
+    hosts = environment_of(site, stack, name)[1].hosts
+    return deployed(chain, ports.plans.get, stack=stack, environment=name, hosts=hosts)
+
+
+def ran(step: Step) -> ReleaseWanted:
+    """Return what a step of an earlier plan brought, as far as what runs is judged by it."""
+    said = step.variables
+    return ReleaseWanted(
+        stack=said["compose_stack_stack"],
+        environment=said["compose_stack_environment"],
+        project=said["compose_stack_project"],
+        dir=said["compose_stack_dir"],
+        manifest=said["compose_stack_manifest"],
+        manifest_name=said["compose_stack_manifest_name"],
+        images=said["compose_stack_images"],
+        services={},
+        compose=tuple(ComposeText.model_validate(one) for one in said["compose_stack_files"]),
+        env_digest=said["compose_stack_env_digest"],
+        wait_s=said["compose_stack_wait_s"],
+    )
+
+
+def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | None:
+    """Return why no maintenance window is open, None where one is or there are none."""
+    chosen = windows or site.view.windows
+    if not chosen or open_now(chosen, timezone=site.view.timezone, now=now) is not None:
+        return None
+    return f"no maintenance window is open; the next one is {next_opening(chosen, timezone=site.view.timezone, now=now)}"
+
+
+class ReleaseCourse(Ungoverned):
+    """The course of a deployment: host after host, each only while the window is open."""
+
+    def __init__(self, command: str, windows: Sequence[Window], site: ReleaseSite, ports: ApplyPorts) -> None:
+        self._command, self._windows, self._site, self._ports = command, windows, site, ports
+
+    def go_on(self) -> str:
+        """Name the verb that ran it."""
+        return f"'{self._command}'"
+
+    def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Say whether the window is over."""
+        return shut(self._windows, self._site, self._ports.clock.now())
+
+    def give_up(self, step: Step, failed: object) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Bring nothing to a further host once one failed."""
+        return "another host failed" if failed else None

@@ -1,0 +1,223 @@
+"""release stage, promote, rollback: preview, deploy, prove, and bring back."""
+
+from __future__ import annotations
+
+import shlex
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.cli.options import output_option, print_json, site_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from controlplane.domain.plan import Plan
+    from controlplane.domain.releases.gate import GateLine
+    from controlplane.domain.releases.result import ReleaseResult
+    from controlplane.domain.releases.values import EnvironmentName
+    from controlplane.usecases.release_case import ReleasePorts
+    from controlplane.usecases.return_release import WayBack
+
+_stack = click.argument("stack", metavar="STACK")
+_out = click.option("--out", metavar="FILE", help="Write the plan, for 'approve' and --plan.")
+_plan = click.option("--plan", "plan_file", metavar="FILE", help="Carry out this plan, or go on with it.")
+_dry = click.option("--dry-run", is_flag=True, help="Go through everything and change nothing; the default without --plan.")
+
+
+@click.command(epilog="Example: controlplane release stage shop --manifest v2 --out plan.json")
+@_stack
+@click.option("--manifest", metavar="NAME", help="Manifest to stage; not with --plan, which names its own.")
+@_out
+@_plan
+@_dry
+@site_option
+@output_option()
+def stage(stack: str, manifest: str | None, out: str | None, plan_file: str | None, dry_run: bool, site: str | None, output: str) -> int:  # noqa: PLR0917 - click's
+    """Preview what a manifest would change in staging; with --plan deploy it.
+
+    Exit 3: changes to make. 4: refused, nothing was changed. 5: a host could not be observed. 1: it failed. 130: interrupted, to be gone on with.
+    """
+    from controlplane.usecases.deploy_release import stage_release  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.release_case import plan_release  # noqa: PLC0415
+    from controlplane.wiring.releases import releasing  # noqa: PLC0415
+
+    if plan_file is not None and not dry_run:
+        plan = _read(plan_file, manifest=manifest, out=out)
+        with releasing(site, stack, "staging") as (found, ports):
+            return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, plan_file), output=output)
+    if manifest is None:
+        raise click.UsageError("name what is to be staged: --manifest NAME, or --plan FILE to carry a plan out")
+    with releasing(site, stack, "staging") as (found, ports):
+        kept = found.files.manifest(stack, manifest)
+        made = _previewing(lambda: plan_release(found, stack, "staging", kept, ports=ports.apply), out)
+    return _show_preview(made, (), out, output, then=f"controlplane release stage {shlex.quote(stack)} --plan")
+
+
+@click.command(epilog="Example: controlplane release promote shop --out plan.json")
+@_stack
+@click.option("--manifest", metavar="NAME", help="Manifest to promote; otherwise what staging runs.")
+@_out
+@_plan
+@_dry
+@site_option
+@output_option()
+def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | None, dry_run: bool, site: str | None, output: str) -> int:  # noqa: PLR0917 - click's
+    """Show the gate of production, line by line, and the preview; with --plan deploy, prove by the smoke tests, or take back.
+
+    Exit 3: the gate is open but for window and approval. 4 or 5: it is shut or UNKNOWN, nothing was changed. 1: it failed or was taken back.
+    """
+    from controlplane.usecases.deploy_release import promote_release  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.judge_promotion import judge_promotion, staged_manifest  # noqa: PLC0415
+    from controlplane.usecases.release_case import plan_release  # noqa: PLC0415
+    from controlplane.wiring.releases import releasing  # noqa: PLC0415
+
+    if plan_file is not None:
+        plan = _read(plan_file, manifest=manifest, out=out)
+        with releasing(site, stack, "production") as (found, ports):
+            if not dry_run:
+                return _carry_out(partial(promote_release, found, stack), plan, ports, words=("promote", stack, plan_file), output=output)
+            from controlplane.usecases.deploy_release import rehearse_promotion  # noqa: PLC0415
+
+            gate, fresh = rehearse_promotion(found, stack, plan, ports)
+        return _show_preview(fresh, gate, None, output, then=f"controlplane release promote {shlex.quote(stack)} --plan", rehearsed=True)
+    with releasing(site, stack, "production") as (found, ports):
+        kept = found.files.manifest(stack, manifest) if manifest is not None else staged_manifest(found, stack, ports)
+        made = _previewing(lambda: plan_release(found, stack, "production", kept, ports=ports.apply), out)
+        gate = judge_promotion(found, stack, kept, made, ports)
+    return _show_preview(made, gate, out, output, then=f"controlplane release promote {shlex.quote(stack)} --plan")
+
+
+@click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
+@_stack
+@click.option("--env", "environment", required=True, type=click.Choice(["staging", "production"]), help="Where.")
+@click.option("--to", metavar="MANIFEST", help="Manifest to go back to; otherwise the one before.")
+@click.option("--dry-run", is_flag=True, help="Say what would go back, and change nothing.")
+@site_option
+@output_option()
+def rollback(stack: str, environment: str, to: str | None, dry_run: bool, site: str | None, output: str) -> int:  # noqa: PLR0917 - click's
+    """Bring the release before back: its images, compose and environment files; proven by digest and by the smoke tests.
+
+    What can't be undone is said first. Exit 1: it is not proven. 4: refused, nothing was changed. 130: interrupted, the same command goes on.
+    """
+    from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
+    from controlplane.usecases.return_release import return_release, way_back  # noqa: PLC0415
+    from controlplane.wiring.releases import releasing  # noqa: PLC0415
+
+    name: EnvironmentName = "production" if environment == "production" else "staging"
+    with releasing(site, stack, name) as (found, ports):
+        back = way_back(found, stack, name, to, ports)
+        if dry_run:
+            if output == "json":
+                print_json(back.model_dump(mode="json"))
+            else:
+                _show_way_back(back, err=False)
+                click.echo(f"Next: controlplane release rollback {stack} --env {environment}{f' --to {to}' if to else ''}    (nothing was changed)")
+            return 3
+        _show_way_back(back, err=True)
+        again = f"What went back stays back. Next: controlplane release rollback {stack} --env {environment}{f' --to {to}' if to else ''}"
+        with leaving(again), working("rolling back") as progress:
+            result = return_release(found, stack, back, ports, progress=progress)
+    return _show_result(result, output)
+
+
+def _read(plan_file: str, *, manifest: str | None, out: str | None) -> Plan:
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+
+    if manifest is not None or out is not None:
+        raise click.UsageError("--plan carries out what a plan says: leave --manifest and --out out")
+    return wiring.plan_files().read(plan_file)
+
+
+def _previewing(make: Callable[[], Plan], out: str | None) -> Plan:
+    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.progress import working  # noqa: PLC0415
+
+    if out is not None:
+        wiring.plan_files().refuse_unless_writable(out)
+    with working("collecting evidence"):
+        made = make()
+    if out is not None:
+        wiring.plan_files().write(out, made)
+    return made
+
+
+def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePorts, *, words: tuple[str, str, str], output: str) -> int:
+    from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.stopping import leaving  # noqa: PLC0415
+
+    verb, stack, plan_file = words
+    command = f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(plan_file)}"
+    with leaving(f"What was begun is on record. Next: {command}"), working(f"release {verb} {stack}") as progress:
+        result = act(plan, ports, command=command, progress=progress)
+    code = _show_result(result, output)
+    if result.outcome == "interrupted":
+        click.echo(f"Next: {command}", err=True)
+    elif result.outcome == "done" and verb == "stage":
+        click.echo(f"Next: controlplane release smoke {stack} --env staging", err=True)
+    return code
+
+
+def _show_preview(made: Plan, gate: Sequence[GateLine], out: str | None, output: str, *, then: str, rehearsed: bool = False) -> int:
+    from controlplane.cli.plan import exit_code_of  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.preview import show_plan  # noqa: PLC0415
+
+    if output == "json":
+        print_json({"gate": [line.model_dump(mode="json") for line in gate], "plan": made.model_dump(mode="json")})
+    else:
+        show_gate(gate)
+        show_plan(made, out, then=then)
+        if rehearsed:
+            click.echo("Nothing was changed.")
+    # What only holds for a time is asked again at the deployment itself.
+    shut = [line for line in gate if line.verdict.value != "MET" and line.name not in ("window", "approval")]
+    if any(line.verdict.value == "UNKNOWN" for line in shut):
+        return 5
+    return 4 if shut else exit_code_of(made)
+
+
+def show_gate(gate: Sequence[GateLine]) -> None:
+    """Print the gate, a line each; what does not hold says what would bring it."""
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
+    for line in gate:
+        colour = {"MET": "green", "UNKNOWN": "yellow"}.get(line.verdict.value, "red")
+        click.secho(f"{line.verdict.value:<8} {plain(line.name):<22} {plain(line.reason)}", fg=colour)
+        if line.next:
+            click.echo(f"{'':<31} Next: {line.next}")
+    if gate:
+        click.echo("")
+
+
+def _show_way_back(back: WayBack, *, err: bool) -> None:
+    click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.to or 'nothing'}", err=err)
+    for run in back.runs:
+        click.echo(f"takes back  {run}", err=err)
+    for line in back.not_undone:
+        click.secho(f"not undone  {line}", fg="yellow", err=err)
+    if not back.not_undone:
+        click.echo("not undone  nothing that the manifests name", err=err)
+
+
+def _show_result(result: ReleaseResult, output: str) -> int:
+    from controlplane.cli.apply import show_result  # noqa: PLC0415 - loaded when the verb runs
+
+    if output == "json":
+        print_json({**result.model_dump(mode="json", exclude={"asked_back"}), "exit": result.exit_code()})
+        for message in result.messages:
+            click.echo(message, err=True)
+        return result.exit_code()
+    show_gate(result.gate)
+    for run in (result.deployed, *result.returned):
+        if run is not None:
+            # What failed stands below, once.
+            show_result(run.model_copy(update={"messages": ()}))
+    if result.proof is not None:
+        passed = sum(test.outcome == "passed" for test in result.proof.tests)
+        click.echo(f"proof     {result.proof.run}: {passed} of {len(result.proof.tests)} tests passed")
+    click.echo(f"{result.stack} {result.environment} {result.manifest}: {result.outcome}")
+    for message in result.messages:
+        click.echo(message, err=True)
+    return result.exit_code()

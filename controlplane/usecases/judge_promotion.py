@@ -1,0 +1,119 @@
+"""The gate of a promotion, from receipts, files and fresh evidence of staging. Nothing is changed and nothing put on record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import RefusedError
+from controlplane.domain.finding import Finding
+from controlplane.domain.plan import Plan
+from controlplane.domain.readiness import last_ready, void_because
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.gate import GateLine, PromotionCase, promotion_gate
+from controlplane.domain.releases.smoke import SmokeReport
+from controlplane.domain.releases.values import ReleaseSpec
+from controlplane.ports.releases import KeptManifest
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.approval_guard import judge_approval
+from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brought, environment_of, history, shut
+
+SMOKE, RECERT = "release.smoke", "release.recert"
+
+
+def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Plan | None, ports: ReleasePorts) -> tuple[GateLine, ...]:
+    """Return every line of the gate for a manifest; `plan` is the one that is to run, None before there is one.
+
+    Raises `InputInvalidError` for files with faults, `RunFailedError` where the receipts do not hold.
+    """
+    spec, production = environment_of(site, stack, "production")
+    now = ports.apply.clock.now()
+    chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts, now=now))
+    checked = ports.check(stack, "production")
+    staged = history(site, stack, "staging", chain, ports.apply)
+    mine = {
+        one.host: one.current.ended_at if one.current is not None and one.current.manifest == kept.manifest.digest and not one.unsettled else None
+        for one in staged.hosts
+    }
+    pack = spec.promotion.pack
+    runs = ports.runs.latest_runs(pack, 1) if pack is not None else ()
+    return promotion_gate(
+        PromotionCase(
+            stack=stack,
+            spec=spec,
+            name=kept.name,
+            manifest=kept.manifest,
+            now=now,
+            staged=mine,
+            running=_running(site, stack, kept, ports) if all(mine.values()) else (),
+            smoked=_smoked(chain, stack),
+            certified=next((r for r in reversed(chain) if r.capability == RECERT and r.step == stack and r.phase == "result"), None),
+            faults=checked.faults,
+            unchecked=checked.unchecked,
+            ready={host: _not_ready(site, host, chain, ports) for host in production.hosts},
+            gaps=_open_gaps(site, spec),
+            pack=runs[0] if runs else None,
+            policy=site.view.policy_digest,
+            shut=shut(spec.promotion.windows, site, now),
+            unapproved=_unapproved(site, spec, plan, chain, ports),
+        )
+    )
+
+
+def staged_manifest(site: ReleaseSite, stack: str, ports: ReleasePorts) -> KeptManifest:
+    """Return the manifest that staging was given last. Raises `RefusedError` where nothing was staged, or its hosts disagree."""
+    chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts))
+    staged = history(site, stack, "staging", chain, ports.apply)
+    if staged.current is None:
+        told = staged.doubt or "nothing was staged yet"
+        raise RefusedError(
+            f"{stack} has nothing to promote: {told}. Nothing was changed. Stage one: controlplane release stage {stack} --manifest NAME"
+        )
+    return site.files.manifest(stack, staged.current.manifest_name)
+
+
+def _running(site: ReleaseSite, stack: str, kept: KeptManifest, ports: ReleasePorts) -> Sequence[Finding]:
+    """Return what D249 says of staging on fresh evidence."""
+    view = site.view.releasing(brought(site, stack, "staging", kept))
+    hosts = environment_of(site, stack, "staging")[1].hosts
+    chosen = view.chosen(hosts)
+    seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    report = judge_site(view, hosts=hosts, seen=seen, now=ports.apply.clock.now())
+    return [finding for finding in report.findings if (finding.check, finding.surface) == ("D249", f"release:{stack}")]
+
+
+def _smoked(chain: Sequence[Receipt], stack: str) -> tuple[Receipt, SmokeReport] | None:
+    receipt = next((r for r in reversed(chain) if r.capability == SMOKE and r.step == f"{stack}/staging" and r.phase == "result"), None)
+    if receipt is None:
+        return None
+    return receipt, SmokeReport.model_validate({**(receipt.told or {}), "run": receipt.key})
+
+
+def _not_ready(site: ReleaseSite, host: str, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
+    receipt = last_ready(chain, host)
+    if receipt is None:
+        return "it was never judged"
+    ((_, route),) = site.view.chosen((host,))
+    way = digest_of(route.model_dump(mode="json"))
+    return void_because(receipt, chain, policy=site.view.policy_digest, route=way, now=ports.apply.clock.now())
+
+
+def _open_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...] | None:
+    registers = site.governance.registers
+    if registers is None or site.governance.register_faults:
+        return None
+    return tuple(name for name, gap in registers.gaps.items() if gap.is_open and spec.loop in gap.loops)
+
+
+def _unapproved(site: ReleaseSite, spec: ReleaseSpec, plan: Plan | None, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
+    demanded = spec.promotion.approval or site.view.approval
+    if demanded == "none":
+        return None
+    if plan is None or not plan.steps:
+        return "there is no plan yet that could be approved"
+    run = next((r.run for r in chain if r.plan == plan.plan), None)
+    _, told = judge_approval(
+        plan.plan, demanded=demanded, operator=site.operator, approvals=ports.apply.approvals, chain=chain, run=run, now=ports.apply.clock.now()
+    )
+    return told
