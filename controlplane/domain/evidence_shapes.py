@@ -208,7 +208,10 @@ class ContainerMount(TypedDict):
 
 @_closed
 class Container(TypedDict):
-    """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key."""
+    """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key.
+
+    So it does `image_digests` (repository@sha256:…, of the image that it runs) and `health`, None where it has no health check.
+    """
 
     id: str
     name: str
@@ -217,6 +220,8 @@ class Container(TypedDict):
     state: str
     running: bool
     pid: int
+    image_digests: NotRequired[list[str]]
+    health: NotRequired[str | None]
     stop_timeout_s: NotRequired[int | None]
     restart_policy: str
     started_at: str
