@@ -57,9 +57,7 @@ class Manifest(Value):
     commit: Commit = Field(description="Source commit that the images were built from")
     built_at: Annotated[str, AfterValidator(_moment)] = Field(description="When they were built")
     images: dict[ServiceName, PinnedImage] = Field(min_length=1, description="Image of each service, by digest")
-    irreversible: Annotated[tuple[Line, ...], AsTuple] = Field(
-        (), description="What going back does not undo, such as a migration"
-    )
+    irreversible: Annotated[tuple[Line, ...], AsTuple] = Field((), description="What going back does not undo, such as a migration")
     tested_by: Annotated[str, AfterValidator(_run_key)] | None = Field(None, description="Run of the smoke tests that it passed in staging")
 
     @property

@@ -1,0 +1,159 @@
+"""Which release runs where, as the receipts say.
+
+Rules:
+- A deployment is a step of capability release.deploy with a receipt; what it deployed stands in the plan that the receipt names.
+- Deployed is what was done and not taken back. One that failed changes nothing here: what a host really runs then, evidence alone tells.
+- While a deployment or its way back is open nobody knows which of two releases a host runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from controlplane.domain.errors import RunFailedError
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.receipt import Receipt, open_intents, undone_keys
+from controlplane.domain.values import Value
+
+DEPLOY = "release.deploy"
+State = Literal["open", "done", "failed", "returning", "undone"]
+
+
+class Deployment(Value):
+    """One deployment of a stack on one host. `run` is the whole run, `key` the host's part of it; `plan` and `manifest` are digests.
+
+    `images` are by compose service, pinned. `state` is open until its result is on record, and `returning` while its way back is.
+    """
+
+    stack: str
+    environment: str
+    host: str
+    run: str
+    key: str
+    plan: str
+    project: str
+    manifest: str
+    manifest_name: str
+    images: dict[str, str]
+    begun_at: str
+    ended_at: str | None
+    state: State
+
+
+class OnHost(Value):
+    """What one host was given of a stack in one environment, the oldest first."""
+
+    host: str
+    deployments: tuple[Deployment, ...] = ()
+
+    @property
+    def current(self) -> Deployment | None:
+        """Return the last one that stands."""
+        return next((one for one in reversed(self.deployments) if one.state == "done"), None)
+
+    @property
+    def previous(self) -> Deployment | None:
+        """Return the one that stood before the current one, which a way back brings."""
+        standing = [one for one in self.deployments if one.state == "done"]
+        return standing[-2] if len(standing) > 1 else None
+
+    @property
+    def unsettled(self) -> Deployment | None:
+        """Return the last one that is open, or on its way back."""
+        return next((one for one in reversed(self.deployments) if one.state in ("open", "returning")), None)
+
+
+class Deployed(Value):
+    """A stack in one environment, host by host in the order that was asked for."""
+
+    stack: str
+    environment: str
+    hosts: tuple[OnHost, ...]
+
+    @property
+    def current(self) -> Deployment | None:
+        """Return the deployment of the first host, where all hosts run one manifest and nothing is open; else None."""
+        return None if self.doubt is not None or not self.hosts else self.hosts[0].current
+
+    @property
+    def disagree(self) -> bool:
+        """Say whether the hosts run different manifests, or only some of them any."""
+        return len({one.current.manifest if one.current is not None else None for one in self.hosts}) > 1
+
+    @property
+    def doubt(self) -> str | None:
+        """Return why nobody can say which manifest is deployed, None where one is on every host, or none on any."""
+        unsettled = [one for host in self.hosts if (one := host.unsettled) is not None]
+        if unsettled:
+            told = (f"{one.key} on {one.host}, of {one.manifest_name}, since {one.begun_at}" for one in unsettled)
+            return f"a deployment has not ended: {'; '.join(told)}"
+        if self.disagree:
+            told = (f"{one.host} runs {one.current.manifest_name if one.current is not None else 'none'}" for one in self.hosts)
+            return f"its hosts disagree: {', '.join(told)}"
+        return None
+
+
+def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tuple[Deployment, ...]:
+    """Return every deployment that the receipts hold, the oldest first. `plan_of` gives the plan of a digest; what it raises is raised here.
+
+    Raises `RunFailedError` for a plan that does not say what was deployed.
+    """
+    results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
+    undone = undone_keys(chain)
+    returning = {receipt.undoes for receipt in open_intents(chain) if receipt.undoes is not None}
+    plans: dict[str, Plan] = {}
+    found = []
+    for intent in chain:
+        if intent.phase != "intent" or intent.capability != DEPLOY or intent.undoes is not None:
+            continue
+        if intent.plan not in plans:
+            plans[intent.plan] = plan_of(intent.plan)
+        result = results.get(intent.key)
+        found.append(_deployment(intent, result, _step(plans[intent.plan], intent), _state(intent, result, undone=undone, returning=returning)))
+    return tuple(found)
+
+
+def deployed(chain: Sequence[Receipt], plan_of: Callable[[str], Plan], *, stack: str, environment: str, hosts: Sequence[str]) -> Deployed:
+    """Return what these hosts were given of a stack in one environment. Raises as `deployments` does."""
+    own = [one for one in deployments(chain, plan_of) if (one.stack, one.environment) == (stack, environment)]
+    rows = tuple(OnHost(host=host, deployments=tuple(one for one in own if one.host == host)) for host in hosts)
+    return Deployed(stack=stack, environment=environment, hosts=rows)
+
+
+def _state(intent: Receipt, result: Receipt | None, *, undone: frozenset[str], returning: set[str]) -> State:
+    if intent.key in undone:
+        return "undone"
+    if intent.key in returning:
+        return "returning"
+    if result is None:
+        return "open"
+    return "done" if result.outcome == "done" else "failed"
+
+
+def _step(plan: Plan, intent: Receipt) -> Step:
+    step = next((one for one in plan.steps if (one.id, one.host) == (intent.step, intent.host)), None)
+    if step is None or not isinstance(step.variables.get("compose_stack_images"), dict):
+        raise RunFailedError(
+            f"plan {plan.plan[:19]} does not say what {intent.key} deployed: restore the site's state folder from a backup. Nothing was changed."
+        )
+    return step
+
+
+def _deployment(intent: Receipt, result: Receipt | None, step: Step, state: State) -> Deployment:
+    said = step.variables
+    return Deployment(
+        stack=str(said.get("compose_stack_stack")),
+        environment=str(said.get("compose_stack_environment")),
+        host=intent.host,
+        run=intent.run,
+        key=intent.key,
+        plan=intent.plan,
+        project=str(said.get("compose_stack_project")),
+        manifest=str(said.get("compose_stack_manifest")),
+        manifest_name=str(said.get("compose_stack_manifest_name")),
+        images={str(service): str(image) for service, image in said["compose_stack_images"].items()},
+        begun_at=intent.at,
+        ended_at=result.at if result is not None else None,
+        state=state,
+    )
