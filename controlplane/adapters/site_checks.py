@@ -8,29 +8,18 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
-from controlplane.adapters.site_checks_plugin import FOLDER, OUTCOMES, ROUTES
+from controlplane.adapters.site_pytest import Ended, run_pytest
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.values import SITE, SiteCheck
 from controlplane.domain.inventory import InventoryHost
 
 _LIMIT_S = 300.0
 _AT_ONCE = 4
-# Nothing of a configuration above the site, and no cache left in it.
-_OPTIONS = ("-q", "--no-header", "--tb=line", "-c", os.devnull, "-p", "no:cacheprovider", "-p", "controlplane.adapters.site_checks_plugin")
-# What an operator's shell says of pytest must not leave tests out; a plugin that a check needs, it names itself.
-_NARROWING = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
-_QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 _VERDICTS = {"passed": Verdict.MET, "failed": Verdict.DRIFTED}
 
 
@@ -42,77 +31,33 @@ class PytestSiteChecks:
 
     def run(self, checks: Mapping[str, SiteCheck], hosts: Sequence[InventoryHost]) -> tuple[Finding, ...]:
         """Return the findings of each check: one for each test and host, on `site` where a test looks at no machine."""
-        started: set[subprocess.Popen[bytes]] = set()
+        given = {"hosts": {one.name: one.model_dump(mode="json") for one in hosts}, "known_hosts": str(self._known_hosts or "")}
+        stop = Event()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
-                return tuple(found for one in pool.map(lambda pair: self._run(pair, hosts, started), checks.items()) for found in one)
+                return tuple(found for one in pool.map(lambda check: self._run(check, checks[check], given, stop), checks) for found in one)
             except BaseException:
+                stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in tuple(started):
-                    _end(process)
                 raise
 
-    def _run(self, about: tuple[str, SiteCheck], hosts: Sequence[InventoryHost], started: set[subprocess.Popen[bytes]]) -> list[Finding]:
-        check, held = about
-        with tempfile.TemporaryDirectory(prefix="controlplane-checks-") as scratch:
-            routes = {"hosts": {one.name: one.model_dump(mode="json") for one in hosts}, "known_hosts": str(self._known_hosts or "")}
-            Path(scratch, ROUTES).write_text(json.dumps(routes))
-            argv = [sys.executable, "-m", "pytest", *_OPTIONS, "--rootdir", str(self._folder), "--confcutdir", str(self._folder)]
-            with Path(scratch, "output").open("wb") as output:
-                process = subprocess.Popen(
-                    [*argv, str(self._folder / held.file)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=self._folder,
-                    env={**{name: value for name, value in os.environ.items() if name not in _NARROWING}, **_QUIET, FOLDER: scratch},
-                    start_new_session=True,
-                )
-                started.add(process)
-                try:
-                    code = process.wait(self._limit_s)
-                except subprocess.TimeoutExpired:
-                    return [_unknown(check, held, f"did not end within {self._limit_s:.0f} s")]
-                finally:
-                    if process.poll() is None:
-                        _end(process)
-                    started.discard(process)
-            outcomes = _outcomes(Path(scratch, OUTCOMES))
-            said = _tail(Path(scratch, "output"))
-        found = [_finding(check, held, one) for one in outcomes]
-        if not found or code not in (0, 1):
+    def _run(self, check: str, held: SiteCheck, given: Mapping[str, object], stop: Event) -> list[Finding]:
+        ran = run_pytest(self._folder, [held.file], root=self._folder, given=given, limit_s=self._limit_s, stop=stop)
+        if ran.code is None:
+            return [_unknown(check, held, f"did not end within {self._limit_s:.0f} s")]
+        # Of one that went down on its way nothing counts; a test that was left out is none.
+        found = [_finding(check, held, one) for one in ran.tests if ran.whole and one.begun]
+        if not found or ran.code not in (0, 1):
             # Collected in part only, or not at all: what is there says nothing of what is not.
-            found.append(_unknown(check, held, f"was not run to its end (pytest {code}): {said}"))
+            found.append(_unknown(check, held, f"was not run to its end (pytest {ran.code}): {ran.said[-300:]}"))
         return found
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of it, whatever it started included."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _tail(output: Path) -> str:
-    with output.open("rb") as file:
-        file.seek(max(0, output.stat().st_size - 3000))
-        return " ".join(file.read().decode(errors="replace").split())[-300:]
-
-
-def _outcomes(path: Path) -> list[Mapping[str, str]]:
-    """Return how its tests ended, none where the file is not what the plugin writes."""
-    try:
-        held = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return []
-    sound = isinstance(held, list) and all(isinstance(one, dict) and {"test", "host", "outcome", "reason"} <= one.keys() for one in held)
-    return list(held) if sound else []
-
-
-def _finding(check: str, held: SiteCheck, ended: Mapping[str, str]) -> Finding:
-    verdict = _VERDICTS.get(ended["outcome"], Verdict.UNKNOWN)
-    reason = "as declared" if verdict is Verdict.MET else f"{'' if verdict is Verdict.DRIFTED else ended['outcome'] + ': '}{ended['reason']}"
-    host, surface = ended["host"] or SITE, f"check:{ended['test']}"
+def _finding(check: str, held: SiteCheck, test: Ended) -> Finding:
+    verdict = _VERDICTS.get(test.outcome, Verdict.UNKNOWN)
+    said = " ".join(test.reason.split())[:600]
+    reason = "as declared" if verdict is Verdict.MET else f"{'' if verdict is Verdict.DRIFTED else test.outcome + ': '}{said}"
+    host, surface = test.host or SITE, f"check:{test.name}"
     return Finding(check=check, host=host, surface=surface, verdict=verdict, severity=held.severity, reason=reason)
 
 

@@ -44,6 +44,11 @@ def _look(intent: Receipt) -> str:
     if intent.capability == "verify.pack.run":
         named = "" if intent.step == "all" else f" {intent.step}"
         return f"see how the checks stand: controlplane gates run{named}"
+    if intent.capability == "release.smoke":
+        stack, _, environment = intent.step.partition("/")
+        return f"prove it again: controlplane release smoke {stack} --env {environment}"
+    if intent.capability == "release.recert":
+        return f"certify it again: controlplane release recert {intent.step} --manifest NAME"
     if intent.capability.startswith("gates."):
         return "see which modes hold: controlplane gates status"
     return f"see how the host is: controlplane verify --host {intent.host}"

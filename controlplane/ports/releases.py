@@ -66,14 +66,25 @@ class ReleaseFiles(Protocol):
 class SmokeRunner(Protocol):
     """Runs a site's smoke tests against a running stack."""
 
-    def run(self, smoke: Smoke, hosts: Sequence[InventoryHost], *, progress: Callable[[str], None]) -> tuple[SmokeTest, ...]:
-        """Return how each test ended; tests that could not be collected, or none at all, are one test that is an error."""
+    def run(
+        self,
+        smoke: Smoke,
+        hosts: Sequence[InventoryHost],
+        *,
+        release: Mapping[str, str],
+        hidden: Sequence[str],
+        progress: Callable[[str], None],
+    ) -> tuple[SmokeTest, ...]:
+        """Return how each test ended; a file that can't be read, or holds no test, is one test that is an error.
+
+        `release` is what tests are told of it: stack, environment, manifest. `hidden` are values that nothing here may say.
+        """
         ...
 
 
 class RecertRunner(Protocol):
     """Runs the commands that certify a release, on the controller."""
 
-    def run(self, command: Recert, *, env: Mapping[str, str]) -> CommandRan:
-        """Run one command to its end or its time limit."""
+    def run(self, command: Recert, *, hidden: Sequence[str]) -> CommandRan:
+        """Run one command to its end or its time limit. `hidden` are values that nothing here may say."""
         ...

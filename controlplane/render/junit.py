@@ -1,44 +1,83 @@
-"""An audit as JUnit XML: one suite a host, and one for what is judged on no host; one case a surface.
+"""An audit as JUnit XML: one suite a host, and one for what is judged on no host; one case a surface. And a smoke run: one case a test.
 
-DRIFTED is a failure, UNKNOWN an error, WAIVED is skipped.
+DRIFTED is a failure, UNKNOWN an error, WAIVED is skipped. A smoke test that was skipped is an error: skipped cases pass with most readers.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 from controlplane.domain.finding import AuditReport, Finding, Verdict
+from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
 
 # What XML 1.0 can't hold, not even escaped.
 _UNFIT = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ELEMENT = {Verdict.DRIFTED: "failure", Verdict.UNKNOWN: "error", Verdict.WAIVED: "skipped"}
 
 
+class _Case(NamedTuple):
+    """One case; `element` is None where it passed."""
+
+    place: str
+    name: str
+    element: str | None
+    message: str = ""
+    kind: str = ""
+    seconds: float = 0
+
+
 def junit_of(report: AuditReport) -> str:
-    """Return the document."""
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="controlplane audit" {_counts(report.findings)}>']
+    """Return the document of an audit."""
     # A check of the site's own that looks at no machine is judged on none of the hosts.
-    for host in dict.fromkeys((*(seen.host for seen in report.hosts), *(finding.host for finding in report.findings))):
-        mine = tuple(finding for finding in report.findings if finding.host == host)
-        lines.append(f"  <testsuite name={_quoted(host)} timestamp={_quoted(report.judged_at.removesuffix('Z'))} {_counts(mine)}>")
-        lines += [line for finding in mine for line in _case(finding)]
+    hosts = dict.fromkeys((*(seen.host for seen in report.hosts), *(finding.host for finding in report.findings)))
+    suites = [(host, [_judged(finding) for finding in report.findings if finding.host == host]) for host in hosts]
+    return _document("controlplane audit", suites, report.judged_at)
+
+
+def junit_of_smoke(report: SmokeReport) -> str:
+    """Return the document of a smoke run; whether it was the manifest's release that was tested is a case of its own."""
+    suite = f"{report.stack}.{report.environment}"
+    proof = _Case(suite, f"manifest {report.manifest_name} runs", "error" if report.doubt else None, report.doubt or "", "doubt")
+    return _document("controlplane release smoke", [(suite, [proof, *(_tested(test, suite) for test in report.tests)])], report.at)
+
+
+def _judged(finding: Finding) -> _Case:
+    kind = "" if finding.verdict is Verdict.WAIVED else finding.severity
+    return _Case(f"{finding.host}.{finding.check}", finding.surface, _ELEMENT.get(finding.verdict), finding.reason, kind)
+
+
+def _tested(test: SmokeTest, suite: str) -> _Case:
+    element = {"passed": None, "failed": "failure"}.get(test.outcome, "error")
+    return _Case(f"{suite}.{test.host}" if test.host else suite, test.name, element, test.reason, test.outcome, test.seconds)
+
+
+def _document(name: str, suites: Sequence[tuple[str, Sequence[_Case]]], at: str) -> str:
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f"<testsuites name={_quoted(name)} {_counts([case for _, cases in suites for case in cases])}>",
+    ]
+    for suite, cases in suites:
+        lines.append(f"  <testsuite name={_quoted(suite)} timestamp={_quoted(at.removesuffix('Z'))} {_counts(cases)}>")
+        lines += [line for case in cases for line in _lines(case)]
         lines.append("  </testsuite>")
     return "\n".join([*lines, "</testsuites>"]) + "\n"
 
 
-def _case(finding: Finding) -> list[str]:
-    head = f'    <testcase classname={_quoted(f"{finding.host}.{finding.check}")} name={_quoted(finding.surface)} time="0"'
-    element = _ELEMENT.get(finding.verdict)
-    if element is None:
+def _lines(case: _Case) -> list[str]:
+    head = f'    <testcase classname={_quoted(case.place)} name={_quoted(case.name)} time="{case.seconds:g}"'
+    if case.element is None:
         return [f"{head}/>"]
-    kind = "" if finding.verdict is Verdict.WAIVED else f" type={_quoted(finding.severity)}"
-    return [f"{head}>", f"      <{element} message={_quoted(finding.reason)}{kind}/>", "    </testcase>"]
+    kind = f" type={_quoted(case.kind)}" if case.kind else ""
+    return [f"{head}>", f"      <{case.element} message={_quoted(case.message)}{kind}/>", "    </testcase>"]
 
 
-def _counts(findings: tuple[Finding, ...]) -> str:
-    count = {verdict: sum(1 for finding in findings if finding.verdict is verdict) for verdict in Verdict}
-    return f'tests="{len(findings)}" failures="{count[Verdict.DRIFTED]}" errors="{count[Verdict.UNKNOWN]}" skipped="{count[Verdict.WAIVED]}" time="0"'
+def _counts(cases: Sequence[_Case]) -> str:
+    count = {element: sum(case.element == element for case in cases) for element in ("failure", "error", "skipped")}
+    seconds = sum(case.seconds for case in cases)
+    return f'tests="{len(cases)}" failures="{count["failure"]}" errors="{count["error"]}" skipped="{count["skipped"]}" time="{seconds:g}"'
 
 
 def _quoted(text: str) -> str:

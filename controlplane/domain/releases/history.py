@@ -17,6 +17,7 @@ from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.values import Value
 
 DEPLOY = "release.deploy"
+State = Literal["open", "done", "failed", "returning", "undone"]
 
 
 class Deployment(Value):
@@ -37,7 +38,7 @@ class Deployment(Value):
     images: dict[str, str]
     begun_at: str
     ended_at: str | None
-    state: Literal["open", "done", "failed", "returning", "undone"]
+    state: State
 
 
 class OnHost(Value):
@@ -120,9 +121,7 @@ def deployed(chain: Sequence[Receipt], plan_of: Callable[[str], Plan], *, stack:
     return Deployed(stack=stack, environment=environment, hosts=rows)
 
 
-def _state(
-    intent: Receipt, result: Receipt | None, *, undone: frozenset[str], returning: set[str]
-) -> Literal["open", "done", "failed", "returning", "undone"]:
+def _state(intent: Receipt, result: Receipt | None, *, undone: frozenset[str], returning: set[str]) -> State:
     if intent.key in undone:
         return "undone"
     if intent.key in returning:
@@ -141,7 +140,7 @@ def _step(plan: Plan, intent: Receipt) -> Step:
     return step
 
 
-def _deployment(intent: Receipt, result: Receipt | None, step: Step, state: Literal["open", "done", "failed", "returning", "undone"]) -> Deployment:
+def _deployment(intent: Receipt, result: Receipt | None, step: Step, state: State) -> Deployment:
     said = step.variables
     return Deployment(
         stack=str(said.get("compose_stack_stack")),

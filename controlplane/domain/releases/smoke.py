@@ -36,6 +36,22 @@ class SmokeReport(Value):
         """Say whether it proves the release: every test passed, there was one, and it was this release that they met."""
         return self.doubt is None and bool(self.tests) and all(test.outcome == "passed" for test in self.tests)
 
+    @property
+    def why_not(self) -> str | None:
+        """Return why it proves nothing, None where it passed: the doubt first, which makes the tests' own answers worthless."""
+        told = [
+            f"{test.name}{f' on {test.host}' if test.host else ''}: {test.outcome}: {test.reason}" for test in self.tests if test.outcome != "passed"
+        ]
+        told = [*([] if self.doubt is None else [self.doubt]), *told]
+        return None if self.passed else "; ".join(told) or "no test was run"
+
+    def exit_code(self) -> int:
+        """Return 0 where it passed, 5 where something is in doubt, 1 where the stack did not do what a test wants."""
+        if self.passed:
+            return 0
+        failed = any(test.outcome == "failed" for test in self.tests)
+        return 1 if failed and self.doubt is None else 5
+
 
 class CommandRan(Value):
     """One command of the recertification: its exit code, None where it did not end by itself, and its last lines."""
@@ -45,3 +61,26 @@ class CommandRan(Value):
     code: int | None
     seconds: float
     tail: str = ""
+
+
+class RecertReport(Value):
+    """One recertification of a manifest: every command in its order, also after one that failed."""
+
+    run: str
+    stack: str
+    manifest: str
+    manifest_name: str
+    commit: str
+    at: str
+    commands: Annotated[tuple[CommandRan, ...], AsTuple]
+
+    @property
+    def passed(self) -> bool:
+        """Say whether every command ended well, and there was one."""
+        return bool(self.commands) and all(command.code == 0 for command in self.commands)
+
+    def exit_code(self) -> int:
+        """Return 0 where it passed, 1 where a command failed, 5 where one did not end by itself."""
+        if self.passed:
+            return 0
+        return 1 if any(command.code for command in self.commands) else 5
