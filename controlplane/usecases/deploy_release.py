@@ -57,7 +57,7 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
             f"Make a new one: controlplane release promote {stack} --out FILE"
         )
     course = _Promotion(site, stack, kept, plan, ports, progress)
-    if "returning" in states:
+    if states & {"returning", "undone"}:
         return course.take_back("its way back goes on")
     if not own:
         course.gate = judge_promotion(site, stack, kept, plan, ports)
@@ -160,7 +160,7 @@ class _Promotion:
         if returned.outcome != "rolled-back":
             outcome = "interrupted" if returned.outcome == "interrupted" else "failed"
             return self.result(outcome, (*told, *returned.messages), (returned,))
-        proven = proven_back(back, [returned], self.ports, progress=self.progress)
+        proven = proven_back(self.site, back, [returned], self.ports, progress=self.progress)
         left = tuple(f"not undone: {line}" for line in back.not_undone)
         return self.result(proven.outcome, (*told, *proven.messages, *left), (returned,))
 

@@ -21,6 +21,7 @@ from controlplane.domain.run_result import RunResult
 from controlplane.domain.values import Value
 from controlplane.ports.releases import ReleaseFiles
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history, ran
 from controlplane.usecases.roll_back import roll_back
 
@@ -110,7 +111,7 @@ def return_release(site: ReleaseSite, stack: str, back: WayBack, ports: ReleaseP
         if result.outcome != "rolled-back":
             outcome = "interrupted" if result.outcome == "interrupted" else "failed"
             return _result(back, outcome, returned, messages=(*result.messages, _again(back)))
-    return proven_back(back, returned, ports, progress=progress)
+    return proven_back(site, back, returned, ports, progress=progress)
 
 
 def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, ports: ReleasePorts, *, progress: Progress) -> RunResult:
@@ -132,29 +133,40 @@ def _before(host: OnHost, run: str, ports: ReleasePorts) -> ReleaseWanted | None
         if one.run == run:
             break
         earlier = one if one.state == "done" else earlier
-    if earlier is None:
-        return None
-    step = next(step for step in ports.apply.plans.get(earlier.plan).steps if step.host == host.host)
-    return ran(step)
+    return _wanted_by(earlier, ports) if earlier is not None else None
 
 
-def proven_back(back: WayBack, returned: Sequence[RunResult], ports: ReleasePorts, *, progress: Progress) -> ReleaseResult:
-    """Prove what runs now: by digest on the evidence of the last run that went back, and by the environment's smoke tests."""
+def _wanted_by(deployment: Deployment, ports: ReleasePorts) -> ReleaseWanted:
+    return ran(next(step for step in ports.apply.plans.get(deployment.plan).steps if step.host == deployment.host))
+
+
+def proven_back(site: ReleaseSite, back: WayBack, returned: Sequence[RunResult], ports: ReleasePorts, *, progress: Progress) -> ReleaseResult:
+    """Prove what runs now: by digest on fresh evidence of every host, and by the environment's smoke tests."""
     if back.to is None:
         told = f"nothing of {back.stack} ran in {back.environment} before: its containers are gone, its volumes stay"
         return _result(back, "rolled-back", returned, messages=(told,))
-    report = returned[-1].verify if returned else None
-    findings = [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{back.stack}")] if report is not None else []
-    wrong = [f"{one.host}: {one.reason}" for one in findings if one.verdict is not Verdict.MET]
-    if wrong or {one.host for one in findings} < set(back.hosts):
-        told = "; ".join(wrong) or "not every host could be looked at"
-        return _result(back, "failed", returned, messages=(f"it went back, and is not proven by digest: {told}", _look(back)))
     name: EnvironmentName = "production" if back.environment == "production" else "staging"
+    wrong = _wrong_digests(site, back.stack, name, ports)
+    if wrong:
+        return _result(back, "failed", returned, messages=(f"it went back, and is not proven by digest: {'; '.join(wrong)}", _look(back)))
     progress(f"smoke tests of {back.stack} in {name}")
     proof = ports.prove(back.stack, name, progress=progress)
     outcome = "rolled-back" if proof.passed else "failed"
     messages = () if proof.passed else (f"{back.to} is back by its digests, and its behaviour is not proven: see {proof.run}", _look(back))
     return _result(back, outcome, returned, messages=messages).model_copy(update={"proof": proof})
+
+
+def _wrong_digests(site: ReleaseSite, stack: str, name: EnvironmentName, ports: ReleasePorts) -> list[str]:
+    """Return where a host does not run what the receipts say was brought there last."""
+    chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
+    found = history(site, stack, name, chain, ports.apply)
+    current = {host.host: _wanted_by(host.current, ports) for host in found.hosts if host.current is not None}
+    view = site.view.releasing(current)
+    chosen = view.chosen(tuple(current))
+    seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    report = judge_site(view, hosts=tuple(current), seen=seen, now=ports.apply.clock.now())
+    told = [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}") and one.verdict is not Verdict.MET]
+    return [f"{one.host}: {one.reason}" for one in told]
 
 
 def _result(back: WayBack, outcome: str, returned: Sequence[RunResult], *, messages: tuple[str, ...]) -> ReleaseResult:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from controlplane.domain.evidence import Evidence
-from tests.fakes.evidence_builder import DATA, EvidenceBuilder, healthy_probes, mount, place
+from tests.fakes.evidence_builder import DATA, EvidenceBuilder, container, healthy_probes, mount, place
 
 OLD_ROOT, OLD_CONTAINERD = "/var/lib/docker", "/var/lib/containerd"
 
@@ -173,9 +174,30 @@ def _purge_retired(host: FakeHost, told: dict[str, Any]) -> Acts:
             yield partial(act, item["path"])
 
 
+def _compose_stack(host: FakeHost, told: dict[str, Any]) -> Acts:
+    probes, said = host.probes, {key.removeprefix("compose_stack_"): value for key, value in told.items()}
+    project = said["project"]
+
+    def files() -> None:
+        kept = ("stack", "environment", "project", "dir", "manifest", "manifest_name", "env_digest", "run")
+        digests = {one["name"]: hashlib.sha256(one["text"].encode()).hexdigest() for one in said["files"]}
+        probes["releases"][project] = {"record": {key: said[key] for key in kept} | {"files": digests}, "changed": []}
+
+    def service(name: str, image: str) -> None:
+        others = [one for one in probes["docker_containers"] if (one["compose_project"], one["compose_service"]) != (project, name)]
+        health = {"image": image, "image_digests": [image], "health": "healthy", "image_id": f"sha256:{image[-64:]}"}
+        of = {"compose_project": project, "compose_service": name, "compose_dir": said["dir"], "id": f"{told['compose_stack_run']}-{name}"}
+        probes["docker_containers"] = [*others, container(f"{project}-{name}-1", [], **health, **of)]
+
+    yield files
+    for name, image in said["images"].items():
+        yield partial(service, name, image)
+
+
 _ROLES: dict[str, Callable[[FakeHost, dict[str, Any]], Acts]] = {
     "data_disk": _data_disk,
     "fstab": _fstab,
     "docker_data_root": _docker_data_root,
     "purge_retired": _purge_retired,
+    "compose_stack": _compose_stack,
 }
