@@ -1,4 +1,4 @@
-"""What a wave leaves behind: `<site>/state/waves/<wave>/<attempt>/`, each file whole or not at all."""
+"""What a wave, or a release, leaves behind: `<site>/state/waves/<wave>/<attempt>/`, each file whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from controlplane.domain.evidence import Evidence, Unreached
 
 
 class WaveFiles:
-    """The waves' folder of one site. Files are named by the site's folder, so that a receipt reads the same on another machine."""
+    """The waves' folder of one site, or that of its releases. Files are named by the site's folder, so that a receipt reads the same elsewhere."""
 
-    def __init__(self, site: Path) -> None:
-        self._site = site
+    def __init__(self, site: Path, kind: str = "waves") -> None:
+        self._site, self._kind = site, kind
 
     def keep(self, wave: str, attempt: str, name: str, content: bytes) -> str:
         """Write a file durably and return its path below the site's folder."""
-        path = Path("state", "waves", wave, attempt, name)
+        path = Path("state", self._kind, wave, attempt, name)
         write_durably(self._site / path, content)
         return str(path)
 
@@ -32,7 +32,7 @@ class WaveFiles:
 
     def keep_evidence(self, wave: str, attempt: str, name: str, seen: Mapping[str, Evidence | Unreached]) -> str:
         """Write evidence durably and return its path below the site's folder."""
-        path = Path("state", "waves", wave, attempt, f"{name}.json")
+        path = Path("state", self._kind, wave, attempt, f"{name}.json")
         (self._site / path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         EvidenceFiles().write(str(self._site / path), seen)
         return str(path)

@@ -1,0 +1,168 @@
+"""release close: look once more, and leave the closeout receipt of what runs in an environment.
+
+Rules:
+- Only what is proven is closed: on fresh evidence by digest, and by a smoke run after the deployment. UNKNOWN never closes.
+- No gap of the release's own loop may be open; the site's other open gaps and loops are named.
+- The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
+from controlplane.domain.finding import AuditReport, Verdict
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.closeout import ReleaseCloseout, actions, open_gaps, proofs
+from controlplane.domain.releases.history import Deployed, Deployment, deployments
+from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
+from controlplane.domain.run_key import make_run_key
+from controlplane.domain.waves.closeout import Attestation, FileChange
+from controlplane.ports import SiteHistory, WaveFolder
+from controlplane.render.release_page import release_page
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.judge_hosts import judge_by_two
+from controlplane.usecases.record_run import STAMP, Ledger
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history, ran
+from controlplane.usecases.return_release import not_undone
+
+ID = "release.close"
+
+
+@dataclass(frozen=True)
+class ClosePorts:
+    """The ports of releases, and where a closeout goes."""
+
+    release: ReleasePorts
+    folder: WaveFolder
+    history: SiteHistory
+
+
+def close_release(
+    site: ReleaseSite, stack: str, name: EnvironmentName, ports: ClosePorts, *, attest: str, deferred: tuple[str, ...]
+) -> tuple[ReleaseCloseout, str, str]:
+    """Return the closeout, its page below the site's folder, and the key of its receipt. Raises `RefusedError`, `UnknownError`: it stays open."""
+    if not attest.strip():
+        raise InputInvalidError([Fault("--attest", 0, "", "is empty: say what you attest; it stands in the closeout receipt under your name")])
+    apply, (spec, _) = ports.release.apply, environment_of(site, stack, name)
+    chain = tuple(receipt for _, receipt in sound_chain(apply.receipts, now=apply.clock.now()))
+    found = history(site, stack, name, chain, apply)
+    current = _settled(found, stack, name)
+    smoked = next((one for one in reversed(proofs(chain, stack, current.manifest)) if one.what == f"smoke in {name}"), None)
+    if smoked is None or smoked.outcome != "done" or smoked.at < (current.ended_at or current.begun_at):
+        told = "was not proven by a smoke run after it was deployed" if smoked is None else f"is not proven: {smoked.run} is {smoked.outcome}"
+        raise RefusedError(f"{stack} in {name} does not close: {current.manifest_name} {told}. Next: controlplane release smoke {stack} --env {name}")
+    own = _own_gaps(site, spec)
+    if own:
+        raise RefusedError(f"{stack} in {name} does not close: {', '.join(own)} is open in {spec.loop}. Next: controlplane gaps close {own[0]}")
+    report = _look(site, found, ports)
+    _refuse_unproven(stack, name, report)
+    chain = tuple(receipt for _, receipt in apply.receipts.load())
+    now = apply.clock.now()
+    attestation = Attestation(by=site.operator, at=now.strftime(STAMP), text=attest)
+    attempt = f"{name}-{now:%Y%m%d-%H%M%S}-{apply.entropy.four_hex()}"
+    made = _closeout(site, spec, current, chain, report, ports, attempt=attempt, attestation=attestation, deferred=deferred)
+    file = ports.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
+    page = ports.folder.keep(stack, attempt, "closeout.md", release_page(made))
+    key = make_run_key(ID, apply.clock.now(), apply.entropy.four_hex())
+    ledger = Ledger(apply.receipts, apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator)
+    ledger.intend(key, host="*", capability=ID, step=f"{stack}/{name}")
+    told_of = {"attempt": attempt, "file": file, "page": page, "manifest": current.manifest, "head": ports.history.head()}
+    more = {"chain_length": made.chain_length, "chain_head": made.chain_head}
+    evidence = digest_of(made.model_dump(mode="json"))
+    ledger.close(key, host="*", capability=ID, step=f"{stack}/{name}", outcome="done", evidence=evidence, told=told_of | more)
+    return made, page, key
+
+
+def _settled(found: Deployed, stack: str, name: str) -> Deployment:
+    if found.current is None:
+        told = found.doubt or "nothing is deployed by a release"
+        raise RefusedError(f"{stack} in {name} does not close: {told}. See: controlplane release status {stack}")
+    return found.current
+
+
+def _own_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...]:
+    if spec.loop is None:
+        return ()
+    registers = site.governance.checked_registers()
+    return tuple(name for name, gap in registers.gaps.items() if gap.is_open and spec.loop in gap.loops)
+
+
+def _look(site: ReleaseSite, found: Deployed, ports: ClosePorts) -> AuditReport:
+    apply = ports.release.apply
+    plans = {host.host: apply.plans.get(host.current.plan) for host in found.hosts if host.current is not None}
+    view = site.view.releasing({host: ran(next(step for step in plan.steps if step.host == host)) for host, plan in plans.items()})
+    chosen = view.chosen(tuple(plans))
+    seen = apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    return judge_by_two(view, hosts=tuple(plans), seen=seen, now=apply.clock.now(), witness=apply.witness)
+
+
+def _refuse_unproven(stack: str, name: str, report: AuditReport) -> None:
+    about = [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
+    wrong = [f"{one.host}: {one.reason}" for one in about if one.verdict is not Verdict.MET]
+    if wrong or not about:
+        told = f"{stack} in {name} does not close: {'; '.join(wrong) or 'no host could be judged'}. See: controlplane release status {stack}"
+        unknown = not about or any(one.verdict is Verdict.UNKNOWN for one in about)
+        raise (UnknownError if unknown else RefusedError)(told)
+
+
+def _closeout(  # noqa: PLR0917 - the whole of what a release came to
+    site: ReleaseSite,
+    spec: ReleaseSpec,
+    current: Deployment,
+    chain: Sequence[Receipt],
+    report: AuditReport,
+    ports: ClosePorts,
+    *,
+    attempt: str,
+    attestation: Attestation,
+    deferred: tuple[str, ...],
+) -> ReleaseCloseout:
+    manifest = site.files.manifest(current.stack, current.manifest_name).manifest
+    mine = [one for one in deployments(chain, ports.release.apply.plans.get) if (one.stack, one.environment) == (current.stack, current.environment)]
+    registers = site.governance.registers
+    return ReleaseCloseout(
+        site=site.view.name,
+        stack=current.stack,
+        goal=spec.goal,
+        environment=current.environment,
+        manifest=current.manifest_name,
+        digest=current.manifest,
+        commit=manifest.commit,
+        images=current.images,
+        attempt=attempt,
+        outcome="closed",
+        evidence=proofs(chain, current.stack, current.manifest),
+        files_changed=_files_changed(current, chain, ports.history),
+        actions=actions(chain, [one.plan for one in mine if one.manifest == current.manifest]),
+        own_loop=spec.loop,
+        own_gaps=(),
+        open_gaps=open_gaps(registers) if registers is not None else (),
+        open_loops=tuple(name for name, loop in registers.loops.items() if loop.status == "open") if registers is not None else (),
+        verify=report.summary,
+        remaining=tuple(one for one in report.findings if one.verdict in (Verdict.DRIFTED, Verdict.UNKNOWN)),
+        not_undone=not_undone(site.files, current.stack, [current]),
+        deferred=deferred,
+        chain_length=len(chain),
+        chain_head=chain[-1].digest() if chain else None,
+        attestation=attestation,
+    )
+
+
+def _files_changed(current: Deployment, chain: Sequence[Receipt], history: SiteHistory) -> tuple[FileChange, ...]:
+    """Return the commits since the stack was closed last in this environment; of a first release the newest commit alone."""
+    earlier = [one for one in chain if one.capability == ID and one.step == f"{current.stack}/{current.environment}" and one.phase == "result"]
+    since = (earlier[-1].told or {}).get("head") if earlier else None
+    head = history.head()
+    if head is None:
+        title = "the site is under no version control: what changed in its files is not known"
+        return (FileChange(commit=None, title=title, files=()),)
+    if since is None:
+        title = "the site's files as they were when the stack was closed here for the first time"
+        found: tuple[FileChange, ...] = (FileChange(commit=head, title=title, files=()),)
+    else:
+        found = tuple(FileChange(commit=one.id, title=one.title, files=one.files) for one in history.since(since))
+    loose = history.uncommitted()
+    return (*found, *((FileChange(commit=None, title="not committed yet", files=loose),) if loose else ()))

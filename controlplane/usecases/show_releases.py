@@ -1,0 +1,170 @@
+"""release status, release brief: what runs where, by which release, what is open, and what to do next.
+
+Rules:
+- By the receipts: what was brought. By fresh evidence: whether it runs. Where the two differ that is said; what could not be seen is UNKNOWN.
+- Whatever was interrupted, the command that goes on with it stands there.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from controlplane.domain.errors import RunFailedError
+from controlplane.domain.finding import Finding
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.history import Deployed, Deployment, OnHost
+from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
+from controlplane.domain.windows import next_opening, open_now
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.judge_promotion import SMOKE
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history, ran
+
+ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
+
+
+def release_status(site: ReleaseSite, stack: str, ports: ReleasePorts) -> dict[str, Any]:
+    """Return where a stack stands in each environment: hosts with what was brought and what runs, the newest proof, and what is next."""
+    spec = site.files.spec(stack)
+    chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts))
+    rows = [_environment(site, stack, name, chain, ports) for name in ENVIRONMENTS if name in spec.environments]
+    return {"stack": stack, "goal": spec.goal, "environments": rows, "next": _next(stack, rows)}
+
+
+def _environment(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Sequence[Receipt], ports: ReleasePorts) -> dict[str, Any]:
+    found = history(site, stack, name, chain, ports.apply)
+    judged = {one.host: one for one in _judged(site, stack, found, ports)}
+    smoked = next((r for r in reversed(chain) if r.capability == SMOKE and r.step == f"{stack}/{name}" and r.phase == "result"), None)
+    current = found.current
+    since = (current.ended_at or current.begun_at) if current is not None else ""
+    is_of_it = smoked is not None and current is not None and smoked.at >= since and (smoked.told or {}).get("manifest") == current.manifest
+    return {
+        "environment": name,
+        "manifest": current.manifest_name if current is not None else None,
+        "doubt": found.doubt,
+        "proof": {"run": smoked.key, "outcome": smoked.outcome, "at": smoked.at} if smoked is not None and is_of_it else None,
+        "hosts": [_host(one, judged.get(one.host)) for one in found.hosts],
+        "goes_on": _goes_on(site, stack, name, found),
+    }
+
+
+def _host(one: OnHost, finding: Finding | None) -> dict[str, Any]:
+    current, unsettled = one.current, one.unsettled
+    return {
+        "host": one.host,
+        "brought": current.manifest_name if current is not None else None,
+        "run": current.run if current is not None else None,
+        "verdict": finding.verdict.value if finding is not None else None,
+        "reason": finding.reason if finding is not None else "nothing was brought here by a release",
+        "open": {"run": unsettled.run, "manifest": unsettled.manifest_name, "state": unsettled.state} if unsettled is not None else None,
+    }
+
+
+def _judged(site: ReleaseSite, stack: str, found: Deployed, ports: ReleasePorts) -> list[Finding]:
+    wanted = {}
+    for host in found.hosts:
+        if host.current is not None:
+            plan = ports.apply.plans.get(host.current.plan)
+            step = next((one for one in plan.steps if one.host == host.host), None)
+            if step is None:
+                raise RunFailedError(f"plan {plan.plan[:19]} does not say what it brought to {host.host}. Nothing was changed.")
+            wanted[host.host] = ran(step)
+    if not wanted:
+        return []
+    view = site.view.releasing(wanted)
+    chosen = view.chosen(tuple(wanted))
+    seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+    report = judge_site(view, hosts=tuple(wanted), seen=seen, now=ports.apply.clock.now())
+    return [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
+
+
+def _goes_on(site: ReleaseSite, stack: str, name: EnvironmentName, found: Deployed) -> str | None:
+    """Return the command that goes on with what is open, None where nothing is."""
+    unsettled = next((one.unsettled for one in found.hosts if one.unsettled is not None), None)
+    half = _half_back(found)
+    one = unsettled or half
+    if one is None:
+        return None
+    verb = "promote" if name == "production" else "stage"
+    if name == "staging" and one.state in ("returning", "undone"):
+        return f"controlplane release rollback {shlex.quote(stack)} --env staging"
+    return f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(kept_plan(site, one.plan))}"
+
+
+def _half_back(found: Deployed) -> Deployment | None:
+    """Return a deployment that went back on one host and still stands on another."""
+    undone = {one.run: one for host in found.hosts for one in host.deployments if one.state == "undone"}
+    standing = {one.run for host in found.hosts for one in host.deployments if one.state == "done"}
+    return next((one for run, one in undone.items() if run in standing), None)
+
+
+def kept_plan(site: ReleaseSite, digest: str) -> str:
+    """Return the file of a plan that was begun."""
+    return f"{site.view.folder}/state/plans/{digest.removeprefix('sha256:')}.json"
+
+
+def _next(stack: str, rows: Sequence[dict[str, Any]]) -> str:
+    going_on = next((row["goes_on"] for row in rows if row["goes_on"]), None)
+    wrong = next((row["environment"] for row in rows for host in row["hosts"] if host["verdict"] not in (None, "MET")), None)
+    if going_on is not None or wrong is not None:
+        return str(going_on) if going_on is not None else f"see why {wrong} does not run what was brought there; its hosts are named above"
+    by_name = {row["environment"]: row for row in rows}
+    for name, row in by_name.items():
+        if row["manifest"] is None and name == "staging":
+            return f"controlplane release stage {stack} --manifest NAME --out FILE"
+        if row["manifest"] is not None and (row["proof"] is None or row["proof"]["outcome"] != "done"):
+            return f"controlplane release smoke {stack} --env {name}"
+    if "production" in by_name and "staging" in by_name and by_name["production"]["manifest"] != by_name["staging"]["manifest"]:
+        return f"controlplane release promote {stack} --dry-run"
+    return f'controlplane release close {stack} --env {"production" if "production" in by_name else "staging"} --attest "..."'
+
+
+def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[str]:
+    """Return the runbook of a promotion for the person who does it, line by line."""
+    spec, production = environment_of(site, stack, "production")
+    name, rules = shlex.quote(stack), spec.promotion
+    lines = [f"# {stack}: {spec.goal}", "", f"Hosts      {', '.join(production.hosts)}, in this order; a host that fails stops those after it"]
+    lines += [f"Window     {_window(site, spec, ports)}", f"Approval   {rules.approval or site.view.approval}", f"Loop       {spec.loop or 'none'}"]
+    lines += [f"Proof      {', '.join(production.smoke.files)}, within {production.smoke.within} s; a skipped test is not a pass", ""]
+    lines += ["## Gate", *_gate_lines(spec, production.hosts), "", "## Commands"]
+    lines += [
+        f"1. controlplane release check {name}",
+        f"2. controlplane release stage {name} --manifest NAME --out stage.json    (read it, then: controlplane approve stage.json)",
+        f"3. controlplane release stage {name} --plan stage.json",
+        f"4. controlplane release smoke {name} --env staging",
+        f"5. controlplane release recert {name} --manifest NAME",
+        *(f"6. controlplane ready {host}" for host in production.hosts),
+        f"7. controlplane release promote {name} --out promote.json    (the gate and the preview; then: controlplane approve promote.json)",
+        f"8. controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
+        f'9. controlplane release close {name} --env production --attest "what you attest"',
+        "",
+        "## If it goes wrong",
+        "A deployment that fails, or whose smoke tests do not all pass, is taken back by itself, and that is said.",
+        f"Way back later: controlplane release rollback {name} --env production --dry-run    (names what it can't undo)",
+        "Way back without a controller, on the host itself: /var/lib/controlplane/RUN/undo    (RUN stands in 'controlplane runs list')",
+        f"What runs where: controlplane release status {name}",
+    ]
+    return lines
+
+
+def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
+    rules = spec.promotion
+    return [
+        "- contract: environment file as its contract says, no secret in the site's files or history",
+        "- staged: staging runs the same digests, healthy, on fresh evidence",
+        f"- smoke: passed in staging within {rules.smoke_within // 3600} h, after it was staged",
+        f"- recert: {', '.join(one.name for one in spec.recert) or 'nothing is named'}, within {rules.recert_within // 3600} h",
+        *([f"- pack {rules.pack}: its newest run passed, by the policy as it is"] if rules.pack else []),
+        *(f"- storage of {host}: its ready receipt holds" for host in hosts),
+        *([f"- gaps: none is open in {spec.loop}"] if spec.loop else []),
+        "- window and approval",
+    ]
+
+
+def _window(site: ReleaseSite, spec: ReleaseSpec, ports: ReleasePorts) -> str:
+    windows, now = spec.promotion.windows or site.view.windows, ports.apply.clock.now()
+    opening = open_now(windows, timezone=site.view.timezone, now=now)
+    coming = next_opening(windows, timezone=site.view.timezone, now=now)
+    return f"open now, {opening}" if opening else f"next {coming}" if coming else "any time"
