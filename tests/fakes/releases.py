@@ -168,8 +168,8 @@ class ReleaseSite(FakeSite):
         )
         self.recert_ports = RecertPorts(clock=self.clock, entropy=self.ports.entropy, receipts=self.receipts, files=self.files, runner=self.commands)
 
-    def smoke(self, environment: EnvironmentName = "staging", progress: Callable[[str], None] = lambda _: None) -> SmokeReport:
-        return run_smoke(STACK, environment, self.view, operator=OPERATOR, ports=self.smoke_ports, progress=progress)
+    def smoke(self, environment: EnvironmentName = "staging", progress: Callable[[str], None] = lambda _: None, stack: str = STACK) -> SmokeReport:
+        return run_smoke(stack, environment, self.view, operator=OPERATOR, ports=self.smoke_ports, progress=progress)
 
     def recert(self, name: str = "r1") -> RecertReport:
         return run_recert(STACK, name, self.view, operator=OPERATOR, ports=self.recert_ports, progress=lambda _: None)

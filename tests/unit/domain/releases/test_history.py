@@ -1,0 +1,131 @@
+"""Which release runs where, as the receipts say: what stands, what was taken back, what is open, and where hosts disagree."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.domain.errors import RunFailedError
+from controlplane.domain.plan import Plan
+from controlplane.domain.releases.history import Deployed, Deployment, deployed, deployments
+from tests.fakes.releases import HOSTS, STACK, ReleaseSite, manifest
+
+
+def seen(site: ReleaseSite, environment: str = "staging") -> Deployed:
+    return deployed(site.receipts.chain, site.ports.plans.get, stack=STACK, environment=environment, hosts=HOSTS)
+
+
+def names(found: Deployed) -> list[tuple[str | None, str | None]]:
+    """Return (current, previous) of each host."""
+    return [(one.current and one.current.manifest_name, one.previous and one.previous.manifest_name) for one in found.hosts]
+
+
+def test_without_a_deployment_there_is_none_and_no_doubt() -> None:
+    found = seen(ReleaseSite())
+    assert (found.current, found.doubt, found.disagree, names(found)) == (None, None, False, [(None, None)] * 2)
+
+
+def test_a_deployment_is_known_by_its_run_its_plan_its_manifest_and_when_it_was() -> None:
+    site = ReleaseSite()
+    run = site.deploy(1)
+    one = seen(site).current
+    assert one is not None
+    intent = next(receipt for receipt in site.receipts.chain if receipt.host == "mint-apps" and receipt.phase == "intent")
+    result = next(receipt for receipt in site.receipts.chain if receipt.key == intent.key and receipt.phase == "result")
+    assert one == Deployment(
+        stack=STACK,
+        environment="staging",
+        host="mint-apps",
+        run=run,
+        key=intent.key,
+        plan=intent.plan,
+        project="shop-staging",
+        manifest=manifest(1).digest,
+        manifest_name="r1",
+        images=dict(manifest(1).images),
+        begun_at=intent.at,
+        ended_at=result.at,
+        state="done",
+    )
+
+
+def test_the_last_one_that_stands_is_current_and_environments_are_apart() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    site.deploy(2)
+    site.deploy(3, "production")
+    assert names(seen(site)) == [("r2", "r1")] * 2
+    assert names(seen(site, "production")) == [("r3", None)] * 2
+    assert [one.manifest_name for one in deployments(site.receipts.chain, site.ports.plans.get)] == ["r1", "r1", "r2", "r2", "r3", "r3"]
+
+
+def test_what_was_taken_back_makes_the_one_before_current_again() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    second = site.deploy(2)
+    site.take_back(second)
+    found = seen(site)
+    assert (names(found), found.doubt) == ([("r1", None)] * 2, None)
+    assert [one.state for one in found.hosts[0].deployments] == ["done", "undone"]
+    site.deploy(3)
+    assert names(seen(site)) == [("r3", "r1")] * 2
+
+
+def test_one_that_failed_changes_nothing_here() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    site.deploy(2, ends=dict.fromkeys(HOSTS, "failed"))
+    found = seen(site)
+    assert (names(found), found.doubt) == ([("r1", None)] * 2, None)
+    assert found.hosts[0].deployments[-1].state == "failed"
+
+
+def test_hosts_that_were_given_different_manifests_disagree() -> None:
+    site = ReleaseSite()
+    site.deploy(1, hosts=("mint-apps",))
+    assert (seen(site).disagree, seen(site).doubt) == (True, "its hosts disagree: mint-apps runs r1, mint-data runs none")
+    site.deploy(2, ends={"mint-data": "failed"})
+    site.deploy(1, hosts=("mint-data",))
+    found = seen(site)
+    assert (found.current, found.doubt) == (None, "its hosts disagree: mint-apps runs r2, mint-data runs r1")
+
+
+def test_an_open_deployment_or_way_back_is_doubt() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    second = site.deploy(2, ends={"mint-data": "open"})
+    found = seen(site)
+    [one] = [host.unsettled for host in found.hosts if host.unsettled is not None]
+    assert (one.host, one.state, one.run, found.current) == ("mint-data", "open", second, None)
+    assert found.doubt == f"a deployment has not ended: {one.key} on mint-data, of r2, since {one.begun_at}"
+    site.take_back(second)
+    assert (seen(site).doubt, names(seen(site))) == (None, [("r1", None)] * 2)
+    third = site.deploy(3)
+    site.take_back(third, ends=False)
+    found = seen(site)
+    assert [host.unsettled and host.unsettled.state for host in found.hosts] == ["returning"] * 2
+    assert (found.current, "has not ended" in (found.doubt or "")) == (None, True)
+
+
+def test_other_receipts_are_none_and_each_plan_is_read_once() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    site.smoke()
+    site.recert()
+    read: list[str] = []
+
+    def get(plan: str) -> Plan:
+        read.append(plan)
+        return site.ports.plans.get(plan)
+
+    assert len(deployments(site.receipts.chain, get)) == 2
+    assert len(read) == 1
+
+
+def test_a_plan_that_does_not_say_what_was_deployed_is_an_error_that_says_what_to_do() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    plan = site.ports.plans.get(site.receipts.chain[0].plan)
+    bare = plan.model_copy(update={"steps": tuple(step.model_copy(update={"variables": {}}) for step in plan.steps)})
+    for other in (bare, plan.model_copy(update={"steps": ()})):
+        with pytest.raises(RunFailedError, match=r"does not say what .* deployed: restore the site's state folder"):
+            deployments(site.receipts.chain, lambda _digest, other=other: other)  # type: ignore[misc]
