@@ -73,7 +73,7 @@ def _composed(text: str, document: Document) -> yaml.Node | None:
             raise _TooMuchError(f"is nested deeper than {DEEPEST} levels: flatten it")
         tag = getattr(event, "tag", None)
         if tag is not None and not isinstance(event, yaml.DocumentStartEvent):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 0
             document.faults.append(Fault(document.file, line, "", f"has the tag {tag}, and what it makes of this is not judged: write the value out"))
     node: yaml.Node | None = yaml.compose(text, Loader=loader)
     return node
@@ -149,4 +149,3 @@ class _Reading:
         self.document.faults.append(Fault(self.document.file, line, ".".join(place), message))
         if len(self.document.faults) >= MOST_FAULTS:
             raise _TooMuchError("has too many faults to list them all")
-

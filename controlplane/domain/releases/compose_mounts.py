@@ -16,8 +16,13 @@ from controlplane.domain.releases.compose_keys import check_keys
 from controlplane.domain.releases.compose_said import Judging, Said, given
 
 _LONG: Final = frozenset(["bind", "consistency", "image", "read_only", "source", "target", "tmpfs", "type", "volume"])
-_OPTIONS: Final = frozenset("ro rw nocopy z Z private rprivate shared rshared slave rslave consistent cached delegated".split())
+_OPTIONS: Final = frozenset(
+    [
+        "ro", "rw", "nocopy", "z", "Z", "private", "rprivate", "shared", "rshared", "slave", "rslave", "consistent", "cached", "delegated",
+    ]
+)  # fmt: skip
 _VOLUME: Final = frozenset(["driver", "driver_opts", "external", "labels", "name"])
+_ANONYMOUS: Final = "is an anonymous volume, which the next container would not get again"
 
 
 class Mount(NamedTuple):
@@ -59,25 +64,29 @@ def _short(judging: Judging, said: Said) -> Mount | None:
     text = judging.text(said)
     if text is None:
         return None
+    source, target, options, wrong = _split(text)
+    if wrong:
+        judging.fault(said, wrong)
+        return None
+    if source[0] not in "./~":
+        return _mount(judging, said, "volume", source, target, read_only="ro" in options)
+    where = _absolute(judging, said, source)
+    return None if where is None else _mount(judging, said, "bind", where, target, read_only="ro" in options)
+
+
+def _split(text: str) -> tuple[str, str, list[str], str]:
+    """Return source, target and options of a short entry, and what is wrong with it."""
     parts = text.split(":")
     if not all(parts) or len(parts) > 3:
-        judging.fault(said, "is no SOURCE:TARGET or SOURCE:TARGET:OPTIONS: write it so, or in the long form")
-        return None
+        return "", "", [], "is no SOURCE:TARGET or SOURCE:TARGET:OPTIONS: write it so, or in the long form"
     if len(parts) == 1:
-        judging.fault(said, "is an anonymous volume, which the next container would not get again: name it, NAME:TARGET, and declare it under volumes")
-        return None
-    source, target, options = parts[0], parts[1], parts[2].split(",") if len(parts) == 3 else []
-    if len(source) == 1 and source.isalpha():
-        judging.fault(said, "has a source of one letter, which Compose may take for a drive: give the volume a longer name")
-        return None
-    strange = [option for option in options if option not in _OPTIONS]
-    if strange:
-        judging.fault(said, f"has the option {strange[0]!r}, which is not known here: use the long form")
-        return None
-    if source[0] in "./~":
-        where = _absolute(judging, said, source)
-        return None if where is None else _mount(judging, said, "bind", where, target, read_only="ro" in options)
-    return _mount(judging, said, "volume", source, target, read_only="ro" in options)
+        return "", "", [], f"{_ANONYMOUS}: name it, NAME:TARGET, and declare it under volumes"
+    options = parts[2].split(",") if len(parts) == 3 else []
+    strange = next((option for option in options if option not in _OPTIONS), None)
+    wrong = f"has the option {strange!r}, which is not known here: use the long form" if strange is not None else ""
+    if len(parts[0]) == 1 and parts[0].isalpha():
+        wrong = "has a source of one letter, which Compose may take for a drive: give the volume a longer name"
+    return parts[0], parts[1], options, wrong
 
 
 def _long(judging: Judging, said: Said) -> Mount | None:
@@ -94,7 +103,7 @@ def _long(judging: Judging, said: Said) -> Mount | None:
         judging.fault(said, "has no type that is judged here: write type bind, volume or tmpfs", "type")
         return None
     if kind == "volume" and not source:
-        judging.fault(said, "is an anonymous volume, which the next container would not get again: give it a source, and declare that under volumes")
+        judging.fault(said, f"{_ANONYMOUS}: give it a source, and declare that under volumes")
         return None
     if kind == "bind":
         if not source:

@@ -143,7 +143,9 @@ def _judge_environment(judging: Judging, pieces: Sequence[Said]) -> None:
                 if value is None and name not in judging.asked.known:
                     judging.fault(said, f"takes {name} from the environment, and the contract does not declare it: declare it there", name)
             elif (name in judging.asked.secrets or _SECRET_BY_NAME.search(name)) and not _is_referred(value):
-                judging.fault(said, f"{name} is a secret and has a value here, where everybody reads it: write ${{{name}}}, and the value into .env", name)
+                judging.fault(
+                    said, f"{name} is a secret and has a value here, where everybody reads it: write ${{{name}}}, and the value into .env", name
+                )
 
 
 def _variables(said: Said) -> Iterator[tuple[str, str | None]]:

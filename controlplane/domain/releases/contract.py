@@ -154,9 +154,8 @@ def _variable(entry: Entry, comment: str) -> tuple[Variable | None, list[str]]:
     kind, choices = _kind(words[0])
     wrong = [] if kind else [f"{words[0]!r} is no type: write text, int, bool, url, path, or one-of a|b with two choices or more"]
     flags = words[1:]
-    for flag in flags:
-        if flag not in _FLAGS:
-            wrong.append(f"{flag!r} says nothing here: write required, optional or secret, and an explanation behind ' — '")
+    strange = [flag for flag in flags if flag not in _FLAGS]
+    wrong += [f"{flag!r} says nothing here: write required, optional or secret, and an explanation behind ' — '" for flag in strange]
     if len(set(flags)) != len(flags) or {"required", "optional"} <= set(flags):
         wrong.append("says twice whether it is required or secret: once is enough")
     if kind and "secret" in flags and kind not in _SECRET_KINDS:

@@ -17,6 +17,10 @@ _NAMED = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<rest>.*)", re.ASCII)
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _SINGLE = re.compile(r"'(?P<value>(?:[^'\\]|\\(?!'))*)'")
 _DOUBLE = re.compile(r'"(?P<value>[^"\\$]*)"')
+_MISQUOTED = {
+    '"': "is in double quotes and does not end with them, or holds a backslash or $, which Compose reads as syntax: use single quotes",
+    "'": "is in single quotes and does not end with them, or holds one: write one quote at each end, and comments on lines of their own",
+}
 # Variables that change what Compose itself, its client or a program's start does, whatever a service makes of them.
 _OF_COMPOSE = re.compile(r"(COMPOSE|DOCKER|BUILDKIT|LD)_.*|PATH|HOME|PWD")
 
@@ -87,15 +91,12 @@ def _value(rest: str) -> tuple[str, str]:
         return "", "has a space before or behind its value: remove it, or put the value into single quotes"
     if rest[:1] in ("'", '"'):
         found = (_SINGLE if rest[0] == "'" else _DOUBLE).fullmatch(rest)
-        if found is not None:
-            return found["value"], ""
-        if rest[0] == '"':
-            return "", "is in double quotes and does not end with them, or holds a backslash or $, which Compose reads as syntax: use single quotes"
-        return "", "is in single quotes and does not end with them, or holds one: write one quote at each end, and comments on lines of their own"
+        return (found["value"], "") if found is not None else ("", _MISQUOTED[rest[0]])
+    wrong = ""
     if rest.startswith("#"):
-        return "", "begins with #, which Compose takes as the value itself: write comments on lines of their own, or use single quotes"
-    if " #" in rest:
-        return "", "holds ' #', behind which Compose reads a comment: write comments on lines of their own, or use single quotes"
-    if any(letter in rest for letter in "$\\'\"`"):
-        return "", "holds $, a backslash or a quote, which Compose and shells read as syntax: put the value into single quotes"
-    return rest, ""
+        wrong = "begins with #, which Compose takes as the value itself: write comments on lines of their own, or use single quotes"
+    elif " #" in rest:
+        wrong = "holds ' #', behind which Compose reads a comment: write comments on lines of their own, or use single quotes"
+    elif any(letter in rest for letter in "$\\'\"`"):
+        wrong = "holds $, a backslash or a quote, which Compose and shells read as syntax: put the value into single quotes"
+    return ("", wrong) if wrong else (rest, "")

@@ -57,15 +57,18 @@ class Manifest(Value):
     commit: Commit = Field(description="Source commit that the images were built from")
     built_at: Annotated[str, AfterValidator(_moment)] = Field(description="When they were built")
     images: dict[ServiceName, PinnedImage] = Field(min_length=1, description="Image of each service, by digest")
-    irreversible: Annotated[tuple[Line, ...], AsTuple] = Field(
-        (), description="What going back does not undo, such as a migration"
-    )
+    irreversible: Annotated[tuple[Line, ...], AsTuple] = Field((), description="What going back does not undo, such as a migration")
     tested_by: Annotated[str, AfterValidator(_run_key)] | None = Field(None, description="Run of the smoke tests that it passed in staging")
 
     @property
     def digest(self) -> str:
         """Return the digest of what it releases."""
         return digest_of(self.model_dump(mode="json", exclude={"tested_by"}))
+
+    @property
+    def moment(self) -> datetime:
+        """Return when its images were built, comparable to others."""
+        return datetime.fromisoformat(self.built_at)
 
 
 def image_parts(pinned: str) -> tuple[str, str]:

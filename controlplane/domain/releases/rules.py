@@ -63,7 +63,10 @@ def manifest_faults(manifest: Manifest, stack: str, spec: ReleaseSpec | None) ->
         if service not in spec.images:
             yield ("images", service), f"is not released by releases/{stack}.yml: take it out, or add it to images there"
         elif image_parts(pinned)[0] != spec.images[service]:
-            yield ("images", service), f"is of another repository than {spec.images[service]}, which releases/{stack}.yml names: mend whichever is wrong"
+            yield (
+                ("images", service),
+                f"is of another repository than {spec.images[service]}, which releases/{stack}.yml names: mend whichever is wrong",
+            )
 
 
 def _of_hosts(environment: Mapping[str, Any], at: Place, stacks: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Place, str]]:
@@ -85,7 +88,10 @@ def _of_files(environment: Mapping[str, Any], at: Place, name: str) -> Iterator[
             continue
         base = file.rpartition("/")[2]
         if base in RESERVED or not base.endswith((".yml", ".yaml")):
-            yield (*at, "compose", number), f"{base} can't be a compose file's name: end it with .yml, and leave {' and '.join(RESERVED)} to the deployment"
+            yield (
+                (*at, "compose", number),
+                f"{base} can't be a compose file's name: end it with .yml, and leave {' and '.join(RESERVED)} to the deployment",
+            )
         if names.setdefault(base, number) != number:
             yield (*at, "compose", number), f"is called as compose.{names[base]}, and both come into one folder: rename one"
     contract = environment.get("contract")
