@@ -17,9 +17,11 @@ from controlplane.adapters.edit_lock import locked
 from controlplane.adapters.private_file import read_private
 from controlplane.adapters.release_key import keyed_digest
 from controlplane.adapters.release_specs import FOLDER, Surroundings, read_manifest, read_manifests, read_spec, stack_names, why_not_below
+from controlplane.adapters.strict_yaml import read_document
 from controlplane.adapters.text_files import read_text
 from controlplane.adapters.yaml_edit import FieldsText
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, RunFailedError
+from controlplane.domain.faults import Place, fault_at
 from controlplane.domain.releases.compose_said import ComposeFile
 from controlplane.domain.releases.contract import Contract, read_contract
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
@@ -88,6 +90,14 @@ class ReleaseFolder:
     def env_file(self, stack: str, environment: EnvironmentName) -> str:
         """Return the path of the real environment file, from the site's folder."""
         return f"{FOLDER}/{self._environment(stack, environment).env_file}"
+
+    def fault(self, stack: str, place: Place, message: str) -> Fault:
+        """Return a fault of releases/STACK.yml, with its line."""
+        return fault_at(read_document(self._releases / f"{stack}.yml"), place, message)
+
+    def shown(self, name: str) -> str:
+        """Return a path of the site's folder as messages show it."""
+        return str(self._site / name)
 
     def env_seen(self, stack: str, environment: EnvironmentName) -> tuple[str | None, tuple[Fault, ...]]:
         """Return the text of the real environment file, None where there is none to be read, and what is wrong with the file as such."""
