@@ -57,6 +57,11 @@ def mounts_of(judging: Judging, pieces: Sequence[Said]) -> list[Mount]:
             if before is not None and before[0] != mount.target:
                 judging.fault(entry, f"mounts at {clean} as {before[1].target} does, written otherwise: write the target in one way")
             found[clean] = (mount.target, mount._replace(target=clean))
+    for said in given(pieces, "tmpfs"):
+        for entry in [said] if isinstance(said.value, str) else [part for _, part in said.parts()]:
+            text = judging.text(entry)
+            if text is not None and posixpath.normpath(text.partition(":")[0]) in found:
+                judging.fault(entry, f"mounts at {text.partition(':')[0]}, as volumes does: Compose refuses both, so take one out")
     return [mount for _, mount in found.values()]
 
 

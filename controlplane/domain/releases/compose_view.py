@@ -107,7 +107,8 @@ def _judge_name(judging: Judging, tops: Sequence[Said]) -> None:
     wanted = judging.asked.project
     if not names:
         judging.fault(tops[0], f"is missing, so the folder's name would make the project: write name: {wanted}", "name")
-    for said in names:
+    # The last one counts, as with any other key.
+    for said in names[-1:]:
         if said.value != wanted:
             judging.fault(said, f"is not the project of this environment: write name: {wanted}, as text and without variables")
 
