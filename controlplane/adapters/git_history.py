@@ -8,15 +8,14 @@ Rules:
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
+from controlplane.adapters.git_command import git_argv, git_environment
 from controlplane.ports import Commit
 
 _LIMIT_S = 30
-_SAFE = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false"]
 _ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 # The site's files without what this program itself keeps there.
 _OWN = ("--", ".", ":(exclude)state")
@@ -61,16 +60,14 @@ class GitHistory:
         return Commit(commit, title.rstrip("\n"), tuple(dict.fromkeys(file for file in files.split("\0") if file)))
 
     def _git(self, *words: str) -> str | None:
-        # A git that runs this program (a hook, an alias) would name another repository.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         try:
             done = subprocess.run(
-                ["git", "--no-pager", *_SAFE, "-C", str(self._folder), *words],
+                git_argv(self._folder, words),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_LIMIT_S,
                 check=False,
-                env=environment,
+                env=git_environment(),
             )
         except (OSError, subprocess.TimeoutExpired):
             return None

@@ -1,12 +1,13 @@
-"""Read gates.yml, registers/*.yml and waves/*.yml of a site, all faults at once, each with its file and line."""
+"""Read gates.yml, registers/*.yml, waves/*.yml and releases/*.yml of a site, all faults at once, each with its file and line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from controlplane.adapters.release_specs import Surroundings, read_specs
 from controlplane.adapters.strict_yaml import Document, read_document
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.checks import CHECKS
@@ -27,8 +28,13 @@ _LED_BY_WAVES = tuple(name for name, capability in CAPABILITIES.items() if capab
 _FILES: dict[str, type[Value]] = {"gaps": GapsFile, "loops": LoopsFile, "findings": FindingsFile}
 
 
-def read_governance(folder: Path, *, governed: Collection[str] | None, live: Collection[str] | None) -> Governance:
-    """Return all of it. `governed` are the hosts of the policy, `live` those of the inventory; None where that could not be read."""
+def read_governance(
+    folder: Path, *, governed: Collection[str] | None, live: Collection[str] | None, stacks: Mapping[str, Collection[str]] | None = None
+) -> Governance:
+    """Return all of it; what is None could not be read.
+
+    `governed` are the hosts of the policy, `live` those of the inventory, `stacks` the compose projects of each host of the policy.
+    """
     gates, gates_document, gates_wrong = _gates(folder, governed)
     checks = [*CHECKS, *gates.checks]
     waves, documents, waves_wrong = _waves(folder, checks=checks, packs=gates.packs, hosts=governed)
@@ -44,6 +50,8 @@ def read_governance(folder: Path, *, governed: Collection[str] | None, live: Col
             live=None if live is None else sorted(live),
             expected=[one.stor for one in gates.expected],
         )
+    loops = None if registers_wrong else frozenset(registers.loops if registers is not None else ())
+    releases, releases_wrong = read_specs(folder, Surroundings(stacks=stacks, packs=None if gates_wrong else gates.packs, loops=loops))
     sources = {**sources, "gates": gates_document, **{f"waves/{name}": document for name, document in documents.items()}}
     return Governance(
         gates=gates,
@@ -54,6 +62,8 @@ def read_governance(folder: Path, *, governed: Collection[str] | None, live: Col
         wave_faults=tuple(waves_wrong),
         broken=broken,
         broken_faults=tuple(_placed(rule, sources, folder) for rule in broken),
+        releases=releases,
+        release_faults=tuple(releases_wrong),
     )
 
 

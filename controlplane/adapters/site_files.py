@@ -1,6 +1,6 @@
 """Find a site's folder and read what it says: site.yml, policy.yml and the inventory that site.yml names.
 
-Where it has them also machines.yml, gates.yml, registers/ and waves/.
+Where it has them also machines.yml, gates.yml, registers/, waves/ and releases/.
 """
 
 from __future__ import annotations
@@ -80,10 +80,11 @@ class SiteFolder:
     def _governance(self, policy: Any, inventory: Inventory | None, machines: Machines | None) -> Governance:
         hosts = policy.get("hosts") if isinstance(policy, Mapping) else None
         governed = [str(host) for host in hosts] if isinstance(hosts, Mapping) else None
+        stacks = {str(name): _projects(host) for name, host in hosts.items()} if isinstance(hosts, Mapping) else None
         # A hypervisor runs machines; its own data are no part of the policy.
         runs_machines = {one.host for one in machines.hypervisors.values() if isinstance(one, Libvirt)} if machines is not None else set()
         live = None if inventory is None else [host.name for host in inventory.hosts if host.name not in runs_machines]
-        return read_governance(self.folder, governed=governed, live=live)
+        return read_governance(self.folder, governed=governed, live=live, stacks=stacks)
 
     def _machines(self, policy: Any, inventory: Inventory | None, faults: list[Fault]) -> Machines | None:
         file = self.folder / "machines.yml"
@@ -152,6 +153,13 @@ def _model(model: type[Model], document: Document, rules: Rules, faults: list[Fa
     faults += wrong
     faults += [fault_at(document, place, message) for place, message in rules(document.data)]
     return found
+
+
+def _projects(host: Any) -> frozenset[str]:
+    """Return the compose projects of one host of a policy that may have faults."""
+    stacks = host.get("stacks") if isinstance(host, Mapping) else None
+    held = [stack.get("project") for stack in stacks if isinstance(stack, Mapping)] if isinstance(stacks, list) else []
+    return frozenset(project for project in held if isinstance(project, str))
 
 
 def _refusal(field: str, message: str) -> InputInvalidError:

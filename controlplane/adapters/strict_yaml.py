@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import yaml
 
-from controlplane.adapters.text_files import read_text
+from controlplane.adapters.text_files import control_faults, read_text
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.faults import Place
 
@@ -33,7 +33,6 @@ MOST_FAULTS: Final = 1000
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _CONTROL_BUT_BREAKS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-_RAW_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)")
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _BOOLS = {"true": True, "false": False}
 _NULLS = frozenset(["", "~", "null"])
@@ -89,15 +88,8 @@ def read_document(path: Path, *, multiline: bool = False, empty_values: bool = F
 
 def parse_document(text: str, file: str, *, multiline: bool = False, empty_values: bool = False, tags: frozenset[str] = frozenset()) -> Document:
     """Return what `text` says; `file` is only its name in messages."""
-    document = Document(file)
-    line, start = 1, 0
-    for found in _RAW_CONTROL.finditer(text):
-        line += text.count("\n", start, found.start())
-        start = found.start()
-        document.faults.append(Fault(file, line, "", f"holds the control character {found[0]!r}: remove it"))
-        document.complete = False
-        if len(document.faults) >= MOST_FAULTS:
-            break
+    document = Document(file, faults=control_faults(text, file, most=MOST_FAULTS))
+    document.complete = not document.faults
     if not document.complete:
         return document
     with collector_resting():

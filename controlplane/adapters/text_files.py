@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,8 @@ from controlplane.domain.errors import Fault, InputInvalidError
 
 # A policy of 10,000 hosts has some 7 MB.
 LARGEST_FILE: Final = 32 * 1024**2
+
+_RAW_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)")
 
 
 def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
@@ -40,6 +43,19 @@ def read_text(path: Path, *, limit: int = LARGEST_FILE) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise _refusal(file, line, f"is not UTF-8 (byte 0x{raw[error.start]:02x}): save it as UTF-8") from None
+
+
+def control_faults(text: str, file: str, *, most: int = 1000) -> list[Fault]:
+    """Return a fault, up to `most`, for each control or direction character that another reader or a terminal would make something of."""
+    faults: list[Fault] = []
+    line, start = 1, 0
+    for found in _RAW_CONTROL.finditer(text):
+        line += text.count("\n", start, found.start())
+        start = found.start()
+        faults.append(Fault(file, line, "", f"holds the control character {found[0]!r}: remove it"))
+        if len(faults) >= most:
+            break
+    return faults
 
 
 def _refusal(file: str, line: int, message: str) -> InputInvalidError:

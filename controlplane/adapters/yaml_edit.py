@@ -22,13 +22,70 @@ _NOT_TEXT = re.compile(r"(true|false|null|yes|no|on|off|~|[-+]?[0-9][0-9_.:eExX+
 _LINE = re.compile(r"[^\n]*\n?")
 
 
-class RecordsText:
+class FieldsText:
+    """The text of a file that is one mapping of fields. Raises `RefusedError` where it can't be changed surely."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text, self._file = text, file
+        self._held = parse_document(text, file, multiline=True).checked().data
+        self._root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+
+    def with_root_field(self, field: str, value: Any) -> str:
+        """Return the text with that field set, where it stands, or as its last one."""
+        if not isinstance(self._root, yaml.MappingNode):
+            raise self._refused("is no mapping")
+        wanted = self._data()
+        wanted[field] = value
+        return self._with(self._root, field, value, wanted)
+
+    def _with(self, node: yaml.MappingNode, field: str, value: Any, wanted: Any) -> str:
+        for key, held in node.value:
+            if key.value == field:
+                start, end = held.start_mark.index, self._end(held)
+                return self._checked(self._text[:start] + written(value) + self._text[end:], wanted)
+        if not node.value:
+            raise self._refused("holds nothing yet")
+        end = self._end(node.value[-1][1])
+        if node.flow_style:
+            return self._checked(f"{self._text[:end]}, {field}: {written(value)}{self._text[end:]}", wanted)
+        return self._checked(self._below(end, f"{' ' * node.value[0][0].start_mark.column}{field}: {written(value)}"), wanted)
+
+    def _data(self) -> Any:
+        return copy.deepcopy(self._held)
+
+    def _checked(self, text: str, wanted: Any) -> str:
+        now = parse_document(text, self._file, multiline=True)
+        if now.faults or now.data != wanted:
+            raise self._refused("is written in a way in which this change would mean more than that")
+        return text
+
+    def _below(self, index: int, line: str) -> str:
+        """Return the text with whole lines below the one in which `index` stands, its comment included."""
+        found = _LINE.match(self._text, index)
+        end = found.end() if found else index
+        missing = "" if self._text[:end].endswith("\n") else "\n"
+        return f"{self._text[:end]}{missing}{line}\n{self._text[end:]}"
+
+    def _end(self, node: yaml.Node) -> int:
+        """Return where a node's own text ends; of a block, PyYAML says where the next token begins."""
+        if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+            last = node.value[-1]
+            return self._end(last[1] if isinstance(last, tuple) else last)
+        end = int(node.end_mark.index)
+        while end > node.start_mark.index and self._text[end - 1] in " \t\r\n":
+            end -= 1
+        return end
+
+    def _refused(self, why: str) -> RefusedError:
+        return RefusedError(f"{self._file} {why}. Nothing was changed. Write it there yourself.")
+
+
+class RecordsText(FieldsText):
     """The text of a file whose top-level key `root` holds records by id. Raises `RefusedError` where it can't be changed surely."""
 
     def __init__(self, text: str, file: str, root: str) -> None:
-        self._text, self._file, self._root_key = text, file, root
-        self._held = parse_document(text, file, multiline=True).checked().data
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        super().__init__(text, file)
+        self._root_key, node = root, self._root
         records = next((value for key, value in node.value if key.value == root), None) if isinstance(node, yaml.MappingNode) else None
         if not isinstance(records, yaml.MappingNode):
             raise self._refused(f"has no mapping {root}")
@@ -43,16 +100,9 @@ class RecordsText:
         node = self._record(record)
         wanted = self._data()
         wanted[self._root_key][record][field] = value
-        for key, held in node.value:
-            if key.value == field:
-                start, end = held.start_mark.index, self._end(held)
-                return self._checked(self._text[:start] + written(value) + self._text[end:], wanted)
         if not node.value:
             raise self._refused(f"{record} is empty")
-        end = self._end(node.value[-1][1])
-        if node.flow_style:
-            return self._checked(f"{self._text[:end]}, {field}: {written(value)}{self._text[end:]}", wanted)
-        return self._checked(self._below(end, f"{' ' * node.value[0][0].start_mark.column}{field}: {written(value)}"), wanted)
+        return self._with(node, field, value, wanted)
 
     def with_record(self, record: str, fields: dict[str, Any]) -> str:
         """Return the text with another record at the end of its kind."""
@@ -83,35 +133,6 @@ class RecordsText:
         if not isinstance(node, yaml.MappingNode):
             raise self._refused(f"has no {record}")
         return node
-
-    def _data(self) -> Any:
-        return copy.deepcopy(self._held)
-
-    def _checked(self, text: str, wanted: Any) -> str:
-        now = parse_document(text, self._file, multiline=True)
-        if now.faults or now.data != wanted:
-            raise self._refused("is written in a way in which this change would mean more than that")
-        return text
-
-    def _below(self, index: int, line: str) -> str:
-        """Return the text with whole lines below the one in which `index` stands, its comment included."""
-        found = _LINE.match(self._text, index)
-        end = found.end() if found else index
-        missing = "" if self._text[:end].endswith("\n") else "\n"
-        return f"{self._text[:end]}{missing}{line}\n{self._text[end:]}"
-
-    def _end(self, node: yaml.Node) -> int:
-        """Return where a node's own text ends; of a block, PyYAML says where the next token begins."""
-        if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-            last = node.value[-1]
-            return self._end(last[1] if isinstance(last, tuple) else last)
-        end = int(node.end_mark.index)
-        while end > node.start_mark.index and self._text[end - 1] in " \t\r\n":
-            end -= 1
-        return end
-
-    def _refused(self, why: str) -> RefusedError:
-        return RefusedError(f"{self._file} {why}. Nothing was changed. Write it there yourself.")
 
 
 def has_root(text: str, root: str) -> bool:

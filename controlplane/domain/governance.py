@@ -1,4 +1,4 @@
-"""What a site says beyond its policy: gates, registers, waves; read together, because each names the others."""
+"""What a site says beyond its policy: gates, registers, waves, releases; read together, because each names the others."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from controlplane.domain.gates.values import Gates
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.links import Linkage, linkages
 from controlplane.domain.registers.rules import Broken
+from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.waves.values import Wave
 
 
@@ -28,11 +29,13 @@ class Governance:
     wave_faults: tuple[Fault, ...] = ()
     broken: tuple[Broken, ...] = ()
     broken_faults: tuple[Fault, ...] = ()
+    releases: dict[str, ReleaseSpec] = field(default_factory=dict)
+    release_faults: tuple[Fault, ...] = ()
 
     @property
     def faults(self) -> tuple[Fault, ...]:
         """Return every fault of every file, rules included."""
-        return (*self.gate_faults, *self.register_faults, *self.wave_faults, *self.broken_faults)
+        return (*self.gate_faults, *self.register_faults, *self.wave_faults, *self.broken_faults, *self.release_faults)
 
     def linkages(self) -> tuple[Linkage, ...]:
         """Return how each STOR finding is linked."""
@@ -68,3 +71,9 @@ class Governance:
         if self.wave_faults or self.gate_faults:
             raise InputInvalidError((*self.wave_faults, *self.gate_faults))
         return self.waves
+
+    def checked_releases(self) -> dict[str, ReleaseSpec]:
+        """Return the releases, by their stacks. Raises `InputInvalidError` where one or a manifest has faults, or gates.yml, which they name."""
+        if self.release_faults or self.gate_faults:
+            raise InputInvalidError((*self.release_faults, *self.gate_faults))
+        return self.releases

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from controlplane.domain.errors import Fault
+from controlplane.domain.faults import Place
 from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.releases.compose_said import ComposeFile
+from controlplane.domain.releases.contract import Contract
+from controlplane.domain.releases.leaks import Looked
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.smoke import CommandRan, SmokeTest
 from controlplane.domain.releases.values import EnvironmentName, Recert, ReleaseSpec, Smoke
-from controlplane.domain.releases.wanted import ComposeText, ServiceWanted
+from controlplane.domain.releases.wanted import ComposeText
 
 
 class KeptManifest(NamedTuple):
@@ -42,14 +47,6 @@ class ReleaseFiles(Protocol):
         """Return the compose files of an environment, in their order, by their names in the stack's folder."""
         ...
 
-    def images(self, stack: str, environment: EnvironmentName, manifest: Manifest) -> Mapping[str, str]:
-        """Return the image of every service of an environment, pinned: by the manifest, or by the compose file itself."""
-        ...
-
-    def services(self, stack: str, environment: EnvironmentName, *, folder: str) -> Mapping[str, ServiceWanted]:
-        """Return what the compose files say of every service; `folder` is the stack's on the host, to which relative binds belong."""
-        ...
-
     def env_digest(self, stack: str, environment: EnvironmentName) -> str:
         """Return the keyed digest of the real environment file; the key is this site's own and never leaves its state folder."""
         ...
@@ -60,6 +57,50 @@ class ReleaseFiles(Protocol):
 
     def mark_tested(self, stack: str, name: str, run: str) -> None:
         """Write into a manifest by which run it was tested; every other byte stays."""
+        ...
+
+
+class CheckedFiles(Protocol):
+    """The same files as they are judged before anything is deployed. Methods raise `InputInvalidError` as those of `ReleaseFiles` do."""
+
+    def spec(self, stack: str) -> ReleaseSpec:
+        """Return what releases/STACK.yml says."""
+        ...
+
+    def manifests(self, stack: str) -> tuple[KeptManifest, ...]:
+        """Return the stack's manifests, the one that was built first first."""
+        ...
+
+    def parsed(self, stack: str, environment: EnvironmentName) -> tuple[ComposeFile, ...]:
+        """Return the compose files of an environment as data, in their order."""
+        ...
+
+    def contract(self, stack: str, environment: EnvironmentName) -> Contract:
+        """Return what the environment file has to hold."""
+        ...
+
+    def env_file(self, stack: str, environment: EnvironmentName) -> str:
+        """Return the path of the real environment file, from the site's folder."""
+        ...
+
+    def env_seen(self, stack: str, environment: EnvironmentName) -> tuple[str | None, tuple[Fault, ...]]:
+        """Return the text of the real environment file, None where there is none to be read, and what is wrong with the file as such."""
+        ...
+
+    def fault(self, stack: str, place: Place, message: str) -> Fault:
+        """Return a fault of releases/STACK.yml, with its line."""
+        ...
+
+    def shown(self, name: str) -> str:
+        """Return a path of the site's folder as messages show it."""
+        ...
+
+
+class SecretSearch(Protocol):
+    """Looks for secrets in a site's files, in what git has staged, and in its whole history."""
+
+    def look(self, secrets: Mapping[str, Collection[str]], env_files: Collection[str]) -> Looked:
+        """Return what is where it should not be: `secrets` are values by their variables' names, `env_files` are paths from the site's folder."""
         ...
 
 

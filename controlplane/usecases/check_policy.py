@@ -20,7 +20,7 @@ class PolicyReport(Value):
 
 
 def check_policy(site: SiteReader, *, run_inventory: bool) -> PolicyReport:
-    """Return the report; InputInvalidError lists every fault of the site's files, registers and waves included."""
+    """Return the report; InputInvalidError lists every fault of the site's files, registers, waves and releases included."""
     content = site.read(run_inventory=run_inventory)
     if content.governance.faults:
         raise InputInvalidError(content.governance.faults)

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
@@ -109,7 +110,7 @@ def _deploy(site: ReleaseSite, view: SiteView, plan: Plan, ports: ReleasePorts, 
 def _stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
     """Return the site with the approval that the release demands, where it demands more."""
     asked = max(spec.promotion.approval or "none", site.view.approval, key=_STRICTNESS.index)
-    return ReleaseSite(site.view.model_copy(update={"approval": asked}), site.governance, site.files, site.operator)
+    return replace(site, view=site.view.model_copy(update={"approval": asked}))
 
 
 def _own(plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -12,11 +12,11 @@ from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.releases.bringing import folders
+from controlplane.domain.releases.compose_view import ComposeView, ServiceView
 from controlplane.domain.releases.history import Deployed, deployed
 from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
-from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted
+from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, ServiceWanted
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.windows import Window, next_opening, open_now
 from controlplane.ports import GateRunStore
@@ -56,11 +56,15 @@ class ReleasePorts:
 
 @dataclass(frozen=True)
 class ReleaseSite:
-    """One site with what it says of gates and registers, its releases' files, and who works on it."""
+    """One site with what it says of gates and registers, its releases' files, and who works on it.
+
+    `views` gives by host what an environment's compose files would do there; it raises `InputInvalidError`, `UnknownError`.
+    """
 
     view: SiteView
     governance: Governance
     files: ReleaseFiles
+    views: Callable[[str, EnvironmentName], Mapping[str, ComposeView]]
     operator: str
 
 
@@ -86,26 +90,29 @@ def environment_of(site: ReleaseSite, stack: str, name: EnvironmentName) -> tupl
 def brought(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest) -> dict[str, ReleaseWanted]:
     """Return what each host of an environment is to run by a manifest. Raises `InputInvalidError` with every fault of the files."""
     _, environment = environment_of(site, stack, name)
-    where = folders(environment, site.view.desired.by_name(), stack=stack, site=site.view.folder)
-    texts, digest = site.files.compose(stack, name), site.files.env_digest(stack, name)
-    images = dict(site.files.images(stack, name, kept.manifest))
+    views, texts, digest = site.views(stack, name), site.files.compose(stack, name), site.files.env_digest(stack, name)
     return {
         host: ReleaseWanted(
             stack=stack,
             environment=name,
             project=environment.project,
-            dir=folder,
+            dir=view.dir,
             manifest=kept.manifest.digest,
             manifest_name=kept.name,
-            images=images,
-            services=dict(site.files.services(stack, name, folder=folder)),
+            images={one.name: one.image or kept.manifest.images[one.name] for one in view.services},
+            services={one.name: _service(one) for one in view.services},
             compose=texts,
             env_digest=digest,
             wait_s=environment.wait,
             irreversible=kept.manifest.irreversible,
         )
-        for host, folder in where.items()
+        for host, view in views.items()
     }
+
+
+def _service(view: ServiceView) -> ServiceWanted:
+    binds, volumes = {bind.source: bind.target for bind in view.binds}, {volume.name: volume.target for volume in view.volumes}
+    return ServiceWanted(stop_s=view.stop_s, binds=binds, volumes=volumes)
 
 
 def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest, *, ports: ApplyPorts) -> Plan:

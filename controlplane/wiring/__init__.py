@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from controlplane.adapters.anchors import AnchorFiles, HeadFiles
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.proposal_files import ProposalFiles
     from controlplane.adapters.receipts import ReceiptFiles
     from controlplane.adapters.register_files import RegisterFiles
+    from controlplane.adapters.service_secrets import Told
     from controlplane.adapters.session_files import SessionFile
     from controlplane.adapters.signing import SshSigner
     from controlplane.adapters.site_files import SiteFolder
@@ -107,7 +108,7 @@ def governed_site(given: str | None) -> tuple[SiteView, ApplyPorts]:
 
     content = site(given).read(run_inventory=True)
     view = view_of(content)
-    return view, _apply_ports(content, view)
+    return view, apply_ports(content, view)
 
 
 def receipts(given: str | None) -> ReceiptFiles:
@@ -173,7 +174,8 @@ def coordination(given: str | None) -> CoordinationStore:
     return open_store(folder.read_site().store, folder.folder)
 
 
-def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
+def apply_ports(content: SiteContent, view: SiteView, *, more: Callable[[str], Told] | None = None) -> ApplyPorts:
+    """Return everything that changing a site's hosts needs; `more` is what else the roles of a host are told that only the controller knows."""
     import os  # noqa: PLC0415 - a verb that isn't called costs nothing
     from functools import partial  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
@@ -204,7 +206,7 @@ def _apply_ports(content: SiteContent, view: SiteView) -> ApplyPorts:
             holder=operator(),
             known_hosts=folder / NAME,
             env_here=partial(environment_here, desired, folder),
-            told=lambda host: SiteSecrets(folder, os.environ).of(desired.get(host)),
+            told=lambda host: {**SiteSecrets(folder, os.environ).of(desired.get(host)), **(more(host) if more is not None else {})},
         ),
         receipts=ReceiptFiles(folder / "state" / "receipts", signer),
         approvals=ApprovalFiles(folder / "state" / "approvals", signer),
@@ -407,7 +409,7 @@ def wave_site(given: str | None) -> Iterator[tuple[WaveSite, WavePorts]]:
     view, folder = view_of(content), Path(content.folder)
     with coordination(view.folder) as store:
         ports = WavePorts(
-            apply=_apply_ports(content, view),
+            apply=apply_ports(content, view),
             gates=_gate_ports(view, store),
             waves=store,
             folder=WaveFiles(folder),

@@ -10,6 +10,7 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import ID as READY
+from controlplane.domain.releases.compose_view import ComposeView, ServiceView
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
 from controlplane.domain.releases.values import EnvironmentName
@@ -48,8 +49,14 @@ class PromotedSite(ReleaseSite):
         self.stubs: set[int] = set()
         self.faults: tuple[str, ...] = ()
         self.runs = _Runs()
-        self.site = release_case.ReleaseSite(self.view, Governance(), self.files, OPERATOR)
+        self.site = release_case.ReleaseSite(self.view, Governance(), self.files, self.views, OPERATOR)
         self.release_ports = ReleasePorts(apply=self.ports, runs=self.runs, prove=self.prove, check=lambda *_: Checked(self.faults, None))  # type: ignore[arg-type]
+
+    def views(self, stack: str, environment: EnvironmentName) -> dict[str, ComposeView]:
+        spec = self.files.spec(stack)
+        project = spec.environments[environment].project
+        services = tuple(ServiceView(name=name, image=None, container=None, networks=("default",)) for name in spec.images)
+        return {host: ComposeView(project=project, dir=f"/opt/stacks/{project}", services=services) for host in spec.environments[environment].hosts}
 
     def prove(self, stack: str, environment: EnvironmentName, *, progress: Progress) -> SmokeReport:
         assert stack == STACK

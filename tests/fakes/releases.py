@@ -12,7 +12,7 @@ from controlplane.domain.receipt import Outcome
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.smoke import CommandRan, RecertReport, SmokeReport, SmokeTest
 from controlplane.domain.releases.values import EnvironmentName, Recert, ReleaseSpec, Smoke
-from controlplane.domain.releases.wanted import ComposeText, ServiceWanted
+from controlplane.domain.releases.wanted import ComposeText
 from controlplane.domain.run_key import make_run_key
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.record_run import WHOLE, Ledger
@@ -83,12 +83,6 @@ class FakeReleaseFiles:
 
     def compose(self, stack: str, environment: EnvironmentName) -> tuple[ComposeText, ...]:
         return (ComposeText(name="compose.yml", text=f"name: {self.specs[stack].environments[environment].project}\n"),)
-
-    def images(self, stack: str, environment: EnvironmentName, manifest: Manifest) -> dict[str, str]:  # noqa: ARG002 - the port's signature
-        return dict(manifest.images)
-
-    def services(self, stack: str, environment: EnvironmentName, *, folder: str) -> dict[str, ServiceWanted]:  # noqa: ARG002 - the port's signature
-        return {name: ServiceWanted() for name in self.specs[stack].images}
 
     def env_digest(self, stack: str, environment: EnvironmentName) -> str:
         return f"hmac-sha256:{sum(self.env_text(stack, environment).encode()):064x}"

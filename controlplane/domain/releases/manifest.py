@@ -65,6 +65,11 @@ class Manifest(Value):
         """Return the digest of what it releases."""
         return digest_of(self.model_dump(mode="json", exclude={"tested_by"}))
 
+    @property
+    def moment(self) -> datetime:
+        """Return when its images were built, comparable to others."""
+        return datetime.fromisoformat(self.built_at)
+
 
 def image_parts(pinned: str) -> tuple[str, str]:
     """Return repository and digest of a pinned image."""
