@@ -12,7 +12,7 @@ from .docker_engine import Engine
 from .files import read_json, remove, sync_directory, write_json
 from .stack_containers import Container, of_project
 from .stack_images import local
-from .stack_request import Request
+from .stack_request import ENV_FILE, Request
 from .state import Run, utc
 
 _BEFORE = "before.json"
@@ -78,8 +78,10 @@ def _told(engine: Engine, one: Container) -> dict[str, Any]:
 
 def note_deployed(run: Run, containers: dict[str, list[str]]) -> None:
     """Leave on this host what was deployed, by the run that did."""
-    kept = ("release", "environment", "project", "folder", "manifest", "manifest_name", "images", "files", "env_digest")
-    _write_record(run, {**{name: run.state[name] for name in kept}, "containers": containers, "run": run.key, "at": utc(time.time())})
+    state, files = run.state, dict(run.state["files"])
+    kept = ("environment", "project", "manifest", "manifest_name", "images", "env_digest")
+    told = {"stack": state["release"], "dir": state["folder"], "env_sha256": files.pop(ENV_FILE), "files": files}
+    _write_record(run, {**{name: state[name] for name in kept}, **told, "containers": containers, "run": run.key, "at": utc(time.time())})
 
 
 def put_back_record(run: Run, held: dict[str, Any], containers: dict[str, list[str]]) -> None:

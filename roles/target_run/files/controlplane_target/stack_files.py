@@ -104,8 +104,8 @@ def env_text(folder: str) -> str:
 
 
 def record_of(home: Home, project: str) -> Path:
-    """Return where this host keeps what was last deployed as that project."""
-    return home.base / "stacks" / f"{project}.json"
+    """Return where this host keeps what was last deployed as that project; evidence is collected from there."""
+    return home.base / "releases" / f"{project}.json"
 
 
 def _is_private(path: str) -> bool:

@@ -8,7 +8,7 @@ from . import stack_files, stack_images, stack_watch
 from .docker_engine import Engine
 from .files import read_json
 from .stack_containers import by_service, of_project
-from .stack_request import Request, digests
+from .stack_request import ENV_FILE, Request, digests
 from .state import Home
 
 
@@ -17,7 +17,8 @@ def lacking(home: Home, engine: Engine, request: Request) -> list[str]:
     record = read_json(stack_files.record_of(home, request.project)) or {}
     containers = of_project(engine.containers(), request.project)
     found = [f"{request.folder}/{name} is not the release's" for name in stack_files.unwritten(request)]
-    wanted = {"manifest": request.manifest, "env_digest": request.env_digest, "files": digests(request.contents)}
+    files = digests(request.contents)
+    wanted = {"manifest": request.manifest, "env_digest": request.env_digest, "env_sha256": files.pop(ENV_FILE), "files": files}
     if {key: record.get(key) for key in wanted} != wanted:
         found.append("it was not deployed from these files to its end")
     elif record["containers"] != by_service(containers):
