@@ -6,6 +6,8 @@ from __future__ import annotations
 ASKED_BY_ROLES = {
     ("bootstrap", "prove"),
     ("bootstrap", "refuse"),
+    ("compose-stack", "prove"),
+    ("compose-stack", "refuse"),
     ("data-disk", "look"),
     ("docker-root", "prove"),
     ("docker-root", "refuse"),
@@ -22,5 +24,5 @@ ASKED_BY_ROLES = {
     ("tmp", "refuse"),
 }
 # By target_run itself, for the roles whose work is a unit of its own.
-ASKED_BY_SHARED_WORK = {("docker-root", "wait"), ("persistent-path", "wait")}
+ASKED_BY_SHARED_WORK = {("compose-stack", "wait"), ("docker-root", "wait"), ("persistent-path", "wait")}
 ASKED_BY_OTHERS = {("bare", "look"), ("lease", "show"), ("state", None)}

@@ -39,7 +39,7 @@ def test_each_module_acts_on_a_home_and_what_was_asked(module: str) -> None:
 
 SAFE: set[tuple[str, str | None]] = {*ASKED_BY_ROLES, *ASKED_BY_SHARED_WORK, *ASKED_BY_OTHERS}
 # What takes the lease or is a part of it, what a boot does without a controller, and `bare`, which only a holder of the lease starts.
-SETTLE = {("docker-root", "settle"), ("persistent-path", "settle"), ("redis", "settle")}
+SETTLE = {("compose-stack", "settle"), ("docker-root", "settle"), ("persistent-path", "settle"), ("redis", "settle")}
 OWN = SETTLE | {("hygiene", "timed"), ("bare", "clear"), ("bare", "set"), ("lease", "hold"), ("lease", "release"), ("lease", "take"), ("undo", None)}
 
 
@@ -60,7 +60,7 @@ def test_of_every_verb_it_is_known_whether_it_changes_the_host() -> None:
 def _call(home: Path, verb: str, action: str | None, *words: str) -> tuple[int, str]:
     argv = [sys.executable, "-I", "-S", "-X", "utf8", "-B", str(PACKAGE), "--base", str(home), verb, *([action] if action else [])]
     argv += ["--of", "R0"] if verb == "rollback" else []
-    argv += ["--detach"] if verb in ("docker-root", "persistent-path") and action != "prepare" else []
+    argv += ["--detach"] if verb in ("compose-stack", "docker-root", "persistent-path") and action != "prepare" else []
     done = subprocess.run([*argv, *words], input="{}", capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 

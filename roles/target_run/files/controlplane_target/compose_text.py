@@ -43,6 +43,11 @@ class ComposeText:
         """Say whether the file itself defines that service."""
         return self._service(name) is not None
 
+    def project(self) -> str | None:
+        """Return the project's `name` as it stands, None where the file has none."""
+        named = [value for key, value in self._root.value if key.value == "name"]
+        return str(named[0].value) if named and isinstance(named[0], nodes.ScalarNode) else None
+
     def command(self, service: str) -> str | list[str] | None:
         """Return the service's `command` as it stands, None where it has none here. Raises `RefusedFault`."""
         node = self._own(service, "command")

@@ -27,12 +27,28 @@ _MOST_PASSES = 3
 _SHORT_PASS_S = 5.0
 
 
-class Legs(Protocol):
-    """What a role's verbs offer to this module; `lock` is their name on the command line, and what only one of them may work at."""
+class Works(Protocol):
+    """What verbs that work as a unit offer to this module; `lock` is their name on the command line, and what only one of them may work at."""
 
     home: Home
     cancel: Cancel
     lock: str
+
+    def is_open(self, run: Run) -> bool:
+        """Say whether the run's leg was begun and not ended."""
+
+    def recover(self, run: Run) -> str:
+        """Bring an interrupted leg to one side; return the side."""
+
+    def settle_configuration(self, run: Run) -> str:
+        """Do what has to be done in a boot before Docker starts; return the side."""
+
+    def clean_up(self, run: Run) -> None:
+        """Remove what only an open leg needs, once it is closed."""
+
+
+class Legs(Works, Protocol):
+    """What a role's verbs that move data offer besides."""
 
     def refuse(self, run: Run, request: Any) -> Answer:
         """Return what is to be done; refused with all reasons at once."""
@@ -49,20 +65,8 @@ class Legs(Protocol):
     def prove(self, run: Run, request: Any) -> Answer:
         """Say that it is where it shall be; a fault otherwise."""
 
-    def is_open(self, run: Run) -> bool:
-        """Say whether the run's leg was begun and not ended."""
 
-    def recover(self, run: Run) -> str:
-        """Bring an interrupted leg to one side; return the side."""
-
-    def settle_configuration(self, run: Run) -> str:
-        """Do what has to be done in a boot before Docker starts; return the side."""
-
-    def clean_up(self, run: Run) -> None:
-        """Remove what only an open leg needs, once it is closed."""
-
-
-def command(verbs: Legs, run: Run, verb: str) -> list[str]:
+def command(verbs: Works, run: Run, verb: str) -> list[str]:
     """Return the argv of one of the role's verbs in the run's own folder, which lies on the boot disk."""
     return [sys.executable, "-I", "-X", "utf8", "-B", str(run.folder / "controlplane_target"), verbs.lock, verb, "--run", run.key]
 
@@ -141,7 +145,7 @@ def asked(run: Run) -> dict[str, Any]:
     return dict(json.loads(text) if text.strip() else run.state.get("asked") or run.state.get("request") or {})
 
 
-def detach(verbs: Legs, run: Run, verb: str, unit: str, extra: list[str]) -> Answer:
+def detach(verbs: Works, run: Run, verb: str, unit: str, extra: list[str]) -> Answer:
     """Start a verb as that unit, or attach to it."""
     if active(unit):
         return {"unit": unit, "attached": True}
@@ -151,7 +155,7 @@ def detach(verbs: Legs, run: Run, verb: str, unit: str, extra: list[str]) -> Ans
     return {"unit": unit, "attached": not started}
 
 
-def as_unit(verbs: Legs, run: Run, verb: str, work: Callable[[], Answer]) -> Answer:
+def as_unit(verbs: Works, run: Run, verb: str, work: Callable[[], Answer]) -> Answer:
     """Carry out a verb as the unit that it is; how it ended stands in the journal."""
     verbs.cancel.install()
     with run.home.lock(verbs.lock, wait=False):
@@ -170,7 +174,7 @@ def as_unit(verbs: Legs, run: Run, verb: str, work: Callable[[], Answer]) -> Ans
     return answer
 
 
-def settle(verbs: Legs, run: Run, stage: str) -> Answer:
+def settle(verbs: Works, run: Run, stage: str) -> Answer:
     """Bring what the run left open to one side, as the host itself does."""
     if stage == "configuration":
         return {"side": verbs.settle_configuration(run)}
@@ -213,7 +217,8 @@ def wait(run: Run, limit_s: float, claim: lease.Claim | None, ttl_s: int = 1800)
     if mine and working and claim is not None:
         lease.check(run.home, claim, now=time.time(), host=socket.gethostname(), ttl_s=ttl_s)
     answer = {} if working or outcome is None else outcome.get("answer") or {}
-    return {"working": working, "phase": run.phase, "outcome": outcome if not working else None, "changed": bool(answer.get("changed"))}
+    measured = {"downtime_s": answer["downtime_s"]} if answer.get("downtime_s") else {}
+    return {"working": working, "phase": run.phase, "outcome": outcome if not working else None, "changed": bool(answer.get("changed")), **measured}
 
 
 def told(fault: BaseException, run: Run) -> str:

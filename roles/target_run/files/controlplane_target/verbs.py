@@ -32,6 +32,7 @@ _VERBS = {
     "fstab": "fstab_verbs",
     "redis": "redis_verbs",
     "persistent-path": "path_verbs",
+    "compose-stack": "stack_verbs",
     "hygiene": "hygiene_verbs",
     "tmp": "tmp_files",
 }
@@ -42,6 +43,7 @@ _SHOWN = {
     ("bootstrap", "configure"),
     ("bootstrap", "install"),
     ("bootstrap", "switch-on"),
+    ("compose-stack", "deploy"),
     ("data-disk", "make"),
     ("data-disk", "mount"),
     ("docker-root", "move"),
@@ -61,6 +63,9 @@ _SHOWN = {
 _CHANGES = _SHOWN | {
     ("bootstrap", "prepare"),
     ("bootstrap", "undo"),
+    ("compose-stack", "prepare"),
+    ("compose-stack", "pull"),
+    ("compose-stack", "undo"),
     ("docker-root", "prepare"),
     ("docker-root", "precopy"),
     ("docker-root", "undo"),
@@ -110,7 +115,7 @@ def _refuse_unless_safe(options: argparse.Namespace) -> None:
     if options.check and asked not in _SHOWN:
         raise RefusedFault(f"{named!r} can't be shown, only done. Nothing was changed.")
     # A unit belongs to whoever holds the lease of its run, and asks for that by itself.
-    is_unit = options.verb in ("docker-root", "persistent-path") and options.action != "prepare" and not options.detach
+    is_unit = options.verb in ("compose-stack", "docker-root", "persistent-path") and options.action != "prepare" and not options.detach
     if asked in _CHANGES and not options.hold and not options.check and not is_unit:
         raise RefusedFault(f"{named!r} changes this host, and carries no lease. Nothing was changed.")
     if options.run is None and asked not in {("hygiene", "timed"), ("lease", "show"), ("state", None)} and options.verb != "bare":

@@ -1,0 +1,162 @@
+"""The undo of a deployment: the files as they were, byte for byte, and the images that ran; after a first deployment nothing of it runs.
+
+Rules:
+- What speaks against it is collected, and images that are gone are pulled, before anything is stopped.
+- No volume is removed, and nothing that a release did to its data is taken back.
+- Proven is what runs afterwards, by the images' own ids: a tag that names another one by now would make the way back none (docker/compose#13149).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from . import leg_verbs, services, settle_units, stack_back, stack_files, stack_images, stack_judge, stack_look, stack_places, stack_view, stack_watch
+from .compose import stack_from
+from .faults import FailedFault, RefusedFault
+from .files import read_json, text_of
+from .stack_containers import by_service, of_project
+from .stack_env import masked
+from .state import Run
+
+if TYPE_CHECKING:
+    from .compose_stack import ComposeStack
+
+UNDOING = "undoing"
+
+
+def undo(verbs: ComposeStack, run: Run, of: Run) -> dict[str, Any]:
+    """Take back what the run `of` deployed; returns {changed, downtime_s}. Raises `RefusedFault`, `FailedFault`."""
+    if of.phase == "new":
+        raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
+    leg_verbs.assert_leased(verbs.home, run)
+    if of.phase == "writing":
+        verbs.recover(of)
+        return {"changed": True, "downtime_s": {}}
+    if run.phase != UNDOING:
+        if of.phase in ("prepared", "pulled", "undone"):
+            return {"changed": False, "downtime_s": {}}
+        _refuse(verbs, run, of)
+        leg_verbs.assert_leased(verbs.home, run)
+        verbs.cancel.check()
+    verbs.cancel.close()
+    go_back(verbs, run, of)
+    return {"changed": True, "downtime_s": run.state.get("downtime_s") or {}}
+
+
+def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
+    """Bring back what was before that run, from wherever it is. Safe to repeat. Raises `FailedFault`, with the journal at `undoing`."""
+    of.reload()
+    if of.phase == "undone" and run.key != of.key:
+        # Another attempt came to the end first.
+        leg_verbs.enter(run, "undone")
+        return
+    held = stack_back.before(of)
+    if run.phase != UNDOING:
+        settle_units.install_after(run.key, leg_verbs.command(verbs, run, "settle"), [])
+        kept = {key: of.state.get(key) for key in ("role", "project", "folder", "release", "wait_s", "stack")}
+        # A service that a failed deployment left down is down since then.
+        watched = {"watched": None} if of.phase == "done" else {**stack_watch.carried(of.state), "downtime_s": {}}
+        leg_verbs.enter(run, UNDOING, of=of.key, leg="undo", trees=[], downed=False, **kept, **watched)
+    watch = stack_watch.Watch(verbs.engine, run, run.state["project"])
+    if held["stack"] is None:
+        _down(run, watch)
+        stack_files.put_back(held["files"], held["made"])
+        run.write(downtime_s={})
+    else:
+        stack_files.put_back(held["files"], held["made"])
+        _up(verbs, run, held, watch)
+    stack_back.put_back_record(run, held, by_service(of_project(verbs.engine.containers(), run.state["project"])))
+    verbs.home.write_last_change(run.key, time.time())
+    if run.key != of.key:
+        of.write(phase="undone", undone_by=run.key)
+    leg_verbs.enter(run, "undone", finished_at=time.time())
+    for other in verbs.home.runs():
+        # An attempt that was killed, and has nothing left to do.
+        if other.phase == UNDOING and other.state.get("of") == of.key:
+            other.write(phase="undone")
+            settle_units.uninstall_after(other.key)
+
+
+def _down(run: Run, watch: stack_watch.Watch) -> None:
+    if run.state.get("downed"):
+        return
+    stack = stack_from(run.state["stack"])
+    # The files of a first deployment are there until this has ended; volumes stay, whatever is in them.
+    said = stack_watch.compose(stack.argv("down", "--remove-orphans"), watch)
+    if said.code != 0:
+        raise FailedFault(f"Compose did not take {run.state['release']} down: {_masked(run, said.out)}")
+    run.write(downed=True)
+
+
+def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.Watch) -> None:
+    stack, were = stack_from(held["stack"]), held["services"]
+    names = sorted({one["service"] for one in were})
+    try:
+        config = stack_view.reading(stack, {}, run.key).config
+    except RefusedFault as fault:
+        raise FailedFault(str(fault).removesuffix(". Nothing was changed.")) from fault
+    all_of_it = set(names) == set(stack_judge.services_of(config))
+    wait = ["--wait", "--wait-timeout", str(run.state["wait_s"])] if all(one["demand"] != "nothing" for one in were) else []
+    words = ["up", "--detach", *wait, "--no-build", "--pull", "never", "--remove-orphans", *([] if all_of_it else ["--no-deps", *names])]
+    said = stack_watch.compose(stack.argv(*words), watch)
+    now = of_project(verbs.engine.containers(), stack.project)
+    if said.code != 0:
+        told = "; ".join([_masked(run, said.out), *stack_watch.states(now)])
+        raise FailedFault(f"Compose did not bring back what ran before: {told}")
+    demands = {one["service"]: one["demand"] for one in were}
+    waited = [{"id": one.id, "name": one.name, "demand": demands.get(one.service, "nothing")} for one in now]
+    _, missing = services.wait_for_answers(verbs.engine, waited, run.state["wait_s"])
+    wanted = {(one["service"], one["image"]) for one in were}
+    other = sorted(f"{one.service} runs {one.asked_for} ({one.image[:19]})" for one in now if (one.service, one.image) not in wanted)
+    if missing or other:
+        raise FailedFault(f"what ran before is not back: {'; '.join([*missing, *(f'{one}, which it did not before' for one in other)])}")
+    watch.close(names)
+
+
+def _refuse(verbs: ComposeStack, run: Run, of: Run) -> None:
+    """Raise `RefusedFault` with all that speaks against going back; pull what is needed for it and gone."""
+    held, state, found = stack_back.before(of), of.state, []
+    newest = read_json(stack_files.record_of(verbs.home, state["project"])) or {}
+    if of.phase == "done" and newest.get("run") != of.key:
+        found.append(f"run {newest.get('run')} deployed {state['project']} since: take that back first")
+    found += stack_look.open_elsewhere(verbs.home, state["project"], of, ("writing", "deploying"))
+    for shot in held["files"]:
+        known = (state["files"].get(os.path.basename(shot["path"])), _digest(shot))
+        if stack_files.digest(shot["path"]) not in known:
+            found.append(f"{shot['path']} was changed by somebody since this run wrote it: take those changes back")
+    if held["stack"] is not None:
+        found += _of_what_ran(verbs, run, held)
+    if found:
+        raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
+
+
+def _of_what_ran(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[str]:
+    """Return what speaks against bringing up what ran before."""
+    stack, found = stack_from(held["stack"]), []
+    contents = {os.path.basename(shot["path"]): text_of(shot) for shot in held["files"]}
+    try:
+        config = stack_view.reading(stack, contents, run.key).config
+    except RefusedFault as fault:
+        return [str(fault).removesuffix(". Nothing was changed.")]
+    found += stack_places.of_the_binds(stack_judge.binds(config), ())
+    for one in held["services"]:
+        image = stack_images.local(verbs.engine, one["image"])
+        if image is None:
+            # Pulled now, while everything runs.
+            stack_images.pull(verbs.engine, [*one["digests"][:1]] or [one["asked_for"]])
+        there = stack_images.local(verbs.engine, one["asked_for"])
+        if there is None or there["Id"] != one["image"]:
+            found.append(
+                f"{one['asked_for']}, which {one['name']} ran, does not name its image any more: docker tag {one['image']} {one['asked_for']}"
+            )
+    return found
+
+
+def _digest(shot: dict[str, Any]) -> str | None:
+    return stack_files.digest_of(text_of(shot))
+
+
+def _masked(run: Run, said: str) -> str:
+    return masked(said.strip()[-600:], stack_files.env_text(run.state["folder"]))
