@@ -111,12 +111,12 @@ def world(site: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Secrets, Knowing
     machines, clock, touched = {name: FakeHost(name) for name in HOSTS}, FakeClock(), Interruption()
     evidence, runner, secrets = KnowingEvidence(machines, clock, touched), KnowingRunner(machines, touched), Secrets(site)
     evidence.secrets, runner.projects = secrets, []
-    real = wiring._apply_ports
+    real = wiring.apply_ports
 
     def ports(*given: Any) -> ApplyPorts:
         return replace(real(*given), evidence=evidence, runner=runner, witness=FakeWitness(touched), clock=clock)
 
-    monkeypatch.setattr(wiring, "_apply_ports", ports)
+    monkeypatch.setattr(wiring, "apply_ports", ports)
     monkeypatch.setattr(wiring, "evidence_source", lambda *_: evidence)
     monkeypatch.setattr(wiring, "clock", lambda: clock)
     monkeypatch.setattr("controlplane.adapters.clock.SystemClock.now", lambda _self: clock.now())
