@@ -168,6 +168,20 @@ class BoardLink(Value):
     fault: str | None = None
 
 
+class BoardRelease(Value):
+    """One stack in one environment: what the receipts say was brought there, and whether that was proven; `doubt` is why nobody can say."""
+
+    stack: str
+    goal: str
+    environment: str
+    hosts: tuple[str, ...]
+    manifest: str | None = None
+    since: str | None = None
+    proof: str | None = None
+    proven: bool = False
+    doubt: str | None = None
+
+
 class BoardGovernance(Value):
     """What stands around the judgement; each is empty where the site has none."""
 
@@ -175,6 +189,7 @@ class BoardGovernance(Value):
     promotions: tuple[BoardPromotion, ...] = ()
     trends: tuple[BoardTrend, ...] = ()
     links: tuple[BoardLink, ...] = ()
+    releases: tuple[BoardRelease, ...] = ()
 
 
 class Board(Value):

@@ -15,6 +15,7 @@ from controlplane.domain.board import Board
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.render.board_findings import findings_section, shapes_legend, trends_section
 from controlplane.render.board_hosts import hosts_section, is_fine
+from controlplane.render.board_releases import releases_section
 from controlplane.render.board_style import STYLE
 from controlplane.render.board_trail import governance_section, receipts_section, waves_section
 from controlplane.render.board_words import ORDER, SHAPES, many, when
@@ -26,6 +27,7 @@ _PARTS = (
     ("trends", "Over time"),
     ("receipts", "Receipts"),
     ("waves", "Waves"),
+    ("releases", "Releases"),
     ("governance", "Promotion"),
 )
 
@@ -43,6 +45,7 @@ def board_page(board: Board) -> bytes:
         trends_section(board.governance.trends),
         receipts_section(board.trail),
         waves_section(board.governance.waves),
+        releases_section(board.governance.releases),
         governance_section(board.governance),
     )
     body = el(

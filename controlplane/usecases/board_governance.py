@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPoint, BoardPromotion, BoardTrend, BoardWave
+from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPoint, BoardPromotion, BoardRelease, BoardTrend, BoardWave
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import ControlPlaneError
 from controlplane.domain.finding import Verdict
@@ -15,7 +15,8 @@ from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.record import record_of
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
-from controlplane.ports import CheckerDigests, Clock, GateRunStore, WaveStore
+from controlplane.ports import CheckerDigests, Clock, GateRunStore, PlanArchive, ReceiptStore, WaveStore
+from controlplane.usecases.board_releases import releases_of
 from controlplane.usecases.gate_standings import history_of, standings
 
 # As many columns as a page can hold.
@@ -31,6 +32,8 @@ def governance_of(
     runs: GateRunStore,
     checkers: CheckerDigests,
     clock: Clock,
+    receipts: ReceiptStore,
+    plans: PlanArchive,
 ) -> BoardGovernance:
     """Return all of it for these hosts. A store that can't be read raises `ControlPlaneError`, as everything that asks it."""
     stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers, now=clock.now())
@@ -42,7 +45,17 @@ def governance_of(
         ),
         trends=tuple(_trend(one.check, one.host, runs) for one in judged if one.runs),
         links=_links(governance),
+        releases=_releases(governance, receipts, plans),
     )
+
+
+def _releases(governance: Governance, receipts: ReceiptStore, plans: PlanArchive) -> tuple[BoardRelease, ...]:
+    try:
+        chain = [receipt for _, receipt in receipts.load()]
+    except ControlPlaneError:
+        # That the chain can't be read stands elsewhere on the board.
+        return ()
+    return releases_of(governance, chain, plans.get)
 
 
 def _trend(check: str, host: str, runs: GateRunStore) -> BoardTrend:

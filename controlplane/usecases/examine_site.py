@@ -41,6 +41,7 @@ def examine_site(name: str, ports: DoctorPorts) -> Examination:
         ("gates", _gates),
         ("registers", _registers),
         ("waves", _waves),
+        ("releases", _releases),
         ("signers", _signers),
         ("chain", _chain),
         ("open runs", _open_runs),
@@ -92,6 +93,14 @@ def _registers(ports: DoctorPorts) -> _Seen:
 def _waves(ports: DoctorPorts) -> _Seen:
     waves = ports.content().governance.checked_waves()
     return ("pass", f"{len(waves)} waves") if waves else ("warn", "the site has no waves/ folder")
+
+
+def _releases(ports: DoctorPorts) -> _Seen:
+    releases = ports.content().governance.checked_releases()
+    if not releases:
+        return "pass", "the site releases no stack"
+    places = sum(len(spec.environments) for spec in releases.values())
+    return "pass", f"{len(releases)} stacks in {places} environments: {', '.join(sorted(releases))}"
 
 
 def _signers(ports: DoctorPorts) -> _Seen:

@@ -323,13 +323,17 @@ def board_governance(given: str | None, view: SiteView, hosts: tuple[str, ...]) 
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
+    from controlplane.adapters.plan_files import PlanFolder  # noqa: PLC0415
     from controlplane.usecases.board_governance import governance_of  # noqa: PLC0415
 
     said, _ = governance(given)
     names = [desired.host for desired, _ in view.chosen(hosts)]
     with coordination(given) as store:
         checkers = FileDigests(Path(view.folder))
-        return governance_of(view, said, hosts=names, waves=store, runs=store, checkers=checkers, clock=clock())
+        plans = PlanFolder(Path(view.folder) / "state" / "plans")
+        return governance_of(
+            view, said, hosts=names, waves=store, runs=store, checkers=checkers, clock=clock(), receipts=receipts(given), plans=plans
+        )
 
 
 def sessions(given: str | None) -> SessionFile:
