@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -136,6 +139,26 @@ def test_nothing_of_the_operators_shell_or_of_folders_above_leaves_a_test_out(si
         ("here", "check:test_it[b]"): (Verdict.DRIFTED, "no"),
         ("site", "check:TestMore.test_it"): (Verdict.MET, "as declared"),
     }
+
+
+def test_an_interruption_ends_every_check_that_runs(site: Path) -> None:
+    for name in ("d1", "d2"):
+        (site / "checks" / f"test_{name}.py").write_text("import subprocess\n\ndef test_a():\n    subprocess.run(['sleep', '61.9'])\n")
+    program = (
+        "import signal, sys\nfrom pathlib import Path\nfrom controlplane.adapters.site_checks import PytestSiteChecks\n"
+        "from controlplane.domain.gates.values import SiteCheck\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "checks = {name: SiteCheck(title='x', file=f'checks/test_{name}.py') for name in ('d1', 'd2')}\n"
+        "PytestSiteChecks(Path(sys.argv[1])).run(checks, ())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(site)], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while sum(b"sleep\x0061.9" in line for line in command_lines()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert said.decode().splitlines()[-1] == "KeyboardInterrupt"
+    assert not any(b"sleep\x0061.9" in line for line in command_lines())
 
 
 def command_lines() -> list[bytes]:

@@ -238,3 +238,21 @@ def test_neither_run_voids_a_ready_receipt(site: ReleaseSite) -> None:
     why = void_because(ready, site.receipts.chain, policy=ready.policy, route=ready.route or "", now=site.clock.now())
     assert why is None
     assert judge_ready("mint-data", site.view, operator=OPERATOR, ports=site.ports)[0].ready
+
+
+def test_two_hosts_that_are_one_machine_end_the_run_before_its_tests(site: ReleaseSite) -> None:
+    site.hosts["mint-apps"].name = "mint-data"
+    site.hosts["mint-apps"].probes["identity"]["machine_id"] = site.hosts["mint-data"].probes["identity"]["machine_id"]
+    with pytest.raises(InputInvalidError, match="is the same machine as"):
+        site.smoke()
+    assert (site.receipts.chain[-1].outcome, site.tests.given) == ("failed", {})
+
+
+def test_what_ends_a_run_is_on_record_without_secrets(site: ReleaseSite) -> None:
+    def breaks() -> None:
+        raise RunFailedError(f"no room for {SECRET}")
+
+    site.tests.during = breaks
+    with pytest.raises(RunFailedError):
+        site.smoke()
+    assert (site.receipts.chain[-1].outcome, site.receipts.chain[-1].reason) == ("failed", "no room for ***")
