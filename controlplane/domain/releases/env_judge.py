@@ -62,7 +62,7 @@ def _value_faults(variable: Variable, entry: Entry, contract_file: str, deciding
     wrong = wrong_type(variable, value)
     if wrong:
         yield wrong
-    if variable.secret:
+    elif variable.secret:
         weak = [why_no_secret(variable.name, part) for part in (_passwords(value) if variable.kind == "url" else [value])]
         if variable.kind == "url" and not weak:
             yield "is a secret URL without a password in it: write user:password@ before the host, or declare it without secret"
