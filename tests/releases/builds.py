@@ -10,7 +10,7 @@ import hashlib
 import json
 import random
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from controlplane.adapters.lab.apt_sources import debian_mirror
@@ -23,6 +23,7 @@ from tests.releases.images import SHARED, Layer, layer_of, push
 from tests.releases.registry import Registry
 
 CODE = Path(__file__).parent / "services"
+# As services/web.py has them.
 PORTS = {"files-api": 3500, "order-intake": 3400, "quote-page": 3341}
 PACKAGES = ("python3-minimal", "python3-psycopg")
 _FAMILY = "storefront"
@@ -63,38 +64,47 @@ def base_layer(home: LabHome, say: Callable[[str], None]) -> Layer:
 
 
 class Builder:
-    """Builds into one registry. Each build is {service: image by digest} of a version, with the databases, as a manifest has it."""
+    """Builds into one registry. Each build is {service: image by digest}, databases included, as a manifest has it; its version is its tag."""
 
     def __init__(self, registry: Registry, home: LabHome, say: Callable[[str], None] = lambda _: None) -> None:
         self._registry, self._base = registry, base_layer(home, say)
         push(registry, SHARED, "base", [self._base], {})
         self._data = {
             "postgres": self._push("postgres", "current", [], {"Cmd": ["serve-postgres"]}),
+            # The store would take its host's name for that of a bucket.
             "objects": self._push("objects", "current", [], {"Cmd": ["serve-s3", "--no-vhost-buckets"]}),
         }
 
     def good(self, version: str, *, migration: bool = False, ballast: int = 0) -> dict[str, str]:
         """Return a build that does what it should. `migration` changes a table when it starts; `ballast` bytes make each service's image larger."""
-        return {**self._data, **{service: self._service(service, version, stub=False, migration=migration, ballast=ballast) for service in PORTS}}
+        more = {"srv/mint/migrations/order-intake/0002-priority.sql": MIGRATION} if migration else {}
+        return self._build(version, more, ballast=ballast)
 
     def stub(self, version: str, *services: str) -> dict[str, str]:
         """Return a build whose `services`, all without any, are healthy and do nothing."""
-        return {**self._data, **{service: self._service(service, version, stub=service in (services or PORTS)) for service in PORTS}}
+        return self._build(version, {}, stubs=services or tuple(PORTS))
 
-    def _service(self, service: str, version: str, *, stub: bool, migration: bool = False, ballast: int = 0) -> str:
+    def sleeper(self, version: str, *services: str) -> dict[str, str]:
+        """Return a build that does what it should in staging, and whose `services` are stubs in production."""
+        return self._build(version, {}, stubs=services or tuple(PORTS), only=("production",))
+
+    def _build(
+        self, version: str, more: dict[str, bytes], *, stubs: Sequence[str] = (), only: Sequence[str] = (), ballast: int = 0
+    ) -> dict[str, str]:
         files = {f"srv/mint/{file.relative_to(CODE)}": file.read_bytes() for file in sorted(CODE.rglob("*")) if file.suffix in {".py", ".sql"}}
-        files |= {"usr/local/bin/healthy": (CODE / "healthy").read_bytes(), "srv/mint/VERSION": f"{version}\n".encode()}
-        if migration:
-            files["srv/mint/migrations/order-intake/0002-priority.sql"] = MIGRATION
-        layers = [layer_of(files)]
-        if ballast:
-            # Nothing that could be compressed, and the same for each build of a version.
-            layers.append(layer_of({"srv/ballast": random.Random(f"{service} {version}").randbytes(ballast)}))  # noqa: S311 - ballast
-        module = ["stub.py", str(PORTS[service])] if stub else [f"{service.replace('-', '_')}.py"]
-        config = {"Cmd": ["python3", "-B", *module], "WorkingDir": "/srv/mint", "User": "nobody", "Labels": {"version": version}}
-        return self._push(service, version, layers, config)
+        files |= {"usr/local/bin/healthy": (CODE / "healthy").read_bytes(), "srv/mint/VERSION": f"{version}\n".encode(), **more}
+        images = {}
+        for service in PORTS:
+            layers = [layer_of(files)]
+            if ballast:
+                # Nothing that could be compressed, and the same for each build of a version.
+                layers.append(layer_of({"srv/ballast": random.Random(f"{service} {version}").randbytes(ballast)}))  # noqa: S311
+            module = ["stub.py", service, *only] if service in stubs else [f"{service.replace('-', '_')}.py"]
+            config = {"Cmd": ["python3", "-B", *module], "WorkingDir": "/srv/mint", "User": "nobody", "Labels": {"version": version}}
+            images[service] = self._push(service, version, layers, config)
+        return {**self._data, **images}
 
-    def _push(self, service: str, tag: str, layers: list[Layer], config: dict[str, object]) -> str:
+    def _push(self, service: str, tag: str, layers: list[Layer], config: Mapping[str, object]) -> str:
         return push(self._registry, f"mint/{service}", tag, [self._base, *layers], {"Env": [_PATH, "LC_ALL=C.UTF-8"], **config})
 
 

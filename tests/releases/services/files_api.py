@@ -8,9 +8,9 @@ import json
 import uuid
 
 from store import ask_database, ask_objects, database, get_object, make_bucket, migrate, newest_migration, once_there, put_object
-from web import Answer, Refused, Request, health, serve, setting, told
+from web import Answer, RefusedError, Request, health, serve, setting, told
 
-NAME, PORT = "files-api", 3500
+NAME = "files-api"
 _ID = r"([0-9a-f]{32})"
 
 
@@ -18,7 +18,7 @@ def _known(request: Request) -> None:
     """Refuse who does not show the stack's token."""
     shown = request.headers.get("authorization", "")
     if not hmac.compare_digest(shown, f"Bearer {setting('FILES_API_TOKEN')}"):
-        raise Refused(401, {"error": "who is asking?"})
+        raise RefusedError(401, {"error": "who is asking?"})
 
 
 def make_seed(request: Request) -> Answer:
@@ -37,7 +37,7 @@ def show_seed(request: Request) -> Answer:
     with database() as connection:
         row = connection.execute("select id, order_id, title, object, bytes, sha256 from seeds where id = %s", (request.caught[0],)).fetchone()
     if row is None:
-        raise Refused(404, {"error": "no such seed"})
+        raise RefusedError(404, {"error": "no such seed"})
     brief = get_object(str(row[3]))
     whole = brief is not None and hashlib.sha256(brief).hexdigest() == row[5]
     metadata = dict(zip(("id", "order", "title", "object", "bytes", "sha256"), row, strict=True))
@@ -54,7 +54,7 @@ def keep_file(request: Request) -> Answer:
 def read_file(request: Request) -> Answer:
     content = get_object(f"files/{request.caught[0]}")
     if content is None:
-        raise Refused(404, {"error": "no such file"})
+        raise RefusedError(404, {"error": "no such file"})
     return Answer(200, content, "application/octet-stream")
 
 
@@ -67,7 +67,7 @@ if __name__ == "__main__":
     once_there(lambda: migrate(NAME))
     once_there(make_bucket)
     serve(
-        PORT,
+        NAME,
         [
             ("GET", "/health", show_health),
             ("POST", "/api/v1/seeds", make_seed),

@@ -7,9 +7,9 @@ import uuid
 from typing import Any
 
 from store import ask_database, database, migrate, newest_migration, once_there
-from web import Answer, Refused, Request, answers, call, health, serve, setting, told
+from web import Answer, RefusedError, Request, answers, call, health, serve, setting, told
 
-NAME, PORT = "order-intake", 3400
+NAME = "order-intake"
 PRODUCTS = ("poster", "sticker", "shirt")
 
 
@@ -32,7 +32,7 @@ def _faults(asked: Any) -> list[dict[str, str]]:
 def _valid(request: Request) -> dict[str, Any]:
     asked = request.json()
     if faults := _faults(asked):
-        raise Refused(422, {"valid": False, "errors": faults})
+        raise RefusedError(422, {"valid": False, "errors": faults})
     return dict(asked)
 
 
@@ -62,7 +62,7 @@ def show_order(request: Request) -> Answer:
     with database() as connection:
         row = connection.execute("select id, customer, product, quantity, title, seed from orders where id = %s", (request.caught[0],)).fetchone()
     if row is None:
-        raise Refused(404, {"error": "no such order"})
+        raise RefusedError(404, {"error": "no such order"})
     return told(200, dict(zip(("id", "customer", "product", "quantity", "title", "seed"), row, strict=True)))
 
 
@@ -75,7 +75,7 @@ if __name__ == "__main__":
     setting("FILES_API_TOKEN")
     once_there(lambda: migrate(NAME))
     serve(
-        PORT,
+        NAME,
         [
             ("GET", "/health", show_health),
             ("POST", "/api/v1/intake/validate", validate),

@@ -7,9 +7,9 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from urllib.parse import parse_qs
 
-from web import Answer, Refused, Request, answers, call, health, serve, setting
+from web import Answer, RefusedError, Request, answers, call, health, serve, setting
 
-NAME, PORT = "quote-page", 3341
+NAME = "quote-page"
 _PAGE = """<!doctype html>
 <title>Quotes</title>
 <form method="post" action="/quotes">
@@ -40,7 +40,7 @@ def _file_of(request: Request) -> bytes:
     for part in message.iter_parts() if message.is_multipart() else ():
         if part.get_param("name", header="content-disposition") == "file" and isinstance(content := part.get_payload(decode=True), bytes):
             return content
-    raise Refused(400, {"error": "an upload is a form with a field 'file'"})
+    raise RefusedError(400, {"error": "an upload is a form with a field 'file'"})
 
 
 def upload(request: Request) -> Answer:
@@ -59,7 +59,7 @@ def show_health(_: Request) -> Answer:
 if __name__ == "__main__":
     setting("FILES_API_TOKEN")
     serve(
-        PORT,
+        NAME,
         [
             ("GET", "/", lambda _: Answer(200, _PAGE.encode(), "text/html; charset=utf-8")),
             ("GET", "/health", show_health),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
+PORTS = {"files-api": 3500, "order-intake": 3400, "quote-page": 3341}
 _LARGEST = 32 * 2**20
 
 
@@ -34,7 +35,7 @@ class Request(NamedTuple):
         try:
             return json.loads(self.body)
         except ValueError:
-            raise Refused(400, {"error": "the body is no JSON"}) from None
+            raise RefusedError(400, {"error": "the body is no JSON"}) from None
 
 
 class Answer(NamedTuple):
@@ -45,7 +46,7 @@ class Answer(NamedTuple):
     kind: str = "application/json"
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that is answered with a refusal."""
 
     def __init__(self, status: int, value: Any) -> None:
@@ -111,8 +112,8 @@ def health(name: str, dependencies: Mapping[str, Callable[[], None]], more: Call
     return told(200 if well else 503, {**value, **(more() if well else {})})
 
 
-def serve(port: int, routes: Sequence[Route]) -> None:
-    """Serve until SIGTERM. A pattern matches a whole path; a `str` of a route is a regular expression."""
+def serve(name: str, routes: Sequence[Route]) -> None:
+    """Serve at the service's port until SIGTERM; a route is a method, a regular expression that fits the whole path, and what is done."""
     table = [(method, re.compile(pattern), act) for method, pattern, act in routes]
 
     class Handler(BaseHTTPRequestHandler):
@@ -134,7 +135,7 @@ def serve(port: int, routes: Sequence[Route]) -> None:
                     headers = {key.lower(): value for key, value in self.headers.items()}
                     try:
                         return act(Request(headers, body, found.groups()))
-                    except Refused as refused:
+                    except RefusedError as refused:
                         return refused.answer
                     except Exception as error:  # noqa: BLE001 - one request's failure is not the service's
                         sys.stderr.write(f"{self.command} {path}: {type(error).__name__}: {error}\n")
@@ -146,7 +147,7 @@ def serve(port: int, routes: Sequence[Route]) -> None:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104 - inside a container
+    server = ThreadingHTTPServer(("0.0.0.0", PORTS[name]), Handler)  # noqa: S104 - inside a container
     server.daemon_threads = True
     # shutdown() waits for the loop that this very thread runs.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+import secrets
 import urllib.error
 import urllib.request
 import uuid
@@ -20,9 +20,9 @@ DEPENDENCIES = {
 
 def ask(method: str, address: str, body: bytes | None = None, kind: str = "application/json") -> tuple[int, bytes]:
     """Return status and body, whatever the status is."""
-    request = urllib.request.Request(address, data=body, method=method, headers={"Content-Type": kind} if body is not None else {})
+    request = urllib.request.Request(address, data=body, method=method, headers={"Content-Type": kind} if body is not None else {})  # noqa: S310 - addresses of the stack
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
@@ -61,7 +61,7 @@ def test_a_quote_becomes_an_order_with_an_artwork_seed(urls: dict[str, str]) -> 
 
 
 def test_an_uploaded_file_is_read_back(urls: dict[str, str]) -> None:
-    content, edge = random.randbytes(100_000), uuid.uuid4().hex
+    content, edge = secrets.token_bytes(100_000), uuid.uuid4().hex
     head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="art.bin"\r\nContent-Type: application/octet-stream\r\n\r\n'
     body = head.encode() + content + f"\r\n--{edge}--\r\n".encode()
     status, page = ask("GET", f"{urls['quote-page']}/")
