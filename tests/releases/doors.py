@@ -66,7 +66,7 @@ class Door:
         self.close()
 
     def after(self, count: int, act: Callable[[], None]) -> None:
-        """Do `act` once `count` more bytes have come back through the door; what came until then has arrived, no byte after it does."""
+        """Do `act` before more than `count` further bytes come back through the door, and then break every connection through it."""
         with self._lock:
             self._left, self._then = count, act
 
@@ -112,8 +112,8 @@ class Door:
         try:
             while chunk := source.recv(1 << 18):
                 if counted and (act := self._used_up(len(chunk))):
-                    self._break()
                     act()
+                    self._break()
                     return
                 target.sendall(chunk)
             target.shutdown(socket.SHUT_WR)

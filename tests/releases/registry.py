@@ -87,6 +87,10 @@ class Registry:
             self._process.wait(10)
             self._process = None
 
+    def is_down(self) -> bool:
+        """Say whether it does not run."""
+        return self._process is None
+
     def stop_after(self, count: int) -> None:
         """Let it die once it has sent the machines `count` more bytes: in the middle of a pull."""
         for door in self._doors:
