@@ -189,7 +189,9 @@ def run(name: str, site: str | None, output: str) -> int:
         with working(f"running {name}") as progress:
             result = run_wave(name, found, ports, progress=progress)
         print_result(result, output)
-        click.echo(f"Next: {wave_status(name, found, ports)['next']}", err=True)
+        after = wave_status(name, found, ports)
+        led = after["holder"] == found.operator
+        click.echo(f"Next: {after['next'] if led else f'controlplane wave status {name}'}", err=True)
     return result.exit_code()
 
 

@@ -106,6 +106,13 @@ def written(held: WaveHeld, latest: WaveHeld | None, *, state: str, record: dict
     return WaveHeld(**ours.model_dump() | {"state": state, "record": _kept(record), "version": ours.version + 1} | end)
 
 
+def taken_over(held: WaveHeld, latest: WaveHeld | None) -> str | None:
+    """Return what became of a wave that is no longer the caller's, None where it still is; who writes under the same taking takes nothing away."""
+    if latest is not None and latest.token == held.token and latest.ended_at is None:
+        return None
+    return _lost(held, latest)
+
+
 def _kept(record: dict[str, Any]) -> dict[str, Any]:
     """Return the record as it will be read again; what the caller does to its own afterwards is not in it."""
     kept: dict[str, Any] = load_plain(canonical_json(record))

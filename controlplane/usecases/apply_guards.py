@@ -112,8 +112,11 @@ def refuse_unless_approved(
     return approval
 
 
-def held_by_another(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> str | None:
-    """Return which other runs than those in `own` hold leases of these hosts, and what to do; None where the hosts are free."""
+def held_by_another(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime, holder: str | None = None) -> str | None:
+    """Return which other runs than those in `own` hold leases of these hosts, and what to do; None where the hosts are free.
+
+    With `holder`, an own run's lease that somebody else took and that lasts is in the way too: the roles would refuse it in the middle of the run.
+    """
     told = []
     for host, record in sorted(seen.items()):
         if isinstance(record, Unreached):
@@ -122,16 +125,19 @@ def held_by_another(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[
             lease = lease_of(host, Reader(record), now=now)
         except Unobserved:
             continue  # the roles read the lease itself
-        if lease.held and lease.run not in own and (not lease.expired or lease.working is not None):
+        own_run = lease.run in own
+        # A unit goes on for whoever holds its run now.
+        lasts = not lease.expired or (lease.working is not None and not own_run)
+        if lease.held and lasts and not (own_run and holder in (None, lease.holder)):
             told.append(f"{host} is leased to run {lease.run} by {lease.holder} since {lease.taken_at}, until {lease.expires_at}")
     if not told:
         return None
     return f"{'; '.join(told)}. Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
 
 
-def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime) -> None:
-    """Raise `RefusedError` where another run than those in `own` holds the lease of a host; the roles ask again before each change."""
-    held = held_by_another(seen, own=own, now=now)
+def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime, holder: str | None = None) -> None:
+    """Raise `RefusedError` where somebody else holds the lease of a host, as `held_by_another` tells it; the roles ask again before each change."""
+    held = held_by_another(seen, own=own, now=now, holder=holder)
     if held is not None:
         raise RefusedError(held)
 

@@ -6,6 +6,7 @@ Rules:
 - A resumed run does what is left of its plan and nothing else.
 - A step counts as done when the findings that it promised are MET on fresh evidence, whatever Ansible returned.
 - A host whose step fails is left alone from there; the other hosts go on.
+- A step that fails because another controller went on with the run is not on record as failed: what becomes of it is the other's to say.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from controlplane.usecases.apply_guards import (
     was_applied,
 )
 from controlplane.usecases.govern_course import Course, Ungoverned
-from controlplane.usecases.interrupted_run import finished_steps, how_to_go_on, interrupted, open_run
+from controlplane.usecases.interrupted_run import finished_steps, interrupted, open_run
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
@@ -128,14 +129,14 @@ def apply_plan(
             return _apply(plan, site, operator=operator, ports=ports, progress=progress, course=course)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
             why = str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first"
-            return interrupted(plan, ports.receipts, why, course.go_on())
+            return interrupted(plan, ports.receipts, why, course.go_on)
         except ControlPlaneError as error:
             if isinstance(error, RefusedError | UnknownError) and "Nothing was changed" in str(error):
                 raise
             run = open_run(plan, ports.receipts)
             if run is None:
                 raise
-            raise RunFailedError(f"{error}\n{how_to_go_on(run, course.go_on())}") from error
+            raise RunFailedError(f"{error}\n{course.go_on(run)}") from error
 
 
 def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], course: Course) -> RunResult:
@@ -148,7 +149,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
 
     approval = None if applied else demand_approval()
     seen = collect(plan, site, ports, resumed)
-    refuse_unless_free(seen, own=frozenset(receipt.key for receipt in mine), now=ports.clock.now())
+    refuse_unless_free(seen, own=frozenset(receipt.key for receipt in mine), now=ports.clock.now(), holder=operator)
     fresh = plan_again(plan, site, seen, ports)
     if applied:
         if not fresh.steps and not _new_refusals(plan, fresh):
@@ -237,6 +238,9 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())
     statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()))
     reason = failure_of(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
+    gone = None if reason is None else attempt.course.taken_over()
+    if gone is not None:
+        raise _StoppedError(f"{step.id} {step.capability} is no longer led from here: {gone} Here it ended so: {reason}")
     host_evidence = seen.get(step.host)
     attempt.ledger.close(
         key,

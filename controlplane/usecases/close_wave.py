@@ -37,7 +37,7 @@ from controlplane.usecases.read_registers import Record, resting
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.settle_wave import caught_up, refuse_open_runs
 from controlplane.usecases.wave_case import case_of
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, begin_entry, close_command, entry_of
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of
 
 _FILE, _PAGE = "closeout.json", "closeout.md"
 
@@ -58,7 +58,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     if wave.hosts and not record.without_carved(wave.hosts):
         raise RefusedError(
             f"wave {name} does not close: every host that it was to change was carved out ({', '.join(wave.hosts)}). It stays open. "
-            f'Next: controlplane wave abort {name} --reason "..."'
+            f"Next: {abort_command(name)}"
         )
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="post")
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))

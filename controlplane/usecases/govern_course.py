@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from controlplane.domain.plan import Step
+from controlplane.usecases.interrupted_run import how_to_go_on
 
 
 class Course(Protocol):
@@ -20,7 +21,7 @@ class Course(Protocol):
         """Return the steps in the order in which they are run; those of one host keep theirs."""
         ...
 
-    def go_on(self) -> str:
+    def go_on(self, run: str) -> str:
         """Return how an open run is gone on with, as the end of a message says it."""
         ...
 
@@ -30,6 +31,10 @@ class Course(Protocol):
 
     def give_up(self, step: Step, failed: Collection[str]) -> str | None:
         """Return why the step's host is not begun at all, given the hosts that failed; None where it is."""
+        ...
+
+    def taken_over(self) -> str | None:
+        """Return who has the run now, where it is no longer this controller's: a step that failed for it is theirs to go on with and to record."""
         ...
 
     def after(self, step: Step, failure: str | None) -> None:
@@ -44,9 +49,9 @@ class Ungoverned:
         """Return the steps as the plan has them."""
         return tuple(steps)
 
-    def go_on(self) -> str:
+    def go_on(self, run: str) -> str:
         """Name the verb that ran it."""
-        return "'controlplane apply' with the same plan file"
+        return how_to_go_on(run, "'controlplane apply' with the same plan file")
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Let every step begin."""
@@ -54,6 +59,10 @@ class Ungoverned:
 
     def give_up(self, step: Step, failed: Collection[str]) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Give up no host."""
+        return None
+
+    def taken_over(self) -> str | None:
+        """Know of nobody: the host's own lease keeps two controllers apart."""
         return None
 
     def after(self, step: Step, failure: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from controlplane.domain.errors import InterruptedRunError
 from controlplane.domain.plan import Plan
@@ -30,8 +30,11 @@ def how_to_go_on(run: str, by: str) -> str:
     return f"Run {run} is open. Go on: {by}; or take it back: controlplane rollback {run}"
 
 
-def interrupted(plan: Plan, receipts: ReceiptStore, why: str, by: str) -> RunResult:
-    """Return the result of a stopped apply, which `by` goes on with. Raises `InterruptedRunError` where no run of the plan is open."""
+def interrupted(plan: Plan, receipts: ReceiptStore, why: str, go_on: Callable[[str], str]) -> RunResult:
+    """Return the result of a stopped apply; `go_on` says how its run is gone on with.
+
+    Raises `InterruptedRunError` where no run of the plan is open.
+    """
     run = open_run(plan, receipts)
     chain = [receipt for _, receipt in receipts.load()]
     if run is None:
@@ -53,5 +56,5 @@ def interrupted(plan: Plan, receipts: ReceiptStore, why: str, by: str) -> RunRes
         verify=None,
         remaining=(),
         downtime_s=downtime,
-        messages=(f"{why.rstrip('.')}; {len(finished)} of {len(plan.steps)} steps are done.", how_to_go_on(run, by)),
+        messages=(f"{why.rstrip('.')}; {len(finished)} of {len(plan.steps)} steps are done.", go_on(run)),
     )

@@ -1,7 +1,8 @@
 """wave plan, approve: preview a wave's change set within its scope, and bind an approval to it.
 
 Rules:
-- Only hosts that the wave changes and that were not carved out, only capabilities that it names: nothing outside its scope is ever in its plan.
+- Only hosts that the wave changes, that were not carved out and that the failure limit still lets begin, only capabilities that it names: nothing
+  outside its scope is ever in its plan.
 - What deletes (only by name) is a change set of its own, after the others.
 - An approval is bound to plan, hosts and window, and serves one run; given early, it holds when its window opens and the facts are the same.
 """
@@ -15,13 +16,14 @@ from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities
+from controlplane.domain.waves.order import left_alone
 from controlplane.domain.waves.record import Planned, record_of, stamped
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.make_plan import plan_site
 from controlplane.usecases.settle_wave import caught_up, refuse_open_runs, state_of
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, close_command, loaded, without_end
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded, without_end
 
 # The outcome of a plan that found everything as declared.
 NOTHING = "nothing to do"
@@ -37,9 +39,11 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         )
     refuse_open_runs(f"wave {name} is not planned", name, record, loaded(ports))
     chosen = chosen_capabilities(_within(name, wave, capabilities))
-    hosts = record.without_carved(wave.hosts)
+    stopped = left_alone(wave, record.out)
+    hosts = tuple(host for host in record.without_carved(wave.hosts) if host not in stopped)
     if not hosts:
-        raise RefusedError(f'every host of wave {name} was carved out. Nothing was changed. Next: controlplane wave abort {name} --reason "..."')
+        why = f"no host of wave {name} is begun any more: {next(iter(stopped.values()))}" if stopped else f"every host of wave {name} was carved out"
+        raise RefusedError(f"{why}. Nothing was changed. Next: {abort_command(name)}")
     made = plan_site(site.view, hosts=hosts, capabilities=chosen, clock=ports.apply.clock, evidence=ports.apply.evidence, roles=ports.apply.roles)
     file = ports.folder.keep(name, record.attempt, f"plan-{made.plan[7:19]}.json", (made.model_dump_json(indent=2) + "\n").encode())
     ports.apply.plans.keep(made)

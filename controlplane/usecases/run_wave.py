@@ -4,7 +4,7 @@ Rules:
 - Window, approval, undo and backup are asked right before, and the window once more before each step: one that ends stops the run before the next
   step, which a later window goes on with.
 - Before each step the store is asked whether this is still the wave's holder: who was taken over begins nothing more. What a step does on a host is
-  fenced there by the host's own lease.
+  fenced there by the host's own lease, and a step that is refused there for that is left to the new holder, neither failed nor carved out.
 - After each step the wave's pack is judged. It never hides a failure and never undoes one: the receipt of the step says what became of it.
 - A host whose step failed is carved out with a receipt, and no later run of the wave begins it again; the others go on, up to the failure limit.
 - What a run has come to is read from the receipts, so that a kill before the store knew of it loses nothing.
@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from controlplane.domain.coordination import WaveHeld, moment_of
+from controlplane.domain.coordination_rules import taken_over
 from controlplane.domain.errors import ControlPlaneError, RefusedError, RunFailedError
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt
@@ -27,6 +28,7 @@ from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import AT_RUN, Wave
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import apply_plan
+from controlplane.usecases.interrupted_run import how_to_go_on
 from controlplane.usecases.look_at_wave import pack_ran
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.run_gates import run_gates
@@ -135,9 +137,11 @@ class _Course:
         """Return the steps host by host, in the wave's order."""
         return tuple(sorted(steps, key=lambda step: self.wave.hosts.index(step.host)))
 
-    def go_on(self) -> str:
-        """Name the wave's own verb: 'apply' would ask neither window nor store."""
-        return f"controlplane wave run {self.name}"
+    def go_on(self, run: str) -> str:
+        """Name the wave's own verb, 'apply' would ask neither window nor store; none where the run went over to somebody else."""
+        if self.taken_over() is not None:
+            return f"Run {run} is no longer led from here. What becomes of it: controlplane wave status {self.name}"
+        return how_to_go_on(run, f"controlplane wave run {self.name}")
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over, or somebody else has the wave; put the run on the wave's record before its first step."""
@@ -149,8 +153,15 @@ class _Course:
             if closed is None:
                 self._begun(run)
         except ControlPlaneError as lost:
-            return without_end(str(lost))
+            return self.taken_over() or without_end(str(lost))
         return closed
+
+    def taken_over(self) -> str | None:
+        """Ask the store whether somebody else has the wave. One that can't be asked takes nothing away: the next write finds that out."""
+        try:
+            return taken_over(self.held, self.ports.waves.find(self.name))
+        except ControlPlaneError:
+            return None
 
     def give_up(self, step: Step, failed: Collection[str]) -> str | None:
         """Say whether the host was carved out before, or too many failed before this one."""
@@ -182,6 +193,8 @@ class _Course:
 
     def conclude(self, result: RunResult) -> RunResult:
         """Keep with the wave how its plan ended. Raises `RunFailedError` where it can't be: the receipts say it all the same."""
+        if result.outcome == "interrupted" and self.taken_over() is not None:
+            return result
         try:
             self._read_again()
             self._write(with_carved(self.name, self._settled(), self.site, self.ports))

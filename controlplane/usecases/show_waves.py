@@ -7,13 +7,14 @@ from typing import Any
 
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.waves.gates import describe
+from controlplane.domain.waves.order import left_alone
 from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_case import governed
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, close_command, loaded
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded
 
 
 def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
@@ -62,7 +63,7 @@ def next_of(name: str, wave: Wave, state: str | None, record: WaveRecord | None,
     if last is not None and last.is_open:
         return f"controlplane wave run {name}"
     if not record.without_carved(wave.hosts):
-        return f'controlplane wave abort {name} --reason "..."    (every host was carved out)'
+        return f"{abort_command(name)}    (every host was carved out)"
     return _next_plan(name, wave, record, now)
 
 
@@ -74,6 +75,9 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
         asked = any(gate.kind == "approval" for gate in wave.entry)
         lasts = not asked or (last.approved and (last.closes is None or last.closes > now))
         return f"controlplane wave {'run' if lasts else 'approve'} {name}"
+    stopped = left_alone(wave, record.out)
+    if stopped:
+        return f"{abort_command(name)}    ({next(iter(stopped.values()))}; if its exit gates hold all the same: {close_command(name)})"
     done = {capability for one in record.plans for capability in one.capabilities if one.outcome in ("done", "nothing to do")}
     left = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name and one not in done]
     if left:

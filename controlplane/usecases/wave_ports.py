@@ -134,6 +134,11 @@ def close_command(name: str) -> str:
     return f'controlplane wave close {name} --attest "..."'
 
 
+def abort_command(name: str) -> str:
+    """Return the command that ends a wave without its gates."""
+    return f'controlplane wave abort {name} --reason "..."'
+
+
 def without_end(message: str) -> str:
     """Return a refusal without the assurance that nothing was changed, for where something was."""
     return message.replace(" Nothing was changed.", "")

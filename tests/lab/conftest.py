@@ -16,6 +16,8 @@ from controlplane.adapters.lab import open_lab
 from controlplane.adapters.lab.home import of_live_test
 from controlplane.adapters.lab.lab import Lab, MachineStatus
 from controlplane.adapters.lab.requirements import missing_reason
+from tests.unit.adapters.coordination.cluster import Cluster
+from tests.unit.adapters.coordination.cluster import missing_reason as no_server
 
 _NUMBERS = itertools.count(1)
 # Begun first, so that none of them is what all others wait for at the end.
@@ -82,6 +84,16 @@ def lab() -> Lab:
     if stale:
         opened.down(stale, destroy=True)
     return opened
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Cluster]:
+    """A PostgreSQL server, for stores that several controllers share; skips with its reason where there can't be one."""
+    if reason := no_server():
+        pytest.skip(reason)
+    started = Cluster()
+    yield started
+    started.stop()
 
 
 @pytest.fixture

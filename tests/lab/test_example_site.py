@@ -6,21 +6,19 @@ One file, because both work on machines of the same names.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from controlplane.adapters.lab.lab import Lab
-from tests.lab.operating import MAIN, ROOT, Said
+from tests.lab.operating import MAIN, ROOT
+from tests.lab.waving import Leader
 
 pytestmark = pytest.mark.lab
 
@@ -55,46 +53,6 @@ def test_the_demo_moves_everything_off_the_boot_disk_proves_it_and_leaves_nothin
 def cached(lab: Lab) -> dict[str, int]:
     """Return each image of the cache and when it was written."""
     return {path.name: path.stat().st_mtime_ns for path in lab.home.cache.iterdir() if path.suffix in (".img", ".tar")}
-
-
-class Leader:
-    """Somebody who leads waves at a copy of the lab's site."""
-
-    def __init__(self, site: Path, name: str = "ann") -> None:
-        self.site = site
-        self.env = {**os.environ, "PYTHONPATH": str(ROOT), "CONTROLPLANE_SITE": str(site), "COLUMNS": "400", "LOGNAME": name}
-
-    def run(self, *words: str) -> Said:
-        done = subprocess.run([*MAIN, *words], env=self.env, capture_output=True, text=True, timeout=900, check=False, cwd=ROOT)
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def did(self, *words: str, code: int = 0) -> Any:
-        """Run a verb that has to end with that code, and return its JSON."""
-        done = self.run(*words, "-o", "json")
-        assert done.code == code, (words, done)
-        return json.loads(done.out) if done.out else None
-
-    def change(self, wave: str, *capability: str) -> Any:
-        """Plan, approve and run a change set of a wave."""
-        self.did("wave", "plan", wave, *capability, code=3)
-        self.did("wave", "approve", wave)
-        result = self.did("wave", "run", wave)
-        assert result["outcome"] == "done", result
-        return result
-
-    def kill_within(self, wave: str, words: str) -> None:
-        """Run a wave and kill its controller, and what that started, once it said those words."""
-        log = self.site.parent / "killed.log"
-        with log.open("wb") as out:
-            running = subprocess.Popen([*MAIN, "wave", "run", wave], env=self.env, stderr=out, stdout=out, cwd=ROOT, start_new_session=True)
-        end = time.monotonic() + 120
-        while words not in log.read_text():
-            assert running.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
-        time.sleep(1)
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
 
 
 @pytest.fixture

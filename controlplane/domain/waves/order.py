@@ -17,6 +17,12 @@ def batch_of(wave: Wave, host: str, hosts: Sequence[str]) -> int:
     return 0 if place == 0 else 1 + (place - 1) // wave.batch
 
 
+def left_alone(wave: Wave, failed: Collection[str]) -> dict[str, str]:
+    """Return the hosts of a wave that no change set of it begins any more, with the reason."""
+    told = {host: stop_before(wave, host, wave.hosts, failed) for host in wave.hosts if host not in failed}
+    return {host: why for host, why in told.items() if why is not None}
+
+
 def stop_before(wave: Wave, host: str, hosts: Sequence[str], failed: Collection[str]) -> str | None:
     """Return why this host is not begun: more failed in the batches before it than the wave allows."""
     mine = batch_of(wave, host, hosts)

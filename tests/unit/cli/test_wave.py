@@ -16,7 +16,7 @@ from controlplane import wiring
 from controlplane.cli.app import main
 from controlplane.domain.waves.record import record_of
 from controlplane.domain.windows import Window
-from tests.fakes.waves import MOVE, FakeWaveSite
+from tests.fakes.waves import BOB, MOVE, FakeWaveSite
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -129,6 +129,24 @@ def test_a_window_that_ends_is_exit_130_and_the_same_command_goes_on(site: FakeW
     code, _, err = call("run", "W1")
     assert (code, last(err)) == (130, "Next: controlplane wave run W1")
     assert "no maintenance window is open" in err
+
+
+def test_a_run_that_somebody_else_took_over_names_no_command_that_would_touch_it(site: FakeWaveSite, call: Call) -> None:
+    site.led()
+    real = site.runner.run
+
+    def stopped_past_its_lease(*args: Any, **more: Any) -> Any:
+        site.runner.run = real  # type: ignore[method-assign]
+        ended = real(*args, **more)
+        site.clock.time += timedelta(hours=5)
+        site.resume(by=BOB)
+        return ended
+
+    site.runner.run = stopped_past_its_lease  # type: ignore[method-assign]
+    code, _, err = call("run", "W1")
+    assert (code, last(err)) == (130, "Next: controlplane wave status W1")
+    assert "wave W1 is no longer what this process took: bob@other took it" in err
+    assert "rollback" not in err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import RefusedError
+from controlplane.ports import StepResult
 from tests.fakes.site import FakeSite
 
 LEASE: dict[str, Any] = {
@@ -34,6 +35,28 @@ def test_another_runs_lease_is_refused_by_host_run_holder_and_since_when() -> No
         "Nothing was changed. Wait for it, or let it expire; if its controller is dead: controlplane lease take HOST"
     )
     assert (site.receipts.chain, site.runner.plays) == ([], [])
+
+
+def test_the_own_runs_lease_is_in_the_way_as_long_as_another_controller_holds_it() -> None:
+    site = FakeSite()
+    plan = site.plan()
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    assert site.apply(plan).outcome == "interrupted"
+    key = site.receipts.chain[-1].key
+    state = site.host.probes["target_state"]
+    state["lease"] = LEASE | {"run": key}
+    state["runs"] = [{"run": key, "role": "data_disk", "phase": "changing", "unit": "controlplane-x.service", "unit_active": True}]
+    links = len(site.receipts.chain)
+
+    with pytest.raises(
+        RefusedError, match=rf"^mint-data is leased to run {key} by bob@desk since .* Nothing was changed\. Wait for it, or let it expire"
+    ):
+        site.apply(plan)
+
+    assert len(site.receipts.chain) == links
+    # Its unit goes on for whoever holds the run.
+    state["lease"]["expires_at"] = "2020-01-01T00:00:00Z"
+    assert site.apply(plan).outcome == "done"
 
 
 def test_a_lease_that_is_over_is_in_nobodys_way() -> None:

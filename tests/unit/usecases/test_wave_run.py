@@ -132,6 +132,54 @@ def test_who_was_taken_over_begins_no_further_step() -> None:
     assert site.said("resume") == ["done"]
 
 
+def test_a_step_that_fails_because_somebody_took_over_is_left_to_them() -> None:
+    site = FakeWaveSite()
+    site.led()
+    real = site.runner.run
+    refused = "run R carries token 3, the host's is 4. Nothing was changed."
+
+    def stopped_past_its_lease(*_args: Any, **_more: Any) -> StepResult:
+        site.runner.run = real  # type: ignore[method-assign]
+        site.clock.time += timedelta(hours=5)
+        site.resume(by=BOB)
+        return StepResult(status="failed", message=refused, told={})
+
+    site.runner.run = stopped_past_its_lease  # type: ignore[method-assign]
+
+    old = site.run()
+
+    assert (old.outcome, old.exit_code()) == ("interrupted", 130)
+    assert old.messages[0].startswith(
+        "mint-data/010 storage.data_disk is no longer led from here: wave W1 is no longer what this process took: bob@other took it at "
+    )
+    assert f"Here it ended so: {refused[:-1]}; 0 of 3 steps are done." in old.messages[0]
+    assert old.messages[1:] == (f"Run {old.run} is no longer led from here. What becomes of it: controlplane wave status W1",)
+    assert [one.phase for one in site.receipts.chain if one.step == "mint-data/010"] == ["intent"]
+    assert (site.record().carved, site.said("carve")) == ((), [])
+    new = site.run(by=BOB)
+    assert (new.outcome, new.run) == ("done", old.run)
+
+
+def test_a_failure_is_on_record_also_where_the_store_cant_say_whose_the_wave_is() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.host.breaks_after = 1
+    real, asked = site.store.find, site.runner.run
+
+    def unknown(_wave: str) -> Any:
+        raise UnknownError("the store can't be asked")
+
+    def broken(*args: Any, **more: Any) -> Any:
+        site.store.find = unknown  # type: ignore[method-assign]
+        return asked(*args, **more)
+
+    site.runner.run = broken  # type: ignore[method-assign]
+    with pytest.raises(RunFailedError, match="is failed, as its receipts say"):
+        site.run()
+    site.store.find = real  # type: ignore[method-assign]
+    assert [one.outcome for one in site.receipts.chain if one.step == "mint-data/010"] == [None, "failed"]
+
+
 def test_a_take_over_at_the_last_step_leaves_what_was_done_to_the_one_who_took_over() -> None:
     site = FakeWaveSite()
     site.led()
@@ -220,6 +268,39 @@ def test_hosts_go_in_the_waves_order_and_a_failed_canary_leaves_the_others_alone
     said = next(one for one in site.receipts.chain if one.key == carved.receipt and one.phase == "result")
     assert (carved.host, said.capability, said.host, said.told) == ("two", "wave.carve", "two", {**(said.told or {}), "run": result.run})
     assert site.said("carve") == ["failed"]
+
+
+def test_past_the_limit_nothing_more_is_planned_and_the_way_out_is_named() -> None:
+    site = two()
+    site.led()
+    site.hosts["mint-data"].breaks_after = 1
+    site.run()
+    assert refusal(site.plan_wave) == (
+        "no host of wave W1 is begun any more: 1 of 2 hosts failed (mint-data), limit 0. Nothing was changed. "
+        'Next: controlplane wave abort W1 --reason "..."'
+    )
+    assert site.next() == (
+        'controlplane wave abort W1 --reason "..."    '
+        '(1 of 2 hosts failed (mint-data), limit 0; if its exit gates hold all the same: controlplane wave close W1 --attest "...")'
+    )
+    assert len(site.record().plans) == 1
+    site.abort()
+    site.hosts["mint-data"].breaks_after = None
+    site.led()
+    assert site.run().outcome == "done"
+
+
+def test_a_host_of_the_batch_in_which_another_failed_may_be_planned_again() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two", "three", "four"))
+    site.wave(hosts=["mint-data", "two", "three", "four"], batch=2)
+    site.led()
+    site.hosts["two"].breaks_after = 1
+    result = site.run()
+    assert [message for message in result.messages if "left alone" in message] == ["four was left alone: 1 of 4 hosts failed (two), limit 0"]
+    last = [one.key for one in site.receipts.chain if one.host == "three" and one.plan][-1]
+    assert site.rollback(last).outcome == "rolled-back"
+    assert {step.host for step in site.plan_wave().steps} == {"three"}
+    assert site.run().outcome == "done"
 
 
 def test_within_the_limit_the_rest_goes_on_and_closes_and_what_was_carved_out_remains() -> None:

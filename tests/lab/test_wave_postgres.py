@@ -1,0 +1,106 @@
+"""Two controllers with folders of their own and one PostgreSQL: one wave changes machines at a time, and the other one's follows on it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import LabMachine
+from tests.lab.waving import Leader, disk_site
+from tests.unit.adapters.coordination.cluster import Cluster
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+Make = Callable[..., LabMachine]
+
+
+class Scene:
+    """Two machines, two controllers, and two waves that have the second machine in common."""
+
+    def __init__(self, machines: list[LabMachine], url: str, folder: Path) -> None:
+        self.machines = machines
+        self.one, self.two = (one.name for one in machines)
+        after = [{"kind": "closed", "wave": "W1"}, {"kind": "checks", "checks": ["D240"]}, {"kind": "approval"}]
+        waves: dict[str, dict[str, Any]] = {"W1": {"hosts": [self.one], "read_only": [self.two]}}
+        waves["W2"] = {"hosts": [self.two, self.one], "entry": after}
+        # Whatever machines it is about: it is held apart by what it does, not where.
+        waves["W3"] = {"hosts": [self.two]}
+        site = disk_site(folder / "first" / "site", machines, store=url, waves=waves)
+        shutil.copytree(site, folder / "second" / "site")
+        self.ann, self.bob = Leader(site), Leader(folder / "second" / "site", "bob")
+
+    def states(self) -> list[tuple[str, str]]:
+        """Return how the waves stand, which both controllers have to see alike."""
+        seen = [[(row["wave"], row["state"]) for row in who.did("wave", "list")["waves"]] for who in (self.ann, self.bob)]
+        assert seen[0] == seen[1]
+        return seen[0]
+
+
+def of_two_that_open_at_once_one_does(scene: Scene) -> None:
+    both = {"W1": scene.ann.start("wave", "open", "W1"), "W3": scene.bob.start("wave", "open", "W3")}
+    said = {wave: going.end() for wave, going in both.items()}
+    assert sorted(one.code for one in said.values()) == [0, 4], said
+    won = next(wave for wave, one in said.items() if one.code == 0)
+    [lost] = {"W1", "W3"} - {won}
+    assert f"wave {lost} can't be opened: wave {won} changes machines and is not ended" in said[lost].err
+    leader = scene.ann if won == "W1" else scene.bob
+    leader.did("wave", "abort", won, "--reason", "it was only to see who is first")
+
+
+def a_wave_that_would_overlap_is_refused_while_the_first_goes_on(scene: Scene) -> None:
+    shut = {one["kind"]: one["verdict"] for one in scene.ann.did("wave", "preflight", "W1", code=4)["gates"]}
+    assert shut == {"checks": "MET", "approval": "DRIFTED", "undo": "DRIFTED"}
+    assert scene.ann.did("wave", "open", "W1")["holder"].startswith("ann@")
+    plan = scene.ann.did("wave", "plan", "W1", code=3)
+    assert {step["host"] for step in plan["steps"]} == {scene.one}
+    scene.ann.did("wave", "approve", "W1")
+    going = scene.ann.start("wave", "run", "W1", "-o", "json")
+    going.wait_for(f"{scene.one}/010 storage.data_disk")
+    # It stands still where it is: what is asked now is asked while it goes on, however slow the machine is.
+    going.signal(signal.SIGSTOP)
+    assert dict(scene.states())["W1"] == "running"
+    for wave, reason in (("W3", "wave W3 can't be opened: wave W1 changes machines and is not ended (state running, held by ann@"), ("W2", "W1")):
+        refused = scene.bob.run("wave", "open", wave)
+        assert (refused.code, reason in refused.err) == (4, True), refused
+    for verb in ("plan", "run", "resume"):
+        refused = scene.bob.run("wave", verb, "W1")
+        assert (refused.code, "is held by ann@" in refused.err) == (4, True), refused
+    assert scene.machines[1].sh("ls -A /mnt; ls -A /var/lib/controlplane 2>/dev/null || true") == ""
+    going.signal(signal.SIGCONT)
+    done = going.end()
+    assert (done.code, done.json["outcome"]) == (0, "done"), done
+    made = scene.ann.did("wave", "close", "W1", "--attest", "the first has its disk", "--deferred", f"{scene.two}: W2")
+    assert (made["outcome"], len(made["actions"])) == ("closed", 2)
+    assert dict(scene.states())["W1"] == "closed"
+
+
+def the_other_controllers_wave_follows_on_it(scene: Scene) -> None:
+    scene.bob.did("wave", "open", "W2")
+    plan = scene.bob.did("wave", "plan", "W2", code=3)
+    # What the first wave did is seen on the machine itself.
+    assert {step["host"] for step in plan["steps"]} == {scene.two}
+    scene.bob.did("wave", "approve", "W2")
+    assert scene.bob.did("wave", "run", "W2")["outcome"] == "done"
+    made = scene.bob.did("wave", "close", "W2", "--attest", "both have their disk")
+    assert [(gap["gap"], gap["recommended"]) for gap in made["gaps"]] == [("GAP-OP-101", True)]
+    assert [one.sh("findmnt -no FSTYPE /mnt/data").strip() for one in scene.machines] == ["ext4", "ext4"]
+
+
+def streaks_are_made_of_what_both_ran(scene: Scene) -> None:
+    stood = [who.did("gates", "status") for who in (scene.ann, scene.bob)]
+    assert stood[0] == stood[1]
+    for who in (scene.ann, scene.bob):
+        who.assert_receipts_hold()
+
+
+def test_waves_are_led_over_one_postgresql_by_two_controllers_one_after_the_other(machine: Make, server: Cluster, tmp_path: Path) -> None:
+    scene = Scene([machine(data_bytes=2**30) for _ in range(2)], server.url(), tmp_path)
+    of_two_that_open_at_once_one_does(scene)
+    a_wave_that_would_overlap_is_refused_while_the_first_goes_on(scene)
+    the_other_controllers_wave_follows_on_it(scene)
+    streaks_are_made_of_what_both_ran(scene)
