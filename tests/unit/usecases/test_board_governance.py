@@ -13,9 +13,12 @@ from controlplane.domain.board import BoardGovernance
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.values import SiteCheck
+from controlplane.domain.governance import Governance
 from controlplane.domain.waves.record import GateJudged, WaveRecord
 from controlplane.usecases.board_governance import governance_of
+from controlplane.usecases.board_releases import releases_of
 from tests.fakes.coordination import FakeCoordination
+from tests.fakes.releases import ReleaseSite
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,10 +43,26 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-def shown(site: Path, store: FakeCoordination) -> BoardGovernance:
+@pytest.fixture
+def world() -> ReleaseSite:
+    return ReleaseSite()
+
+
+def shown(site: Path, store: FakeCoordination, world: ReleaseSite | None = None) -> BoardGovernance:
+    world = world or ReleaseSite()
     view = wiring.site_view(str(site))
     governance, _ = wiring.governance(str(site))
-    return governance_of(view, governance, hosts=["mint-data"], waves=store, runs=store, checkers=SameChecker(), clock=Noon())
+    return governance_of(
+        view,
+        governance,
+        hosts=["mint-data"],
+        waves=store,
+        runs=store,
+        checkers=SameChecker(),
+        clock=Noon(),
+        receipts=world.receipts,
+        plans=world.ports.plans,
+    )
 
 
 def test_a_site_without_runs_shows_its_waves_as_not_opened_and_no_trend(site: Path) -> None:
@@ -77,3 +96,22 @@ def test_gates_stand_as_they_were_judged_and_runs_become_a_trend(site: Path) -> 
     assert [point.verdict for point in trend.points] == [Verdict.DRIFTED, Verdict.MET, Verdict.MET]
     [promotion] = found.promotions
     assert (promotion.streak, promotion.wanted, promotion.held_by) == (2, 3, ("2 of 3 consecutive runs passed",))
+
+
+def test_releases_stand_as_the_receipts_have_them(world: ReleaseSite) -> None:
+    governance = Governance(releases={"shop": world.files.spec("shop")})
+
+    def rows() -> list[tuple[str, str | None, bool, str | None]]:
+        found = releases_of(governance, world.receipts.chain, world.ports.plans.get)
+        return [(one.environment, one.manifest, one.proven, one.doubt) for one in found]
+
+    assert rows() == [("staging", None, False, None), ("production", None, False, None)]
+    world.deploy(1)
+    assert rows()[0] == ("staging", "r1", False, None)
+    world.smoke("staging")
+    assert rows()[0] == ("staging", "r1", True, None)
+    world.deploy(2)
+    assert rows()[0] == ("staging", "r2", False, None)
+    world.deploy(3, ends={"mint-data": "open"})
+    assert rows()[0][1] is None
+    assert "a deployment has not ended" in str(rows()[0][3])
