@@ -23,6 +23,7 @@ from controlplane.ports import GateRunStore
 from controlplane.ports.releases import KeptManifest, ReleaseFiles
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.govern_course import Ungoverned
+from controlplane.usecases.interrupted_run import how_to_go_on
 from controlplane.usecases.make_plan import plan_site
 
 DEPLOY = CAPABILITIES[release_deploy.ID]
@@ -182,9 +183,9 @@ class ReleaseCourse(Ungoverned):
     def __init__(self, command: str, windows: Sequence[Window], site: ReleaseSite, ports: ApplyPorts) -> None:
         self._command, self._windows, self._site, self._ports = command, windows, site, ports
 
-    def go_on(self) -> str:
+    def go_on(self, run: str) -> str:
         """Name the verb that ran it."""
-        return f"'{self._command}'"
+        return how_to_go_on(run, f"'{self._command}'")
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over."""
