@@ -12,7 +12,7 @@ from controlplane.adapters import git_stream
 from controlplane.adapters.git_secrets import GitSecrets
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.releases.leaks import Leak, Looked, fault_of
-from tests.fakes.releases import PASSWORD, Git, commit, make_git, make_site, write
+from tests.fakes.release_site import PASSWORD, Git, commit, make_git, make_site, write
 
 ENV = "releases/shop/.env.staging"
 SECRETS = {"PASSWORD (staging)": (PASSWORD,)}

@@ -15,7 +15,7 @@ from controlplane.adapters.release_key import keyed_digest
 from controlplane.adapters.site_files import SiteFolder
 from controlplane.domain.errors import InputInvalidError, RefusedError, RunFailedError
 from controlplane.usecases.check_policy import check_policy
-from tests.fakes.releases import DIGEST, FILES, PASSWORD, make_site, write
+from tests.fakes.release_site import DIGEST, FILES, PASSWORD, make_site, write
 
 MANIFEST = "releases/shop/manifests/one.yml"
 RUN = "CAP-20260101-000000__release.smoke__R0abc"

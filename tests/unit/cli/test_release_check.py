@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.command_line import Run, Said, command_line
-from tests.fakes.releases import FILES, PASSWORD, REAL, Git, commit, make_git, make_site, write
+from tests.fakes.release_site import FILES, PASSWORD, REAL, Git, commit, make_git, make_site, write
 
 TOKEN = "gh" + "p_" + "a1B2" * 9
 # What must be in no output, whatever is wrong.
