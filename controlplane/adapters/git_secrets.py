@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ _LIMIT_S = 300.0
 _ASK_S = 30.0
 # What the program itself writes there, which no commit holds.
 _OWN = "state"
+# As check-ignore tells where a rule stands: SOURCE:LINE:PATTERN.
+_RULE = re.compile(rb'"?[^:]*info/exclude"?:[0-9]+:')
 
 
 class _Repository(NamedTuple):
@@ -94,11 +97,11 @@ class GitSecrets:
                 told = "is tracked by git: git rm --cached it, and have every secret in it changed"
                 yield Leak(kind="env-file", file=shown, line=0, what=told)
             _, code = self._ask("-c", "core.excludesFile=/dev/null", "check-ignore", "--quiet", "--no-index", "--", name)
-            rule, _ = self._ask("-c", "core.excludesFile=/dev/null", "check-ignore", "--verbose", "-z", "--no-index", "--", name)
+            rule, _ = self._ask("-c", "core.excludesFile=/dev/null", "check-ignore", "--verbose", "--no-index", "--", name)
             if code != 0:
                 told = "is not ignored by git, so the next 'git add' may take it: write /.env.* and !/.env.*.example into the .gitignore beside it"
                 yield Leak(kind="env-file", file=shown, line=0, what=told)
-            elif rule.partition(b"\0")[0].endswith(b"info/exclude"):
+            elif _RULE.match(rule):
                 told = "is ignored by this clone's own .git/info/exclude alone: write the rule into a .gitignore, which others get too"
                 yield Leak(kind="env-file", file=shown, line=0, what=told)
 

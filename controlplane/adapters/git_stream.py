@@ -115,15 +115,9 @@ class GitStreams:
 
     def _head(self) -> list[str]:
         """Return HEAD where there is one: a detached one is on no branch."""
-        found = subprocess.run(
-            git_argv(self._folder, ["rev-parse", "--verify", "--quiet", "HEAD"]),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=self._limit_s,
-            env=git_environment(),
-        )
-        return ["HEAD"] if found.returncode == 0 else []
+        process = self._start(["rev-parse", "--verify", "--quiet", "HEAD"])
+        _output(process).read()
+        return ["HEAD"] if process.wait() == 0 else []
 
     def _start(self, words: Sequence[str], stdin: int | IO[bytes] | None = None) -> subprocess.Popen[bytes]:
         try:
@@ -137,6 +131,9 @@ class GitStreams:
         except OSError as error:
             raise GitFailedError(f"git can't be started ({error.strerror})") from None
         self._processes.append(process)
+        if self._late.is_set():
+            # The time ended before this one was there to be ended with the others.
+            process.kill()
         return process
 
     def _ended(self, *processes: subprocess.Popen[bytes]) -> None:

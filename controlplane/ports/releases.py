@@ -63,6 +63,10 @@ class ReleaseFiles(Protocol):
 class CheckedFiles(Protocol):
     """The same files as they are judged before anything is deployed. Methods raise `InputInvalidError` as those of `ReleaseFiles` do."""
 
+    def stacks(self) -> tuple[str, ...]:
+        """Return the names of the stacks, sorted."""
+        ...
+
     def spec(self, stack: str) -> ReleaseSpec:
         """Return what releases/STACK.yml says."""
         ...

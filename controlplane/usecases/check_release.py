@@ -54,6 +54,9 @@ class CheckPorts:
 
 def check_release(stack: str, *, environment: EnvironmentName | None, ports: CheckPorts) -> ReleaseCheck:
     """Return how the release stands, with every fault at once. Raises `InputInvalidError` where there is no such stack or environment."""
+    if stack not in ports.files.stacks():
+        # Its error names those that there are.
+        ports.files.spec(stack)
     desired, site = _site(stack, ports)
     spec, of_spec = _spec(stack, environment, ports, site)
     found: list[tuple[Part, str]] = [(part, "") for part in (*site, *of_spec)]
@@ -67,7 +70,9 @@ def check_release(stack: str, *, environment: EnvironmentName | None, ports: Che
         if len(names) > 1:
             found.append((_together(stack, {name: one.views for name, one in judged.items()}, ports), ""))
         secrets = {f"{variable} ({name})": values for name, one in judged.items() for variable, values in one.secrets.items()}
-        found.append((_search(stack, names, secrets, ports), ""))
+        # Of the others too: what holds another environment's secrets is no file to look for these in.
+        env_files = [ports.files.env_file(stack, name) for name in spec.environments]
+        found.append((_search(secrets, env_files, ports), ""))
     return ReleaseCheck(
         stack=stack,
         environments=names,
@@ -124,10 +129,10 @@ def _together(stack: str, views: Mapping[EnvironmentName, Mapping[str, ComposeVi
     return Part("environments", tuple(faults), told="none takes another's containers")
 
 
-def _search(stack: str, names: Sequence[EnvironmentName], secrets: Mapping[str, tuple[str, ...]], ports: CheckPorts) -> Part:
+def _search(secrets: Mapping[str, tuple[str, ...]], env_files: Sequence[str], ports: CheckPorts) -> Part:
     what = "secrets"
     try:
-        looked = ports.search.look(secrets, [ports.files.env_file(stack, name) for name in names])
+        looked = ports.search.look(secrets, env_files)
     except InputInvalidError as error:
         return Part(what, error.faults, ("git and its history were not looked through",))
     told = f"none in {looked.files} files, {looked.blobs} contents of {looked.commits} commits"
