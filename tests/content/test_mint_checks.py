@@ -108,7 +108,7 @@ BREAKS = [
           f"{PROVIDERS}: mail_and_calendar.office-mail.sync_command is no command of order-intake, its home: write what the operator types"),
     Break("D196", "no_timer_of_a_stack_starts_a_sync", STACKS,
           "command: order-intake nudge-stuck", 'command: "order-intake  sync-mail --all"',
-          f"{STACKS}: stacks.mint-apps.timers: nudge-stuck-orders runs the sync of office-mail: remove the timer, an operator starts it"),
+          f"{STACKS}: stacks.storefront.timers: nudge-stuck-orders runs the sync of office-mail: remove the timer, an operator starts it"),
     # D197
     Break("D197", "each_sync_pulls_and_changes_nothing_there", PROVIDERS,
           "sync-calendar\n    sync: {direction: pull,", "sync-calendar\n    sync: {direction: both,",
