@@ -10,6 +10,7 @@ from controlplane.adapters.proposal_files import ProposalFiles
 from controlplane.adapters.text_files import read_text
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.plain_json import load_plain
+from controlplane.domain.releases.bringing import brings
 
 
 class Approvable(NamedTuple):
@@ -32,7 +33,9 @@ def read_approvable(path: str) -> Approvable:
         modes = tuple(f"{proposal.file}  {one.field}: {one.before} -> {one.after}" for one in proposal.changes)
         return Approvable(proposal.proposal, (), modes, f"gates {proposal.kind} --apply", proposal.requester)
     plan = JsonPlanFiles().read(path)
-    return Approvable(plan.plan, tuple(change.target for step in plan.steps for change in step.changes if change.destructive), (), "apply")
+    found = brings(plan)
+    then = f"{found.verb} --plan" if found is not None else "apply"
+    return Approvable(plan.plan, tuple(change.target for step in plan.steps for change in step.changes if change.destructive), (), then)
 
 
 def _is_proposal(path: str) -> bool:

@@ -26,12 +26,14 @@ def apply(plan_file: str, site: str | None, output: str) -> int:
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
     from controlplane.domain.errors import RefusedError  # noqa: PLC0415
+    from controlplane.domain.releases.bringing import refuse_led  # noqa: PLC0415
     from controlplane.usecases.apply_plan import apply_plan  # noqa: PLC0415
 
     plan = wiring.plan_files().read(plan_file)
     view, ports = wiring.governed_site(site)
     with leaving(ON_RECORD):
         try:
+            refuse_led(plan, plan_file)
             wiring.refuse_wave_plan(view, plan)
             with working("applying") as progress:
                 result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)

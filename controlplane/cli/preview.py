@@ -51,7 +51,7 @@ def _close(made: Plan, out: str | None, then: str) -> None:
     if made.steps and out is not None:
         _row("next", f"{then} {out}    (nothing was changed so far)")
     elif made.steps:
-        _row("next", "run this again with --out FILE, then controlplane apply FILE    (nothing was changed so far)")
+        _row("next", f"run this again with --out FILE, then {then} FILE    (nothing was changed so far)")
     elif not made.refusals:
         click.echo("Nothing to do.")
 

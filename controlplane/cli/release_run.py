@@ -39,20 +39,24 @@ def stage(stack: str, manifest: str | None, out: str | None, plan_file: str | No
 
     Exit 3: changes to make. 4: refused, nothing was changed. 5: a host could not be observed. 1: it failed. 130: interrupted, to be gone on with.
     """
-    from controlplane.usecases.deploy_release import stage_release  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.deploy_release import rehearse, stage_release  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.release_case import plan_release  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
-    if plan_file is not None and not dry_run:
+    if plan_file is None and manifest is None:
+        raise click.UsageError("name what is to be staged: --manifest NAME, or --plan FILE to carry a plan out")
+    then = f"controlplane release stage {shlex.quote(stack)} --plan"
+    if plan_file is not None:
         plan = _read(plan_file, manifest=manifest, out=out)
         with releasing(site, stack, "staging") as (found, ports):
-            return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, plan_file), output=output)
-    if manifest is None:
-        raise click.UsageError("name what is to be staged: --manifest NAME, or --plan FILE to carry a plan out")
+            if not dry_run:
+                return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, plan_file), output=output)
+            _, fresh = rehearse(found, stack, "staging", plan, ports)
+        return _show_preview(fresh, (), plan_file, output, then=then)
     with releasing(site, stack, "staging") as (found, ports):
-        kept = found.files.manifest(stack, manifest)
+        kept = found.files.manifest(stack, str(manifest))
         made = _previewing(lambda: plan_release(found, stack, "staging", kept, ports=ports.apply), out)
-    return _show_preview(made, (), out, output, then=f"controlplane release stage {shlex.quote(stack)} --plan")
+    return _show_preview(made, (), out, output, then=then)
 
 
 @click.command(epilog="Example: controlplane release promote shop --out plan.json")
@@ -68,25 +72,24 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
 
     Exit 3: the gate is open but for window and approval. 4 or 5: it is shut or UNKNOWN, nothing was changed. 1: it failed or was taken back.
     """
-    from controlplane.usecases.deploy_release import promote_release  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.deploy_release import promote_release, rehearse, stricter  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.judge_promotion import judge_promotion, staged_manifest  # noqa: PLC0415
     from controlplane.usecases.release_case import plan_release  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
+    then = f"controlplane release promote {shlex.quote(stack)} --plan"
     if plan_file is not None:
         plan = _read(plan_file, manifest=manifest, out=out)
         with releasing(site, stack, "production") as (found, ports):
             if not dry_run:
                 return _carry_out(partial(promote_release, found, stack), plan, ports, words=("promote", stack, plan_file), output=output)
-            from controlplane.usecases.deploy_release import rehearse_promotion  # noqa: PLC0415
-
-            gate, fresh = rehearse_promotion(found, stack, plan, ports)
-        return _show_preview(fresh, gate, None, output, then=f"controlplane release promote {shlex.quote(stack)} --plan", rehearsed=True)
+            gate, fresh = rehearse(found, stack, "production", plan, ports)
+        return _show_preview(fresh, gate, plan_file, output, then=then)
     with releasing(site, stack, "production") as (found, ports):
         kept = found.files.manifest(stack, manifest) if manifest is not None else staged_manifest(found, stack, ports)
         made = _previewing(lambda: plan_release(found, stack, "production", kept, ports=ports.apply), out)
-        gate = judge_promotion(found, stack, kept, made, ports)
-    return _show_preview(made, gate, out, output, then=f"controlplane release promote {shlex.quote(stack)} --plan")
+        gate = judge_promotion(stricter(found, found.files.spec(stack)), stack, kept, made, ports)
+    return _show_preview(made, gate, out, output, then=then)
 
 
 @click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
@@ -114,11 +117,10 @@ def rollback(stack: str, environment: str, to: str | None, dry_run: bool, site: 
                 print_json(back.model_dump(mode="json"))
             else:
                 _show_way_back(back, err=False)
-                click.echo(f"Next: controlplane release rollback {stack} --env {environment}{f' --to {to}' if to else ''}    (nothing was changed)")
+                click.echo(f"Next: {back.command}    (nothing was changed)")
             return 3
         _show_way_back(back, err=True)
-        again = f"What went back stays back. Next: controlplane release rollback {stack} --env {environment}{f' --to {to}' if to else ''}"
-        with leaving(again), working("rolling back") as progress:
+        with leaving(f"What went back stays back. Next: {back.command}"), working("rolling back") as progress:
             result = return_release(found, stack, back, ports, progress=progress)
     return _show_result(result, output)
 
@@ -160,7 +162,7 @@ def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePort
     return code
 
 
-def _show_preview(made: Plan, gate: Sequence[GateLine], out: str | None, output: str, *, then: str, rehearsed: bool = False) -> int:
+def _show_preview(made: Plan, gate: Sequence[GateLine], out: str | None, output: str, *, then: str) -> int:
     from controlplane.cli.plan import exit_code_of  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
 
@@ -169,13 +171,13 @@ def _show_preview(made: Plan, gate: Sequence[GateLine], out: str | None, output:
     else:
         show_gate(gate)
         show_plan(made, out, then=then)
-        if rehearsed:
-            click.echo("Nothing was changed.")
     # What only holds for a time is asked again at the deployment itself.
     shut = [line for line in gate if line.verdict.value != "MET" and line.name not in ("window", "approval")]
     if any(line.verdict.value == "UNKNOWN" for line in shut):
         return 5
-    return 4 if shut else exit_code_of(made)
+    # A release is brought whole, or not at all.
+    code = exit_code_of(made)
+    return 4 if shut or (made.refusals and code == 3) else code
 
 
 def show_gate(gate: Sequence[GateLine]) -> None:
@@ -192,9 +194,14 @@ def show_gate(gate: Sequence[GateLine]) -> None:
 
 
 def _show_way_back(back: WayBack, *, err: bool) -> None:
+    if not back.runs:
+        click.echo(f"{back.stack} in {back.environment} is back on {back.to}; what is left is its proof", err=err)
+        return
     click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.to or 'nothing'}", err=err)
     for run in back.runs:
         click.echo(f"takes back  {run}", err=err)
+    for service, image in sorted(back.images.items()):
+        click.echo(f"runs then   {service}: {image}", err=err)
     for line in back.not_undone:
         click.secho(f"not undone  {line}", fg="yellow", err=err)
     if not back.not_undone:

@@ -94,7 +94,7 @@ def _show(row: dict[str, Any]) -> None:
 
     click.secho(f"{row['stack']}  {plain(row['goal'])}", bold=True)
     for place in row["environments"]:
-        proof = f"proven by {place['proof']['run']} ({place['proof']['outcome']})" if place["proof"] else "not proven"
+        proof = f"{'proven' if place['proof']['passed'] else 'found wanting'} by {place['proof']['run']}" if place["proof"] else "not proven"
         click.echo(f"  {place['environment']:<11} {place['manifest'] or 'nothing'}{'' if place['manifest'] is None else f', {proof}'}")
         for host in place["hosts"]:
             verdict = host["verdict"] or "-"

@@ -27,7 +27,14 @@ def run_rows(chain: Sequence[Receipt]) -> tuple[RunRow, ...]:
     results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
     undone = undone_keys(chain) | _taken_back(chain)
     still = {receipt.key for receipt in open_intents(chain)}
-    return tuple(_row(receipt, results.get(receipt.key), still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
+    released = {receipt.run for receipt in chain if receipt.capability == "release.deploy"}
+    rows = (_row(receipt, results.get(receipt.key), still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
+    return tuple(row.model_copy(update={"next": _of_release(row)}) if row.run in released else row for row in rows)
+
+
+def _of_release(row: RunRow) -> str:
+    """Return what goes on with a run that brought a release: its own verbs, which hold its gate."""
+    return row.next if row.next == "nothing" else "see what goes on with it: controlplane release status"
 
 
 def _taken_back(chain: Sequence[Receipt]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from controlplane.domain.approval import Approval
 from controlplane.domain.bounds import broken_bounds
+from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.chain import behind, chain_faults
 from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError, RunFailedError
@@ -15,6 +16,7 @@ from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import differences, unplanned
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
+from controlplane.domain.releases.bringing import made_by
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
 from controlplane.ports import ApprovalStore, ReceiptStore
@@ -35,7 +37,7 @@ def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
     ]
     told = [reason for holds, reason in pairs if not holds]
     if told:
-        raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one: controlplane plan --out FILE")
+        raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one: {made_by(plan)}")
 
 
 def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
@@ -86,9 +88,10 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
     others = [r for r in still if r.plan != plan.plan and (r.host in plan.hosts or (r.capability == WHOLE and r.run in touched))]
     if others:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in others)
+        is_release = any(r.run in {o.run for o in others} and CAPABILITIES[r.capability].led_by for r in chain if r.capability in CAPABILITIES)
+        how = "Go on with it as 'controlplane release status' says" if is_release else "Resume it with 'controlplane apply' and its plan file"
         raise RefusedError(
-            f"an earlier run is still open: {told}. Nothing was changed. Resume it with 'controlplane apply' and its plan file, "
-            f"or take it back: controlplane rollback {others[0].run}"
+            f"an earlier run is still open: {told}. Nothing was changed. {how}, or take it back: controlplane rollback {others[0].run}"
         )
     return mine, mine[0].run if mine else None
 
@@ -158,4 +161,4 @@ def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[st
     bounds = plan.model_copy(update={"bounds": plan.bounds + fresh.bounds})
     told = "\n  ".join((*differences(plan, fresh), *broken_bounds(bounds, site.desired.by_name(), evidence)))
     if told:
-        raise RefusedError(f"plan {plan.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: controlplane plan --out FILE")
+        raise RefusedError(f"plan {plan.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: {made_by(plan)}")

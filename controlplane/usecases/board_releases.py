@@ -9,8 +9,8 @@ from controlplane.domain.errors import ControlPlaneError
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.releases.closeout import proofs
 from controlplane.domain.releases.history import deployed
+from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import Environment, ReleaseSpec
 
 
@@ -31,8 +31,6 @@ def _row(  # noqa: PLR0917 - one row's whole surroundings
     current = found.current
     if current is None:
         return row.model_copy(update={"doubt": found.doubt})
-    since = current.ended_at or current.begun_at
-    after = [one for one in proofs(chain, stack, current.manifest) if one.what == f"smoke in {name}" and one.at >= since]
-    proof = after[-1] if after else None
-    said = {"manifest": current.manifest_name, "since": since, "proof": proof.run if proof else None}
-    return row.model_copy(update={**said, "proven": proof is not None and proof.outcome == "done"})
+    proof = proof_since(chain, found)
+    said = {"manifest": current.manifest_name, "since": found.since, "proof": proof.receipt.key if proof is not None else None}
+    return row.model_copy(update={**said, "proven": proof is not None and proof.passed})

@@ -17,6 +17,7 @@ from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.closeout import ReleaseCloseout, actions, open_gaps, proofs
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
+from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.waves.closeout import Attestation, FileChange
@@ -50,9 +51,9 @@ def close_release(
     chain = tuple(receipt for _, receipt in sound_chain(apply.receipts, now=apply.clock.now()))
     found = history(site, stack, name, chain, apply)
     current = _settled(found, stack, name)
-    smoked = next((one for one in reversed(proofs(chain, stack, current.manifest)) if one.what == f"smoke in {name}"), None)
-    if smoked is None or smoked.outcome != "done" or smoked.at < (current.ended_at or current.begun_at):
-        told = "was not proven by a smoke run after it was deployed" if smoked is None else f"is not proven: {smoked.run} is {smoked.outcome}"
+    proof = proof_since(chain, found)
+    if proof is None or not proof.passed:
+        told = "was not proven since it stands there" if proof is None else f"is not proven: see {proof.receipt.key}"
         raise RefusedError(f"{stack} in {name} does not close: {current.manifest_name} {told}. Next: controlplane release smoke {stack} --env {name}")
     own = _own_gaps(site, spec)
     if own:

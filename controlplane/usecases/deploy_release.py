@@ -1,10 +1,10 @@
 """release stage, release promote: bring a planned release to an environment, and for production prove it, or take it back.
 
 Rules:
-- Production begins only through an open gate. What was begun goes on without it, but for window and approval: the ready receipts of its hosts
-  ended with the first change.
-- A deployment to production that fails, or whose smoke tests do not all pass, is taken back at once, and that is said.
+- Production is changed only through an open gate, or to end what began through one: the ready receipts of its hosts ended with the first change.
+- A deployment to production that fails, or whose smoke tests do not all pass or can't be run, is taken back at once, and that is said.
 - Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
+- A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
 """
 
 from __future__ import annotations
@@ -12,31 +12,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from controlplane.domain.errors import RefusedError, UnknownError
+from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import differences
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine, is_open
-from controlplane.domain.releases.history import Deployment, deployments
+from controlplane.domain.releases.history import Deployed, Deployment, deployments
+from controlplane.domain.releases.proof import newest_proof
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.smoke import SmokeReport
-from controlplane.domain.releases.values import ReleaseSpec
+from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
+from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult
-from controlplane.domain.site_view import SiteView
-from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_plan import apply_plan
-from controlplane.usecases.judge_promotion import SMOKE, judge_promotion
-from controlplane.usecases.release_case import Progress, ReleaseCourse, ReleasePorts, ReleaseSite, brings, environment_of, plan_release, planned
+from controlplane.usecases.interrupted_run import open_run
+from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.record_run import WHOLE, Ledger, with_status
+from controlplane.usecases.release_case import (
+    Progress,
+    ReleaseCourse,
+    ReleasePorts,
+    ReleaseSite,
+    demanded_of,
+    environment_of,
+    history,
+    plan_release,
+    planned,
+    shut,
+)
 from controlplane.usecases.return_release import WayBack, former, not_undone, proven_back, take_back
-
-_STRICTNESS = ("none", "self", "other")
+from controlplane.usecases.wave_ports import without_end
 
 
 def stage_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts, *, command: str, progress: Progress) -> ReleaseResult:
     """Bring a plan to staging, or go on with it. `command` is how. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
     kept, view = planned(site, stack, "staging", plan)
-    result = _deploy(site, view, plan, ports, command=command, progress=progress)
+    hosts = environment_of(site, stack, "staging")[1].hosts
+    course = ReleaseCourse(command, hosts, lambda: None)
+    result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
+    if result.outcome == "done" and result.run is None:
+        _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
     outcome = result.outcome if result.outcome in ("done", "interrupted") else "failed"
     said = {"stack": stack, "environment": "staging", "manifest": kept.name, "outcome": outcome, "messages": result.messages}
     return ReleaseResult.model_validate({**said, "deployed": result})
@@ -47,9 +63,8 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
 
     Raises `RefusedError`, `UnknownError`: then nothing was changed.
     """
-    spec, _ = environment_of(site, stack, "production")
-    kept, view = planned(site, stack, "production", plan)
-    site = _stricter(site, spec)
+    spec, environment = environment_of(site, stack, "production")
+    site = stricter(site, spec)
     own = _own(plan, ports)
     states = {one.state for one in own}
     if states == {"undone"}:
@@ -57,38 +72,37 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
             f"plan {plan.plan[:19]} was carried out and taken back. Nothing was changed. "
             f"Make a new one: controlplane release promote {stack} --out FILE"
         )
-    course = _Promotion(site, stack, kept, plan, ports, progress)
+    course = _Promotion(site, stack, plan, ports, progress, command)
     if states & {"returning", "undone"}:
         return course.take_back("its way back goes on")
-    if not own:
+    if "failed" in states and open_run(plan, ports.apply.receipts) is None:
+        return course.take_back("its deployment failed")
+    kept, view = planned(site, stack, "production", plan)
+    if open_run(plan, ports.apply.receipts) is None and (not own or plan_release(site, stack, "production", kept, ports=ports.apply).steps):
+        # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again.
         course.gate = judge_promotion(site, stack, kept, plan, ports)
         refuse_shut(course.gate, f"{kept.name} is not promoted")
-    course.deployed = _deploy(site, view.model_copy(update={"approval": site.view.approval}), plan, ports, command=command, progress=progress)
+    by = ReleaseCourse(command, environment.hosts, lambda: shut(spec.promotion.windows, site, ports.apply.clock.now()))
+    course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
     if course.deployed.outcome != "done":
         return course.take_back("its deployment failed") if _own(plan, ports) else course.result("failed", course.deployed.messages)
-    course.proof = course.proof_on_record()
-    if course.proof is None:
-        progress(f"smoke tests of {stack} in production")
-        course.proof = ports.prove(stack, "production", progress=progress)
-    if course.proof.passed:
-        return course.result("done", course.deployed.messages)
-    return course.take_back(f"its behaviour is not proven, see {course.proof.run}")
+    return course.prove()
 
 
-def rehearse_promotion(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> tuple[tuple[GateLine, ...], Plan]:
-    """Return the gate for a plan, and the plan that fresh evidence gives. Raises `RefusedError` where that is another one."""
-    spec, _ = environment_of(site, stack, "production")
-    kept, _ = planned(site, stack, "production", plan)
-    fresh = plan_release(site, stack, "production", kept, ports=ports.apply)
+def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan, ports: ReleasePorts) -> tuple[tuple[GateLine, ...], Plan]:
+    """Return the gate for a plan (of staging: none), and the plan that fresh evidence gives. Raises `RefusedError` where that is another one."""
+    spec, _ = environment_of(site, stack, name)
+    kept, _ = planned(site, stack, name, plan)
+    fresh = plan_release(site, stack, name, kept, ports=ports.apply)
     told = differences(plan, fresh)
     if told:
-        listed = "\n  ".join(told)
+        listed, verb = "\n  ".join(told), "promote" if name == "production" else f"stage --manifest {kept.name}"
         raise RefusedError(
-            f"plan {plan.plan[:19]} no longer fits:\n  {listed}\nNothing was changed. Make a new one: controlplane release promote {stack} --out FILE"
+            f"plan {plan.plan[:19]} no longer fits:\n  {listed}\nNothing was changed. Make a new one: controlplane release {verb} {stack} --out FILE"
         )
-    return judge_promotion(_stricter(site, spec), stack, kept, plan, ports), fresh
+    return judge_promotion(stricter(site, spec), stack, kept, plan, ports) if name == "production" else (), fresh
 
 
 def refuse_shut(gate: Sequence[GateLine], what: str) -> None:
@@ -100,44 +114,75 @@ def refuse_shut(gate: Sequence[GateLine], what: str) -> None:
     raise (UnknownError if unknown else RefusedError)(f"{what}, its gate is shut:\n  {told}\nNothing was changed.")
 
 
-def _deploy(site: ReleaseSite, view: SiteView, plan: Plan, ports: ReleasePorts, *, command: str, progress: Progress) -> RunResult:
-    found = brings(plan)
-    windows = site.files.spec(found.stack).promotion.windows if found is not None and found.environment == "production" else ()
-    course = ReleaseCourse(command, windows, site, ports.apply)
-    return apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
-
-
-def _stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
+def stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
     """Return the site with the approval that the release demands, where it demands more."""
-    asked = max(spec.promotion.approval or "none", site.view.approval, key=_STRICTNESS.index)
-    return replace(site, view=site.view.model_copy(update={"approval": asked}))
+    return replace(site, view=site.view.model_copy(update={"approval": demanded_of(site, spec)}))
+
+
+def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePorts) -> None:
+    """Put on record as done what an earlier run left as failed, or did not come to, and was just seen to be there by two witnesses."""
+    current = {host.host: host.current for host in found.hosts if host.failed is None}
+    missing = [step for step in plan.steps if (held := current.get(step.host)) is None or held.plan != plan.plan]
+    if not missing:
+        return
+    apply = ports.apply
+    run = make_run_key(WHOLE, apply.clock.now(), apply.entropy.four_hex())
+    ledger = Ledger(apply.receipts, apply.clock, run=run, site=site.view.name, plan=plan.plan, policy=site.view.policy_digest, operator=site.operator)
+    ledger.intend(run, host="*", capability=WHOLE, step="*")
+    for step in missing:
+        key = make_run_key(step.capability, apply.clock.now(), apply.entropy.four_hex())
+        ledger.intend(key, host=step.host, capability=step.capability, step=step.id)
+        reason = "it did not end well, or was not begun, and was found to be there on fresh evidence"
+        changes = with_status(step, "done")
+        ledger.close(key, host=step.host, capability=step.capability, step=step.id, outcome="done", reason=reason, changes=changes)
+    ledger.close(run, host="*", capability=WHOLE, step="*", outcome="done", changes=tuple(c for step in missing for c in with_status(step, "done")))
+
+
+def _loaded(ports: ReleasePorts) -> tuple[Receipt, ...]:
+    return tuple(receipt for _, receipt in ports.apply.receipts.load())
 
 
 def _own(plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
     """Return the deployments that this plan's last run began."""
-    chain: tuple[Receipt, ...] = tuple(receipt for _, receipt in ports.apply.receipts.load())
-    mine = [one for one in deployments(chain, ports.apply.plans.get) if one.plan == plan.plan]
+    mine = [one for one in deployments(_loaded(ports), ports.apply.plans.get) if one.plan == plan.plan]
     return tuple(one for one in mine if one.run == mine[-1].run)
 
 
 class _Promotion:
     """One promotion, from its gate to its proof, or back."""
 
-    def __init__(self, site: ReleaseSite, stack: str, kept: KeptManifest, plan: Plan, ports: ReleasePorts, progress: Progress) -> None:  # noqa: PLR0917 - one run's whole surroundings
-        self.site, self.stack, self.kept, self.plan, self.ports, self.progress = site, stack, kept, plan, ports, progress
+    def __init__(  # noqa: PLR0917 - one run's whole surroundings
+        self, site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts, progress: Progress, command: str
+    ) -> None:
+        self.site, self.stack, self.plan, self.ports, self.progress, self.command = site, stack, plan, ports, progress, command
+        self.name = str(plan.steps[0].variables.get("compose_stack_manifest_name", "it")) if plan.steps else "it"
         self.gate: tuple[GateLine, ...] = ()
         self.deployed: RunResult | None = None
         self.proof: SmokeReport | None = None
 
-    def proof_on_record(self) -> SmokeReport | None:
-        """Return the newest proof of this deployment: one that failed is not asked again, the deployment is taken back."""
-        since = max((one.ended_at or one.begun_at for one in _own(self.plan, self.ports)), default=None)
-        for _, receipt in reversed(self.ports.apply.receipts.load()):
-            if receipt.capability == SMOKE and receipt.step == f"{self.stack}/production" and receipt.phase == "result":
-                report = SmokeReport.model_validate({**(receipt.told or {}), "run": receipt.key})
-                is_of_it = since is not None and receipt.at >= since and report.manifest == self.kept.manifest.digest
-                return report if is_of_it else None
-        return None
+    def prove(self) -> ReleaseResult:
+        """Run the smoke tests, unless that was done since; what is not proven is taken back."""
+        self.proof = self._proof_on_record()
+        if self.proof is None:
+            self.progress(f"smoke tests of {self.stack} in production")
+            try:
+                self.proof = self.ports.prove(self.stack, "production", progress=self.progress)
+            except InterruptedRunError as stop:
+                return self.result("interrupted", (f"{self.name} is deployed and not proven: {stop}", f"Go on: {self.command}"))
+            except ControlPlaneError as error:
+                return self.take_back(f"its behaviour could not be proven: {without_end(str(error))}")
+        if self.proof.passed:
+            return self.result("done", self.deployed.messages if self.deployed is not None else ())
+        return self.take_back(f"its behaviour is not proven, see {self.proof.run}")
+
+    def _proof_on_record(self) -> SmokeReport | None:
+        """Return the newest proof of this deployment: one that did not pass is not asked again, the deployment is taken back."""
+        own = _own(self.plan, self.ports)
+        since = max((one.ended_at or one.begun_at for one in own), default=None)
+        proof = newest_proof(_loaded(self.ports), self.stack, "production")
+        if proof is None or since is None or proof.receipt.at < since:
+            return None
+        return proof.report if proof.report.manifest == own[0].manifest else None
 
     def take_back(self, why: str) -> ReleaseResult:
         """Take the deployment back, prove what ran before, and say what it came to."""
@@ -146,27 +191,32 @@ class _Promotion:
         back = WayBack(
             stack=self.stack,
             environment="production",
-            hosts=tuple(before),
-            leaves=self.kept.name,
-            to=next((one.manifest_name for one in before.values()), None),
+            hosts=tuple(one.host for one in own),
+            leaves=self.name,
+            to=", ".join(dict.fromkeys(one.manifest_name for one in before.values())) or None,
+            images={},
             runs=(own[0].run,),
             not_undone=not_undone(self.site.files, self.stack, own),
-            going_on=True,
         )
-        self.progress(f"{self.kept.name} is taken back: {why}")
+        self.progress(f"{self.name} goes back: {why}")
         for line in back.not_undone:
             self.progress(f"not undone by that: {line}")
-        returned = take_back(self.site, self.stack, "production", own[0].run, self.ports, progress=self.progress)
-        told = (f"{self.kept.name} was taken back by itself: {why}", *(self.deployed.messages if self.deployed is not None else ()))
+        deployed = self.deployed.messages if self.deployed is not None else ()
+        try:
+            returned = take_back(self.site, self.stack, "production", own[0].run, self.ports, progress=self.progress)
+        except ControlPlaneError as error:
+            told = f"{self.name} does not stand: {why}; it could not be taken back: {without_end(str(error))}"
+            return self.result("failed", (told, *deployed, f"Go on: {self.command}"))
         if returned.outcome != "rolled-back":
             outcome = "interrupted" if returned.outcome == "interrupted" else "failed"
-            return self.result(outcome, (*told, *returned.messages), (returned,))
+            told = f"{self.name} does not stand: {why}; its way back is not at its end"
+            return self.result(outcome, (told, *deployed, *returned.messages, f"Go on: {self.command}"), (returned,))
         proven = proven_back(self.site, back, [returned], self.ports, progress=self.progress)
         left = tuple(f"not undone: {line}" for line in back.not_undone)
-        return self.result(proven.outcome, (*told, *proven.messages, *left), (returned,))
+        return self.result(proven.outcome, (f"{self.name} was taken back by itself: {why}", *deployed, *proven.messages, *left), (returned,))
 
     def result(self, outcome: str, messages: Sequence[str], returned: tuple[RunResult, ...] = ()) -> ReleaseResult:
         """Return what the promotion came to."""
-        said = {"stack": self.stack, "environment": "production", "manifest": self.kept.name, "outcome": outcome, "gate": self.gate}
+        said = {"stack": self.stack, "environment": "production", "manifest": self.name, "outcome": outcome, "gate": self.gate}
         more = {"deployed": self.deployed, "proof": self.proof, "returned": returned, "messages": tuple(messages)}
         return ReleaseResult.model_validate({**said, **more})

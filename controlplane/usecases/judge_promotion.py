@@ -11,15 +11,16 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import last_ready, void_because
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine, PromotionCase, promotion_gate
-from controlplane.domain.releases.smoke import SmokeReport
+from controlplane.domain.releases.history import Deployed
+from controlplane.domain.releases.proof import newest_proof, proof_since
 from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brought, environment_of, history, shut
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brought, demanded_of, environment_of, history, shut
 
-SMOKE, RECERT = "release.smoke", "release.recert"
+RECERT = "release.recert"
 
 
 def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Plan | None, ports: ReleasePorts) -> tuple[GateLine, ...]:
@@ -33,7 +34,9 @@ def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Pla
     checked = ports.check(stack, "production")
     staged = history(site, stack, "staging", chain, ports.apply)
     mine = {
-        one.host: one.current.ended_at if one.current is not None and one.current.manifest == kept.manifest.digest and not one.unsettled else None
+        one.host: one.since
+        if one.current is not None and one.current.manifest == kept.manifest.digest and not one.unsettled and not one.failed
+        else None
         for one in staged.hosts
     }
     pack = spec.promotion.pack
@@ -47,7 +50,9 @@ def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Pla
             now=now,
             staged=mine,
             running=_running(site, stack, kept, ports) if all(mine.values()) else (),
-            smoked=_smoked(chain, stack),
+            smoked=newest_proof(chain, stack, "staging"),
+            production=_production(history(site, stack, "production", chain, ports.apply), chain),
+            refusals=tuple(f"{one.host}: {one.reason}" for one in plan.refusals) if plan is not None else (),
             certified=next((r for r in reversed(chain) if r.capability == RECERT and r.step == stack and r.phase == "result"), None),
             faults=checked.faults,
             unchecked=checked.unchecked,
@@ -83,13 +88,6 @@ def _running(site: ReleaseSite, stack: str, kept: KeptManifest, ports: ReleasePo
     return [finding for finding in report.findings if (finding.check, finding.surface) == ("D249", f"release:{stack}")]
 
 
-def _smoked(chain: Sequence[Receipt], stack: str) -> tuple[Receipt, SmokeReport] | None:
-    receipt = next((r for r in reversed(chain) if r.capability == SMOKE and r.step == f"{stack}/staging" and r.phase == "result"), None)
-    if receipt is None:
-        return None
-    return receipt, SmokeReport.model_validate({**(receipt.told or {}), "run": receipt.key})
-
-
 def _not_ready(site: ReleaseSite, host: str, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
     receipt = last_ready(chain, host)
     if receipt is None:
@@ -97,6 +95,18 @@ def _not_ready(site: ReleaseSite, host: str, chain: Sequence[Receipt], ports: Re
     ((_, route),) = site.view.chosen((host,))
     way = digest_of(route.model_dump(mode="json"))
     return void_because(receipt, chain, policy=site.view.policy_digest, route=way, now=ports.apply.clock.now())
+
+
+def _production(found: Deployed, chain: Sequence[Receipt]) -> str | None:
+    """Return why production is not settled: what was brought there has to be proven, or found wanting, before something else follows."""
+    if found.doubt is not None:
+        return found.doubt
+    failed = next((one.failed for one in found.hosts if one.failed is not None), None)
+    if failed is not None:
+        return f"the deployment of {failed.manifest_name} failed there and was not taken back"
+    if found.current is not None and proof_since(chain, found) is None:
+        return f"{found.current.manifest_name} was brought there and no smoke run met it since"
+    return None
 
 
 def _open_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...] | None:
@@ -107,7 +117,7 @@ def _open_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...] | None:
 
 
 def _unapproved(site: ReleaseSite, spec: ReleaseSpec, plan: Plan | None, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
-    demanded = spec.promotion.approval or site.view.approval
+    demanded = demanded_of(site, spec)
     if demanded == "none":
         return None
     if plan is None or not plan.steps:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.compose_view import ComposeView, ServiceView
 from controlplane.domain.releases.history import Deployed, deployed
 from controlplane.domain.releases.smoke import SmokeReport
@@ -69,15 +70,6 @@ class ReleaseSite:
     operator: str
 
 
-class Brings(NamedTuple):
-    """What a plan of a release brings: read from the plan itself."""
-
-    stack: str
-    environment: EnvironmentName
-    manifest: str
-    manifest_name: str
-
-
 def environment_of(site: ReleaseSite, stack: str, name: EnvironmentName) -> tuple[ReleaseSpec, Environment]:
     """Return a stack and one of its environments. Raises `InputInvalidError` where there is none."""
     spec = site.files.spec(stack)
@@ -123,18 +115,14 @@ def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: Kep
     return plan_site(view, hosts=hosts, capabilities=(DEPLOY,), clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
 
 
-def brings(plan: Plan) -> Brings | None:
-    """Return what a plan brings, None for one that is no release's."""
-    found = [step for step in plan.steps if step.capability == release_deploy.ID]
-    if not found or len(found) != len(plan.steps):
-        return None
-    said = found[0].variables
-    environment: EnvironmentName = "production" if said["compose_stack_environment"] == "production" else "staging"
-    return Brings(str(said["compose_stack_stack"]), environment, str(said["compose_stack_manifest"]), str(said["compose_stack_manifest_name"]))
-
-
 def planned(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) -> tuple[KeptManifest, SiteView]:
     """Return the manifest that a plan brings and the site with that release, as the files say it now. Raises `InputInvalidError`, `RefusedError`."""
+    if plan.refusals:
+        told = "; ".join(f"{one.host}: {one.reason}" for one in plan.refusals)
+        raise RefusedError(f"plan {plan.plan[:19]} leaves a part of the release out: {told}. Nothing was changed. Mend that, then plan again.")
+    if not plan.steps:
+        told = f"{stack} runs that already in {name}, or is to be finished: controlplane release status {stack}"
+        raise RefusedError(f"plan {plan.plan[:19]} has no steps: {told}. Nothing was changed.")
     found = brings(plan)
     if found is None or (found.stack, found.environment) != (stack, name):
         told = f"brings {found.stack} to {found.environment}" if found is not None else "is of no release"
@@ -169,6 +157,11 @@ def ran(step: Step) -> ReleaseWanted:
     )
 
 
+def demanded_of(site: ReleaseSite, spec: ReleaseSpec) -> Literal["none", "self", "other"]:
+    """Return whose approval a promotion takes: what the release asks, or the site where that asks more."""
+    return max(spec.promotion.approval or "none", site.view.approval, key=("none", "self", "other").index)
+
+
 def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | None:
     """Return why no maintenance window is open, None where one is or there are none."""
     chosen = windows or site.view.windows
@@ -178,18 +171,22 @@ def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | N
 
 
 class ReleaseCourse(Ungoverned):
-    """The course of a deployment: host after host, each only while the window is open."""
+    """The course of a deployment: host after host in the environment's order, each only while `waits` gives no reason against it."""
 
-    def __init__(self, command: str, windows: Sequence[Window], site: ReleaseSite, ports: ApplyPorts) -> None:
-        self._command, self._windows, self._site, self._ports = command, windows, site, ports
+    def __init__(self, command: str, hosts: Sequence[str], waits: Callable[[], str | None]) -> None:
+        self._command, self._hosts, self._waits = command, tuple(hosts), waits
+
+    def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+        """Return the steps in the order of the environment's hosts."""
+        return tuple(sorted(steps, key=lambda step: self._hosts.index(step.host)))
 
     def go_on(self, run: str) -> str:
         """Name the verb that ran it."""
         return how_to_go_on(run, f"'{self._command}'")
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
-        """Say whether the window is over."""
-        return shut(self._windows, self._site, self._ports.clock.now())
+        """Say whether it has to wait."""
+        return self._waits()
 
     def give_up(self, step: Step, failed: object) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Bring nothing to a further host once one failed."""

@@ -47,10 +47,16 @@ class _Undoing:
     ledger: Ledger
     operator: str
     progress: Callable[[str], None]
+    planned: SiteView
 
 
-def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None]) -> RunResult:
-    """Take back the run or step `key`. Raises `InputInvalidError`, `RefusedError`; `RunFailedError` where a receipt can't be written any more."""
+def roll_back(
+    key: str, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], planned: SiteView | None = None
+) -> RunResult:
+    """Take back the run or step `key`; `planned` is the site as the plan had it, where what is wanted is no part of the policy.
+
+    Raises `InputInvalidError`, `RefusedError`; `RunFailedError` where a receipt can't be written any more.
+    """
     hosts = {intent.host for intent in intents_of(key, _chain(ports))}
     with ports.locks.hold(tuple(hosts), operator=operator):
         chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
@@ -59,7 +65,7 @@ def roll_back(key: str, site: SiteView, *, operator: str, ports: ApplyPorts, pro
         whole = next(r for r in chain if key in (r.key, r.run))
         plan = ports.plans.get(whole.plan)
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
-        undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress)
+        undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress, planned or site)
         try:
             seen = _look(undoing)
             held = _held_by_another(undoing, chain, seen) or _begun_to_purge(undoing, seen)
@@ -158,10 +164,10 @@ def _never_begun(undoing: _Undoing, step: Step, intent: Receipt, chain: tuple[Re
     """Say whether fresh evidence shows that a run was killed before it came to the host: then no undo lies there either."""
     if any(r.key == intent.key and r.phase == "result" for r in chain):
         return False
-    chosen = undoing.site.chosen((step.host,))
+    chosen = undoing.planned.chosen((step.host,))
     seen = undoing.ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     evidence = seen.get(step.host)
-    fresh = plan_for_host(undoing.plan, step.host, undoing.site, seen, undoing.ports.clock.now())
+    fresh = plan_for_host(undoing.plan, step.host, undoing.planned, seen, undoing.ports.clock.now())
     if not isinstance(evidence, Evidence) or fresh is None:
         return False
     try:

@@ -15,11 +15,11 @@ from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import Finding
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
+from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.judge_promotion import SMOKE
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history, ran
 
 ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
@@ -36,17 +36,14 @@ def release_status(site: ReleaseSite, stack: str, ports: ReleasePorts) -> dict[s
 def _environment(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Sequence[Receipt], ports: ReleasePorts) -> dict[str, Any]:
     found = history(site, stack, name, chain, ports.apply)
     judged = {one.host: one for one in _judged(site, stack, found, ports)}
-    smoked = next((r for r in reversed(chain) if r.capability == SMOKE and r.step == f"{stack}/{name}" and r.phase == "result"), None)
-    current = found.current
-    since = (current.ended_at or current.begun_at) if current is not None else ""
-    is_of_it = smoked is not None and current is not None and smoked.at >= since and (smoked.told or {}).get("manifest") == current.manifest
+    current, proof = found.current, proof_since(chain, found)
     return {
         "environment": name,
         "manifest": current.manifest_name if current is not None else None,
         "doubt": found.doubt,
-        "proof": {"run": smoked.key, "outcome": smoked.outcome, "at": smoked.at} if smoked is not None and is_of_it else None,
+        "proof": {"run": proof.receipt.key, "passed": proof.passed, "at": proof.receipt.at} if proof is not None else None,
         "hosts": [_host(one, judged.get(one.host)) for one in found.hosts],
-        "goes_on": _goes_on(site, stack, name, found),
+        "goes_on": _goes_on(site, stack, name, found, chain=chain),
     }
 
 
@@ -80,17 +77,26 @@ def _judged(site: ReleaseSite, stack: str, found: Deployed, ports: ReleasePorts)
     return [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
 
 
-def _goes_on(site: ReleaseSite, stack: str, name: EnvironmentName, found: Deployed) -> str | None:
+def _goes_on(site: ReleaseSite, stack: str, name: EnvironmentName, found: Deployed, *, chain: Sequence[Receipt]) -> str | None:
     """Return the command that goes on with what is open, None where nothing is."""
     unsettled = next((one.unsettled for one in found.hosts if one.unsettled is not None), None)
-    half = _half_back(found)
-    one = unsettled or half
+    failed = next((one.failed for one in found.hosts if one.failed is not None), None)
+    one = unsettled or _half_back(found) or failed or (_unproven(found, chain) if name == "production" else None)
     if one is None:
         return None
+    back = f"controlplane release rollback {shlex.quote(stack)} --env {name}"
+    if one.state in ("returning", "undone"):
+        return back
     verb = "promote" if name == "production" else "stage"
-    if name == "staging" and one.state in ("returning", "undone"):
-        return f"controlplane release rollback {shlex.quote(stack)} --env staging"
-    return f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(kept_plan(site, one.plan))}"
+    return f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(kept_plan(site, one.plan))}    (or take it back: {back})"
+
+
+def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
+    """Return what was brought last and was met by no smoke run since; what came back is proven by the rollback itself."""
+    current = found.current
+    if current is None or proof_since(chain, found) is not None or found.since != (current.ended_at or current.begun_at):
+        return None
+    return current
 
 
 def _half_back(found: Deployed) -> Deployment | None:
@@ -114,7 +120,7 @@ def _next(stack: str, rows: Sequence[dict[str, Any]]) -> str:
     for name, row in by_name.items():
         if row["manifest"] is None and name == "staging":
             return f"controlplane release stage {stack} --manifest NAME --out FILE"
-        if row["manifest"] is not None and (row["proof"] is None or row["proof"]["outcome"] != "done"):
+        if row["manifest"] is not None and (row["proof"] is None or not row["proof"]["passed"]):
             return f"controlplane release smoke {stack} --env {name}"
     if "production" in by_name and "staging" in by_name and by_name["production"]["manifest"] != by_name["staging"]["manifest"]:
         return f"controlplane release promote {stack} --dry-run"
@@ -134,7 +140,7 @@ def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[st
         f"2. controlplane release stage {name} --manifest NAME --out stage.json    (read it, then: controlplane approve stage.json)",
         f"3. controlplane release stage {name} --plan stage.json",
         f"4. controlplane release smoke {name} --env staging",
-        f"5. controlplane release recert {name} --manifest NAME",
+        *([f"5. controlplane release recert {name} --manifest NAME"] if spec.recert else []),
         *(f"6. controlplane ready {host}" for host in production.hosts),
         f"7. controlplane release promote {name} --out promote.json    (the gate and the preview; then: controlplane approve promote.json)",
         f"8. controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
@@ -143,7 +149,7 @@ def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[st
         "## If it goes wrong",
         "A deployment that fails, or whose smoke tests do not all pass, is taken back by itself, and that is said.",
         f"Way back later: controlplane release rollback {name} --env production --dry-run    (names what it can't undo)",
-        "Way back without a controller, on the host itself: /var/lib/controlplane/RUN/undo    (RUN stands in 'controlplane runs list')",
+        "Way back without a controller, on the host itself: /var/lib/controlplane/KEY/undo    (KEY of its step stands in 'controlplane runs list')",
         f"What runs where: controlplane release status {name}",
     ]
     return lines
@@ -154,6 +160,7 @@ def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
     return [
         "- contract: environment file as its contract says, no secret in the site's files or history",
         "- staged: staging runs the same digests, healthy, on fresh evidence",
+        "- production: what was brought there before was proven, or taken back",
         f"- smoke: passed in staging within {rules.smoke_within // 3600} h, after it was staged",
         f"- recert: {', '.join(one.name for one in spec.recert) or 'nothing is named'}, within {rules.recert_within // 3600} h",
         *([f"- pack {rules.pack}: its newest run passed, by the policy as it is"] if rules.pack else []),

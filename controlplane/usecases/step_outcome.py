@@ -28,6 +28,8 @@ def what_next(step: Step, key: str) -> str:
     if CAPABILITIES[step.capability].only_by_name:
         # What is deleted can't be taken back; what is left of it is ended by a plan of its own.
         return f"{left_out} Go on with what is left by a new plan: controlplane plan --host {step.host} --capability {step.capability}"
+    if CAPABILITIES[step.capability].led_by:
+        return f"{left_out} See what goes on with it: controlplane release status"
     return f"{left_out} See what is left with 'controlplane plan --host {step.host}'; take the step back with 'controlplane rollback {key}'."
 
 

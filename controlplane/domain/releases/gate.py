@@ -17,7 +17,7 @@ from controlplane.domain.coordination import GateRun, moment_of
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.manifest import Manifest
-from controlplane.domain.releases.smoke import SmokeReport
+from controlplane.domain.releases.proof import Proof
 from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.values import Value
 
@@ -36,7 +36,8 @@ class PromotionCase:
     """What the gate is judged on.
 
     `staged` is when each staging host got this very manifest, None where it did not; `running` are D249's findings there on fresh evidence.
-    `smoked` is the newest smoke run of the stack in staging, `certified` the newest recertification; both with their receipts. `faults` is what
+    `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `production` says why what was
+    brought there before is not settled, None where it is; `refusals` are those of the plan that is to run. `faults` is what
     the check of production found; `unchecked` names what of it could not be checked. `ready` says of each production host why it is not ready,
     None for one that is. `gaps` are those that are open in the loop, None without registers. `pack` is the pack's newest run, `policy` the digest
     of the policy as it is now. `shut` and `unapproved` say why window and approval are missing, None where they are not.
@@ -49,7 +50,9 @@ class PromotionCase:
     now: datetime
     staged: Mapping[str, str | None]
     running: Sequence[Finding]
-    smoked: tuple[Receipt, SmokeReport] | None
+    smoked: Proof | None
+    production: str | None
+    refusals: Sequence[str]
     certified: Receipt | None
     faults: Sequence[str]
     unchecked: str | None
@@ -78,6 +81,10 @@ def _lines(case: PromotionCase) -> Iterator[GateLine]:
     yield _recert(case)
     if case.spec.promotion.pack is not None:
         yield _pack(case, case.spec.promotion.pack)
+    yield _settled(case)
+    if case.refusals:
+        step = f"controlplane release promote {case.stack} --out FILE"
+        yield GateLine(name="plan", verdict=Verdict.DRIFTED, reason=f"a part of it can't be done: {'; '.join(case.refusals)}", next=step)
     for host, why in sorted(case.ready.items()):
         step = f"controlplane ready {host}"
         yield GateLine(name=f"storage of {host}", verdict=_met(why is None), reason=why or "its ready receipt holds", next=step if why else None)
@@ -135,6 +142,12 @@ def _smoke(case: PromotionCase) -> GateLine:
     if told is not None:
         return GateLine(name="smoke", verdict=Verdict.DRIFTED, reason=f"{receipt.key}: {told}", next=step)
     return GateLine(name="smoke", verdict=Verdict.MET, reason=f"{receipt.key}: {len(report.tests)} tests passed")
+
+
+def _settled(case: PromotionCase) -> GateLine:
+    if case.production is None:
+        return GateLine(name="production", verdict=Verdict.MET, reason="what was brought there before is settled")
+    return GateLine(name="production", verdict=Verdict.DRIFTED, reason=case.production, next=f"controlplane release status {case.stack}")
 
 
 def _recert(case: PromotionCase) -> GateLine:

@@ -23,7 +23,8 @@ State = Literal["open", "done", "failed", "returning", "undone"]
 class Deployment(Value):
     """One deployment of a stack on one host. `run` is the whole run, `key` the host's part of it; `plan` and `manifest` are digests.
 
-    `images` are by compose service, pinned. `state` is open until its result is on record, and `returning` while its way back is.
+    `images` are by compose service, pinned. `state` is open until its result is on record, and `returning` while its way back is; `undone_at` is
+    when that ended.
     """
 
     stack: str
@@ -38,6 +39,7 @@ class Deployment(Value):
     images: dict[str, str]
     begun_at: str
     ended_at: str | None
+    undone_at: str | None = None
     state: State
 
 
@@ -59,6 +61,20 @@ class OnHost(Value):
         return standing[-2] if len(standing) > 1 else None
 
     @property
+    def since(self) -> str | None:
+        """Return since when the current one stands: since it was deployed, or since the last one over it was taken back."""
+        current = self.current
+        if current is None:
+            return None
+        return max([current.ended_at or current.begun_at, *(one.undone_at for one in self.deployments if one.undone_at is not None)])
+
+    @property
+    def failed(self) -> Deployment | None:
+        """Return the newest deployment, where that failed and was neither taken back nor followed by one that stands."""
+        last = self.deployments[-1] if self.deployments else None
+        return last if last is not None and last.state == "failed" else None
+
+    @property
     def unsettled(self) -> Deployment | None:
         """Return the last one that is open, or on its way back."""
         return next((one for one in reversed(self.deployments) if one.state in ("open", "returning")), None)
@@ -75,6 +91,11 @@ class Deployed(Value):
     def current(self) -> Deployment | None:
         """Return the deployment of the first host, where all hosts run one manifest and nothing is open; else None."""
         return None if self.doubt is not None or not self.hosts else self.hosts[0].current
+
+    @property
+    def since(self) -> str | None:
+        """Return since when what stands stands on all hosts, None where nothing does."""
+        return max((one.since for one in self.hosts if one.since is not None), default=None)
 
     @property
     def disagree(self) -> bool:
@@ -101,6 +122,7 @@ def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tup
     """
     results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
     undone = undone_keys(chain)
+    undone_at = {one.undoes: one.at for one in chain if one.phase == "result" and one.outcome == "rolled-back" and one.undoes is not None}
     returning = {receipt.undoes for receipt in open_intents(chain) if receipt.undoes is not None}
     plans: dict[str, Plan] = {}
     found = []
@@ -110,7 +132,8 @@ def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tup
         if intent.plan not in plans:
             plans[intent.plan] = plan_of(intent.plan)
         result = results.get(intent.key)
-        found.append(_deployment(intent, result, _step(plans[intent.plan], intent), _state(intent, result, undone=undone, returning=returning)))
+        made = _deployment(intent, result, _step(plans[intent.plan], intent), _state(intent, result, undone=undone, returning=returning))
+        found.append(made.model_copy(update={"undone_at": undone_at.get(intent.key)}))
     return tuple(found)
 
 

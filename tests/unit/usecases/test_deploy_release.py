@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -11,8 +14,13 @@ from controlplane.domain.errors import InterruptedRunError, RefusedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
+from controlplane.domain.releases.bringing import refuse_led
+from controlplane.domain.releases.values import Rules
+from controlplane.domain.windows import Window
 from controlplane.ports import StepResult
-from tests.fakes.promotions import PromotedSite
+from controlplane.usecases.deploy_release import stage_release
+from controlplane.usecases.release_case import demanded_of
+from tests.fakes.promotions import GOOD, PromotedSite
 
 V1, V2 = {"1 intake", "1 seeds"}, {"2 intake", "2 seeds"}
 
@@ -153,6 +161,174 @@ def test_a_rollback_whose_behaviour_is_not_proven_is_no_success(site: PromotedSi
     result = site.roll_back()
     assert (result.outcome, result.exit_code()) == ("failed", 1)
     assert "r1 is back by its digests, and its behaviour is not proven" in result.messages[0]
+
+
+def refusal_of(act: Callable[[], object]) -> str:
+    with pytest.raises(RefusedError) as refused:
+        act()
+    return str(refused.value)
+
+
+def cut_in_proof(site: PromotedSite) -> None:
+    """Press Ctrl-C while the smoke tests run, once."""
+
+    def interrupt() -> None:
+        site.tests.during = lambda: None
+        raise InterruptedRunError("Interrupted.")
+
+    site.tests.during = interrupt
+
+
+def test_a_rollback_cut_in_its_proof_takes_nothing_more_back_and_ends_with_the_proof(site: PromotedSite) -> None:
+    for number in (1, 2, 3):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    cut_in_proof(site)
+    result = site.roll_back()
+    assert (result.outcome, result.messages[-1]) == ("interrupted", "Prove it: controlplane release rollback shop --env production --to r2")
+    again = site.roll_back()
+    assert (again.outcome, again.returned, site.production()) == ("rolled-back", (), V2)
+    assert "r2 is what shop runs now" in refusal_of(lambda: site.roll_back(to="r2"))
+    assert site.roll_back().manifest == "r1"
+
+
+def test_a_failed_deployment_goes_back_before_anything_that_stands(site: PromotedSite) -> None:
+    assert site.stage(1).outcome == "done"
+    site.runner.ends = [StepResult(status="failed", message="pull failed", told={})]
+    assert site.stage(2).outcome == "failed"
+    result = site.roll_back("staging")
+    assert (result.outcome, result.manifest) == ("rolled-back", "r1")
+    assert site.running("staging") == V1
+
+
+def test_a_host_that_does_not_answer_keeps_no_other_from_going_back(site: PromotedSite) -> None:
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    site.runner.ends = [StepResult(status="done", message="", told={}), StepResult(status="unreachable", message="no route", told={})]
+    assert site.promote(plan).outcome == "interrupted"
+    site.runner.ends = [StepResult(status="unreachable", message="no route", told={}), StepResult(status="done", message="", told={})]
+    site.evidence.unreached = {"mint-data": "no route"}
+    site.roll_back()
+    site.evidence.unreached = {}
+    site.runner.ends = []
+    assert site.roll_back().outcome == "rolled-back"
+    assert site.production() == V1
+
+
+def test_a_plan_that_was_carried_out_goes_through_the_gate_again_where_its_release_is_gone(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(1)
+    assert site.promote(plan).outcome == "done"
+    for host in site.hosts.values():
+        host.probes = copy.deepcopy(next(iter(host.undo.values())))
+    site.faults = ("production lacks PORT",)
+    assert "its gate is shut" in refusal_of(lambda: site.promote(plan))
+    assert site.production() == set()
+
+
+def test_a_proof_from_before_something_else_was_tried_and_taken_back_counts_no_more(site: PromotedSite) -> None:
+    site.bring_to_gate(1)
+    assert site.stage(2).outcome == "done"
+    cut_in_proof(site)
+    assert site.roll_back("staging").outcome == "interrupted"
+    site.make_ready()
+    told = refusal_of(lambda: site.promote(site.plan_of(1, "production")))
+    assert "smoke: " in told
+    assert "it was staged again since" in told
+
+
+def test_what_was_brought_to_production_and_not_proven_lets_nothing_else_follow(site: PromotedSite) -> None:
+    cut_in_proof(site)
+    plan = site.bring_to_gate_uncut(1)
+    assert site.promote(plan).outcome == "interrupted"
+    later = site.bring_to_gate(2)
+    assert "production: r1 was brought there and no smoke run met it since" in refusal_of(lambda: site.promote(later))
+
+
+def test_a_plan_that_leaves_a_host_out_is_not_carried_out(site: PromotedSite) -> None:
+    first_release(site)
+    site.bring_to_gate(2)
+    containers = site.hosts["mint-data"].probes["docker_containers"]
+    next(one for one in containers if one["compose_project"] == "shop-production")["compose_dir"] = "/opt/stacks/renamed"
+    plan = site.plan_of(2, "production")
+    assert "leaves a part of the release out: mint-data: shop: project shop-production runs from" in refusal_of(lambda: site.promote(plan))
+    assert site.production() == V1
+
+
+def test_a_smoke_run_that_was_interrupted_is_no_proof_and_breaks_nothing(site: PromotedSite) -> None:
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    cut_in_proof(site)
+    assert site.promote(plan).outcome == "interrupted"
+    assert site.promote(plan).outcome == "done"
+    assert site.production() == V2
+
+
+def test_smoke_tests_that_could_not_be_run_take_the_deployment_back(site: PromotedSite) -> None:
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    broken = RefusedError("the environment file can't be read. Nothing was run.")
+
+    def fail() -> None:
+        site.tests.during = lambda: None
+        raise broken
+
+    site.tests.during = fail
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("rolled-back", V1)
+    assert result.messages[0].startswith("r2 was taken back by itself: its behaviour could not be proven: the environment file")
+
+
+def test_a_deployment_that_failed_and_is_there_all_the_same_is_put_on_record_as_done(site: PromotedSite) -> None:
+    site.runner.ends = [StepResult(status="failed", message="not healthy within 120 s", told={}), StepResult(status="done", message="", told={})]
+    plan = site.plan_of(1, "staging")
+    first = stage_release(site.site, "shop", plan, site.release_ports, command="again", progress=lambda _: None)
+    assert first.outcome == "failed"
+    for host in ("mint-apps", "mint-data"):
+        site.run_fully(host, plan)
+    assert stage_release(site.site, "shop", plan, site.release_ports, command="again", progress=lambda _: None).outcome == "done"
+    site.tests.tests = GOOD
+    assert site.smoke("staging").passed
+    assert not chain_faults(site.receipts.load())
+
+
+def test_a_manifest_that_can_not_be_read_keeps_nothing_from_going_back(site: PromotedSite) -> None:
+    first_release(site)
+    assert site.promote(site.bring_to_gate(2)).outcome == "done"
+    del site.files.held["shop", "r2"]
+    result = site.roll_back()
+    assert (result.outcome, site.production()) == ("rolled-back", V1)
+
+
+def test_a_release_that_not_all_hosts_had_before_is_not_taken_back_by_halves(site: PromotedSite) -> None:
+    site.deploy(1, "production", ["mint-apps"])
+    site.deploy(2, "production")
+    assert "would run different releases: mint-apps r1, mint-data nothing" in refusal_of(site.roll_back)
+
+
+def test_hosts_are_changed_in_the_order_of_the_release(site: PromotedSite) -> None:
+    spec = site.files.specs["shop"]
+    turned = {name: place.model_copy(update={"hosts": tuple(reversed(place.hosts))}) for name, place in spec.environments.items()}
+    site.files.specs["shop"] = spec.model_copy(update={"environments": turned})
+    assert site.stage(1).outcome == "done"
+    assert [play.split("/")[0] for play in site.runner.plays] == ["mint-data", "mint-apps"]
+
+
+def test_staging_asks_for_no_window(site: PromotedSite) -> None:
+    window = Window(days=("mon",), start="03:00", end="03:01")
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"windows": (window,)}))
+    assert site.stage(1).outcome == "done"
+
+
+def test_a_stricter_site_is_asked_whatever_the_release_says(site: PromotedSite) -> None:
+    spec = site.files.specs["shop"].model_copy(update={"promotion": Rules(approval="self")})
+    site.files.specs["shop"] = spec
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"approval": "other"}))
+    assert demanded_of(site.site, spec) == "other"
+    assert demanded_of(replace(site.site, view=site.view), spec) == "self"
+
+
+def test_apply_carries_no_release_out(site: PromotedSite) -> None:
+    told = refusal_of(lambda: refuse_led(site.plan_of(1, "production"), "plan.json"))
+    assert told.endswith("Nothing was changed. Carry it out there: controlplane release promote shop --plan plan.json")
 
 
 def _contacts(*, stub: bool) -> int:

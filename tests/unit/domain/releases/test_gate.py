@@ -13,6 +13,7 @@ from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import PromotionCase, is_open, promotion_gate
 from controlplane.domain.releases.manifest import Manifest
+from controlplane.domain.releases.proof import Proof
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
 from controlplane.domain.releases.values import ReleaseSpec
 
@@ -103,7 +104,9 @@ GOOD = PromotionCase(
     now=NOW,
     staged={"one": STAGED_AT},
     running=[finding()],
-    smoked=(receipt("release.smoke"), report()),
+    smoked=Proof(receipt("release.smoke"), report()),
+    production=None,
+    refusals=(),
     certified=certified(),
     faults=[],
     unchecked=None,
@@ -118,7 +121,18 @@ GOOD = PromotionCase(
 
 def test_where_every_line_holds_the_gate_is_open() -> None:
     lines = promotion_gate(GOOD)
-    assert [line.name for line in lines] == ["contract", "staged", "smoke", "recert", "pack mint", "storage of prod", "gaps", "window", "approval"]
+    assert [line.name for line in lines] == [
+        "contract",
+        "staged",
+        "smoke",
+        "recert",
+        "pack mint",
+        "production",
+        "storage of prod",
+        "gaps",
+        "window",
+        "approval",
+    ]
     assert is_open(lines), lines
     assert not [line for line in lines if line.next]
 
@@ -137,12 +151,17 @@ SHUT: list[tuple[str, dict[str, Any], str, str]] = [
     ("staged", {"running": [finding(Verdict.UNKNOWN)]}, "UNKNOWN", "one: as it is"),
     ("staged", {"running": []}, "UNKNOWN", "one was not judged"),
     ("smoke", {"smoked": None}, "DRIFTED", "no smoke run in staging is on record"),
-    ("smoke", {"smoked": (receipt("release.smoke"), report(manifest="sha256:0", manifest_name="v1"))}, "DRIFTED", "the newest one met v1, not v2"),
-    ("smoke", {"smoked": (receipt("release.smoke"), report(tests=(SKIPPED,)))}, "DRIFTED", "1 of 1 tests did not pass: upload"),
-    ("smoke", {"smoked": (receipt("release.smoke"), report(tests=()))}, "DRIFTED", "0 of 0 tests did not pass"),
-    ("smoke", {"smoked": (receipt("release.smoke"), report(doubt="web ran another image"))}, "DRIFTED", "web ran another image"),
-    ("smoke", {"smoked": (receipt("release.smoke", outcome="failed"), report())}, "DRIFTED", "did not end well"),
-    ("smoke", {"smoked": (receipt("release.smoke", at="2026-01-01T11:00:00Z"), report())}, "DRIFTED", "it was staged again since"),
+    (
+        "smoke",
+        {"smoked": Proof(receipt("release.smoke"), report(manifest="sha256:0", manifest_name="v1"))},
+        "DRIFTED",
+        "the newest one met v1, not v2",
+    ),
+    ("smoke", {"smoked": Proof(receipt("release.smoke"), report(tests=(SKIPPED,)))}, "DRIFTED", "1 of 1 tests did not pass: upload"),
+    ("smoke", {"smoked": Proof(receipt("release.smoke"), report(tests=()))}, "DRIFTED", "0 of 0 tests did not pass"),
+    ("smoke", {"smoked": Proof(receipt("release.smoke"), report(doubt="web ran another image"))}, "DRIFTED", "web ran another image"),
+    ("smoke", {"smoked": Proof(receipt("release.smoke", outcome="failed"), report())}, "DRIFTED", "did not end well"),
+    ("smoke", {"smoked": Proof(receipt("release.smoke", at="2026-01-01T11:00:00Z"), report())}, "DRIFTED", "it was staged again since"),
     ("smoke", {"now": NOW + timedelta(days=2)}, "DRIFTED", "old, limit"),
     ("smoke", {"now": NOW - timedelta(hours=2)}, "DRIFTED", "it is from the future"),
     ("recert", {"certified": None}, "DRIFTED", "no recertification is on record"),
@@ -154,6 +173,8 @@ SHUT: list[tuple[str, dict[str, Any], str, str]] = [
     ("pack mint", {"policy": "sha256:q"}, "DRIFTED", "the policy changed since"),
     ("pack mint", {"now": NOW + timedelta(days=2)}, "DRIFTED", "old, limit"),
     ("pack mint", {"pack": PASSED.model_copy(update={"results": ()})}, "DRIFTED", "it judged no check"),
+    ("production", {"production": "r1 was brought there and no smoke run met it since"}, "DRIFTED", "no smoke run met it since"),
+    ("plan", {"refusals": ("one: its folder is another",)}, "DRIFTED", "a part of it can't be done: one: its folder is another"),
     ("storage of prod", {"ready": {"prod": "the policy changed since"}}, "DRIFTED", "the policy changed since"),
     ("gaps", {"gaps": ("GAP-OP-1", "GAP-OP-2")}, "DRIFTED", "GAP-OP-1, GAP-OP-2 are open in LOOP-SHOP-RELEASE-20260101"),
     ("gaps", {"gaps": None}, "UNKNOWN", "the site's registers could not be read"),

@@ -1,0 +1,45 @@
+"""The smoke runs on record, and which of them counts for what runs.
+
+Rules:
+- A run that ended without saying what its tests came to (it was interrupted, or broke) says nothing either way, and is in the way of nothing.
+- What counts is only what came after the release stands: after it was deployed, and after whatever was deployed over it was taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.history import Deployed
+from controlplane.domain.releases.smoke import SmokeReport
+
+ID = "release.smoke"
+
+
+class Proof(NamedTuple):
+    """One smoke run on record."""
+
+    receipt: Receipt
+    report: SmokeReport
+
+    @property
+    def passed(self) -> bool:
+        """Say whether it proves what it met."""
+        return self.receipt.outcome == "done" and self.report.passed
+
+
+def newest_proof(chain: Sequence[Receipt], stack: str, environment: str) -> Proof | None:
+    """Return the newest smoke run of a stack in an environment that came to a verdict, whatever that is."""
+    for one in reversed(chain):
+        if (one.capability, one.step, one.phase) == (ID, f"{stack}/{environment}", "result") and one.told:
+            return Proof(one, SmokeReport.model_validate({**one.told, "run": one.key}))
+    return None
+
+
+def proof_since(chain: Sequence[Receipt], found: Deployed) -> Proof | None:
+    """Return the newest smoke run of what stands in an environment, of this manifest and since it stands; None where there is none."""
+    proof, current = newest_proof(chain, found.stack, found.environment), found.current
+    if proof is None or current is None or found.since is None or proof.receipt.at < found.since:
+        return None
+    return proof if proof.report.manifest == current.manifest else None
