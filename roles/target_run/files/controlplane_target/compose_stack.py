@@ -174,24 +174,27 @@ class ComposeStack:
     def recover(self, run: Run) -> str:
         """Bring an interrupted step to one side; return the side."""
         run.reload()
+        side = "untouched"
         if run.phase == WRITING:
             self._take_back_files(run)
-            return "source"
-        if run.phase == DEPLOYING:
+            side = "source"
+        elif run.phase == DEPLOYING:
             self._bring_up(run)
-            return "destination"
-        if run.phase == UNDOING:
+            side = "destination"
+        elif run.phase == UNDOING:
             stack_undo.go_back(self, run, run if run.state["of"] == run.key else self.home.run(run.state["of"]))
-            return "source"
-        return "untouched"
+            side = "source"
+        self.clean_up(run)
+        return side
 
     def settle_configuration(self, run: Run) -> str:  # noqa: ARG002 - as every leg's verbs have it
         """Do nothing before Docker starts: the engine's own configuration is no part of this."""
         return "untouched"
 
     def clean_up(self, run: Run) -> None:
-        """Remove what the unit was asked, and what only an open step needs, once it is closed."""
+        """Remove what a unit that ended, or was killed, had in memory, and what only an open step needs, once it is closed."""
         stack_asked.forget(run)
+        stack_view.forget(run.key)
         if run.phase not in OPEN:
             settle_units.uninstall_after(run.key)
 

@@ -23,16 +23,10 @@ class Bind(NamedTuple):
     is_writable: bool
 
 
-def of_the_stack(config: Mapping[str, Any], request: Request) -> list[str]:
+def of_the_stack(config: Mapping[str, Any]) -> list[str]:
     """Return what speaks against the stack, without a look at its images."""
-    services = services_of(config)
-    found = [f"Compose reads the project's name as {config.get('name')}, not {request.project}"] if config.get("name") != request.project else []
-    found += [
-        f"the manifest has an image for {service}, and the compose files have no such service"
-        for service in request.images
-        if service not in services
-    ]
-    for name, service in services.items():
+    found = []
+    for name, service in services_of(config).items():
         if service.get("build"):
             found.append(f"{name} has a build, and what is built on this host is no release: take it out")
         if _restart(service) in ("", "no"):
@@ -45,6 +39,12 @@ def of_the_stack(config: Mapping[str, Any], request: Request) -> list[str]:
             if mount.get("type") == "volume" and not mount.get("source")
         ]
     return found
+
+
+def of_the_manifest(config: Mapping[str, Any], request: Request) -> list[str]:
+    """Return what of the manifest fits no service; the reading is one without the file that pins its images, which would make a service of each."""
+    unknown = [service for service in request.images if service not in services_of(config)]
+    return [f"the manifest has an image for {service}, and the compose files have no such service" for service in unknown]
 
 
 def of_the_image(service: str, held: Mapping[str, Any], image: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,18 +29,17 @@ class Look(NamedTuple):
 def look(engine: Engine, request: Request, key: str) -> Look:
     """Return what there is to say of the release. Raises `OSError` where Docker does not answer."""
     containers = engine.containers()
-    found = [
-        *stack_names.of_the_name(request.files, request.folder, request.project),
-        *stack_env.steering(request.env),
-        *stack_files.of_the_folder(request),
-    ]
+    found = [*stack_env.steering(request.env), *stack_files.of_the_folder(request)]
     try:
+        unpinned = stack_view.reading(replace(request.as_told, files=request.as_told.files[:-1]), request.contents, key)
         view = stack_view.reading(request.as_told, request.contents, key)
     except RefusedFault as fault:
-        return Look({}, {}, [], [*found, str(fault).removesuffix(". Nothing was changed.")], [])
+        return Look({}, {}, [], [*stack_names.of_the_name(request, None), *found, str(fault).removesuffix(". Nothing was changed.")], [])
     config, images = view.config, stack_judge.wanted_images(view.config, request)
     absent = sorted({name for name in images.values() if name and stack_images.local(engine, name) is None})
     found += [
+        *stack_names.of_the_name(request, str(config.get("name"))),
+        *stack_judge.of_the_manifest(unpinned.config, request),
         *of_the_view(view, request),
         *stack_containers.in_the_way(containers, config, request),
         *_external(engine, config),
@@ -54,7 +54,7 @@ def of_the_view(view: View, request: Request) -> list[str]:
     """Return what speaks against the stack as Compose reads it, and as the paths of this host are now."""
     unset = [f"Compose finds no value for {', '.join(view.unset)}: set it in the environment file, or give it a default in the compose file"]
     binds = stack_places.of_the_binds(stack_judge.binds(view.config), request.places)
-    return [*(unset if view.unset else []), *stack_judge.of_the_stack(view.config, request), *binds]
+    return [*(unset if view.unset else []), *stack_judge.of_the_stack(view.config), *binds]
 
 
 def of_the_images(engine: Engine, config: dict[str, Any], images: dict[str, str]) -> list[str]:

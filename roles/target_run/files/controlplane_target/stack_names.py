@@ -7,17 +7,18 @@ A name that is missing is the folder's, and one with a variable in it is somebod
 from __future__ import annotations
 
 from .faults import RefusedFault
+from .stack_request import Request
 
 
-def of_the_name(files: tuple[tuple[str, str], ...], folder: str, project: str) -> list[str]:
-    """Return what speaks against the names in these files."""
+def of_the_name(request: Request, read: str | None) -> list[str]:
+    """Return what speaks against the names in the compose files, or against the one that Compose reads from them."""
     # PyYAML is laid down for those roles alone that read a compose file's text.
     from .compose_text import ComposeText  # noqa: PLC0415
 
-    found, named = [], False
-    for name, text in files:
+    found, named, project = [], False, request.project
+    for name, text in request.files:
         try:
-            said = ComposeText(text, f"{folder}/{name}").project()
+            said = ComposeText(text, f"{request.folder}/{name}").project()
         except RefusedFault as fault:
             found.append(str(fault).removesuffix(" Nothing was changed."))
             continue
@@ -32,4 +33,6 @@ def of_the_name(files: tuple[tuple[str, str], ...], folder: str, project: str) -
             found.append(f"{name} names the project {said}, not {project} as the release does: a new project would begin with empty volumes")
     if not named and not found:
         found.append(f"no compose file has a name of its own, so a renamed folder would be a new project with empty volumes: write 'name: {project}'")
+    if not found and read not in (None, project):
+        found.append(f"Compose reads the project's name as {read}, not {project} as the files say")
     return found

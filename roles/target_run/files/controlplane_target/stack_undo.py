@@ -119,10 +119,11 @@ def _refuse(verbs: ComposeStack, run: Run, of: Run) -> None:
     """Raise `RefusedFault` with all that speaks against going back; pull what is needed for it and gone."""
     held, state, found = stack_back.before(of), of.state, []
     newest = read_json(stack_files.record_of(verbs.home, state["project"])) or {}
-    if of.phase == "done" and newest.get("run") != of.key:
+    is_older = of.phase == "done" and newest.get("run") != of.key
+    if is_older:
         found.append(f"run {newest.get('run')} deployed {state['project']} since: take that back first")
     found += stack_look.open_elsewhere(verbs.home, state["project"], of, ("writing", "deploying"))
-    for shot in held["files"]:
+    for shot in [] if is_older else held["files"]:
         known = (state["files"].get(os.path.basename(shot["path"])), _digest(shot))
         if stack_files.digest(shot["path"]) not in known:
             found.append(f"{shot['path']} was changed by somebody since this run wrote it: take those changes back")

@@ -66,10 +66,9 @@ def _moved(held: Any, place: str, folder: str) -> Any:
 @contextmanager
 def _drafted(folder: str, contents: Mapping[str, bytes | None], key: str) -> Iterator[str]:
     """Give a folder in memory that holds these files, and links to all else that the stack's folder holds."""
-    place = DRAFTS / f"{key}.draft"
+    place = _place_of(key)
     DRAFTS.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # What was killed may have left it.
-    shutil.rmtree(place, ignore_errors=True)
+    forget(key)
     place.mkdir(mode=0o700)
     try:
         for name, data in contents.items():
@@ -82,4 +81,13 @@ def _drafted(folder: str, contents: Mapping[str, bytes | None], key: str) -> Ite
                 os.symlink(os.path.join(folder, name), place / name)
         yield str(place)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        forget(key)
+
+
+def forget(key: str) -> None:
+    """Remove what a reading that was killed left in memory."""
+    shutil.rmtree(_place_of(key), ignore_errors=True)
+
+
+def _place_of(key: str) -> Path:
+    return DRAFTS / f"{key}.draft"
