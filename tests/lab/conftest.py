@@ -16,7 +16,6 @@ from controlplane.adapters.lab import open_lab
 from controlplane.adapters.lab.home import of_live_test
 from controlplane.adapters.lab.lab import Lab, MachineStatus
 from controlplane.adapters.lab.requirements import missing_reason
-from tests.releases.registry import Registry, missing
 
 _NUMBERS = itertools.count(1)
 # Begun first, so that none of them is what all others wait for at the end.
@@ -100,12 +99,3 @@ def machine(lab: Lab) -> Iterator[Callable[..., LabMachine]]:
     yield make
     if names:
         lab.down(names, destroy=True)
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """A real registry for the time of the test; skips with its reason where there can be none."""
-    if reason := missing():
-        pytest.skip(reason)
-    with Registry(tmp_path / "registry") as started:
-        yield started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.lab.canary import found_below, watched_arguments
 from tests.lab.conftest import LabMachine
 from tests.releases.builds import Builder
 from tests.releases.hosts import fill, give_docker_a_disk, make_room
-from tests.releases.registry import Registry
+from tests.releases.registry import Registry, missing
 from tests.releases.site import DIR, STACK, ReleaseSite, Where
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -21,6 +21,15 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 Make = Callable[..., LabMachine]
 MIGRATION = "orders gained a priority, which the release before does not know"
 LARGE = 24 * 2**20
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """A real registry for the time of the test; skips with its reason where there can be none."""
+    if reason := missing():
+        pytest.skip(reason)
+    with Registry(tmp_path / "registry") as started:
+        yield started
 
 
 def preview(site: ReleaseSite, verb: str, name: str, *, code: int = 3) -> dict[str, Any]:
