@@ -24,6 +24,7 @@ LARGE = 24 * 2**20
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
+    """A real registry for the time of the test; skips with its reason where there can be none."""
     if reason := missing():
         pytest.skip(reason)
     with Registry(tmp_path / "registry") as started:

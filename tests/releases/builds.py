@@ -29,7 +29,7 @@ PACKAGES = ("python3-minimal", "python3-psycopg")
 _FAMILY = "storefront"
 # Left out like what the lab's service image leaves out, and what only a package manager reads.
 _LEFT_OUT = ("usr/share/doc/*", "usr/share/man/*", "var/lib/dpkg/info/*", "var/log/*", "var/cache/*", "__pycache__")
-# Its builds read it no longer once a release went back: a migration that the release before it can live with.
+# The release before it can live with what this does.
 MIGRATION = b"alter table orders add column priority text not null default 'standard';\n"
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -75,24 +75,35 @@ class Builder:
             "objects": self._push("objects", "current", [], {"Cmd": ["serve-s3", "--no-vhost-buckets"]}),
         }
 
-    def good(self, version: str, *, migration: bool = False, ballast: int = 0) -> dict[str, str]:
-        """Return a build that does what it should. `migration` changes a table when it starts; `ballast` bytes make each service's image larger."""
-        more = {"srv/mint/migrations/order-intake/0002-priority.sql": MIGRATION} if migration else {}
-        return self._build(version, more, ballast=ballast)
+    def good(self, version: str, *, migration: bool = False, ballast: int = 0, volume: str | None = None) -> dict[str, str]:
+        """Return a build that does what it should.
+
+        `migration` changes a table when it starts; `ballast` bytes make each service's image larger; `volume` is one that each image declares.
+        """
+        return self._build(version, migration=migration, ballast=ballast, volume=volume)
 
     def stub(self, version: str, *services: str) -> dict[str, str]:
         """Return a build whose `services`, all without any, are healthy and do nothing."""
-        return self._build(version, {}, stubs=services or tuple(PORTS))
+        return self._build(version, stubs=services or tuple(PORTS))
 
-    def sleeper(self, version: str, *services: str) -> dict[str, str]:
+    def sleeper(self, version: str, *services: str, migration: bool = False) -> dict[str, str]:
         """Return a build that does what it should in staging, and whose `services` are stubs in production."""
-        return self._build(version, {}, stubs=services or tuple(PORTS), only=("production",))
+        return self._build(version, stubs=services or tuple(PORTS), only=("production",), migration=migration)
 
     def _build(
-        self, version: str, more: dict[str, bytes], *, stubs: Sequence[str] = (), only: Sequence[str] = (), ballast: int = 0
+        self,
+        version: str,
+        *,
+        stubs: Sequence[str] = (),
+        only: Sequence[str] = (),
+        migration: bool = False,
+        ballast: int = 0,
+        volume: str | None = None,
     ) -> dict[str, str]:
         files = {f"srv/mint/{file.relative_to(CODE)}": file.read_bytes() for file in sorted(CODE.rglob("*")) if file.suffix in {".py", ".sql"}}
-        files |= {"usr/local/bin/healthy": (CODE / "healthy").read_bytes(), "srv/mint/VERSION": f"{version}\n".encode(), **more}
+        files |= {"usr/local/bin/healthy": (CODE / "healthy").read_bytes(), "srv/mint/VERSION": f"{version}\n".encode()}
+        if migration:
+            files["srv/mint/migrations/order-intake/0002-priority.sql"] = MIGRATION
         images = {}
         for service in PORTS:
             layers = [layer_of(files)]
@@ -100,7 +111,13 @@ class Builder:
                 # Nothing that could be compressed, and the same for each build of a version.
                 layers.append(layer_of({"srv/ballast": random.Random(f"{service} {version}").randbytes(ballast)}))  # noqa: S311
             module = ["stub.py", service, *only] if service in stubs else [f"{service.replace('-', '_')}.py"]
-            config = {"Cmd": ["python3", "-B", *module], "WorkingDir": "/srv/mint", "User": "nobody", "Labels": {"version": version}}
+            config: dict[str, object] = {
+                "Cmd": ["python3", "-B", *module],
+                "WorkingDir": "/srv/mint",
+                "User": "nobody",
+                "Labels": {"version": version},
+            }
+            config |= {"Volumes": {volume: {}}} if volume else {}
             images[service] = self._push(service, version, layers, config)
         return {**self._data, **images}
 

@@ -65,11 +65,11 @@ class ReleaseSite:
         self.machines: dict[Where, LabMachine] = {"staging": staging}
         if production is not None:
             self.machines["production"] = production
-        self.site = folder / "site"
+        self.site, self.approval = folder / "site", approval
         self.releases = self.site / "releases"
         self.env = {**os.environ, "PYTHONPATH": str(ROOT), "CONTROLPLANE_SITE": str(self.site), "COLUMNS": "400", "LOGNAME": "anna"}
         self._doors = {(where, service): self._door(where, service) for where in self.machines for service in PORTS}
-        self._write(folder, approval)
+        self._write(folder)
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +163,7 @@ class ReleaseSite:
         machine = self.machines["production"]
         plan = str(self.site.parent / "govern.json")
         self.did("plan", "--host", machine.name, "--out", plan, code=3)
-        if "approval: none" not in (self.site / "site.yml").read_text():
+        if self.approval != "none":
             self.did("approve", plan)
         self.did("apply", plan)
         machine.sh(f"install -d {' '.join(PLACES)}")
@@ -190,7 +190,7 @@ class ReleaseSite:
         argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(folder), str(folder)]
         return subprocess.run(argv, capture_output=True, text=True, check=False, cwd=folder, timeout=120)
 
-    def _write(self, folder: Path, approval: str) -> None:
+    def _write(self, folder: Path) -> None:
         stack = self.releases / STACK
         (stack / "smoke").mkdir(parents=True)
         (stack / "manifests").mkdir()
@@ -211,7 +211,7 @@ class ReleaseSite:
         (self.site / "hosts.yml").write_text(hosts)
         anna = signing_key(folder, "anna")
         signing = {"signing_key": str(anna), "allowed_signers": str(allow(folder, anna))}
-        site = {"name": "storefront", "inventory": "hosts.yml", "timezone": "UTC", "approval": approval, "evidence_max_age": "15m", **signing}
+        site = {"name": "storefront", "inventory": "hosts.yml", "timezone": "UTC", "approval": self.approval, "evidence_max_age": "15m", **signing}
         (self.site / "site.yml").write_text("".join(f"{key}: {value}\n" for key, value in site.items()))
         (self.site / ".gitignore").write_text(_IGNORED)
         self.git("init", "-q", "-b", "main")
