@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -182,6 +182,7 @@ def run(name: str, site: str | None, output: str) -> int:
     from controlplane.cli.apply import print_result  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
+    from controlplane.domain.errors import ControlPlaneError  # noqa: PLC0415
     from controlplane.usecases.run_wave import run_wave  # noqa: PLC0415
     from controlplane.usecases.show_waves import wave_status  # noqa: PLC0415
 
@@ -189,9 +190,12 @@ def run(name: str, site: str | None, output: str) -> int:
         with working(f"running {name}") as progress:
             result = run_wave(name, found, ports, progress=progress)
         print_result(result, output)
-        after = wave_status(name, found, ports)
-        led = after["holder"] == found.operator
-        click.echo(f"Next: {after['next'] if led else f'controlplane wave status {name}'}", err=True)
+        after = f"controlplane wave status {name}"
+        # A store that went away meanwhile is told by the result above, and turns it into nothing else.
+        with suppress(ControlPlaneError):
+            stands = wave_status(name, found, ports)
+            after = stands["next"] if stands["holder"] == found.operator else after
+        click.echo(f"Next: {after}", err=True)
     return result.exit_code()
 
 

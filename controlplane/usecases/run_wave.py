@@ -172,6 +172,11 @@ class _Course:
 
     def after(self, step: Step, failure: str | None) -> None:
         """Carve out a host that failed, judge the pack, and keep what it found with the wave."""
+        ended = f"{step.id} ended and its receipt says how, but what followed it did not"
+        gone = self.taken_over()
+        if gone is not None:
+            self.trouble = f"{ended}: {gone}"
+            return
         try:
             if failure is not None:
                 self._write(with_carved(self.name, self._settled(), self.site, self.ports))
@@ -189,7 +194,7 @@ class _Course:
             self._write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, step.id))}))
         except ControlPlaneError as error:
             # The step itself is on record; the next one finds that out before it begins.
-            self.trouble = f"{step.id} ended and its receipt says how, but what followed it did not: {without_end(str(error))}"
+            self.trouble = f"{ended}: {without_end(str(error))}"
 
     def conclude(self, result: RunResult) -> RunResult:
         """Keep with the wave how its plan ended. Raises `RunFailedError` where it can't be: the receipts say it all the same."""
@@ -202,7 +207,8 @@ class _Course:
             told = f"run {result.run} is {result.outcome}, as its receipts say, and the wave's record does not know it yet: {without_end(str(error))}"
             if result.outcome != "interrupted":
                 raise RunFailedError(told) from error
-            return result.model_copy(update={"messages": (*result.messages, told)})
+            # What kept it from going on was told already, and is what keeps this from being written.
+            return result if self.trouble is not None else result.model_copy(update={"messages": (*result.messages, told)})
         # What followed the last step is made good by closing the wave; the person is told all the same.
         return result if self.trouble is None else result.model_copy(update={"messages": (*result.messages, self.trouble)})
 

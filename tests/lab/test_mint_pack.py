@@ -59,8 +59,12 @@ def of_json(said: Said) -> Found:
 def of_junit(said: Said) -> Found:
     verdicts = {"failure": "DRIFTED", "error": "UNKNOWN", "skipped": "WAIVED"}
     cases = ET.fromstring(said.out).iter("testcase")  # noqa: S314 - a document of our own
-    told = [(*case.attrib["classname"].rsplit(".", 1), case.attrib["name"], [verdicts[child.tag] for child in case] or ["MET"]) for case in cases]
-    return Counter((host, check, surface, verdict) for host, check, surface, [verdict] in told)
+    told: Found = Counter()
+    for case in cases:
+        host, check = case.attrib["classname"].rsplit(".", 1)
+        [verdict] = [verdicts[child.tag] for child in case] or ["MET"]
+        told[host, check, case.attrib["name"], verdict] += 1
+    return told
 
 
 def of_sarif(said: Said) -> Found:

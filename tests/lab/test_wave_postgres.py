@@ -27,6 +27,7 @@ class Scene:
         self.one, self.two = (one.name for one in machines)
         after = [{"kind": "closed", "wave": "W1"}, {"kind": "checks", "checks": ["D240"]}, {"kind": "approval"}]
         waves: dict[str, dict[str, Any]] = {"W1": {"hosts": [self.one], "read_only": [self.two]}}
+        waves["W1"]["exit"] = [{"kind": "met", "checks": ["D240"], "hosts": [self.one]}, {"kind": "pack", "pack": "disks"}]
         waves["W2"] = {"hosts": [self.two, self.one], "entry": after}
         # Whatever machines it is about: it is held apart by what it does, not where.
         waves["W3"] = {"hosts": [self.two]}
@@ -104,3 +105,30 @@ def test_waves_are_led_over_one_postgresql_by_two_controllers_one_after_the_othe
     a_wave_that_would_overlap_is_refused_while_the_first_goes_on(scene)
     the_other_controllers_wave_follows_on_it(scene)
     streaks_are_made_of_what_both_ran(scene)
+
+
+def test_a_store_that_goes_away_in_a_run_stops_it_before_its_next_step_and_nothing_is_lost(machine: Make, server: Cluster, tmp_path: Path) -> None:
+    host = machine(data_bytes=2**30)
+    ann = Leader(disk_site(tmp_path / "site", [host], store=server.url(), waves={"W1": {"hosts": [host.name]}}))
+    ann.did("wave", "open", "W1")
+    ann.did("wave", "plan", "W1", code=3)
+    ann.did("wave", "approve", "W1")
+    going = ann.start("wave", "run", "W1", "-o", "json")
+    going.wait_for(f"{host.name}/010 storage.data_disk")
+    server.end()
+    try:
+        said = going.end()
+        refused = ann.run("wave", "run", "W1")
+    finally:
+        server.start()
+    assert (said.code, said.json["outcome"], said.last) == (130, "interrupted", "Next: controlplane wave status W1"), said
+    assert "storage.fstab was not begun: " in said.err
+    assert (refused.code, "can't be used" in refused.err, "Nothing was changed." in refused.err) == (5, True, True), refused
+    assert (host.sh("findmnt -no FSTYPE /mnt/data").strip(), host.run(["grep", "mnt", "/etc/fstab"]).returncode) == ("ext4", 1)
+
+    status = ann.did("wave", "status", "W1")
+    assert (status["state"], status["next"]) == ("running", "controlplane wave run W1")
+    result = ann.did("wave", "run", "W1")
+    assert (result["outcome"], result["run"]) == ("done", said.json["run"])
+    assert ann.did("wave", "close", "W1", "--attest", "it has its disk")["outcome"] == "closed"
+    ann.assert_receipts_hold()

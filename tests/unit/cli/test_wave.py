@@ -14,6 +14,7 @@ import pytest
 
 from controlplane import wiring
 from controlplane.cli.app import main
+from controlplane.domain.errors import UnknownError
 from controlplane.domain.waves.record import record_of
 from controlplane.domain.windows import Window
 from tests.fakes.waves import BOB, MOVE, FakeWaveSite
@@ -147,6 +148,26 @@ def test_a_run_that_somebody_else_took_over_names_no_command_that_would_touch_it
     assert (code, last(err)) == (130, "Next: controlplane wave status W1")
     assert "wave W1 is no longer what this process took: bob@other took it" in err
     assert "rollback" not in err
+
+
+def test_a_store_that_goes_away_in_a_run_leaves_its_result_as_it_is(site: FakeWaveSite, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.led()
+    real = site.runner.run
+
+    def gone(*_args: Any, **_more: Any) -> Any:
+        raise UnknownError("the store can't be used. Nothing was changed. Mend that.")
+
+    def ran(*args: Any, **more: Any) -> Any:
+        for verb in ("find", "renew", "write", "waves"):
+            monkeypatch.setattr(site.store, verb, gone)
+        return real(*args, **more)
+
+    monkeypatch.setattr(site.runner, "run", ran)
+    code, out, err = call("run", "W1")
+    assert (code, last(err)) == (130, "Next: controlplane wave status W1")
+    assert "outcome   interrupted" in out
+    assert "mint-data/010 ended and its receipt says how, but what followed it did not: the store can't be used. Mend that" in err
+    assert (err.count("the store can't be used"), "Nothing was changed" in err) == (1, False)
 
 
 @pytest.mark.parametrize(

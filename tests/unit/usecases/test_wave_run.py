@@ -126,6 +126,8 @@ def test_who_was_taken_over_begins_no_further_step() -> None:
     )
     assert "Nothing was changed" not in " ".join(old.messages)
     assert [role for role, _ in site.host.ran] == ["data_disk"]
+    # Its pack is not judged for a wave that is somebody else's.
+    assert [one.capability for one in site.receipts.chain if one.phase == "result"][-1] == "storage.data_disk"
     assert "held by bob@other" in refusal(site.run)
     new = site.run(by=BOB)
     assert (new.outcome, new.run) == ("done", old.run)

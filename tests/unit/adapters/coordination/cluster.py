@@ -37,9 +37,13 @@ class Cluster:
             self._as = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT")
         programs, data = _programs()[-1], self.folder / "data"
         self._run(programs / "initdb", "-D", data, "-U", "controlplane", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions")
-        words = [*self._as, programs / "postgres", "-D", data, "-k", self.folder, *(word for one in _SETTINGS for word in ("-c", one))]
-        with (self.folder / "log").open("wb") as log:
-            self._server = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        self._words = [*self._as, programs / "postgres", "-D", data, "-k", self.folder, *(word for one in _SETTINGS for word in ("-c", one))]
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, also once more after `end`: what it holds is kept."""
+        with (self.folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(self._words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         self._wait()
 
     def url(self) -> str:
@@ -52,14 +56,18 @@ class Cluster:
             connection.execute(f"CREATE SCHEMA {name}")
         return f"{self._url}&options=-csearch_path%3D{name}"
 
-    def stop(self) -> None:
-        """End the server by its own id, and remove the folder."""
+    def end(self) -> None:
+        """End the server by its own id."""
         self._server.send_signal(signal.SIGINT)
         try:
             self._server.wait(timeout=20)
         except subprocess.TimeoutExpired:
             self._server.send_signal(signal.SIGQUIT)
             self._server.wait(timeout=20)
+
+    def stop(self) -> None:
+        """End the server, and remove the folder."""
+        self.end()
         shutil.rmtree(self.folder)
 
     @property
