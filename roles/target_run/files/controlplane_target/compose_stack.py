@@ -142,7 +142,7 @@ class ComposeStack:
         state = run.state
         stack, watch = stack_from(state["stack"]), stack_watch.Watch(self.engine, run, state["project"])
         said = stack_watch.compose(stack.argv(*_UP, "--wait-timeout", str(state["wait_s"])), watch)
-        watch.close(state["services"])
+        watch.close(state["services"], 5.0 if said.code == 0 else 0.0)
         containers = of_project(self.engine.containers(), state["project"])
         if said.code != 0:
             told = [masked(said.out.strip()[-600:], stack_files.env_text(state["folder"])), *stack_watch.states(containers)]

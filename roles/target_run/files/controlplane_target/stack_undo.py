@@ -98,7 +98,8 @@ def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.
     except RefusedFault as fault:
         raise FailedFault(str(fault).removesuffix(". Nothing was changed.")) from fault
     all_of_it = set(names) == set(stack_judge.services_of(config))
-    wait = ["--wait", "--wait-timeout", str(run.state["wait_s"])] if all(one["demand"] != "nothing" for one in were) else []
+    # Compose takes a service whose healthcheck is switched off for a failure, where it is to wait; what was before may be such a one.
+    wait = ["--wait", "--wait-timeout", str(run.state["wait_s"])] if all(one["demand"] == "healthy" for one in were) else []
     words = ["up", "--detach", *wait, "--no-build", "--pull", "never", "--remove-orphans", *([] if all_of_it else ["--no-deps", *names])]
     said = stack_watch.compose(stack.argv(*words), watch)
     now = of_project(verbs.engine.containers(), stack.project)

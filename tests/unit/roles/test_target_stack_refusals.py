@@ -1,0 +1,338 @@
+"""What speaks against a release: each doubt by its name, and nothing against what is as it should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controlplane_target import command, stack_containers, stack_images, stack_judge, stack_names, stack_places, stack_view
+from controlplane_target.command import Said
+from controlplane_target.faults import RefusedFault
+from controlplane_target.mounts import Mount
+from controlplane_target.stack_judge import Bind
+from controlplane_target.stack_request import Request, parse
+
+from tests.unit.roles.stack_host import DIGEST, StackHost, ref
+
+CHECK = {"test": ["CMD", "true"], "interval": "1s"}
+TEXT = "name: shop\nservices: {web: {image: x}}\n"
+
+
+def asked(**changes: Any) -> dict[str, Any]:
+    plain = {
+        "stack": "shop",
+        "environment": "staging",
+        "manifest": "sha256:1",
+        "manifest_name": "v1",
+        "project": "shop",
+        "dir": "/opt/stacks/shop",
+        "files": [{"name": "compose.yml", "text": TEXT}],
+        "images": {"web": ref("web")},
+        "env_digest": DIGEST,
+        "places": [],
+        "wait_s": 60,
+        "told": {"release": {"env": "WORD=canary\n", "digest": DIGEST}},
+    }
+    return plain | changes
+
+
+def request(**changes: Any) -> Request:
+    return parse(asked(**changes))
+
+
+def config(**service: Any) -> dict[str, Any]:
+    return {"name": "shop", "services": {"web": {"restart": "always", "healthcheck": CHECK, **service}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"told": {}}, "its environment file did not come along"),
+        ({"told": {"release": {"env": "WORD=canary\n", "digest": "hmac-sha256:0"}}}, "is not the one that the plan was made with"),
+        (
+            {"told": {"release": {"why": "the environment file /x has mode 0644"}}},
+            "compose_stack refused for shop: the environment file /x has mode 0644",
+        ),
+    ],
+)
+def test_another_environment_file_than_the_plan_s_is_refused_and_none_of_it_told(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(RefusedFault, match=said) as told:
+        request(**changes)
+    assert "canary" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dir": "stacks"},
+        {"dir": "/opt/../etc"},
+        {"dir": "/"},
+        {"project": "Shop"},
+        {"files": []},
+        {"files": [{"name": "../compose.yml", "text": ""}]},
+        {"files": [{"name": ".env", "text": ""}]},
+        {"files": [{"name": "compose.release.yml", "text": ""}]},
+        {"files": [{"name": "a.yml", "text": ""}, {"name": "a.yml", "text": ""}]},
+        {"images": {}},
+        {"images": {"web": "shop/web:1"}},
+        {"images": {"we\nb": ref("web")}},
+        {"manifest_name": "v1\nservices:"},
+        {"places": ["data"]},
+        {"image": {}},
+    ],
+)
+def test_a_request_that_is_none_is_no_request(changes: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        request(**changes)
+
+
+def test_the_images_come_last_and_a_service_s_name_is_no_other_word_of_yaml() -> None:
+    held = request(images={"on": ref("web"), "1.0": ref("db")})
+    assert list(held.contents) == [".env", "compose.yml", "compose.release.yml"]
+    assert held.contents["compose.release.yml"].decode().partition("services:\n")[2] == (
+        f'  "1.0":\n    image: "{ref("db")}"\n  "on":\n    image: "{ref("web")}"\n'
+    )
+    assert held.as_told.argv("config")[2:] == [
+        *("--project-name", "shop", "--project-directory", "/opt/stacks/shop"),
+        *("--file", "/opt/stacks/shop/compose.yml", "--file", "/opt/stacks/shop/compose.release.yml"),
+        *("--env-file", "/opt/stacks/shop/.env", "config"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ({"restart": None}, "web has no restart policy"),
+        ({"restart": "no"}, "web has no restart policy"),
+        ({"deploy": {"restart_policy": {"condition": "none"}}}, "web has no restart policy"),
+        ({"healthcheck": {"disable": True}}, "web has no healthcheck"),
+        ({"healthcheck": {"test": ["NONE"]}}, "web has no healthcheck"),
+        ({"build": {"context": "."}}, "web has a build"),
+        ({"volumes": [{"type": "volume", "target": "/data"}]}, "web has an anonymous volume at /data"),
+    ],
+)
+def test_each_doubt_about_a_service_is_told(service: dict[str, Any], said: str) -> None:
+    [found] = stack_judge.of_the_stack(config(**service))
+    assert found.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        {},
+        {"restart": "on-failure:3"},
+        {"restart": None, "deploy": {"restart_policy": {"condition": "any"}}},
+        # Its image may have one.
+        {"healthcheck": None},
+        {"healthcheck": {"interval": "5s"}},
+        {"volumes": [{"type": "volume", "source": "kept", "target": "/data"}, {"type": "tmpfs", "target": "/memory"}]},
+    ],
+)
+def test_nothing_speaks_against_what_is_as_it_should_be(service: dict[str, Any]) -> None:
+    assert stack_judge.of_the_stack(config(**service)) == []
+
+
+def test_an_image_s_healthcheck_counts_unless_the_service_has_none_or_its_own() -> None:
+    checked, bare, off = ({"Config": {"Healthcheck": held}} for held in ({"Test": ["CMD", "true"]}, None, {"Test": ["NONE"]}))
+    without = config(healthcheck=None)["services"]["web"]
+    assert stack_judge.of_the_image("web", without, checked) == []
+    assert [stack_judge.of_the_image("web", without, image)[0][:22] for image in (bare, off)] == ["web has no healthcheck"] * 2
+    assert stack_judge.of_the_image("web", config()["services"]["web"], bare) == []
+
+
+def test_an_image_s_volume_at_which_nothing_is_mounted_is_an_anonymous_one() -> None:
+    """PostgreSQL 18 declares another path than the one that the old file mounts."""
+    image = {"Config": {"Volumes": {"/var/lib/postgresql": {}, "/cache/": {}}}}
+    mounted = [{"type": "bind", "source": "/mnt/data/db", "target": "/var/lib/postgresql/data"}]
+    found = stack_judge.of_the_image("web", config(volumes=mounted, tmpfs=["/cache:size=1m"])["services"]["web"], image)
+    assert [one.partition(", and")[0] for one in found] == ["the image of web declares a volume at /var/lib/postgresql"]
+
+
+def test_what_a_stack_binds_is_each_path_that_a_volume_a_secret_or_a_service_names() -> None:
+    read = {
+        **config(volumes=[{"type": "bind", "source": "/a", "target": "/a"}, {"type": "bind", "source": "/b", "target": "/b", "read_only": True}]),
+        "volumes": {"bound": {"driver_opts": {"o": "bind", "device": "/c/"}}, "kept": None},
+        "secrets": {"key": {"file": "/d"}, "told": {"environment": "WORD"}},
+    }
+    assert stack_judge.binds(read) == [
+        Bind("/a", "web", True),
+        Bind("/b", "web", False),
+        Bind("/c", "volume bound", True),
+        Bind("/d", "secret key", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["services: {}\n"], "no compose file has a name of its own"),
+        (["name: ${NAME}\n"], "takes the project's name from a variable (${NAME})"),
+        (["name: other\n"], "names the project other, not shop"),
+        ([TEXT, "name: other\n"], "b.yml names the project other, not shop"),
+        (["name: shop\nname: other\n"], "the file has name twice"),
+    ],
+)
+def test_a_name_that_is_not_surely_the_project_s_is_refused(texts: list[str], said: str) -> None:
+    files = [{"name": f"{letter}.yml", "text": text} for letter, text in zip("ab", texts, strict=False)]
+    [found] = stack_names.of_the_name(request(files=files), None)
+    assert said in found
+
+
+def test_what_compose_reads_as_the_name_counts_as_well() -> None:
+    assert stack_names.of_the_name(request(), "shop") == []
+    assert stack_names.of_the_name(request(), "other") == ["Compose reads the project's name as other, not shop as the files say"]
+
+
+def test_each_bind_source_has_to_be_there_and_where_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, link, away = tmp_path / "place", tmp_path / "link", tmp_path / "away"
+    place.mkdir()
+    link.symlink_to(place)
+    monkeypatch.setattr(stack_places, "FSTAB", tmp_path / "fstab")
+    assert stack_places.of_the_binds([Bind(str(place), "web", True), Bind(str(link), "web", False)], [str(place)]) == []
+    found = stack_places.of_the_binds([Bind(str(link), "web", True), Bind(str(away), "web", True), Bind(str(away), "db", False)], [])
+    assert [one.partition(":")[0] for one in found] == [
+        f"{away}, which web, db binds, is not there, and Docker would make it, empty, on the disk that is",
+        f"{link}, which web binds, leads to {place} by a symbolic link",
+    ]
+    (tmp_path / "fstab").write_text(f"# data\nUUID=1 {tmp_path} ext4 nofail 0 2\nUUID=2 {tmp_path}/other ext4 noauto 0 2\n")
+    [found] = stack_places.of_the_binds([], [str(place)])
+    assert f"and {tmp_path}, where it belongs by {tmp_path}/fstab, is not mounted" in found
+    disk = Mount("8:1", "/", str(tmp_path), "ext4", "/dev/sda1", "rw", False)
+    monkeypatch.setattr(stack_places.mounts, "read", lambda: [Mount("8:0", "/", "/", "ext4", "/dev/sda0", "rw", False), disk])
+    assert stack_places.of_the_binds([], [str(place)]) == []
+
+
+def container(name: str, **more: Any) -> dict[str, Any]:
+    """Return a container of the project, made from its folder."""
+    labels = {"project": "shop", "service": name, "project.working_dir": "/opt/stacks/shop", **more.pop("labels", {})}
+    return {
+        "Id": f"id-{name}",
+        "Name": f"/{name}",
+        "Image": "sha256:1",
+        "Config": {"Image": "x", "Labels": {f"com.docker.compose.{key}": value for key, value in labels.items() if value}},
+        "HostConfig": {},
+        "State": {"Running": True, "Health": {"Status": "healthy"}},
+        "Mounts": [],
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([container("web", labels={"project.working_dir": "/opt/old"})], "web of project shop runs from /opt/old, not from /opt/stacks/shop"),
+        ([container("web", labels={"project": "shops"})], "web of project shops runs from /opt/stacks/shop: under the name shop"),
+        ([container("till", labels={"project": "", "service": ""})], "web is to be called till, and another container has that name"),
+        (
+            [container("web"), container("beside", labels={"project": ""}, HostConfig={"NetworkMode": "container:id-web"})],
+            "beside lives in the namespaces of web",
+        ),
+        ([container("web", Mounts=[{"Type": "volume", "Name": "f" * 64, "Destination": "/data"}])], "web has data in an anonymous volume at /data"),
+    ],
+)
+def test_each_container_that_stands_in_the_way_is_named(others: list[dict[str, Any]], said: str) -> None:
+    [found] = stack_containers.in_the_way(others, config(container_name="till"), request())
+    assert found.startswith(said)
+
+
+def test_the_project_s_own_containers_and_strangers_are_in_nobody_s_way() -> None:
+    named = [{"Type": "volume", "Name": "kept", "Destination": "/data"}]
+    once = container("run", labels={"oneoff": "True", "project.working_dir": "/root"})
+    others = [container("web", Mounts=named), once, container("stranger", labels={"project": "other", "project.working_dir": "/opt/other"})]
+    assert stack_containers.in_the_way(others, config(), request()) == []
+    assert [one.name for one in stack_containers.of_project(others, "shop")] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("state", "demand"),
+    [
+        ({"Running": True, "Health": {"Status": "healthy"}}, "healthy"),
+        ({"Running": True, "Health": {"Status": "starting"}}, "healthy"),
+        ({"Running": True}, "running"),
+        ({"Running": True, "Health": {"Status": "unhealthy"}}, "nothing"),
+        ({"Running": True, "Restarting": True}, "nothing"),
+        ({"Running": False}, "nothing"),
+    ],
+)
+def test_of_what_did_not_run_well_before_nothing_is_demanded_afterwards(state: dict[str, Any], demand: str) -> None:
+    assert [one.demand for one in stack_containers.of_project([container("web", State=state)], "shop")] == [demand]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        (200, "", None),
+        (404, "manifest unknown", "its registry has no such image (manifest unknown)"),
+        (500, "dial tcp: connection refused", "its registry does not answer (dial tcp: connection refused)"),
+        # The daemon has no login of its own: the pull tells.
+        (401, "unauthorized", None),
+        (403, "denied", None),
+        (500, "no basic auth credentials", None),
+    ],
+)
+def test_a_registry_s_answer_is_told_and_a_login_is_left_to_the_pull(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, message: str, said: str | None
+) -> None:
+    host = StackHost(tmp_path, monkeypatch)
+    monkeypatch.setattr(host, "call", lambda _method, _target: (status, {"message": message}))
+    assert stack_images.why_not_given(host, ref("web")) == said  # type: ignore[arg-type]
+
+
+def test_a_registry_that_never_answers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = StackHost(tmp_path, monkeypatch)
+
+    def never(*_: object) -> tuple[int, Any]:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(host, "call", never)
+    assert stack_images.why_not_given(host, ref("web")) == "its registry does not answer (timed out)"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("digest", "pinned", "same"),
+    [
+        ("postgres@sha256:1", "docker.io/library/postgres@sha256:1", True),
+        ("shop/web@sha256:1", "docker.io/shop/web@sha256:1", True),
+        ("registry.example.org/web@sha256:1", "registry.example.org/web@sha256:1", True),
+        ("registry.example.org/web@sha256:1", "registry.example.org/web@sha256:2", False),
+        ("mirror.example.org/web@sha256:1", "registry.example.org/web@sha256:1", False),
+    ],
+)
+def test_a_digest_is_compared_by_the_name_that_docker_gives_it(digest: str, pinned: str, same: bool) -> None:
+    assert stack_images.is_digest({"RepoDigests": [digest]}, pinned) is same
+
+
+def test_compose_reads_the_drafts_with_the_folder_s_other_files_and_tells_its_own_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, seen = tmp_path / "shop", dict[str, str]()
+    folder.mkdir()
+    (folder / "compose.yml").write_text("old")
+    (folder / "more.env").write_text("more")
+
+    def run(argv: list[str], **_: Any) -> Said:
+        place = Path(argv[argv.index("--project-directory") + 1])
+        seen.update({path.name: path.read_text() for path in place.iterdir()})
+        assert "--project-name" not in argv
+        assert [Path(path).parent for path in (argv[argv.index("--file") + 1], argv[argv.index("--env-file") + 1])] == [place, place]
+        warning = 'time="x" level=warning msg="The \\"TAG\\" variable is not set. Defaulting to a blank string."\n'
+        return Said(0, json.dumps({"services": {"web": {"volumes": [{"source": f"{place}/files"}, {"source": f"{place}s"}]}}}), warning * 2)
+
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(stack_view, "DRAFTS", tmp_path / "run")
+    held = request(dir=str(folder))
+    view = stack_view.reading(held.as_told, held.contents, "R1")
+    assert (seen["compose.yml"], seen["more.env"], seen[".env"]) == (TEXT, "more", "WORD=canary\n")
+    assert [one["source"] for one in view.config["services"]["web"]["volumes"]] == [f"{folder}/files", f"{tmp_path}/run/R1.drafts"]
+    assert view.unset == ("TAG",)
+    assert ((folder / "compose.yml").read_text(), list((tmp_path / "run").iterdir())) == ("old", [])
+
+
+def test_what_compose_can_not_read_is_refused_in_its_words_without_a_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "run", lambda *_, **__: Said(1, "", "invalid hostPort: 80canary"))
+    monkeypatch.setattr(stack_view, "DRAFTS", tmp_path)
+    with pytest.raises(
+        RefusedFault, match=r"Compose can't read /opt/stacks/shop/compose\.yml, .*: invalid hostPort: 80\*\*\*\. Nothing was changed\."
+    ):
+        stack_view.reading(request().as_told, request().contents, "R1")
+    assert list(tmp_path.iterdir()) == []
