@@ -111,3 +111,14 @@ def machine(lab: Lab) -> Iterator[Callable[..., LabMachine]]:
     yield make
     if names:
         lab.down(names, destroy=True)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Any]:
+    """A real registry for the time of the test (see `tests.releases.registry`); skips with its reason where there can be none."""
+    from tests.releases.registry import Registry, missing
+
+    if reason := missing():
+        pytest.skip(reason)
+    with Registry(tmp_path / "registry") as started:
+        yield started

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from controlplane.adapters.lab.lab import Lab
 from tests.lab.conftest import LabMachine
 from tests.releases.builds import Builder
 from tests.releases.hosts import fill, give_docker_a_disk, make_room
-from tests.releases.registry import Registry, missing
+from tests.releases.registry import Registry
 from tests.releases.site import DIR, FILES, ReleaseSite
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -20,15 +20,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 Make = Callable[..., LabMachine]
 UP = f"cd {DIR} && docker compose -f compose.yml -f compose.release.yml up -d --wait --wait-timeout 90 --quiet-pull"
 LARGE = 24 * 2**20
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """A real registry for the time of the test; skips with its reason where there can be none."""
-    if reason := missing():
-        pytest.skip(reason)
-    with Registry(tmp_path / "registry") as started:
-        yield started
 
 
 def put(machine: LabMachine, name: str, content: bytes | Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
 
-from tests.lab.operating import MAIN, ROOT, Said, allow, signing_key
+from tests.lab.operating import MAIN, ROOT, Running, Said, allow, signing_key
 from tests.releases.builds import PORTS
 from tests.releases.doors import Door
 from tests.releases.registry import NAME
@@ -99,9 +99,9 @@ class ReleaseSite:
         assert done.code == code, (words, done)
         return done.json if done.out else None
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a verb and return while it runs; who starts it ends it."""
-        return subprocess.Popen([*MAIN, *words], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.site)
+    def start(self, *words: str) -> Running:
+        """Start a verb and return while it runs."""
+        return Running(self, words)  # type: ignore[arg-type]  # as an Operator it has a site and an environment
 
     def write_spec(self, **more: Any) -> None:
         """Write releases/storefront.yml; `more` are further keys of the whole file, or others than usual."""
