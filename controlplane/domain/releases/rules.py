@@ -69,6 +69,11 @@ def manifest_faults(manifest: Manifest, stack: str, spec: ReleaseSpec | None) ->
             )
 
 
+def same_project(other: str, host: str) -> str:
+    """Return what is wrong with a project that another stack has on the same host."""
+    return f"is the project of {other} on {host} too, and each would remove the other's services: give each its own"
+
+
 def _of_hosts(environment: Mapping[str, Any], at: Place, stacks: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Place, str]]:
     project, hosts = environment.get("project"), _list(environment, "hosts")
     for number, host in enumerate(hosts):

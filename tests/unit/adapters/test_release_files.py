@@ -96,9 +96,12 @@ def test_a_fault_of_a_release_is_said_where_it_stands(site: Path, name: str, old
     assert any(one.startswith(fault) for one in found), found
 
 
-def test_a_second_stack_may_not_have_the_first_ones_project(site: Path) -> None:
+def test_a_second_stack_may_not_have_the_first_ones_project_and_both_are_told(site: Path) -> None:
     write(site, "releases/store.yml", FILES["releases/shop.yml"])
-    assert [fault for fault in policy_faults(site) if "is the project of shop on web1 too" in fault] != []
+    told = "environments.{}.project: is the project of {} on web1 too"
+    for stack, other in (("shop", "store"), ("store", "shop")):
+        for name, line in (("staging", 6), ("production", 12)):
+            assert any(fault.startswith(f"releases/{stack}.yml:{line}: {told.format(name, other)}") for fault in policy_faults(site))
 
 
 def test_a_file_that_is_called_as_no_stack_or_manifest_is_a_fault(site: Path) -> None:
