@@ -19,6 +19,7 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import Container, ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
+from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend
 from controlplane.domain.releases.running import digests_of, services_of
 from controlplane.domain.releases.wanted import ReleaseWanted
@@ -89,19 +90,31 @@ def _refuse(desired: DesiredHost, wanted: ReleaseWanted, running: Mapping[str, l
     )
     if away:
         raise CannotError(f"{', '.join(away)} is not there: Docker would make an empty folder on the boot disk. Make it, with its owner and mode")
-    placed = {service.place: service for service in desired.services.values() if service.place}
-    taken = sorted(
-        one["name"]
-        for one in reader.containers
-        for mount in one["mounts"]
-        if mount["host_path"] in wanted.bind_sources
-        and mount["host_path"] in placed
-        and mount["rw"]
-        and one["running"]
-        and one["compose_project"] != wanted.project
-    )
+    taken = sorted({told for one in reader.containers for told in _taken(desired, wanted, one, reader)})
     if taken:
-        raise CannotError(f"{', '.join(dict.fromkeys(taken))} of another project writes to the same data: two of them would destroy it")
+        raise CannotError(f"another project has the same data: {'; '.join(taken)}. Two that write to them would destroy them: give each its own")
+
+
+def _taken(desired: DesiredHost, wanted: ReleaseWanted, container: Container, reader: Reader) -> Iterator[str]:
+    """Yield which of the data to which the stack writes a running container of another project writes to, too."""
+    if not container["running"] or container["compose_project"] == wanted.project:
+        return
+    # What has a whole disk, such as a backup, is no service that keeps its data there.
+    whole = {"/", *(disk.mount for disk in desired.disks), *(nfs.mount for nfs in desired.nfs)}
+    places = [_real(source, reader) for source in wanted.written_sources]
+    for mount in container["mounts"]:
+        if not mount["rw"]:
+            continue
+        if mount["type"] == "volume" and mount["name"] in wanted.written_volumes:
+            yield f"{container['name']} writes to volume {mount['name']}"
+        theirs = _real(mount["host_path"], reader) if mount["host_path"] else None
+        if theirs is not None and any(theirs == place or (theirs not in whole and overlap(theirs, place)) for place in places):
+            yield f"{container['name']} writes to {mount['host_path']}"
+
+
+def _real(path: str, reader: Reader) -> str:
+    """Return where a path of the host really lies, as far as that was looked at."""
+    return reader.paths[path]["real"] if path in reader.paths else path
 
 
 def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:

@@ -13,7 +13,7 @@ from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Reader
 from controlplane.domain.planning import chosen_capabilities
 from controlplane.domain.releases.wanted import ReleaseWanted, ServiceWanted
-from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, container, desired_mint_data, place
+from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, bind, container, desired_mint_data, place
 from tests.fakes.release_builder import BASE, DIR, NEW, OLD, of_service, release_wanted, running
 
 V1 = release_wanted()
@@ -112,6 +112,56 @@ def test_a_missing_bind_source_is_refused_by_name(healthy: EvidenceBuilder) -> N
     healthy.probes["paths"]["/mnt/data/shop/db"] = place("/mnt/data/shop/db", "254:16", "/mnt/data", exists=False)
     [reason] = proposed(first(healthy), V1).refusals
     assert reason.startswith("shop: /mnt/data/shop/db (db: /var/lib/postgresql/data) is not there: Docker would make an empty folder")
+
+
+def _refusals(builder: EvidenceBuilder, mount: dict[str, Any], **other: Any) -> list[str]:
+    """Return why the stack can't come beside a container of another project with that mount."""
+    web = ServiceWanted(binds={"/mnt/data/logs": "/logs"}, volumes={"shop_cache": "/cache"}, reads=("/mnt/data/logs",))
+    services = dict(V1.services) | {"web": web}
+    builder.probes["docker_containers"].append(container("else-web-1", [mount], compose_service="web", **({"compose_project": "else"} | other)))
+    return list(proposed(first(builder), release_wanted(services=services)).refusals)
+
+
+def _volume(name: str, **other: Any) -> dict[str, Any]:
+    return bind(f"/mnt/data/docker/volumes/{name}/_data", "/cache", type="volume", name=name, **other)
+
+
+@pytest.mark.parametrize(
+    ("mount", "what"),
+    [
+        (bind("/mnt/data/shop/db", "/data"), "/mnt/data/shop/db"),
+        (bind("/mnt/data/shop", "/data"), "/mnt/data/shop"),
+        (bind("/mnt/data/shop/db/base", "/data"), "/mnt/data/shop/db/base"),
+        (bind("/srv/by-link", "/data"), "/srv/by-link"),
+        (_volume("shop_cache"), "volume shop_cache"),
+        (bind("/srv/x", "/data", type="volume", name="else_db", host_path="/mnt/data/shop/db"), "/mnt/data/shop/db"),
+    ],
+)
+@pytest.mark.parametrize("project", ["else", None])
+def test_data_to_which_another_project_writes_are_refused_by_name(
+    healthy: EvidenceBuilder, mount: dict[str, Any], what: str, project: str | None
+) -> None:
+    healthy.probes["paths"]["/srv/by-link"] = place("/srv/by-link", "254:16", "/mnt/data", real="/mnt/data/shop/db")
+    told = f"shop: another project has the same data: else-web-1 writes to {what}. Two that write to them would destroy them: give each its own"
+    assert _refusals(healthy, mount, compose_project=project) == [told]
+
+
+@pytest.mark.parametrize(
+    ("mount", "other"),
+    [
+        (bind("/mnt/data/shop/db", "/data", rw=False), {}),
+        (_volume("shop_cache", rw=False), {}),
+        (_volume("else_cache"), {}),
+        (bind("/mnt/data/shop/database", "/data"), {}),
+        (bind("/mnt/data/logs", "/data"), {}),
+        (bind("/mnt/data", "/backed-up"), {}),
+        (bind("/", "/rootfs"), {}),
+        (bind("/mnt/data/shop/db", "/data"), {"running": False, "state": "exited"}),
+        (bind("/tmp", "/data", host_path=None), {}),
+    ],
+)
+def test_who_reads_or_writes_elsewhere_is_in_nobodys_way(healthy: EvidenceBuilder, mount: dict[str, Any], other: dict[str, Any]) -> None:
+    assert _refusals(healthy, mount, **other) == []
 
 
 def test_what_could_not_be_observed_is_refused(healthy: EvidenceBuilder) -> None:
