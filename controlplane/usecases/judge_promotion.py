@@ -48,6 +48,7 @@ def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Pla
             staged=mine,
             running=_running(site, stack, kept, ports) if all(mine.values()) else (),
             smoked=_smoked(chain, stack),
+            asked=site.files.smoke_digests(stack, "staging"),
             certified=next((r for r in reversed(chain) if r.capability == RECERT and r.step == stack and r.phase == "result"), None),
             faults=checked.faults,
             unchecked=checked.unchecked,

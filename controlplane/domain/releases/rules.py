@@ -34,6 +34,7 @@ def spec_faults(
             yield from _of_hosts(environment, at, stacks)
             yield from _of_files(environment, at, str(name))
     yield from _of_projects(held)
+    yield from _of_urls(held)
     for service, repository in data["images"].items() if isinstance(data.get("images"), Mapping) else ():
         if isinstance(repository, str) and ("@" in repository or ":" in repository.rpartition("/")[2]):
             yield ("images", service), f"{repository} has a tag or a digest: write the repository alone, the manifest names the digest"
@@ -119,6 +120,18 @@ def _of_projects(environments: Mapping[Any, Any]) -> Iterator[tuple[Place, str]]
             other = seen.setdefault((str(host), str(environment.get("project"))), name)
             if other != name:
                 yield ("environments", name, "project"), f"is the project of {other} on {host} too, which would be overwritten: give each its own"
+
+
+def _of_urls(environments: Mapping[Any, Any]) -> Iterator[tuple[Place, str]]:
+    """Yield addresses that more than one environment has: the tests of one would ask the other, and prove nothing of their own."""
+    seen: dict[str, Any] = {}
+    for name, environment in environments.items():
+        smoke = environment.get("smoke") if isinstance(environment, Mapping) else None
+        urls = smoke.get("urls") if isinstance(smoke, Mapping) else None
+        for service, url in urls.items() if isinstance(urls, Mapping) else ():
+            other = seen.setdefault(str(url).rstrip("/").lower(), name)
+            if other != name:
+                yield ("environments", name, "smoke", "urls", service), f"{url} is an address of {other} too: name where {name} is reached"
 
 
 def _list(data: Mapping[str, Any], field: str) -> list[Any]:
