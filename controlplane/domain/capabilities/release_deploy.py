@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.checks.case import Case
-from controlplane.domain.checks.release import judge, recorded
+from controlplane.domain.checks.release import is_of_deployment, judge, ordered, recorded
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import Container, ReleaseRecord, ReleaseSeen
@@ -22,10 +22,9 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend
 from controlplane.domain.releases.running import digests_of, services_of
-from controlplane.domain.releases.wanted import ReleaseWanted
+from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted
 
 ID = "release.deploy"
-IMAGES_FILE, ENV_FILE = "compose.release.yml", ".env"
 
 
 class CannotError(Exception):
@@ -51,7 +50,7 @@ def _draft(desired: DesiredHost, wanted: ReleaseWanted, reader: Reader) -> Draft
     _refuse(desired, wanted, running, reader)
     seen = recorded(reader, wanted.project)
     files = tuple(_files(wanted, seen))
-    replaced = tuple(_services(wanted, running, all_of_them=bool(files)))
+    replaced = tuple(_services(wanted, running, seen["record"], all_of_them=bool(files)))
     stopping = tuple(sorted(one["name"] for service in running.values() for one in service if _stops(one, replaced, wanted) and one["running"]))
     return Draft(
         mends=(Mend(check="D249", surface=f"release:{wanted.stack}"),),
@@ -126,6 +125,8 @@ def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:
         before = _short(held[one.name]) if one.name in held else None
         if before != after or one.name in changed:
             yield Change(kind="file", target=f"{wanted.dir}/{one.name}", before=_by_hand(before, one.name, changed), after=after)
+    if record is not None:
+        yield from _left(wanted, record)
     before = record["env_digest"] if record is not None else None
     if before != wanted.env_digest or ENV_FILE in changed:
         yield Change(
@@ -136,6 +137,16 @@ def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:
         )
 
 
+def _left(wanted: ReleaseWanted, record: ReleaseRecord) -> Iterator[Change]:
+    """Yield the files that are read no longer, and the order of the others where that alone differs."""
+    names = [one.name for one in wanted.compose]
+    for name in sorted({*record["files"]} - {*names, IMAGES_FILE}):
+        yield Change(kind="file", target=f"{record['dir']}/{name}", before=_short(record["files"][name]), after="stays, and is read no longer")
+    order = ordered(record)
+    if order is not None and order != names and sorted(order) == sorted(names):
+        yield Change(kind="file", target=f"order of the files in {wanted.dir}", before=", ".join(order), after=", ".join(names))
+
+
 def _by_hand(before: str | None, name: str, changed: list[str]) -> str | None:
     return f"{before}, changed by hand since" if before is not None and name in changed else before
 
@@ -144,13 +155,15 @@ def _short(digest: str) -> str:
     return digest.rpartition(":")[2][:12]
 
 
-def _services(wanted: ReleaseWanted, running: Mapping[str, list[Container]], *, all_of_them: bool) -> Iterator[tuple[str, Change]]:
+def _services(
+    wanted: ReleaseWanted, running: Mapping[str, list[Container]], record: ReleaseRecord | None, *, all_of_them: bool
+) -> Iterator[tuple[str, Change]]:
     """Yield each service that starts or is replaced."""
     for service, image in sorted(wanted.images.items()):
         held = running.get(service, [])
         digest = image.rpartition("@")[2]
         as_it_is = held and all(digest in digests_of(one) and one["running"] and one.get("health") == "healthy" for one in held)
-        if as_it_is and not all_of_them:
+        if as_it_is and is_of_deployment(record, service, held) and not all_of_them:
             continue
         before = "; ".join(_runs(one) for one in held) or None
         yield service, Change(kind="recreate", target=f"{wanted.project} {service}", before=before, after=image)

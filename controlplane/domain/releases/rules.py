@@ -8,9 +8,10 @@ from typing import Any, Final
 from controlplane.domain.faults import Place
 from controlplane.domain.releases.manifest import Manifest, image_parts
 from controlplane.domain.releases.values import ReleaseSpec
+from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE
 
 # What the deployment itself writes into the project's folder.
-RESERVED: Final = (".env", "compose.release.yml")
+RESERVED: Final = (ENV_FILE, IMAGES_FILE)
 
 
 def spec_faults(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from controlplane.domain.names import AsTuple
 from controlplane.domain.values import Value
+
+# What the deployment itself writes beside the compose files.
+ENV_FILE: Final = ".env"
+IMAGES_FILE: Final = "compose.release.yml"
 
 
 class ComposeText(Value):

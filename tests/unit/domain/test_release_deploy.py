@@ -12,7 +12,7 @@ from controlplane.domain.capabilities.release_deploy import CAPABILITY
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Reader
 from controlplane.domain.planning import chosen_capabilities
-from controlplane.domain.releases.wanted import ReleaseWanted, ServiceWanted
+from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, ServiceWanted
 from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, bind, container, desired_mint_data, place
 from tests.fakes.release_builder import BASE, DIR, NEW, OLD, of_service, release_wanted, running
 
@@ -86,6 +86,22 @@ def test_where_a_file_differs_every_service_may_be_replaced(healthy: EvidenceBui
     assert told(proposal)[0] == ("file", f"{DIR}/.env", f"{'e' * 12}, changed by hand since", "e" * 12)
     [draft] = proposal.drafts
     assert (draft.downtime.services, draft.downtime.estimate_s) == (("shop-db-1", "shop-web-1"), 90)
+
+
+def test_a_container_that_was_made_by_hand_is_replaced(healthy: EvidenceBuilder) -> None:
+    of_service(running(healthy, V1), "web")["id"] = "by-hand"
+    before = f"shop-web-1: registry.example.org/shop/web@{OLD}, running"
+    assert told(proposed(healthy, V1)) == [("recreate", "shop web", before, f"registry.example.org/shop/web@{OLD}")]
+
+
+def test_a_file_that_was_taken_out_and_another_order_are_shown(healthy: EvidenceBuilder) -> None:
+    files = tuple(ComposeText(name=name, text=f"name: shop # {name}\n") for name in ("a.yml", "b.yml"))
+    running(healthy, release_wanted(compose=files))
+    out = told(proposed(healthy, release_wanted(compose=files[:1])))
+    assert [row for row in out if row[0] == "file"] == [("file", f"{DIR}/b.yml", "a8635e338256", "stays, and is read no longer")]
+    turned = told(proposed(healthy, release_wanted(compose=files[::-1])))
+    assert [row for row in turned if row[0] == "file"] == [("file", f"order of the files in {DIR}", "a.yml, b.yml", "b.yml, a.yml")]
+    assert [row[1] for row in turned if row[0] == "recreate"] == ["shop db", "shop web"]
 
 
 def test_a_service_that_the_release_no_longer_has_goes_and_that_is_named_as_destructive(healthy: EvidenceBuilder) -> None:
