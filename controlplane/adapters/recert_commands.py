@@ -49,7 +49,7 @@ class CommandRunner:
         shown = hide(said, (*hidden, *shell_secrets()))
         lines = [line for text in shown.split("\n") if (line := _plain(text))][-_KEPT_LINES:]
         tail = "\n".join([*lines, *([why] if why else [])])
-        return CommandRan(name=command.name, argv=command.run, code=code, seconds=round(time.monotonic() - begun, 1), tail=tail)
+        return CommandRan(name=command.name, argv=command.run, dir=command.dir, code=code, seconds=round(time.monotonic() - begun, 1), tail=tail)
 
     def _run(self, command: Recert, ends: float) -> tuple[int | None, str, str]:
         """Return its exit code, what it said last, and why it has no exit code."""

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 
@@ -120,6 +121,24 @@ class ReleaseFolder:
     def env_digest(self, stack: str, environment: EnvironmentName) -> str:
         """Return the keyed digest of the real environment file. Raises `InputInvalidError`."""
         return keyed_digest(self._site / "state", self.env_text(stack, environment).encode())
+
+    def smoke_digests(self, stack: str, environment: EnvironmentName) -> dict[str, str]:
+        """Return the SHA-256 of each file that decides what an environment's smoke tests ask, by its path below releases/.
+
+        These are the tests, each conftest.py that pytest reads with them, and the modules beside them, which they may import.
+        Raises `InputInvalidError`.
+        """
+        found: dict[str, str] = {}
+        for file in self._environment(stack, environment).smoke.files:
+            test = self._releases / file
+            beside = [path for path in test.parent.glob("*.py") if not path.name.startswith("test_") and path.is_file()]
+            above = [folder / "conftest.py" for folder in test.parents if folder.is_relative_to(self._releases)]
+            for path in (test, *beside, *(path for path in above if path.is_file())):
+                try:
+                    found[path.relative_to(self._releases).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+                except OSError as error:
+                    raise InputInvalidError([Fault(str(path), 0, "", f"can't be read ({error.strerror}): check its owner and mode")]) from None
+        return dict(sorted(found.items()))
 
     def mark_tested(self, stack: str, name: str, run: str) -> None:
         """Write into a manifest by which run it was tested; every other byte stays. Raises `RefusedError`."""

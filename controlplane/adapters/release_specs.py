@@ -12,7 +12,7 @@ from controlplane.adapters.strict_yaml import Document, read_document
 from controlplane.domain.errors import Fault
 from controlplane.domain.faults import Place, fault_at, validated
 from controlplane.domain.releases.manifest import Manifest, ManifestName
-from controlplane.domain.releases.rules import manifest_faults, spec_faults
+from controlplane.domain.releases.rules import manifest_faults, same_project, spec_faults
 from controlplane.domain.releases.values import ReleaseSpec, StackName
 from controlplane.ports.releases import KeptManifest
 
@@ -41,7 +41,7 @@ def read_specs(site: Path, around: Surroundings) -> tuple[dict[str, ReleaseSpec]
     """Return what each file says that has no fault, and every fault of all of them and of their manifests."""
     specs: dict[str, ReleaseSpec] = {}
     faults: list[Fault] = []
-    projects: dict[tuple[str, str], str] = {}
+    projects: dict[tuple[str, str], dict[str, tuple[Document, Place]]] = {}
     for stack in stack_names(site):
         spec, document, wrong = read_spec(site, stack, around)
         faults += wrong
@@ -51,10 +51,10 @@ def read_specs(site: Path, around: Surroundings) -> tuple[dict[str, ReleaseSpec]
         specs[stack] = spec
         for name, environment in spec.environments.items():
             for host in environment.hosts:
-                other = projects.setdefault((host, environment.project), stack)
-                if other != stack:
-                    place: Place = ("environments", name, "project")
-                    faults.append(fault_at(document, place, f"is the project of {other} on {host} too, and each would remove the other's services"))
+                projects.setdefault((host, environment.project), {})[stack] = (document, ("environments", name, "project"))
+    for (host, _), held in projects.items():
+        for stack, (document, place) in held.items():
+            faults += [fault_at(document, place, same_project(other, host)) for other in held if other != stack]
     return specs, faults
 
 

@@ -210,7 +210,8 @@ class ContainerMount(TypedDict):
 class Container(TypedDict):
     """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key.
 
-    So it does `image_digests` (repository@sha256:…, of the image that it runs) and `health`, None where it has no health check.
+    So it does `image_digests` (repository@sha256:…, of the image that it runs), `health`, None where it has no health check, and `compose_oneoff`:
+    whether somebody ran it once, by `docker compose run`.
     """
 
     id: str
@@ -233,6 +234,7 @@ class Container(TypedDict):
     writable_bytes: int | None
     compose_project: str | None
     compose_service: str | None
+    compose_oneoff: NotRequired[bool]
     compose_files: list[str]
     compose_dir: str | None
     command: list[str]
@@ -453,7 +455,8 @@ class TargetState(TypedDict):
 @_closed
 class ReleaseRecord(TypedDict):
     """What a release's role recorded of a compose project: manifest (by digest and name), keyed digest of the environment file, SHA-256 of each
-    other file that it wrote."""
+    other file that it wrote, ids of the containers that it made by service, names of the compose files in their order. Older ones lack these two.
+    """
 
     stack: str
     environment: str
@@ -464,6 +467,8 @@ class ReleaseRecord(TypedDict):
     env_digest: str
     run: str
     files: dict[str, str]
+    containers: NotRequired[dict[str, list[str]]]
+    order: NotRequired[list[str]]
 
 
 @_closed

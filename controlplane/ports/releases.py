@@ -55,6 +55,10 @@ class ReleaseFiles(Protocol):
         """Return the text of the real environment file, secrets and all: for the role alone."""
         ...
 
+    def smoke_digests(self, stack: str, environment: EnvironmentName) -> dict[str, str]:
+        """Return the SHA-256 of each file that decides what an environment's smoke tests ask, by its path below releases/."""
+        ...
+
     def mark_tested(self, stack: str, name: str, run: str) -> None:
         """Write into a manifest by which run it was tested; every other byte stays."""
         ...

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.names import AsTuple
-from controlplane.domain.releases.compose_view import ComposeView
 from controlplane.domain.releases.leaks import fault_of
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.site import SiteContent
@@ -67,8 +66,6 @@ def check_release(stack: str, *, environment: EnvironmentName | None, ports: Che
         names = (environment,) if environment else tuple(spec.environments)
         judged = {name: judge_environment(ports.files, stack, name, spec, desired) for name in names}
         found += [(part, name) for name, one in judged.items() for part in one.parts]
-        if len(names) > 1:
-            found.append((_together(stack, {name: one.views for name, one in judged.items()}, ports), ""))
         secrets = {f"{variable} ({name})": values for name, one in judged.items() for variable, values in one.secrets.items()}
         # Of the others too: what holds another environment's secrets is no file to look for these in.
         env_files = [ports.files.env_file(stack, name) for name in spec.environments]
@@ -111,22 +108,6 @@ def _spec(stack: str, environment: EnvironmentName | None, ports: CheckPorts, si
     else:
         parts.append(Part("manifests", told=", ".join(one.name for one in kept[-_LINES:]) or "none yet"))
     return spec, parts
-
-
-def _together(stack: str, views: Mapping[EnvironmentName, Mapping[str, ComposeView]], ports: CheckPorts) -> Part:
-    """Judge what environments of one host take from each other: a container's name is there once a machine."""
-    faults: list[Fault] = []
-    seen: dict[tuple[str, str], str] = {}
-    for name, by_host in views.items():
-        for host, view in by_host.items():
-            for service in view.services:
-                if service.container is None:
-                    continue
-                other = seen.setdefault((host, service.container), name)
-                if other != name:
-                    told = f"names a container {service.container} on {host}, as {other} does: leave container_name out, or give each its own"
-                    faults.append(ports.files.fault(stack, ("environments", name, "compose"), told))
-    return Part("environments", tuple(faults), told="none takes another's containers")
 
 
 def _search(secrets: Mapping[str, tuple[str, ...]], env_files: Sequence[str], ports: CheckPorts) -> Part:

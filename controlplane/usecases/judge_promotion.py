@@ -53,6 +53,7 @@ def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Pla
             smoked=newest_proof(chain, stack, "staging"),
             production=_production(history(site, stack, "production", chain, ports.apply), chain),
             refusals=tuple(f"{one.host}: {one.reason}" for one in plan.refusals) if plan is not None else (),
+            asked=site.files.smoke_digests(stack, "staging"),
             certified=next((r for r in reversed(chain) if r.capability == RECERT and r.step == stack and r.phase == "result"), None),
             faults=checked.faults,
             unchecked=checked.unchecked,

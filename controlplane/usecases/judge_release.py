@@ -1,11 +1,16 @@
-"""Judge one environment of a release on the controller: contract, compose files, where they would put data, the real environment file.
+"""Judge one environment of a release on the controller: contract, compose files, where they would put data, the real environment file, and what
+it would share with other releases of its hosts.
 
-Nothing is deployed by what has faults here; what could not be judged is a doubt, and doubt is no pass either.
+Rules:
+- Nothing is deployed by what has faults here; what could not be judged is a doubt, and doubt is no pass either.
+- Of the others on its hosts, those count whose files can be read. One that can't be read can't be deployed either, and when it can, it is judged
+  beside this one; what of it runs meanwhile, the plan of a deployment sees by evidence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from controlplane.domain.desired import DesiredHost
@@ -17,6 +22,8 @@ from controlplane.domain.releases.contract import Contract
 from controlplane.domain.releases.dotenv import read_env
 from controlplane.domain.releases.env_judge import judge_env, secret_values
 from controlplane.domain.releases.places import place_faults, volume_doubt
+from controlplane.domain.releases.rules import same_project
+from controlplane.domain.releases.sharing import shared
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
 from controlplane.ports.releases import CheckedFiles
 
@@ -76,7 +83,7 @@ def judge_environment(files: CheckedFiles, stack: str, name: EnvironmentName, sp
     told = f"{_counted(contract.variables, 'variable')}, {len(contract.secrets)} secret" if contract is not None else ""
     compose, views = _compose(of, contract, desired)
     env, secrets = _env(of, contract, views)
-    return Judged((Part("contract", contract_faults, told=told), compose, env), views, secrets)
+    return Judged((Part("contract", contract_faults, told=told), compose, env, _beside(of, views, desired)), views, secrets)
 
 
 def sound_views(
@@ -127,6 +134,41 @@ def _of_smoke(of: _Of, view: ComposeView) -> Iterator[Fault]:
     for service in of.environment.smoke.urls:
         if service not in known:
             yield of.fault(("smoke", "urls", service), f"{service} is no service of the compose files: name one of {', '.join(sorted(known))}")
+
+
+def _beside(of: _Of, views: Mapping[str, ComposeView], desired: Mapping[str, DesiredHost] | None) -> Part:
+    """Judge what the environment has in common with every other release of its hosts."""
+    what = "neighbours"
+    wrong: list[Fault] = []
+    others, unread = _others(of)
+    for other in others:
+        whose = other.name if other.stack == of.stack else f"{other.stack} ({other.name})"
+        hosts = [host for host in of.environment.hosts if host in other.environment.hosts]
+        if other.stack != of.stack and other.environment.project == of.environment.project:
+            wrong += [of.fault(("project",), same_project(other.stack, host)) for host in hosts]
+            continue
+        contract, _ = _tried(partial(of.files.contract, other.stack, other.name))
+        theirs = _compose(other, contract, desired)[1] if hosts else {}
+        unread += [whose] if hosts and not theirs else []
+        for host in (host for host in hosts if host in views and host in theirs):
+            found = shared(views[host], theirs[host], whose=whose, host=host, one_stack=other.stack == of.stack)
+            wrong += [of.fault(("compose",), told) for told in found]
+    doubts = () if views else ("what it shares can't be told while the compose files are not judged",)
+    more = f"; not judged, as their files have faults: {', '.join(unread)}" if unread else ""
+    return Part(what, tuple(dict.fromkeys(wrong)), doubts, f"nothing is shared with other releases of its hosts{more}")
+
+
+def _others(of: _Of) -> tuple[list[_Of], list[str]]:
+    """Return every other environment of every stack, and the stacks that can't be read."""
+    found: list[_Of] = []
+    unread: list[str] = []
+    for stack in of.files.stacks():
+        spec = of.spec if stack == of.stack else _tried(partial(of.files.spec, stack))[0]
+        if spec is None:
+            unread.append(stack)
+            continue
+        found += [_Of(of.files, stack, name, spec) for name in spec.environments if (stack, name) != (of.stack, of.name)]
+    return found, unread
 
 
 def _env(of: _Of, contract: Contract | None, views: Mapping[str, ComposeView]) -> tuple[Part, dict[str, tuple[str, ...]]]:

@@ -105,7 +105,7 @@ def brought(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptMani
 
 def _service(view: ServiceView) -> ServiceWanted:
     binds, volumes = {bind.source: bind.target for bind in view.binds}, {volume.name: volume.target for volume in view.volumes}
-    return ServiceWanted(stop_s=view.stop_s, binds=binds, volumes=volumes)
+    return ServiceWanted(stop_s=view.stop_s, binds=binds, volumes=volumes, reads=view.reads)
 
 
 def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest, *, ports: ApplyPorts) -> Plan:

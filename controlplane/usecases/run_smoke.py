@@ -4,6 +4,7 @@ Rules:
 - What is deployed is what the receipts say. Where a deployment is open, or hosts were given different manifests, there is nothing to prove.
 - Evidence is fresh before the tests and again after them: where a service of any host ran another image than the manifest's at either time, was made
   anew meanwhile, or could not be observed, the run proves nothing, whatever its tests say.
+- Which tests were run is on record, file by file with its digest; where one was changed meanwhile, the run proves nothing either.
 - Only a run in which every test passed is put into the manifest, and only in staging.
 - Nothing on a host is changed but by the tests themselves. No value of an environment file is in what is put on record.
 """
@@ -23,7 +24,7 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.hiding import hide, values_of
 from controlplane.domain.releases.history import Deployment, deployed
 from controlplane.domain.releases.running import running_faults, services_of
-from controlplane.domain.releases.smoke import SmokeReport
+from controlplane.domain.releases.smoke import SmokeReport, changed_files
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
@@ -54,12 +55,14 @@ class SmokePorts:
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is to prove itself: the stack's deployment in an environment, and the hosts that run it."""
+    """What is to prove itself: the stack's deployment in an environment, the hosts that run it, and the tests (SHA-256 by path)."""
 
     deployment: Deployment
+    name: EnvironmentName
     environment: Environment
     chosen: Chosen
     hidden: tuple[str, ...]
+    files: Mapping[str, str]
 
 
 def run_smoke(
@@ -76,7 +79,8 @@ def run_smoke(
     begun = ports.clock.now()
     chain = [receipt for _, receipt in sound_chain(ports.receipts, now=begun)]
     deployment = _deployment(stack, environment, wanted, chain, ports)
-    subject = _Subject(deployment, wanted, chosen, hidden_values(spec, stack, ports.files, needed=environment))
+    hidden, files = hidden_values(spec, stack, ports.files, needed=environment), ports.files.smoke_digests(stack, environment)
+    subject = _Subject(deployment, environment, wanted, chosen, hidden, files)
     key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=f"{stack}/{environment}")
@@ -158,6 +162,8 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
         progress=progress,
     )
     after = _look(subject, ports)
+    changed = changed_files(subject.files, ports.files.smoke_digests(one.stack, subject.name))
+    meanwhile = [f"its tests were changed while they ran: {', '.join(changed)}"] if changed else []
     report = SmokeReport(
         run=key,
         stack=one.stack,
@@ -166,7 +172,9 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
         manifest_name=one.manifest_name,
         at=at,
         tests=tests,
-        doubt="; ".join(_doubts(subject, before, after)) or None,
+        files=dict(subject.files),
+        urls=dict(subject.environment.smoke.urls),
+        doubt="; ".join([*_doubts(subject, before, after), *meanwhile]) or None,
     )
     return report, after
 

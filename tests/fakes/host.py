@@ -181,7 +181,9 @@ def _compose_stack(host: FakeHost, told: dict[str, Any]) -> Acts:
     def files() -> None:
         kept = ("stack", "environment", "project", "dir", "manifest", "manifest_name", "env_digest", "run")
         digests = {one["name"]: hashlib.sha256(one["text"].encode()).hexdigest() for one in said["files"]}
-        probes["releases"][project] = {"record": {key: said[key] for key in kept} | {"files": digests}, "changed": []}
+        made = {name: [f"{told['compose_stack_run']}-{name}"] for name in said["images"]}
+        of = {"files": digests, "order": [*digests, "compose.release.yml"], "containers": made}
+        probes["releases"][project] = {"record": {key: said[key] for key in kept} | of, "changed": []}
 
     def service(name: str, image: str) -> None:
         others = [one for one in probes["docker_containers"] if (one["compose_project"], one["compose_service"]) != (project, name)]

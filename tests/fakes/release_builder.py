@@ -57,7 +57,9 @@ def running(builder: EvidenceBuilder, wanted: ReleaseWanted) -> EvidenceBuilder:
         "manifest_name": wanted.manifest_name,
         "env_digest": wanted.env_digest,
         "run": "CAP-20260101-000000__release.deploy__R0000",
-        "files": {one.name: hashlib.sha256(one.text.encode()).hexdigest() for one in wanted.compose},
+        "files": {"compose.release.yml": "0" * 64} | {one.name: hashlib.sha256(one.text.encode()).hexdigest() for one in wanted.compose},
+        "containers": {service: [f"id-{wanted.project}-{service}-1"] for service in wanted.images},
+        "order": [*(one.name for one in wanted.compose), "compose.release.yml"],
     }
     builder.probes["releases"][wanted.project] = {"record": record, "changed": []}
     return builder

@@ -53,7 +53,7 @@ services:
 """,
     "releases/shop/compose.production.yml": "name: shop\nservices:\n  web: {container_name: web}\n",
     "releases/shop/.env.staging.example": "# DATA: path, required\nDATA=/srv/shop\n# PASSWORD: text, required, secret\nPASSWORD=\n",
-    "releases/shop/.env.production.example": "# DATA: path, required\nDATA=/srv/shop\n# PASSWORD: text, required, secret\nPASSWORD=\n",
+    "releases/shop/.env.production.example": "# DATA: path, required\nDATA=/srv/shop-production\n# PASSWORD: text, required, secret\nPASSWORD=\n",
     "releases/shop/smoke/test_web.py": "def test_it():\n    pass\n",
     "releases/shop/manifests/one.yml": f"""\
 # Built by the pipeline.
@@ -67,7 +67,7 @@ images:
 }
 REAL = {
     "releases/shop/.env.staging": f"DATA=/srv/shop\nPASSWORD={PASSWORD}\n",
-    "releases/shop/.env.production": f"DATA=/srv/shop\nPASSWORD={PASSWORD}-2\n",
+    "releases/shop/.env.production": f"DATA=/srv/shop-production\nPASSWORD={PASSWORD}-2\n",
 }
 
 

@@ -35,9 +35,9 @@ SPEC: dict[str, Any] = {
             "project": f"shop-{name}",
             "compose": ["shop/compose.yml"],
             "contract": f"shop/.env.{name}.example",
-            "smoke": {"files": ["shop/smoke/test_flow.py"], "urls": {"intake": "http://10.0.0.1:8080"}},
+            "smoke": {"files": ["shop/smoke/test_flow.py"], "urls": {"intake": f"http://10.0.0.1:{port}"}},
         }
-        for name in ("staging", "production")
+        for name, port in (("staging", 8080), ("production", 80))
     },
     "recert": [{"name": "typecheck", "run": ["true"]}, {"name": "state", "run": ["controlplane", "doctor"]}],
 }
@@ -62,6 +62,7 @@ class FakeReleaseFiles:
         self.specs = {STACK: ReleaseSpec.model_validate(SPEC)}
         self.held = {(STACK, f"r{number}"): manifest(number) for number in (1, 2, 3)}
         self.env = {(STACK, name): f"# of {name}\nDB_PASSWORD={SECRET}\n" for name in ("staging", "production")}
+        self.tests = {"shop/smoke/test_flow.py": "1" * 64}
         self.marks: list[tuple[str, str, str]] = []
         self.refuses: Exception | None = None
 
@@ -91,6 +92,9 @@ class FakeReleaseFiles:
         if (stack, environment) not in self.env:
             raise InputInvalidError([Fault(f"releases/{stack}/.env.{environment}", 0, "", "does not exist")])
         return self.env[stack, environment]
+
+    def smoke_digests(self, stack: str, environment: EnvironmentName) -> dict[str, str]:
+        return {file: self.tests[file] for file in self.specs[stack].environments[environment].smoke.files}
 
     def mark_tested(self, stack: str, name: str, run: str) -> None:
         self.world.touch("mark manifest")
@@ -140,7 +144,7 @@ class FakeCommands:
         self.world.touch("run a command")
         self.ran.append(command.name)
         self.hidden = tuple(hidden)
-        return CommandRan(name=command.name, argv=command.run, code=self.ends.get(command.name, 0), seconds=0.5, tail="as it said")
+        return CommandRan(name=command.name, argv=command.run, dir=command.dir, code=self.ends.get(command.name, 0), seconds=0.5, tail="as it said")
 
 
 class ReleaseSite(FakeSite):

@@ -132,6 +132,7 @@ def container_record(
         "writable_bytes": written.get(one["Id"]),
         "compose_project": labels.get(f"{_LABEL}project"),
         "compose_service": labels.get(f"{_LABEL}service"),
+        "compose_oneoff": str(labels.get(f"{_LABEL}oneoff") or "").lower() == "true",
         "compose_files": [path for path in files.split(",") if path],
         "compose_dir": labels.get(f"{_LABEL}project.working_dir"),
         "command": command_without_secrets([one["Path"], *(one.get("Args") or [])], config.get("Env") or []),

@@ -12,6 +12,8 @@ from .tools import slurp_or_none
 
 # The environment file may hold secrets: of it, only whether it is the one that was written leaves the host.
 _KEPT = ("stack", "environment", "project", "dir", "manifest", "manifest_name", "env_digest", "run", "files")
+# An older record has none of these: the ids of the containers that were made, by service, and the compose files in their order.
+_MORE = ("containers", "order")
 
 
 def _digest(path: str) -> str | None:
@@ -34,7 +36,7 @@ def releases(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
         try:
             record = json.loads(text)
             files = {**record["files"], ".env": record["env_sha256"]}
-            kept = {key: record[key] for key in _KEPT}
+            kept = {key: record[key] for key in _KEPT} | {key: record[key] for key in _MORE if key in record}
         except (ValueError, KeyError, TypeError) as error:
             raise ProbeError(f"{path} is no record of a release: {error}") from None
         changed = sorted(name for name, digest in files.items() if _digest(f"{record['dir']}/{name}") != digest)

@@ -14,17 +14,17 @@ from collections.abc import Iterator, Mapping
 
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.checks.case import Case
-from controlplane.domain.checks.release import judge, recorded
+from controlplane.domain.checks.release import is_of_deployment, judge, ordered, recorded
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes import Container, ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
+from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend
 from controlplane.domain.releases.running import digests_of, services_of
-from controlplane.domain.releases.wanted import ReleaseWanted
+from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted
 
 ID = "release.deploy"
-IMAGES_FILE, ENV_FILE = "compose.release.yml", ".env"
 
 
 class CannotError(Exception):
@@ -50,7 +50,7 @@ def _draft(desired: DesiredHost, wanted: ReleaseWanted, reader: Reader) -> Draft
     _refuse(desired, wanted, running, reader)
     seen = recorded(reader, wanted.project)
     files = tuple(_files(wanted, seen))
-    replaced = tuple(_services(wanted, running, all_of_them=bool(files)))
+    replaced = tuple(_services(wanted, running, seen["record"], all_of_them=bool(files)))
     stopping = tuple(sorted(one["name"] for service in running.values() for one in service if _stops(one, replaced, wanted) and one["running"]))
     return Draft(
         mends=(Mend(check="D249", surface=f"release:{wanted.stack}"),),
@@ -89,19 +89,31 @@ def _refuse(desired: DesiredHost, wanted: ReleaseWanted, running: Mapping[str, l
     )
     if away:
         raise CannotError(f"{', '.join(away)} is not there: Docker would make an empty folder on the boot disk. Make it, with its owner and mode")
-    placed = {service.place: service for service in desired.services.values() if service.place}
-    taken = sorted(
-        one["name"]
-        for one in reader.containers
-        for mount in one["mounts"]
-        if mount["host_path"] in wanted.bind_sources
-        and mount["host_path"] in placed
-        and mount["rw"]
-        and one["running"]
-        and one["compose_project"] != wanted.project
-    )
+    taken = sorted({told for one in reader.containers for told in _taken(desired, wanted, one, reader)})
     if taken:
-        raise CannotError(f"{', '.join(dict.fromkeys(taken))} of another project writes to the same data: two of them would destroy it")
+        raise CannotError(f"another project has the same data: {'; '.join(taken)}. Two that write to them would destroy them: give each its own")
+
+
+def _taken(desired: DesiredHost, wanted: ReleaseWanted, container: Container, reader: Reader) -> Iterator[str]:
+    """Yield which of the data to which the stack writes a running container of another project writes to, too."""
+    if not container["running"] or container["compose_project"] == wanted.project:
+        return
+    # What has a whole disk, such as a backup, is no service that keeps its data there.
+    whole = {"/", *(disk.mount for disk in desired.disks), *(nfs.mount for nfs in desired.nfs)}
+    places = [_real(source, reader) for source in wanted.written_sources]
+    for mount in container["mounts"]:
+        if not mount["rw"]:
+            continue
+        if mount["type"] == "volume" and mount["name"] in wanted.written_volumes:
+            yield f"{container['name']} writes to volume {mount['name']}"
+        theirs = _real(mount["host_path"], reader) if mount["host_path"] else None
+        if theirs is not None and any(theirs == place or (theirs not in whole and overlap(theirs, place)) for place in places):
+            yield f"{container['name']} writes to {mount['host_path']}"
+
+
+def _real(path: str, reader: Reader) -> str:
+    """Return where a path of the host really lies, as far as that was looked at."""
+    return reader.paths[path]["real"] if path in reader.paths else path
 
 
 def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:
@@ -113,6 +125,8 @@ def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:
         before = _short(held[one.name]) if one.name in held else None
         if before != after or one.name in changed:
             yield Change(kind="file", target=f"{wanted.dir}/{one.name}", before=_by_hand(before, one.name, changed), after=after)
+    if record is not None:
+        yield from _left(wanted, record)
     before = record["env_digest"] if record is not None else None
     if before != wanted.env_digest or ENV_FILE in changed:
         yield Change(
@@ -123,6 +137,16 @@ def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:
         )
 
 
+def _left(wanted: ReleaseWanted, record: ReleaseRecord) -> Iterator[Change]:
+    """Yield the files that are read no longer, and the order of the others where that alone differs."""
+    names = [one.name for one in wanted.compose]
+    for name in sorted({*record["files"]} - {*names, IMAGES_FILE}):
+        yield Change(kind="file", target=f"{record['dir']}/{name}", before=_short(record["files"][name]), after="stays, and is read no longer")
+    order = ordered(record)
+    if order is not None and order != names and sorted(order) == sorted(names):
+        yield Change(kind="file", target=f"order of the files in {wanted.dir}", before=", ".join(order), after=", ".join(names))
+
+
 def _by_hand(before: str | None, name: str, changed: list[str]) -> str | None:
     return f"{before}, changed by hand since" if before is not None and name in changed else before
 
@@ -131,13 +155,15 @@ def _short(digest: str) -> str:
     return digest.rpartition(":")[2][:12]
 
 
-def _services(wanted: ReleaseWanted, running: Mapping[str, list[Container]], *, all_of_them: bool) -> Iterator[tuple[str, Change]]:
+def _services(
+    wanted: ReleaseWanted, running: Mapping[str, list[Container]], record: ReleaseRecord | None, *, all_of_them: bool
+) -> Iterator[tuple[str, Change]]:
     """Yield each service that starts or is replaced."""
     for service, image in sorted(wanted.images.items()):
         held = running.get(service, [])
         digest = image.rpartition("@")[2]
         as_it_is = held and all(digest in digests_of(one) and one["running"] and one.get("health") == "healthy" for one in held)
-        if as_it_is and not all_of_them:
+        if as_it_is and is_of_deployment(record, service, held) and not all_of_them:
             continue
         before = "; ".join(_runs(one) for one in held) or None
         yield service, Change(kind="recreate", target=f"{wanted.project} {service}", before=before, after=image)

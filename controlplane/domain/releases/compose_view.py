@@ -24,12 +24,14 @@ from controlplane.domain.values import Value
 
 
 class Bind(Value):
-    """A directory or file of the machine in a container. `volume` is the named volume that binds it, None where the service itself does."""
+    """A directory or file of the machine in a container. `volume` is the named volume that binds it by its key, `named` by its name in Docker;
+    None where the service itself binds it."""
 
     source: str
     target: str
     read_only: bool
     volume: str | None = None
+    named: str | None = None
     file: str
     line: int
 
@@ -56,6 +58,13 @@ class ServiceView(Value):
     volumes: Annotated[tuple[NamedVolume, ...], AsTuple] = ()
     after: Annotated[tuple[str, ...], AsTuple] = ()
     stop_s: int = 10
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Return the sources of binds and the named volumes to which it does not write, wherever it has them."""
+        mounts = [*((bind.source, bind.read_only) for bind in self.binds), *((one.name, one.read_only) for one in self.volumes)]
+        written = {name for name, read_only in mounts if not read_only}
+        return tuple(sorted({name for name, _ in mounts} - written))
 
 
 class ComposeView(Value):
@@ -156,7 +165,8 @@ def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mappin
             if volume is None:
                 judging.fault(mount.said, f"mounts the volume {mount.source}, which is not declared: add it under volumes")
             elif volume.binds is not None:
-                binds.append(_bind(mount, volume.binds, read_only=mount.read_only or volume.read_only, volume=mount.source))
+                bind = _bind(mount, volume.binds, read_only=mount.read_only or volume.read_only)
+                binds.append(bind.model_copy(update={"volume": mount.source, "named": volume.name}))
             else:
                 volumes.append(
                     NamedVolume(key=mount.source, name=volume.name, target=mount.target, read_only=mount.read_only, external=volume.external)
@@ -173,9 +183,9 @@ def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mappin
     )
 
 
-def _bind(mount: Mount, source: str, *, read_only: bool, volume: str | None = None) -> Bind:
+def _bind(mount: Mount, source: str, *, read_only: bool) -> Bind:
     said = mount.said
-    return Bind(source=source, target=mount.target, read_only=read_only, volume=volume, file=said.source.file, line=said.source.line_of(said.place))
+    return Bind(source=source, target=mount.target, read_only=read_only, file=said.source.file, line=said.source.line_of(said.place))
 
 
 def _judge_networks(judging: Judging, tops: Sequence[Said], services: Mapping[str, ServiceView], pieces: Mapping[str, Sequence[Said]]) -> None:

@@ -18,6 +18,7 @@ from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.proof import Proof
+from controlplane.domain.releases.smoke import SmokeReport, changed_files
 from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.values import Value
 
@@ -36,8 +37,9 @@ class PromotionCase:
     """What the gate is judged on.
 
     `staged` is when each staging host got this very manifest, None where it did not; `running` are D249's findings there on fresh evidence.
-    `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `production` says why what was
-    brought there before is not settled, None where it is; `refusals` are those of the plan that is to run. `faults` is what
+    `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `asked` are the files of
+    staging's smoke tests as they are now (SHA-256 by path). `production` says why what was brought there before is not settled, None where it is;
+    `refusals` are those of the plan that is to run. `faults` is what
     the check of production found; `unchecked` names what of it could not be checked. `ready` says of each production host why it is not ready,
     None for one that is. `gaps` are those that are open in the loop, None without registers. `pack` is the pack's newest run, `policy` the digest
     of the policy as it is now. `shut` and `unapproved` say why window and approval are missing, None where they are not.
@@ -53,6 +55,7 @@ class PromotionCase:
     smoked: Proof | None
     production: str | None
     refusals: Sequence[str]
+    asked: Mapping[str, str]
     certified: Receipt | None
     faults: Sequence[str]
     unchecked: str | None
@@ -139,6 +142,8 @@ def _smoke(case: PromotionCase) -> GateLine:
         told = "the newest one did not end well"
     elif since is not None and receipt.at < since:
         told = "it was staged again since"
+    elif changed := _asked_otherwise(case, report):
+        told = f"staging asks for something else now: {', '.join(changed)}"
     if told is not None:
         return GateLine(name="smoke", verdict=Verdict.DRIFTED, reason=f"{receipt.key}: {told}", next=step)
     return GateLine(name="smoke", verdict=Verdict.MET, reason=f"{receipt.key}: {len(report.tests)} tests passed")
@@ -150,6 +155,13 @@ def _settled(case: PromotionCase) -> GateLine:
     return GateLine(name="production", verdict=Verdict.DRIFTED, reason=case.production, next=f"controlplane release status {case.stack}")
 
 
+def _asked_otherwise(case: PromotionCase, report: SmokeReport) -> list[str]:
+    """Return what of staging's smoke tests differs from those that were run: files, and addresses of services."""
+    staging = case.spec.environments.get("staging")
+    urls = changed_files(report.urls, staging.smoke.urls if staging is not None else {})
+    return [*changed_files(report.files, case.asked), *(f"the address of {service}" for service in urls)]
+
+
 def _recert(case: PromotionCase) -> GateLine:
     if not case.spec.recert:
         return GateLine(name="recert", verdict=Verdict.MET, reason="the release names no command that certifies it")
@@ -159,14 +171,17 @@ def _recert(case: PromotionCase) -> GateLine:
         return GateLine(name="recert", verdict=Verdict.DRIFTED, reason="no recertification is on record", next=step)
     told = _stale(receipt.at, case.now, case.spec.promotion.recert_within)
     said = receipt.told or {}
-    ran = {str(one.get("name")) for one in said.get("commands", [])}
-    missing = [one.name for one in case.spec.recert if one.name not in ran]
+    ran = [(str(one.get("name")), tuple(one.get("argv") or ()), one.get("dir")) for one in said.get("commands", [])]
+    missing = [one.name for one in case.spec.recert if one.name not in [name for name, _, _ in ran]]
+    otherwise = [one.name for one in case.spec.recert if (one.name, one.run, one.dir) not in ran]
     if said.get("manifest") != case.manifest.digest:
         told = f"the newest one is not of {case.name}"
     elif receipt.outcome != "done":
         told = receipt.reason or "the newest one did not end well"
     elif missing:
         told = f"it did not run {', '.join(missing)}"
+    elif otherwise:
+        told = f"the release names another command now for {', '.join(otherwise)}"
     if told is not None:
         return GateLine(name="recert", verdict=Verdict.DRIFTED, reason=f"{receipt.key}: {told}", next=step)
     return GateLine(name="recert", verdict=Verdict.MET, reason=f"{receipt.key}: {len(ran)} commands ended well")

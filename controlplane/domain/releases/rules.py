@@ -8,9 +8,10 @@ from typing import Any, Final
 from controlplane.domain.faults import Place
 from controlplane.domain.releases.manifest import Manifest, image_parts
 from controlplane.domain.releases.values import ReleaseSpec
+from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE
 
 # What the deployment itself writes into the project's folder.
-RESERVED: Final = (".env", "compose.release.yml")
+RESERVED: Final = (ENV_FILE, IMAGES_FILE)
 
 
 def spec_faults(
@@ -34,6 +35,7 @@ def spec_faults(
             yield from _of_hosts(environment, at, stacks)
             yield from _of_files(environment, at, str(name))
     yield from _of_projects(held)
+    yield from _of_urls(held)
     for service, repository in data["images"].items() if isinstance(data.get("images"), Mapping) else ():
         if isinstance(repository, str) and ("@" in repository or ":" in repository.rpartition("/")[2]):
             yield ("images", service), f"{repository} has a tag or a digest: write the repository alone, the manifest names the digest"
@@ -67,6 +69,11 @@ def manifest_faults(manifest: Manifest, stack: str, spec: ReleaseSpec | None) ->
                 ("images", service),
                 f"is of another repository than {spec.images[service]}, which releases/{stack}.yml names: mend whichever is wrong",
             )
+
+
+def same_project(other: str, host: str) -> str:
+    """Return what is wrong with a project that another stack has on the same host."""
+    return f"is the project of {other} on {host} too, and each would remove the other's services: give each its own"
 
 
 def _of_hosts(environment: Mapping[str, Any], at: Place, stacks: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Place, str]]:
@@ -114,6 +121,18 @@ def _of_projects(environments: Mapping[Any, Any]) -> Iterator[tuple[Place, str]]
             other = seen.setdefault((str(host), str(environment.get("project"))), name)
             if other != name:
                 yield ("environments", name, "project"), f"is the project of {other} on {host} too, which would be overwritten: give each its own"
+
+
+def _of_urls(environments: Mapping[Any, Any]) -> Iterator[tuple[Place, str]]:
+    """Yield addresses that more than one environment has: the tests of one would ask the other, and prove nothing of their own."""
+    seen: dict[str, Any] = {}
+    for name, environment in environments.items():
+        smoke = environment.get("smoke") if isinstance(environment, Mapping) else None
+        urls = smoke.get("urls") if isinstance(smoke, Mapping) else None
+        for service, url in urls.items() if isinstance(urls, Mapping) else ():
+            other = seen.setdefault(str(url).rstrip("/").lower(), name)
+            if other != name:
+                yield ("environments", name, "smoke", "urls", service), f"{url} is an address of {other} too: name where {name} is reached"
 
 
 def _list(data: Mapping[str, Any], field: str) -> list[Any]:

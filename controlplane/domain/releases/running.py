@@ -3,6 +3,7 @@
 Rules:
 - What counts is the digest of the image that the container was made from, as the engine knows it; a tag or a label names nothing.
 - Running is not enough: a container whose health check has not passed is not there yet, and one without a health check never is.
+- What somebody ran once, beside the services, is no part of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ def services_of(project: str, containers: Sequence[Container]) -> dict[str, list
     """Return the containers of a compose project by service, sorted."""
     found: dict[str, list[Container]] = {}
     for container in sorted(containers, key=lambda one: one["name"]):
-        if container["compose_project"] == project and container["compose_service"]:
+        if container["compose_project"] == project and container["compose_service"] and not container.get("compose_oneoff"):
             found.setdefault(container["compose_service"], []).append(container)
     return found
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
+
+from pydantic import Field
 
 from controlplane.domain.names import AsTuple
 from controlplane.domain.values import Value
@@ -19,7 +22,10 @@ class SmokeTest(Value):
 
 
 class SmokeReport(Value):
-    """One smoke run of a manifest (by digest and name) in one environment. Only `passed` of every test is a pass: a skipped step proves nothing."""
+    """One smoke run of a manifest (by digest and name) in one environment. Only `passed` of every test is a pass: a skipped step proves nothing.
+
+    `files` are those that decided what was asked, by their paths below releases/, each with its SHA-256; `urls` are the addresses that were asked.
+    """
 
     run: str
     stack: str
@@ -28,6 +34,8 @@ class SmokeReport(Value):
     manifest_name: str
     at: str
     tests: Annotated[tuple[SmokeTest, ...], AsTuple]
+    files: dict[str, str] = Field(default={})
+    urls: dict[str, str] = Field(default={})
     # Why the whole run proves nothing, whatever its tests say: other images ran than the manifest's, or they changed meanwhile.
     doubt: str | None = None
 
@@ -53,11 +61,18 @@ class SmokeReport(Value):
         return 1 if failed and self.doubt is None else 5
 
 
+def changed_files(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the paths of the files that differ, are gone, or are new, sorted."""
+    return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
+
+
 class CommandRan(Value):
-    """One command of the recertification: its exit code, None where it did not end by itself, and its last lines."""
+    """One command of the recertification, with the folder that the release names for it: its exit code, None where it did not end by itself, and its
+    last lines."""
 
     name: str
     argv: Annotated[tuple[str, ...], AsTuple]
+    dir: str | None = None
     code: int | None
     seconds: float
     tail: str = ""

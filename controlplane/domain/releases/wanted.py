@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
 from controlplane.domain.names import AsTuple
 from controlplane.domain.values import Value
+
+# What the deployment itself writes beside the compose files.
+ENV_FILE: Final = ".env"
+IMAGES_FILE: Final = "compose.release.yml"
 
 
 class ComposeText(Value):
@@ -19,11 +23,12 @@ class ComposeText(Value):
 
 class ServiceWanted(Value):
     """What the compose files say of one service: seconds that it may take to stop, where its binds (source on the host) and its named volumes (as
-    Docker will know them) lie in the container."""
+    Docker will know them) lie in the container, and which of both it only reads."""
 
     stop_s: int = 10
     binds: dict[str, str] = Field(default={})
     volumes: dict[str, str] = Field(default={})
+    reads: Annotated[tuple[str, ...], AsTuple] = ()
 
 
 class ReleaseWanted(Value):
@@ -49,3 +54,13 @@ class ReleaseWanted(Value):
     def bind_sources(self) -> tuple[str, ...]:
         """Return every folder and file of the host that a service binds, sorted."""
         return tuple(sorted({source for service in self.services.values() for source in service.binds}))
+
+    @property
+    def written_sources(self) -> frozenset[str]:
+        """Return what of the host a service binds and writes to."""
+        return frozenset(source for service in self.services.values() for source in service.binds if source not in service.reads)
+
+    @property
+    def written_volumes(self) -> frozenset[str]:
+        """Return the named volumes to which a service writes."""
+        return frozenset(name for service in self.services.values() for name in service.volumes if name not in service.reads)

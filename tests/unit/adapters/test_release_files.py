@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from pathlib import Path
@@ -76,6 +77,7 @@ def test_a_site_with_a_release_is_valid(site: Path) -> None:
         ("shop.yml", "[shop/compose.yml]", "[shop/compose.yml, compose.yml]", "releases/shop.yml:7: environments.staging.compose.1: is called as compose.0"),
         ("shop.yml", "contract: shop/.env.staging.example", "contract: shop/.env.production.example", "releases/shop.yml:8: environments.staging.contract: shop/.env.production.example is no contract of staging"),
         ("shop.yml", "[shop/smoke/test_web.py], urls: {web: \"http://10.0.0.1:81\"}", "[shop/smoke/web.py]", "releases/shop.yml:9: environments.staging.smoke.files.0: web.py is no pytest file"),
+        ("shop.yml", "10.0.0.1:80", "10.0.0.1:81/", "releases/shop.yml:15: environments.production.smoke.urls.web: http://10.0.0.1:81/ is an address of staging too: name where production is reached"),
         ("shop.yml", "shop/web}", "shop/web:1}", "releases/shop.yml:2: images.web: registry.example.org/shop/web:1 has a tag or a digest"),
         ("shop.yml", "pack: records", "pack: record", "releases/shop.yml:16: promotion.pack: there is no pack record in gates.yml"),
         ("shop.yml", "LOOP-SHOP", "LOOP-SHIP", "releases/shop.yml:17: loop: there is no LOOP-SHIP in registers/loops.yml"),
@@ -96,9 +98,12 @@ def test_a_fault_of_a_release_is_said_where_it_stands(site: Path, name: str, old
     assert any(one.startswith(fault) for one in found), found
 
 
-def test_a_second_stack_may_not_have_the_first_ones_project(site: Path) -> None:
+def test_a_second_stack_may_not_have_the_first_ones_project_and_both_are_told(site: Path) -> None:
     write(site, "releases/store.yml", FILES["releases/shop.yml"])
-    assert [fault for fault in policy_faults(site) if "is the project of shop on web1 too" in fault] != []
+    told = "environments.{}.project: is the project of {} on web1 too"
+    for stack, other in (("shop", "store"), ("store", "shop")):
+        for name, line in (("staging", 6), ("production", 12)):
+            assert any(fault.startswith(f"releases/{stack}.yml:{line}: {told.format(name, other)}") for fault in policy_faults(site))
 
 
 def test_a_file_that_is_called_as_no_stack_or_manifest_is_a_fault(site: Path) -> None:
@@ -134,6 +139,28 @@ def test_another_manifests_fault_is_not_in_the_way_of_one(site: Path, files: Rel
     write(site, "releases/shop/manifests/two.yml", "stack: [\n")
     assert files.manifest("shop", "one").manifest.commit == "0123abc"
     assert told(site, lambda: files.manifests("shop"))[0].startswith("releases/shop/manifests/two.yml:2: ")
+
+
+def test_the_digests_of_smoke_tests_are_of_all_that_decides_what_they_ask(site: Path, files: ReleaseFolder) -> None:
+    decide = ["conftest.py", "shop/smoke/conftest.py", "shop/smoke/flow.py", "shop/smoke/test_web.py"]
+    for name in (*decide, "shop/smoke/test_of_nobody.py", "shop/other/flow.py", "../conftest.py"):
+        write(site, f"releases/{name}", "# first\n")
+    before = files.smoke_digests("shop", "staging")
+    assert list(before) == decide
+    assert set(before.values()) == {hashlib.sha256(b"# first\n").hexdigest()}
+    for name in decide:
+        write(site, f"releases/{name}", "# second\n")
+        assert files.smoke_digests("shop", "staging")[name] == hashlib.sha256(b"# second\n").hexdigest()
+
+
+def test_a_module_beside_smoke_tests_that_can_t_be_read_is_told(site: Path, files: ReleaseFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    assert told(site, lambda: files.smoke_digests("shop", "staging")) == [
+        "releases/shop/smoke/test_web.py: can't be read (Permission denied): check its owner and mode"
+    ]
 
 
 def test_marking_a_manifest_as_tested_adds_one_line_and_leaves_every_other_byte(site: Path, files: ReleaseFolder) -> None:

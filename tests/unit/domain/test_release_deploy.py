@@ -12,8 +12,8 @@ from controlplane.domain.capabilities.release_deploy import CAPABILITY
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Reader
 from controlplane.domain.planning import chosen_capabilities
-from controlplane.domain.releases.wanted import ReleaseWanted, ServiceWanted
-from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, container, desired_mint_data, place
+from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, ServiceWanted
+from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, bind, container, desired_mint_data, place
 from tests.fakes.release_builder import BASE, DIR, NEW, OLD, of_service, release_wanted, running
 
 V1 = release_wanted()
@@ -88,6 +88,22 @@ def test_where_a_file_differs_every_service_may_be_replaced(healthy: EvidenceBui
     assert (draft.downtime.services, draft.downtime.estimate_s) == (("shop-db-1", "shop-web-1"), 90)
 
 
+def test_a_container_that_was_made_by_hand_is_replaced(healthy: EvidenceBuilder) -> None:
+    of_service(running(healthy, V1), "web")["id"] = "by-hand"
+    before = f"shop-web-1: registry.example.org/shop/web@{OLD}, running"
+    assert told(proposed(healthy, V1)) == [("recreate", "shop web", before, f"registry.example.org/shop/web@{OLD}")]
+
+
+def test_a_file_that_was_taken_out_and_another_order_are_shown(healthy: EvidenceBuilder) -> None:
+    files = tuple(ComposeText(name=name, text=f"name: shop # {name}\n") for name in ("a.yml", "b.yml"))
+    running(healthy, release_wanted(compose=files))
+    out = told(proposed(healthy, release_wanted(compose=files[:1])))
+    assert [row for row in out if row[0] == "file"] == [("file", f"{DIR}/b.yml", "a8635e338256", "stays, and is read no longer")]
+    turned = told(proposed(healthy, release_wanted(compose=files[::-1])))
+    assert [row for row in turned if row[0] == "file"] == [("file", f"order of the files in {DIR}", "a.yml, b.yml", "b.yml, a.yml")]
+    assert [row[1] for row in turned if row[0] == "recreate"] == ["shop db", "shop web"]
+
+
 def test_a_service_that_the_release_no_longer_has_goes_and_that_is_named_as_destructive(healthy: EvidenceBuilder) -> None:
     running(healthy, V1)
     images = {"web": V1.images["web"]}
@@ -112,6 +128,56 @@ def test_a_missing_bind_source_is_refused_by_name(healthy: EvidenceBuilder) -> N
     healthy.probes["paths"]["/mnt/data/shop/db"] = place("/mnt/data/shop/db", "254:16", "/mnt/data", exists=False)
     [reason] = proposed(first(healthy), V1).refusals
     assert reason.startswith("shop: /mnt/data/shop/db (db: /var/lib/postgresql/data) is not there: Docker would make an empty folder")
+
+
+def _refusals(builder: EvidenceBuilder, mount: dict[str, Any], **other: Any) -> list[str]:
+    """Return why the stack can't come beside a container of another project with that mount."""
+    web = ServiceWanted(binds={"/mnt/data/logs": "/logs"}, volumes={"shop_cache": "/cache"}, reads=("/mnt/data/logs",))
+    services = dict(V1.services) | {"web": web}
+    builder.probes["docker_containers"].append(container("else-web-1", [mount], compose_service="web", **({"compose_project": "else"} | other)))
+    return list(proposed(first(builder), release_wanted(services=services)).refusals)
+
+
+def _volume(name: str, **other: Any) -> dict[str, Any]:
+    return bind(f"/mnt/data/docker/volumes/{name}/_data", "/cache", type="volume", name=name, **other)
+
+
+@pytest.mark.parametrize(
+    ("mount", "what"),
+    [
+        (bind("/mnt/data/shop/db", "/data"), "/mnt/data/shop/db"),
+        (bind("/mnt/data/shop", "/data"), "/mnt/data/shop"),
+        (bind("/mnt/data/shop/db/base", "/data"), "/mnt/data/shop/db/base"),
+        (bind("/srv/by-link", "/data"), "/srv/by-link"),
+        (_volume("shop_cache"), "volume shop_cache"),
+        (bind("/srv/x", "/data", type="volume", name="else_db", host_path="/mnt/data/shop/db"), "/mnt/data/shop/db"),
+    ],
+)
+@pytest.mark.parametrize("project", ["else", None])
+def test_data_to_which_another_project_writes_are_refused_by_name(
+    healthy: EvidenceBuilder, mount: dict[str, Any], what: str, project: str | None
+) -> None:
+    healthy.probes["paths"]["/srv/by-link"] = place("/srv/by-link", "254:16", "/mnt/data", real="/mnt/data/shop/db")
+    told = f"shop: another project has the same data: else-web-1 writes to {what}. Two that write to them would destroy them: give each its own"
+    assert _refusals(healthy, mount, compose_project=project) == [told]
+
+
+@pytest.mark.parametrize(
+    ("mount", "other"),
+    [
+        (bind("/mnt/data/shop/db", "/data", rw=False), {}),
+        (_volume("shop_cache", rw=False), {}),
+        (_volume("else_cache"), {}),
+        (bind("/mnt/data/shop/database", "/data"), {}),
+        (bind("/mnt/data/logs", "/data"), {}),
+        (bind("/mnt/data", "/backed-up"), {}),
+        (bind("/", "/rootfs"), {}),
+        (bind("/mnt/data/shop/db", "/data"), {"running": False, "state": "exited"}),
+        (bind("/tmp", "/data", host_path=None), {}),
+    ],
+)
+def test_who_reads_or_writes_elsewhere_is_in_nobodys_way(healthy: EvidenceBuilder, mount: dict[str, Any], other: dict[str, Any]) -> None:
+    assert _refusals(healthy, mount, **other) == []
 
 
 def test_what_could_not_be_observed_is_refused(healthy: EvidenceBuilder) -> None:

@@ -76,6 +76,13 @@ def test_another_manifest_than_the_staged_one_is_not_promoted(site: PromotedSite
         site.promote(site.plan_of(2, "production"))
 
 
+def test_smoke_tests_that_staging_did_not_run_shut_the_gate(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(1)
+    site.files.tests["shop/smoke/test_flow.py"] = "2" * 64
+    with pytest.raises(RefusedError, match=r"smoke: CAP-\S+: staging asks for something else now: shop/smoke/test_flow\.py"):
+        site.promote(plan)
+
+
 def test_without_an_approval_where_the_site_asks_for_one_nothing_goes() -> None:
     site = PromotedSite(approval="self")
     with pytest.raises(RefusedError):

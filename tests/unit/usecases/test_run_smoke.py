@@ -46,6 +46,19 @@ def test_a_run_that_passed_is_on_record_and_in_the_manifest(site: ReleaseSite) -
     ]
 
 
+def test_what_was_asked_is_on_record_file_by_file(site: ReleaseSite) -> None:
+    report = site.smoke()
+    assert (report.files, report.urls) == ({"shop/smoke/test_flow.py": "1" * 64}, {"intake": "http://10.0.0.1:8080"})
+
+
+def test_tests_that_were_changed_while_they_ran_prove_nothing(site: ReleaseSite) -> None:
+    site.tests.during = lambda: site.files.tests.update({"shop/smoke/test_flow.py": "2" * 64})
+    report = site.smoke()
+    assert (report.passed, report.exit_code(), site.files.marks) == (False, 5, [])
+    assert report.doubt == "its tests were changed while they ran: shop/smoke/test_flow.py"
+    assert report.files == {"shop/smoke/test_flow.py": "1" * 64}
+
+
 def test_tests_are_told_what_is_deployed_and_what_they_may_not_say(site: ReleaseSite) -> None:
     site.smoke()
     given = site.tests.given

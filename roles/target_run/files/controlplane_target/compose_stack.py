@@ -149,7 +149,6 @@ class ComposeStack:
             leg_verbs.enter(run, FAILED)
             raise FailedFault(f"Compose did not bring {state['release']} up: {'; '.join(told)}. Go back: {run.folder}/undo")
         stack_back.note_deployed(run, by_service(containers))
-        self.home.write_last_change(run.key, time.time())
         leg_verbs.enter(run, "done", finished_at=time.time())
 
     def prove(self, run: Run, request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -80,7 +81,8 @@ def note_deployed(run: Run, containers: dict[str, list[str]]) -> None:
     """Leave on this host what was deployed, by the run that did."""
     state, files = run.state, dict(run.state["files"])
     kept = ("environment", "project", "manifest", "manifest_name", "images", "env_digest")
-    told = {"stack": state["release"], "dir": state["folder"], "env_sha256": files.pop(ENV_FILE), "files": files}
+    order = [os.path.basename(path) for path in state["stack"]["files"]]
+    told = {"stack": state["release"], "dir": state["folder"], "env_sha256": files.pop(ENV_FILE), "files": files, "order": order}
     _write_record(run, {**{name: state[name] for name in kept}, **told, "containers": containers, "run": run.key, "at": utc(time.time())})
 
 

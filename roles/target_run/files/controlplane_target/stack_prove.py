@@ -18,7 +18,13 @@ def lacking(home: Home, engine: Engine, request: Request) -> list[str]:
     containers = of_project(engine.containers(), request.project)
     found = [f"{request.folder}/{name} is not the release's" for name in stack_files.unwritten(request)]
     files = digests(request.contents)
-    wanted = {"manifest": request.manifest, "env_digest": request.env_digest, "env_sha256": files.pop(ENV_FILE), "files": files}
+    wanted = {
+        "manifest": request.manifest,
+        "env_digest": request.env_digest,
+        "env_sha256": files.pop(ENV_FILE),
+        "files": files,
+        "order": request.order,
+    }
     if {key: record.get(key) for key in wanted} != wanted:
         found.append("it was not deployed from these files to its end")
     elif record["containers"] != by_service(containers):

@@ -51,10 +51,14 @@ class Request(NamedTuple):
         return {name: text.encode("utf-8", "surrogateescape") for name, text in texts.items()}
 
     @property
+    def order(self) -> list[str]:
+        """Return the files that Compose reads, in their order: later ones over earlier ones."""
+        return [*(name for name, _ in self.files), RELEASE_FILE]
+
+    @property
     def as_told(self) -> Stack:
         """Return how Compose is told of the stack."""
-        names = [*(name for name, _ in self.files), RELEASE_FILE]
-        files = tuple(os.path.join(self.folder, name) for name in names)
+        files = tuple(os.path.join(self.folder, name) for name in self.order)
         return Stack(self.project, self.folder, "", files, (os.path.join(self.folder, ENV_FILE),), "")
 
     @property

@@ -68,7 +68,6 @@ def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
         stack_files.put_back(held["files"], held["made"])
         _up(verbs, run, held, watch)
     stack_back.put_back_record(run, held, by_service(of_project(verbs.engine.containers(), run.state["project"])))
-    verbs.home.write_last_change(run.key, time.time())
     if run.key != of.key:
         of.write(phase="undone", undone_by=run.key)
     leg_verbs.enter(run, "undone", finished_at=time.time())

@@ -265,3 +265,9 @@ def test_anchors_and_merge_keys_are_written_out() -> None:
     )
     assert view(text).services[-1].name == "web"
     assert "compose.1.yml:3: services.web.restart: is no" in faults(text.replace("restart: always", "restart: no", 1))[0]
+
+
+def test_what_a_service_only_reads_is_what_it_writes_to_nowhere() -> None:
+    text = SOUND.replace('"./runtime:/run/web", "cache:/cache"', '"./runtime:/run/web:ro", "./runtime:/run/rw", "cache:/cache:ro", "./in:/in:ro"')
+    reads = {service.name: service.reads for service in view(text).services}
+    assert (reads["web"], reads["db"], reads["api"]) == (("/opt/stacks/shop/in", "shop_cache"), (), ("/mnt/data/shop/files",))

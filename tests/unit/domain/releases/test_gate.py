@@ -27,8 +27,9 @@ _PLACE = {
     "project": "shop",
     "compose": ["shop/compose.yml"],
     "contract": "shop/.env.staging.example",
-    "smoke": {"files": ["shop/test.py"]},
+    "smoke": {"files": ["shop/test.py"], "urls": {"web": "http://10.0.0.1:81"}},
 }
+ASKED = {"shop/conftest.py": "1" * 64, "shop/test.py": "2" * 64}
 SPEC = ReleaseSpec.model_validate(
     {
         "goal": "sell",
@@ -81,13 +82,18 @@ def report(**other: Any) -> SmokeReport:
         "manifest_name": "v2",
         "at": AN_HOUR_AGO,
         "tests": (SmokeTest(name="flow", outcome="passed"),),
+        "files": ASKED,
+        "urls": {"web": "http://10.0.0.1:81"},
     }
     return SmokeReport.model_validate(plain | other)
 
 
+RAN: dict[str, Any] = {"argv": ["true"], "dir": None, "code": 0, "seconds": 1.0, "tail": ""}
+
+
 def certified(**other: Any) -> Receipt:
     """Return a recertification of the manifest in which every command ended well."""
-    told = {"manifest": MANIFEST.digest, "commands": [{"name": "typecheck"}, {"name": "tests"}]}
+    told = {"manifest": MANIFEST.digest, "commands": [RAN | {"name": "typecheck"}, RAN | {"name": "tests"}]}
     return receipt("release.recert", told=told | other.pop("told", {}), **other)
 
 
@@ -107,6 +113,7 @@ GOOD = PromotionCase(
     smoked=Proof(receipt("release.smoke"), report()),
     production=None,
     refusals=(),
+    asked=ASKED,
     certified=certified(),
     faults=[],
     unchecked=None,
@@ -141,6 +148,7 @@ def test_a_gate_without_lines_is_shut() -> None:
     assert not is_open([])
 
 
+OTHER, ELSEWHERE = RAN | {"name": "typecheck", "argv": ["true", "-x"]}, RAN | {"name": "typecheck", "dir": "/srv/modules"}
 SKIPPED = SmokeTest(name="upload", outcome="skipped")
 SHUT: list[tuple[str, dict[str, Any], str, str]] = [
     ("contract", {"faults": ["a", "b"]}, "DRIFTED", "a, and 1 more"),
@@ -151,23 +159,30 @@ SHUT: list[tuple[str, dict[str, Any], str, str]] = [
     ("staged", {"running": [finding(Verdict.UNKNOWN)]}, "UNKNOWN", "one: as it is"),
     ("staged", {"running": []}, "UNKNOWN", "one was not judged"),
     ("smoke", {"smoked": None}, "DRIFTED", "no smoke run in staging is on record"),
-    (
-        "smoke",
-        {"smoked": Proof(receipt("release.smoke"), report(manifest="sha256:0", manifest_name="v1"))},
-        "DRIFTED",
-        "the newest one met v1, not v2",
-    ),
+    ("smoke", {"smoked": Proof(receipt("release.smoke"), report(manifest="0", manifest_name="v1"))}, "DRIFTED", "the newest one met v1, not v2"),
     ("smoke", {"smoked": Proof(receipt("release.smoke"), report(tests=(SKIPPED,)))}, "DRIFTED", "1 of 1 tests did not pass: upload"),
     ("smoke", {"smoked": Proof(receipt("release.smoke"), report(tests=()))}, "DRIFTED", "0 of 0 tests did not pass"),
     ("smoke", {"smoked": Proof(receipt("release.smoke"), report(doubt="web ran another image"))}, "DRIFTED", "web ran another image"),
     ("smoke", {"smoked": Proof(receipt("release.smoke", outcome="failed"), report())}, "DRIFTED", "did not end well"),
     ("smoke", {"smoked": Proof(receipt("release.smoke", at="2026-01-01T11:00:00Z"), report())}, "DRIFTED", "it was staged again since"),
+    ("smoke", {"asked": ASKED | {"shop/test.py": "3" * 64}}, "DRIFTED", "staging asks for something else now: shop/test.py"),
+    ("smoke", {"asked": ASKED | {"shop/test_more.py": "3" * 64}}, "DRIFTED", "staging asks for something else now: shop/test_more.py"),
+    ("smoke", {"asked": {"shop/test.py": "2" * 64}}, "DRIFTED", "staging asks for something else now: shop/conftest.py"),
+    ("smoke", {"smoked": Proof(receipt("release.smoke"), report(urls={}))}, "DRIFTED", "staging asks for something else now: the address of web"),
+    (
+        "smoke",
+        {"smoked": Proof(receipt("release.smoke"), report(files={}))},
+        "DRIFTED",
+        "staging asks for something else now: shop/conftest.py, shop/test.py",
+    ),
     ("smoke", {"now": NOW + timedelta(days=2)}, "DRIFTED", "old, limit"),
     ("smoke", {"now": NOW - timedelta(hours=2)}, "DRIFTED", "it is from the future"),
     ("recert", {"certified": None}, "DRIFTED", "no recertification is on record"),
     ("recert", {"certified": certified(told={"manifest": "sha256:0"})}, "DRIFTED", "the newest one is not of v2"),
     ("recert", {"certified": certified(outcome="failed", reason="tests ended with 1")}, "DRIFTED", "tests ended with 1"),
-    ("recert", {"certified": certified(told={"commands": [{"name": "tests"}]})}, "DRIFTED", "it did not run typecheck"),
+    ("recert", {"certified": certified(told={"commands": [RAN | {"name": "tests"}]})}, "DRIFTED", "it did not run typecheck"),
+    ("recert", {"certified": certified(told={"commands": [OTHER, RAN | {"name": "tests"}]})}, "DRIFTED", "another command now for typecheck"),
+    ("recert", {"certified": certified(told={"commands": [ELSEWHERE, RAN | {"name": "tests"}]})}, "DRIFTED", "another command now for typecheck"),
     ("recert", {"now": NOW + timedelta(days=2)}, "DRIFTED", "old, limit"),
     ("pack mint", {"pack": None}, "DRIFTED", "no run of it is on record"),
     ("pack mint", {"policy": "sha256:q"}, "DRIFTED", "the policy changed since"),
