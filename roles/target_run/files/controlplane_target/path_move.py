@@ -149,6 +149,7 @@ class PathMove(PathLeg):
         self.enter("reverting", reason=reason)
         path_layer.off(self.run.key)
         old = self.run.state["old"]
+        self._let_end(old["id"])
         status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
         if status == 404:
             self._without_old(reason)
@@ -164,6 +165,15 @@ class PathMove(PathLeg):
         if faults:
             self.run.write(complaint="; ".join(faults))
         self._close(self.run.state["ends"]["back"])
+
+    def _let_end(self, container: str) -> None:
+        """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
+        status, held = self.engine.call("GET", f"/containers/{container}/json")
+        if status != 200 or not held["State"]["Running"] or not self.run.state.get("stopped_at"):
+            return
+        # Its policy is off from before it is told until the leg is over; one that still has it was told nothing.
+        if (held["HostConfig"].get("RestartPolicy") or NEVER)["Name"] in ("", "no"):
+            self._stop(container)
 
     def _without_old(self, reason: str) -> None:
         """Go back where somebody removed the old container: one that is there by its name is theirs, and so are its files."""

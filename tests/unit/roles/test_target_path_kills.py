@@ -1,0 +1,89 @@
+"""What a kill leaves of a service's stop is brought to an end: a server on its way down counts neither as running nor as started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from controlplane_target import compose, path_layer, path_move, path_stack, settle_units
+from controlplane_target.cancel import Cancel
+from controlplane_target.path_move import PathMove
+from controlplane_target.path_proof import Proof
+from controlplane_target.path_request import as_json, parse
+from controlplane_target.state import Home, Run
+
+UNLESS_STOPPED = {"Name": "unless-stopped", "MaximumRetryCount": 0}
+NO = {"Name": "no", "MaximumRetryCount": 0}
+
+
+class Docker:
+    """An engine with one container. One that was told to end does so once it was looked at a few times, and only then can it be started."""
+
+    path = "/run/docker.sock"
+
+    def __init__(self, *, policy: dict[str, Any], ending: bool) -> None:
+        self.policy, self.running, self.looks_left = policy, True, 1 if ending else None
+        self.asked: list[str] = []
+
+    def call(self, method: str, target: str, *, body: Any = None, **_: Any) -> tuple[int, Any]:
+        what = target.rpartition("/")[2].partition("?")[0]
+        if method == "GET":
+            return 200, self._inspection()
+        self.asked.append(what)
+        if what == "start":
+            was, self.running = self.running, True
+            return (304 if was else 204), None
+        if what == "update":
+            self.policy = body["RestartPolicy"]
+            return 200, {}
+        self.looks_left = 1
+        if what == "stop":
+            self.running, self.looks_left = False, None
+        return 204, None
+
+    def get(self, _target: str, **_: Any) -> Any:
+        return self._inspection()
+
+    def _inspection(self) -> dict[str, Any]:
+        if self.looks_left is not None:
+            self.looks_left -= 1
+            if self.looks_left < 0:
+                # Told to end by a signal that is its own to stop by: Docker does not bring it up again.
+                self.running, self.looks_left = False, None
+        status = "running" if self.running else "exited"
+        state = {"Status": status, "Running": self.running, "ExitCode": 0, "StartedAt": "2026-01-02T08:00:00Z"}
+        return {"Id": "id", "Name": "/db", "State": state, "HostConfig": {"RestartPolicy": self.policy}}
+
+
+def stopping(tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch, *, told: bool) -> tuple[PathMove, Run]:
+    """Return the leg of a run that was killed while it stopped its PostgreSQL; `told`: it had got so far as to tell it."""
+    request = parse({"container": "db", "answer_s": 1, "paths": [{"kind": "postgres", "data": "/data", "place": "/mnt/data/db"}]})
+    run = Home(tmp_path / "home").run("R1")
+    run.folder.mkdir(parents=True)
+    old = {"id": "id", "name": "db", "restart": UNLESS_STOPPED, "stop_timeout": 1, "started_at": "2026-01-02T08:00:00Z"}
+    more = {"stopped_at": 1.0} if told else {}
+    ends = {"well": "done", "back": "reverted"}
+    run.write(role="persistent_paths", phase="stopping", request=as_json(request), paths=[], trees=[], old=old, ends=ends, leg="forward", **more)
+    for module, name in ((compose, "await_unit"), (path_layer, "off"), (path_stack, "put_back"), (settle_units, "uninstall_after")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    return path_move.PathMove(run, Cancel(), [], Proof(docker, request)), run  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", [True, False], ids=["on its way down", "not told yet"])
+def test_a_server_that_was_told_to_end_before_a_kill_is_down_before_it_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: bool
+) -> None:
+    docker = Docker(policy=NO, ending=ending)
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True)
+    leg.go_back("interrupted while stopping")
+    assert (docker.running, docker.policy, run.phase) == (True, UNLESS_STOPPED, "reverted")
+    assert run.state.get("complaint") is None
+    assert docker.asked[-2:] == ["start", "update"]
+
+
+def test_a_server_that_was_told_nothing_is_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = Docker(policy=UNLESS_STOPPED, ending=False)
+    leg, _ = stopping(tmp_path, docker, monkeypatch, told=False)
+    leg.go_back("interrupted while stopping")
+    assert docker.asked == ["start", "update"]
