@@ -121,6 +121,9 @@ class ComposeStack:
         # A run that brought something up before only goes forward: the files from before it are not those of what runs.
         is_first = run.phase in UNTOUCHED
         watched = stack_watch.carried(run.state) if run.phase in (DEPLOYING, FAILED) else {"watched": None}
+        if is_first:
+            # A pull takes its time: what goes back is how things are now.
+            stack_back.record(run, self.engine, request)
         leg_verbs.enter(run, WRITING if is_first else DEPLOYING, **request.noted, **watched)
         try:
             written = stack_files.write(request)
