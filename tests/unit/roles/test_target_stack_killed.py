@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from controlplane_target import leg_verbs, stack_asked, stack_undo
-from controlplane_target.faults import RefusedFault
+from controlplane_target.faults import FailedFault, RefusedFault
+from controlplane_target.stack_request import parse
 from controlplane_target.state import Run
 
 from tests.unit.roles.stack_host import KilledError, StackHost, ref
@@ -106,3 +107,27 @@ def test_what_a_killed_unit_had_in_memory_goes_with_it(host: StackHost, tmp_path
         host.deploy(host.home.run("R2"), host.request("2"))
     settled(host, "R2")
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_disk_that_did_not_come_back_after_a_power_cut_is_not_replaced_by_an_empty_folder(host: StackHost, tmp_path: Path) -> None:
+    host.deployed()
+    place = tmp_path / "place"
+    place.mkdir()
+    asked = host.asked("2")
+    [file] = asked["files"]
+    file["text"] = file["text"].replace('"image": "x"', f'"volumes": [{{"type": "bind", "source": "{place}", "target": "/data"}}], "image": "x"')
+    request = parse(asked)
+    killing(host, "up", "deploying")
+    with pytest.raises(KilledError):
+        host.deploy(host.home.run("R2"), request)
+    place.rmdir()
+    ran = len(host.ran)
+    with pytest.raises(FailedFault, match=f"shop was not brought up: {place}, which db, web binds, is not there"):
+        settled(host, "R2")
+    assert (len(host.ran), host.home.run("R2").phase, host.settling, host.runs()["web"]) == (ran, "deploying", {"R2"}, ref("web"))
+    place.mkdir()
+    assert settled(host, "R2").phase == "done"
+    assert host.runs()["web"] == ref("web", "2")
+    place.rmdir()
+    with pytest.raises(RefusedFault, match="Nothing was changed"):
+        host.deploy(host.home.run("R3"), request)
