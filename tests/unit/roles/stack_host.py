@@ -94,6 +94,12 @@ class StackHost:
         verbs.prove(run, request)
         return done
 
+    def deployed(self) -> Run:
+        """Deploy release 1."""
+        run = self.home.run("R1")
+        assert self.deploy(run, self.request())["changed"] is True
+        return run
+
     def state(self) -> dict[str, Any]:
         """Return the files with their bytes and modes, and what runs."""
         files = {path.name: (path.read_bytes(), path.stat().st_mode & 0o777) for path in sorted(self.folder.glob("*")) if path.is_file()}

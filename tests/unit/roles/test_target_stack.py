@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from controlplane_target import leg_verbs, stack_asked, stack_undo, stack_verbs, stack_watch
+from controlplane_target import leg_verbs, stack_undo, stack_verbs, stack_watch
 from controlplane_target.cancel import Cancel
 from controlplane_target.faults import FailedFault, RefusedFault
-from controlplane_target.state import Run
 
-from tests.unit.roles.stack_host import KilledError, StackHost, ref
+from tests.unit.roles.stack_host import StackHost, ref
 
 
 @pytest.fixture
@@ -19,33 +18,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackHost:
     return StackHost(tmp_path, monkeypatch)
 
 
-def deployed(host: StackHost) -> Run:
-    """Deploy release 1."""
-    run = host.home.run("R1")
-    assert host.deploy(run, host.request())["changed"] is True
-    return run
-
-
-def settled(host: StackHost, key: str) -> Run:
-    """Let the host itself settle a run that was killed."""
-    host.at = lambda _what: None
-    run = host.home.run(key)
-    leg_verbs.settle(host.verbs(), run, "unit")
-    return host.home.run(key)
-
-
-def killing(host: StackHost, what: str, phase: str) -> None:
-    """Kill whoever works as soon as Compose is about to do that in that phase."""
-
-    def at(does: str) -> None:
-        if does == what and phase in {run.phase for run in host.home.runs()}:
-            raise KilledError
-
-    host.at = at
-
-
 def test_a_first_release_writes_its_files_pulls_by_digest_and_runs(host: StackHost) -> None:
-    run = deployed(host)
+    run = host.deployed()
     assert host.runs() == {"web": ref("web"), "db": ref("db")}
     assert {name: mode for name, (_, mode) in host.state()["files"].items()} == {".env": 0o600, "compose.yml": 0o644, "compose.release.yml": 0o644}
     assert [argv[-1] for argv in host.ran if argv[1] == "pull"] == [ref("db"), ref("web")]
@@ -57,14 +31,14 @@ def test_a_first_release_writes_its_files_pulls_by_digest_and_runs(host: StackHo
 
 
 def test_neither_the_journal_nor_the_record_has_a_byte_of_the_environment_file(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     held = [path for path in host.home.base.rglob("*") if path.is_file()]
     assert {path.name for path in held} >= {"state.json", "before.json", "shop.json", "undo", "README"}
     assert [path for path in held if b"canary" in path.read_bytes()] == []
 
 
 def test_what_is_there_is_left_also_by_another_run(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     before, ran = host.state(), len(host.ran)
     for key in ("R1", "R2"):
         assert host.deploy(host.home.run(key), host.request()) == {"changed": False}
@@ -72,7 +46,7 @@ def test_what_is_there_is_left_also_by_another_run(host: StackHost) -> None:
 
 
 def test_a_container_that_somebody_made_anew_is_none_of_the_release(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     host.rows[0] = {**host.rows[0], "Id": "somebody's"}
     with pytest.raises(FailedFault, match="its containers are not those that were deployed"):
         host.verbs().prove(host.home.run("R1"), host.request())
@@ -80,14 +54,14 @@ def test_a_container_that_somebody_made_anew_is_none_of_the_release(host: StackH
 
 
 def test_another_digest_than_the_manifest_s_is_no_proof(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     host.images[ref("web")]["RepoDigests"] = [ref("web", "2")]
     with pytest.raises(FailedFault, match=f"shop-web-1 runs {ref('web', '2')}, not {ref('web')}"):
         host.verbs().prove(host.home.run("R1"), host.request())
 
 
 def test_the_next_release_changes_what_differs_and_goes_back_byte_for_byte(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     (host.folder / "compose.yml").chmod(0o640)
     before, record = host.state(), json.loads((host.home.base / "releases/shop.json").read_text())
     run = host.home.run("R2")
@@ -105,7 +79,7 @@ def test_the_next_release_changes_what_differs_and_goes_back_byte_for_byte(host:
 
 
 def test_after_a_first_release_is_taken_back_nothing_of_it_is_left(host: StackHost) -> None:
-    run = deployed(host)
+    run = host.deployed()
     assert stack_undo.undo(host.verbs(), run, run)["changed"] is True
     assert (host.runs(), host.folder.exists(), host.folder.parent.exists()) == ({}, False, False)
     assert not (host.home.base / "releases/shop.json").exists()
@@ -113,7 +87,7 @@ def test_after_a_first_release_is_taken_back_nothing_of_it_is_left(host: StackHo
 
 
 def test_an_image_that_is_gone_is_pulled_before_anything_stops(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     run = host.home.run("R2")
     host.deploy(run, host.request("2"))
     del host.images[ref("web")]
@@ -128,7 +102,7 @@ def test_an_image_that_is_gone_is_pulled_before_anything_stops(host: StackHost) 
 
 
 def test_a_way_back_is_refused_beneath_a_later_release_and_over_somebodys_hand(host: StackHost) -> None:
-    first = deployed(host)
+    first = host.deployed()
     run = host.home.run("R2")
     host.deploy(run, host.request("2"))
     with pytest.raises(RefusedFault, match=r"undo of R1 refused: run R2 deployed shop since: take that back first\. Nothing was changed"):
@@ -146,7 +120,7 @@ def test_a_tag_that_moved_is_no_way_back(host: StackHost) -> None:
     host.images["shop/web:old"] = host.image("shop/web:old")
     argv = ["docker", "compose", "--project-name", "shop", "--project-directory", str(host.folder), "--file", str(host.folder / "compose.yml"), "up"]
     host.compose(argv, stack_watch.Watch(host, host.home.run("R0"), "shop"))  # type: ignore[arg-type]
-    run = deployed(host)
+    run = host.deployed()
     old = host.images["shop/web:old"]
     host.images["shop/web:old"], host.images["aside"] = host.image("other"), old
     with pytest.raises(RefusedFault, match=f"does not name its image any more: docker tag {old['Id']} shop/web:old"):
@@ -157,7 +131,7 @@ def test_a_tag_that_moved_is_no_way_back(host: StackHost) -> None:
 
 
 def test_a_pull_that_fails_is_a_refusal_that_names_what_came(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     before, run = host.state(), host.home.run("R2")
     images = {"web": ref("web", "2"), "db": ref("db", "2")}
 
@@ -174,7 +148,7 @@ def test_a_pull_that_fails_is_a_refusal_that_names_what_came(host: StackHost) ->
 
 
 def test_a_build_that_gets_never_healthy_fails_names_it_and_goes_back(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     before, run = host.state(), host.home.run("R2")
     host.bad = {ref("web", "2")}
     with pytest.raises(FailedFault) as told:
@@ -190,70 +164,8 @@ def test_a_build_that_gets_never_healthy_fails_names_it_and_goes_back(host: Stac
     assert back.state["downtime_s"]["web"] >= back.state["phase_at"]["undoing"] - run.state["stopped"]["web"] - 0.01
 
 
-@pytest.mark.parametrize(
-    ("what", "phase", "ends", "release"),
-    [
-        ("pull", "prepared", "prepared", "1"),
-        ("config", "writing", "pulled", "1"),
-        ("up", "deploying", "done", "2"),
-        ("between web", "deploying", "done", "2"),
-    ],
-)
-def test_killed_anywhere_the_host_comes_to_one_side_and_the_same_run_to_its_end(
-    host: StackHost, what: str, phase: str, ends: str, release: str
-) -> None:
-    deployed(host)
-    before = host.state()
-    killing(host, what, phase)
-    with pytest.raises(KilledError):
-        host.deploy(host.home.run("R2"), host.request("2"))
-    run = settled(host, "R2")
-    assert (run.phase, host.runs()["web"], host.settling) == (ends, ref("web", release), set())
-    assert (host.state() == before) == (release == "1")
-    host.deploy(host.home.run("R2"), host.request("2"))
-    assert host.runs()["web"] == ref("web", "2")
-    assert host.deploy(host.home.run("R2"), host.request("2")) == {"changed": False}
-    assert set(host.home.run("R2").state["downtime_s"]) == {"web"}
-    stack_undo.undo(host.verbs(), host.home.run("R3"), host.home.run("R2"))
-    assert host.state() == before
-
-
-@pytest.mark.parametrize("what", ["up", "between web"])
-def test_a_way_back_that_is_killed_is_ended_by_the_host_or_by_the_next_one(host: StackHost, what: str) -> None:
-    deployed(host)
-    before = host.state()
-    host.deploy(host.home.run("R2"), host.request("2"))
-    killing(host, what, "undoing")
-    with pytest.raises(KilledError):
-        stack_undo.undo(host.verbs(), host.home.run("R3"), host.home.run("R2"))
-    assert host.home.run("R3").phase == "undoing"
-    # As long as it is open nothing else is deployed there.
-    host.at = lambda _what: None
-    with pytest.raises(RefusedFault, match="run R3 of shop is open at undoing: end it first"):
-        host.verbs().refuse(host.home.run("R5"), host.request("2"))
-    stack_undo.undo(host.verbs(), host.home.run("R4"), host.home.run("R2"))
-    assert (host.state(), host.home.run("R3").phase, host.home.run("R4").phase) == (before, "undone", "undone")
-
-
-def test_a_first_release_whose_way_back_is_killed_between_files_and_containers_ends_all_the_same(
-    host: StackHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = deployed(host)
-    with monkeypatch.context() as patched:
-
-        def killed(*_: object) -> None:
-            (host.folder / "compose.yml").unlink()
-            raise KilledError
-
-        patched.setattr("controlplane_target.stack_files.put_back", killed)
-        with pytest.raises(KilledError):
-            stack_undo.undo(host.verbs(), run, run)
-    assert settled(host, "R1").phase == "undone"
-    assert (host.runs(), host.folder.exists()) == ({}, False)
-
-
 def test_a_place_that_goes_away_once_the_files_are_written_puts_them_back(host: StackHost, tmp_path: Path) -> None:
-    deployed(host)
+    host.deployed()
     before, run = host.state(), host.home.run("R2")
     place = tmp_path / "place"
     place.mkdir()
@@ -270,19 +182,8 @@ def test_a_place_that_goes_away_once_the_files_are_written_puts_them_back(host: 
     assert (host.state(), run.phase) == (before, "pulled")
 
 
-def test_what_a_killed_unit_had_in_memory_goes_with_it(host: StackHost, tmp_path: Path) -> None:
-    deployed(host)
-    stack_asked.keep(host.home.run("R2"), host.asked("2"))
-    assert (tmp_path / "run/R2.asked").stat().st_mode & 0o777 == 0o600
-    killing(host, "config", "writing")
-    with pytest.raises(KilledError):
-        host.deploy(host.home.run("R2"), host.request("2"))
-    settled(host, "R2")
-    assert list((tmp_path / "run").iterdir()) == []
-
-
 def test_a_dry_run_shows_files_and_services_and_no_byte_of_the_environment_file(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     shown = stack_verbs._shown(host.verbs().refuse(host.home.run("R2"), host.request("2", env="WORD=canary-2\n"))["changes"])
     assert [(one["before_header"].rpartition("/")[2], one["after"][:40]) for one in shown["diff"]] == [
         (".env", "the one of staging, for root alone\n"),
@@ -293,7 +194,7 @@ def test_a_dry_run_shows_files_and_services_and_no_byte_of_the_environment_file(
 
 
 def test_a_cancel_before_anything_is_written_changes_nothing(host: StackHost) -> None:
-    deployed(host)
+    host.deployed()
     before, verbs = host.state(), host.verbs()
     verbs.cancel = Cancel()
     verbs.prepare(host.home.run("R2"), host.request("2"))
@@ -306,3 +207,21 @@ def test_a_cancel_before_anything_is_written_changes_nothing(host: StackHost) ->
     with pytest.raises(Exception, match="cancelled"):
         verbs.deploy(host.home.run("R2"), host.request("2"))
     assert host.state() == before
+
+
+def test_who_waits_for_the_unit_hears_how_long_each_service_was_down(host: StackHost) -> None:
+    run = host.home.run("R1")
+    run.write(outcome={"verb": "undo", "rc": 0, "message": "", "answer": {"changed": True, "downtime_s": {"web": 3.0}}})
+    answer = leg_verbs.wait(run, 0, None)
+    assert (answer["changed"], answer["downtime_s"]) == (True, {"web": 3.0})
+
+
+def test_the_way_back_is_how_things_are_when_the_first_file_is_written(host: StackHost) -> None:
+    host.deployed()
+    run = host.home.run("R2")
+    verbs = host.verbs()
+    verbs.prepare(run, host.request("2"))
+    (host.folder / "compose.yml").write_text("# by hand, while it pulled\n" + (host.folder / "compose.yml").read_text())
+    verbs.deploy(run, host.request("2"))
+    stack_undo.undo(host.verbs(), host.home.run("R3"), run)
+    assert (host.folder / "compose.yml").read_text().startswith("# by hand")

@@ -14,7 +14,7 @@ def test_what_steers_docker_or_compose_is_refused_by_its_line_and_without_its_va
 
 
 def test_what_is_the_services_own_is_not() -> None:
-    assert steering("COMPOSE_PROFILES=debug\nMY_DOCKER_HOST=tcp://x\nURL=DOCKER_HOST=x\n") == []
+    assert steering("COMPOSE_PROFILES=debug\nDOCKER_INFLUXDB_INIT_MODE=setup\nMY_DOCKER_HOST=tcp://x\nURL=DOCKER_HOST=x\n") == []
 
 
 @pytest.mark.parametrize(

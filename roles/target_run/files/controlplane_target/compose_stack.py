@@ -22,6 +22,7 @@ from . import (
     stack_images,
     stack_judge,
     stack_look,
+    stack_places,
     stack_prove,
     stack_undo,
     stack_view,
@@ -88,7 +89,8 @@ class ComposeStack:
         leg_verbs.assert_leased(self.home, run)
         self.cancel.check()
         self.cancel.close()
-        settle_units.install_after(run.key, leg_verbs.command(self, run, "settle"), [])
+        disks = stack_places.mounts_of(stack_judge.binds(look.config))
+        settle_units.install_after(run.key, leg_verbs.command(self, run, "settle"), disks)
         was = self._ids(request.project)
         written = self._write(run, request)
         self._bring_up(run)
@@ -121,6 +123,9 @@ class ComposeStack:
         # A run that brought something up before only goes forward: the files from before it are not those of what runs.
         is_first = run.phase in UNTOUCHED
         watched = stack_watch.carried(run.state) if run.phase in (DEPLOYING, FAILED) else {"watched": None}
+        if is_first:
+            # A pull takes its time: what goes back is how things are now.
+            stack_back.record(run, self.engine, request)
         leg_verbs.enter(run, WRITING if is_first else DEPLOYING, **request.noted, **watched)
         try:
             written = stack_files.write(request)
@@ -178,6 +183,7 @@ class ComposeStack:
             self._take_back_files(run)
             side = "source"
         elif run.phase == DEPLOYING:
+            stack_undo.assert_places(run, stack_from(run.state["stack"]))
             self._bring_up(run)
             side = "destination"
         elif run.phase == UNDOING:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_STEERING = re.compile(r"(DOCKER|COMPOSE)_\w+", re.ASCII)
+# Some images are set up by variables that begin with DOCKER_, too: only what the client itself reads counts.
+_STEERING = re.compile(
+    r"COMPOSE_\w+|DOCKER_(HOST|CONTEXT|CONFIG|TLS|TLS_VERIFY|CERT_PATH|API_VERSION|DEFAULT_PLATFORM|CONTENT_TRUST\w*|CUSTOM_HEADERS)", re.ASCII
+)
 # Which services there are is the stack's own affair.
 _ALLOWED = {"COMPOSE_PROFILES"}
 # What is shorter is a switch or a port, and would be found in every word.

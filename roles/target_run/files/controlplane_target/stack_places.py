@@ -46,6 +46,13 @@ def _of_one(source: str, is_writable: bool, table: Sequence[Mount], awaited: Seq
     return f"lies on {mounted}, and {above[-1]}, where it belongs by {FSTAB}, is not mounted: mount it" if above else None
 
 
+def mounts_of(binds: Iterable[Bind]) -> list[str]:
+    """Return the mounts on which those that are there lie, but for the root's and those in memory: a boot has to wait for them."""
+    table = mounts.read()
+    found = {mounts.mount_of(os.path.realpath(bind.source), table).mount for bind in binds if os.path.exists(bind.source)}
+    return sorted(mount for mount in found if mount != "/" and not mounts.is_at_or_below(mount, "/run"))
+
+
 def declared_mounts() -> list[str]:
     """Return where fstab mounts something, the shortest path first."""
     try:

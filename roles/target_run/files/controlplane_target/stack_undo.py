@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from . import leg_verbs, services, settle_units, stack_back, stack_files, stack_images, stack_judge, stack_look, stack_places, stack_view, stack_watch
-from .compose import stack_from
+from .compose import Stack, stack_from
 from .faults import FailedFault, RefusedFault
 from .files import read_json, text_of
 from .stack_containers import by_service, of_project
@@ -54,7 +54,7 @@ def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
         return
     held = stack_back.before(of)
     if run.phase != UNDOING:
-        settle_units.install_after(run.key, leg_verbs.command(verbs, run, "settle"), [])
+        settle_units.install_after(run.key, leg_verbs.command(verbs, run, "settle"), _disks(run, held))
         kept = {key: of.state.get(key) for key in ("role", "project", "folder", "release", "wait_s", "stack")}
         # A service that a failed deployment left down is down since then.
         watched = {"watched": None} if of.phase == "done" else {**stack_watch.carried(of.state), "downtime_s": {}}
@@ -78,6 +78,19 @@ def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
             settle_units.uninstall_after(other.key)
 
 
+def _disks(run: Run, held: dict[str, Any]) -> list[str]:
+    """Return the mounts that a boot has to wait for before what was before is brought up."""
+    if held["stack"] is None:
+        return []
+    return stack_places.mounts_of(stack_judge.binds(_read_before(run, held)))
+
+
+def _read_before(run: Run, held: dict[str, Any]) -> dict[str, Any]:
+    """Return Compose's reading of the files as they were before. Raises `RefusedFault`."""
+    contents = {os.path.basename(shot["path"]): text_of(shot) for shot in held["files"]}
+    return stack_view.reading(stack_from(held["stack"]), contents, run.key).config
+
+
 def _down(run: Run, watch: stack_watch.Watch) -> None:
     if run.state.get("downed"):
         return
@@ -92,10 +105,7 @@ def _down(run: Run, watch: stack_watch.Watch) -> None:
 def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.Watch) -> None:
     stack, were = stack_from(held["stack"]), held["services"]
     names = sorted({one["service"] for one in were})
-    try:
-        config = stack_view.reading(stack, {}, run.key).config
-    except RefusedFault as fault:
-        raise FailedFault(str(fault).removesuffix(". Nothing was changed.")) from fault
+    config = assert_places(run, stack)
     all_of_it = set(names) == set(stack_judge.services_of(config))
     # Compose takes a service whose healthcheck is switched off for a failure, where it is to wait; what was before may be such a one.
     wait = ["--wait", "--wait-timeout", str(run.state["wait_s"])] if all(one["demand"] == "healthy" for one in were) else []
@@ -113,6 +123,20 @@ def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.
     if missing or other:
         raise FailedFault(f"what ran before is not back: {'; '.join([*missing, *(f'{one}, which it did not before' for one in other)])}")
     watch.close(names)
+
+
+def assert_places(run: Run, stack: Stack) -> dict[str, Any]:
+    """Return Compose's reading of files that lie in their folder. Raises `FailedFault` where it can't read them, or what they bind is not there.
+
+    A disk that a power cut took along would be replaced by empty folders.
+    """
+    try:
+        config = stack_view.reading(stack, {}, run.key).config
+    except RefusedFault as fault:
+        raise FailedFault(str(fault).removesuffix(". Nothing was changed.")) from fault
+    if found := stack_places.of_the_binds(stack_judge.binds(config), ()):
+        raise FailedFault(f"{run.state['release']} was not brought up: {'; '.join(found)}")
+    return config
 
 
 def _refuse(verbs: ComposeStack, run: Run, of: Run) -> None:
@@ -135,13 +159,11 @@ def _refuse(verbs: ComposeStack, run: Run, of: Run) -> None:
 
 def _of_what_ran(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[str]:
     """Return what speaks against bringing up what ran before."""
-    stack, found = stack_from(held["stack"]), []
-    contents = {os.path.basename(shot["path"]): text_of(shot) for shot in held["files"]}
     try:
-        config = stack_view.reading(stack, contents, run.key).config
+        config = _read_before(run, held)
     except RefusedFault as fault:
         return [str(fault).removesuffix(". Nothing was changed.")]
-    found += stack_places.of_the_binds(stack_judge.binds(config), ())
+    found = stack_places.of_the_binds(stack_judge.binds(config), ())
     for one in held["services"]:
         image = stack_images.local(verbs.engine, one["image"])
         if image is None:

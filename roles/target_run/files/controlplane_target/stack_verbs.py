@@ -63,7 +63,12 @@ def _done(verbs: ComposeStack, run: Run, request: Request, options: argparse.Nam
         return at_once[options.action]()
     if options.detach:
         stack_asked.keep(run, asked)
-        return leg_verbs.detach(verbs, run, options.action, unit_of(request.project), [])
+        try:
+            return leg_verbs.detach(verbs, run, options.action, unit_of(request.project), [])
+        except FailedFault:
+            # No unit reads it any more.
+            stack_asked.forget(run)
+            raise
     work = verbs.pull if options.action == "pull" else verbs.deploy
     return leg_verbs.as_unit(verbs, run, options.action, lambda: work(run, request))
 
