@@ -2,6 +2,7 @@
 
 Rules:
 - Only what is proven is closed: on fresh evidence by digest, and by a smoke run after the deployment. UNKNOWN never closes.
+- The commit is that of the manifest that was deployed: where its file is gone, or says something else now, nothing is closed.
 - No gap of the release's own loop may be open; the site's other open gaps and loops are named.
 - The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm.
 """
@@ -17,6 +18,7 @@ from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.closeout import ReleaseCloseout, actions, open_gaps, proofs
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
+from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
@@ -51,6 +53,7 @@ def close_release(
     chain = tuple(receipt for _, receipt in sound_chain(apply.receipts, now=apply.clock.now()))
     found = history(site, stack, name, chain, apply)
     current = _settled(found, stack, name)
+    manifest = _deployed_manifest(site, current)
     proof = proof_since(chain, found)
     if proof is None or not proof.passed:
         told = "was not proven since it stands there" if proof is None else f"is not proven: see {proof.receipt.key}"
@@ -64,7 +67,7 @@ def close_release(
     now = apply.clock.now()
     attestation = Attestation(by=site.operator, at=now.strftime(STAMP), text=attest)
     attempt = f"{name}-{now:%Y%m%d-%H%M%S}-{apply.entropy.four_hex()}"
-    made = _closeout(site, spec, current, chain, report, ports, attempt=attempt, attestation=attestation, deferred=deferred)
+    made = _closeout(site, spec, current, manifest, chain, report, ports, attempt=attempt, attestation=attestation, deferred=deferred)
     file = ports.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
     page = ports.folder.keep(stack, attempt, "closeout.md", release_page(made))
     key = make_run_key(ID, apply.clock.now(), apply.entropy.four_hex())
@@ -82,6 +85,20 @@ def _settled(found: Deployed, stack: str, name: str) -> Deployment:
         told = found.doubt or "nothing is deployed by a release"
         raise RefusedError(f"{stack} in {name} does not close: {told}. See: controlplane release status {stack}")
     return found.current
+
+
+def _deployed_manifest(site: ReleaseSite, current: Deployment) -> Manifest:
+    """Return the manifest that was deployed. Raises `RefusedError` where its file is no longer that."""
+    try:
+        manifest = site.files.manifest(current.stack, current.manifest_name).manifest
+        why = (
+            None if manifest.digest == current.manifest else f"manifest {current.manifest_name} says something else than what {current.run} deployed"
+        )
+    except InputInvalidError as error:
+        why = f"manifest {current.manifest_name} can't be read: {error}"
+    if why is not None:
+        raise RefusedError(f"{current.stack} in {current.environment} does not close: {why}. Nothing was changed. Restore it from version control.")
+    return manifest
 
 
 def _own_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...]:
@@ -113,6 +130,7 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
     site: ReleaseSite,
     spec: ReleaseSpec,
     current: Deployment,
+    manifest: Manifest,
     chain: Sequence[Receipt],
     report: AuditReport,
     ports: ClosePorts,
@@ -121,7 +139,6 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
     attestation: Attestation,
     deferred: tuple[str, ...],
 ) -> ReleaseCloseout:
-    manifest = site.files.manifest(current.stack, current.manifest_name).manifest
     mine = [one for one in deployments(chain, ports.release.apply.plans.get) if (one.stack, one.environment) == (current.stack, current.environment)]
     registers = site.governance.registers
     return ReleaseCloseout(

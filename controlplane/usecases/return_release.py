@@ -71,7 +71,7 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
         return _way(site, found, (), to=found.current.manifest_name, left=left, ports=ports)
     runs = _runs_back(left, to, stack)
     intents = sorted((intent for run in runs for intent in intents_of(run, chain)), key=lambda intent: intent.seq)
-    refuse_unless_undoable(runs[-1], tuple(intents), chain)
+    refuse_unless_undoable(runs[-1], tuple(intents), chain, ports.apply.plans.get)
     return _way(site, found, runs, to=_target(found, runs, stack), left=left, ports=ports)
 
 

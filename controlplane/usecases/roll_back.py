@@ -1,7 +1,8 @@
 """rollback: the reverse move of one run, or of one of its steps; newer data is carried back, configuration put back byte for byte.
 
 Rules:
-- The steps go back in reverse order; a step whose successors on the same host still stand is refused.
+- The steps go back in reverse order; a step whose successors on the same host still stand is refused. On a deployment only those stand that changed
+  what its way back would change.
 - What a purge deleted can't come back, and neither can the run that retired it: both are refused before anything is changed. A purge that
   failed half-way deleted too, and then only the host's own evidence tells.
 - A host that another run holds is refused before the rollback is on record.
@@ -61,7 +62,7 @@ def roll_back(
     with ports.locks.hold(tuple(hosts), operator=operator):
         chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
         intents = intents_of(key, chain)
-        refuse_unless_undoable(key, intents, chain)
+        refuse_unless_undoable(key, intents, chain, ports.plans.get)
         whole = next(r for r in chain if key in (r.key, r.run))
         plan = ports.plans.get(whole.plan)
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, undone_keys
+from controlplane.domain.releases.standing import stands_on
 from controlplane.domain.run_key import is_run_key
 from controlplane.usecases.record_run import WHOLE
+
+PlanOf = Callable[[str], Plan]
 
 
 def intents_of(key: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:
@@ -32,7 +36,7 @@ def open_rollback(key: str, chain: Sequence[Receipt]) -> str | None:
     return next((r.key for r in chain if r.phase == "intent" and r.undoes == key and r.key not in closed), None)
 
 
-def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> None:
+def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequence[Receipt], plan_of: PlanOf) -> None:
     """Raise `RefusedError` for what a purge deleted, for what a purge made final, and for what later steps stand on."""
     final = [intent for intent in intents if _deletes(intent)]
     if final:
@@ -44,7 +48,7 @@ def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequen
                 f"{intent.key} can't go back: {purge.key} purged what it had retired, and with it the way back. Nothing was changed. "
                 "Restore from a backup, or move the data by a new policy and plan."
             )
-    later = _standing_on(intents, chain)
+    later = _standing_on(intents, chain, plan_of)
     if later:
         raise RefusedError(
             f"{key} can't go back while later steps stand on it: {', '.join(r.key for r in later)}. Nothing was changed. "
@@ -69,21 +73,22 @@ def _purge_of(intent: Receipt, chain: Sequence[Receipt]) -> Receipt | None:
     return None
 
 
-def _standing_on(intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> list[Receipt]:
+def _standing_on(intents: tuple[Receipt, ...], chain: Sequence[Receipt], plan_of: PlanOf) -> list[Receipt]:
     """Return later steps on the same hosts that are open, done or partly done, and neither go back now nor went back before."""
     settled = {intent.key for intent in intents} | undone_keys(chain)
     first = {host: min(i.seq for i in intents if i.host == host) for host in {intent.host for intent in intents}}
     untouched = {r.key for r in chain if r.phase == "result" and r.outcome in ("failed", "refused") and all(c.status != "done" for c in r.changes)}
     later = [r for r in _steps(chain) if r.host in first and r.seq > first[r.host] and r.key not in settled | untouched and not _deletes(r)]
-    return [r for r in later if not _is_of_another_stack(r, intents, chain)]
+    return [r for r in later if any(_stands_on(r, one, chain, plan_of) for one in intents if one.host == r.host and one.seq < r.seq)]
 
 
-def _is_of_another_stack(later: Receipt, intents: tuple[Receipt, ...], chain: Sequence[Receipt]) -> bool:
-    """Say whether both bring stacks, and have no file and no service in common; of an open one nobody knows."""
-    changed = {r.key: {(r.host, change.target) for change in r.changes} for r in chain if r.phase == "result"}
-    if any(CAPABILITIES[r.capability].led_by is None for r in (later, *intents)) or later.key not in changed:
-        return False
-    return not any(changed[later.key] & changed.get(intent.key, changed[later.key]) for intent in intents)
+def _stands_on(later: Receipt, intent: Receipt, chain: Sequence[Receipt], plan_of: PlanOf) -> bool:
+    """Say whether a later step of the host stands on one that goes back: any does, but on a deployment only what changed the same."""
+    result = next((r for r in chain if r.key == later.key and r.phase == "result"), None)
+    if intent.capability != release_deploy.ID or result is None or not result.changes:
+        return True
+    step = next((one for one in plan_of(intent.plan).steps if (one.id, one.host) == (intent.step, intent.host)), None)
+    return step is None or stands_on(step, result.changes)
 
 
 def _steps(chain: Sequence[Receipt]) -> list[Receipt]:

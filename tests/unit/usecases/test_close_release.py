@@ -1,0 +1,219 @@
+"""release close: what keeps a release from closing, and what its closeout holds, in the chain and on its page."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.domain.chain import chain_faults
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import InputInvalidError, InterruptedRunError, RefusedError, UnknownError
+from controlplane.domain.receipt import open_intents
+from controlplane.domain.registers import Registers
+from controlplane.domain.releases.closeout import ReleaseCloseout
+from controlplane.domain.releases.values import EnvironmentName
+from controlplane.ports import Commit
+from controlplane.usecases.close_release import ClosePorts, close_release
+from tests.fakes.promotions import PromotedSite
+from tests.fakes.releases import STACK
+from tests.fakes.site import OPERATOR
+from tests.fakes.waves import FakeFolder, FakeHistory
+
+LOOP, OTHER = "LOOP-SHOP-RELEASE", "LOOP-OTHER"
+
+
+class ClosingSite(PromotedSite):
+    """A site whose release has a loop, with registers; `closed` closes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder, self.history = FakeFolder(self.world), FakeHistory()
+        self.files.specs[STACK] = self.files.specs[STACK].model_copy(update={"loop": LOOP})
+        self.register({"GAP-OP-9": {"title": "of others", "loops": [OTHER]}})
+
+    def register(self, gaps: dict[str, Any]) -> None:
+        loops = {LOOP: {"title": "the shop"}, OTHER: {"title": "others"}, "LOOP-OLD": {"title": "over", "status": "closed"}}
+        registers = Registers.model_validate({"loops": loops, "gaps": gaps}, strict=False)
+        self.site = replace(self.site, governance=replace(self.site.governance, registers=registers))
+
+    def released(self, number: int = 1) -> ClosingSite:
+        assert self.promote(self.bring_to_gate(number)).outcome == "done"
+        return self
+
+    def closed(self, environment: EnvironmentName = "production", attest: str = "orders come in", deferred: tuple[str, ...] = ()) -> Any:
+        ports = ClosePorts(self.release_ports, self.folder, self.history)
+        return close_release(self.site, STACK, environment, ports, attest=attest, deferred=deferred)
+
+
+@pytest.fixture
+def site() -> ClosingSite:
+    return ClosingSite()
+
+
+def refused(site: ClosingSite, kind: type[Exception] = RefusedError, environment: EnvironmentName = "production", **more: Any) -> str:
+    """Return why it does not close; nothing is on record of it, and no file is there."""
+    before = len(site.receipts.chain)
+    with pytest.raises(kind) as refusal:
+        site.closed(environment, **more)
+    assert (len(site.receipts.chain), site.folder.files) == (before, {})
+    return str(refusal.value)
+
+
+def test_what_was_promoted_and_proven_closes_with_its_files_in_the_chain(site: ClosingSite) -> None:
+    site.released()
+    head = site.receipts.chain[-1]
+    made, page, key = site.closed(deferred=("the second shop",))
+    assert (made.manifest, made.digest, made.commit) == ("r1", site.files.held[STACK, "r1"].digest, site.files.held[STACK, "r1"].commit)
+    assert (made.environment, made.own_loop, made.own_gaps, made.images) == ("production", LOOP, (), site.files.held[STACK, "r1"].images)
+    assert [one.what for one in made.evidence] == ["smoke in staging", "recertification", "smoke in production"]
+    assert [(one.host, one.outcome) for one in made.actions] == [("mint-apps", "done"), ("mint-data", "done")]
+    assert ([one.gap for one in made.open_gaps], made.open_loops) == (["GAP-OP-9"], (LOOP, OTHER))
+    assert (made.attestation.by, made.attestation.text, made.deferred) == (OPERATOR, "orders come in", ("the second shop",))
+    assert (made.chain_length, made.chain_head) == (len(site.receipts.chain) - 2, head.digest())
+    intent, result = site.receipts.chain[-2:]
+    assert (intent.key, result.key, result.capability, result.step, result.outcome) == (key, key, "release.close", "shop/production", "done")
+    assert result.evidence == digest_of(made.model_dump(mode="json"))
+    assert (result.told or {})["page"] == page
+    kept = ReleaseCloseout.model_validate_json(site.folder.files[(result.told or {})["file"]])
+    assert kept == made
+    assert not chain_faults(site.receipts.load())
+
+
+def test_its_page_says_what_a_reviewer_asks_for(site: ClosingSite) -> None:
+    held = site.files.held[STACK, "r1"]
+    site.files.held[STACK, "r1"] = held.model_copy(update={"irreversible": ("orders: schema 1 to 2",)})
+    made, page, _ = site.released().closed(deferred=("the second shop",))
+    text = site.folder.files[page].decode()
+    for part in (
+        "# Release of shop to production: r1\n\norders come in\n",
+        f"| Commit | {held.commit} |",
+        f"| intake | {held.images['intake']} |",
+        "smoke in production | done |",
+        "recertification | done |",
+        f"| {'a' * 40} | the site's files as they were when the stack was closed here for the first time |",
+        f"| {made.actions[0].receipt.replace('_', chr(92) + '_')} |",
+        f"Loop of the release: {LOOP}; open gaps in it: none.",
+        f"| GAP-OP-9 | of others | {OTHER} |",
+        f"Open loops: {LOOP}, {OTHER}.",
+        f"{made.verify.met} met, {made.verify.drifted} drifted, {made.verify.waived} waived, {made.verify.unknown} unknown.",
+        "A rollback would not undo:\n\n- orders: schema 1 to 2 (r1)\n",
+        "Deferred:\n\n- the second shop\n",
+        f"## Attestation\n\norders come in\n\n{OPERATOR}, {made.attestation.at}",
+        f"Chain of {made.chain_length} receipts, head `{made.chain_head}`.",
+    ):
+        assert part in text, (part, text)
+
+
+def test_what_was_never_brought_does_not_close(site: ClosingSite) -> None:
+    assert refused(site).startswith("shop in production does not close: nothing is deployed by a release")
+
+
+def test_without_words_to_attest_nothing_closes(site: ClosingSite) -> None:
+    assert refused(site.released(), InputInvalidError, attest="  ").startswith("--attest: is empty")
+
+
+def test_what_no_smoke_run_met_does_not_close(site: ClosingSite) -> None:
+    assert site.stage(1).outcome == "done"
+    told = refused(site, environment="staging")
+    assert told == "shop in staging does not close: r1 was not proven since it stands there. Next: controlplane release smoke shop --env staging"
+    assert site.smoke("staging").passed
+    assert site.closed("staging")[0].environment == "staging"
+
+
+def test_what_the_newest_smoke_run_found_wanting_does_not_close(site: ClosingSite) -> None:
+    site.released()
+    site.stubs = {1}
+    report = site.prove(STACK, "production", progress=lambda _: None)
+    assert refused(site).startswith(f"shop in production does not close: r1 is not proven: see {report.run}")
+
+
+def test_a_proof_of_the_build_before_does_not_count(site: ClosingSite) -> None:
+    assert site.stage(1).outcome == "done"
+    assert site.smoke("staging").passed
+    assert site.stage(2).outcome == "done"
+    assert "r2 was not proven since it stands there" in refused(site, environment="staging")
+
+
+def test_what_a_rollback_brought_back_and_proved_closes(site: ClosingSite) -> None:
+    site.released().released(2)
+    assert site.roll_back().outcome == "rolled-back"
+    assert site.closed()[0].manifest == "r1"
+
+
+def test_while_a_gap_of_its_loop_is_open_it_does_not_close(site: ClosingSite) -> None:
+    site.released().register(
+        {"GAP-OP-1": {"title": "too slow", "loops": [LOOP]}, "GAP-OP-2": {"title": "mended", "status": "fixed", "loops": [LOOP]}}
+    )
+    assert refused(site) == f"shop in production does not close: GAP-OP-1 is open in {LOOP}. Next: controlplane gaps close GAP-OP-1"
+    site.register({"GAP-OP-1": {"title": "too slow", "status": "accepted", "reason": "r", "loops": [LOOP]}})
+    assert site.closed()[0].open_gaps == ()
+
+
+def test_what_runs_otherwise_than_it_was_brought_does_not_close(site: ClosingSite) -> None:
+    site.released()
+    one = next(one for one in site.hosts["mint-data"].probes["docker_containers"] if one["compose_project"] == "shop-production")
+    one.update(running=False, state="exited")
+    assert "does not close: mint-data: intake: shop-production-intake-1 is exited, not running" in refused(site)
+
+
+@pytest.mark.parametrize("doubt", ["unreached", "witness"])
+def test_what_can_not_be_seen_by_two_does_not_close(site: ClosingSite, doubt: str) -> None:
+    site.released()
+    if doubt == "unreached":
+        site.evidence.unreached = {"mint-data": "no route to host"}
+    else:
+        site.witness.doubts = {"release:shop": "another image"}
+    assert "shop in production does not close: mint-" in refused(site, UnknownError)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_manifest_that_is_no_longer_what_was_deployed_does_not_close(site: ClosingSite, gone: bool) -> None:
+    site.released()
+    held = site.files.held.pop((STACK, "r1"))
+    if not gone:
+        site.files.held[STACK, "r1"] = held.model_copy(update={"commit": "f" * 40})
+    told = refused(site)
+    assert told.startswith("shop in production does not close: manifest r1 ")
+    assert ("can't be read: releases/shop/manifests/r1.yml: does not exist" if gone else "says something else than what CAP-") in told
+    assert told.endswith("Nothing was changed. Restore it from version control.")
+
+
+def test_a_manifest_that_was_marked_as_tested_is_still_what_was_deployed(site: ClosingSite) -> None:
+    site.released()
+    assert site.files.held[STACK, "r1"].tested_by is not None
+    assert site.closed()[0].manifest == "r1"
+
+
+def test_files_changed_are_those_since_it_was_closed_last(site: ClosingSite) -> None:
+    site.released().closed()
+    site.history.commits = (Commit(id="b" * 40, title="a second release", files=("releases/shop.yml",)),)
+    site.history.loose = ("policy.yml",)
+    made = site.released(2).closed()[0]
+    assert [(one.commit, one.title, one.files) for one in made.files_changed] == [
+        ("b" * 40, "a second release", ("releases/shop.yml",)),
+        (None, "not committed yet", ("policy.yml",)),
+    ]
+    site.history.at = None
+    assert [one.title for one in site.closed()[0].files_changed] == ["the site is under no version control: what changed in its files is not known"]
+
+
+def _contacts() -> int:
+    site = ClosingSite().released()
+    site.arm(None)
+    site.closed()
+    return site.world.count
+
+
+@pytest.mark.parametrize("at", range(1, _contacts() + 1))
+def test_closing_that_is_cut_anywhere_closes_the_second_time_and_is_in_nobodys_way(at: int) -> None:
+    site = ClosingSite().released()
+    site.arm(at)
+    with suppress(InterruptedRunError, KeyboardInterrupt):
+        site.closed()
+    site.arm(None)
+    assert site.closed()[0].outcome == "closed"
+    assert not open_intents(site.receipts.chain)
+    assert not chain_faults(site.receipts.load())
