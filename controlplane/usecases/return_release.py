@@ -181,7 +181,7 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
         return roll_back(key, view, operator=site.operator, ports=ports.apply, progress=progress, planned=planned)
 
     result = back(run)
-    if result.outcome == "rolled-back" or len(mine) < 2:
+    if result.outcome == "rolled-back" or len(mine) < 2 or _is_told_to_stop(result):
         return result
     others: list[str] = []
     last = result
@@ -190,12 +190,19 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
         if one.key in undone:
             continue
         alone = back(one.key)
-        if alone.outcome == "interrupted" and "interrupted;" in " ".join(alone.messages):
+        if _is_told_to_stop(alone):
             return alone
         others += alone.messages if alone.outcome != "rolled-back" else ()
         last = alone
     # The run is closed with the last of its steps.
     return last if not others else result.model_copy(update={"messages": tuple(dict.fromkeys((*result.messages, *others)))})
+
+
+def _is_told_to_stop(result: RunResult) -> bool:
+    """Say whether somebody interrupted it; a connection that was lost leaves it open as well, and is no reason to leave the other hosts."""
+    return result.outcome == "interrupted" and any(
+        message.startswith("interrupted;") or "| roll back: interrupted" in message for message in result.messages
+    )
 
 
 def former(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, ports: ReleasePorts) -> dict[str, ReleaseWanted]:

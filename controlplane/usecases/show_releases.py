@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from controlplane.domain.errors import RunFailedError
@@ -43,6 +43,7 @@ def _environment(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Se
         "doubt": found.doubt,
         "proof": {"run": proof.receipt.key, "passed": proof.passed, "at": proof.receipt.at} if proof is not None else None,
         "hosts": [_host(one, judged.get(one.host)) for one in found.hosts],
+        "taken_back": _taken_back(found),
         "goes_on": _goes_on(site, stack, name, found, chain=chain),
     }
 
@@ -94,9 +95,16 @@ def _goes_on(site: ReleaseSite, stack: str, name: EnvironmentName, found: Deploy
 def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
     """Return what was brought last and was met by no smoke run since; what came back is proven by the rollback itself."""
     current = found.current
-    if current is None or proof_since(chain, found) is not None or found.since != (current.ended_at or current.begun_at):
+    brought = max((one.current.ended_at or one.current.begun_at for one in found.hosts if one.current is not None), default=None)
+    if current is None or proof_since(chain, found) is not None or found.since != brought:
         return None
     return current
+
+
+def _taken_back(found: Deployed) -> str | None:
+    """Return the manifest of the newest deployment, where that was taken back."""
+    newest = max((one for host in found.hosts for one in host.deployments), key=lambda one: (one.begun_at, one.key), default=None)
+    return newest.manifest_name if newest is not None and newest.state == "undone" else None
 
 
 def _half_back(found: Deployed) -> Deployment | None:
@@ -113,18 +121,35 @@ def kept_plan(site: ReleaseSite, digest: str) -> str:
 
 def _next(stack: str, rows: Sequence[dict[str, Any]]) -> str:
     going_on = next((row["goes_on"] for row in rows if row["goes_on"]), None)
+    if going_on is not None:
+        return str(going_on)
+    blind = [host["host"] for row in rows for host in row["hosts"] if host["verdict"] == "UNKNOWN"]
+    if blind:
+        return f"see why {', '.join(dict.fromkeys(blind))} could not be observed, then run this again"
     wrong = next((row["environment"] for row in rows for host in row["hosts"] if host["verdict"] not in (None, "MET")), None)
-    if going_on is not None or wrong is not None:
-        return str(going_on) if going_on is not None else f"see why {wrong} does not run what was brought there; its hosts are named above"
-    by_name = {row["environment"]: row for row in rows}
-    for name, row in by_name.items():
-        if row["manifest"] is None and name == "staging":
-            return f"controlplane release stage {stack} --manifest NAME --out FILE"
-        if row["manifest"] is not None and (row["proof"] is None or not row["proof"]["passed"]):
-            return f"controlplane release smoke {stack} --env {name}"
-    if "production" in by_name and "staging" in by_name and by_name["production"]["manifest"] != by_name["staging"]["manifest"]:
-        return f"controlplane release promote {stack} --dry-run"
-    return f'controlplane release close {stack} --env {"production" if "production" in by_name else "staging"} --attest "..."'
+    if wrong is not None:
+        return f"see why {wrong} does not run what was brought there; its hosts are named above"
+    return _onward(stack, {row["environment"]: row for row in rows})
+
+
+def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
+    """Return what comes next where everything runs as it was brought."""
+    anew = f"controlplane release stage {stack} --manifest NAME --out FILE"
+    staging, production = by_name.get("staging"), by_name.get("production")
+    unproven = next((name for name, row in by_name.items() if row["manifest"] is not None and row["proof"] is None), None)
+    told = f'controlplane release close {stack} --env {"production" if production is not None else "staging"} --attest "..."'
+    if staging is not None and staging["manifest"] is None:
+        told = anew
+    elif unproven is not None:
+        told = f"controlplane release smoke {stack} --env {unproven}"
+    elif staging is not None and not staging["proof"]["passed"]:
+        told = f"{anew}    (what staging runs did not prove itself)"
+    elif production is not None and staging is not None and production["manifest"] != staging["manifest"]:
+        back = production["taken_back"] == staging["manifest"]
+        told = f"{anew}    (what staging runs was taken back from production)" if back else f"controlplane release promote {stack} --dry-run"
+    elif production is not None and production["proof"] is not None and not production["proof"]["passed"]:
+        told = f"controlplane release rollback {stack} --env production --dry-run"
+    return told
 
 
 def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[str]:
@@ -135,16 +160,19 @@ def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[st
     lines += [f"Window     {_window(site, spec, ports)}", f"Approval   {rules.approval or site.view.approval}", f"Loop       {spec.loop or 'none'}"]
     lines += [f"Proof      {', '.join(production.smoke.files)}, within {production.smoke.within} s; a skipped test is not a pass", ""]
     lines += ["## Gate", *_gate_lines(spec, production.hosts), "", "## Commands"]
+    commands = [
+        f"controlplane release check {name}",
+        f"controlplane release stage {name} --manifest NAME --out stage.json    (read it, then: controlplane approve stage.json)",
+        f"controlplane release stage {name} --plan stage.json",
+        f"controlplane release smoke {name} --env staging",
+        *([f"controlplane release recert {name} --manifest NAME"] if spec.recert else []),
+        *(f"controlplane ready {host}" for host in production.hosts),
+        f"controlplane release promote {name} --out promote.json    (the gate and the preview; then: controlplane approve promote.json)",
+        f"controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
+        f'controlplane release close {name} --env production --attest "what you attest"',
+    ]
     lines += [
-        f"1. controlplane release check {name}",
-        f"2. controlplane release stage {name} --manifest NAME --out stage.json    (read it, then: controlplane approve stage.json)",
-        f"3. controlplane release stage {name} --plan stage.json",
-        f"4. controlplane release smoke {name} --env staging",
-        *([f"5. controlplane release recert {name} --manifest NAME"] if spec.recert else []),
-        *(f"6. controlplane ready {host}" for host in production.hosts),
-        f"7. controlplane release promote {name} --out promote.json    (the gate and the preview; then: controlplane approve promote.json)",
-        f"8. controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
-        f'9. controlplane release close {name} --env production --attest "what you attest"',
+        *(f"{number}. {command}" for number, command in enumerate(commands, 1)),
         "",
         "## If it goes wrong",
         "A deployment that fails, or whose smoke tests do not all pass, is taken back by itself, and that is said.",
