@@ -61,7 +61,15 @@ def test_before_anything_was_brought_staging_is_next(site: PromotedSite) -> None
     found = status(site)
     assert (found["stack"], found["goal"], found["next"]) == (STACK, "orders come in", STAGE)
     for one, name in zip(found["environments"], ("staging", "production"), strict=True):
-        assert one | {"hosts": []} == {"environment": name, "manifest": None, "doubt": None, "proof": None, "hosts": [], "goes_on": None}
+        assert one | {"hosts": []} == {
+            "environment": name,
+            "manifest": None,
+            "doubt": None,
+            "proof": None,
+            "hosts": [],
+            "taken_back": None,
+            "goes_on": None,
+        }
         assert hosts(one) == [(host, None, None, "nothing was brought here by a release") for host in HOSTS]
 
 
