@@ -11,7 +11,7 @@ import click
 from controlplane.cli.options import output_option, print_json, site_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from controlplane.domain.plan import Plan
     from controlplane.domain.releases.gate import GateLine
@@ -40,7 +40,7 @@ def stage(stack: str, manifest: str | None, out: str | None, plan_file: str | No
     Exit 3: changes to make. 4: refused, nothing was changed. 5: a host could not be observed. 1: it failed. 130: interrupted, to be gone on with.
     """
     from controlplane.usecases.deploy_release import rehearse, stage_release  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.release_case import plan_release  # noqa: PLC0415
+    from controlplane.usecases.release_case import landings, plan_release, planned  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     if plan_file is None and manifest is None:
@@ -52,11 +52,13 @@ def stage(stack: str, manifest: str | None, out: str | None, plan_file: str | No
             if not dry_run:
                 return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, plan_file), output=output)
             _, fresh = rehearse(found, stack, "staging", plan, ports)
-        return _show_preview(fresh, (), plan_file, output, then=then)
+            lands = landings(found, stack, "staging", planned(found, stack, "staging", plan)[0])
+        return _show_preview(fresh, (), lands, plan_file, output=output, then=then)
     with releasing(site, stack, "staging") as (found, ports):
         kept = found.files.manifest(stack, str(manifest))
         made = _previewing(lambda: plan_release(found, stack, "staging", kept, ports=ports.apply), out)
-    return _show_preview(made, (), out, output, then=then)
+        lands = landings(found, stack, "staging", kept)
+    return _show_preview(made, (), lands, out, output=output, then=then)
 
 
 @click.command(epilog="Example: controlplane release promote shop --out plan.json")
@@ -74,7 +76,7 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
     """
     from controlplane.usecases.deploy_release import promote_release, rehearse, stricter  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.judge_promotion import judge_promotion, staged_manifest  # noqa: PLC0415
-    from controlplane.usecases.release_case import plan_release  # noqa: PLC0415
+    from controlplane.usecases.release_case import landings, plan_release, planned  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     then = f"controlplane release promote {shlex.quote(stack)} --plan"
@@ -84,17 +86,19 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
             if not dry_run:
                 return _carry_out(partial(promote_release, found, stack), plan, ports, words=("promote", stack, plan_file), output=output)
             gate, fresh = rehearse(found, stack, "production", plan, ports)
-        return _show_preview(fresh, gate, plan_file, output, then=then)
+            lands = landings(found, stack, "production", planned(found, stack, "production", plan)[0])
+        return _show_preview(fresh, gate, lands, plan_file, output=output, then=then)
     with releasing(site, stack, "production") as (found, ports):
         kept = found.files.manifest(stack, manifest) if manifest is not None else staged_manifest(found, stack, ports)
         made = _previewing(lambda: plan_release(found, stack, "production", kept, ports=ports.apply), out)
         gate = judge_promotion(stricter(found, found.files.spec(stack)), stack, kept, made, ports)
-    return _show_preview(made, gate, out, output, then=then)
+        lands = landings(found, stack, "production", kept)
+    return _show_preview(made, gate, lands, out, output=output, then=then)
 
 
 @click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
 @_stack
-@click.option("--env", "environment", required=True, type=click.Choice(["staging", "production"]), help="Where.")
+@click.option("--env", "environment", default="production", show_default=True, type=click.Choice(["staging", "production"]), help="Where.")
 @click.option("--to", metavar="MANIFEST", help="Manifest to go back to; otherwise the one before.")
 @click.option("--dry-run", is_flag=True, help="Say what would go back, and change nothing.")
 @site_option
@@ -162,14 +166,18 @@ def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePort
     return code
 
 
-def _show_preview(made: Plan, gate: Sequence[GateLine], out: str | None, output: str, *, then: str) -> int:
-    from controlplane.cli.plan import exit_code_of  # noqa: PLC0415 - loaded when the verb runs
+def _show_preview(made: Plan, gate: Sequence[GateLine], lands: Sequence[Mapping[str, str]], out: str | None, *, output: str, then: str) -> int:
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.plan import exit_code_of  # noqa: PLC0415
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
 
     if output == "json":
-        print_json({"gate": [line.model_dump(mode="json") for line in gate], "plan": made.model_dump(mode="json")})
+        print_json({"gate": [line.model_dump(mode="json") for line in gate], "lands": list(lands), "plan": made.model_dump(mode="json")})
     else:
         show_gate(gate)
+        for one in lands:
+            click.echo(plain(f"lands     {one['host']} {one['service']} {one['path']}: {one['lands']}"))
+        click.echo("")
         show_plan(made, out, then=then)
     # What only holds for a time is asked again at the deployment itself.
     shut = [line for line in gate if line.verdict.value != "MET" and line.name not in ("window", "approval")]

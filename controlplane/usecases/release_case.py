@@ -115,6 +115,19 @@ def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: Kep
     return plan_site(view, hosts=hosts, capabilities=(DEPLOY,), clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
 
 
+def landings(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest) -> list[dict[str, str]]:
+    """Return where each service's data land: host, service, the path inside, and the folder of the host or the volume with the root that holds it."""
+    found: list[dict[str, str]] = []
+    hosts = site.view.desired.by_name()
+    for host, wanted in brought(site, stack, name, kept).items():
+        root = hosts[host].docker.data_root or "Docker's root"
+        for service, one in sorted(wanted.services.items()):
+            about = {"host": host, "service": service}
+            found += [{**about, "path": inside, "lands": source} for source, inside in sorted(one.binds.items())]
+            found += [{**about, "path": inside, "lands": f"volume {volume} in {root}"} for volume, inside in sorted(one.volumes.items())]
+    return found
+
+
 def planned(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) -> tuple[KeptManifest, SiteView]:
     """Return the manifest that a plan brings and the site with that release, as the files say it now. Raises `InputInvalidError`, `RefusedError`."""
     if plan.refusals:

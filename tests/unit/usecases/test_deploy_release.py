@@ -15,11 +15,12 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.bringing import refuse_led
+from controlplane.domain.releases.compose_view import Bind, ComposeView, NamedVolume, ServiceView
 from controlplane.domain.releases.values import Rules
 from controlplane.domain.windows import Window
 from controlplane.ports import StepResult
 from controlplane.usecases.deploy_release import stage_release
-from controlplane.usecases.release_case import demanded_of
+from controlplane.usecases.release_case import demanded_of, landings
 from tests.fakes.promotions import GOOD, PromotedSite
 
 V1, V2 = {"1 intake", "1 seeds"}, {"2 intake", "2 seeds"}
@@ -331,6 +332,18 @@ def test_a_stricter_site_is_asked_whatever_the_release_says(site: PromotedSite) 
     site.site = replace(site.site, view=site.site.view.model_copy(update={"approval": "other"}))
     assert demanded_of(site.site, spec) == "other"
     assert demanded_of(replace(site.site, view=site.view), spec) == "self"
+
+
+def test_a_preview_tells_where_data_land(site: PromotedSite) -> None:
+    bind = Bind(source="/mnt/data/shop/db", target="/var/lib/db", read_only=False, file="compose.yml", line=1)
+    volume = NamedVolume(key="cache", name="shop_cache", target="/cache", read_only=False)
+    service = ServiceView(name="intake", image=None, container=None, networks=("default",), binds=(bind,), volumes=(volume,))
+    views = {"mint-data": ComposeView(project="shop-production", dir="/opt/stacks/shop-production", services=(service,))}
+    told = landings(replace(site.site, views=lambda *_: views), "shop", "production", site.files.manifest("shop", "r1"))
+    assert [(one["service"], one["path"], one["lands"]) for one in told] == [
+        ("intake", "/var/lib/db", "/mnt/data/shop/db"),
+        ("intake", "/cache", "volume shop_cache in /mnt/data/docker"),
+    ]
 
 
 def test_apply_carries_no_release_out(site: PromotedSite) -> None:
