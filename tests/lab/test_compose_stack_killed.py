@@ -14,7 +14,7 @@ from tests.lab.conftest import LabMachine
 from tests.lab.playing import RUN, Played, play
 from tests.lab.till import DIR, ENV, KEY, SECRET, Till
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.long]
 
 NEXT, BACK = RUN.format("release.deploy", 2), RUN.format("release.deploy", 3)
 OLD, NEW = {"till": "1 healthy", "till-page-1": "1 healthy"}, {"till": "2 healthy", "till-page-1": "2 healthy"}

@@ -15,7 +15,7 @@ from tests.releases.hosts import fill, give_docker_a_disk, make_room
 from tests.releases.registry import Registry
 from tests.releases.site import DIR, FILES, ReleaseSite
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.long]
 
 Make = Callable[..., LabMachine]
 UP = f"cd {DIR} && docker compose -f compose.yml -f compose.release.yml up -d --wait --wait-timeout 90 --quiet-pull"
