@@ -17,6 +17,8 @@ from tests.releases.registry import NAME, Registry
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
+# The repository of the layers that all images share.
+SHARED = "mint/base"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -81,10 +83,6 @@ def _push_blob(registry: Registry, repository: str, part: Layer) -> None:
         join = "&" if "?" in place else "?"
         status, _, said = _ask(registry, "PUT", f"{place}{join}digest={part.digest}", content, {"Content-Type": "application/octet-stream"})
     assert status == 201, said
-
-
-# What holds the layers that all images share.
-SHARED = "mint/base"
 
 
 def _ask(registry: Registry, method: str, place: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, str, str]:
