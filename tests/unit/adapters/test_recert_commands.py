@@ -135,4 +135,7 @@ def test_an_interruption_ends_it_and_what_it_started(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert said.decode().splitlines()[-1] == "KeyboardInterrupt"
-    assert not any(b"sleep\x0066." in line for line in command_lines())
+    # What was killed may take a moment to be gone from a busy machine.
+    while left := [line for line in command_lines() if b"sleep\x0066." in line]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
