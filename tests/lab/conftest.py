@@ -21,7 +21,7 @@ from tests.unit.adapters.coordination.cluster import missing_reason as no_server
 
 _NUMBERS = itertools.count(1)
 # Begun first, so that none of them is what all others wait for at the end.
-_LONGEST = ("test_whole_move.py", "test_path_killed.py", "test_redis_aof_killed.py", "test_docker_data_root.py")
+_LONGEST = ("test_whole_move.py", "test_releases.py", "test_path_killed.py", "test_redis_aof_killed.py", "test_docker_data_root.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
