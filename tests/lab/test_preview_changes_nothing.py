@@ -55,6 +55,9 @@ def digest(path: Path) -> str:
 
 def stop_what_writes_by_itself(machine: LabMachine) -> None:
     machine.sh("docker stop -t 5 $(docker ps -q) && systemctl stop --all '*.timer' systemd-journald.service systemd-journald*.socket || true")
+    # containerd clears up after what was stopped, a moment later and in its own time.
+    aged = "[ $(($(date +%s) - $(stat -c %Y /var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db))) -ge 5 ]"
+    machine.sh(f"for try in $(seq 60); do {aged} && break; sleep 1; done")
     machine.sh("mkdir -p /root/.ansible /home/ops/.ansible && chown ops: /home/ops/.ansible && sync")
 
 
