@@ -8,13 +8,13 @@ Rules:
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from controlplane import __version__
 from controlplane.cli.stopping import ON_RECORD, UNCHANGED, stopping_in_order
+from controlplane.cli.verb_group import VerbGroup
 
 # verb -> (module, attribute, what `controlplane --help` says of it)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -48,28 +48,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
-class VerbGroup(click.Group):
-    """A group that knows its verbs by name and loads the one that runs."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in VERBS:
-            return None
-        module, attribute, _ = VERBS[cmd_name]
-        command = getattr(import_module(module), attribute)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{module}.{attribute} is not a command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """List the verbs from the table above, without importing any."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, short) for verb, (_, _, short) in VERBS.items()])
-
-
-@click.group(cls=VerbGroup, epilog="Example: controlplane audit --target root@db1.example.org")
+@click.group(cls=VerbGroup, verbs=VERBS, epilog="Example: controlplane audit --target root@db1.example.org")
 @click.version_option(__version__, prog_name="controlplane")
 def root() -> None:
     """Keep every machine's data on the disk that one policy names, and prove it."""

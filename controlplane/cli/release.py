@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import click
+
+from controlplane.cli.verb_group import VerbGroup
 
 # verb -> (module, attribute, what `controlplane release --help` says of it)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -20,27 +20,6 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
-class ReleaseGroup(click.Group):
-    """The verbs by name; the one that runs is loaded."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in VERBS:
-            return None
-        module, attribute, _ = VERBS[cmd_name]
-        command = getattr(import_module(module), attribute)
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{module}.{attribute} is not a command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """List the verbs from the table above, without importing any."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(verb, short) for verb, (_, _, short) in VERBS.items()])
-
-
-@click.group(cls=ReleaseGroup, epilog="Example: controlplane release check shop")
+@click.group(cls=VerbGroup, verbs=VERBS, epilog="Example: controlplane release check shop")
 def release() -> None:
     """Bring a compose stack from staging to production by its behaviour, and back."""
