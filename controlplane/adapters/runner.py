@@ -143,13 +143,18 @@ def run_playbook(
     `known_hosts` is a file with host keys that count beside those that the operator knows.
     """
     private = Path(tempfile.mkdtemp(prefix="cp-", dir=work_dir))
+    watch = _Watch(on_event, str(private), time.monotonic() + timeout)
     try:
-        config_file = private / "ansible.cfg"
-        known = ssh_options(known_hosts)
-        config_file.write_bytes(configuration(only_looks=only_looks, control_dir=control_directory(), local_tmp=private / "tmp", ssh_options=known))
-        mine = environment({"ANSIBLE_CONFIG": str(config_file), **(env or {})})
-        config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=mine, forks=forks)
-        return _run(config, _Watch(on_event, str(private), time.monotonic() + timeout))
+        # Getting ready takes a second or more; who interrupts that long is told the same as one who interrupts the play.
+        with _asked_to_stop(watch):
+            config_file = private / "ansible.cfg"
+            known = ssh_options(known_hosts)
+            config_file.write_bytes(
+                configuration(only_looks=only_looks, control_dir=control_directory(), local_tmp=private / "tmp", ssh_options=known)
+            )
+            mine = environment({"ANSIBLE_CONFIG": str(config_file), **(env or {})})
+            config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=mine, forks=forks)
+            return _run(config, watch)
     finally:
         shutil.rmtree(private, ignore_errors=True)
 
@@ -203,15 +208,20 @@ def _run(config: Any, watch: _Watch) -> RunResult:
     runner = Runner(config, event_handler=watch.hear, cancel_callback=watch.must_end, remove_partials=True)
     # Written before the start and never read again: it holds the whole environment.
     runner.status_handler = lambda _status, runner_config: Path(runner_config.artifact_dir, "command").unlink(missing_ok=True)
-    with _asked_to_stop(watch):
-        try:
-            _, rc = runner.run()
-        except BaseException:
-            watch.stop = watch.stop or "interrupted"
-            watch.must_end()
-            raise
+    if watch.stop is not None:
+        return _result(watch, rc=-1)
+    try:
+        _, rc = runner.run()
+    except BaseException:
+        watch.stop = watch.stop or "interrupted"
+        watch.must_end()
+        raise
     if watch.error is not None:
         raise watch.error
+    return _result(watch, rc=rc)
+
+
+def _result(watch: _Watch, *, rc: int) -> RunResult:
     return RunResult(
         outcome=watch.stop or ("done" if rc == 0 else "failed"),
         rc=rc,

@@ -48,7 +48,7 @@ from controlplane.usecases.apply_guards import (
     was_applied,
 )
 from controlplane.usecases.govern_course import Course, Ungoverned
-from controlplane.usecases.interrupted_run import finished_steps, interrupted, open_run
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, finished_steps, interrupted, open_run
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
@@ -128,7 +128,7 @@ def apply_plan(
         try:
             return _apply(plan, site, operator=operator, ports=ports, progress=progress, course=course)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
-            why = str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first"
+            why = str(stop) if isinstance(stop, _StoppedError) else BETWEEN_PLAYS
             return interrupted(plan, ports.receipts, why, course.go_on)
         except ControlPlaneError as error:
             if isinstance(error, RefusedError | UnknownError) and "Nothing was changed" in str(error):

@@ -11,6 +11,9 @@ from controlplane.domain.run_result import RunResult
 from controlplane.ports import ReceiptStore
 from controlplane.usecases.record_run import with_status
 
+# Where a signal came while no step's play ran: nobody asked the hosts to stop what an attempt before this one may have begun.
+BETWEEN_PLAYS = "interrupted; what ran from here was stopped first, and what an earlier attempt left working on a host goes on there"
+
 
 def finished_steps(run: str, chain: Sequence[Receipt]) -> dict[str, Receipt]:
     """Return the results of the run's steps that are done and were not taken back, by step."""

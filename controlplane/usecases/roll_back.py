@@ -25,7 +25,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
-from controlplane.usecases.interrupted_run import open_run
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, open_run
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.plan_again import plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
@@ -73,7 +73,7 @@ def roll_back(
             if held is None:
                 return _run(undoing)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
-            return _stopped(undoing, str(stop) if isinstance(stop, _StoppedError) else "interrupted; what ran was stopped first")
+            return _stopped(undoing, str(stop) if isinstance(stop, _StoppedError) else BETWEEN_PLAYS)
         except ControlPlaneError as error:
             raise RunFailedError(f"{error}\n{_how_to_go_on(key)}") from error
         raise RefusedError(held)

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.adapters.ansible_project import control_directory, inventory_json
+from controlplane.adapters import runner
+from controlplane.adapters.ansible_project import configuration, control_directory, inventory_json
 from controlplane.adapters.process_tree import ProcessTree, children_with
 from controlplane.adapters.runner import Event, run_playbook
 from controlplane.domain.errors import InputInvalidError
@@ -208,6 +209,18 @@ def test_an_interrupt_ends_everything_before_the_run_returns(tmp_path: Path) -> 
     assert _sleepers(mark) == []
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_while_it_gets_ready_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**asked: Any) -> bytes:
+        os.kill(os.getpid(), signal.SIGINT)
+        return configuration(**asked)
+
+    monkeypatch.setattr(runner, "configuration", interrupted)
+    events: list[Event] = []
+    result = run_playbook(_play(_raw("true")), playbook="play.yml", inventory=_inventory("one"), on_event=events.append, work_dir=tmp_path)
+    assert (result.outcome, result.left_running, events) == ("interrupted", False, [])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_takes_too_long_is_ended_and_says_so(tmp_path: Path) -> None:
