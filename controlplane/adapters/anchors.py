@@ -1,14 +1,14 @@
-"""What holds a chain of receipts in its place: heads that were exported, and the closeouts of waves.
+"""What holds a chain of receipts in its place: heads that were exported, and the closeouts of waves and releases.
 
 Rules:
 - A head counts only with a signature of its own, where there are signers.
-- A closeout needs none: its digest is in the signed receipt that closed its wave, and it anchors what came before that.
+- A closeout needs none: its digest is in the signed receipt that closed its wave or release, and it anchors what came before that.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,12 +21,13 @@ from controlplane.domain.coordination import moment_of
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.receipt import ChainFault
+from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.signers import HEADS
 from controlplane.domain.waves.closeout import Closeout
 
 
 class AnchorFiles:
-    """The heads that are named, and the closeouts of a site's waves where there is a site."""
+    """The heads that are named, and the closeouts of a site's waves and releases where there is a site."""
 
     def __init__(self, signer: SshSigner, *, heads: Sequence[str] = (), site: Path | None = None) -> None:
         self._signer = signer
@@ -45,13 +46,18 @@ class AnchorFiles:
             anchors.append(_head(content, name))
             fault = self._signer.fault(Path(name), HEADS, at=moment_of(anchors[-1].at))
             faults += [ChainFault(file=name, reason=fault)] if fault is not None else []
-        for path in sorted(self._site.glob("state/waves/*/*/closeout.json")) if self._site is not None else ():
-            name = str(path.relative_to(self._site)) if self._site is not None else path.name
+        for name, path in _closeouts_of(self._site) if self._site is not None else ():
             try:
                 anchors.append(_closeout(path.read_bytes(), name))
             except (OSError, InputInvalidError):
                 faults.append(ChainFault(file=name, reason="is no closeout, or was altered"))
         return tuple(anchors), tuple(faults)
+
+
+def _closeouts_of(site: Path) -> Iterator[tuple[str, Path]]:
+    for kind in ("waves", "releases"):
+        for path in sorted(site.glob(f"state/{kind}/*/*/closeout.json")):
+            yield str(path.relative_to(site)), path
 
 
 class HeadFiles:
@@ -87,7 +93,7 @@ def _head(content: bytes, name: str) -> Anchor:
 
 def _closeout(content: bytes, name: str) -> Anchor:
     try:
-        made = Closeout.model_validate_json(content)
+        made = (ReleaseCloseout if _is_of_release(content) else Closeout).model_validate_json(content)
         moment_of(made.attestation.at)
         if to_json(from_json(content), indent=2) + b"\n" != content:
             raise ValueError("it is not in the form in which closeouts are written")
@@ -102,4 +108,10 @@ def _closeout(content: bytes, name: str) -> Anchor:
         at=made.attestation.at,
         attempt=made.attempt,
         receipt=digest_of(json.loads(content)),
+        closing="release.close" if isinstance(made, ReleaseCloseout) else "wave.close",
     )
+
+
+def _is_of_release(content: bytes) -> bool:
+    said = from_json(content)
+    return isinstance(said, dict) and "stack" in said

@@ -39,7 +39,10 @@ class Head(Value):
 
 
 class Anchor(Value):
-    """What a head or a closeout says of the chain. `receipt` is the digest that a closeout's own receipt has to name, None for a head."""
+    """What a head or a closeout says of the chain.
+
+    Of a closeout, `receipt` is the digest that its own receipt has to name, and `closing` the capability of that receipt; None for a head.
+    """
 
     source: str
     kind: Literal["head", "closeout"]
@@ -49,6 +52,7 @@ class Anchor(Value):
     at: str
     attempt: str | None = None
     receipt: str | None = None
+    closing: Literal["wave.close", "release.close"] | None = None
 
 
 def link(receipt: Receipt, last: Receipt | None) -> Receipt:
@@ -175,10 +179,12 @@ def _why_unrecorded(anchor: Anchor, receipts: Named) -> str | None:
     mine = [
         r
         for _, r in receipts[anchor.length :]
-        if r.capability == "wave.close" and r.phase == "result" and (r.told or {}).get("attempt") == anchor.attempt
+        if r.capability == anchor.closing and r.phase == "result" and (r.told or {}).get("attempt") == anchor.attempt
     ]
     if not mine:
-        return "has no receipt in the chain: the chain's end was cut off, or 'wave close' was killed before it wrote it; then close the wave again"
+        verb = str(anchor.closing).replace(".", " ")
+        killed = f"'{verb}' was killed before it wrote it; then close the {verb.split()[0]} again"
+        return f"has no receipt in the chain: the chain's end was cut off, or {killed}"
     return None if mine[-1].evidence == anchor.receipt else f"was altered: {mine[-1].key} names another digest"
 
 

@@ -13,6 +13,7 @@ from controlplane.domain.coordination import stamp_of
 from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import Summary
 from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.waves.closeout import Attestation, Closeout
 from controlplane.usecases.verify_receipts import Verified, verify_receipts
 from tests.fakes.evidence_builder import COLLECTED
@@ -81,14 +82,50 @@ def close_wave(site: Path, store: ReceiptFiles, *, minute: int, name: str = "W8B
         chain_head=chain[-1].digest(),
         attestation=Attestation(by="ann@desk", at=stamp_of(COLLECTED + timedelta(minutes=minute)), text="as planned"),
     )
-    file = site / "state" / "waves" / name / made.attempt / "closeout.json"
+    return _keep_closeout(site / "state" / "waves" / name, store, made, capability="wave.close", step=name, minute=minute)
+
+
+def close_release(site: Path, store: ReceiptFiles, *, minute: int, stack: str = "storefront") -> Path:
+    """Leave a closeout behind as closing a release in production does, with its receipts; return its file."""
+    chain = [one for _, one in store.load()]
+    made = ReleaseCloseout(
+        site="lab",
+        stack=stack,
+        goal="orders with a priority",
+        environment="production",
+        manifest="v1",
+        digest="sha256:m",
+        commit="a" * 40,
+        images={},
+        attempt="production-20260102-130000-00ff",
+        outcome="closed",
+        evidence=(),
+        files_changed=(),
+        actions=(),
+        own_loop=None,
+        own_gaps=(),
+        open_gaps=(),
+        open_loops=(),
+        verify=Summary(met=9, drifted=0, waived=0, unknown=0),
+        remaining=(),
+        not_undone=(),
+        deferred=(),
+        chain_length=len(chain),
+        chain_head=chain[-1].digest(),
+        attestation=Attestation(by="ann@desk", at=stamp_of(COLLECTED + timedelta(minutes=minute)), text="orders come in"),
+    )
+    return _keep_closeout(site / "state" / "releases" / stack, store, made, capability="release.close", step=f"{stack}/production", minute=minute)
+
+
+def _keep_closeout(folder: Path, store: ReceiptFiles, made: Closeout | ReleaseCloseout, *, capability: str, step: str, minute: int) -> Path:
+    file = folder / made.attempt / "closeout.json"
     file.parent.mkdir(parents=True)
     file.write_text(made.model_dump_json(indent=2) + "\n")
-    key = "CAP-20260102-120000__wave.close__R00ff"
-    of_wave = {"key": key, "run": key, "capability": "wave.close", "host": "*", "step": name, "plan": ""}
-    store.append(receipt(255, minute=minute, **of_wave))
+    key = f"CAP-20260102-120000__{capability}__R00ff"
+    mine = {"key": key, "run": key, "capability": capability, "host": "*", "step": step, "plan": ""}
+    store.append(receipt(255, minute=minute, **mine))
     told = {"attempt": made.attempt, "chain_length": made.chain_length, "chain_head": made.chain_head}
-    store.append(receipt(255, "result", minute=minute, evidence=digest_of(made.model_dump(mode="json")), **of_wave | {"told": told}))
+    store.append(receipt(255, "result", minute=minute, evidence=digest_of(made.model_dump(mode="json")), **mine | {"told": told}))
     return file
 
 

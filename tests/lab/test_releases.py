@@ -58,6 +58,7 @@ def test_a_release_is_proven_promoted_and_taken_back(machine: Make, lab: Lab, re
         a_healthy_stub_goes_no_further_than_staging(site, stub)
         a_build_that_is_bad_in_production_goes_back_by_itself(site, build, first)
         a_release_goes_back_when_it_is_asked_to(site, build, first)
+        what_runs_and_is_proven_is_closed(site)
 
         status = site.did("release", "status", STACK)
         assert {place["environment"]: place["manifest"] for place in status["releases"][0]["environments"]} == {"staging": "v3", "production": "v1"}
@@ -108,3 +109,14 @@ def a_release_goes_back_when_it_is_asked_to(site: ReleaseSite, build: Builder, f
     assert site.did("release", "rollback", STACK, "--env", "production")["outcome"] == "rolled-back"
     assert_runs(site, "production", first)
     assert "0002-priority" in asked(site.machines["production"], "select name from migrations")
+
+
+def what_runs_and_is_proven_is_closed(site: ReleaseSite) -> None:
+    made = site.did("release", "close", STACK, "--env", "production", "--attest", "orders come in, seen by me", "--deferred", "the second shop")
+    assert (made["manifest"], made["environment"], made["deferred"]) == ("v1", "production", ["the second shop"])
+    assert {"smoke in staging", "recertification", "smoke in production"} <= {one["what"] for one in made["evidence"]}
+    assert made["actions"]
+    verified = site.did("receipts", "verify")
+    assert (verified["faults"], [anchor["closing"] for anchor in verified["anchors"]]) == ([], ["release.close"])
+    page = (site.site / made["page"]).read_text()
+    assert "orders come in, seen by me" in page

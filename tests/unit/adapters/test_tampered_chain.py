@@ -15,7 +15,7 @@ from controlplane.adapters.signatures import signature_of
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.chain import Head
 from controlplane.domain.receipt import ChainFault
-from tests.fakes.chains import close_wave, faults, grow, make_keys, receipt, verified
+from tests.fakes.chains import close_release, close_wave, faults, grow, make_keys, receipt, verified
 
 LENGTH = 30
 CLOSED = 20
@@ -133,6 +133,23 @@ def test_a_flipped_bit_in_a_closeout_is_found(site: Path, signer: SshSigner) -> 
         place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
         found = _flipped(path, place, bit, folder=site / "state" / "receipts", signer=signer, site=site)
         assert [fault.file for fault in found] == ["state/waves/W8B/20260102-120000/closeout.json"], f"bit {bit} of byte {place}"
+
+
+def test_the_closeout_of_a_release_holds_the_chain_as_that_of_a_wave_does(site: Path, folder: Path, signer: SshSigner) -> None:
+    path = close_release(site, ReceiptFiles(folder, signer), minute=2 * LENGTH)
+    name = str(path.relative_to(site))
+    found = verified(folder, signer, site=site)
+    assert (found.faults, found.anchored, [one.source for one in found.anchors][-1]) == ((), LENGTH, name)
+    assert faults(folder, signer, heads=(str(path),)) == ()
+    chance = _chance(5)
+    for _ in range(60):
+        place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
+        assert [fault.file for fault in _flipped(path, place, bit, folder=folder, signer=signer, site=site)] == [name], f"bit {bit} of byte {place}"
+    for file in _files(folder)[-2:]:
+        signature_of(file).unlink()
+        file.unlink()
+    [loose] = faults(folder, signer, site=site)
+    assert (loose.file, "'release close' was killed before it wrote it; then close the release again" in loose.reason) == (name, True)
 
 
 @pytest.mark.parametrize("number", range(1, LENGTH))
