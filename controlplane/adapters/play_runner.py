@@ -58,6 +58,13 @@ class StepRunner:
 
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
         """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
+        return self._run(project, key=key, host=host, playbook=playbook, progress=progress, check=False)
+
+    def dry_run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
+        """Do the same in check mode: no lease is taken, and what the tools need lies in the host's memory alone."""
+        return self._run(project, key=key, host=host, playbook=playbook, progress=progress, check=True)
+
+    def _run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None], check: bool) -> StepResult:
         told: dict[str, Any] = {"run": key}
         lease: dict[str, Any] = {}
         here = works_here(host)
@@ -82,13 +89,14 @@ class StepRunner:
                 inventory=inventory_json([route_here(host) if here else self._routes[host]], variables=variables, control_dir=control_directory()),
                 env=env,
                 forks=1,
+                check=check,
                 on_event=hear,
                 timeout=_LIMIT_S,
                 work_dir=self._work_dir,
                 known_hosts=self._known_hosts,
             )
         # Nothing of a step goes on by itself on the controller: what descends from ansible-playbook has been ended, and an API's tasks are its own.
-        works = not here and any(path.startswith("roles/") for path in project)
+        works = not (here or check) and any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
             left = "Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
             stopped, said = self._cancel(key, host, lease, progress) if works and not left else (True, "")

@@ -131,6 +131,7 @@ def run_playbook(
     env: Mapping[str, str] | None = None,
     forks: int = 10,
     only_looks: bool = False,
+    check: bool = False,
     on_event: Callable[[Event], None] = lambda _event: None,
     timeout: float = 3600,
     work_dir: Path | None = None,
@@ -138,8 +139,8 @@ def run_playbook(
 ) -> RunResult:
     """Run `playbook` of `project` (files by path) on the hosts of `inventory` (JSON, see `inventory_json`).
 
-    `only_looks` is for what changes nothing, and may be tried again. `env` is added to the environment of ansible-playbook and may hold secrets;
-    it is in no file. `timeout` in seconds. `work_dir` is where the private folder is made.
+    `only_looks` is for what changes nothing, and may be tried again; `check` is Ansible's check mode. `env` is added to the environment of
+    ansible-playbook and may hold secrets; it is in no file. `timeout` in seconds. `work_dir` is where the private folder is made.
     `known_hosts` is a file with host keys that count beside those that the operator knows.
     """
     private = Path(tempfile.mkdtemp(prefix="cp-", dir=work_dir))
@@ -153,7 +154,7 @@ def run_playbook(
                 configuration(only_looks=only_looks, control_dir=control_directory(), local_tmp=private / "tmp", ssh_options=known)
             )
             mine = environment({"ANSIBLE_CONFIG": str(config_file), **(env or {})})
-            config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=mine, forks=forks)
+            config = _prepared(private, project, playbook=playbook, inventory=inventory, limit=limit, env=mine, forks=forks, check=check)
             return _run(config, watch)
     finally:
         shutil.rmtree(private, ignore_errors=True)
@@ -178,6 +179,7 @@ def _prepared(
     limit: str | None,
     env: Mapping[str, str],
     forks: int,
+    check: bool,
 ) -> Any:
     from ansible_runner import RunnerConfig  # noqa: PLC0415 - half a second that a verb which runs nothing need not pay
 
@@ -189,6 +191,7 @@ def _prepared(
         inventory=str(private / "inventory" / "hosts.json"),
         limit=limit,
         forks=forks,
+        cmdline="--check" if check else None,
         ident="run",
         envvars=env,
         suppress_env_files=True,

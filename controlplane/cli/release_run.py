@@ -11,13 +11,15 @@ import click
 from controlplane.cli.options import output_option, print_json, site_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from controlplane.domain.plan import Plan
     from controlplane.domain.releases.gate import GateLine
     from controlplane.domain.releases.result import ReleaseResult
     from controlplane.domain.releases.values import EnvironmentName
-    from controlplane.usecases.release_case import ReleasePorts
+    from controlplane.ports.releases import KeptManifest
+    from controlplane.usecases.rehearse_release import Rehearsed
+    from controlplane.usecases.release_case import ReleasePorts, ReleaseSite
     from controlplane.usecases.return_release import WayBack
 
 _stack = click.argument("stack", metavar="STACK")
@@ -39,26 +41,17 @@ def stage(stack: str, manifest: str | None, out: str | None, plan_file: str | No
 
     Exit 3: changes to make. 4: refused, nothing was changed. 5: a host could not be observed. 1: it failed. 130: interrupted, to be gone on with.
     """
-    from controlplane.usecases.deploy_release import rehearse, stage_release  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.release_case import landings, plan_release, planned  # noqa: PLC0415
+    from controlplane.usecases.deploy_release import stage_release  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     if plan_file is None and manifest is None:
         raise click.UsageError("name what is to be staged: --manifest NAME, or --plan FILE to carry a plan out")
-    then = f"controlplane release stage {shlex.quote(stack)} --plan"
-    if plan_file is not None:
-        plan = _read(plan_file, manifest=manifest, out=out)
-        with releasing(site, stack, "staging") as (found, ports):
-            if not dry_run:
-                return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, plan_file), output=output)
-            _, fresh = rehearse(found, stack, "staging", plan, ports)
-            lands = landings(found, stack, "staging", planned(found, stack, "staging", plan)[0])
-        return _show_preview(fresh, (), lands, plan_file, output=output, then=then)
+    plan = _read(plan_file, manifest=manifest, out=out) if plan_file is not None else None
     with releasing(site, stack, "staging") as (found, ports):
-        kept = found.files.manifest(stack, str(manifest))
-        made = _previewing(lambda: plan_release(found, stack, "staging", kept, ports=ports.apply), out)
-        lands = landings(found, stack, "staging", kept)
-    return _show_preview(made, (), lands, out, output=output, then=then)
+        if plan is not None and not dry_run:
+            return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, str(plan_file)), output=output)
+        shown = _preview(found, stack, "staging", plan or found.files.manifest(stack, str(manifest)), ports, out=out)
+    return _show_preview(shown, plan_file or out, output=output, then=f"controlplane release stage {shlex.quote(stack)} --plan")
 
 
 @click.command(epilog="Example: controlplane release promote shop --out plan.json")
@@ -74,26 +67,17 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
 
     Exit 3: the gate is open but for window and approval. 4 or 5: it is shut or UNKNOWN, nothing was changed. 1: it failed or was taken back.
     """
-    from controlplane.usecases.deploy_release import promote_release, rehearse, stricter  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.judge_promotion import judge_promotion, staged_manifest  # noqa: PLC0415
-    from controlplane.usecases.release_case import landings, plan_release, planned  # noqa: PLC0415
+    from controlplane.usecases.deploy_release import promote_release  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.judge_promotion import staged_manifest  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
-    then = f"controlplane release promote {shlex.quote(stack)} --plan"
-    if plan_file is not None:
-        plan = _read(plan_file, manifest=manifest, out=out)
-        with releasing(site, stack, "production") as (found, ports):
-            if not dry_run:
-                return _carry_out(partial(promote_release, found, stack), plan, ports, words=("promote", stack, plan_file), output=output)
-            gate, fresh = rehearse(found, stack, "production", plan, ports)
-            lands = landings(found, stack, "production", planned(found, stack, "production", plan)[0])
-        return _show_preview(fresh, gate, lands, plan_file, output=output, then=then)
+    plan = _read(plan_file, manifest=manifest, out=out) if plan_file is not None else None
     with releasing(site, stack, "production") as (found, ports):
-        kept = found.files.manifest(stack, manifest) if manifest is not None else staged_manifest(found, stack, ports)
-        made = _previewing(lambda: plan_release(found, stack, "production", kept, ports=ports.apply), out)
-        gate = judge_promotion(stricter(found, found.files.spec(stack)), stack, kept, made, ports)
-        lands = landings(found, stack, "production", kept)
-    return _show_preview(made, gate, lands, out, output=output, then=then)
+        if plan is not None and not dry_run:
+            return _carry_out(partial(promote_release, found, stack), plan, ports, words=("promote", stack, str(plan_file)), output=output)
+        kept = plan or (found.files.manifest(stack, manifest) if manifest is not None else staged_manifest(found, stack, ports))
+        shown = _preview(found, stack, "production", kept, ports, out=out)
+    return _show_preview(shown, plan_file or out, output=output, then=f"controlplane release promote {shlex.quote(stack)} --plan")
 
 
 @click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
@@ -137,17 +121,21 @@ def _read(plan_file: str, *, manifest: str | None, out: str | None) -> Plan:
     return wiring.plan_files().read(plan_file)
 
 
-def _previewing(make: Callable[[], Plan], out: str | None) -> Plan:
-    from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+def _preview(found: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | KeptManifest, ports: ReleasePorts, *, out: str | None) -> Rehearsed:
+    """Return what would be done and what speaks against it; the plan goes to `out` where that is named."""
+    from dataclasses import replace  # noqa: PLC0415 - loaded when the verb runs
+
+    from controlplane import wiring  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.usecases.rehearse_release import asked_of_hosts, rehearse  # noqa: PLC0415
 
     if out is not None:
         wiring.plan_files().refuse_unless_writable(out)
-    with working("collecting evidence"):
-        made = make()
-    if out is not None:
-        wiring.plan_files().write(out, made)
-    return made
+    with working("collecting evidence") as progress:
+        shown = rehearse(found, stack, name, of, ports)
+        if out is not None:
+            wiring.plan_files().write(out, shown.plan)
+        return replace(shown, gate=(*shown.gate, *asked_of_hosts(found, shown.plan, ports, progress=progress)))
 
 
 def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePorts, *, words: tuple[str, str, str], output: str) -> int:
@@ -166,11 +154,12 @@ def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePort
     return code
 
 
-def _show_preview(made: Plan, gate: Sequence[GateLine], lands: Sequence[Mapping[str, str]], out: str | None, *, output: str, then: str) -> int:
+def _show_preview(shown: Rehearsed, plan_file: str | None, *, output: str, then: str) -> int:
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.plan import exit_code_of  # noqa: PLC0415
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
 
+    made, gate, lands = shown.plan, shown.gate, shown.lands
     if output == "json":
         print_json({"gate": [line.model_dump(mode="json") for line in gate], "lands": list(lands), "plan": made.model_dump(mode="json")})
     else:
@@ -178,7 +167,7 @@ def _show_preview(made: Plan, gate: Sequence[GateLine], lands: Sequence[Mapping[
         for one in lands:
             click.echo(plain(f"lands     {one['host']} {one['service']} {one['path']}: {one['lands']}"))
         click.echo("")
-        show_plan(made, out, then=then)
+        show_plan(made, plan_file, then=then)
     # What only holds for a time is asked again at the deployment itself.
     shut = [line for line in gate if line.verdict.value != "MET" and line.name not in ("window", "approval")]
     if any(line.verdict.value == "UNKNOWN" for line in shut):

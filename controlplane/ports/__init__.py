@@ -67,6 +67,10 @@ class PlayRunner(Protocol):
         """Run `playbook` of `project` on `host`; `progress` hears each task's name."""
         ...
 
+    def dry_run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
+        """Do the same in Ansible's check mode: the roles refuse what they would refuse, and nothing is changed."""
+        ...
+
 
 class RoleContent(Protocol):
     """The roles and playbooks that travel with the program."""

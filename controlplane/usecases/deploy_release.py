@@ -15,14 +15,13 @@ from dataclasses import replace
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import differences
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine, is_open
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
 from controlplane.domain.releases.proof import newest_proof
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.smoke import SmokeReport
-from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
+from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult
 from controlplane.usecases.apply_plan import apply_plan
@@ -89,20 +88,6 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
     if course.deployed.outcome != "done":
         return course.take_back("its deployment failed") if _own(plan, ports) else course.result("failed", course.deployed.messages)
     return course.prove()
-
-
-def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan, ports: ReleasePorts) -> tuple[tuple[GateLine, ...], Plan]:
-    """Return the gate for a plan (of staging: none), and the plan that fresh evidence gives. Raises `RefusedError` where that is another one."""
-    spec, _ = environment_of(site, stack, name)
-    kept, _ = planned(site, stack, name, plan)
-    fresh = plan_release(site, stack, name, kept, ports=ports.apply)
-    told = differences(plan, fresh)
-    if told:
-        listed, verb = "\n  ".join(told), "promote" if name == "production" else f"stage --manifest {kept.name}"
-        raise RefusedError(
-            f"plan {plan.plan[:19]} no longer fits:\n  {listed}\nNothing was changed. Make a new one: controlplane release {verb} {stack} --out FILE"
-        )
-    return judge_promotion(stricter(site, spec), stack, kept, plan, ports) if name == "production" else (), fresh
 
 
 def refuse_shut(gate: Sequence[GateLine], what: str) -> None:

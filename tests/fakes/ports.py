@@ -72,12 +72,19 @@ class FakeEvidence:
 
 
 class FakeRunner:
-    """Plays a project on fake hosts; `ends` overrides how the next plays end, after what they did."""
+    """Plays a project on fake hosts; `ends` overrides how the next plays end, after what they did, `dry_ends` how a host's dry runs do."""
 
     def __init__(self, hosts: dict[str, FakeHost], world: Interruption) -> None:
         self.hosts, self.world = hosts, world
         self.plays: list[str] = []
         self.ends: list[StepResult] = []
+        self.dry_ends: dict[str, StepResult] = {}
+        self.dry_runs: list[str] = []
+
+    def dry_run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:  # noqa: ARG002 - the port's signature
+        self.world.touch("start dry run")
+        self.dry_runs += [play["name"] for play in json.loads(project[playbook])]
+        return self.dry_ends.get(host, StepResult(status="done", message="", told={}))
 
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:  # noqa: ARG002 - the port's signature
         self.world.touch("start play")

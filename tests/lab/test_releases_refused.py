@@ -88,7 +88,10 @@ def a_registry_that_dies_in_the_middle(site: ReleaseSite, build: Builder, regist
     preview(site, "stage", "v1-large")
     registry.stop_after(LARGE // 2)
     refused(site, "stage", STACK, "--plan", plan_of(site, "v1-large"), code=1, told="Nothing was changed.")
+    known = site.machines["staging"].sh("ls /var/lib/controlplane")
     assert registry.is_down()
+    refused(site, "stage", STACK, "--manifest", "v1-large", code=4, told="is not here and can't be pulled: its registry does not answer")
+    assert site.machines["staging"].sh("ls /var/lib/controlplane") == known
     registry.start()
 
 

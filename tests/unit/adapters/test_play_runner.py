@@ -77,6 +77,18 @@ def test_tasks_are_heard_and_a_tools_downtime_is_told(play: Any) -> None:
     assert (given.get("only_looks", False), given["forks"]) == (False, 1)
 
 
+def test_a_dry_run_is_ansible_s_check_mode_and_stops_nothing_on_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[bool] = []
+
+    def fake(_project: Any, *, check: bool = False, **_options: Any) -> RunResult:
+        given.append(check)
+        return _ended(outcome="interrupted")
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    told = StepRunner([HOST], holder="ann@desk").dry_run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    assert (given, told.status) == ([True], "interrupted")
+
+
 def test_a_step_sees_no_other_host_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[bytes] = []
 

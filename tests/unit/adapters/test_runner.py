@@ -211,6 +211,14 @@ def test_an_interrupt_ends_everything_before_the_run_returns(tmp_path: Path) -> 
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_check_mode_changes_nothing(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    task = {"name": "Make it", "ansible.builtin.file": {"path": str(mark), "state": "touch"}}
+    for check in (True, False):
+        assert run_playbook(_play(task), playbook="play.yml", inventory=_inventory("one"), check=check).outcome == "done"
+        assert mark.exists() is not check
+
+
 def test_an_interrupt_while_it_gets_ready_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(**asked: Any) -> bytes:
         os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,73 @@
+"""The dry run of a release: what it tells of the gate and of each host's own Docker, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.domain.errors import InterruptedRunError, RefusedError
+from controlplane.domain.finding import Verdict
+from controlplane.domain.plan import Plan
+from controlplane.domain.releases.gate import GateLine
+from controlplane.domain.releases.values import EnvironmentName
+from controlplane.ports import StepResult
+from controlplane.ports.releases import KeptManifest
+from controlplane.usecases.rehearse_release import Rehearsed, asked_of_hosts, rehearse
+from tests.fakes.promotions import PromotedSite
+from tests.fakes.releases import HOSTS, STACK
+
+REFUSED = "refuse | Let Compose read the files: compose_stack of shop (staging) refused: x can't be pulled. Nothing was changed."
+
+
+@pytest.fixture
+def site() -> PromotedSite:
+    return PromotedSite()
+
+
+def of(site: PromotedSite, what: Plan | KeptManifest, environment: EnvironmentName = "staging") -> Rehearsed:
+    return rehearse(site.site, STACK, environment, what, site.release_ports)
+
+
+def asked(site: PromotedSite, plan: Plan) -> tuple[GateLine, ...]:
+    return asked_of_hosts(site.site, plan, site.release_ports, progress=lambda _: None)
+
+
+def test_every_host_is_asked_in_check_mode_and_nothing_is_changed_or_put_on_record(site: PromotedSite) -> None:
+    shown = of(site, site.files.manifest(STACK, "r1"))
+    lines = asked(site, shown.plan)
+    assert [(line.name, line.verdict) for line in lines] == [(f"Docker of {host}", Verdict.MET) for host in HOSTS]
+    assert (len(site.runner.dry_runs), site.runner.plays, site.receipts.chain, site.running("staging")) == (2, [], [], set())
+
+
+def test_a_host_that_would_refuse_says_why_and_one_that_is_not_reached_is_unknown(site: PromotedSite) -> None:
+    site.runner.dry_ends = {
+        HOSTS[0]: StepResult(status="failed", message=REFUSED, told={}),
+        HOSTS[1]: StepResult(status="unreachable", message="no route to host", told={}),
+    }
+    refused, silent = asked(site, of(site, site.files.manifest(STACK, "r1")).plan)
+    assert (refused.verdict, refused.reason) == (Verdict.DRIFTED, REFUSED.removesuffix(" Nothing was changed."))
+    assert (silent.verdict, silent.reason) == (Verdict.UNKNOWN, "it was not reached: no route to host")
+
+
+def test_one_that_is_interrupted_says_that_nothing_was_changed(site: PromotedSite) -> None:
+    site.runner.dry_ends = {HOSTS[0]: StepResult(status="interrupted", message="interrupted.", told={})}
+    with pytest.raises(InterruptedRunError, match="Nothing was changed"):
+        asked(site, of(site, site.files.manifest(STACK, "r1")).plan)
+
+
+def test_a_plan_is_rehearsed_as_what_fresh_evidence_gives_with_its_gate(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(1)
+    shown = of(site, plan, "production")
+    assert (shown.plan.steps, {line.verdict for line in shown.gate}) == (plan.steps, {Verdict.MET})
+    assert of(site, site.plan_of(2, "staging")).gate == ()
+
+
+def test_a_plan_that_no_longer_fits_is_refused_with_what_differs(site: PromotedSite) -> None:
+    plan = site.plan_of(2, "staging")
+    site.run_fully(HOSTS[0], plan)
+    with pytest.raises(RefusedError, match="no longer fits") as refusal:
+        of(site, plan)
+    told = str(refusal.value).splitlines()
+    assert told[-2:] == [
+        f"  {HOSTS[0]}/010: is no longer to be done",
+        f"Nothing was changed. Make a new one: controlplane release stage --manifest r2 {STACK} --out FILE",
+    ]
