@@ -144,7 +144,8 @@ def test_all_reasons_of_all_paths_are_told_at_once(tmp_path: Path) -> None:
         (folder / "somebody").touch()
     mounts = [{"Type": "bind", "Source": str(old), "Destination": "/data", "RW": True}]
     held = {"Id": "c1", "Name": "/shop", "Mounts": mounts, "HostConfig": {"AutoRemove": True}, "State": {"Running": False}, "Config": {}}
-    held["GraphDriver"] = {"Name": "overlay2", "Data": {"UpperDir": str(tmp_path / "upper"), "MergedDir": str(tmp_path / "merged")}}
+    held["GraphDriver"] = {"Name": "overlay2", "Data": {f"{part}Dir": str(tmp_path / part.lower()) for part in ("Upper", "Work", "Merged")}}
+    (tmp_path / "lower").write_text("l/A:l/B\n")
     (tmp_path / "merged").mkdir()
     home, docker = Home(tmp_path / "home"), _Docker(held)
     asked = request(data(str(place)), uploads(str(tmp_path / "uploads")), uploads(str(tmp_path / "deep"), "/data/deep"))

@@ -1,7 +1,7 @@
 """A container's writable layer as a directory of this host: while it runs, while it stands still, and writable for going back.
 
 Rules:
-- Only overlay2 is known: its folders are Docker's own account of the container.
+- Its folders are Docker's own account of the container, or containerd's (path_layer_dirs.py).
 - While it stands still its layers are mounted read-only, one upon the other, as Docker would; nothing of them is written to.
 - Before the container is made anew all that it wrote itself is kept by further names of its files, on the same filesystem: that takes no room, and Docker removes the
   layer with the container.
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from . import command
-from .faults import FailedFault, RefusedFault
+from .faults import FailedFault
 from .files import sync_directory
 from .mounts import mount_of, nearest_existing, read
+from .path_layer_dirs import dirs_of
 from .state import Run
 
 _RUN = Path("/run/controlplane")
@@ -29,41 +30,26 @@ class Layer:
     """The layer of one container, for one run; `place` is where it is mounted."""
 
     def __init__(self, run: Run, inspection: dict[str, Any]) -> None:
-        self.assert_known(inspection)
-        self._data: dict[str, str] = inspection["GraphDriver"]["Data"]
+        self._dirs = dirs_of(inspection)
         self._key = run.key
         self.place = place_of(run.key)
-
-    @staticmethod
-    def is_known(inspection: dict[str, Any]) -> bool:
-        """Say whether the container's layer is of a kind that is known here."""
-        driver = inspection.get("GraphDriver") or {}
-        return driver.get("Name") == "overlay2" and bool((driver.get("Data") or {}).get("UpperDir"))
-
-    @staticmethod
-    def assert_known(inspection: dict[str, Any]) -> None:
-        """Raise `RefusedFault` where the container's layer is of a kind that is not known here."""
-        driver = inspection.get("GraphDriver") or {}
-        if driver.get("Name") != "overlay2" or not (driver.get("Data") or {}).get("UpperDir"):
-            raise RefusedFault(
-                f"{str(inspection['Name']).lstrip('/')} keeps its data in a layer of {driver.get('Name') or 'the containerd image store'}, and only overlay2 is known "
-                "here. Nothing was changed. By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file."
-            )
 
     def live(self) -> None:
         """Show what the running container sees."""
         self.off()
-        self._mount(["--bind", self._data["MergedDir"], self.place])
+        if self._dirs.merged is None:
+            raise FailedFault("the container's layer is mounted nowhere on this host: it does not run. Start it, then run this again")
+        self._mount(["--bind", self._dirs.merged, self.place])
 
     def still(self) -> None:
         """Show what the container saw, now that it stands still."""
         self.off()
-        self._overlay(f"ro,lowerdir={self._data['UpperDir']}:{self._lower()}")
+        self._overlay(f"ro,lowerdir={self._dirs.upper}:{self._dirs.lower}")
 
     def writable(self) -> None:
         """Mount it as Docker would, to write into it; the container stands still."""
         self.off()
-        self._overlay(f"lowerdir={self._lower()},upperdir={self._data['UpperDir']},workdir={self._data['WorkDir']}")
+        self._overlay(f"lowerdir={self._dirs.lower},upperdir={self._dirs.upper},workdir={self._dirs.work}")
 
     def above(self, path: str) -> list[list[Any]]:
         """Return [path in the container, uid, gid, mode] of each folder above one, the topmost first; the layer is mounted."""
@@ -89,7 +75,7 @@ class Layer:
     def kept(self) -> str:
         """Return where the container's own part of it is kept once the container is gone, on the same filesystem."""
         own = Path("/var/lib/controlplane")
-        upper = self._data["UpperDir"]
+        upper = self._dirs.upper
         if os.stat(nearest_existing(str(own))).st_dev == os.stat(upper).st_dev:
             return str(own / self._key / "layer")
         return os.path.join(mount_of(os.path.realpath(upper), read()).mount, ".controlplane-retired", self._key)
@@ -101,7 +87,7 @@ class Layer:
         kept = self.kept()
         shutil.rmtree(kept, ignore_errors=True)
         os.makedirs(os.path.dirname(kept), mode=0o700, exist_ok=True)
-        said = command.run(["cp", "--archive", "--link", "--", self._data["UpperDir"], kept])
+        said = command.run(["cp", "--archive", "--link", "--", self._dirs.upper, kept])
         if said.code != 0:
             raise FailedFault(f"what lies in the container's own layer can't be kept at {kept}: {said.err.strip()[-300:]}")
         sync_directory(Path(kept).parent)
@@ -109,7 +95,7 @@ class Layer:
 
     def _has_own(self) -> bool:
         """Say whether there is a file in it, apart from those that a start makes anew anyway."""
-        upper = self._data["UpperDir"]
+        upper = self._dirs.upper
         for folder, names, files in os.walk(upper):
             if folder == upper:
                 names[:] = [name for name in names if name not in ("run", "tmp", "dev", "proc", "sys")]
@@ -117,18 +103,12 @@ class Layer:
                 return True
         return False
 
-    def _lower(self) -> str:
-        # Docker's short names: the long ones of an image with many layers don't fit into a mount's options.
-        named = Path(self._data["UpperDir"]).parent / "lower"
-        return named.read_text().strip()
-
     def _overlay(self, options: str) -> None:
         self._mount(["-t", "overlay", "overlay", "-o", options, self.place])
 
     def _mount(self, words: list[str]) -> None:
         Path(self.place).mkdir(mode=0o700, parents=True, exist_ok=True)
-        # `lower` names are relative to overlay2's own folder.
-        said = command.run(["env", f"--chdir={Path(self._data['UpperDir']).parent.parent}", "mount", *words])
+        said = command.run(["env", f"--chdir={self._dirs.base}", "mount", *words])
         if said.code != 0:
             raise FailedFault(f"the container's layer can't be mounted at {self.place}: {said.err.strip()[-300:]}")
 

@@ -17,6 +17,7 @@ from typing import Any
 from . import compose, path_layer, path_return, path_stack, phases, retired
 from .faults import FailedFault, RefusedFault
 from .path_layer import Layer
+from .path_layer_dirs import is_known
 from .path_leg import NEVER, PathLeg, remembered
 from .path_listing import listed
 from .path_source import Source
@@ -138,7 +139,7 @@ class PathMove(PathLeg):
 
     def _keep(self) -> None:
         held = self.inspection()
-        if held is not None and held["Id"] == self.run.state["old"]["id"] and Layer.is_known(held):
+        if held is not None and held["Id"] == self.run.state["old"]["id"] and is_known(held):
             self.run.write(kept=Layer(self.run, held).keep())
 
     # Back, where nothing has left the old places yet.

@@ -16,6 +16,7 @@ from . import compose, path_edit, path_refusals
 from .docker_engine import Engine
 from .faults import RefusedFault
 from .path_layer import Layer
+from .path_layer_dirs import dirs_of
 from .path_leg import OPEN
 from .path_place import is_there, place_of, ungoverned
 from .path_proof import Proof
@@ -57,8 +58,10 @@ def seen(source: Source, inspection: dict[str, Any]) -> Source:
     """Return a source as this host sees it while the container runs: of a layer where Docker shows it."""
     if source.kind != "layer":
         return source
-    Layer.assert_known(inspection)
-    base = str(inspection["GraphDriver"]["Data"]["MergedDir"])
+    base = dirs_of(inspection).merged
+    if base is None:
+        name = str(inspection["Name"]).lstrip("/")
+        raise RefusedFault(f"{name} does not run, so nothing shows what its layer holds. Nothing was changed. Start it, then run this again.")
     return Source("layer", base + source.path, base, "")
 
 
