@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from controlplane.adapters.memory_files import InMemory
 from controlplane.adapters.strict_yaml import parse_document
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.services import SecretSource
@@ -177,11 +178,5 @@ def in_memory(told: Mapping[str, Told]) -> Iterator[dict[str, str]]:
     if not told:
         yield {}
         return
-    memory = os.memfd_create("controlplane")
-    try:
-        os.fchmod(memory, 0o600)
-        with os.fdopen(os.dup(memory), "wb") as stream:
-            stream.write(json.dumps(told).encode())
-        yield dict.fromkeys(told, f"/proc/{os.getpid()}/fd/{memory}")
-    finally:
-        os.close(memory)
+    with InMemory(json.dumps(told).encode()) as held:
+        yield dict.fromkeys(told, str(held.path))

@@ -3,8 +3,10 @@
 Rules:
 - `check-novalidate` is never used: a signature counts only by a line that names the key, in its namespace, at its time.
 - The time is that of what was signed, so that a key that expired since doesn't break it. Times in the file are read as UTC, wherever that is.
+- ssh-keygen reads copies in memory of what was read here once, so that a file that is swapped meanwhile is not what was judged.
 - Armour that ssh-keygen would read and not write is a fault: no byte of a signature can be changed unseen.
-- What was judged once in a process is not judged again; whose key it is is asked once a key.
+- What was judged once in a process is not judged again, nor what this user's earlier verbs found good (judged_before.py), unless all is to be judged
+  anew; whose key it is is asked once a key.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+from controlplane.adapters.judged_before import JudgedBefore, cache_folder, key_of
+from controlplane.adapters.memory_files import InMemory
 from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
 from controlplane.domain.signers import role_of
 
@@ -47,16 +51,19 @@ class Judged(NamedTuple):
 
 
 @cache
-def signatures_by(allowed: Path) -> Signatures:
-    """Return what judges by that file; a process has one of each, so that the parts of a verb share what was judged."""
-    return Signatures(allowed)
+def signatures_by(allowed: Path, *, anew: bool = False) -> Signatures:
+    """Return what judges by that file; a process has one of each, so that the parts of a verb share what was judged. See `Signatures` for `anew`."""
+    return Signatures(allowed, None if anew else cache_folder())
 
 
 class Signatures:
-    """Judges by one file of allowed signers, as it is each time."""
+    """Judges by one file of allowed signers, as it is each time. Below `memory` lies what was found good before; None judges all anew."""
 
-    def __init__(self, allowed: Path) -> None:
+    def __init__(self, allowed: Path, memory: Path | None = None) -> None:
         self._allowed = allowed
+        self._memory = memory
+        self._before: dict[bytes, JudgedBefore] = {}
+        self._copies: dict[bytes, InMemory] = {}
         self._known: dict[tuple[bytes, bytes, bytes, str, datetime | None], Judged] = {}
         self._principals: dict[tuple[bytes, bytes], str] = {}
 
@@ -64,7 +71,10 @@ class Signatures:
         """Return how each stands, in their order."""
         # The work is in other processes, two at the least so that one starts while the other ends.
         with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as workers:
-            return list(workers.map(lambda one: self.judge(one, namespace), signed))
+            judged = list(workers.map(lambda one: self.judge(one, namespace), signed))
+        for before in self._before.values():
+            before.keep()
+        return judged
 
     def judge(self, signed: Signed, namespace: str) -> Judged:
         """Return who signed it and why that does not hold. Raises `InputInvalidError` where there are no allowed signers to judge by."""
@@ -77,48 +87,67 @@ class Signatures:
             return Judged(None, f"has a signature that can't be read ({error.strerror})")
         by = self._signers()
         place = (by, sha256(signed.content).digest(), sha256(held).digest(), namespace, signed.at)
-        if place not in self._known or signed.at is None:
-            self._known[place] = self._judge(signed, signature, held, namespace, by)
+        if signed.at is None:
+            return self._judge(signed, held, namespace, by)
+        if place not in self._known:
+            self._known[place] = self._judge_unless_known(signed, held, namespace, by)
         return self._known[place]
 
     def principal(self, signature: Path, *, at: datetime | None) -> str | None:
         """Return whose key made the signature; None where nobody's did that is allowed at that time."""
-        return self._find(signature, at)[0]
+        return self._find(signature, self._signers(), at)[0]
 
-    def _judge(self, signed: Signed, signature: Path, held: bytes, namespace: str, by: bytes) -> Judged:
+    def _judge_unless_known(self, signed: Signed, held: bytes, namespace: str, by: bytes) -> Judged:
+        before = self._before.get(by) or self._before.setdefault(by, JudgedBefore(self._memory, by))
+        key = key_of(signed.content, held, namespace, "" if signed.at is None else signed.at.astimezone(UTC).isoformat())
+        found = before.principal(key)
+        if found is not None:
+            return Judged(found, None)
+        judged = self._judge(signed, held, namespace, by)
+        if judged.principal is not None and judged.fault is None:
+            before.add(key, judged.principal)
+        return judged
+
+    def _judge(self, signed: Signed, held: bytes, namespace: str, by: bytes) -> Judged:
         key = _key_of(held)
         if key is None:
             return Judged(None, "has a signature that was altered: ssh-keygen does not write it so")
-        known = self._principals.get((by, key))
-        if known is not None and self._verify(signed, signature, namespace, known) is None:
-            return Judged(known, None)
-        principal, told = self._find(signature, signed.at)
-        if principal is None:
-            return Judged(None, self._unnamed(told))
-        self._principals.setdefault((by, key), principal)
-        refused = self._verify(signed, signature, namespace, principal)
+        with InMemory(held) as signature:
+            known = self._principals.get((by, key))
+            if known is not None and self._verify(signed, signature.path, namespace, known, by) is None:
+                return Judged(known, None)
+            principal, told = self._find(signature.path, by, signed.at)
+            if principal is None:
+                return Judged(None, self._unnamed(told))
+            self._principals.setdefault((by, key), principal)
+            refused = self._verify(signed, signature.path, namespace, principal, by)
         return Judged(principal, None if refused is None else self._why(refused, principal, namespace))
 
     def _signers(self) -> bytes:
+        """Return the digest of the allowed signers as they are now; a copy of just those is kept."""
         try:
-            return sha256(self._allowed.read_bytes()).digest()
+            content = self._allowed.read_bytes()
         except OSError as error:
             told = f"can't be read ({error.strerror}): it names the keys of those who may sign"
             raise InputInvalidError([Fault(str(self._allowed), 0, "", told)]) from None
+        by = sha256(content).digest()
+        if by not in self._copies:
+            self._copies[by] = InMemory(content)
+        return by
 
-    def _find(self, signature: Path, at: datetime | None) -> tuple[str | None, str]:
-        done = self._keygen("find-principals", "-s", str(signature), at=at)
+    def _find(self, signature: Path, by: bytes, at: datetime | None) -> tuple[str | None, str]:
+        done = self._keygen("find-principals", by, "-s", str(signature), at=at)
         names = done.stdout.decode(errors="replace").splitlines()
         return (names[0] if done.returncode == 0 and names else None), done.stderr.decode(errors="replace")
 
-    def _verify(self, signed: Signed, signature: Path, namespace: str, principal: str) -> str | None:
+    def _verify(self, signed: Signed, signature: Path, namespace: str, principal: str, by: bytes) -> str | None:
         """Return what ssh-keygen objects to, or None."""
-        done = self._keygen("verify", "-I", principal, "-n", namespace, "-s", str(signature), at=signed.at, content=signed.content)
+        done = self._keygen("verify", by, "-I", principal, "-n", namespace, "-s", str(signature), at=signed.at, content=signed.content)
         return None if done.returncode == 0 else done.stderr.decode(errors="replace")
 
-    def _keygen(self, what: str, *more: str, at: datetime | None, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def _keygen(self, what: str, by: bytes, *more: str, at: datetime | None, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         timed = [] if at is None else ["-O", f"verify-time={at.astimezone(UTC):%Y%m%d%H%M%S}"]
-        argv = ["ssh-keygen", "-Y", what, "-f", str(self._allowed), *more, *timed]
+        argv = ["ssh-keygen", "-Y", what, "-f", str(self._copies[by].path), *more, *timed]
         try:
             # In the verifier's own zone a key would expire earlier or later than elsewhere.
             here = {**os.environ, "TZ": "UTC", "LC_ALL": "C"}

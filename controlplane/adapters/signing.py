@@ -23,12 +23,12 @@ _LIMIT_S = 30
 
 
 class SshSigner:
-    """Signs with `key` (private, or public with its private half in the agent) and verifies by `allowed_signers`."""
+    """Signs with `key` (private, or public with its private half in the agent) and verifies by `allowed_signers`; `anew` trusts no earlier verb."""
 
-    def __init__(self, key: Path | None, allowed_signers: Path | None) -> None:
+    def __init__(self, key: Path | None, allowed_signers: Path | None, *, anew: bool = False) -> None:
         self._key = key
         self._allowed = allowed_signers
-        self._signatures = None if allowed_signers is None else signatures_by(allowed_signers.absolute())
+        self._signatures = None if allowed_signers is None else signatures_by(allowed_signers.absolute(), anew=anew)
 
     @property
     def checks(self) -> bool:

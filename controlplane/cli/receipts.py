@@ -68,7 +68,7 @@ def verify_receipts(site: str | None, folder: str | None, signers: str | None, h
     if folder is not None and site is not None:
         raise click.UsageError("name a site or --receipts, not both")
     if folder is None:
-        found = verify(wiring.receipts(site), wiring.anchors(site, heads))
+        found = verify(wiring.receipts(site, anew=True), wiring.anchors(site, heads))
     else:
         _refuse_no_folder(folder)
         found = verify(wiring.kept_receipts(folder, signers), wiring.kept_anchors(heads, signers))

@@ -111,12 +111,15 @@ def governed_site(given: str | None) -> tuple[SiteView, ApplyPorts]:
     return view, apply_ports(content, view)
 
 
-def receipts(given: str | None) -> ReceiptFiles:
-    """Return the evidence trail of a site. Of its files site.yml alone is read: a broken policy or inventory is not in the way."""
+def receipts(given: str | None, *, anew: bool = False) -> ReceiptFiles:
+    """Return the evidence trail of a site. Of its files site.yml alone is read: a broken policy or inventory is not in the way.
+
+    With `anew` every signature is judged, whatever earlier verbs found.
+    """
     from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     folder = site(given)
-    return ReceiptFiles(folder.folder / "state" / "receipts", _signer(folder.folder, folder.read_site()))
+    return ReceiptFiles(folder.folder / "state" / "receipts", _signer(folder.folder, folder.read_site(), anew=anew))
 
 
 def kept_receipts(folder: str, signers: str | None) -> ReceiptFiles:
@@ -140,7 +143,7 @@ def anchors(given: str | None, heads: tuple[str, ...]) -> AnchorFiles:
     from controlplane.adapters.anchors import AnchorFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     folder = site(given)
-    return AnchorFiles(_signer(folder.folder, folder.read_site()), heads=heads, site=folder.folder)
+    return AnchorFiles(_signer(folder.folder, folder.read_site(), anew=True), heads=heads, site=folder.folder)
 
 
 def head_files(given: str | None) -> HeadFiles:
@@ -218,10 +221,10 @@ def apply_ports(content: SiteContent, view: SiteView, *, more: Callable[[str], T
     )
 
 
-def _signer(folder: Path, said: Site) -> SshSigner:
+def _signer(folder: Path, said: Site, *, anew: bool = False) -> SshSigner:
     from controlplane.adapters.signing import SshSigner  # noqa: PLC0415 - a verb that isn't called costs nothing
 
-    return SshSigner(_within(folder, said.signing_key), _within(folder, said.allowed_signers))
+    return SshSigner(_within(folder, said.signing_key), _within(folder, said.allowed_signers), anew=anew)
 
 
 def _checker(signers: str | None) -> SshSigner:
@@ -229,7 +232,7 @@ def _checker(signers: str | None) -> SshSigner:
 
     from controlplane.adapters.signing import SshSigner  # noqa: PLC0415
 
-    return SshSigner(None, None if signers is None else Path(signers))
+    return SshSigner(None, None if signers is None else Path(signers), anew=True)
 
 
 def _within(folder: Path, named: str | None) -> Path | None:
