@@ -36,7 +36,7 @@ from controlplane.domain.errors import InterruptedRunError
 from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plain_json import load_plain
-from controlplane.ports import Clock
+from controlplane.ports.clocks import Clock
 
 _LARGEST = 64 << 20
 _FORKS = 50

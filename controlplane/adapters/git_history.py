@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 from controlplane.adapters.git_command import git_argv, git_environment
-from controlplane.ports import Commit
+from controlplane.ports.waves import Commit
 
 _LIMIT_S = 30
 _ID = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")

@@ -19,7 +19,7 @@ from controlplane.adapters.proxmox_api import ApiError
 from controlplane.adapters.runner import Event, run_playbook
 from controlplane.adapters.service_secrets import Told, in_memory
 from controlplane.domain.inventory import InventoryHost, route_here, works_here
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.render.project import render_cancel
 
 # A data root of terabytes takes hours to copy; the transient unit on the target has limits of its own.

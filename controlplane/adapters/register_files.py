@@ -19,7 +19,8 @@ from controlplane.adapters.text_files import read_text
 from controlplane.adapters.yaml_edit import RecordsText
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.governance import Governance
-from controlplane.ports import Entry, SiteReader
+from controlplane.ports.registers import Entry
+from controlplane.ports.sites import SiteReader
 
 
 class RegisterFiles:

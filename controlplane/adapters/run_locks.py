@@ -13,7 +13,7 @@ from datetime import UTC
 from pathlib import Path
 
 from controlplane.domain.errors import RefusedError
-from controlplane.ports import Clock
+from controlplane.ports.clocks import Clock
 
 
 class HostLocks:

@@ -10,7 +10,7 @@ import click
 from controlplane.cli.options import output_option, site_option
 
 if TYPE_CHECKING:
-    from controlplane.ports import ReceiptStore
+    from controlplane.ports.receipts import ReceiptStore
     from controlplane.usecases.verify_receipts import Verified
 
 

@@ -19,7 +19,7 @@ from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.releases.bringing import made_by
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
-from controlplane.ports import ApprovalStore, ReceiptStore
+from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.record_run import WHOLE
 

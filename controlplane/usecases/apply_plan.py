@@ -23,19 +23,11 @@ from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift, unmet_promises
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import (
-    ApprovalStore,
-    Clock,
-    Entropy,
-    EvidenceSource,
-    KnownHosts,
-    PlanArchive,
-    PlayRunner,
-    ReceiptStore,
-    RoleContent,
-    RunLocks,
-    Witness,
-)
+from controlplane.ports.clocks import Clock, Entropy
+from controlplane.ports.hosts import EvidenceSource, KnownHosts, Witness
+from controlplane.ports.plans import PlanArchive, RunLocks
+from controlplane.ports.plays import PlayRunner, RoleContent
+from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import (
     open_of,

@@ -15,7 +15,7 @@ from controlplane.domain.approval import Approval, is_over, objection, used_in
 from controlplane.domain.chain import latest_time, reset_at
 from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.receipt import Receipt
-from controlplane.ports import ApprovalStore
+from controlplane.ports.receipts import ApprovalStore
 
 
 def judge_approval(

@@ -13,7 +13,8 @@ from controlplane.domain.finding import AuditReport, Finding, HostSeen, summaris
 from controlplane.domain.gates.marks import marked
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, EvidenceSource
+from controlplane.ports.clocks import Clock
+from controlplane.ports.hosts import EvidenceSource
 
 # What a site says if it says nothing else.
 GENERAL_MAX_AGE = timedelta(hours=1)

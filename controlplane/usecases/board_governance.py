@@ -15,7 +15,11 @@ from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.record import record_of
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
-from controlplane.ports import CheckerDigests, Clock, GateRunStore, PlanArchive, ReceiptStore, WaveStore
+from controlplane.ports.clocks import Clock
+from controlplane.ports.gates import CheckerDigests, GateRunStore
+from controlplane.ports.plans import PlanArchive
+from controlplane.ports.receipts import ReceiptStore
+from controlplane.ports.waves import WaveStore
 from controlplane.usecases.board_releases import releases_of
 from controlplane.usecases.gate_standings import history_of, standings
 

@@ -26,7 +26,9 @@ from controlplane.domain.gates.proposal import ModeChange, Proposal, demotions, 
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import ApprovalStore, CheckerDigests, Clock, Entropy, GateRunStore, ModeFile, ReceiptStore
+from controlplane.ports.clocks import Clock, Entropy
+from controlplane.ports.gates import CheckerDigests, GateRunStore, ModeFile
+from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.audit import judge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.values import Value
-from controlplane.ports import SiteReader
+from controlplane.ports.sites import SiteReader
 
 
 class PolicyReport(Value):

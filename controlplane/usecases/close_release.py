@@ -23,7 +23,7 @@ from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.waves.closeout import Attestation, FileChange
-from controlplane.ports import SiteHistory, WaveFolder
+from controlplane.ports.waves import SiteHistory, WaveFolder
 from controlplane.render.release_page import release_page
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.judge_hosts import judge_by_two

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import EvidenceSource
+from controlplane.ports.hosts import EvidenceSource
 
 
 def collect_site(site: SiteView, *, hosts: tuple[str, ...], evidence: EvidenceSource) -> Mapping[str, Evidence | Unreached]:

@@ -8,7 +8,7 @@ from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.suggest import suggest_policy
-from controlplane.ports import EvidenceSource
+from controlplane.ports.hosts import EvidenceSource
 
 
 def chosen_routes(inventory: Inventory, names: Sequence[str]) -> tuple[InventoryHost, ...]:

@@ -19,7 +19,9 @@ from controlplane.domain.finding import Finding
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_list import run_rows
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, EvidenceSource, ReceiptStore
+from controlplane.ports.clocks import Clock
+from controlplane.ports.hosts import EvidenceSource
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.collect_evidence import collect_site
 

@@ -21,7 +21,7 @@ from controlplane.domain.registers import Gap, Loop, Registers
 from controlplane.domain.registers.closing import Resting, recommend
 from controlplane.domain.registers.rules import broken_rules
 from controlplane.domain.values import Value
-from controlplane.ports import Entry, RegisterStore
+from controlplane.ports.registers import Entry, RegisterStore
 
 STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _KINDS: dict[str, type[Value]] = {"gaps": Gap, "loops": Loop}

@@ -15,7 +15,9 @@ from controlplane.domain.errors import ControlPlaneError, InputInvalidError
 from controlplane.domain.examination import Examination, Level, Point, examined
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.site import Site, SiteContent
-from controlplane.ports import ApprovalStore, Clock, ReceiptStore, SiteHistory, SiteTime, WaveStore
+from controlplane.ports.clocks import Clock, SiteTime
+from controlplane.ports.receipts import ApprovalStore, ReceiptStore
+from controlplane.ports.waves import SiteHistory, WaveStore
 
 _Seen = tuple[Level, str]
 

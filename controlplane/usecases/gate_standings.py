@@ -10,7 +10,7 @@ from controlplane.domain.coordination import GateRun
 from controlplane.domain.gates.promotion import BEFORE, Digests, Judged, Standing, standing
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import CheckerDigests, GateRunStore
+from controlplane.ports.gates import CheckerDigests, GateRunStore
 
 # Runs that are read at first; a pack that runs each minute needs more of them for a streak of days.
 SOME, MANY = 8, 50

@@ -8,7 +8,7 @@ from controlplane.domain.errors import InterruptedRunError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.run_result import RunResult
-from controlplane.ports import ReceiptStore
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.record_run import with_status
 
 # Where a signal came while no step's play ran: nobody asked the hosts to stop what an attempt before this one may have begun.

@@ -11,7 +11,7 @@ from controlplane.domain.finding import AuditReport, summarise
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness import Question, judge_answers, questions_for
-from controlplane.ports import Witness
+from controlplane.ports.hosts import Witness
 from controlplane.usecases.audit import GENERAL_MAX_AGE, judge
 
 

@@ -20,7 +20,8 @@ from controlplane.domain.readiness import ID, Readiness, holds_until, judge_read
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, ReceiptStore
+from controlplane.ports.clocks import Clock
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.judge_hosts import judge_by_two

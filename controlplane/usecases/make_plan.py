@@ -12,7 +12,9 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.planning import make_plan
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
-from controlplane.ports import Clock, EvidenceSource, RoleContent
+from controlplane.ports.clocks import Clock
+from controlplane.ports.hosts import EvidenceSource
+from controlplane.ports.plays import RoleContent
 from controlplane.usecases.audit import refuse_one_machine_twice
 
 

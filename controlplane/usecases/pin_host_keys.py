@@ -8,7 +8,7 @@ from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.plan import Step
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import KnownHosts
+from controlplane.ports.hosts import KnownHosts
 
 
 def pin_host_key(step: Step, site: SiteView, seen: Mapping[str, Evidence | Unreached], known_hosts: KnownHosts) -> str | None:

@@ -11,7 +11,8 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import plan_capabilities
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, EvidenceSource
+from controlplane.ports.clocks import Clock
+from controlplane.ports.hosts import EvidenceSource
 from controlplane.usecases.make_plan import plan_from
 
 

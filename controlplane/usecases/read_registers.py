@@ -9,7 +9,9 @@ from controlplane.domain.errors import Fault
 from controlplane.domain.governance import Governance
 from controlplane.domain.registers.closing import Resting, recommend
 from controlplane.domain.values import Value
-from controlplane.ports import Clock, GateReports, ReceiptStore
+from controlplane.ports.clocks import Clock
+from controlplane.ports.gates import GateReports
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 
 # A gap that no run of these shows as mended is not mended yet: a pack that runs hourly fills them in a week.

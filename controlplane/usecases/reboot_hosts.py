@@ -19,7 +19,7 @@ from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
-from controlplane.ports import Clock, ReceiptStore
+from controlplane.ports.clocks import Clock
+from controlplane.ports.receipts import ReceiptStore
 
 WHOLE = "plan.apply"
 STAMP = "%Y-%m-%dT%H:%M:%SZ"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.waves.record import record_of
-from controlplane.ports import WaveStore
+from controlplane.ports.waves import WaveStore
 
 
 def refuse_wave_plan(plan: Plan, waves: WaveStore) -> None:

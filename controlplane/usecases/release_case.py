@@ -20,7 +20,7 @@ from controlplane.domain.releases.values import Environment, EnvironmentName, Re
 from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, ServiceWanted
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.windows import Window, next_opening, open_now
-from controlplane.ports import GateRunStore
+from controlplane.ports.gates import GateRunStore
 from controlplane.ports.releases import KeptManifest, ReleaseFiles
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.govern_course import Ungoverned

@@ -11,7 +11,8 @@ from __future__ import annotations
 from controlplane.domain.chain import RESET, behind
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.run_key import make_run_key
-from controlplane.ports import Clock, Entropy, ReceiptStore, SiteTime
+from controlplane.ports.clocks import Clock, Entropy, SiteTime
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.record_run import STAMP, Ledger
 

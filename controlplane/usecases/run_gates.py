@@ -28,7 +28,10 @@ from controlplane.domain.gates.values import SITE
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import CheckerDigests, Clock, Entropy, EvidenceSource, GateReports, GateRunStore, ReceiptStore, SiteChecks, SiteTime
+from controlplane.ports.clocks import Clock, Entropy, SiteTime
+from controlplane.ports.gates import CheckerDigests, GateReports, GateRunStore, SiteChecks
+from controlplane.ports.hosts import EvidenceSource
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.record_run import STAMP, Ledger

@@ -17,7 +17,8 @@ from controlplane.domain.releases.smoke import CommandRan, RecertReport
 from controlplane.domain.releases.values import Recert
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, Entropy, ReceiptStore
+from controlplane.ports.clocks import Clock, Entropy
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.ports.releases import RecertRunner, ReleaseFiles
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.record_run import STAMP, Ledger

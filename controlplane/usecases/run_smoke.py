@@ -28,7 +28,10 @@ from controlplane.domain.releases.smoke import SmokeReport, changed_files
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, Entropy, EvidenceSource, PlanArchive, ReceiptStore
+from controlplane.ports.clocks import Clock, Entropy
+from controlplane.ports.hosts import EvidenceSource
+from controlplane.ports.plans import PlanArchive
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.ports.releases import ReleaseFiles, SmokeRunner
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.audit import refuse_one_machine_twice

@@ -6,7 +6,7 @@ import difflib
 
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
-from controlplane.ports import SiteReader
+from controlplane.ports.sites import SiteReader
 
 
 def show_policy(site: SiteReader, host: str, *, run_inventory: bool) -> tuple[DesiredHost, tuple[str, ...]]:

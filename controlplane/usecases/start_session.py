@@ -6,7 +6,7 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.gates.catalogue import gated_checks
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.session import SessionStart, compared
-from controlplane.ports import SessionStore
+from controlplane.ports.sites import SessionStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.audit import audit_site
 from controlplane.usecases.gate_standings import standings

@@ -10,7 +10,7 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
 from controlplane.domain.plan import Step
 from controlplane.domain.receipt import ChangeStatus
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 
 
 class StepOutcome(NamedTuple):

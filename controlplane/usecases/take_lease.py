@@ -14,7 +14,8 @@ from controlplane.domain.evidence import Reader, Unobserved, Unreached
 from controlplane.domain.lease_view import LEASE_PROBES, LeaseView, lease_of
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, EvidenceSource
+from controlplane.ports.clocks import Clock
+from controlplane.ports.hosts import EvidenceSource
 from controlplane.render.project import render_take_over
 from controlplane.usecases.apply_guards import refuse_backward_clock
 from controlplane.usecases.apply_plan import ApplyPorts

@@ -5,7 +5,8 @@ from __future__ import annotations
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
-from controlplane.ports import Clock, EvidenceSource, Witness
+from controlplane.ports.clocks import Clock
+from controlplane.ports.hosts import EvidenceSource, Witness
 from controlplane.usecases.judge_hosts import judge_by_two, judge_target_by_two
 from controlplane.usecases.reboot_hosts import named, telling, were_rebooted
 

@@ -6,7 +6,8 @@ from controlplane.domain.chain import RESET, Anchor, Head, anchor_faults, chain_
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.receipt import ChainFault
 from controlplane.domain.values import Value
-from controlplane.ports import AnchorSource, Clock, ReceiptStore
+from controlplane.ports.clocks import Clock
+from controlplane.ports.receipts import AnchorSource, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.record_run import STAMP
 

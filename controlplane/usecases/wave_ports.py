@@ -16,7 +16,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
-from controlplane.ports import BackupProof, SiteHistory, WaveFolder, WaveStore
+from controlplane.ports.waves import BackupProof, SiteHistory, WaveFolder, WaveStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.record_run import STAMP, Ledger

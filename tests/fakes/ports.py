@@ -17,7 +17,7 @@ from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import ChainFault, Receipt
 from controlplane.domain.witness import Answer, Question
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.host import FakeHost
 from tests.fakes.interruption import Interruption

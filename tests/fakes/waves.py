@@ -20,7 +20,7 @@ from controlplane.domain.registers.closing import RunReport
 from controlplane.domain.run_result import RunResult
 from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.values import Wave
-from controlplane.ports import Commit
+from controlplane.ports.waves import Commit
 from controlplane.usecases.close_wave import close_wave
 from controlplane.usecases.open_wave import abort_wave, open_wave, preflight
 from controlplane.usecases.plan_wave import approve_wave, plan_wave

@@ -13,7 +13,7 @@ from controlplane.adapters import play_runner
 from controlplane.adapters.play_runner import StepRunner
 from controlplane.adapters.runner import RunResult
 from controlplane.domain.inventory import InventoryHost
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.unsafe_yaml import load_unsafe
 
 ROLES = {"site.yml": b"[]", "roles/docker_data_root/tasks/main.yml": b"[]"}

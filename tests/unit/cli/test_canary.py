@@ -18,7 +18,7 @@ from controlplane.cli.app import main
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.inventory import InventoryHost
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.apply_plan import ApplyPorts
 from tests.fakes.chains import make_keys
 from tests.fakes.host import FakeHost

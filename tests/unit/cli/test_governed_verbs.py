@@ -19,7 +19,7 @@ from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
 from controlplane.domain.desired import DesiredState
 from controlplane.domain.plan import Bound, Change
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.evidence_builder import DATA
 from tests.fakes.machine_builder import brought_up
 from tests.fakes.site import FakeSite, desired_host
@@ -39,7 +39,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> FakeSite:
     fake = FakeSite()
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (fake.view, fake.ports))
     monkeypatch.setattr(wiring, "site_view", lambda _given: fake.view)
-    monkeypatch.setattr(wiring, "receipts", lambda _given: fake.receipts)
+    monkeypatch.setattr(wiring, "receipts", lambda _given, **_anew: fake.receipts)
     monkeypatch.setattr(wiring, "anchors", lambda *_given: AnchorFiles(SshSigner(None, None)))
     monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
     monkeypatch.setattr(wiring, "evidence_source", lambda *_: fake.evidence)

@@ -15,7 +15,7 @@ from controlplane.domain.run_key import is_run_key, make_run_key
 from controlplane.domain.run_list import run_rows
 from controlplane.domain.run_result import unmet_promises
 from controlplane.domain.witness import Answer, Question, judge_answers, questions_for
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.evidence_builder import MINIO, EvidenceBuilder, bind, desired_mint_data
 from tests.fakes.site import FakeSite
 

@@ -14,7 +14,7 @@ from controlplane.domain.approval import Approval, approve
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.plan import Plan, seal
 from controlplane.domain.receipt import ChainFault
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.evidence_builder import DATA, GB
 from tests.fakes.site import FakeSite
 

@@ -15,7 +15,7 @@ from controlplane.domain.chain import chain_faults
 from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.judge_ready import judge_ready
 from controlplane.usecases.reboot_hosts import reboot_hosts

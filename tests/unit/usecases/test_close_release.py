@@ -15,7 +15,7 @@ from controlplane.domain.receipt import open_intents
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.releases.values import EnvironmentName
-from controlplane.ports import Commit
+from controlplane.ports.waves import Commit
 from controlplane.usecases.close_release import ClosePorts, close_release
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import STACK

@@ -18,7 +18,7 @@ from controlplane.domain.releases.bringing import refuse_led
 from controlplane.domain.releases.compose_view import Bind, ComposeView, NamedVolume, ServiceView
 from controlplane.domain.releases.values import Rules
 from controlplane.domain.windows import Window
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.deploy_release import stage_release
 from controlplane.usecases.release_case import demanded_of, landings
 from tests.fakes.promotions import GOOD, PromotedSite

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import RefusedError
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.site import FakeSite
 
 LEASE: dict[str, Any] = {

@@ -12,7 +12,7 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_result import RunResult
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.site import FakeSite
 
 TREES = ("/var/lib/docker", "/var/lib/containerd")

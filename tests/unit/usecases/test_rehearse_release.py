@@ -9,7 +9,7 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.values import EnvironmentName
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.rehearse_release import Rehearsed, asked_of_hosts, rehearse
 from tests.fakes.promotions import PromotedSite

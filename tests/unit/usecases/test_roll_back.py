@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.domain.errors import InputInvalidError, RefusedError
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from tests.fakes.site import OPERATOR, FakeSite
 

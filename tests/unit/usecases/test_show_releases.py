@@ -10,7 +10,7 @@ import pytest
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.windows import Window
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.show_releases import kept_plan, release_brief, release_status
 from tests.fakes.promotions import BAD, GOOD, PromotedSite
 from tests.fakes.releases import HOSTS, STACK

@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.lease_view import LeaseView
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.take_lease import show_lease, take_lease
 from tests.fakes.site import OPERATOR, FakeSite
 

@@ -10,7 +10,7 @@ import pytest
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.windows import Window
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from tests.fakes.waves import BOB, MOVE, FakeWaveSite
 
 # The fakes begin at 12:00 on a Friday.

@@ -10,7 +10,7 @@ import pytest
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.site import BackupGate
 from controlplane.domain.windows import Window
-from controlplane.ports import StepResult
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.refuse_wave_plan import refuse_wave_plan
 from tests.fakes.waves import BOB, FakeWaveSite
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import RefusedError
-from controlplane.ports import WaveStore
+from controlplane.ports.waves import WaveStore
 from tests.unit.adapters.coordination.conftest import MINUTE, T
 
 ANN, BOB = "ann@east", "bob@west"
