@@ -9,7 +9,7 @@ from controlplane.domain.board import BoardDisk, BoardMount
 from controlplane.domain.checks.case import Case, fill_of
 from controlplane.domain.disks import Disk, carries
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import BlockDevice, Mount
+from controlplane.domain.evidence_shapes.disks import BlockDevice, Mount
 
 # Read-only images: they are always full, and nothing is placed on them.
 _IMAGES = frozenset({"squashfs", "iso9660", "erofs"})

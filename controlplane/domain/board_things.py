@@ -20,7 +20,8 @@ from controlplane.domain.checks.landing import Landing, is_at_or_below, land, la
 from controlplane.domain.checks.persistence import elsewhere_than_declared
 from controlplane.domain.checks.write_surfaces import is_bound
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import Container, Retired
+from controlplane.domain.evidence_shapes.docker import Container
+from controlplane.domain.evidence_shapes.runs import Retired
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.lineage import Place
 from controlplane.domain.services import Service, WriteSurface

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from controlplane.domain.evidence_shapes import BlockDevice
+from controlplane.domain.evidence_shapes.disks import BlockDevice
 from controlplane.domain.names import AsTuple, check_name
 from controlplane.domain.paths import AnyPath, PlacePath, check_path
 from controlplane.domain.sizes import Size

@@ -24,28 +24,23 @@ from controlplane.domain.evidence_shapes import (
     Beneaths,
     BlockDevices,
     Containers,
-    DockerConfig,
-    DockerInfo,
-    DockerStore,
-    DockerUsage,
-    Fstab,
-    Identity,
     Images,
     MountTable,
-    NetworkSeen,
     Packages,
     PathPlaces,
     PostgresStates,
     RedisStates,
     ReleasesSeen,
     Signatures,
-    SurfaceSizes,
-    TargetState,
-    TmpFiles,
     Units,
     Usages,
     Volumes,
 )
+from controlplane.domain.evidence_shapes.disks import Fstab
+from controlplane.domain.evidence_shapes.docker import DockerConfig, DockerInfo, DockerStore, DockerUsage
+from controlplane.domain.evidence_shapes.runs import TargetState
+from controlplane.domain.evidence_shapes.surfaces import SurfaceSizes, TmpFiles
+from controlplane.domain.evidence_shapes.system import Identity, NetworkSeen
 from controlplane.domain.machine_shapes import MachineSeen
 from controlplane.domain.values import Value
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from controlplane.domain.digest import digest_of
 from controlplane.domain.evidence import Evidence, Reader, Unobserved
-from controlplane.domain.evidence_shapes import BlockDevice
+from controlplane.domain.evidence_shapes.disks import BlockDevice
 
 VERSION = 1
 _LINKS = ("/dev/disk/by-id/", "/dev/disk/by-path/")

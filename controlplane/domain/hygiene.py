@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from controlplane.domain.evidence_shapes import CacheRecord, ContainerLog, StoredImage
+from controlplane.domain.evidence_shapes.docker import CacheRecord, ContainerLog, StoredImage
 from controlplane.domain.policy import LogLimits
 
 

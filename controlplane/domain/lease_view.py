@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from controlplane.domain.evidence import Reader
-from controlplane.domain.evidence_shapes import Lease
+from controlplane.domain.evidence_shapes.runs import Lease
 from controlplane.domain.values import Value
 
 # The unit of the role vm_bootstrap in which apt and dpkg work.

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 from controlplane.domain.disks import Disk, carries
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import BlockDevice, Mount, PathPlace
+from controlplane.domain.evidence_shapes.disks import BlockDevice, Mount, PathPlace
 
 MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "virtiofs", "afs", "glusterfs", "fuse.sshfs", "fuse.glusterfs", "fuse.ceph"})

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from controlplane.domain.docker_presence import is_without_docker
 from controlplane.domain.evidence import Evidence, Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, ContainerMount
+from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
 from controlplane.domain.lineage import Lineage
 from controlplane.domain.names import CONTAINER, PROJECT
 from controlplane.domain.paths import check_path, check_place, is_below, overlap

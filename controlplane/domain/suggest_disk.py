@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import BlockDevice, Signature
+from controlplane.domain.evidence_shapes.disks import BlockDevice, Signature
 from controlplane.domain.lineage import MEMORY, REMOTE, Lineage
 from controlplane.domain.paths import check_place, overlap
 

@@ -15,7 +15,7 @@ from controlplane.domain.capabilities.fstab import GUARDED_UNITS, guarded_mounts
 from controlplane.domain.checks.landing import is_at_or_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, is_absent
-from controlplane.domain.evidence_shapes import ContainerMount
+from controlplane.domain.evidence_shapes.docker import ContainerMount
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.machines import DOCKER
 from controlplane.domain.releases.running import services_of

@@ -7,7 +7,7 @@ from contextlib import suppress
 from controlplane.domain.capabilities.proposal import ComingMount
 from controlplane.domain.disks import Disk
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Beneath, BlockDevice, Mount, PathPlace
+from controlplane.domain.evidence_shapes.disks import Beneath, BlockDevice, Mount, PathPlace
 from controlplane.domain.lineage import Lineage
 
 

@@ -19,7 +19,7 @@ from controlplane.domain.capabilities.fstab_text import disk_entry, entry_line, 
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved, is_absent
-from controlplane.domain.evidence_shapes import FstabEntry
+from controlplane.domain.evidence_shapes.disks import FstabEntry
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.fstab"

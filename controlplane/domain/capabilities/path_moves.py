@@ -17,7 +17,7 @@ from controlplane.domain.capabilities.root_bounds import mount_of
 from controlplane.domain.checks.landing import Landing, is_at_or_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, ContainerMount
+from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
 from controlplane.domain.plan import Mend
 
 

@@ -17,7 +17,7 @@ from controlplane.domain.capabilities.proposal import Draft, Outlook
 from controlplane.domain.capabilities.root_bounds import mount_of
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader
-from controlplane.domain.evidence_shapes import ContainerMount
+from controlplane.domain.evidence_shapes.docker import ContainerMount
 from controlplane.domain.plan import Bound, Change, Downtime
 
 _STOP_LIMIT_S = 60

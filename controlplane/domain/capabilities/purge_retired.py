@@ -22,7 +22,7 @@ from datetime import datetime
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Purging, Retired
+from controlplane.domain.evidence_shapes.runs import Purging, Retired
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.purge"

@@ -18,7 +18,8 @@ from controlplane.domain.checks.durability import persisted_setting, redis_major
 from controlplane.domain.checks.landing import covering
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, RedisState
+from controlplane.domain.evidence_shapes.docker import Container
+from controlplane.domain.evidence_shapes.services import RedisState
 from controlplane.domain.plan import Bound, Change, Downtime, Mend
 from controlplane.domain.services import RedisService
 

@@ -17,7 +17,8 @@ from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.release import is_of_deployment, judge, ordered, recorded
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, ReleaseRecord, ReleaseSeen
+from controlplane.domain.evidence_shapes.docker import Container
+from controlplane.domain.evidence_shapes.services import ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
 from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend

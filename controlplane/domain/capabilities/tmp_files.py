@@ -13,7 +13,7 @@ from controlplane.domain.amounts import show_age, show_bytes
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import LargeFile
+from controlplane.domain.evidence_shapes.surfaces import LargeFile
 from controlplane.domain.plan import Change, Mend
 
 ID = "storage.tmp_files"

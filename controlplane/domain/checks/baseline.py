@@ -8,7 +8,7 @@ from functools import partial
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Package, Unit
+from controlplane.domain.evidence_shapes.system import Package, Unit
 from controlplane.domain.machines import DOCKER, DesiredMachine
 
 # How far a clock may be off before signatures, leases and the order of receipts stop making sense.

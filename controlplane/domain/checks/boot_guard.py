@@ -11,7 +11,7 @@ from controlplane.domain.checks.case import Answer, Case, Check, Question, drift
 from controlplane.domain.checks.landing import is_at_or_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import Unit
+from controlplane.domain.evidence_shapes.system import Unit
 
 UNITS = ("docker.service", "docker.socket", "containerd.service")
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.docker_presence import is_without_docker
 from controlplane.domain.evidence import Evidence, Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, Usage
+from controlplane.domain.evidence_shapes.disks import Usage
+from controlplane.domain.evidence_shapes.docker import Container
 from controlplane.domain.finding import Severity, Verdict
 from controlplane.domain.lineage import Lineage
 

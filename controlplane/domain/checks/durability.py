@@ -11,7 +11,8 @@ from functools import partial
 from controlplane.domain.checks.case import Answer, Case, Named, all_or, drifted, met, unknown
 from controlplane.domain.checks.landing import is_at_or_below, land
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, PostgresState, RedisState
+from controlplane.domain.evidence_shapes.docker import Container
+from controlplane.domain.evidence_shapes.services import PostgresState, RedisState
 from controlplane.domain.services import PostgresService, RedisService
 
 _ON = frozenset({"on", "true", "yes", "1", "t", "y", "tr", "tru", "ye"})

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from controlplane.domain.checks.case import Case
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import Container, ContainerMount
+from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
 from controlplane.domain.lineage import MEMORY, REMOTE, Place
 
 

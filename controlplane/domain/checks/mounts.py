@@ -10,7 +10,7 @@ from controlplane.domain.checks.case import Answer, Case, Check, Question, drift
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount, carries
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import FstabEntry, Mount
+from controlplane.domain.evidence_shapes.disks import FstabEntry, Mount
 
 # Options that the kernel shows for every filesystem; of others it can't be told from its silence whether they hold.
 _SHOWN = frozenset({"noatime", "relatime", "strictatime", "nodiratime", "nodev", "nosuid", "noexec", "sync", "dirsync", "lazytime"})

@@ -18,7 +18,7 @@ from functools import partial
 from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.landing import covering, is_at_or_below, land_mount, whereabouts
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import Container, ContainerMount
+from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
 from controlplane.domain.lineage import Place
 
 _MEMORY = "lies in memory"

@@ -11,7 +11,7 @@ from controlplane.domain.checks.landing import Landing, covering, is_at_or_below
 from controlplane.domain.checks.nested import faults_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import Container, ContainerMount
+from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
 from controlplane.domain.finding import Verdict
 from controlplane.domain.services import PostgresService, RedisService, Service
 

@@ -9,7 +9,8 @@ from functools import partial
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes import Container, ReleaseRecord, ReleaseSeen
+from controlplane.domain.evidence_shapes.docker import Container
+from controlplane.domain.evidence_shapes.services import ReleaseRecord, ReleaseSeen
 from controlplane.domain.releases.running import running_faults, services_of
 from controlplane.domain.releases.wanted import IMAGES_FILE, ReleaseWanted
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from controlplane.domain.amounts import show_age, show_bytes
 from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, unknown
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence_shapes import Purging, Retired
+from controlplane.domain.evidence_shapes.runs import Purging, Retired
 
 
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks

@@ -11,7 +11,8 @@ from controlplane.domain.checks.case import Answer, Case, Check, Named, Question
 from controlplane.domain.checks.landing import Landing, land
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import LargeFile, PathPlace
+from controlplane.domain.evidence_shapes.disks import PathPlace
+from controlplane.domain.evidence_shapes.surfaces import LargeFile
 from controlplane.domain.services import WriteSurface
 
 # The collector lists files from this size on.

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes import Container
+from controlplane.domain.evidence_shapes.docker import Container
 
 
 def services_of(project: str, containers: Sequence[Container]) -> dict[str, list[Container]]:

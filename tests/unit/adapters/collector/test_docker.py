@@ -8,7 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from controlplane.adapters.collector.docker import container_record
-from controlplane.domain.evidence_shapes import Container
+from controlplane.domain.evidence_shapes.docker import Container
 
 INSPECTED: dict[str, Any] = {
     "Id": "c1",

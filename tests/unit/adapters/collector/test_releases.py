@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from controlplane.adapters.collector import releases
 from controlplane.adapters.collector.docker import container_record
 from controlplane.adapters.collector.supervise import ProbeError
-from controlplane.domain.evidence_shapes import Container, ReleasesSeen
+from controlplane.domain.evidence_shapes import ReleasesSeen
+from controlplane.domain.evidence_shapes.docker import Container
 from tests.unit.adapters.collector.test_docker import INSPECTED
 
 

@@ -1,0 +1,81 @@
+"""What the host keeps of the runs that changed it."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+from controlplane.domain.evidence_shapes.closed import closed
+
+
+@closed
+class Purging(TypedDict):
+    """What lies under the name by which a purge removes a path: it was begun and not ended.
+
+    `run` is the purge whose journal on the host knows it for that very tree, None where none does. Entries and bytes are what is left of it,
+    None where that was not read in time.
+    """
+
+    aside: str
+    run: str | None
+    entries: int | None
+    size: int | None
+
+
+@closed
+class Retired(TypedDict):
+    """One path that an earlier run left behind on purpose. `recorded` is its fingerprint of when it was retired, `fingerprint` the one of now.
+
+    Without a fingerprint of now the path is not there, or `unreadable` says why it could not be read, or it was too large to be read in time.
+    """
+
+    path: str
+    run: str
+    retired_at: str
+    size: int
+    entries: int
+    exists: bool
+    recorded: str
+    fingerprint: str | None
+    unreadable: str | None
+    purging: Purging | None
+    replaced_by: str
+
+
+@closed
+class StorageChange(TypedDict):
+    """The last storage change that this program made on the host: which run, in which boot."""
+
+    run: str
+    boot_id: str
+    at: str
+
+
+@closed
+class OpenRun(TypedDict):
+    """A run that left its state on the target: `phase` is the step that its journal names, `unit` the transient unit, if it still runs."""
+
+    run: str
+    role: str
+    phase: str
+    unit: str | None
+    unit_active: bool
+
+
+@closed
+class Lease(TypedDict):
+    token: int
+    holder: str
+    run: str
+    taken_at: str
+    expires_at: str
+
+
+@closed
+class TargetState(TypedDict):
+    """What /var/lib/controlplane on the target says; `copies` are the paths to which a move of a root copied, and on which nothing ever lived."""
+
+    retired: list[Retired]
+    copies: list[str]
+    last_change: StorageChange | None
+    runs: list[OpenRun]
+    lease: Lease | None
