@@ -24,6 +24,8 @@ from controlplane.render.project import render_cancel
 
 # A data root of terabytes takes hours to copy; the transient unit on the target has limits of its own.
 _LIMIT_S = 24 * 3600
+# What only looks and asks; a registry may take its time.
+_DRY_LIMIT_S = 900
 # A unit may have to copy newer data back before it can end.
 _CANCEL_LIMIT_S = 1800
 # The variables by which roles find what only the controller knows.
@@ -66,6 +68,7 @@ class StepRunner:
 
     def _run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None], check: bool) -> StepResult:
         told: dict[str, Any] = {"run": key}
+        limit_s = _DRY_LIMIT_S if check else _LIMIT_S
         lease: dict[str, Any] = {}
         here = works_here(host)
         try:
@@ -78,7 +81,7 @@ class StepRunner:
             if event.get("event") == "playbook_on_task_start":
                 progress(f"  {data.get('name', '')}")
             elif event.get("event") in ("runner_on_ok", "runner_on_failed"):
-                told.update(_told(data.get("res") or {}))
+                told.update(_told(data.get("res") or {}, is_dry=check))
                 lease.update(_taken(data.get("res") or {}, key))
 
         with in_memory({host: {} if here else self._passwords(host)}) as places:
@@ -91,7 +94,7 @@ class StepRunner:
                 forks=1,
                 check=check,
                 on_event=hear,
-                timeout=_LIMIT_S,
+                timeout=limit_s,
                 work_dir=self._work_dir,
                 known_hosts=self._known_hosts,
             )
@@ -99,7 +102,7 @@ class StepRunner:
         works = not (here or check) and any(path.startswith("roles/") for path in project)
         if result.outcome == "interrupted":
             left = "Something of it could not be ended: look for ansible-playbook before you go on." if result.left_running else ""
-            stopped, said = self._cancel(key, host, lease, progress) if works and not left else (True, "")
+            stopped, said = self._stopped(key, host, lease, progress) if works and not left else (True, "")
             words = ["interrupted; what ran was stopped first." if stopped else "interrupted.", left, said]
             return StepResult(status="interrupted", message=" ".join(filter(None, words)), told=told)
         if result.outcome == "done" and not result.unreachable:
@@ -107,8 +110,15 @@ class StepRunner:
         if host in result.unreachable:
             return StepResult(status="unreachable", message=result.unreachable[host], told=told)
         if result.outcome == "timeout":
-            return StepResult(status="failed", message=f"it took longer than {_LIMIT_S // 3600} hours", told=told)
+            limit = f"{limit_s // 3600} hours" if limit_s >= 3600 else f"{limit_s // 60} minutes"
+            return StepResult(status="failed", message=f"it took longer than {limit}", told=told)
         return StepResult(status="failed", message=result.failed.get(host) or result.said[-800:] or "Ansible gave no reason", told=told)
+
+    def _stopped(self, key: str, host: str, lease: Mapping[str, Any], progress: Callable[[str], None]) -> tuple[bool, str]:
+        try:
+            return self._cancel(key, host, lease, progress)
+        except KeyboardInterrupt:
+            return False, _goes_on(host)
 
     def _cancel(self, key: str, host: str, lease: Mapping[str, Any], progress: Callable[[str], None]) -> tuple[bool, str]:
         """Stop what the run left working on the host. `lease` is what the play took.
@@ -135,11 +145,15 @@ class StepRunner:
             known_hosts=self._known_hosts,
         )
         if result.outcome != "done":
-            return False, f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
+            return False, _goes_on(host)
         message = last.get("message") or (last.get("outcome") or {}).get("message")
         if left := last.get("left"):
             return False, f"On {host} {left} goes on to its end, and the lease stays until then: 'controlplane lease show {host}' tells more."
         return True, f"On {host}: {message}" if message else ""
+
+
+def _goes_on(host: str) -> str:
+    return f"On {host} long work may go on by itself: 'systemctl list-units controlplane-*' shows it there."
 
 
 def _journal(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +173,10 @@ def _taken(result: Mapping[str, Any], key: str) -> dict[str, Any]:
     return lease if isinstance(lease, dict) and lease.get("run") == key else {}
 
 
-def _told(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a role's tool reported, where the task's result carries such."""
+def _told(result: Mapping[str, Any], *, is_dry: bool) -> dict[str, Any]:
+    """Return what a role's tool reported, where the task's result carries such; of a dry run also how a tool that refused ended, and its doubts."""
     data = _journal(result)
-    return {name: data[name] for name in ("downtime_s", "told") if name in data}
+    found = {name: data[name] for name in ("downtime_s", "told", *(("doubts",) if is_dry else ())) if name in data}
+    if is_dry and "answer" in result and result.get("rc") not in (None, 0):
+        found["rc"] = result["rc"]
+    return found

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from controlplane.adapters.judged_before import JudgedBefore, cache_folder, key_of
@@ -64,6 +65,7 @@ class Signatures:
         self._memory = memory
         self._before: dict[bytes, JudgedBefore] = {}
         self._copies: dict[bytes, InMemory] = {}
+        self._lock = Lock()
         self._known: dict[tuple[bytes, bytes, bytes, str, datetime | None], Judged] = {}
         self._principals: dict[tuple[bytes, bytes], str] = {}
 
@@ -131,14 +133,17 @@ class Signatures:
             told = f"can't be read ({error.strerror}): it names the keys of those who may sign"
             raise InputInvalidError([Fault(str(self._allowed), 0, "", told)]) from None
         by = sha256(content).digest()
-        if by not in self._copies:
-            self._copies[by] = InMemory(content)
+        with self._lock:
+            if by not in self._copies:
+                self._copies[by] = InMemory(content)
         return by
 
     def _find(self, signature: Path, by: bytes, at: datetime | None) -> tuple[str | None, str]:
         done = self._keygen("find-principals", by, "-s", str(signature), at=at)
         names = done.stdout.decode(errors="replace").splitlines()
-        return (names[0] if done.returncode == 0 and names else None), done.stderr.decode(errors="replace")
+        # It names the copy that it read.
+        told = done.stderr.decode(errors="replace").replace(str(self._copies[by].path), str(self._allowed))
+        return (names[0] if done.returncode == 0 and names else None), told
 
     def _verify(self, signed: Signed, signature: Path, namespace: str, principal: str, by: bytes) -> str | None:
         """Return what ssh-keygen objects to, or None."""

@@ -127,15 +127,17 @@ def _preview(found: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | K
 
     from controlplane import wiring  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
+    from controlplane.domain.plan import Plan  # noqa: PLC0415
     from controlplane.usecases.rehearse_release import asked_of_hosts, rehearse  # noqa: PLC0415
 
     if out is not None:
         wiring.plan_files().refuse_unless_writable(out)
     with working("collecting evidence") as progress:
         shown = rehearse(found, stack, name, of, ports)
-        if out is not None:
-            wiring.plan_files().write(out, shown.plan)
-        return replace(shown, gate=(*shown.gate, *asked_of_hosts(found, shown.plan, ports, progress=progress)))
+        hosts = asked_of_hosts(found, of if isinstance(of, Plan) else shown.plan, ports, progress=progress)
+    if out is not None:
+        wiring.plan_files().write(out, shown.plan)
+    return replace(shown, gate=(*shown.gate, *hosts))
 
 
 def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePorts, *, words: tuple[str, str, str], output: str) -> int:

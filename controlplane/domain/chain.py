@@ -183,7 +183,8 @@ def _why_unrecorded(anchor: Anchor, receipts: Named) -> str | None:
     ]
     if not mine:
         verb = str(anchor.closing).replace(".", " ")
-        killed = f"'{verb}' was killed before it wrote it; then close the {verb.split()[0]} again"
+        what = verb.split()[0]
+        killed = f"'{verb}' ended before it wrote it; then close the {what} again, or remove the file where that is no longer possible"
         return f"has no receipt in the chain: the chain's end was cut off, or {killed}"
     return None if mine[-1].evidence == anchor.receipt else f"was altered: {mine[-1].key} names another digest"
 

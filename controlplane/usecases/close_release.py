@@ -4,7 +4,8 @@ Rules:
 - Only what is proven is closed: on fresh evidence by digest, and by a smoke run after the deployment. UNKNOWN never closes.
 - The commit is that of the manifest that was deployed: where its file is gone, or says something else now, nothing is closed.
 - No gap of the release's own loop may be open; the site's other open gaps and loops are named.
-- The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm.
+- The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm; after
+  one that was killed the next writes over its files, which no receipt names.
 """
 
 from __future__ import annotations
@@ -66,18 +67,26 @@ def close_release(
     chain = tuple(receipt for _, receipt in apply.receipts.load())
     now = apply.clock.now()
     attestation = Attestation(by=site.operator, at=now.strftime(STAMP), text=attest)
-    attempt = f"{name}-{now:%Y%m%d-%H%M%S}-{apply.entropy.four_hex()}"
+    attempt = _attempt(current, chain)
     made = _closeout(site, spec, current, manifest, chain, report, ports, attempt=attempt, attestation=attestation, deferred=deferred)
-    file = ports.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
-    page = ports.folder.keep(stack, attempt, "closeout.md", release_page(made))
     key = make_run_key(ID, apply.clock.now(), apply.entropy.four_hex())
     ledger = Ledger(apply.receipts, apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator)
+    # Before the files: whose key may not sign leaves none that no receipt names.
     ledger.intend(key, host="*", capability=ID, step=f"{stack}/{name}")
-    told_of = {"attempt": attempt, "file": file, "page": page, "manifest": current.manifest, "head": ports.history.head()}
+    file = ports.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
+    page = ports.folder.keep(stack, attempt, "closeout.md", release_page(made))
+    told_of = {"attempt": attempt, "file": file, "page": page, "manifest": current.manifest, "run": current.run, "head": ports.history.head()}
     more = {"chain_length": made.chain_length, "chain_head": made.chain_head}
     evidence = digest_of(made.model_dump(mode="json"))
     ledger.close(key, host="*", capability=ID, step=f"{stack}/{name}", outcome="done", evidence=evidence, told=told_of | more)
     return made, page, key
+
+
+def _attempt(current: Deployment, chain: Sequence[Receipt]) -> str:
+    """Return the name of this closing: of what is closed and how often it was, so that one that was killed is followed by itself."""
+    closed = [one for one in chain if one.capability == ID and one.phase == "result" and (one.told or {}).get("run") == current.run]
+    stamp, _, key = current.run.removeprefix("CAP-").partition("__")
+    return f"{current.environment}-{stamp}-{key.rpartition('__')[2]}-{len(closed) + 1}"
 
 
 def _settled(found: Deployed, stack: str, name: str) -> Deployment:

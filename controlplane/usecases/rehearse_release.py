@@ -9,6 +9,7 @@ from controlplane.domain.errors import InterruptedRunError, RefusedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.planning import differences
+from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.run_key import make_run_key
@@ -18,6 +19,9 @@ from controlplane.usecases.deploy_release import stricter
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, environment_of, landings, plan_release, planned
 from controlplane.usecases.wave_ports import without_end
+
+# The exit code by which a tool on a host says no.
+REFUSED = 4
 
 
 @dataclass(frozen=True)
@@ -49,22 +53,27 @@ def asked_of_hosts(site: ReleaseSite, plan: Plan, ports: ReleasePorts, *, progre
 
     The role itself answers, in check mode. Raises `InterruptedRunError`.
     """
-    return tuple(_asked(site, step, ports, progress) for step in plan.steps)
+    # What a run of this plan began is that run's own to go on with, and in nobody's way.
+    begun = {one.step: one.key for one in open_intents([receipt for _, receipt in ports.apply.receipts.load()]) if one.plan == plan.plan}
+    return tuple(_asked(site, step, begun.get(step.id), ports, progress) for step in plan.steps)
 
 
-def _asked(site: ReleaseSite, step: Step, ports: ReleasePorts, progress: Progress) -> GateLine:
+def _asked(site: ReleaseSite, step: Step, begun: str | None, ports: ReleasePorts, progress: Progress) -> GateLine:
     apply = ports.apply
     progress(f"{step.host}: asking its Docker")
-    key = make_run_key(step.capability, apply.clock.now(), apply.entropy.four_hex())
-    route = site.view.route(step.target)
-    project = render_steps([step], keys={step.id: key}, holder=site.operator, hosts=[route], roles=apply.roles.files())
+    key = begun or make_run_key(step.capability, apply.clock.now(), apply.entropy.four_hex())
+    project = render_steps([step], keys={step.id: key}, holder=site.operator, hosts=[site.view.route(step.target)], roles=apply.roles.files())
     result = apply.runner.dry_run(project, key=key, host=step.target, playbook="site.yml", progress=progress)
     if result.status == "interrupted":
         raise InterruptedRunError("Interrupted. Nothing was changed; run the same command again.")
-    name = f"Docker of {step.host}"
-    if result.status == "done":
-        reason = "Compose reads the files, and the images are there or their registry has them"
-        return GateLine(name=name, verdict=Verdict.MET, reason=reason)
+    name, doubts = f"Docker of {step.host}", result.told.get("doubts") or []
     if result.status == "unreachable":
         return GateLine(name=name, verdict=Verdict.UNKNOWN, reason=f"it was not reached: {result.message}")
-    return GateLine(name=name, verdict=Verdict.DRIFTED, reason=without_end(result.message))
+    if result.status == "failed":
+        # What the tool refused is known; of anything else nobody knows what it would have said.
+        is_refused = result.told.get("rc") == REFUSED
+        return GateLine(name=name, verdict=Verdict.DRIFTED if is_refused else Verdict.UNKNOWN, reason=without_end(result.message))
+    if doubts:
+        return GateLine(name=name, verdict=Verdict.UNKNOWN, reason="; ".join(str(one) for one in doubts))
+    reason = "Compose reads the files, and the images are there or their registry has them"
+    return GateLine(name=name, verdict=Verdict.MET, reason=reason)

@@ -80,9 +80,11 @@ class FakeRunner:
         self.ends: list[StepResult] = []
         self.dry_ends: dict[str, StepResult] = {}
         self.dry_runs: list[str] = []
+        self.dry_keys: list[str] = []
 
     def dry_run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:  # noqa: ARG002 - the port's signature
         self.world.touch("start dry run")
+        self.dry_keys.append(key)
         self.dry_runs += [play["name"] for play in json.loads(project[playbook])]
         return self.dry_ends.get(host, StepResult(status="done", message="", told={}))
 

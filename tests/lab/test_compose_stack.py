@@ -105,6 +105,8 @@ def test_each_doubt_is_refused_by_its_name_and_nothing_is_changed(machine: Calla
     assert shown.code == 0, shown.text
     assert f"+++ after: {DIR}/compose.yml" in shown.text
     assert SECRET not in shown.text
+    assert host.sh("ls -A /run/controlplane-dry-run") == "", "a dry run left its tools"
+    till.lay_down()
     before = till.state()
     host.sh("mkdir -p /opt/stacks")
     for name, doubt in REFUSED.items():

@@ -12,7 +12,7 @@ from tests.lab.conftest import LabMachine
 from tests.lab.operating import Target
 from tests.releases.builds import Builder
 from tests.releases.hosts import fill, give_docker_a_disk, make_room
-from tests.releases.registry import Registry
+from tests.releases.registry import NAME, PASSWORD, USER, Registry
 from tests.releases.site import DIR, STACK, ReleaseSite
 from tests.releases.steps import assert_runs, carry_out, plan_of, preview
 
@@ -46,6 +46,7 @@ def test_what_would_lose_data_or_stand_half_way_is_refused_and_nothing_that_runs
         assert host.sh("docker volume ls -q | sort").split() == ["storefront_objects", "storefront_postgres"]
         of_two_at_once_one_is_refused(site, build)
         a_controller_that_dies_is_followed_by_another(site, build)
+        a_registry_that_asks_for_a_login_gives_to_who_is_logged_in_on_the_host(site, build, registry)
 
 
 def refused(site: ReleaseSite, *words: str, code: int, told: str) -> None:
@@ -128,3 +129,18 @@ def a_controller_that_dies_is_followed_by_another(site: ReleaseSite, build: Buil
     containers = site.machines["staging"].sh("docker ps -q --no-trunc | sort")
     assert site.did(*words)["deployed"]["changed"] == []
     assert site.machines["staging"].sh("docker ps -q --no-trunc | sort") == containers
+
+
+def a_registry_that_asks_for_a_login_gives_to_who_is_logged_in_on_the_host(site: ReleaseSite, build: Builder, registry: Registry) -> None:
+    """The login is Docker's own on the host; the password is in nothing of ours."""
+    host, fourth = site.machines["staging"], build.good("1.6.0")
+    runs = site.running("staging")
+    site.write_manifest("v4", fourth)
+    registry.ask_for_a_login()
+    preview(site, "stage", "v4")
+    refused(site, "stage", STACK, "--plan", plan_of(site, "v4"), code=1, told="no basic auth credentials")
+    assert site.running("staging") == runs
+    done = host.run(["env", "HOME=/root", "docker", "login", "--username", USER, "--password-stdin", NAME], stdin=PASSWORD.encode())
+    assert done.returncode == 0, done
+    assert site.did("release", "stage", STACK, "--plan", plan_of(site, "v4"))["outcome"] == "done"
+    assert_runs(site, "staging", fourth)

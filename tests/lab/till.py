@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.lab.conftest import LabMachine
 from tests.lab.playing import RUN
 
 KEY = RUN.format("release.deploy", 1)
+TOOL, TOOLS = Path(__file__).parents[2] / "roles/target_run/files/controlplane_target", "/root/tools"
 DIR, PLACE, SECRET = "/opt/stacks/till", "/mnt/data/till", "canary-9f3b7d"
 ENV = f"TOKEN={SECRET}\nPLACE={PLACE}\n"
 COMPOSE = """# the till, and the page before it
@@ -96,13 +101,25 @@ class Till:
             **{f"compose_stack_{name}": value for name, value in changes.items()},
         }
 
-    def ask(self, verb: str, variables: Mapping[str, Any], tools: str = "/run/controlplane-dry-run") -> tuple[int, str]:
-        """Call one verb of the tool that a play laid down; return its exit code and its message."""
+    def lay_down(self) -> None:
+        """Put the tool where `ask` finds it, as a play does for its time."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(TOOL, "controlplane_target", filter=lambda one: None if "__pycache__" in one.name else one)
+            # What of PyYAML the action lays down beside it.
+            tar.addfile(tarfile.TarInfo("controlplane_target/yaml/__init__.py"))
+            for name in ("error", "tokens", "events", "nodes", "reader", "scanner", "parser", "composer", "resolver"):
+                tar.add(Path(yaml.__file__).parent / f"{name}.py", f"controlplane_target/yaml/{name}.py")
+        done = self.host.run(["sh", "-c", f"mkdir -p {TOOLS} && tar -C {TOOLS} -x"], stdin=packed.getvalue())
+        assert done.returncode == 0, done
+
+    def ask(self, verb: str, variables: Mapping[str, Any]) -> tuple[int, str]:
+        """Call one verb of the tool that `lay_down` put there; return its exit code and its message."""
         names = ("stack", "environment", "manifest", "manifest_name", "project", "dir", "files", "images", "env_digest", "places", "wait_s")
         asked = {name: variables[f"compose_stack_{name}"] for name in names}
         asked["told"] = json.loads(Path(variables["compose_stack_told"]).read_text())[self.host.name]
         done = self.host.run(
-            ["python3", "-I", "-S", "-X", "utf8", f"{tools}/{KEY}/controlplane_target", "compose-stack", verb, "--run", KEY],
+            ["python3", "-I", "-S", "-X", "utf8", f"{TOOLS}/controlplane_target", "compose-stack", verb, "--run", KEY],
             stdin=json.dumps(asked).encode(),
         )
         return done.returncode, done.stderr.strip() or done.stdout.strip()

@@ -32,6 +32,10 @@ log: {{level: warn, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {folder}/storage}}, delete: {{enabled: true}}}}
 http: {{addr: "127.0.0.1:{port}", secret: none, tls: {{certificate: {folder}/server.crt, key: {folder}/server.key}}}}
 """
+USER, PASSWORD = "lab", "lab-login"
+_LOGIN = "auth: {{htpasswd: {{realm: lab, path: {folder}/htpasswd}}}}\n"
+# bcrypt of the password above, as `htpasswd -B` writes it.
+_HTPASSWD = f"{USER}:$2b$05$AQ9XVuK/In9nNJDfyU.lLess5pdJK.PGjrp7qZLXwaVwxlXe4Gzb2\n"
 
 
 def missing() -> str | None:
@@ -73,7 +77,7 @@ class Registry:
             try:
                 connection = self.connect()
                 connection.request("GET", "/v2/")
-                assert connection.getresponse().status == 200
+                assert connection.getresponse().status in (200, 401)
             except OSError:
                 assert time.monotonic() < deadline, "the registry does not answer"
                 time.sleep(0.05)
@@ -86,6 +90,14 @@ class Registry:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+    def ask_for_a_login(self) -> None:
+        """Start it anew, and from then on give nothing to who has not logged in."""
+        self.stop()
+        (self.folder / "htpasswd").write_text(_HTPASSWD)
+        with (self.folder / "config.yml").open("a") as config:
+            config.write(_LOGIN.format(folder=self.folder))
+        self.start()
 
     def is_down(self) -> bool:
         """Say whether it does not run."""

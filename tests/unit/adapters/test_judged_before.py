@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,12 +113,41 @@ def test_a_broken_memory_costs_time_and_nothing_else(known: list[str], tmp_path:
     assert len(json.loads(file.read_bytes())) == LENGTH
 
 
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "signatures").mkdir(mode=0o700)
-    elsewhere = tmp_path / "elsewhere.json"
-    elsewhere.write_text('{"key": "eve"}')
-    (tmp_path / "signatures" / f"{b'x'.hex()}.json").symlink_to(elsewhere)
-    assert JudgedBefore(tmp_path, b"x").principal("key") is None
+def test_a_link_in_its_place_is_not_followed(known: list[str], tmp_path: Path, keys: Path) -> None:
+    [file] = (tmp_path / "cache" / "controlplane" / "signatures").glob("*.json")
+    file.rename(tmp_path / "elsewhere.json")
+    file.symlink_to(tmp_path / "elsewhere.json")
+    sound_chain(chain(tmp_path, keys))
+    assert known.count("verify") == LENGTH
+
+
+@pytest.mark.parametrize("place", ["controlplane", "controlplane/signatures"])
+def test_a_folder_that_others_may_write_is_left_alone(known: list[str], tmp_path: Path, keys: Path, place: str) -> None:
+    (tmp_path / "cache" / place).chmod(0o777)
+    sound_chain(chain(tmp_path, keys))
+    assert known.count("verify") == LENGTH
+
+
+def test_another_ssh_keygen_judges_all_of_it_again(known: list[str], tmp_path: Path, keys: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "bin" / "ssh-keygen"
+    other.parent.mkdir()
+    other.write_bytes(Path(shutil.which("ssh-keygen") or "").read_bytes())
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent), prepend=":")
+    sound_chain(chain(tmp_path, keys))
+    assert known.count("verify") == LENGTH
+
+
+def test_what_is_not_asked_any_more_goes_after_a_while(known: list[str], tmp_path: Path, keys: Path) -> None:
+    [file] = (tmp_path / "cache" / "controlplane" / "signatures").glob("*.json")
+    old, lately = file.with_name("old.json"), file.with_name("lately.json")
+    for other, age in ((old, 61), (lately, 59)):
+        other.touch()
+        os.utime(other, (time.time() - age * 86400,) * 2)
+    file.unlink()
+    sound_chain(chain(tmp_path, keys))
+    assert known.count("verify") == LENGTH
+    assert (old.exists(), lately.exists(), file.exists()) == (False, True, True)
 
 
 def test_a_folder_that_can_t_be_written_is_no_fault(tmp_path: Path) -> None:

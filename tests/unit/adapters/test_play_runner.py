@@ -89,6 +89,37 @@ def test_a_dry_run_is_ansible_s_check_mode_and_stops_nothing_on_a_host(monkeypat
     assert (given, told.status) == ([True], "interrupted")
 
 
+def test_a_dry_run_tells_how_a_tool_refused_and_what_it_doubts(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [
+        {"event": "runner_on_ok", "event_data": {"res": {"rc": 0, "answer": {"doubts": ["a login"]}}}},
+        {"event": "runner_on_failed", "event_data": {"res": {"rc": 4, "answer": {"message": "no"}}}},
+    ]
+
+    def fake(_project: Any, *, timeout: float, **options: Any) -> RunResult:
+        assert timeout == 900
+        for event in events:
+            options["on_event"](event)
+        return _ended(outcome="failed", rc=2, failed={"mint-data": "refuse: no"})
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    told = StepRunner([HOST], holder="ann@desk").dry_run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    assert (told.status, told.told) == ("failed", {"run": "KEY", "doubts": ["a login"], "rc": 4})
+
+
+def test_who_interrupts_the_stopping_too_is_told_that_work_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = iter([_ended(outcome="interrupted")])
+
+    def fake(_project: Any, **_options: Any) -> RunResult:
+        try:
+            return next(ends)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(play_runner, "run_playbook", fake)
+    told = StepRunner([HOST], holder="ann@desk").run(ROLES, key="KEY", host="mint-data", playbook="site.yml", progress=lambda _: None)
+    assert (told.status, told.message.startswith("interrupted. On mint-data long work may go on by itself")) == ("interrupted", True)
+
+
 def test_a_step_sees_no_other_host_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[bytes] = []
 

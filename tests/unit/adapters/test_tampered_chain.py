@@ -149,7 +149,7 @@ def test_the_closeout_of_a_release_holds_the_chain_as_that_of_a_wave_does(site: 
         signature_of(file).unlink()
         file.unlink()
     [loose] = faults(folder, signer, site=site)
-    assert (loose.file, "'release close' was killed before it wrote it; then close the release again" in loose.reason) == (name, True)
+    assert (loose.file, "'release close' ended before it wrote it; then close the release again" in loose.reason) == (name, True)
 
 
 @pytest.mark.parametrize("number", range(1, LENGTH))

@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from controlplane import wiring
+from controlplane.adapters.judged_before import key_of
 from controlplane.adapters.receipts import ReceiptFiles
+from controlplane.adapters.signatures import signature_of, signatures_by
 from controlplane.adapters.signing import SshSigner
 from controlplane.cli.app import main
+from controlplane.domain.coordination import moment_of
+from controlplane.domain.signers import RECEIPTS
 from tests.fakes.chains import close_wave, grow, make_keys
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.ports import FakeClock
@@ -152,3 +156,26 @@ def test_the_sites_time_is_reset_on_record_and_the_chain_still_holds(run: Run, s
     code, out, err = run("receipts", "verify", "--site", str(site))
     assert (code, out.splitlines()[0], err) == (0, "10 receipts, 0 faults", "")
     assert out.splitlines()[1] == "At receipt 9 the site's time was reset: times before it are of a clock that ran ahead."
+
+
+def test_verify_takes_no_earlier_verbs_word_for_a_signature(
+    run: Run, site: Path, keys: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    signatures_by.cache_clear()
+    assert wiring.receipts(str(site)).examine()[1] == ()
+    last = sorted((site / "state" / "receipts").glob("[0-9]*.json"))[-1]
+    forged = SshSigner(keys / "eve", None)
+    forged.sign(last, last.read_bytes(), RECEIPTS)
+    [memory] = (tmp_path / "cache" / "controlplane" / "signatures").glob("*.json")
+    at = moment_of(json.loads(last.read_bytes())["at"]).isoformat()
+    key = key_of(last.read_bytes(), signature_of(last).read_bytes(), RECEIPTS, at)
+    memory.write_text(json.dumps({**json.loads(memory.read_text()), key: "ann@example.org"}))
+    signatures_by.cache_clear()
+    assert wiring.receipts(str(site)).examine()[1] == (), "the lie is not one that a verb would believe, so this test shows nothing"
+
+    code, _, err = run("receipts", "verify", "--site", str(site))
+
+    assert (code, err.splitlines()[0].startswith(f"{last.name}: is signed by a key that signers does not name")) == (1, True), err
+    folder = ("--receipts", str(site / "state" / "receipts"), "--allowed-signers", str(keys / "signers"))
+    assert run("receipts", "verify", *folder)[0] == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from controlplane_target import path_layer_dirs
@@ -21,6 +21,13 @@ def held(**driver: Any) -> dict[str, Any]:
     return {"Id": "c1", "Name": "/shop", "GraphDriver": driver}
 
 
+class _Engine:
+    said: ClassVar[dict[str, Any]] = {}
+
+    def info(self) -> dict[str, Any]:
+        return self.said
+
+
 def answering(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[list[str]]:
     asked: list[list[str]] = []
 
@@ -29,6 +36,8 @@ def answering(monkeypatch: pytest.MonkeyPatch, said: Said) -> list[list[str]]:
         return said
 
     monkeypatch.setattr(path_layer_dirs.command, "run", run)
+    monkeypatch.setattr(path_layer_dirs, "Engine", _Engine)
+    _Engine.said = {}
     return asked
 
 
@@ -40,7 +49,10 @@ def test_overlay2_is_docker_s_own_account_with_its_short_names(tmp_path: Path) -
     assert dirs_of(known) == Dirs(f"{own}/diff", f"{own}/work", "l/A:l/B", str(own.parent), f"{own}/merged")
 
 
-@pytest.mark.parametrize("inspection", [held(Name="overlayfs", Data=None), {"Id": "c1", "Name": "/shop"}])
+NEWER = {"Id": "c1", "Name": "/shop", "Storage": {"RootFS": {"Snapshot": {"Name": "overlayfs"}}}}
+
+
+@pytest.mark.parametrize("inspection", [held(Name="overlayfs", Data=None), NEWER])
 def test_a_snapshot_is_containerd_s_account_with_names_that_fit_a_mount_s_options(
     monkeypatch: pytest.MonkeyPatch, inspection: dict[str, Any]
 ) -> None:
@@ -49,6 +61,9 @@ def test_a_snapshot_is_containerd_s_account_with_names_that_fit_a_mount_s_option
     [argv] = asked
     assert argv[argv.index("--namespace") + 1] == "moby"
     assert argv[-3:] == ["mounts", "/", "c1"]
+    _Engine.said = {"Containerd": {"Address": "/run/own.sock", "Namespaces": {"Containers": "moby-100000.100000"}}}
+    dirs_of(inspection)
+    assert asked[-1][:5] == ["ctr", "--address", "/run/own.sock", "--namespace", "moby-100000.100000"]
 
 
 @pytest.mark.parametrize(
@@ -67,11 +82,27 @@ def test_what_containerd_does_not_name_as_one_overlay_is_a_fault_and_no_guess(mo
         dirs_of(held(Name="overlayfs", Data=None))
 
 
-@pytest.mark.parametrize("driver", [{"Name": "btrfs", "Data": {}}, {"Name": "zfs", "Data": {"Mountpoint": "/x"}}, {"Name": "overlay2", "Data": {}}])
-def test_another_kind_is_refused_by_its_name_with_the_way_by_hand(driver: dict[str, Any]) -> None:
-    assert not is_known(held(**driver))
-    with pytest.raises(RefusedFault, match=rf"shop keeps its data in a layer of {driver['Name']}, .*docker cp -a"):
-        dirs_of(held(**driver))
+@pytest.mark.parametrize(
+    ("inspection", "named"),
+    [
+        (held(Name="btrfs", Data={}), "btrfs"),
+        (held(Name="zfs", Data={"Mountpoint": "/x"}), "zfs"),
+        (held(Name="overlay2", Data={}), "overlay2"),
+        (held(Name="overlayfs", Data={"UpperDir": "/x"}), "overlayfs"),
+        ({**NEWER, "Storage": {"RootFS": {"Snapshot": {"Name": "native"}}}}, "native"),
+        ({"Id": "c1", "Name": "/shop"}, "no kind that Docker names"),
+    ],
+)
+def test_another_kind_is_refused_by_its_name_with_the_way_by_hand(inspection: dict[str, Any], named: str) -> None:
+    assert not is_known(inspection)
+    with pytest.raises(RefusedFault, match=rf"shop keeps its data in a layer of {named}, .*docker cp -a"):
+        dirs_of(inspection)
+
+
+def test_a_layer_that_went_meanwhile_is_a_fault_by_its_container(tmp_path: Path) -> None:
+    gone = held(Name="overlay2", Data={"UpperDir": f"{tmp_path}/c1/diff", "WorkDir": f"{tmp_path}/c1/work", "MergedDir": f"{tmp_path}/c1/merged"})
+    with pytest.raises(FailedFault, match="the layer of shop can't be read"):
+        dirs_of(gone)
 
 
 def test_a_layer_is_seen_where_docker_mounted_it_and_not_where_a_run_did(monkeypatch: pytest.MonkeyPatch) -> None:

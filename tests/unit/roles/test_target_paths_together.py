@@ -147,6 +147,7 @@ def test_all_reasons_of_all_paths_are_told_at_once(tmp_path: Path) -> None:
     held["GraphDriver"] = {"Name": "overlay2", "Data": {f"{part}Dir": str(tmp_path / part.lower()) for part in ("Upper", "Work", "Merged")}}
     (tmp_path / "lower").write_text("l/A:l/B\n")
     (tmp_path / "merged").mkdir()
+    (tmp_path / "upper").mkdir()
     home, docker = Home(tmp_path / "home"), _Docker(held)
     asked = request(data(str(place)), uploads(str(tmp_path / "uploads")), uploads(str(tmp_path / "deep"), "/data/deep"))
     proof = Proof(docker, asked)  # type: ignore[arg-type] # a fake

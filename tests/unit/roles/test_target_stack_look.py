@@ -10,8 +10,12 @@ import pytest
 from controlplane_target import command, stack_images, stack_view
 from controlplane_target.command import Said
 from controlplane_target.faults import RefusedFault
+from controlplane_target.stack_login import LoginUnknown
 
 from tests.unit.roles.stack_host import StackHost, ref
+
+NO_LOGIN = "its registry asks for a login, and root has none there on this host ({}): docker login"
+BAD_LOGIN = "its registry asks for a login, and root's is not good for it ({}): docker login"
 
 
 @pytest.mark.parametrize(
@@ -20,24 +24,49 @@ from tests.unit.roles.stack_host import StackHost, ref
         (200, "", None),
         (404, "manifest unknown", "its registry has no such image (manifest unknown)"),
         (500, "dial tcp: connection refused", "its registry does not answer (dial tcp: connection refused)"),
-        # The daemon has no login of its own: the pull tells.
-        (401, "unauthorized", None),
-        (403, "denied", None),
-        (500, "no basic auth credentials", None),
+        (401, "unauthorized", NO_LOGIN.format("unauthorized")),
+        (403, "denied", NO_LOGIN.format("denied")),
+        (500, "no basic auth credentials", NO_LOGIN.format("no basic auth credentials")),
     ],
 )
-def test_a_registry_s_answer_is_told_and_a_login_is_left_to_the_pull(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, message: str, said: str | None
-) -> None:
+def test_a_registry_s_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, message: str, said: str | None) -> None:
     host = StackHost(tmp_path, monkeypatch)
-    monkeypatch.setattr(host, "call", lambda _method, _target: (status, {"message": message}))
+    monkeypatch.setattr(host, "call", lambda *_, **__: (status, {"message": message}))
+    monkeypatch.setattr(stack_images, "header_for", lambda _: None)
     assert stack_images.why_not_given(host, ref("web")) == said  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, None), (404, "its registry has no such image (404)"), (401, BAD_LOGIN.format("401"))])
+def test_a_login_is_sent_only_where_the_registry_asks_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, said: str | None) -> None:
+    host, asked = StackHost(tmp_path, monkeypatch), list[object]()
+
+    def call(*_: object, more: dict[str, str] | None = None) -> tuple[int, Any]:
+        asked.append(more)
+        return (401, {"message": "unauthorized"}) if more is None else (status, {})
+
+    monkeypatch.setattr(host, "call", call)
+    monkeypatch.setattr(stack_images, "header_for", lambda image: f"login for {image}")
+    assert stack_images.why_not_given(host, ref("web")) == said  # type: ignore[arg-type]
+    assert asked == [None, {"X-Registry-Auth": f"login for {ref('web')}"}]
+
+
+def test_a_login_that_can_t_be_read_is_a_doubt_and_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = StackHost(tmp_path, monkeypatch)
+    monkeypatch.setattr(host, "call", lambda *_, **__: (401, {"message": "unauthorized"}))
+    monkeypatch.setattr(stack_images, "local", lambda _engine, name: {} if name == "here" else None)
+
+    def unread(_image: str) -> str:
+        raise LoginUnknown("docker-credential-pass ended with 2")
+
+    monkeypatch.setattr(stack_images, "header_for", unread)
+    found, doubts = stack_images.asked_of_registries(host, ["here", "away"])  # type: ignore[arg-type]
+    assert (found, doubts) == ([], ["whether the registry gives away only its pull will tell: docker-credential-pass ended with 2"])
 
 
 def test_a_registry_that_never_answers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = StackHost(tmp_path, monkeypatch)
 
-    def never(*_: object) -> tuple[int, Any]:
+    def never(*_: object, **__: object) -> tuple[int, Any]:
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(host, "call", never)

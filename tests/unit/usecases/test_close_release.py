@@ -217,3 +217,8 @@ def test_closing_that_is_cut_anywhere_closes_the_second_time_and_is_in_nobodys_w
     assert site.closed()[0].outcome == "closed"
     assert not open_intents(site.receipts.chain)
     assert not chain_faults(site.receipts.load())
+    for name, content in site.folder.files.items():
+        if name.endswith("closeout.json"):
+            kept = ReleaseCloseout.model_validate_json(content)
+            named = [one.evidence for one in site.receipts.chain if one.phase == "result" and (one.told or {}).get("attempt") == kept.attempt]
+            assert named[-1:] == [digest_of(kept.model_dump(mode="json"))], f"{name} is named by no receipt"

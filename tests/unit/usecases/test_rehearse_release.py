@@ -1,4 +1,4 @@
-"""The dry run of a release: what it tells of the gate and of each host's own Docker, and that it leaves nothing behind."""
+"""The dry run of a release: what it tells of the gate and of each host's own Docker, and that it puts nothing on record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import pytest
 from controlplane.domain.errors import InterruptedRunError, RefusedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.plays import StepResult
 from controlplane.ports.releases import KeptManifest
+from controlplane.usecases.deploy_release import stage_release
 from controlplane.usecases.rehearse_release import Rehearsed, asked_of_hosts, rehearse
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS, STACK
@@ -38,14 +40,29 @@ def test_every_host_is_asked_in_check_mode_and_nothing_is_changed_or_put_on_reco
     assert (len(site.runner.dry_runs), site.runner.plays, site.receipts.chain, site.running("staging")) == (2, [], [], set())
 
 
-def test_a_host_that_would_refuse_says_why_and_one_that_is_not_reached_is_unknown(site: PromotedSite) -> None:
-    site.runner.dry_ends = {
-        HOSTS[0]: StepResult(status="failed", message=REFUSED, told={}),
-        HOSTS[1]: StepResult(status="unreachable", message="no route to host", told={}),
-    }
-    refused, silent = asked(site, of(site, site.files.manifest(STACK, "r1")).plan)
-    assert (refused.verdict, refused.reason) == (Verdict.DRIFTED, REFUSED.removesuffix(" Nothing was changed."))
-    assert (silent.verdict, silent.reason) == (Verdict.UNKNOWN, "it was not reached: no route to host")
+def test_what_a_host_s_tool_refused_is_drift_and_what_could_not_be_told_is_unknown(site: PromotedSite) -> None:
+    plan = of(site, site.files.manifest(STACK, "r1")).plan
+    for end, verdict, reason in (
+        (StepResult(status="failed", message=REFUSED, told={"rc": 4}), Verdict.DRIFTED, REFUSED.removesuffix(" Nothing was changed.")),
+        (StepResult(status="failed", message="sudo: a password is required", told={}), Verdict.UNKNOWN, "sudo: a password is required"),
+        (StepResult(status="failed", message="it broke", told={"rc": 1}), Verdict.UNKNOWN, "it broke"),
+        (StepResult(status="unreachable", message="no route to host", told={}), Verdict.UNKNOWN, "it was not reached: no route to host"),
+        (StepResult(status="done", message="", told={"doubts": ["a", "b"]}), Verdict.UNKNOWN, "a; b"),
+        (StepResult(status="done", message="", told={"doubts": []}), Verdict.MET, "Compose reads the files"),
+    ):
+        site.runner.dry_ends = {HOSTS[0]: end}
+        line, other = asked(site, plan)
+        assert (line.verdict, line.reason.startswith(reason), other.verdict) == (verdict, True, Verdict.MET), line
+
+
+def test_what_a_run_of_the_plan_began_is_asked_as_that_run(site: PromotedSite) -> None:
+    plan = site.plan_of(1, "staging")
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted.", told={})]
+    stage_release(site.site, STACK, plan, site.release_ports, command="again", progress=lambda _: None)
+    [begun] = [one.key for one in open_intents(site.receipts.chain) if one.step == plan.steps[0].id]
+    asked(site, plan)
+    assert site.runner.dry_keys[0] == begun
+    assert site.runner.dry_keys[1] not in {one.key for one in site.receipts.chain}
 
 
 def test_one_that_is_interrupted_says_that_nothing_was_changed(site: PromotedSite) -> None:

@@ -60,10 +60,11 @@ class ComposeStack:
         self.home, self.engine, self.cancel = home, engine, cancel
 
     def refuse(self, run: Run, request: Request) -> dict[str, Any]:
-        """Return what is to be done ({already, changes, pull}); refused with all reasons at once."""
+        """Return what is to be done ({already, changes, pull, doubts}); refused with all reasons at once."""
         look = self._looked(run, request)
         already = self._is_done(run, request)
-        return {"already": already, "changes": [] if already else look.changes, "pull": look.absent, "phase": run.phase}
+        changes = [] if already else look.changes
+        return {"already": already, "changes": changes, "pull": look.absent, "doubts": look.doubts, "phase": run.phase}
 
     def prepare(self, run: Run, request: Request) -> dict[str, Any]:
         """Leave the way back; a run that changed something before keeps the one that it left then."""

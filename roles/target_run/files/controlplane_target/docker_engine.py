@@ -32,12 +32,15 @@ class Engine:
     def __init__(self, path: str = SOCKET) -> None:
         self.path = path
 
-    def call(self, method: str, target: str, *, timeout: float = 60, body: Any = None) -> tuple[int, Any]:
-        """Return the HTTP status and the decoded JSON answer (None where empty) to a request with that JSON, if any; OSError where nobody answers."""
+    def call(self, method: str, target: str, *, timeout: float = 60, body: Any = None, more: dict[str, str] | None = None) -> tuple[int, Any]:
+        """Return the HTTP status and the decoded JSON answer (None where empty) to a request with that JSON, if any; OSError where nobody answers.
+
+        `more` are headers of its own.
+        """
         connection = _UnixConnection(self.path, timeout)
         try:
             headers = {"Host": "docker"} if body is None else {"Host": "docker", "Content-Type": "application/json"}
-            connection.request(method, target, body=None if body is None else json.dumps(body), headers=headers)
+            connection.request(method, target, body=None if body is None else json.dumps(body), headers={**headers, **(more or {})})
             answer = connection.getresponse()
             text = answer.read()
         except http.client.HTTPException as fault:

@@ -3,6 +3,7 @@
 Rules:
 - The containerd image store names no folder in the container's inspection (moby: GraphDriver.Data is null there). containerd itself is asked, by its own
   `ctr snapshots mounts`, which mounts nothing: it knows the snapshot of a container that stands still as well.
+- Which containerd, and which of its namespaces, Docker says itself since its API 1.46; before that it is the service's own, and `moby`.
 - Any other kind of layer is refused by its name.
 """
 
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import command
+from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .mounts import read
 
 _OVERLAYFS = "overlayfs"
-# Debian's and Docker's own packages run containerd as a service; where dockerd starts one itself its socket lies here.
+# Debian's and Docker's own packages run containerd as a service; where dockerd starts one itself its socket lies at the second place.
 _SOCKETS = ("/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock")
+_NAMESPACE = "moby"
 
 
 class Dirs(NamedTuple):
@@ -45,13 +48,17 @@ def dirs_of(inspection: dict[str, Any]) -> Dirs:
     name, data = _driver(inspection)
     if not is_known(inspection):
         raise RefusedFault(
-            f"{_named(inspection)} keeps its data in a layer of {name}, and only overlay2 and containerd's overlayfs are known here. Nothing was changed. "
+            f"{_named(inspection)} keeps its data in a layer of {name or 'no kind that Docker names'}, and only overlay2 and containerd's overlayfs are known here. Nothing was changed. "
             "By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file."
         )
     if name == "overlay2":
         # Docker's short names: the long ones of an image with many layers don't fit into a mount's options.
         own = Path(data["UpperDir"]).parent
-        return Dirs(data["UpperDir"], data["WorkDir"], (own / "lower").read_text().strip(), str(own.parent), data["MergedDir"])
+        try:
+            lower = (own / "lower").read_text().strip()
+        except OSError as fault:
+            raise FailedFault(f"the layer of {_named(inspection)} can't be read: {fault}") from fault
+        return Dirs(data["UpperDir"], data["WorkDir"], lower, str(own.parent), data["MergedDir"])
     return _of_the_snapshot(inspection)
 
 
@@ -61,8 +68,8 @@ def _mounted_at(upper: str) -> str | None:
 
 
 def _of_the_snapshot(inspection: dict[str, Any]) -> Dirs:
-    socket = next((one for one in _SOCKETS if os.path.exists(one)), _SOCKETS[0])
-    argv = ["ctr", "--address", socket, "--namespace", "moby", "snapshots", "--snapshotter", _OVERLAYFS, "mounts", "/", str(inspection["Id"])]
+    address, namespace = _containerd()
+    argv = ["ctr", "--address", address, "--namespace", namespace, "snapshots", "--snapshotter", _OVERLAYFS, "mounts", "/", str(inspection["Id"])]
     said = command.run(argv, timeout_s=30)
     options = _options(said.out)
     if said.code != 0 or not {"upperdir", "workdir", "lowerdir"} <= options.keys():
@@ -71,6 +78,16 @@ def _of_the_snapshot(inspection: dict[str, Any]) -> Dirs:
     base = os.path.dirname(os.path.dirname(options["upperdir"]))
     lower = [os.path.relpath(one, base) if one.startswith(f"{base}/") else one for one in options["lowerdir"].split(":")]
     return Dirs(options["upperdir"], options["workdir"], ":".join(lower), base, _mounted_at(options["upperdir"]))
+
+
+def _containerd() -> tuple[str, str]:
+    """Return the address of Docker's containerd and the namespace of its containers."""
+    try:
+        told = Engine().info().get("Containerd") or {}
+    except (OSError, ValueError):
+        told = {}
+    address = told.get("Address") or next((one for one in _SOCKETS if os.path.exists(one)), _SOCKETS[0])
+    return str(address), str((told.get("Namespaces") or {}).get("Containers") or _NAMESPACE)
 
 
 def _options(said: str) -> dict[str, str]:
@@ -83,8 +100,9 @@ def _options(said: str) -> dict[str, str]:
 
 
 def _driver(inspection: dict[str, Any]) -> tuple[str, dict[str, str]]:
-    driver = inspection.get("GraphDriver") or {}
-    return driver.get("Name") or _OVERLAYFS, driver.get("Data") or {}
+    """Return the storage driver's name, "" where Docker names none, and its folders. Docker 29 names the snapshotter in `Storage` instead."""
+    driver, root = inspection.get("GraphDriver") or {}, (inspection.get("Storage") or {}).get("RootFS") or {}
+    return driver.get("Name") or (root.get("Snapshot") or {}).get("Name") or "", driver.get("Data") or {}
 
 
 def _named(inspection: dict[str, Any]) -> str:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from . import compose, path_edit, path_refusals
 from .docker_engine import Engine
-from .faults import RefusedFault
+from .faults import RefusedFault, TargetFault
 from .path_layer import Layer
-from .path_layer_dirs import dirs_of
+from .path_layer_dirs import dirs_of, is_known
 from .path_leg import OPEN
 from .path_place import is_there, place_of, ungoverned
 from .path_proof import Proof
@@ -61,6 +61,8 @@ def seen(source: Source, inspection: dict[str, Any]) -> Source:
     base = dirs_of(inspection).merged
     if base is None:
         name = str(inspection["Name"]).lstrip("/")
+        if inspection["State"]["Running"]:
+            raise RefusedFault(f"the layer of {name} is mounted nowhere that this host shows, so nobody sees what it holds. Nothing was changed.")
         raise RefusedFault(f"{name} does not run, so nothing shows what its layer holds. Nothing was changed. Start it, then run this again.")
     return Source("layer", base + source.path, base, "")
 
@@ -101,13 +103,14 @@ class Refuse:
         pairs: list[tuple[str | None, str]] = []
         looks: list[Callable[[], list[str]]] = [
             *(lambda wanted=wanted: self._of_places(inspection, sources[wanted.data], wanted, pairs) for wanted in moving.paths),
+            lambda: self._of_layer(inspection),
             lambda: path_refusals.of_them_together(pairs),
             lambda: self._of_stack(inspection, stack, moving, changes),
         ]
         for look in looks:
             try:
                 found += look()
-            except RefusedFault as fault:
+            except TargetFault as fault:
                 found.append(_reason(fault))
         if inspection["State"]["Running"]:
             found += self.proof.refusals()
@@ -122,6 +125,15 @@ class Refuse:
             if other.key != self.run.key and other.phase in OPEN and (other.state.get("request") or {}).get("container") == self.request.container
         ]
 
+    def _of_layer(self, inspection: dict[str, Any]) -> list[str]:
+        """Ask for the container's own layer, which is kept before it is made anew: what can't be found then would stop the move half-way."""
+        try:
+            if is_known(inspection):
+                Layer(self.home.run("look"), inspection).kept()
+        except OSError as fault:
+            return [f"the layer of {self.request.container} can't be kept: {fault}"]
+        return []
+
     def _of_places(self, inspection: dict[str, Any], source: Source, wanted: Wanted, pairs: list[tuple[str | None, str]]) -> list[str]:
         place, shown = place_of(self.engine, wanted), seen(source, inspection)
         if is_absent(wanted, source, inspection):
@@ -132,8 +144,6 @@ class Refuse:
             pairs.append((None, str(place)))
             return path_refusals.of_the_destination(self.home, wanted.mount, str(place), [])
         assert_no_link(shown, self.request.container)
-        if source.kind == "layer":
-            Layer(self.home.run("look"), inspection).kept()
         found = path_refusals.of_the_source(self.engine, source._replace(path=shown.path), self.request.container)
         found += path_refusals.of_the_links(shown.path, wanted.data) if wanted.kind == "postgres" else []
         if place is None:
@@ -165,5 +175,5 @@ def by_hand(request: Request) -> str:
     )
 
 
-def _reason(fault: RefusedFault) -> str:
+def _reason(fault: TargetFault) -> str:
     return str(fault).removesuffix(" Nothing was changed.")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from . import command
 from .docker_engine import Engine
 from .faults import RefusedFault
+from .stack_login import LoginUnknown, header_for
 
 _HUB = ("docker.io/library/", "docker.io/")
 _NEEDS_LOGIN = ("unauthorized", "denied", "no basic auth", "authentication required")
@@ -26,23 +27,43 @@ def local(engine: Engine, name: str) -> dict[str, Any] | None:
     return dict(answer) if status == 200 else None
 
 
+def asked_of_registries(engine: Engine, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return what speaks against a pull of those images that are not here, and what only the pull can tell of the others."""
+    found: list[str] = []
+    doubts: list[str] = []
+    for name in sorted(set(names)):
+        if local(engine, name) is None:
+            try:
+                why = why_not_given(engine, name)
+            except LoginUnknown as doubt:
+                doubts.append(f"whether the registry gives {name} only its pull will tell: {doubt}")
+            else:
+                found += [f"{name} is not here and can't be pulled: {why}"] if why else []
+    return found, doubts
+
+
 def why_not_given(engine: Engine, name: str) -> str | None:
-    """Return why the image's registry would not give it, None where it would or only a login says."""
+    """Return why the image's registry would not give it, None where it would. Raises `LoginUnknown` where it asks for a login that can't be read."""
+    asked = f"/distribution/{quote(name, safe='/:@')}/json"
     try:
-        status, answer = engine.call("GET", f"/distribution/{quote(name, safe='/:@')}/json")
+        status, answer = engine.call("GET", asked)
+        login = header_for(name) if _wants_login(status, answer) else None
+        if login is not None:
+            status, answer = engine.call("GET", asked, more={"X-Registry-Auth": login})
     except (OSError, ValueError) as fault:
         return f"its registry does not answer ({fault})"
     said = str((answer or {}).get("message") or status)
-    # Docker's own login is the command's, not the daemon's: the pull, which changes nothing either, tries it.
-    if status == 200 or status in (401, 403) or any(word in said for word in _NEEDS_LOGIN):
+    if status == 200:
         return None
+    if _wants_login(status, answer):
+        what = "and root has none there on this host" if login is None else "and root's is not good for it"
+        return f"its registry asks for a login, {what} ({said}): docker login"
     return f"its registry has no such image ({said})" if status == 404 else f"its registry does not answer ({said})"
 
 
-def of_the_registry(engine: Engine, names: Iterable[str]) -> list[str]:
-    """Return what speaks against a pull of those images."""
-    found = ((name, why_not_given(engine, name)) for name in sorted(set(names)) if local(engine, name) is None)
-    return [f"{name} is not here and can't be pulled: {why}" for name, why in found if why]
+def _wants_login(status: int, answer: Any) -> bool:
+    said = str((answer or {}).get("message") or "")
+    return status in (401, 403) or (status != 200 and any(word in said for word in _NEEDS_LOGIN))
 
 
 def pull(engine: Engine, names: Iterable[str]) -> list[str]:

@@ -17,13 +17,17 @@ from .state import Home, Run
 
 
 class Look(NamedTuple):
-    """`images` are by service, `absent` those that have to be pulled, `found` what speaks against the release, `changes` what it would change."""
+    """`images` are by service, `absent` those that have to be pulled, `found` what speaks against the release, `changes` what it would change.
+
+    `doubts` is what only the pull can tell.
+    """
 
     config: dict[str, Any]
     images: dict[str, str]
     absent: list[str]
     found: list[str]
     changes: list[dict[str, str]]
+    doubts: list[str]
 
 
 def look(engine: Engine, request: Request, key: str) -> Look:
@@ -34,9 +38,11 @@ def look(engine: Engine, request: Request, key: str) -> Look:
         unpinned = stack_view.reading(replace(request.as_told, files=request.as_told.files[:-1]), request.contents, key)
         view = stack_view.reading(request.as_told, request.contents, key)
     except RefusedFault as fault:
-        return Look({}, {}, [], [*stack_names.of_the_name(request, None), *found, str(fault).removesuffix(". Nothing was changed.")], [])
+        told = str(fault).removesuffix(". Nothing was changed.")
+        return Look({}, {}, [], [*stack_names.of_the_name(request, None), *found, told], [], [])
     config, images = view.config, stack_judge.wanted_images(view.config, request)
     absent = sorted({name for name in images.values() if name and stack_images.local(engine, name) is None})
+    ungiven, doubts = stack_images.asked_of_registries(engine, absent)
     found += [
         *stack_names.of_the_name(request, str(config.get("name"))),
         *stack_judge.of_the_manifest(unpinned.config, request),
@@ -44,10 +50,11 @@ def look(engine: Engine, request: Request, key: str) -> Look:
         *stack_containers.in_the_way(containers, config, request),
         *_external(engine, config),
         *of_the_images(engine, config, images),
-        *stack_images.of_the_registry(engine, absent),
+        *ungiven,
     ]
     own = of_project(containers, request.project)
-    return Look(config, images, absent, list(dict.fromkeys(found)), [*_of_files(request), *_of_services(engine, own, config, images)])
+    changes = [*_of_files(request), *_of_services(engine, own, config, images)]
+    return Look(config, images, absent, list(dict.fromkeys(found)), changes, doubts)
 
 
 def of_the_view(view: View, request: Request) -> list[str]:
