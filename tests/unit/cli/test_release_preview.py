@@ -1,0 +1,76 @@
+"""release stage and promote before anything is changed: exit codes, what is shown, and when the plan is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.ports.plays import StepResult
+from controlplane.wiring import releases
+from tests.fakes.command_line import Run, command_line
+from tests.fakes.promotions import PromotedSite
+from tests.fakes.releases import HOSTS
+
+NO = StepResult(
+    status="failed", message="refuse | Look: compose_stack of shop (staging) refused: x can't be pulled. Nothing was changed.", told={"rc": 4}
+)
+AWAY = StepResult(status="unreachable", message="no route to host", told={})
+CUT = StepResult(status="interrupted", message="interrupted.", told={})
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> PromotedSite:
+    fake = PromotedSite()
+
+    @contextmanager
+    def releasing(*_: object) -> Iterator[tuple[Any, Any]]:
+        yield fake.site, fake.release_ports
+
+    monkeypatch.setattr(releases, "releasing", releasing)
+    return fake
+
+
+@pytest.fixture
+def run(site: PromotedSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:  # noqa: ARG001 - the verbs meet the fake site
+    monkeypatch.chdir(tmp_path)
+    return command_line(monkeypatch, capsys)
+
+
+def test_what_every_host_would_take_is_3_with_its_plan_and_where_data_land(run: Run, site: PromotedSite, tmp_path: Path) -> None:
+    said = run("release", "stage", "shop", "--manifest", "r1", "--out", "plan.json")
+    assert said.code == 3, said
+    assert [line for line in said.out.splitlines() if line.startswith("MET      Docker of")] == [
+        f"MET      {f'Docker of {host}':<22} Compose reads the files, and the images are there or their registry has them" for host in HOSTS
+    ]
+    assert (tmp_path / "plan.json").exists()
+    assert (site.runner.plays, site.receipts.chain) == ([], [])
+    again = run("release", "stage", "shop", "--plan", "plan.json", "--dry-run", "-o", "json")
+    shown = json.loads(again.out)
+    assert (again.code, [line["verdict"] for line in shown["gate"]]) == (3, ["MET", "MET"])
+    assert shown["plan"]["steps"] == json.loads((tmp_path / "plan.json").read_text())["steps"]
+
+
+@pytest.mark.parametrize(("end", "code", "word"), [(NO, 4, "DRIFTED"), (AWAY, 5, "UNKNOWN")])
+@pytest.mark.parametrize("verb", ["stage", "promote"])
+def test_one_host_that_would_not_take_it_is_4_and_one_that_can_t_be_asked_5(
+    run: Run, site: PromotedSite, verb: str, end: StepResult, code: int, word: str
+) -> None:
+    if verb == "promote":
+        site.bring_to_gate(1)
+    before = len(site.receipts.chain)
+    site.runner.dry_ends = {HOSTS[1]: end}
+    said = run("release", verb, "shop", "--manifest", "r1", "-o", "json")
+    gate = {line["name"]: line["verdict"] for line in json.loads(said.out)["gate"]}
+    assert (said.code, gate[f"Docker of {HOSTS[0]}"], gate[f"Docker of {HOSTS[1]}"]) == (code, "MET", word)
+    assert (len(site.receipts.chain), site.running("production")) == (before, set())
+
+
+def test_who_interrupts_it_finds_no_plan(run: Run, site: PromotedSite, tmp_path: Path) -> None:
+    site.runner.dry_ends = {HOSTS[0]: CUT}
+    said = run("release", "stage", "shop", "--manifest", "r1", "--out", "plan.json")
+    assert (said.code, "Nothing was changed" in said.err, (tmp_path / "plan.json").exists()) == (130, True, False), said
