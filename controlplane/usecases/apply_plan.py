@@ -227,13 +227,16 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
             f"{step.id} {step.capability}: the connection to {step.target} was lost: {result.message}; long work goes on there by itself"
         )
     seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))})
+    host_evidence = seen.get(step.host)
+    if step.target == step.host and isinstance(host_evidence, Unreached):
+        # Neither done nor failed is known: its receipt stays open, and so does the approval for who goes on.
+        raise _StoppedError(f"{step.id} {step.capability}: {step.host} was not reached to see what became of it: {host_evidence.reason}")
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())
     statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()))
     reason = failure_of(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
     gone = None if reason is None else attempt.course.taken_over()
     if gone is not None:
         raise _StoppedError(f"{step.id} {step.capability} is no longer led from here: {gone} Here it ended so: {reason}")
-    host_evidence = seen.get(step.host)
     attempt.ledger.close(
         key,
         host=step.host,
@@ -255,6 +258,9 @@ def _finish(attempt: _Attempt, came: _Come) -> RunResult:
     plan, ports, site = attempt.plan, attempt.ports, attempt.site
     attempt.progress("verify by two witnesses")
     seen = {**observe(site, tuple(host for host in plan.hosts if host not in came.last), ports), **came.last}
+    away = [f"{host} ({held.reason})" for host in plan.hosts if isinstance(held := seen.get(host), Unreached)]
+    if away and not came.messages:
+        raise _StoppedError(f"all steps ended well, and {', '.join(away)} was not reached to be verified")
     report = judge_by_two(site, hosts=plan.hosts, seen=seen, now=ports.clock.now(), witness=ports.witness)
     messages = came.messages or _broken_promises(plan, report)
     outcome: Outcome = "failed" if messages else "done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any, Literal
 
 import pytest
 
@@ -160,6 +161,56 @@ def test_a_lost_connection_leaves_the_receipt_open_and_the_same_key_is_used_agai
     keys = [key for role, key in site.host.ran if role == "data_disk"]
     assert len(keys) == 2
     assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize("status", ["done", "failed"])
+def test_a_host_that_went_before_it_was_seen_what_became_of_a_step_leaves_the_receipt_open(
+    monkeypatch: pytest.MonkeyPatch, status: Literal["done", "failed"]
+) -> None:
+    """Its power went between the play and the look: neither done nor failed is known, and an approval that is used up is not lost."""
+    site = FakeSite(approval="self")
+    plan = site.plan()
+    _approve(site, plan.plan)
+    run = site.runner.run
+
+    def and_then_the_power_goes(*asked: Any, **more: Any) -> StepResult:
+        run(*asked, **more)
+        site.evidence.unreached = {"mint-data": "No route to host"}
+        return StepResult(status=status, message="" if status == "done" else "it broke", told={})
+
+    monkeypatch.setattr(site.runner, "run", and_then_the_power_goes)
+    result = site.apply(plan)
+    assert result.outcome == "interrupted"
+    assert result.messages[0].startswith("mint-data/010 storage.data_disk: mint-data was not reached to see what became of it: No route to host")
+    assert {receipt.phase for receipt in site.receipts.chain} == {"intent"}
+
+    site.evidence.unreached = {}
+    monkeypatch.setattr(site.runner, "run", run)
+    assert site.apply(plan).outcome == "done"
+    assert chain_faults(site.receipts.load()) == ()
+
+
+def test_a_host_that_went_before_it_was_verified_leaves_the_run_open_and_its_steps_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = FakeSite(hosts=("mint-data", "mint-apps"))
+    plan = site.plan()
+    collect = site.evidence.collect
+
+    def until_all_is_done(routes: Any, *asked: Any, **more: Any) -> Any:
+        # The last step's own look is that of its host; what is verified besides is the other one.
+        results = sum(receipt.phase == "result" for receipt in site.receipts.chain)
+        site.evidence.unreached = dict.fromkeys(["mint-data", "mint-apps"], "No route to host") if results == len(plan.steps) else {}
+        return collect(routes, *asked, **more)
+
+    monkeypatch.setattr(site.evidence, "collect", until_all_is_done)
+    result = site.apply(plan)
+    assert (result.outcome, result.messages[0].startswith("all steps ended well, and ")) == ("interrupted", True), result.messages
+    assert [change.status for change in result.changed] == ["done"] * len(result.changed)
+    assert [one.capability for one in open_intents(site.receipts.chain)] == ["plan.apply"]
+
+    monkeypatch.setattr(site.evidence, "collect", collect)
+    site.evidence.unreached = {}
+    assert site.apply(plan).outcome == "done"
+    assert not open_intents(site.receipts.chain)
 
 
 def test_a_receipt_that_cannot_be_written_ends_the_run_with_what_is_open_and_next() -> None:
