@@ -39,13 +39,12 @@ class Job:
     make: Callable[[VirtualMachine, Path], Scene]
     words: tuple[str, ...]
     assert_done: Callable[[Scene], None]
-    seconds: float  # that its steps take, until it is known how long here
     fresh: bool = False
 
 
 JOBS = {
-    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved, 220),
-    "bootstrap": Job("drill-fresh", leave_fresh, (), Scene.assert_brought_up, 330, fresh=True),
+    "move": Job("drill-seeded", seed_data, (), Scene.assert_moved),
+    "bootstrap": Job("drill-fresh", leave_fresh, (), Scene.assert_brought_up, fresh=True),
 }
 
 
@@ -202,32 +201,56 @@ def test_disks_that_are_found_in_another_order_change_nothing(moved: Drilled) ->
     assert_back(scene)
 
 
-def lasting(folder: Path, job: str) -> float:
-    """Return how many seconds the steps of the job took when it last went through, or what is assumed."""
-    note = folder / f"{job}-seconds"
-    return float(note.read_text()) if note.exists() else JOBS[job].seconds
+def begin(scene: Scene) -> Running:
+    return scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json")
 
 
-def cut_off(scene: Scene, running: Running, until: float, cut: Cut, begun: dict[str, float]) -> float | None:
-    """Cut the machine's power at that second of the job; return at which one the job had ended by itself, if it had.
+def steps_begun(running: Running) -> list[str]:
+    return re.findall(r"^(\S+/\d{3}) ", running.said(), re.MULTILINE)
+
+
+def ready_to_begin(lab: Lab, job: str) -> Scene:
+    """Return the job's machine at its moment, with a plan."""
+    scene = _moment(lab, JOBS[job].machine, JOBS[job].make, fresh=JOBS[job].fresh).scene()
+    scene.site.plan("plan.json", *JOBS[job].words)
+    return scene
+
+
+def lasting(lab: Lab, job: str) -> float:
+    """Return how many seconds the job takes here from its first step to its end: measured once, by a run that nothing cuts off."""
+    note = lab.home.path / "drills" / f"{job}-seconds"
+    if not note.exists():
+        running, zero = begin(ready_to_begin(lab, job)), None
+        while running.process.poll() is None:
+            zero = time.monotonic() if zero is None and steps_begun(running) else zero
+            time.sleep(0.1)
+        said = running.end()
+        assert said.code == 0, said
+        assert zero is not None, said
+        note.write_text(f"{time.monotonic() - zero:.1f}")
+    return float(note.read_text())
+
+
+def cut_off(scene: Scene, running: Running, until: float, cut: Cut, begun: dict[str, float]) -> bool:
+    """Cut the machine's power at that second of the job; return whether the job had ended before.
 
     A run that goes on begins anew with the step that was cut: `begun` holds at which second of the job each step began when it was first run.
     """
     zero: float | None = None  # when the job would have begun, had this run done all of it
     while running.process.poll() is None:
-        for step in re.findall(r"^(\S+/\d{3}) ", running.said(), re.MULTILINE):
+        for step in steps_begun(running):
             zero = time.monotonic() - begun.get(step, 0.0) if zero is None else zero
             begun.setdefault(step, time.monotonic() - zero)
         if zero is not None and time.monotonic() - zero >= until:
             break
         time.sleep(0.1)
-    took = None if running.process.poll() is None else time.monotonic() - (zero or time.monotonic())
-    if took is None and not cut.machine_alone:
+    ended = running.process.poll() is not None
+    if not ended and not cut.machine_alone:
         running.kill()
     scene.host.cut()
     if cut.machine_alone:
         running.end(timeout=900)
-    return took
+    return ended
 
 
 def assert_left_in_order(scene: Scene, *, ended: bool) -> None:
@@ -243,23 +266,18 @@ def assert_left_in_order(scene: Scene, *, ended: bool) -> None:
 def test_power_cuts_at_any_points_leave_one_place_and_the_same_plan_goes_on_to_its_end(
     lab: Lab, record_property: Callable[[str, object], None], job: str, cuts: tuple[Cut, ...]
 ) -> None:
-    scene = _moment(lab, JOBS[job].machine, JOBS[job].make, fresh=JOBS[job].fresh).scene()
-    scene.site.plan("plan.json", *JOBS[job].words)
+    seconds = lasting(lab, job)
+    scene = ready_to_begin(lab, job)
     points: list[str] = []
     begun: dict[str, float] = {}
-    seconds = lasting(lab.home.path / "drills", job)
     for cut in cuts:
-        running = scene.site.start("apply", str(scene.site.file("plan.json")), "-o", "json")
-        took = cut_off(scene, running, cut.share * seconds, cut, begun)
+        ended = cut_off(scene, begin(scene), cut.share * seconds, cut, begun)
         scene.host.up(services=False)
         stood = ", ".join(f"{run.split('__')[1]} {phase}" for run, phase in sorted(scene.target.phases().items()))
         who = "machine" if cut.machine_alone else "machine and controller"
-        points.append(f"{cut.share}{'' if took is None else ' (after its end)'}: {who}; {stood or 'nothing'}")
+        points.append(f"{cut.share}{' (after its end)' if ended else ''}: {who}; {stood or 'nothing'}")
         record_property("point", " | ".join(points))
-        assert_left_in_order(scene, ended=took is not None)
-        if took:
-            # So long it takes here: further points are shares of that.
-            (lab.home.path / "drills" / f"{job}-seconds").write_text(str(took))
+        assert_left_in_order(scene, ended=ended)
     result = scene.site.applied()
     assert result["outcome"] == "done"
     JOBS[job].assert_done(scene)
