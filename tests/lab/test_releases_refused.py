@@ -137,10 +137,12 @@ def a_registry_that_asks_for_a_login_gives_to_who_is_logged_in_on_the_host(site:
     runs = site.running("staging")
     site.write_manifest("v4", fourth)
     registry.ask_for_a_login()
-    preview(site, "stage", "v4")
-    refused(site, "stage", STACK, "--plan", plan_of(site, "v4"), code=1, told="no basic auth credentials")
+    told = f"its registry asks for a login, and root has none there on this host: docker login {NAME}"
+    refused(site, "stage", STACK, "--manifest", "v4", "--out", plan_of(site, "v4"), code=4, told=told)
+    refused(site, "stage", STACK, "--plan", plan_of(site, "v4"), code=1, told=told)
     assert site.running("staging") == runs
     done = host.run(["env", "HOME=/root", "docker", "login", "--username", USER, "--password-stdin", NAME], stdin=PASSWORD.encode())
     assert done.returncode == 0, done
+    preview(site, "stage", "v4")
     assert site.did("release", "stage", STACK, "--plan", plan_of(site, "v4"))["outcome"] == "done"
     assert_runs(site, "staging", fourth)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from . import command
 from .docker_engine import Engine
 from .faults import RefusedFault
-from .stack_login import LoginUnknown, header_for
+from .stack_login import LoginUnknown, header_for, registry_of
 
 _HUB = ("docker.io/library/", "docker.io/")
 _NEEDS_LOGIN = ("unauthorized", "denied", "no basic auth", "authentication required")
@@ -57,7 +57,7 @@ def why_not_given(engine: Engine, name: str) -> str | None:
         return None
     if _wants_login(status, answer):
         what = "and root has none there on this host" if login is None else "and root's is not good for it"
-        return f"its registry asks for a login, {what} ({said}): docker login"
+        return f"its registry asks for a login, {what}: docker login {registry_of(name)}"
     return f"its registry has no such image ({said})" if status == 404 else f"its registry does not answer ({said})"
 
 

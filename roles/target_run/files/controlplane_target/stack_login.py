@@ -24,7 +24,7 @@ class LoginUnknown(Exception):  # noqa: N818 - a doubt, not a fault
 
 def header_for(image: str) -> str | None:
     """Return the header's value for an image's registry, None where root has no login there. Raises `LoginUnknown`."""
-    registry = _registry_of(image)
+    registry = registry_of(image)
     file = Path(ENVIRONMENT["HOME"], ".docker", "config.json")
     try:
         held = json.loads(file.read_bytes())
@@ -37,7 +37,7 @@ def header_for(image: str) -> str | None:
     return None if login is None else base64.urlsafe_b64encode(json.dumps({**login, "serveraddress": registry}).encode()).decode()
 
 
-def _registry_of(image: str) -> str:
+def registry_of(image: str) -> str:
     """Return the registry as logins name it: the first part of the name, where that is no part of a repository on Docker's own."""
     first, slash, _ = image.partition("/")
     is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
