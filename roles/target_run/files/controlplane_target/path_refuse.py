@@ -62,8 +62,10 @@ def seen(source: Source, inspection: dict[str, Any]) -> Source:
     if base is None:
         name = str(inspection["Name"]).lstrip("/")
         if inspection["State"]["Running"]:
-            told = f"the layer of {name} is mounted nowhere that this host shows, so nobody sees what it holds. Nothing was changed. "
-            raise RefusedFault(f"{told}By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file.")
+            raise RefusedFault(
+                f"the layer of {name} is mounted nowhere that this host shows, so nobody sees what it holds. Nothing was changed. "
+                "By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file."
+            )
         raise RefusedFault(f"{name} does not run, so nothing shows what its layer holds. Nothing was changed. Start it, then run this again.")
     return Source("layer", base + source.path, base, "")
 
