@@ -65,7 +65,8 @@ def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: fr
     if intent.key in still:
         resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
         state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"] = "open"
-        advice = f"resume it: {resume}" + ("" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}")
+        back = "" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}"
+        advice = f"resume it: {resume}{back}; its machine is gone for good: controlplane runs abandon {intent.run}"
     elif intent.key in undone:
         state, advice = "rolled-back", "nothing"
     elif not intent.plan:
@@ -73,8 +74,9 @@ def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: fr
         advice = "nothing" if state == "done" else _look(intent)
     else:
         state = (result.outcome if result else None) or "failed"
+        back = f"should its machine come back: controlplane rollback {intent.undoes or intent.key}"
         where = "" if intent.host == "*" else f" --host {intent.host}"
-        advice = {"done": "nothing", "rolled-back": "nothing"}.get(state, f"see what is left: controlplane plan{where}")
+        advice = {"done": "nothing", "rolled-back": "nothing", "interrupted": back}.get(state, f"see what is left: controlplane plan{where}")
     return RunRow(
         run=intent.run,
         key=intent.key,

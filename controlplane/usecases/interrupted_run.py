@@ -33,6 +33,11 @@ def how_to_go_on(run: str, by: str) -> str:
     return f"Run {run} is open. Go on: {by}; or take it back: controlplane rollback {run}"
 
 
+def abandon_command(run: str) -> str:
+    """Return the command that closes a run whose machine is gone for good."""
+    return f'controlplane runs abandon {run} --reason "..."'
+
+
 def interrupted(plan: Plan, receipts: ReceiptStore, why: str, go_on: Callable[[str], str]) -> RunResult:
     """Return the result of a stopped apply; `go_on` says how its run is gone on with.
 

@@ -163,7 +163,8 @@ def _close_whole(undoing: _Undoing) -> None:
 
 def _never_begun(undoing: _Undoing, step: Step, intent: Receipt, chain: tuple[Receipt, ...]) -> bool:
     """Say whether fresh evidence shows that a run was killed before it came to the host: then no undo lies there either."""
-    if any(r.key == intent.key and r.phase == "result" for r in chain):
+    # Of a run that was abandoned nobody knows.
+    if any(r.key == intent.key and r.phase == "result" and r.outcome != "interrupted" for r in chain):
         return False
     chosen = undoing.planned.chosen((step.host,))
     seen = undoing.ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})

@@ -56,13 +56,13 @@ def _settled(planned: Planned, chain: Sequence[Receipt]) -> Planned:
 
 
 def failed_hosts(planned: Planned, chain: Sequence[Receipt]) -> dict[str, str]:
-    """Return the hosts on which a step of the plan's last run failed and was neither done later nor taken back, with the reason."""
+    """Return the hosts on which a step of the plan's last run failed or was abandoned, and was neither done later nor taken back, with the reason."""
     undone, found = undone_keys(chain), dict[str, tuple[str, str]]()
     for one in chain:
         if one.run != planned.run or one.plan != planned.plan or one.phase != "result" or one.step == _WHOLE or one.undoes is not None:
             continue
-        if one.outcome == "failed" and one.key not in undone:
-            found[one.host] = (one.step, f"{one.step} {one.capability} failed: {one.reason}")
+        if one.outcome in ("failed", "interrupted") and one.key not in undone:
+            found[one.host] = (one.step, f"{one.step} {one.capability} {'failed' if one.outcome == 'failed' else 'was'}: {one.reason}")
         elif found.get(one.host, ("", ""))[0] == one.step:
             del found[one.host]
     return {host: reason for host, (_, reason) in found.items()}

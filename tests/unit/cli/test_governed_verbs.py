@@ -191,6 +191,25 @@ def test_an_open_run_is_listed_with_both_ways_out(run: Run, site: FakeSite) -> N
     assert said.out.count("next: resume it: controlplane apply with the same plan file; or take it back: controlplane rollback CAP-") == 2
 
 
+def test_a_run_whose_machine_is_gone_is_abandoned_with_its_reason(run: Run, site: FakeSite) -> None:
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    assert run("plan", "--out", "plan.json").code == 3
+    assert run("apply", "plan.json").code == 130
+    key = site.receipts.chain[0].run
+    refused = run("runs", "abandon", key, "--reason", "it burnt down")
+    assert (refused.code, "mint-data can be reached. Nothing was changed." in refused.err) == (4, True)
+    site.evidence.unreached = {"mint-data": "timed\x1b out"}
+    gone = run("runs", "abandon", key, "--reason", "it burnt down")
+    assert gone.code == 0
+    assert gone.out.splitlines() == [
+        f"{key} is closed as interrupted; no host was changed.",
+        "  mint-data: not reached: timed\ufffd out",
+        f"Should its machine come back, take back what was begun there: controlplane rollback {key}",
+    ]
+    assert {row["state"] for row in json.loads(run("runs", "list", "-o", "json").out)} == {"interrupted"}
+    assert run("runs", "abandon", key).code == 2
+
+
 def test_a_broken_chain_is_1_and_named(run: Run, site: FakeSite) -> None:
     run("plan", "--out", "plan.json")
     run("apply", "plan.json")

@@ -11,7 +11,9 @@ from controlplane.domain.errors import RefusedError, RunFailedError, UnknownErro
 from controlplane.domain.site import BackupGate
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
+from controlplane.usecases.abandon_run import abandon_run
 from controlplane.usecases.refuse_wave_plan import refuse_wave_plan
+from tests.fakes.site import OPERATOR
 from tests.fakes.waves import BOB, FakeWaveSite
 
 # The fakes begin at 12:00 on a Friday.
@@ -343,3 +345,22 @@ def test_a_host_that_is_carved_out_is_not_begun_again_when_its_run_goes_on() -> 
     assert site.hosts["mint-data"].ran == ran
     assert any(message.startswith("mint-data was left alone: it was carved out of the wave, CAP-") for message in result.messages)
     assert len(site.record().carved) == 1
+
+
+def test_a_host_whose_machine_is_gone_is_carved_out_once_its_run_is_abandoned_and_the_rest_goes_on() -> None:
+    site = two()
+    site.wave(failure_limit=1)
+    site.led()
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    assert site.run().outcome == "interrupted"
+    site.evidence.unreached = {"mint-data": "connection timed out"}
+    run = site.record().plans[-1].run
+    assert f"A machine is gone for good? controlplane runs abandon {run}" in refusal(site.run, kind=UnknownError)
+
+    abandon_run(str(run), site.view, operator=OPERATOR, reason="it burnt down.", ports=site.ports, progress=lambda _: None)
+
+    assert {step.host for step in site.plan_wave().steps} == {"two"}
+    [carved] = site.record().carved
+    assert (carved.host, "was: abandoned: it burnt down." in carved.reason) == ("mint-data", True)
+    assert site.run().outcome == "done"
+    assert site.close().outcome == "closed with hosts carved out"
