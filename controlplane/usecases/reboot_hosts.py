@@ -3,6 +3,7 @@
 Rules:
 - A host is rebooted only where fresh evidence shows that nobody holds its lease and no run's unit works there, whoever's controller that is.
 - What could not be observed is not rebooted.
+- Neither is a host on which a Redis is seen that a stop and a start would cost its keys.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+from controlplane.domain.checks.restart import lost_by_restart
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Reader, Unobserved, Unreached
@@ -26,6 +28,8 @@ from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.record_run import Ledger
 
 REBOOT = "host.reboot"
+# What tells whether a database would lose anything by it.
+_RESTART_PROBES = ("docker_containers", "redis")
 
 
 def reboot_hosts(
@@ -77,9 +81,9 @@ def reboot_hosts(
 
 def _refuse_unless_idle(chosen: Sequence[tuple[DesiredHost, InventoryHost]], ports: ApplyPorts, *, rebooted: tuple[str, ...]) -> None:
     """Raise `RefusedError` where somebody changes one of the hosts, `UnknownError` where that is not known."""
-    seen = ports.evidence.collect([route for _, route in chosen], {}, only=LEASE_PROBES)
+    seen = ports.evidence.collect([route for _, route in chosen], {}, only=(*LEASE_PROBES, *_RESTART_PROBES))
     state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
-    busy, doubts = [], []
+    busy, doubts, lost = [], [], []
     for host in (desired.host for desired, _ in chosen):
         record = seen.get(host, Unreached(host=host, reason="it was not asked"))
         try:
@@ -91,6 +95,10 @@ def _refuse_unless_idle(chosen: Sequence[tuple[DesiredHost, InventoryHost]], por
             doubts.append(f"{host} could not be observed: {record.reason}")
         elif told:
             busy.append((host, "; ".join(told)))
+        else:
+            lost += [f"{host}: {one}" for one in _lost(Reader(record))]
+    if lost:
+        raise RefusedError(f"{'; '.join(lost)}. {state} After that, run this again.")
     if busy:
         host = busy[0][0]
         raise RefusedError(
@@ -99,6 +107,14 @@ def _refuse_unless_idle(chosen: Sequence[tuple[DesiredHost, InventoryHost]], por
         )
     if doubts:
         raise UnknownError(f"{'; '.join(doubts)}. {state} Restore the connection, then run this again.")
+
+
+def _lost(reader: Reader) -> tuple[str, ...]:
+    """Return what a reboot would surely lose. Without a Docker that answers nothing of it is known, and a reboot may be what mends that."""
+    try:
+        return lost_by_restart(reader)
+    except Unobserved:
+        return ()
 
 
 def were_rebooted(rebooted: tuple[str, ...]) -> str:

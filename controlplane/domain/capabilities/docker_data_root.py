@@ -3,7 +3,8 @@
 Rules:
 - The destination must be a mount that is there or that an earlier step of the same plan makes; never the bare directory.
 - What the move needs is judged on measured sizes and becomes a bound; sizes that Docker could not tell are no basis, so a refusal.
-- Every running container stops once, for the last difference only; the estimate says for how long at most.
+- Every running container stops once, for the last difference only; the estimate says for how long at most. A Redis among
+  them that would lose keys by that is in the way.
 - Log limits are merged with a move, or by a step of their own where nothing moves. dockerd reads them only when it starts, so that step stops and
   starts everything too; and a container keeps the options that it was created with, so it is named, and nothing is promised for it.
 """
@@ -20,10 +21,12 @@ from controlplane.domain.capabilities.log_limits import keeping_other_options, l
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.capabilities.root_bounds import inode_bounds, mount_of, size_of, space_bounds
 from controlplane.domain.checks.durability import is_durable_postgres
+from controlplane.domain.checks.restart import lost_by_restart
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved, is_absent
 from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend
+from controlplane.domain.services import RedisService
 
 ID = "docker.data_root"
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -54,7 +57,8 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
     moves = _moves(desired, reader)
     if not moves:
         return _logs_alone(desired, reader, outlook)
-    refusals = [reason for move in moves for reason in _refusals(move["to"], desired, outlook) + _occupied(move["to"], desired, reader)]
+    refusals = [*lost_by_restart(reader, governed=_redis(desired))]
+    refusals += [reason for move in moves for reason in _refusals(move["to"], desired, outlook) + _occupied(move["to"], desired, reader)]
     refusals += [f"{move['from']} and {move['to']} lie in each other: name a place beside the old root" for move in moves if overlap(*_ends(move))]
     clash = sorted(flag for flag in set(config["dockerd_flags"]) if _option(flag) in ("--data-root", "--graph") or re.match(r"-g(?!-)", flag))
     if clash:
@@ -91,6 +95,8 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
     limits, refusal = log_limits(desired.docker.log, reader)
     if not limits:
         return Proposal(refusals=(refusal,) if refusal else ())
+    if lost := lost_by_restart(reader, governed=_redis(desired)):
+        return Proposal(refusals=lost)
     live = {path for path, mount in outlook.mounts.items() if mount.live}
     needed = {mount_of(root, desired) for root in (desired.docker.data_root, desired.docker.containerd_root) if root is not None}
     bare = [disk.mount for disk in desired.disks if disk.mount in needed - live]
@@ -108,6 +114,10 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
     )
     told = f"log options of containers stay as they were created until somebody recreates them: {', '.join(old)}"
     return Proposal(drafts=(draft,), refusals=(told,) if old else ())
+
+
+def _redis(desired: DesiredHost) -> tuple[str, ...]:
+    return tuple(name for name, service in desired.services.items() if isinstance(service, RedisService))
 
 
 def _running(reader: Reader) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from controlplane.domain.capabilities.proposal import Outlook
 from controlplane.domain.capabilities.root_bounds import mount_of
 from controlplane.domain.checks.landing import Landing, is_at_or_below
+from controlplane.domain.checks.restart import lost_by_restart
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
@@ -97,6 +98,8 @@ def refuse(moving: Moving, desired: DesiredHost, reader: Reader, outlook: Outloo
     _refuse_what_is_not_ours(moving)
     _refuse_what_others_use(moving, reader)
     _refuse_place(moving, desired, reader, outlook)
+    if lost := lost_by_restart(reader, only=moving.name):
+        raise CannotError(lost[0].partition(": ")[2])
     stop_timeout(moving.container)
     size_of(moving, reader)
 

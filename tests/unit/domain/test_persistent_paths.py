@@ -189,11 +189,24 @@ def test_each_service_is_a_step_of_its_own_after_the_root_and_before_durability(
         destination = builder.container(name)["mounts"][0]["destination"]
         builder.container(name).update(COMPOSED, compose_service=service, mounts=[volume(service, destination=destination)])
         builder.boot_path(f"/var/lib/docker/volumes/{service}/_data")
-    builder.probes["redis"][REDIS]["running"].update(appendonly="no")
+    for settings in ("running", "persisted"):
+        builder.probes["redis"][REDIS][settings].update(appendonly="no")
     builder.probes["redis"][REDIS]["info"].update(role="master", used_memory="5000000")
     builder.probes["redis"][REDIS].update(version="7.0.15")
     made = plan(builder, capabilities=(ID, "redis.durability"))
     assert [(step.capability, step.downtime.services) for step in made.steps][:3] == [(ID, (MINIO,)), (ID, (POSTGRES,)), (ID, (REDIS,))]
+
+
+def test_a_redis_that_would_load_nothing_at_its_next_start_is_not_stopped_and_its_durability_comes_first() -> None:
+    builder = drifting()
+    builder.container(REDIS).update(COMPOSED, compose_service="redis", mounts=[volume("redis", destination="/data")])
+    builder.boot_path("/var/lib/docker/volumes/redis/_data")
+    builder.probes["redis"][REDIS]["running"].update(appendonly="no")
+    builder.probes["redis"][REDIS]["info"].update(role="master", used_memory="5000000")
+    made = plan(builder, capabilities=(ID, "redis.durability"))
+    assert REDIS not in {name for step in made.steps if step.capability == ID for name in step.downtime.services}
+    assert "redis.durability" in {step.capability for step in made.steps}
+    assert f"{REDIS}: AOF is off while it runs and on at its next start" in " ".join(refusal.reason for refusal in made.refusals)
 
 
 UPLOADS = WriteSurface(container=MINIO, path="/var/uploads", place="/mnt/data/uploads", owner="1000:1000", mode="0750")

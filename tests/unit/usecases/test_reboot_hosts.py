@@ -46,6 +46,18 @@ def test_a_host_that_another_controller_holds_is_refused_by_host_run_holder_and_
     )
 
 
+def test_a_host_whose_redis_would_start_empty_is_not_rebooted() -> None:
+    site = FakeSite()
+    probes = site.host.probes
+    [redis] = probes["redis"]
+    probes["redis"][redis]["running"]["appendonly"] = "no"
+    with pytest.raises(RefusedError) as refused:
+        _reboot(site)
+    assert str(refused.value).startswith(f"mint-data: {redis}: AOF is off while it runs and on at its next start, which would load nothing")
+    assert str(refused.value).endswith("Nothing was rebooted. After that, run this again.")
+    assert (site.runner.plays, site.receipts.chain) == ([], [])
+
+
 def test_a_lease_that_is_over_is_in_the_way_while_its_unit_works() -> None:
     site = FakeSite()
     _state(site).update(lease=LEASE | OVER, runs=[WORKS])

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import (
     leg_verbs,
+    redis_rest,
     settle_units,
     stack_asked,
     stack_back,
@@ -43,6 +44,8 @@ ROLE = "compose_stack"
 WRITING, DEPLOYING, UNDOING, FAILED = "writing", "deploying", "undoing", "failed"
 OPEN = (WRITING, DEPLOYING, UNDOING)
 UNTOUCHED = ("new", "prepared", "pulled", "undone")
+# A first append-only file of a large Redis takes its time, and everything still runs meanwhile.
+_REST_LIMIT_S = 600
 _UP = ("up", "--detach", "--wait", "--no-build", "--pull", "never", "--remove-orphans")
 
 
@@ -87,6 +90,9 @@ class ComposeStack:
         if self._is_done(run, request):
             return {"changed": False, "downtime_s": run.state.get("downtime_s") or {}}
         self._pulled(run, request, look)
+        redis_rest.await_rest(
+            lambda: [one.inspection for one in of_project(self.engine.containers(), request.project)], _REST_LIMIT_S, self.cancel.check
+        )
         leg_verbs.assert_leased(self.home, run)
         self.cancel.check()
         self.cancel.close()

@@ -11,13 +11,12 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from . import command, inside, path_amcheck, path_postgres, redis_keys
+from . import command, path_amcheck, path_postgres, redis_keys
 from .docker_engine import Engine
 from .faults import FailedFault
 from .path_request import SURFACE, Request
@@ -57,12 +56,18 @@ class Proof:
                 yield
         elif kind == "redis":
             server = self._redis()
+            with closing(server.redis):
+                # While it serves: within the hold clients would wait for it.
+                server.await_quiet(wait_s)
+            server = self._redis()
             with closing(server.redis), writes_held(self._redis().redis):
                 counted = redis_keys.counts(server.redis)
                 few = sum(counted.values()) <= _MOST_KEYS
                 self._before = (redis_keys.table(server.redis, limit_s=_READ_S) if few else None, counted)
                 if server.redis.settings(["appendonly"])["appendonly"] != "yes":
                     server.await_saved(wait_s)
+                else:
+                    server.await_quiet(wait_s)
                 yield
         else:
             self._before = self._said() if self._words else None
@@ -105,14 +110,10 @@ class Proof:
         except (OSError, FailedFault) as fault:
             return [str(fault)]
         with closing(server.redis):
-            running = server.redis.settings(["appendonly", "dir"])
-            file = server.redis.info("server").get("config_file", "")
-        found = []
-        if running["appendonly"] == "no" and _starts_with_aof(server, file):
-            found.append("AOF is off while it runs and on at its next start, which would load nothing or what is stale: apply redis.durability first")
-        if running["dir"] != self._data and not running["dir"].startswith(self._data.rstrip("/") + "/"):
-            found.append(f"Redis keeps its data in {running['dir']}, not in {self._data}: name that in the policy")
-        return found
+            folder = server.redis.settings(["dir"])["dir"]
+        if folder == self._data or folder.startswith(self._data.rstrip("/") + "/"):
+            return []
+        return [f"Redis keeps its data in {folder}, not in {self._data}: name that in the policy"]
 
     def retried(self, limit_s: float) -> dict[str, Any]:
         """Return what `judged` does, as soon as the service can be asked: one that runs may still load. Raises `FailedFault`, `OSError`."""
@@ -153,19 +154,3 @@ class Proof:
                 f"{self.request.container}: its proof {' '.join(self._words)} ended with {said.code}: {said.err.strip()[-300:] or said.out.strip()[-300:]}"
             )
         return said.code, said.out
-
-
-def _starts_with_aof(server: Server, file: str) -> bool:
-    """Say whether a start would turn the append-only file on: by any word of its command, or by its configuration file, whose last line wins."""
-    words = " ".join(str(word) for word in [server.inspection["Path"], *(server.inspection.get("Args") or [])]).lower()
-    if told := re.findall(r"--appendonly[\s=\"']+(yes|no)", words):
-        return bool(told[-1] == "yes")
-    if not file:
-        return False
-    try:
-        text = inside.read(server.pid, file).decode("utf-8", "surrogateescape")
-    except (OSError, FailedFault):
-        # What can't be read may say anything.
-        return True
-    found = re.findall(r"^[ \t]*appendonly[ \t]+\"?(yes|no)", text, re.MULTILINE | re.IGNORECASE)
-    return bool(found and found[-1].lower() == "yes")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, path_edit, path_refusals
+from . import compose, path_edit, path_refusals, redis_rest
 from .docker_engine import Engine
 from .faults import RefusedFault, TargetFault
 from .path_layer import Layer
@@ -116,7 +116,7 @@ class Refuse:
             except TargetFault as fault:
                 found.append(_reason(fault))
         if inspection["State"]["Running"]:
-            found += self.proof.refusals()
+            found += [*self.proof.refusals(), *redis_rest.at_risk([inspection])]
         if found:
             raise RefusedFault(f"moving {moving.told} of {moving.container} refused: {'; '.join(found)}. Nothing was changed.")
         return changes

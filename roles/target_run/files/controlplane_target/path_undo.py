@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import compose, leg_verbs, path_place, path_refusals, path_stack, retired
+from . import compose, leg_verbs, path_place, path_refusals, path_stack, redis_rest, retired
 from .faults import RefusedFault
 from .path_leg import is_in_place
 from .path_refuse import inspected, sources_of
@@ -75,7 +75,7 @@ def _refuse(verbs: PersistentPath, of: Run, request: Request, *, overwrite: bool
         )
     for path in moved:
         found += _of_one(verbs.home, of, request, path, sources[path["data"]], overwrite=overwrite)
-    found += _of_the_room(verbs.engine, moved)
+    found += [*_of_the_room(verbs.engine, moved), *redis_rest.at_risk([inspection])]
     if found:
         raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
 

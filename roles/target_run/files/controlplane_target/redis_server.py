@@ -164,17 +164,18 @@ class Server:
 
     def await_saved(self, limit_s: float) -> None:
         """Write dump.rdb anew and return once it is on disk. Raises `FailedFault`."""
-        end = time.monotonic() + limit_s
-        self._quiet(end, limit_s)
+        self.await_quiet(limit_s)
         before = self.redis.ask("LASTSAVE")
         # It tells whole seconds: within the same one a new dump could not be told from the one before.
         time.sleep(1.1)
         self.redis.ask("BGSAVE")
-        self._quiet(end, limit_s)
+        self.await_quiet(limit_s)
         if self.redis.info("persistence").get("rdb_last_bgsave_status") != "ok" or self.redis.ask("LASTSAVE") == before:
             raise FailedFault(f"{self.name} could not write its dump: look at its log ('docker logs {self.name}') and at the disk")
 
-    def _quiet(self, end: float, limit_s: float) -> None:
+    def await_quiet(self, limit_s: float) -> None:
+        """Return once it writes no file as a whole: told to end within that, it may not, and is killed. Raises `FailedFault`."""
+        end = time.monotonic() + limit_s
         while True:
             seen = self.redis.info("persistence")
             if all(seen.get(key) == "0" for key in ("rdb_bgsave_in_progress", *_WRITING)):

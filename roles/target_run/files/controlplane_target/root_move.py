@@ -2,7 +2,8 @@
 
 Rules:
 - The journal names the phase before its step begins (phases.py says what each means after a crash).
-- Before the stop: one more live pass and one full comparison, so that the critical section has only what changed since to look at.
+- Before the stop: one more live pass and one full comparison, so that the critical section has only what changed since to look at; and a Redis that
+  writes its append-only file as a whole has ended that.
 - Nothing is switched before a full comparison without differences, synced to disk; whoever used the source is gone by then, asked twice.
 - Any fault or cancellation goes back by itself: configuration byte for byte, Docker on the source, exactly what ran before.
 - Once containers wrote to the destination, going back is a leg of its own that carries the newer data back. Where something of the source is gone there,
@@ -15,7 +16,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import configs, leg_verbs, phases, retired, root_writes, services, settle_units
+from . import configs, leg_verbs, phases, redis_rest, retired, root_writes, services, settle_units
 from .cancel import Cancel
 from .docker_engine import Engine, inventory_difference
 from .faults import FailedFault
@@ -28,6 +29,8 @@ from .tree_compare import clock_ns
 from .units import assert_stopped, running_units, start_units, stop_units
 
 ENGINE_LIMIT_S = 120
+# A first append-only file of a large Redis takes its time, and everything still runs meanwhile.
+_REST_LIMIT_S = 600
 
 
 class RootMove:
@@ -50,6 +53,7 @@ class RootMove:
 
     def execute(self, held: list[configs.Pair]) -> None:
         """Stop, copy the last difference, compare, switch, start, prove; on any fault go back and raise it."""
+        redis_rest.await_rest(self.engine.containers, _REST_LIMIT_S, self.cancel.check)
         running = services.record(self.engine)
         write_json(self.run.folder / "inventory-before.json", self.engine.inventory())
         self.cancel.check()

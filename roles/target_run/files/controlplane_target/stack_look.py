@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import stack_containers, stack_env, stack_files, stack_images, stack_judge, stack_names, stack_places, stack_view
+from . import redis_rest, stack_containers, stack_env, stack_files, stack_images, stack_judge, stack_names, stack_places, stack_view
 from .docker_engine import Engine
 from .faults import RefusedFault
 from .files import read_bytes
@@ -49,6 +49,7 @@ def look(engine: Engine, request: Request, key: str) -> Look:
         *of_the_view(view, request),
         *stack_containers.in_the_way(containers, config, request),
         *_external(engine, config),
+        *_of_redis(engine, of_project(containers, request.project), config, images),
         *of_the_images(engine, config, images),
         *ungiven,
     ]
@@ -74,6 +75,27 @@ def of_the_images(engine: Engine, config: dict[str, Any], images: dict[str, str]
         elif image is not None:
             found += stack_judge.of_the_image(service, services[service], image)
     return found
+
+
+def _of_redis(engine: Engine, own: list[Container], config: dict[str, Any], images: dict[str, str]) -> list[str]:
+    """Return which Redis of the stack would lose keys if it were made anew as the release has it, or be started again as it is."""
+    found, services = [], stack_judge.services_of(config)
+    for server in redis_rest.servers([one.inspection for one in own]):
+        service = next(one.service for one in own if one.id == server.inspection["Id"])
+        wanted = services.get(service)
+        if wanted is not None:
+            words = _words(wanted, (stack_images.local(engine, images.get(service, "")) or {}).get("Config") or {})
+            found.append(redis_rest.lost_by_start(server, words or redis_rest.words_of(server.inspection)))
+    return [told for told in found if told is not None]
+
+
+def _words(service: dict[str, Any], image: dict[str, Any]) -> list[str]:
+    """Return what a service starts with: its own words over its image's, as Compose has it. Empty where the image is not here yet and they are its own."""
+    entrypoint, command = service.get("entrypoint"), service.get("command")
+    if entrypoint is not None:
+        return [*entrypoint, *(command or [])]
+    first = list(image.get("Entrypoint") or [])
+    return [*first, *(command if command is not None else image.get("Cmd") or [])] if image or command is not None else []
 
 
 def open_elsewhere(home: Home, project: str, run: Run, phases: tuple[str, ...]) -> list[str]:
