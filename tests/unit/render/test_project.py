@@ -6,27 +6,48 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from controlplane.adapters import play_runner
 from controlplane.adapters.content import PackagedRoles
 from controlplane.adapters.project_folder import write_project
-from controlplane.domain.capabilities import vm_provision
+from controlplane.domain import planning
+from controlplane.domain.asking import HYGIENE_TIMER, what_to_ask
+from controlplane.domain.capabilities import CAPABILITIES, vm_provision
+from controlplane.domain.capabilities.proposal import Outlook
+from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.evidence import Reader
 from controlplane.domain.inventory import InventoryHost
-from controlplane.domain.plan import Plan
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.planning import make_plan
 from controlplane.domain.run_key import make_run_key
+from controlplane.domain.services import Auth
 from controlplane.render.project import render_plan, render_reboot, render_steps, render_take_over
 from controlplane.render.unsafe_yaml import dump_unsafe
-from tests.fakes.evidence_builder import COLLECTED
-from tests.fakes.machine_builder import seen_from_hypervisor, unborn
+from tests.fakes.evidence_builder import COLLECTED, REDIS, EvidenceBuilder, desired_mint_data
+from tests.fakes.machine_builder import declared_machine, seen_from_hypervisor, unborn
+from tests.fakes.release_builder import release_wanted
 from tests.fakes.site import FakeSite
 from tests.fakes.unsafe_yaml import Unsafe, load_unsafe
+from tests.unit.domain import (
+    test_hygiene,
+    test_on_proxmox,
+    test_persistent_paths,
+    test_redis_aof,
+    test_release_deploy,
+    test_tmp_files,
+    test_write_surfaces,
+)
 from tests.unit.domain.test_vm_bootstrap import blank, whole_plan
 from tests.unit.domain.test_vm_provision import plan_of
 
@@ -166,25 +187,153 @@ def _specs(role: str) -> dict[str, Any]:
     return specs
 
 
-@pytest.mark.parametrize("undo", [False, True])
-@pytest.mark.parametrize("role", ["data_disk", "fstab", "docker_data_root", "purge_retired", "vm_bootstrap", "vm_provision"])
-def test_rendered_variables_are_those_that_the_role_declares(role: str, undo: bool) -> None:
-    step = _step_of(role)
-    point = "rollback" if undo else "main"
-    undoes = {step.id: "OLD"} if undo else None
-    variables = load_unsafe(
-        next(
-            content
-            for path, content in render_steps([step], keys={step.id: "NEW"}, holder="a@b", hosts=HOSTS, roles={}, undoes=undoes).items()
-            if path.startswith("vars/")
-        )
+def _plan_for(capability: str, builder: EvidenceBuilder, desired: DesiredHost) -> list[Step]:
+    made = make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[desired],
+        evidence={"mint-data": builder.build().model_copy(update={"asked": what_to_ask(desired)})},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=[CAPABILITIES[capability]],
+        retention=timedelta(days=7),
     )
-    own = {name for name in variables if not name.startswith("target_run_")}
-    options = _specs(role)[point]["options"]
+    return [step for step in made.steps if step.capability == capability]
 
-    assert own <= set(options)
-    assert {name for name, option in options.items() if option.get("required")} <= own
-    assert {name for name in variables if name.startswith("target_run_")} <= set(_specs("target_run")["main"]["options"])
+
+def _machine() -> list[Step]:
+    """Return a machine's step on libvirt and the one on Proxmox VE, which works through an API."""
+    on_proxmox = desired_mint_data(machine=declared_machine(**test_on_proxmox.ON_PVE))
+    draft = vm_provision.CAPABILITY.propose(
+        on_proxmox, Reader(seen_from_hypervisor(unborn(**test_on_proxmox.SHOWN))), Outlook(now=COLLECTED, retention=timedelta(days=7))
+    ).drafts[0]
+    return [*plan_of(seen_from_hypervisor(unborn()), vm_provision.CAPABILITY).steps, planning._step("mint-data", 10, vm_provision.CAPABILITY, draft)]
+
+
+def _first_plan(capability: str) -> list[Step]:
+    return [step for step in FakeSite().plan().steps if step.capability == capability]
+
+
+def _docker_root() -> list[Step]:
+    """Return the move of both roots and the limits of logs alone."""
+    builder = EvidenceBuilder()
+    builder.probes["docker_config"]["daemon_json"] = '{"data-root": "/mnt/data/docker", "log-driver": "json-file"}'
+    builder.probes["docker_info"]["default_log_options"] = {}
+    return [*_first_plan("docker.data_root"), *_plan_for("docker.data_root", builder, desired_mint_data())]
+
+
+def _redis() -> list[Step]:
+    """Return what is persisted in the stack's file and what is in the container's own, with a login and without."""
+    service = desired_mint_data().services[REDIS]
+    asks = desired_mint_data(services={REDIS: service.model_copy(update={"auth": Auth(user="ops", password_env="CACHE_PASSWORD")})})
+    own = test_redis_aof.drifting()
+    test_redis_aof.state(own).update(persisted_from="/data/redis.conf and command line")
+    return [*_plan_for("redis.durability", test_redis_aof.drifting(), asks), *_plan_for("redis.durability", own, desired_mint_data())]
+
+
+def _hygiene() -> list[Step]:
+    """Return the removal of images and records, a timer, and a timer that is taken away."""
+    over = test_hygiene.host(images=1150 * test_hygiene.MB, build_cache=15 * test_hygiene.MB)
+    full = test_hygiene.desired(images=1000 * test_hygiene.MB, build_cache=10 * test_hygiene.MB)
+    old = test_hygiene.host()
+    old.probes["units"][HYGIENE_TIMER] = test_hygiene._UNIT
+    asked = [(over, full), (test_hygiene.host(), test_hygiene.desired(timer="daily")), (old, test_hygiene.desired())]
+    return [step for builder, desired in asked for step in _plan_for("docker.hygiene", builder, desired)]
+
+
+def _purge() -> list[Step]:
+    site = FakeSite()
+    site.apply(site.plan())
+    site.clock.time += timedelta(days=8)
+    return list(site.plan("storage.purge").steps)
+
+
+def _release() -> list[Step]:
+    builder, wanted = test_release_deploy.first(EvidenceBuilder()), release_wanted()
+    return _plan_for("release.deploy", builder, desired_mint_data(releases=(wanted,)))
+
+
+# Steps of every capability, one for each way in which its variables differ.
+STEPS: dict[str, Callable[[], list[Step]]] = {
+    "infra.vm.provision": _machine,
+    "storage.data_disk": lambda: _first_plan("storage.data_disk"),
+    "storage.fstab": lambda: _first_plan("storage.fstab"),
+    "infra.vm.bootstrap": lambda: [step for step in whole_plan(blank()).steps if step.role == "vm_bootstrap"],
+    "docker.data_root": _docker_root,
+    "storage.persistent_paths": lambda: _plan_for("storage.persistent_paths", test_persistent_paths.drifting(), desired_mint_data()),
+    "redis.durability": _redis,
+    "storage.write_surfaces": lambda: _plan_for(
+        "storage.write_surfaces",
+        test_write_surfaces.builder(bound=False),
+        test_write_surfaces.desired(owner="1000:1000", mode="0750"),
+    ),
+    "release.deploy": _release,
+    "docker.hygiene": _hygiene,
+    "storage.tmp_files": lambda: _plan_for("storage.tmp_files", test_tmp_files.host(test_tmp_files.file("old")), desired_mint_data()),
+    "storage.purge": _purge,
+}
+# How many of them there are at least: a way whose step is not made any more would be held by nothing.
+WAYS = {"infra.vm.provision": 2, "docker.data_root": 2, "redis.durability": 2, "docker.hygiene": 3}
+
+
+def test_every_capability_has_its_steps_here() -> None:
+    assert list(STEPS) == list(CAPABILITIES)
+
+
+@pytest.mark.parametrize("undo", [False, True], ids=["main", "rollback"])
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_rendered_variables_are_those_that_the_role_declares(capability: str, undo: bool) -> None:
+    steps = STEPS[capability]()
+    assert len(steps) >= WAYS.get(capability, 1)
+    for step in steps:
+        assert (step.capability, step.role) == (capability, CAPABILITIES[capability].role)
+        undoes = {step.id: "OLD"} if undo else None
+        project = render_steps([step], keys={step.id: "NEW"}, holder="a@b", hosts=HOSTS, roles={}, undoes=undoes)
+        [variables] = [load_unsafe(content) for path, content in project.items() if path.startswith("vars/")]
+        own = {name: value for name, value in variables.items() if not name.startswith("target_run_")}
+        options = _specs(step.role)[_entry_point(project, step.role)]["options"]
+
+        assert set(own) <= set(options)
+        assert {name for name, option in options.items() if option.get("required")} <= set(own)
+        # As the role itself is checked when it is included: types, choices, and the names within.
+        assert ArgumentSpecValidator(options).validate(own).error_messages == []
+        assert {name for name in variables if name.startswith("target_run_")} <= set(_specs("target_run")["main"]["options"])
+        # What is told beside the plan comes with the inventory, which a file of variables would override.
+        assert not set(own) & set(play_runner._PASSWORDS)
+
+
+def _entry_point(project: dict[str, bytes], role: str) -> str:
+    """Return the role's entry point that the rendered play includes."""
+    [play] = json.loads(project["site.yml"])
+    [block] = [task["block"] for task in play["tasks"] if "block" in task]
+    [included] = [task["ansible.builtin.include_role"] for task in block]
+    assert included["name"] == role
+    return str(included.get("tasks_from", "main"))
+
+
+@pytest.mark.parametrize("role", sorted({capability.role for capability in CAPABILITIES.values()}))
+def test_what_a_role_is_told_beside_the_plan_is_declared_wherever_it_is_included_and_told_by_that_very_name(role: str) -> None:
+    told = {name for name in play_runner._PASSWORDS if name.startswith(f"{role}_")}
+    for point, spec in _specs(role).items():
+        declared = {name: option for name, option in spec["options"].items() if name.endswith("_told")}
+        assert set(declared) == told, point
+        # A host that is told nothing has no such variable.
+        assert {(option["type"], option["default"], option.get("required", False)) for option in declared.values()} <= {("path", "", False)}
+
+
+def test_nothing_is_told_to_a_role_that_does_not_exist() -> None:
+    roles = {capability.role for capability in CAPABILITIES.values()}
+    assert {name.removesuffix("_told") for name in play_runner._PASSWORDS} <= roles
+
+
+@pytest.mark.parametrize("role", sorted({capability.role for capability in CAPABILITIES.values()}))
+def test_a_way_back_takes_what_the_way_there_took_and_whose_run_it_is(role: str) -> None:
+    specs, of = _specs(role), f"{role}_rollback_of"
+    for there, back in [("main", "rollback"), ("api", "api_rollback")]:
+        if there in specs or back in specs:
+            assert {**specs[there]["options"], of: specs[back]["options"][of]} == specs[back]["options"]
+            assert (specs[back]["options"][of]["type"], specs[back]["options"][of]["required"]) == ("str", True)
 
 
 def test_what_takes_a_lease_over_gives_target_run_what_it_declares() -> None:
@@ -194,21 +343,6 @@ def test_what_takes_a_lease_over_gives_target_run_what_it_declares() -> None:
     variables = set(load_unsafe(project["vars/lease.yml"]))
     assert variables <= set(options)
     assert {name for name, option in options.items() if option.get("required")} <= variables
-
-
-def _step_of(role: str) -> Any:
-    if role == "vm_bootstrap":
-        return next(step for step in whole_plan(blank()).steps if step.role == role)
-    if role == "vm_provision":
-        return plan_of(seen_from_hypervisor(unborn()), vm_provision.CAPABILITY).steps[0]
-    site = FakeSite()
-    if role != "purge_retired":
-        return next(step for step in site.plan().steps if step.role == role)
-    site.apply(site.plan())
-    from datetime import timedelta
-
-    site.clock.time += timedelta(days=8)
-    return site.plan("storage.purge").steps[0]
 
 
 def test_plain_ansible_reads_the_whole_project(tmp_path: Path) -> None:

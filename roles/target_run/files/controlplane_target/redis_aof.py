@@ -2,7 +2,8 @@
 
 Rules:
 - Never by a restart: a server that starts with AOF on and no such file starts empty, and its next save overwrites the dump.
-- dump.rdb is kept aside by a link before anything changes, until the end is proven; files of an earlier AOF are set aside by name, never loaded.
+- dump.rdb is kept aside by a link before anything changes, until all is persisted, or back, and no key was lost; files of an earlier AOF are set aside
+  by name, never loaded.
 - Persisted is only what runs in this very life of the server, with its file on disk: one that was started since is turned on once more.
 - Going back AOF stays on until the dump is written with writes held, and what a start would read is put back before it goes off.
 - Each verb may be repeated: what is done is seen and left.
@@ -156,11 +157,7 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
             redis_persist.assert_as_written(run)
             redis_anew.make_anew(run, run, request, phase="making-anew")
             changed = True
-    server = request.server()
-    with closing(server.redis):
-        dump = server.names()["dbfilename"]
-        with server.data_folder() as folder, suppress(FileNotFoundError):
-            os.unlink(f"{dump}.{run.key}", dir_fd=folder)
+    _drop_dump(run, request)
     run.write(phase="done")
     return {"changed": changed, "downtime_s": run.state.get("downtime_s") or {}}
 
@@ -183,6 +180,14 @@ def _keep_dump(server: Server, run: Run) -> None:
         with suppress(FileNotFoundError, FileExistsError):
             os.link(dump, f"{dump}.{run.key}", src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         os.fsync(folder)
+
+
+def _drop_dump(run: Run, request: Request) -> None:
+    server = request.server()
+    with closing(server.redis):
+        dump = server.names()["dbfilename"]
+        with server.data_folder() as folder, suppress(FileNotFoundError):
+            os.unlink(f"{dump}.{run.key}", dir_fd=folder)
 
 
 def _set_aside(server: Server, run: Run, word: str) -> None:
@@ -233,6 +238,8 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
         redis_anew.make_anew(of, working, request, phase="undoing-anew", saved=True)
         changed = True
     changed = _set_back(of, request) or changed
+    if not (of.state.get("keys") or {}).get("lost"):
+        _drop_dump(of, request)
     of.write(phase="undone")
     return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,7 +131,8 @@ class Server:
             except OSError:
                 return False
             try:
-                return os.stat(f"{named['appendfilename']}.manifest", dir_fd=held, follow_symlinks=False).st_size > 0
+                seen = os.stat(f"{named['appendfilename']}.manifest", dir_fd=held, follow_symlinks=False)
+                return stat.S_ISREG(seen.st_mode) and seen.st_size > 0
             except OSError:
                 return False
             finally:

@@ -158,11 +158,22 @@ def _redis_state(**other: Any) -> Spoil:
         (_redis_state(aof_files=["appendonly.aof"], version="6.2.1"), "MET", "durability as declared, running and persisted"),
         (_redis("info", aof_last_write_status="err"), "DRIFTED", "aof_last_write_status is err"),
         (_redis("info", aof_rewrite_in_progress="1"), "MET", "durability as declared, running and persisted"),
+        (_redis("info", aof_rewrite_scheduled="1"), "MET", "durability as declared, running and persisted"),
+        *[
+            (
+                lambda b, what=what: (_redis("info", **{what: "1"})(b), _redis_state(aof_files=[])(b)),
+                "UNKNOWN",
+                "Redis is writing its first append-only file; ask again when it is done",
+            )
+            for what in ("aof_rewrite_in_progress", "aof_rewrite_scheduled")
+        ],
+        # The status of the one before, while the first one of this life waits.
         (
-            lambda b: (_redis("info", aof_rewrite_in_progress="1")(b), _redis_state(aof_files=[])(b)),
+            lambda b: (_redis("info", aof_rewrite_scheduled="1", aof_last_bgrewrite_status="err")(b), _redis_state(aof_files=[])(b)),
             "UNKNOWN",
             "Redis is writing its first append-only file; ask again when it is done",
         ),
+        (_redis("info", aof_last_bgrewrite_status="err"), "DRIFTED", "aof_last_bgrewrite_status is err"),
         (_redis_state(persisted_from=None), "UNKNOWN", "where Redis reads its settings from is not known"),
         (_redis_state(running={}), "UNKNOWN", "Redis did not say appendonly"),
         (
