@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,19 @@ _LED_BY_WAVES = tuple(name for name, capability in CAPABILITIES.items() if capab
 _FILES: dict[str, type[Value]] = {"gaps": GapsFile, "loops": LoopsFile, "findings": FindingsFile}
 
 
+class _Unread(Collection[str]):
+    """Names that could not be read: whatever is named may be among them."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
 def read_governance(
     folder: Path, *, governed: Collection[str] | None, live: Collection[str] | None, stacks: Mapping[str, Collection[str]] | None = None
 ) -> Governance:
@@ -36,22 +49,24 @@ def read_governance(
     `governed` are the hosts of the policy, `live` those of the inventory, `stacks` the compose projects of each host of the policy.
     """
     gates, gates_document, gates_wrong = _gates(folder, governed)
-    checks = [*CHECKS, *gates.checks]
-    waves, documents, waves_wrong = _waves(folder, checks=checks, packs=gates.packs, hosts=governed)
+    # Where gates.yml has faults, what it names is still named: who refers to it adds no fault of their own.
+    own, packs = _names(gates_document, "checks"), _names(gates_document, "packs")
+    checks = _Unread() if own is None else [*CHECKS, *own]
+    waves, documents, waves_wrong = _waves(folder, checks=checks, packs=_Unread() if packs is None else packs, hosts=governed)
     registers, sources, registers_wrong = _registers(folder / "registers")
     broken: tuple[Broken, ...] = ()
     if registers is not None:
         named = {name: wave.gaps for name, wave in waves.items()} if (folder / "waves").is_dir() and not waves_wrong else None
         broken = broken_rules(
             registers,
-            checks=checks,
+            checks=[check for one in registers.findings.values() for check in one.checks] if own is None else [*CHECKS, *own],
             waves=named,
             governed=sorted(governed or ()),
             live=None if live is None else sorted(live),
             expected=[one.stor for one in gates.expected],
         )
     loops = None if registers_wrong else frozenset(registers.loops if registers is not None else ())
-    releases, releases_wrong = read_specs(folder, Surroundings(stacks=stacks, packs=None if gates_wrong else gates.packs, loops=loops))
+    releases, releases_wrong = read_specs(folder, Surroundings(stacks=stacks, packs=packs, loops=loops))
     sources = {**sources, "gates": gates_document, **{f"waves/{name}": document for name, document in documents.items()}}
     return Governance(
         gates=gates,
@@ -92,8 +107,16 @@ def _gates(folder: Path, governed: Collection[str] | None) -> tuple[Gates, Docum
     return found or Gates(), document, wrong
 
 
+def _names(document: Document, key: str) -> list[str] | None:
+    """Return what gates.yml names under `key`, whether or not it says it well; None where it could not be read."""
+    if document.complete and document.data is None:
+        return []
+    held = document.data.get(key, {}) if document.complete and isinstance(document.data, Mapping) else None
+    return list(held) if isinstance(held, Mapping) else None
+
+
 def _waves(
-    folder: Path, *, checks: Sequence[str], packs: Collection[str], hosts: Collection[str] | None
+    folder: Path, *, checks: Collection[str], packs: Collection[str], hosts: Collection[str] | None
 ) -> tuple[dict[str, Wave], dict[str, Document], list[Fault]]:
     files = sorted((folder / "waves").glob("*.yml"))
     names = [file.stem for file in files]

@@ -56,7 +56,8 @@ class SiteFolder:
     def read(self, *, run_inventory: bool) -> SiteContent:
         """Return all that the folder says; `run_inventory` allows inventory scripts and plugins.
 
-        InputInvalidError lists the faults of site.yml, policy.yml, machines.yml and the inventory together.
+        Faults of site.yml, policy.yml, machines.yml, gates.yml or the inventory raise InputInvalidError, which then lists those of registers, waves
+        and releases as well. Where only these have faults, `governance` holds them.
         """
         with collector_resting():
             faults: list[Fault] = []
@@ -73,7 +74,7 @@ class SiteFolder:
             # A check whose mode can't be read would pass for one that only reports.
             faults += governance.gate_faults
         if faults or site is None or policy is None:
-            raise InputInvalidError(faults)
+            raise InputInvalidError([*faults, *governance.faults])
         notes = (read.note,) if read.note else ()
         return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys, governance)
 
@@ -84,11 +85,15 @@ class SiteFolder:
         # A hypervisor runs machines; its own data are no part of the policy.
         runs_machines = {one.host for one in machines.hypervisors.values() if isinstance(one, Libvirt)} if machines is not None else set()
         live = None if inventory is None else [host.name for host in inventory.hosts if host.name not in runs_machines]
+        # A host would pass for one without a row where the rows, or the hypervisors, could not be read.
+        rows = isinstance(policy, Mapping) and isinstance(policy.get("hosts", {}), Mapping)
+        if not rows or (machines is None and _is_there(self.folder / "machines.yml")):
+            live = None
         return read_governance(self.folder, governed=governed, live=live, stacks=stacks)
 
     def _machines(self, policy: Any, inventory: Inventory | None, faults: list[Fault]) -> Machines | None:
         file = self.folder / "machines.yml"
-        if not file.is_symlink() and not file.exists():
+        if not _is_there(file):
             return None
         return _model(Machines, read_document(file), lambda data: machine_faults(data, policy, inventory), faults)
 
@@ -153,6 +158,11 @@ def _model(model: type[Model], document: Document, rules: Rules, faults: list[Fa
     faults += wrong
     faults += [fault_at(document, place, message) for place, message in rules(document.data)]
     return found
+
+
+def _is_there(file: Path) -> bool:
+    """Return whether a file has that name, if only a link to nowhere."""
+    return file.is_symlink() or file.exists()
 
 
 def _projects(host: Any) -> frozenset[str]:

@@ -33,6 +33,8 @@ MOST_FAULTS: Final = 1000
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 _CONTROL_BUT_BREAKS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+# What ends a line for YAML and not for an editor: without it the lines after it would be others.
+_STRANGE_BREAKS = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _BOOLS = {"true": True, "false": False}
 _NULLS = frozenset(["", "~", "null"])
@@ -87,13 +89,22 @@ def read_document(path: Path, *, multiline: bool = False, empty_values: bool = F
 
 
 def parse_document(text: str, file: str, *, multiline: bool = False, empty_values: bool = False, tags: frozenset[str] = frozenset()) -> Document:
-    """Return what `text` says; `file` is only its name in messages."""
-    document = Document(file, faults=control_faults(text, file, most=MOST_FAULTS))
-    document.complete = not document.faults
-    if not document.complete:
-        return document
-    with collector_resting():
-        _Builder(document, multiline=multiline, empty_values=empty_values, tags=tags).read(text)
+    """Return what `text` says; `file` is only its name in messages.
+
+    Raw control characters are faults, and the rest is what the file says once they are removed, as the faults ask for. Where that can't be told,
+    they are the only faults, and the document is not complete.
+    """
+    strange = control_faults(text, file, most=MOST_FAULTS)
+    # What an inventory says decides by whom it is read: one that has to be mended first is read by nobody.
+    readable = not strange or not (empty_values or len(strange) >= MOST_FAULTS or _STRANGE_BREAKS.search(text))
+    document = Document(file, complete=readable)
+    if readable:
+        with collector_resting():
+            builder = _Builder(document, multiline=multiline, empty_values=empty_values, tags=tags)
+            builder.read(_CONTROL_BUT_BREAKS.sub("", text) if strange else text)
+    if strange and not document.complete:
+        return Document(file, faults=strange, complete=False)
+    document.faults[:0] = strange
     return document
 
 

@@ -31,9 +31,11 @@ def evidence(site: str | None, hosts: tuple[str, ...], target: str | None, out: 
     from controlplane.domain.target import target_host  # noqa: PLC0415
     from controlplane.usecases.collect_evidence import collect_site, collect_target  # noqa: PLC0415
 
+    if target is not None and (site is not None or hosts):
+        raise click.UsageError("--target stands for itself: leave --site and --host out, or name a host of the site with --host.")
+    if out is not None:
+        wiring.evidence_files().refuse_unless_writable(out)
     if target is not None:
-        if site is not None or hosts:
-            raise click.UsageError("--target stands for itself: leave --site and --host out, or name a host of the site with --host.")
         host = target_host(target)
         with working("collecting evidence"):
             seen = collect_target(host, evidence=wiring.evidence_source())

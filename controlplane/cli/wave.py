@@ -270,7 +270,7 @@ def abort(name: str, reason: str, site: str | None, output: str) -> int:
 
 @wave.command(epilog="Example: controlplane wave status W8B --watch")
 @_name
-@click.option("--watch", is_flag=True, help="On a terminal: show it until Ctrl-C, as it goes on.")
+@click.option("--watch", is_flag=True, help="On a terminal: show it until Ctrl-C, as it goes on; with -o json once.")
 @site_option
 @output_option()
 def status(name: str, watch: bool, site: str | None, output: str) -> int:
@@ -279,7 +279,8 @@ def status(name: str, watch: bool, site: str | None, output: str) -> int:
     from controlplane.usecases.show_waves import wave_status  # noqa: PLC0415
 
     with _governed(site) as (found, ports):
-        if watch:
+        # What is watched is for people: a program gets one document.
+        if watch and output == "text":
             return watch_status(lambda: wave_status(name, found, ports))
         told = wave_status(name, found, ports)
     if output == "json":

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from controlplane.domain.evidence_shapes.disks import BlockDevice
 from controlplane.domain.names import AsTuple, check_name
-from controlplane.domain.paths import AnyPath, PlacePath, check_path
+from controlplane.domain.paths import AnyPath, PlacePath, check_path, is_below
 from controlplane.domain.sizes import Size
 from controlplane.domain.values import Value
 
@@ -43,13 +43,36 @@ def _identity(text: str) -> str:
     return check_name(text, r"[A-Za-z0-9][A-Za-z0-9._:+#=@-]{0,254}", "disk identity")
 
 
-def _link(folder: str, text: str) -> str:
-    prefix = f"/dev/disk/{folder}/"
-    return _identity(text.removeprefix(prefix))
+def one_spelling(kind: IdentityKind, text: str) -> str:
+    """Return the identity as it is written for any spelling of it: a link by its name alone, a filesystem's UUID in small letters."""
+    match kind:
+        case "by_id":
+            return text.removeprefix("/dev/disk/by-id/")
+        case "by_path":
+            return text.removeprefix("/dev/disk/by-path/")
+        case "uuid":
+            return text.lower()
+        case _:
+            return text
+
+
+def _link(kind: Literal["by_id", "by_path"], text: str) -> str:
+    return _identity(one_spelling(kind, text))
 
 
 def _uuid(text: str) -> str:
+    if is_kernel_name(text):
+        raise ValueError(KERNEL_NAME.format(text))
     return check_name(text, r"[0-9A-Fa-f][0-9A-Fa-f-]{7,35}", "filesystem UUID")
+
+
+def _loop_file(text: str) -> str:
+    if text == "/dev" or is_below(text, "/dev"):
+        raise ValueError(
+            f"{text!r} is a device, and loop_file is the path of the file behind a loop device; names of devices change from boot to boot: "
+            "name a disk by serial, wwn, by_id or by_path (`ls -l /dev/disk/by-id` on the machine shows them)"
+        )
+    return text
 
 
 def _option(text: str) -> str:
@@ -80,9 +103,11 @@ class Disk(Value):
 
     serial: Annotated[str, AfterValidator(_identity)] | None = Field(None, description="Serial number, as lsblk -o SERIAL shows it")
     wwn: Annotated[str, AfterValidator(_identity)] | None = Field(None, description="World wide name, as lsblk -o WWN shows it")
-    by_id: Annotated[str, AfterValidator(lambda text: _link("by-id", text))] | None = Field(None, description="Name below /dev/disk/by-id")
-    by_path: Annotated[str, AfterValidator(lambda text: _link("by-path", text))] | None = Field(None, description="Name below /dev/disk/by-path")
-    loop_file: AnyPath | None = Field(None, description="Backing file of a loop device, as sysfs shows it (labs only)")
+    by_id: Annotated[str, AfterValidator(lambda text: _link("by_id", text))] | None = Field(None, description="Name below /dev/disk/by-id")
+    by_path: Annotated[str, AfterValidator(lambda text: _link("by_path", text))] | None = Field(None, description="Name below /dev/disk/by-path")
+    loop_file: Annotated[AnyPath, AfterValidator(_loop_file)] | None = Field(
+        None, description="Backing file of a loop device, as sysfs shows it (labs only)"
+    )
     uuid: Annotated[str, AfterValidator(_uuid)] | None = Field(None, description="UUID of a filesystem that is made already")
     min_size: Size | None = Field(None, description="A smaller disk is refused; required unless the disk is named by uuid")
     max_size: Size | None = Field(None, description="A larger disk is refused; required unless the disk is named by uuid")

@@ -6,7 +6,7 @@ stay raw; they are checked when a check reads them. One host's evidence by itsel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,10 @@ from pydantic import ValidationError
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import SCHEMA, Evidence, Unreached
 from controlplane.domain.evidence_text import load_evidence_text
+from controlplane.domain.faults import Nowhere, Source, fault_at
 from controlplane.domain.plain_json import TwinError
+
+_COMMAND = "'controlplane evidence --out FILE'"
 
 
 def evidence_document(seen: Mapping[str, Evidence | Unreached]) -> dict[str, Any]:
@@ -32,38 +35,49 @@ def read_evidence(text: str | bytes, *, file: str) -> dict[str, Evidence | Unrea
     try:
         document = load_evidence_text(text)
     except TwinError as error:
-        raise InputInvalidError([Fault(file, 0, "", f"{error}: write it again with 'controlplane evidence --out FILE'")]) from None
+        raise InputInvalidError([Fault(file, 0, "", f"{error}: write it again with {_COMMAND}")]) from None
     except ValueError as error:
         line = getattr(error, "lineno", 0)
         raise InputInvalidError([Fault(file, line, "", f"is no JSON ({error})")]) from None
     if isinstance(document, dict) and "probes" in document:
         document = {"schema_version": document.get("schema_version"), "hosts": [document], "unreached": []}
-    if not isinstance(document, dict) or not isinstance(document.get("hosts"), list):
-        raise InputInvalidError([Fault(file, 0, "", "is no evidence: write it with 'controlplane evidence --out FILE'")])
-    if document.get("schema_version") != SCHEMA:
-        raise InputInvalidError([Fault(file, 0, "schema_version", f"is {document.get('schema_version')!r}, this version reads {SCHEMA}")])
+    if not isinstance(document, dict) or not {"hosts", "unreached"} & document.keys():
+        raise InputInvalidError([Fault(file, 0, "", f"is no evidence: write it with {_COMMAND}")])
+    source = Nowhere(file)
     faults: list[Fault] = []
+    version = document.get("schema_version")
+    if version != SCHEMA:
+        told = "missing" if version is None else repr(version)
+        faults.append(fault_at(source, ("schema_version",), f"is {told}, this version reads {SCHEMA}"))
+        if version is not None:
+            # Of what another version wrote, nothing is known to be a fault.
+            raise InputInvalidError(faults)
     seen: dict[str, Evidence | Unreached] = {}
-    unreached = document.get("unreached", [])
-    models: Iterable[tuple[str, Any, type[Evidence] | type[Unreached]]] = [
-        *((f"hosts[{at}]", one, Evidence) for at, one in enumerate(document["hosts"])),
-        *((f"unreached[{at}]", one, Unreached) for at, one in enumerate(unreached if isinstance(unreached, list) else [unreached])),
-    ]
-    for field, data, model in models:
+    for at, data, model in _records(document, source, faults):
         try:
             one = model.model_validate(data)
         except ValidationError as error:
-            faults += [
-                Fault(file, 0, f"{field}.{_dotted(each['loc'])}", each["msg"]) for each in error.errors(include_url=False, include_input=False)
-            ]
+            faults += [fault_at(source, (at, *each["loc"]), _again(each["msg"])) for each in error.errors(include_url=False, include_input=False)]
             continue
         if one.host in seen:
-            faults.append(Fault(file, 0, f"{field}.host", f"{one.host} is there twice"))
+            faults.append(fault_at(source, (at, "host"), f"{one.host} is there twice"))
         seen[one.host] = one
     if faults:
         raise InputInvalidError(faults)
     return seen
 
 
-def _dotted(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location)
+def _records(document: dict[str, Any], source: Source, faults: list[Fault]) -> Iterator[tuple[str, Any, type[Evidence] | type[Unreached]]]:
+    """Yield where each record stands, its data and its model; what is no list of records is added to the faults."""
+    models: tuple[tuple[str, type[Evidence] | type[Unreached]], ...] = (("hosts", Evidence), ("unreached", Unreached))
+    for field, model in models:
+        held = document.get(field, [] if field == "unreached" else None)
+        if not isinstance(held, list):
+            faults.append(fault_at(source, (field,), _again("is missing" if held is None else "is no list")))
+            continue
+        for at, data in enumerate(held):
+            yield f"{field}[{at}]", data, model
+
+
+def _again(why: str) -> str:
+    return f"{why.removeprefix('Value error, ')}: write the file again with {_COMMAND}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from controlplane.domain.disks import IDENTITY_KINDS, KERNEL_NAME, is_kernel_name
+from controlplane.domain.disks import IDENTITY_KINDS, KERNEL_NAME, is_kernel_name, one_spelling
 from controlplane.domain.faults import Place
 from controlplane.domain.layers import Merged, Set, amount, entries, inside, items
 from controlplane.domain.paths import check_path, is_below
@@ -35,7 +35,7 @@ def disk_faults(host: Any, at: Place) -> Iterator[Said]:
             if key not in IDENTITY_KINDS and isinstance(value, str) and is_kernel_name(value):
                 yield (*place, key), KERNEL_NAME.format(value)
         for kind in kinds:
-            first = seen.setdefault((kind, str(disk[kind])), number)
+            first = seen.setdefault((kind, one_spelling(kind, str(disk[kind]))), number)
             if first != number:
                 yield (*place, kind), f"{disk[kind]!r} is disks.{first} already: one disk serves one mount"
         yield from _size_faults(disk, kinds, place)

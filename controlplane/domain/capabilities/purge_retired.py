@@ -77,7 +77,7 @@ def _reason_to_keep(item: Retired, outlook: Outlook) -> str | None:
     if item["purging"] is not None:
         return _unknown_remains(item, item["purging"])
     if item["unreadable"] is not None:
-        return f"its present content could not be read: {item['unreadable']}"
+        return f"could not be observed: its present content can't be read: {item['unreadable']}"
     if item["fingerprint"] not in (None, item["recorded"]):
         return "differs from what was retired: something has written there since, so look at it first"
     return _too_young(item, outlook)

@@ -143,3 +143,22 @@ def test_registers_that_can_not_be_read_are_no_registers_and_say_why(folder: Pat
     held = read(folder)
     assert held.registers is None
     assert held.register_faults
+
+
+WAVE = "goal: look\nmutation: none\nread_only: [mint-data]\npack: mint\nexit:\n  - {kind: checks, checks: [D204]}\n"
+
+
+@pytest.mark.parametrize("text", [GATES.replace("enforce", "block"), GATES.replace("packs:", "packs: ["), "[]\n", "\x00\r"])
+def test_gates_with_faults_give_no_fault_to_who_names_what_stands_in_them(folder: Path, text: str) -> None:
+    write(folder, "waves/W1.yml", WAVE)
+    assert faults(folder) == []
+    write(folder, "gates.yml", text)
+    assert {fault.partition(":")[0] for fault in faults(folder)} == {"gates.yml"}
+
+
+def test_gates_with_faults_still_say_which_names_are_wrong(folder: Path) -> None:
+    write(folder, "gates.yml", GATES.replace("enforce", "block"))
+    write(folder, "waves/W1.yml", WAVE.replace("pack: mint", "pack: mnt").replace("[D204]", "[D999]"))
+    found = faults(folder)
+    for start in ("gates.yml:6: ", "waves/W1.yml:4: pack: there is no pack mnt", "waves/W1.yml:6: exit.0.checks.0: D999 is no check"):
+        assert any(fault.startswith(start) for fault in found), (start, found)

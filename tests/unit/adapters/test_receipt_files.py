@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from pathlib import Path
@@ -277,6 +278,55 @@ def test_what_is_no_plan_is_a_usage_error(tmp_path: Path, content: str | None, t
         JsonPlanFiles().read(str(path))
 
 
+def test_every_fault_of_a_plan_file_is_listed_with_its_field(tmp_path: Path) -> None:
+    body = FakeSite().plan().model_dump(mode="json")
+    del body["site"]
+    body["steps"][0]["host"] = "A b"
+    body["bounds"] = 3
+    body["binds"]["facts"]["\x1b[2J"] = 1
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(body))
+
+    with pytest.raises(InputInvalidError) as refused:
+        JsonPlanFiles().read(str(path))
+
+    assert [fault.field for fault in refused.value.faults] == ["binds.facts.\\x1b[2J", "bounds", "site", "steps.0.host"]
+    assert all(fault.message.endswith("this is no plan. Make one with 'controlplane plan --out FILE'") for fault in refused.value.faults)
+
+
+@pytest.mark.parametrize(("content", "line"), [('{"plan": "x",\n\n,', 3), ("[" * 100_000, 0)])
+def test_a_plan_file_that_is_no_json_says_at_which_line(tmp_path: Path, content: str, line: int) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(content)
+
+    with pytest.raises(InputInvalidError, match="is no plan: Invalid JSON") as refused:
+        JsonPlanFiles().read(str(path))
+
+    assert [fault.line for fault in refused.value.faults] == [line]
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_plan_that_can_not_be_written_is_no_bug_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = FakeSite().plan()
+    with pytest.raises(InputInvalidError) as refused:
+        JsonPlanFiles().write("/proc/x.json", plan)
+    assert str(refused.value) == "/proc/x.json: can't be written (No such file or directory): name a file in a folder of yours"
+
+    monkeypatch.setattr("controlplane.adapters.plan_files.write_durably", _full)
+    with pytest.raises(InputInvalidError, match=r"can't be written \(No space left on device\): name a file in a folder of yours"):
+        JsonPlanFiles().write(str(tmp_path / "plan.json"), plan)
+
+
+def test_a_plan_that_can_not_be_kept_is_no_bug_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controlplane.adapters.plan_files.write_durably", _full)
+    told = r"can't be written \(No space left on device\), and nothing is begun whose plan is not kept\. .* run the same command again\."
+    with pytest.raises(RunFailedError, match=told):
+        PlanFolder(tmp_path).keep(FakeSite().plan())
+
+
 def test_a_plan_with_one_key_twice_is_refused_by_the_key(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     JsonPlanFiles().write(str(path), FakeSite().plan())
@@ -296,7 +346,7 @@ def test_a_plan_whose_host_could_be_a_path_or_an_option_is_no_plan(tmp_path: Pat
     path = tmp_path / "plan.json"
     path.write_text(json.dumps({"plan": digest_of(body), **body}))
 
-    with pytest.raises(InputInvalidError, match=r"is no plan: steps\.0\.host: .* is no host name"):
+    with pytest.raises(InputInvalidError, match=r"steps\.0\.host: .* is no host name: .*: this is no plan\. Make one with"):
         JsonPlanFiles().read(str(path))
 
 

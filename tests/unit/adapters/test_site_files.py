@@ -91,6 +91,53 @@ def test_faults_of_all_three_files_are_listed_together(tmp_path: Path) -> None:
     ]
 
 
+def faults_of(folder: Path) -> list[str]:
+    with pytest.raises(InputInvalidError) as caught:
+        check_policy(SiteFolder(folder), run_inventory=False)
+    return [str(fault).removeprefix(f"{folder}/") for fault in caught.value.faults]
+
+
+def test_faults_of_registers_waves_and_releases_are_listed_with_those_of_the_policy(tmp_path: Path) -> None:
+    folder = new_site(tmp_path / "s")
+    policy = folder / "policy.yml"
+    policy.write_text(policy.read_text().replace("tier: boot-only", "tier: bot-only"))
+    (folder / "registers/gaps.yml").write_text("gaps:\n  GAP-OP-1:\n    titel: x\n    loops: []\n")
+    (folder / "waves").mkdir(exist_ok=True)
+    (folder / "waves/W1.yml").write_text("gaol: x\n")
+    (folder / "releases").mkdir(exist_ok=True)
+    (folder / "releases/shop.yml").write_text("gaol: x\n")
+    (folder / "gates.yml").write_text("mode: {}\n")
+    found = faults_of(folder)
+    files = {fault.partition(":")[0] for fault in found}
+    assert files == {"policy.yml", "registers/gaps.yml", "waves/W1.yml", "releases/shop.yml", "gates.yml"}
+
+
+@pytest.mark.parametrize("text", ["version: 1\nhosts: [\n", "version: 1\nhosts: 3\n", "[]\n"])
+def test_rows_that_could_not_be_read_are_not_told_to_be_missing(tmp_path: Path, text: str) -> None:
+    folder = new_site(tmp_path / "s")
+    (folder / "policy.yml").write_text(text)
+    assert all(fault.startswith("policy.yml") and "lives in the inventory" not in fault for fault in faults_of(folder))
+
+
+def test_a_hypervisor_is_not_told_to_lack_its_row_where_the_machines_could_not_be_read(tmp_path: Path) -> None:
+    folder = new_site(tmp_path / "s")
+    hosts = folder / "hosts.yml"
+    hosts.write_text(hosts.read_text() + "hypervisors: {hosts: {hv1: }}\n")
+    assert [fault.partition(": lives")[0] for fault in faults_of(folder)] == ["policy.yml: hosts.hv1"]
+    (folder / "machines.yml").write_text("hypervisors: [\n")
+    assert [fault.partition(":")[0] for fault in faults_of(folder)] == ["machines.yml"]
+
+
+def test_a_control_character_hides_no_other_fault_of_its_file(tmp_path: Path) -> None:
+    folder = new_site(tmp_path / "s")
+    policy = folder / "policy.yml"
+    policy.write_text(policy.read_text().replace("tier: boot-only", "tier: bot-only  # \x07"))
+    (told, tier) = faults_of(folder)
+    assert "holds the control character '\\x07': remove it" in told
+    assert "'bot-only' is no tier of this policy" in tier
+    assert told.split(":")[1] == tier.split(":")[1]
+
+
 def test_a_site_that_is_valid_reports_its_inventory(tmp_path: Path) -> None:
     folder = new_site(tmp_path / "s")
     (folder / "hosts.yml").write_text("all: {hosts: {Web1: }}\n")

@@ -71,6 +71,30 @@ def test_every_fault_of_a_file_is_listed_at_once() -> None:
     ]
 
 
+def test_a_control_character_hides_no_other_fault_and_what_is_read_is_the_file_without_it() -> None:
+    text = "# \x07\r\na: b\x1b\nc: &x 1\nc: d\n"
+    document = parse_document(text, "f.yml")
+    assert [str(fault) for fault in document.faults] == [
+        "f.yml:1: holds the control character '\\x07': remove it",
+        "f.yml:2: holds the control character '\\x1b': remove it",
+        "f.yml:3: c: sets the anchor &x: write values out instead of referring to them",
+        "f.yml:4: c: is there twice, first on line 3: keep one of them",
+    ]
+    assert (document.complete, document.data) == (True, {"a": "b", "c": 1})
+
+
+@pytest.mark.parametrize("text", ["a: b\x07\n\x85c: &x 1\n", "a: b\rc: &x 1\n", "a: \u2028&x 1\n", "a: \x07[\n", "\x07"])
+def test_what_can_not_be_read_without_its_control_characters_has_these_faults_alone(text: str) -> None:
+    document = parse_document(text, "f.yml")
+    assert {fault.message.partition(" '")[0] for fault in document.faults} == {"holds the control character"}
+    assert (document.complete, document.data) == (False, None)
+
+
+def test_an_inventory_with_a_control_character_is_read_by_nobody() -> None:
+    document = parse_document("plugin: x\x07\n", "f.yml", empty_values=True)
+    assert (len(document.faults), document.complete, document.data) == (1, False, None)
+
+
 @pytest.mark.parametrize("text", ["a: [1\n", "a: b: c\n", "\ta: b\n", "a: 'x\n", "a: 1\n b: 2\n", "}\n", "- a\nb: c\n"])
 def test_broken_yaml_is_a_fault_with_a_line(text: str) -> None:
     [said] = parse_document(text, "f.yml").faults

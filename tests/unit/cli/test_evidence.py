@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from controlplane import wiring
 from controlplane.cli.evidence import evidence
 from controlplane.domain.desired import DesiredHost
+from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
 from controlplane.domain.inventory import InventoryHost
 
@@ -36,6 +37,15 @@ def _evidence(**statuses: str) -> Evidence:
         for name, status in statuses.items()
     }
     return Evidence(host="local", collected_at="2026-01-01T00:00:00Z", asked={}, probes=records)
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = FakeSource(_evidence(mounts="ok"))
+    monkeypatch.setattr(wiring, "evidence_source", lambda *_: source)
+    result = CliRunner().invoke(evidence, ["--target", "local", "--out", str(tmp_path)], standalone_mode=False)
+    assert isinstance(result.exception, InputInvalidError)
+    assert str(result.exception) == f"{tmp_path}: --out: is a folder: name the file that the evidence goes to"
+    assert (result.exception.exit_code, source.asked) == (2, [])
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, answer: Evidence | Unreached, *arguments: str) -> tuple[int, str]:

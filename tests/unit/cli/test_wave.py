@@ -220,6 +220,13 @@ def test_status_without_a_terminal_is_shown_once(site: FakeWaveSite, call: Call)
     assert last(out) == "Next: controlplane wave run W1"
 
 
+def test_status_that_is_watched_is_one_document_for_a_program(site: FakeWaveSite, call: Call) -> None:
+    site.led()
+    code, out, _ = call("status", "W1", "--watch", "-o", "json")
+    assert (code, json.loads(out)["wave"]) == (0, "W1")
+    assert out == call("status", "W1", "-o", "json")[1]
+
+
 def test_apply_leaves_a_waves_plan_to_its_wave(site: FakeWaveSite, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "waves").mkdir()
     (tmp_path / "waves/W1.yml").write_text("")

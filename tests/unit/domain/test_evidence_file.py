@@ -41,7 +41,10 @@ def test_the_digest_is_that_of_the_whole_record() -> None:
         ("{", "f:1: is no JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
         ("[]", "f: is no evidence: write it with 'controlplane evidence --out FILE'"),
         ('{"schema_version": 2, "hosts": []}', "f: schema_version: is 2, this version reads 1"),
-        ('{"schema_version": 1, "hosts": [{"host": "a"}]}', "f: hosts[0].asked: Field required"),
+        (
+            '{"schema_version": 1, "hosts": [{"host": "a"}]}',
+            "f: hosts[0].asked: Field required: write the file again with 'controlplane evidence --out FILE'",
+        ),
         ('{"schema_version": NaN, "hosts": []}', "f: is no JSON (NaN is no JSON number)"),
         ("[" * 100_000, "f: is no JSON (it is nested too deep)"),
         (
@@ -54,6 +57,21 @@ def test_what_is_no_evidence_is_refused(text: str, fault: str) -> None:
     with pytest.raises(InputInvalidError) as refusal:
         read_evidence(text, file="f")
     assert str(refusal.value).splitlines()[0] == fault
+
+
+@pytest.mark.parametrize(
+    ("document", "fields"),
+    [
+        ({"hosts": [{"host": "a", "asked": {}, "probes": {}}], "unreached": 3}, ["hosts[0].collected_at", "schema_version", "unreached"]),
+        ({"unreached": [{"host": "a"}]}, ["hosts", "schema_version", "unreached[0].reason"]),
+        ({"schema_version": 1, "hosts": {}, "unreached": [1]}, ["hosts", "unreached[0]"]),
+        ({"schema_version": 2, "hosts": [3]}, ["schema_version"]),
+    ],
+)
+def test_every_fault_of_what_is_no_evidence_is_listed_with_its_field(document: dict[str, Any], fields: list[str]) -> None:
+    with pytest.raises(InputInvalidError) as refusal:
+        read_evidence(json.dumps(document), file="f")
+    assert [fault.field for fault in refusal.value.faults] == fields
 
 
 def test_a_host_that_is_there_twice_is_refused() -> None:

@@ -613,7 +613,10 @@ def test_a_purge_names_every_path_as_destructive() -> None:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"fingerprint": None, "unreadable": "[Errno 5] Input/output error"}, "its present content could not be read: [Errno 5] Input/output error"),
+        (
+            {"fingerprint": None, "unreadable": "[Errno 5] Input/output error"},
+            "could not be observed: its present content can't be read: [Errno 5] Input/output error",
+        ),
         ({"fingerprint": "sha256:b"}, "differs from what was retired"),
         ({"retired_at": "2026-01-01T00:00:00"}, "without its timezone"),
         ({"retired_at": "soon"}, "has no readable date of retirement (soon)"),

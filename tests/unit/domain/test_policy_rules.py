@@ -90,7 +90,7 @@ def test_a_disk_that_could_be_the_wrong_one_is_refused(disk: str, fault: str) ->
     assert host(f"disks: [{disk}]") == [f"p.yml:6: {fault}"]
 
 
-@pytest.mark.parametrize("key", ["serial", "by_id", "by_path", "wwn"])
+@pytest.mark.parametrize("key", ["serial", "by_id", "by_path", "wwn", "uuid"])
 @pytest.mark.parametrize("name", ["/dev/sdb", "/dev/sdb1", "/dev/vda", "/dev/nvme0n1p2", "/dev/xvdb"])
 def test_a_kernel_name_is_refused_with_the_reason(key: str, name: str) -> None:
     [fault] = host(f"disks: [{{{key}: {name}, min_size: 1GB, max_size: 2GB, mount: /mnt/d}}]")
@@ -101,6 +101,34 @@ def test_a_kernel_name_under_another_key_is_refused_with_the_same_reason() -> No
     found = host("disks: [{serial: a, device: /dev/sdb, min_size: 1GB, max_size: 2GB, mount: /mnt/d}]")
     assert any("hosts.h.disks.0.device: '/dev/sdb' is a name that the kernel hands out anew" in fault for fault in found)
     assert any("hosts.h.disks.0.device: unknown key: known here are by_id, " in fault for fault in found)
+
+
+@pytest.mark.parametrize("name", ["/dev", "/dev/sdb", "/dev/loop0", "/dev/disk/by-id/virtio-D1"])
+def test_a_loop_file_that_is_a_device_is_refused_with_the_reason(name: str) -> None:
+    [fault] = host(f"disks: [{{loop_file: {name}, min_size: 1GB, max_size: 2GB, mount: /mnt/d}}]")
+    assert fault == (
+        f"p.yml:6: hosts.h.disks.0.loop_file: '{name}' is a device, and loop_file is the path of the file behind a loop device; names of devices "
+        "change from boot to boot: name a disk by serial, wwn, by_id or by_path (`ls -l /dev/disk/by-id` on the machine shows them)"
+    )
+
+
+def test_a_loop_file_may_lie_wherever_files_lie() -> None:
+    assert host("disks: [{loop_file: /device/data.img, min_size: 1GB, max_size: 2GB, mount: /mnt/d}]") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "one", "other"),
+    [
+        ("by_id", "virtio-D1", "/dev/disk/by-id/virtio-D1"),
+        ("by_path", "/dev/disk/by-path/pci-0000", "pci-0000"),
+        ("uuid", "ABCD-1234", "abcd-1234"),
+    ],
+)
+def test_a_disk_that_is_spelled_in_two_ways_is_one_disk(key: str, one: str, other: str) -> None:
+    sizes = "min_size: 1GB, max_size: 2GB"
+    assert host(f"disks:\n  - {{{key}: {one}, {sizes}, mount: /mnt/a}}\n  - {{{key}: {other}, {sizes}, mount: /mnt/b}}") == [
+        f"p.yml:8: hosts.h.disks.1.{key}: '{other}' is disks.0 already: one disk serves one mount"
+    ]
 
 
 def test_a_disk_that_is_made_already_needs_no_size() -> None:
