@@ -25,7 +25,7 @@ def policy() -> None:
 @inventory_option
 @output_option()
 def check(site: str | None, run_inventory: bool, output: str) -> int:
-    """List every fault of site.yml, policy.yml and the inventory at once; makes no connection."""
+    """List every fault of a site's files and of its inventory at once; makes no connection."""
     from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
     from controlplane.domain.errors import InputInvalidError  # noqa: PLC0415
     from controlplane.usecases.check_policy import check_policy  # noqa: PLC0415
