@@ -27,9 +27,19 @@ docker create --name stopped shop/app:1 /nothing > /dev/null
 docker run -d --name talks --init --log-driver json-file -v kept:/data lab/services:1 \\
   sh -c 'yes a line of the log | head -c 40000000; exec sleep infinity' > /dev/null
 docker volume create unused > /dev/null
+without_a_name=$(docker create -v /data lab/services:1 true)
+place=$(docker inspect -f '{{range .Mounts}}{{if eq .Destination "/data"}}{{.Source}}{{end}}{{end}}' "$without_a_name")
+echo kept > "$place/sentinel"
+echo "$place/sentinel" > /root/sentinel
+docker rm "$without_a_name" > /dev/null
 log=$(docker inspect -f '{{.LogPath}}' talks)
 for try in $(seq 200); do [ "$(stat -c %s "$log")" -lt 100000000 ] || break; sleep 0.2; done
 """
+
+
+def _kept(host: LabMachine) -> tuple[set[str], str]:
+    """Return all volumes, and what lies in the one without a name that no container has: it is what Docker's own prune takes first."""
+    return set(host.sh("docker volume ls -q").split()), host.sh('cat "$(cat /root/sentinel)"')
 
 
 def test_what_the_plan_lists_goes_and_nothing_else_and_the_timer_does_the_same(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
@@ -39,7 +49,10 @@ def test_what_the_plan_lists_goes_and_nothing_else_and_the_timer_does_the_same(m
     policy = site.site / "policy.yml"
     limits = '    thresholds: {images: 220MB, build_cache: 1MB}\n    docker:\n      hygiene: {keep: 1, protect: ["golden/*"], timer: daily}\n'
     policy.write_text(policy.read_text().replace("    docker:\n", limits, 1))
-    volumes = set(host.sh("docker volume ls -q").split())
+    volumes = _kept(host)
+    without_a_name = Path(host.sh("cat /root/sentinel").strip()).parents[1].name
+    dangling = set(host.sh("docker volume ls -q --filter dangling=true").split())
+    assert (len(without_a_name), {without_a_name, "unused"} <= dangling, volumes[1]) == (64, True, "kept\n")
 
     found = {f["surface"]: f["verdict"] for f in site.run("audit", "--check", "D237", "-o", "json").json["findings"]}
     assert (found["budget.images"], found["budget.build_cache"], found["docker.hygiene_timer"]) == ("DRIFTED",) * 3
@@ -61,7 +74,7 @@ def test_what_the_plan_lists_goes_and_nothing_else_and_the_timer_does_the_same(m
     assert result["changed"] == planned(plan)
     assert verdicts(result["verify"], plan) == {"MET"}
     assert set(host.sh("docker images --format '{{.Repository}}:{{.Tag}}'").split()) == {"lab/services:1", "shop/app:2", "shop/app:3", "golden/app:2"}
-    assert set(host.sh("docker volume ls -q").split()) == volumes
+    assert _kept(host) == volumes
     assert host.sh("docker inspect -f '{{.State.Running}}' talks") == "true\n"
     [told] = [
         row["told"]
@@ -82,7 +95,8 @@ def test_what_the_plan_lists_goes_and_nothing_else_and_the_timer_does_the_same(m
     assert "shop/app:3" not in host.sh("docker images --format '{{.Repository}}:{{.Tag}}'").split()
     receipt = json.loads(host.sh("cat $(ls /var/lib/controlplane/hygiene/receipts/*.json | tail -1)"))
     assert [one.split(" ")[-1] for one in receipt["removed"] if one.startswith("image ")] == ["shop/app:3"]
-    assert (receipt["left_out"], receipt["settings"]["budgets"]["images"]) == ("", 220_000_000)
+    assert (receipt["left_out"], receipt["faults"], receipt["settings"]["budgets"]["images"]) == ("", [], 220_000_000)
+    assert _kept(host) == volumes
 
     # Other limits are drift.
     policy.write_text(policy.read_text().replace("images: 220MB", "images: 230MB"))

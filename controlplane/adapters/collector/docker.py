@@ -204,13 +204,14 @@ def docker_images(_asked: dict[str, Any], _seen: dict[str, Any]) -> list[dict[st
 def docker_usage(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
     """Return `/system/df`, which walks every volume and so may take minutes. A size that Docker could not tell fails the probe's total."""
     told = Engine().get("/system/df")
-    volumes = {volume["Name"]: int((volume.get("UsageData") or {}).get("Size", -1)) for volume in told.get("Volumes") or []}
-    plain = {volume["Name"] for volume in told.get("Volumes") or [] if volume.get("Driver") == "local" and not volume.get("Options")}
+    # An empty list may come as null; one that is left out is not nothing.
+    volumes = {volume["Name"]: int((volume.get("UsageData") or {}).get("Size", -1)) for volume in told["Volumes"] or []}
+    plain = {volume["Name"] for volume in told["Volumes"] or [] if volume.get("Driver") == "local" and not volume.get("Options")}
     if unknown := sorted(name for name in plain if volumes[name] < 0):
         raise ProbeError(f"Docker could not tell the size of {', '.join(unknown)}")
     # The others lie elsewhere: what options mount, or another driver keeps, is not under the engine's root.
     volumes = {name: size for name, size in volumes.items() if size >= 0}
-    cache = told.get("BuildCache") or []
+    cache = told["BuildCache"] or []
     # Docker 29 leaves the size out where there is no image.
     images = told["LayersSize"] if "LayersSize" in told or told.get("Images") != [] else 0
     return {

@@ -46,7 +46,8 @@ def cache_record(record: dict[str, Any]) -> dict[str, Any]:
         "last_used": epoch(record.get("LastUsedAt")),
         "in_use": bool(record["InUse"]),
         "shared": bool(record["Shared"]),
-        "parents": sorted(record.get("Parents") or ([record["Parent"]] if record.get("Parent") else [])),
+        # From API 1.42 on Docker writes the key with a blank before it; before that there was only one.
+        "parents": sorted(record.get("Parents") or record.get(" Parents") or ([record["Parent"]] if record.get("Parent") else [])),
         "what": str(record.get("Type") or ""),
     }
 
@@ -72,13 +73,14 @@ def docker_store(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]
         used[container["ImageID"]] = used.get(container["ImageID"], 0) + 1
         logs.append(log_record(engine.get(f"/containers/{container['Id']}/json")))
     images = []
-    for image in told.get("Images") or []:
+    # An empty list may come as null; one that is left out is not nothing.
+    for image in told["Images"] or []:
         if not str(image.get("Id", "")).startswith("sha256:"):
             raise ProbeError("Docker named an image otherwise than by its digest")
         tagged = (engine.get(f"/images/{image['Id']}/json").get("Metadata") or {}).get("LastTagTime")
         images.append(image_record(image, used, epoch(tagged)))
     return {
         "images": sorted(images, key=lambda image: str(image["id"])),
-        "cache": sorted((cache_record(record) for record in told.get("BuildCache") or []), key=lambda record: str(record["id"])),
+        "cache": sorted((cache_record(record) for record in told["BuildCache"] or []), key=lambda record: str(record["id"])),
         "logs": sorted((log for log in logs if log is not None), key=lambda log: str(log["container"])),
     }

@@ -17,10 +17,10 @@ from typing import Any
 from urllib.parse import quote
 
 from . import hygiene_judge, lease
-from .docker_engine import Engine
+from .docker_engine import Engine, field, rows
 from .faults import FailedFault, RefusedFault
 from .files import read_json, write_json
-from .hygiene_store import look
+from .hygiene_store import look, usage
 from .state import Home, Run, utc
 from .systemd import active
 
@@ -84,11 +84,10 @@ def told(run: Run) -> dict[str, Any]:
 
 
 def accounts(engine: Engine) -> dict[str, int]:
-    """Return the bytes of images, build cache and logs, by Docker's own account."""
-    said = engine.get("/system/df?type=image&type=build-cache", timeout=300)
+    """Return the bytes of images, build cache and logs, by Docker's own account. Raises `FailedFault` where it does not tell one of them."""
+    said = usage(engine)
     logs = sum(int(log["size"]) for log in look(engine, logs_only=True)["logs"])
-    cache = sum(int(record["Size"]) for record in said.get("BuildCache") or [] if not record.get("Shared"))
-    return {"images": int(said.get("LayersSize") or 0), "build_cache": cache, "logs": logs}
+    return {"images": said.layers, "build_cache": sum(record["size"] for record in said.cache if not record["shared"]), "logs": logs}
 
 
 def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> dict[str, Any]:
@@ -100,9 +99,18 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
         with home.quiet() as quiet:
             reason = lease.standing_in_the_way(home, "hygiene-timer", f"root@{host} (timer)", now=now, host=host, unit_active=active)
             if quiet and not reason:
-                _clean_timed(settings, engine, receipt)
+                try:
+                    _clean_timed(settings, engine, receipt)
+                except (OSError, ValueError) as fault:
+                    raise FailedFault(f"Docker does not answer as it should: {fault}. See its log; the timer comes again") from fault
             else:
                 receipt["left_out"] = reason or "this host is being changed"
+    except FailedFault as fault:
+        receipt["faults"].append(str(fault))
+    except BaseException as fault:
+        # Whatever it was, the receipt does not say that all is well.
+        receipt["faults"].append(f"{type(fault).__name__}: {fault}")
+        raise
     finally:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(folder / f"{receipt['at'].replace(':', '')}.json", receipt)
@@ -146,21 +154,29 @@ def _seen(store: dict[str, Any], item: dict[str, Any]) -> dict[str, Any] | None:
 
 def _remove(engine: Engine, item: dict[str, Any]) -> None:
     if item["kind"] == "log":
-        _cut(str(item["id"]))
+        try:
+            _cut(str(item["id"]))
+        except OSError as fault:
+            raise FailedFault(f"the log of {item['name']} can't be cut: {fault}") from fault
         return
     if item["kind"] == "cache":
         filters = quote(json.dumps({"id": {str(item["id"]): True}}))
         status, answer = engine.call("POST", f"/build/prune?all=1&filters={filters}", timeout=600)
-        if status != 200 or str(item["id"]) not in ((answer or {}).get("CachesDeleted") or []):
-            raise FailedFault(f"record {item['id']} of the build cache can't be removed: {(answer or {}).get('message', 'it is in use by now')}")
+        if status != 200:
+            raise FailedFault(f"record {item['id']} of the build cache can't be removed: {(answer or {}).get('message', status)}")
+        if str(item["id"]) not in rows(answer, "CachesDeleted", str, "POST /build/prune"):
+            raise FailedFault(f"record {item['id']} of the build cache can't be removed: it is in use by now")
         return
     names = [] if item["name"] == "untagged" else str(item["name"]).split(" ")
     # By its id where one name is all: that name may be another image's by now. By its id alone Docker refuses one that has several.
     for name in names if len(names) > 1 else [str(item["id"])]:
-        status, answer = engine.call("GET", f"/images/{quote(name, safe='/:@')}/json")
-        if status == 404 or (status == 200 and answer["Id"] != item["id"]):
+        call = f"/images/{quote(name, safe='/:@')}/json"
+        status, answer = engine.call("GET", call)
+        if status not in (200, 404):
+            raise FailedFault(f"image {name} can't be removed: Docker answered {status} to GET {call}: {(answer or {}).get('message', 'no message')}")
+        if status == 404 or field(answer, "Id", str, f"GET {call}") != item["id"]:
             continue
-        if any(held["Image"] == item["id"] for held in engine.containers()):
+        if any(field(held, "Image", str, "GET /containers/{id}/json") == item["id"] for held in engine.containers()):
             raise FailedFault(f"a container was made of image {item['name']} meanwhile, so it was left")
         status, answer = engine.call("DELETE", f"/images/{quote(name, safe='/:@')}?noprune=1", timeout=600)
         if status not in (200, 404):

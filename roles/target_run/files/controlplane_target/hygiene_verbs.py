@@ -32,8 +32,8 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
     if options.action == "timed":
         try:
             return hygiene.timed(home, hygiene.settings_of(home), engine, time.time())
-        except OSError as fault:
-            raise FailedFault(f"Docker does not answer: {fault}") from fault
+        except (OSError, ValueError) as fault:
+            raise FailedFault(f"the timer could not do its work: {fault}") from fault
     run = home.run(options.run)
     if options.action == "undo":
         of = home.run(options.of or options.run)
@@ -45,8 +45,10 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
         raise RefusedFault(f"the request of 'hygiene {options.action}' is malformed: {fault}. Nothing was changed.") from fault
     try:
         return _done((home, run, engine), options, items, timer)
-    except OSError as fault:
-        raise FailedFault(f"Docker does not answer: {fault}. The journal stands at {run.phase}: run this again, it goes on from there") from fault
+    except (OSError, ValueError) as fault:
+        raise FailedFault(
+            f"Docker does not answer as it should: {fault}. The journal stands at {run.phase}: run this again, it goes on from there"
+        ) from fault
 
 
 def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: list[dict[str, Any]], timer: Answer) -> Answer:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.adapters.collector import docker, engine, inside
+from controlplane.adapters.collector import docker, engine, inside, store
 from controlplane.adapters.collector.main import PROBES
 from controlplane.adapters.collector.supervise import Absent, Probe, ProbeError, run_probes
 
@@ -178,6 +178,25 @@ def test_a_size_that_is_left_out_is_nothing_only_where_there_is_no_image(serve: 
     assert docker.docker_usage({}, {})["images"] == 0
 
 
+@pytest.mark.parametrize("gone", ["Images", "BuildCache", "Volumes"])
+def test_a_list_that_docker_leaves_out_is_a_failed_probe_and_one_that_is_null_is_empty(serve: Serve, gone: str) -> None:
+    answer = {"LayersSize": 1, "Images": None, "BuildCache": None, "Volumes": None}
+    serve(_answers({"/system/df": answer, "/system/df?type=image&type=build-cache": answer, "/containers/json?all=1": []}))
+    assert docker.docker_usage({}, {})["volume_bytes"] == {}
+    assert store.docker_store({"store": True}, {}) == {"images": [], "cache": [], "logs": []}
+    del answer[gone]
+    serve(_answers({"/system/df": answer, "/system/df?type=image&type=build-cache": answer, "/containers/json?all=1": []}))
+    look = docker.docker_usage if gone == "Volumes" else store.docker_store
+    record = json.loads(run_probes([Probe("it", look)], {"store": True})["it"])
+    assert (record["status"], record["error"]) == ("failed", f"KeyError: '{gone}'")
+
+
+def test_a_build_record_has_its_parents_however_docker_spells_them() -> None:
+    held = {"ID": "a", "Size": 1, "InUse": False, "Shared": False}
+    told = [store.cache_record({**held, **parents})["parents"] for parents in ({" Parents": ["c", "b"]}, {"Parents": ["b"]}, {"Parent": "b"}, {})]
+    assert told == [["b", "c"], ["b"], ["b"], []]
+
+
 def test_a_volume_whose_size_docker_can_t_tell_is_not_nothing(serve: Serve) -> None:
     serve(_answers({"/system/df": {"LayersSize": 1, "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": -1}}]}}))
     with pytest.raises(ProbeError, match="could not tell the size of v"):
@@ -188,9 +207,9 @@ def test_a_volume_whose_size_docker_can_t_tell_is_not_nothing(serve: Serve) -> N
 @pytest.mark.parametrize(
     "answer",
     [
-        lambda said: {"LayersSize": said},
-        lambda said: {"LayersSize": 1, "BuildCache": [{"Size": said}]},
-        lambda said: {"LayersSize": 1, "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": said}}]},
+        lambda said: {"LayersSize": said, "Volumes": [], "BuildCache": []},
+        lambda said: {"LayersSize": 1, "Volumes": [], "BuildCache": [{"Size": said}]},
+        lambda said: {"LayersSize": 1, "BuildCache": [], "Volumes": [{"Name": "v", "Driver": "local", "UsageData": {"Size": said}}]},
     ],
     ids=["layers", "cache", "volume"],
 )
@@ -202,7 +221,7 @@ def test_a_size_for_people_is_a_failed_probe_and_never_nothing(serve: Serve, ans
 
 @pytest.mark.parametrize("told", [{}, {"BuildCache": []}, {"Images": [{"Id": "sha256:1"}]}, {"LayersSize": 1, "BuildCache": [{"Shared": False}]}])
 def test_a_size_that_is_left_out_is_a_failed_probe_too(serve: Serve, told: dict[str, Any]) -> None:
-    serve(_answers({"/system/df": told}))
+    serve(_answers({"/system/df": {"Volumes": [], "BuildCache": [], **told}}))
     with pytest.raises(KeyError, match="Size"):
         docker.docker_usage({}, {})
 
