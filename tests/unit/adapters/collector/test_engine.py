@@ -185,7 +185,6 @@ def test_a_list_that_docker_leaves_out_is_a_failed_probe_and_one_that_is_null_is
     assert docker.docker_usage({}, {})["volume_bytes"] == {}
     assert store.docker_store({"store": True}, {}) == {"images": [], "cache": [], "logs": []}
     del answer[gone]
-    serve(_answers({"/system/df": answer, "/system/df?type=image&type=build-cache": answer, "/containers/json?all=1": []}))
     look = docker.docker_usage if gone == "Volumes" else store.docker_store
     record = json.loads(run_probes([Probe("it", look)], {"store": True})["it"])
     assert (record["status"], record["error"]) == ("failed", f"KeyError: '{gone}'")
