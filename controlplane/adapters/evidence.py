@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -42,6 +43,13 @@ _LARGEST = 64 << 20
 _FORKS = 50
 # A host whose every probe runs into its limit is done by then.
 _SECONDS_A_HOST = 90
+# ssh's own words where no connection came about, straight or over a jump host. What the controller itself lacks, a network or its resolver, says
+# nothing of the host; neither does a key or a login that was refused.
+_NO_CONNECTION = re.compile(
+    r"connect to host \S+ port \d+: (?!Network is unreachable)|Could not resolve hostname \S+: (?!Temporary failure)"
+    r"|timed out during banner exchange|(closed|reset) by UNKNOWN port|stdio forwarding failed",
+    re.IGNORECASE,
+)
 
 
 class AnsibleEvidence:
@@ -103,7 +111,7 @@ class AnsibleEvidence:
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
         keys = KeyTrouble(self._site / NAME)
-        seen = {host.name: answers.get(host.name) or Unreached(host=host.name, reason=_why_not(host, result, keys)) for host in hosts}
+        seen = {host.name: answers.get(host.name) or _unreached(host, result, keys) for host in hosts}
         return with_machines(seen, own, desired, collected_at=self._now(), through_api=through_api)
 
     def _perhaps_unborn(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> list[InventoryHost]:
@@ -186,12 +194,19 @@ def _variables(host: InventoryHost, asked: Mapping[str, Any], told: str) -> dict
     return variables
 
 
-def _why_not(host: InventoryHost, result: RunResult, keys: KeyTrouble) -> str:
+def _unreached(host: InventoryHost, result: RunResult, keys: KeyTrouble) -> Unreached:
+    told = result.unreachable.get(host.name)
+    if told is not None:
+        about_key = keys.of(host, told)
+        return Unreached(host=host.name, reason=about_key or _plain(told), unconnected=about_key is None and _NO_CONNECTION.search(told) is not None)
+    return Unreached(host=host.name, reason=_why_not(host, result))
+
+
+def _why_not(host: InventoryHost, result: RunResult) -> str:
     if result.outcome == "timeout":
         return "it gave no answer in time"
-    told = result.unreachable.get(host.name) or result.failed.get(host.name)
-    if told is not None:
-        return keys.of(host, told) or _plain(told)
+    if host.name in result.failed:
+        return _plain(result.failed[host.name])
     return f"Ansible did not get to it: {_plain(result.said)[-500:] or 'it gave no reason'}"
 
 

@@ -89,4 +89,5 @@ def _joined(own: Evidence | Unreached, record: ProbeRecord, desired: DesiredHost
     if record.status != "ok":
         return own.model_copy(update={"reason": f"{own.reason}; {record.error}"})
     blank = ProbeRecord(status="failed", error=f"the host was not reached: {own.reason}", seconds=0.0)
-    return Evidence(host=own.host, collected_at=collected_at, asked=what_to_ask(desired), probes={**dict.fromkeys(SHAPES, blank), "machine": record})
+    probes = {**dict.fromkeys(SHAPES, blank), "machine": record}
+    return Evidence(host=own.host, collected_at=collected_at, asked=what_to_ask(desired), probes=probes, unconnected=own.unconnected)

@@ -41,7 +41,7 @@ def show_run(key: str, site: str | None, output: str) -> int:
 def abandon(run_key: str, reason: str, site: str | None, output: str) -> int:
     """Close an open run whose machine is gone for good, so that it blocks nothing any more. No host is changed.
 
-    Exit 4: refused, its machine can be reached: resume the run or take it back.
+    Exit 4: refused, its machine answers, if not as it should: resume the run or take it back.
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.findings import plain  # noqa: PLC0415
@@ -56,9 +56,10 @@ def abandon(run_key: str, reason: str, site: str | None, output: str) -> int:
         print_json(gone.model_dump(mode="json"))
         return 0
     click.echo(f"{gone.run} is closed as interrupted; no host was changed.")
-    for host, why in gone.unreached.items():
-        click.echo(f"  {host}: not reached: {plain(why)}")
-    click.echo(f"Should its machine come back, take back what was begun there: controlplane rollback {gone.run}")
+    for line in gone.told():
+        click.echo(f"  {plain(line)}")
+    if gone.should_it_come_back is not None:
+        click.echo(f"Should its machine come back: {gone.should_it_come_back}")
     return 0
 
 

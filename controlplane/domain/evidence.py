@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Literal, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from controlplane.domain.digest import digest_of
 from controlplane.domain.evidence_shapes import (
@@ -61,13 +61,17 @@ class ProbeRecord(Value):
 
 
 class Evidence(Value):
-    """One collection from one host. `host` is the inventory name; `collected_at` the controller's clock; `asked` what the collector looked at."""
+    """One collection from one host. `host` is the inventory name; `collected_at` the controller's clock; `asked` what the collector looked at.
+
+    `unconnected` is of a host that only its hypervisor speaks of, and means what it means in `Unreached`.
+    """
 
     schema_version: Literal[1] = 1
     host: str
     collected_at: str
     asked: dict[str, Any]
     probes: dict[str, ProbeRecord]
+    unconnected: bool = Field(default=False, exclude=True)
 
     def digest(self) -> str:
         """Return the digest of this evidence's canonical JSON."""
@@ -87,10 +91,15 @@ class Evidence(Value):
 
 
 class Unreached(Value):
-    """Why a host gave no evidence at all."""
+    """Why a host gave no evidence at all.
+
+    `unconnected` says that no connection to it came about; else something there may well answer, only not as it should. It is of the moment, and
+    no part of what is written down.
+    """
 
     host: str
     reason: str
+    unconnected: bool = Field(default=False, exclude=True)
 
 
 T = TypeVar("T")

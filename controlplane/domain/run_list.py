@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.values import Value
 
@@ -28,8 +29,22 @@ def run_rows(chain: Sequence[Receipt]) -> tuple[RunRow, ...]:
     undone = undone_keys(chain) | _taken_back(chain)
     still = {receipt.key for receipt in open_intents(chain)}
     released = {receipt.run for receipt in chain if receipt.capability == "release.deploy"}
-    rows = (_row(receipt, results.get(receipt.key), still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
+    rows = (_row(receipt, results.get(receipt.key), chain, still=still, undone=undone) for receipt in chain if receipt.phase == "intent")
     return tuple(row.model_copy(update={"next": _of_release(row)}) if row.run in released else row for row in rows)
+
+
+def way_back(intent: Receipt, chain: Sequence[Receipt]) -> str | None:
+    """Return the command for an abandoned run, or a step of one, once its machine is back; None where nothing was begun."""
+    if intent.undoes is not None:
+        return f"controlplane rollback {intent.undoes}"
+    steps = [one for one in chain if one.run == intent.run and one.phase == "intent" and one.undoes is None and one.key != intent.run]
+    begun = [one for one in steps if intent.key in (one.key, intent.run)]
+    # What deletes does not go back; planned anew, the rest of it is deleted.
+    deleting = next((one for one in begun if one.capability in CAPABILITIES and CAPABILITIES[one.capability].only_by_name), None)
+    if deleting is not None:
+        where = f" --host {deleting.host}" if len({one.host for one in begun}) == 1 else ""
+        return f"controlplane plan{where} --capability {deleting.capability}"
+    return f"controlplane rollback {intent.key}" if begun else None
 
 
 def _of_release(row: RunRow) -> str:
@@ -61,12 +76,12 @@ def _look(intent: Receipt) -> str:
     return f"see how the host is: controlplane verify --host {intent.host}"
 
 
-def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: frozenset[str]) -> RunRow:
+def _row(intent: Receipt, result: Receipt | None, chain: Sequence[Receipt], *, still: set[str], undone: frozenset[str]) -> RunRow:
     if intent.key in still:
         resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
         state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"] = "open"
-        back = "" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}"
-        advice = f"resume it: {resume}{back}; its machine is gone for good: controlplane runs abandon {intent.run}"
+        or_back = "" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}"
+        advice = f"resume it: {resume}{or_back}; its machine is gone for good: controlplane runs abandon {intent.run}"
     elif intent.key in undone:
         state, advice = "rolled-back", "nothing"
     elif not intent.plan:
@@ -74,9 +89,11 @@ def _row(intent: Receipt, result: Receipt | None, *, still: set[str], undone: fr
         advice = "nothing" if state == "done" else _look(intent)
     else:
         state = (result.outcome if result else None) or "failed"
-        back = f"should its machine come back: controlplane rollback {intent.undoes or intent.key}"
         where = "" if intent.host == "*" else f" --host {intent.host}"
-        advice = {"done": "nothing", "rolled-back": "nothing", "interrupted": back}.get(state, f"see what is left: controlplane plan{where}")
+        back = way_back(intent, chain) if state == "interrupted" else None
+        advice = "nothing" if state in ("done", "rolled-back") else f"see what is left: controlplane plan{where}"
+        if state == "interrupted":
+            advice = f"should its machine come back: {back}" if back is not None else "nothing"
     return RunRow(
         run=intent.run,
         key=intent.key,

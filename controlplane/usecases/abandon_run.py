@@ -1,7 +1,8 @@
 """runs abandon: close an open run whose machine is gone for good, so that it stands in nobody's way any more.
 
 Rules:
-- Only a run that nothing else can end: as long as the hosts of its open steps can be observed, it is resumed or taken back.
+- Only a run that nothing else can end: as long as the hosts of its open steps answer, it is resumed, or that step is taken back.
+- Gone is a host to which no connection comes about, or that the inventory no longer names. One that answers otherwise than it should is not.
 - Nothing is changed, and nothing is said to be done: what state the machine was left in, nobody knows.
 - The steps count as begun. Should the machine come back, what stood before them goes back only after them.
 - A kill leaves the run open or closed; asked for again, it closes the rest.
@@ -9,30 +10,43 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
-from controlplane.domain.evidence import Unreached
+from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.run_key import is_run_key
+from controlplane.domain.run_list import way_back
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.values import Value
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.record_run import WHOLE, Ledger
 
+_UNNAMED = "the inventory does not name it any more"
+_Seen = Mapping[str, Evidence | Unreached]
+
 
 class Abandoned(Value):
-    """What was closed: the run, its receipts, and why each of the hosts that it waited for could not be observed."""
+    """What was closed: the run, its receipts, why each of its hosts that are gone could not be observed, and what to do should one come back."""
 
     run: str
     receipts: tuple[str, ...]
     unreached: dict[str, str]
+    should_it_come_back: str | None
+
+    def told(self) -> tuple[str, ...]:
+        """Return a sentence of each host, without its full stop."""
+        return _told(self.unreached)
 
 
 def abandon_run(key: str, site: SiteView, *, operator: str, reason: str, ports: ApplyPorts, progress: Callable[[str], None]) -> Abandoned:
-    """Close the run `key`, or the one that step `key` belongs to. Raises `InputInvalidError`, and `RefusedError` where its hosts can be observed."""
+    """Close the run `key`, or the one that step `key` belongs to.
+
+    Raises `InputInvalidError`, and `RefusedError` where nothing of it is open, or its hosts are not gone.
+    """
     if not reason.strip():
         raise InputInvalidError([Fault("--reason", 0, "", "is empty: say what became of the machine; it stands in the receipts under your name")])
     whole = _whole(key, [receipt for _, receipt in ports.receipts.load()])
@@ -43,9 +57,8 @@ def abandon_run(key: str, site: SiteView, *, operator: str, reason: str, ports: 
         if not left:
             raise RefusedError(f"run {whole.run} is not open. Nothing was changed. What became of it: controlplane runs show {whole.run}")
         progress("asking its hosts")
-        unreached = _unreached(plan, left, site, ports)
+        gone = _gone(plan, left, chain, site, ports)
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
-        gone = "; ".join(f"{name}: {why}" for name, why in sorted(unreached.items()))
         for intent in left:
             ledger.close(
                 intent.key,
@@ -53,10 +66,20 @@ def abandon_run(key: str, site: SiteView, *, operator: str, reason: str, ports: 
                 capability=intent.capability,
                 step=intent.step,
                 outcome="interrupted",
-                reason=f"abandoned: {reason.strip()} Not reached: {gone}. What state it was left in is not known.",
+                reason=f"abandoned: {_ended(reason.strip())} {'; '.join(_told(gone))}. What state it was left in is not known.",
                 undoes=intent.undoes,
+                told={"unreached": {host: why for host, why in gone.items() if intent.capability == WHOLE or intent.host == host}},
             )
-    return Abandoned(run=whole.run, receipts=tuple(intent.key for intent in left), unreached=unreached)
+        back = way_back(whole, [receipt for _, receipt in ports.receipts.load()])
+    return Abandoned(run=whole.run, receipts=tuple(intent.key for intent in left), unreached=gone, should_it_come_back=back)
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _told(gone: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"{host} was not {'asked' if why == _UNNAMED else 'reached'}: {why.rstrip('.')}" for host, why in sorted(gone.items()))
 
 
 def _whole(key: str, chain: Sequence[Receipt]) -> Receipt:
@@ -76,22 +99,60 @@ def _open(run: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:
     return tuple(sorted(mine, key=lambda one: one.capability == WHOLE))
 
 
-def _unreached(plan: Plan, left: Sequence[Receipt], site: SiteView, ports: ApplyPorts) -> dict[str, str]:
-    """Return the hosts that the run waits for, each with why it can't be observed, as a resumed run would observe it.
+def _gone(plan: Plan, left: Sequence[Receipt], chain: Sequence[Receipt], site: SiteView, ports: ApplyPorts) -> dict[str, str]:
+    """Return the hosts of the run that are gone, each with why it can't be observed, as a resumed run would observe it.
 
-    Raises `RefusedError` where they can be: then the run can go on, or back.
+    Raises `RefusedError` where the run can go on, or back, all the same.
     """
-    waited = {one.host for one in left if one.capability != WHOLE}
+    seen = _observed(plan, site, ports)
+    steps = [one for one in left if one.capability != WHOLE]
+    targets = {step.id: step.target for step in plan.steps}
+    alone = {one.host for one in steps} - {one.host for one in steps if targets.get(one.step) != one.host}
+    gone = {host: why for host in plan.hosts if (why := _why_gone(seen.get(host), by_itself=host in alone)) is not None}
+    answering = [one for one in steps if one.host not in gone]
+    if gone and all(_deletes(one) for one in answering):
+        # Of a run whose steps have all ended one host that can't be verified is enough to keep it open. What deletes does not go back.
+        return gone
+    waited = {one.host for one in answering} or set(plan.hosts)
+    told = ", ".join(_how_it_is(host, seen.get(host)) for host in sorted(waited))
+    closed = sorted({one.step for one in chain if one.run == left[0].run and one.outcome == "interrupted" and one.capability != WHOLE})
+    before = f" {', '.join(closed)} of it was closed as interrupted before." if closed else ""
+    raise RefusedError(f"run {left[0].run} is not abandoned: {told}.{before} Nothing was changed. {_go_on(left[0].run, answering, gone)}")
+
+
+def _observed(plan: Plan, site: SiteView, ports: ApplyPorts) -> _Seen:
     desired, routes = site.desired.by_name(), site.inventory.by_name()
-    asked = sorted(waited or plan.hosts)
-    known = [name for name in asked if name in routes]
-    seen = ports.evidence.collect([routes[name] for name in known], {name: desired[name] for name in known if name in desired})
-    found = {name: "the inventory does not name it any more" for name in asked if name not in routes}
-    found |= {name: record.reason for name in known if isinstance(record := seen[name], Unreached)}
-    answers = [name for name in asked if name not in found]
-    # Of a run whose steps have all ended one host that can't be verified is enough to keep it open.
-    if answers and (waited or not found):
-        run, undone = left[-1].run, next((one.undoes for one in left if one.undoes is not None), None)
-        on = f"controlplane rollback {undone}" if undone else f"controlplane apply with the plan file; or take it back: controlplane rollback {run}"
-        raise RefusedError(f"run {run} is not abandoned: {', '.join(answers)} can be reached. Nothing was changed. Go on: {on}")
-    return found
+    known = [name for name in plan.hosts if name in routes]
+    return ports.evidence.collect([routes[name] for name in known], {name: desired[name] for name in known if name in desired})
+
+
+def _why_gone(record: Evidence | Unreached | None, *, by_itself: bool) -> str | None:
+    """Return why a host counts as gone, None where it does not; `by_itself`: of what is open there its hypervisor's answer ends nothing."""
+    if record is None:
+        return _UNNAMED
+    if not record.unconnected:
+        return None
+    if isinstance(record, Unreached):
+        return record.reason
+    return "its hypervisor answers, it does not" if by_itself else None
+
+
+def _how_it_is(host: str, record: Evidence | Unreached | None) -> str:
+    if isinstance(record, Unreached):
+        return f"{host} is not known to be gone ({record.reason.rstrip('.')})"
+    return f"{host} can be reached" if record is None or record.reached else f"the hypervisor of {host} answers"
+
+
+def _deletes(intent: Receipt) -> bool:
+    return intent.undoes is None and CAPABILITIES[intent.capability].only_by_name
+
+
+def _go_on(run: str, answering: Sequence[Receipt], gone: Mapping[str, str]) -> str:
+    """Return what goes on with a run that is not abandoned."""
+    first = next((one for one in answering if one.undoes is not None), None) or next((one for one in answering if not _deletes(one)), None)
+    if gone and first is not None:
+        # A run with a host that is gone is neither resumed nor taken back as a whole.
+        return f"Take back what is open on {first.host}, then abandon the run: controlplane rollback {first.undoes or first.key}"
+    if first is not None and first.undoes is not None:
+        return f"Go on: controlplane rollback {first.undoes}"
+    return f"Go on: controlplane apply with the plan file; or take it back: controlplane rollback {run}"

@@ -21,6 +21,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
 from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.approval_guard import judge_approval
+from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.record_run import WHOLE
 
 # A site that names signers for the first time has as many faults as receipts.
@@ -83,7 +84,10 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
     undoing = [receipt for receipt in still if receipt.undoes is not None and (receipt in mine or receipt.host in plan.hosts)]
     if undoing:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in undoing)
-        raise RefusedError(f"a rollback is still open: {told}. Nothing was changed. Go on with it: controlplane rollback {undoing[0].undoes}")
+        raise RefusedError(
+            f"a rollback is still open: {told}. Nothing was changed. Go on with it: controlplane rollback {undoing[0].undoes}. "
+            f"{if_gone(undoing[0].run)}"
+        )
     touched = {receipt.run for receipt in chain if receipt.host in plan.hosts}
     others = [r for r in still if r.plan != plan.plan and (r.host in plan.hosts or (r.capability == WHOLE and r.run in touched))]
     if others:
@@ -91,15 +95,16 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
         is_release = any(r.run in {o.run for o in others} and CAPABILITIES[r.capability].led_by for r in chain if r.capability in CAPABILITIES)
         how = "Go on with it as 'controlplane release status' says" if is_release else "Resume it with 'controlplane apply' and its plan file"
         raise RefusedError(
-            f"an earlier run is still open: {told}. Nothing was changed. {how}, or take it back: controlplane rollback {others[0].run}"
+            f"an earlier run is still open: {told}. Nothing was changed. {how}, or take it back: controlplane rollback {others[0].run}. "
+            f"{if_gone(others[0].run)}"
         )
     return mine, mine[0].run if mine else None
 
 
 def was_applied(plan: Plan, chain: tuple[Receipt, ...]) -> bool:
-    """Say whether the last run of this plan ran to its end, well or not, and was not taken back."""
+    """Say whether the last run of this plan ran to its end, well or not, or was abandoned, and was not taken back."""
     ends = [r for r in chain if r.plan == plan.plan and r.capability == WHOLE and r.phase == "result"]
-    if not ends or ends[-1].outcome not in ("done", "failed"):
+    if not ends or ends[-1].outcome not in ("done", "failed", "interrupted"):
         return False
     undone = undone_keys(chain)
     return not any(r.key in undone for r in chain if r.run == ends[-1].run)

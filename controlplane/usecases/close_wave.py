@@ -2,6 +2,7 @@
 
 Rules:
 - UNKNOWN never closes, a host that could not be observed does not, and neither does a run that is still open.
+- Where a run was abandoned, what it left on hosts that are not carved out is planned and done first.
 - A host that was carved out keeps no other from closing: it remains. Where all of them were, nothing was brought about, and the wave is aborted.
 - The receipt is on disk, with its digest in the signed chain, before the wave counts as closed; a kill in between is made good by the same command.
 - Gaps are recommended for closing, never closed here.
@@ -31,6 +32,7 @@ from controlplane.domain.waves.values import Wave
 from controlplane.render.closeout_page import closeout_page
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.closeout_outputs import outputs_of
+from controlplane.usecases.interrupted_run import finished_steps
 from controlplane.usecases.look_at_wave import Look, look_at, pack_ran, refuse_unreached
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.read_registers import Record, resting
@@ -60,6 +62,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
             f"wave {name} does not close: every host that it was to change was carved out ({', '.join(wave.hosts)}). It stays open. "
             f"Next: {abort_command(name)}"
         )
+    _refuse_half_done(name, record, chain, ports)
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="post")
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))
     judged = judge_gates(wave, "exit", case_of(name, wave, record, site, ports, look=look))
@@ -79,6 +82,20 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     key = begin_entry("close", name, site, ports).close(evidence=digest_of(made.model_dump(mode="json")), told=told)
     ports.waves.write(held, state="closed", record=record.plain(), now=ports.apply.clock.now(), ended=True)
     return made, page, key
+
+
+def _refuse_half_done(name: str, record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> None:
+    """Raise `RefusedError` where the last run was abandoned, and a host that is still part of the wave has steps of it that are not done."""
+    last = record.last_plan
+    if last is None or last.run is None or not last.was_abandoned:
+        return
+    finished = finished_steps(last.run, chain)
+    left = sorted({step.host for step in ports.apply.plans.get(last.plan).steps if step.id not in finished} - record.out)
+    if left:
+        raise RefusedError(
+            f"wave {name} does not close: run {last.run} was abandoned, and on {', '.join(left)} not all of its steps are done. It stays open. "
+            f"Plan the rest: controlplane wave plan {name}"
+        )
 
 
 def _said_before(said: Receipt, ports: WavePorts) -> tuple[Closeout, str]:

@@ -38,6 +38,11 @@ def abandon_command(run: str) -> str:
     return f'controlplane runs abandon {run} --reason "..."'
 
 
+def if_gone(run: str) -> str:
+    """Return the half sentence for who meets an open run whose machine will not come back."""
+    return f"A machine is gone for good? {abandon_command(run)}"
+
+
 def interrupted(plan: Plan, receipts: ReceiptStore, why: str, go_on: Callable[[str], str]) -> RunResult:
     """Return the result of a stopped apply; `go_on` says how its run is gone on with.
 

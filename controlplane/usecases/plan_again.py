@@ -13,7 +13,7 @@ from controlplane.domain.planning import plan_capabilities
 from controlplane.domain.site_view import SiteView
 from controlplane.ports.clocks import Clock
 from controlplane.ports.hosts import EvidenceSource
-from controlplane.usecases.interrupted_run import abandon_command
+from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.make_plan import plan_from
 
 
@@ -42,7 +42,7 @@ def collect(plan: Plan, site: SiteView, ports: Watching, resumed: str | None) ->
     if blind:
         told = "; ".join(f"{host}: {blank.reason}" for host, blank in sorted(blind.items()))
         what = f"plan {plan.plan[:19]} was not started" if resumed is None else f"run {resumed} was not resumed and stays open"
-        gone = "" if resumed is None else f" A machine is gone for good? {abandon_command(resumed)}"
+        gone = "" if resumed is None else f" {if_gone(resumed)}"
         raise UnknownError(
             f"{what}, {len(blind)} of {len(plan.hosts)} hosts could not be observed: {told}. Nothing was changed. "
             f"Restore the connection, then run this again.{gone}"

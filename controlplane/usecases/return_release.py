@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError, RefusedError
+from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import undone_keys
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
@@ -158,11 +158,16 @@ def not_undone(files: ReleaseFiles, stack: str, taken: Sequence[Deployment]) -> 
 
 
 def return_release(site: ReleaseSite, stack: str, back: WayBack, ports: ReleasePorts, *, progress: Progress) -> ReleaseResult:
-    """Carry the way back out. Raises `RefusedError` and `RunFailedError` as `roll_back` does."""
+    """Carry the way back out. Raises `RefusedError`, `UnknownError` and `RunFailedError` as `roll_back` does."""
     returned: list[RunResult] = []
     for number, run in enumerate(back.runs):
         progress(f"{run} | roll back ({number + 1} of {len(back.runs)})")
-        result = take_back(site, stack, back.environment, run, ports, progress=progress)
+        try:
+            result = take_back(site, stack, back.environment, run, ports, progress=progress)
+        except UnknownError as away:
+            if not returned:
+                raise
+            return _result(back, "interrupted", returned, messages=(without_end(str(away)), f"Go on with it: {back.command}"))
         returned.append(result)
         if result.outcome != "rolled-back":
             outcome = "interrupted" if result.outcome == "interrupted" else "failed"
@@ -171,18 +176,24 @@ def return_release(site: ReleaseSite, stack: str, back: WayBack, ports: ReleaseP
 
 
 def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, ports: ReleasePorts, *, progress: Progress) -> RunResult:
-    """Take one run back, and judge each host by what it ran before. A host that does not answer keeps no other from going back."""
+    """Take one run back, and judge each host by what it ran before. A host that does not answer keeps no other from going back.
+
+    Raises `UnknownError` where none of its hosts could be observed: then nothing was changed.
+    """
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
     mine = [one for host in history(site, stack, name, chain, ports.apply).hosts for one in host.deployments if one.run == run]
     view = site.view.releasing(former(site, stack, name, run, ports))
     planned = site.view.releasing({one.host: _wanted_by(one, ports) for one in mine})
 
-    def back(key: str) -> RunResult:
-        return roll_back(key, view, operator=site.operator, ports=ports.apply, progress=progress, planned=planned)
+    def back(key: str) -> RunResult | UnknownError:
+        try:
+            return roll_back(key, view, operator=site.operator, ports=ports.apply, progress=progress, planned=planned)
+        except UnknownError as away:
+            return away
 
     result = back(run)
-    if result.outcome == "rolled-back" or len(mine) < 2 or _is_told_to_stop(result):
-        return result
+    if len(mine) < 2 or (isinstance(result, RunResult) and (result.outcome == "rolled-back" or _is_told_to_stop(result))):
+        return _or_raised(result)
     others: list[str] = []
     last = result
     for one in mine:
@@ -190,12 +201,25 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
         if one.key in undone:
             continue
         alone = back(one.key)
+        if isinstance(alone, UnknownError):
+            others.append(without_end(str(alone)))
+            continue
         if _is_told_to_stop(alone):
             return alone
         others += alone.messages if alone.outcome != "rolled-back" else ()
         last = alone
+    if isinstance(result, UnknownError):
+        # Nothing was begun as a whole; what went back went back by itself.
+        last = _or_raised(last)
+        return last if not others else last.model_copy(update={"outcome": "interrupted", "messages": tuple(dict.fromkeys(others))})
     # The run is closed with the last of its steps.
-    return last if not others else result.model_copy(update={"messages": tuple(dict.fromkeys((*result.messages, *others)))})
+    return _or_raised(last) if not others else result.model_copy(update={"messages": tuple(dict.fromkeys((*result.messages, *others)))})
+
+
+def _or_raised(result: RunResult | UnknownError) -> RunResult:
+    if isinstance(result, UnknownError):
+        raise result
+    return result
 
 
 def _is_told_to_stop(result: RunResult) -> bool:

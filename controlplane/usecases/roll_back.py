@@ -5,7 +5,7 @@ Rules:
   what its way back would change.
 - What a purge deleted can't come back, and neither can the run that retired it: both are refused before anything is changed. A purge that
   failed half-way deleted too, and then only the host's own evidence tells.
-- A host that another run holds is refused before the rollback is on record.
+- A host that another run holds, that could not be observed, or that the policy no longer governs, stops it before the rollback is on record.
 - An interrupted rollback is resumed by asking for it again.
 """
 
@@ -14,22 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError
+from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.plan import Plan, Step
-from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, undone_keys
+from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, open_intents, undone_keys
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift
 from controlplane.domain.site_view import SiteView
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
-from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, open_run
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, if_gone, open_run
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.plan_again import plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
-from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_unless_undoable
+from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_ungoverned, refuse_unless_undoable
 
 
 class _StoppedError(Exception):
@@ -56,27 +56,52 @@ def roll_back(
 ) -> RunResult:
     """Take back the run or step `key`; `planned` is the site as the plan had it, where what is wanted is no part of the policy.
 
-    Raises `InputInvalidError`, `RefusedError`; `RunFailedError` where a receipt can't be written any more.
+    Raises `InputInvalidError`, `RefusedError`, `UnknownError`; `RunFailedError` where a receipt can't be written any more.
     """
     hosts = {intent.host for intent in intents_of(key, _chain(ports))}
     with ports.locks.hold(tuple(hosts), operator=operator):
         chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
         intents = intents_of(key, chain)
         refuse_unless_undoable(key, intents, chain, ports.plans.get)
+        refuse_ungoverned(key, intents, site)
         whole = next(r for r in chain if key in (r.key, r.run))
         plan = ports.plans.get(whole.plan)
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
         undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress, planned or site)
         try:
-            seen = _look(undoing)
-            held = _held_by_another(undoing, chain, seen) or _begun_to_purge(undoing, seen)
-            if held is None:
+            in_the_way = _in_the_way(undoing, chain)
+            if in_the_way is None:
                 return _run(undoing)
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
             return _stopped(undoing, str(stop) if isinstance(stop, _StoppedError) else BETWEEN_PLAYS)
         except ControlPlaneError as error:
             raise RunFailedError(f"{error}\n{_how_to_go_on(key)}") from error
-        raise RefusedError(held)
+        raise in_the_way
+
+
+def _in_the_way(undoing: _Undoing, chain: tuple[Receipt, ...]) -> RefusedError | UnknownError | None:
+    """Return what keeps the rollback from being begun, or gone on with, as its hosts show now; None where nothing does."""
+    seen = _look(undoing)
+    blind = _blind(undoing, seen)
+    if blind:
+        told = "; ".join(f"{host}: {why}" for host, why in sorted(blind.items()))
+        is_open = any(intent.run == undoing.ledger.run for intent in open_intents(chain))
+        gone = f" {if_gone(undoing.ledger.run)}" if is_open else ""
+        return UnknownError(
+            f"{undoing.key} does not go back, {len(blind)} of {len(seen)} hosts could not be observed: {told}. Nothing was changed. "
+            f"Restore the connection, then run this again.{gone}"
+        )
+    held = _held_by_another(undoing, chain, seen) or _begun_to_purge(undoing, seen)
+    return None if held is None else RefusedError(held)
+
+
+def _blind(undoing: _Undoing, seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
+    """Return the hosts that could not be observed, with the reason. What goes back through a hypervisor takes no more than its answer."""
+    steps = {step.id: step for step in undoing.plan.steps}
+    themselves = {step.host for intent in undoing.intents if (step := steps[intent.step]).target == step.host}
+    blind = {host: record.reason for host, record in seen.items() if isinstance(record, Unreached)}
+    alone = (host for host, record in seen.items() if isinstance(record, Evidence) and not record.reached and host in themselves)
+    return blind | dict.fromkeys(alone, "its hypervisor answers, it does not")
 
 
 def _held_by_another(undoing: _Undoing, chain: tuple[Receipt, ...], seen: Mapping[str, Evidence | Unreached]) -> str | None:

@@ -10,6 +10,7 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, undone_keys
 from controlplane.domain.releases.standing import stands_on
 from controlplane.domain.run_key import is_run_key
+from controlplane.domain.site_view import SiteView
 from controlplane.usecases.record_run import WHOLE
 
 PlanOf = Callable[[str], Plan]
@@ -26,8 +27,15 @@ def intents_of(key: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:
     left = tuple(r for r in known if r.capability != WHOLE and r.key not in undone)
     unclosed = known[0].capability == WHOLE and not any(r.key == key and r.phase == "result" for r in chain)
     if not left and not unclosed:
-        raise RefusedError(f"{key} was rolled back already. Nothing was changed.")
+        raise RefusedError(f"{key} {_why_nothing_is_left(key, known, chain)}. Nothing was changed.")
     return left
+
+
+def _why_nothing_is_left(key: str, known: Sequence[Receipt], chain: Sequence[Receipt]) -> str:
+    begun = any(r.capability != WHOLE for r in known)
+    if begun or any(r.key == key and r.phase == "result" and r.outcome == "rolled-back" for r in chain):
+        return "was rolled back already"
+    return "ended before its first step: there is nothing to take back"
 
 
 def open_rollback(key: str, chain: Sequence[Receipt]) -> str | None:
@@ -56,6 +64,20 @@ def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequen
         )
 
 
+def refuse_ungoverned(key: str, intents: Sequence[Receipt], site: SiteView) -> None:
+    """Raise `RefusedError` where the policy no longer governs a host of these steps, with the keys of those that can go back by themselves."""
+    governed = site.desired.by_name()
+    strange = sorted({intent.host for intent in intents} - governed.keys())
+    if not strange:
+        return
+    rest = [f"controlplane rollback {intent.key}" for intent in reversed(intents) if intent.host in governed]
+    alone = f" Without {'it' if len(strange) == 1 else 'them'}, in this order: {'; '.join(rest)}" if rest else ""
+    raise RefusedError(
+        f"{key} can't go back, {site.folder}/policy.yml does not govern {', '.join(strange)} any more. Nothing was changed. "
+        f"Govern {', '.join(strange)} again, then run this again.{alone}"
+    )
+
+
 def _deletes(intent: Receipt) -> bool:
     return CAPABILITIES[intent.capability].only_by_name
 
@@ -67,7 +89,11 @@ def _purge_of(intent: Receipt, chain: Sequence[Receipt]) -> Receipt | None:
     results = {r.key: r for r in chain if r.phase == "result"}
     for purge in purges:
         result = results.get(purge.key)
-        gone = {c.target for c in result.changes if c.kind == "delete" and c.status == "done"} if result is not None else retired
+        # What an abandoned one deleted before its machine was lost, nobody knows.
+        if result is None or result.outcome == "interrupted":
+            gone = retired
+        else:
+            gone = {c.target for c in result.changes if c.kind == "delete" and c.status == "done"}
         if retired & gone:
             return purge
     return None

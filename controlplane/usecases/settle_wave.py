@@ -14,6 +14,7 @@ from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.record import Carved, State, WaveRecord
 from controlplane.domain.waves.trail import failed_hosts, unclosed
+from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, begin_entry, entry_of, held_wave, loaded
 
@@ -61,8 +62,11 @@ def refuse_open_runs(what: str, name: str, record: WaveRecord, chain: Sequence[R
     still = unclosed(chain, hosts=(), plans=[one.plan for one in record.plans])
     undone = [one for one in still if one.undoes is not None]
     if undone:
-        raise RefusedError(f"{what}: a rollback is open since {undone[0].at}. Go on with it: controlplane rollback {undone[0].undoes}")
+        raise RefusedError(
+            f"{what}: a rollback is open since {undone[0].at}. Go on with it: controlplane rollback {undone[0].undoes}. {if_gone(undone[0].run)}"
+        )
     if still:
         raise RefusedError(
-            f"{what}: run {still[0].run} is not closed. Go on: controlplane wave run {name}; or take it back: controlplane rollback {still[0].run}"
+            f"{what}: run {still[0].run} is not closed. Go on: controlplane wave run {name}; or take it back: controlplane rollback {still[0].run}. "
+            f"{if_gone(still[0].run)}"
         )

@@ -89,7 +89,13 @@ def _goes_on(site: ReleaseSite, stack: str, name: EnvironmentName, found: Deploy
     if one.state in ("returning", "undone"):
         return back
     verb = "promote" if name == "production" else "stage"
-    return f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(kept_plan(site, one.plan))}    (or take it back: {back})"
+    # Another machine under the same name knows nothing of that deployment, and can't take it back.
+    gone = f"; or, for good without {one.host}: take it out of {name} in releases/{stack}.yml" if _was_abandoned(one, chain) else ""
+    return f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(kept_plan(site, one.plan))}    (or take it back: {back}{gone})"
+
+
+def _was_abandoned(one: Deployment, chain: Sequence[Receipt]) -> bool:
+    return any(receipt.key == one.key and receipt.outcome == "interrupted" for receipt in chain)
 
 
 def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:

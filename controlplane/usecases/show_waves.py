@@ -76,6 +76,10 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
         lasts = not asked or (last.approved and (last.closes is None or last.closes > now))
         return f"controlplane wave {'run' if lasts else 'approve'} {name}"
     stopped = left_alone(wave, record.out)
+    if last.was_abandoned:
+        # What it did not come to is not done: it closes by the rest of it, or not at all.
+        begun = [host for host in record.without_carved(wave.hosts) if host not in stopped]
+        return f"controlplane wave plan {name}" if begun else f"{abort_command(name)}    ({next(iter(stopped.values()))})"
     if stopped:
         return f"{abort_command(name)}    ({next(iter(stopped.values()))}; if its exit gates hold all the same: {close_command(name)})"
     done = {capability for one in record.plans for capability in one.capabilities if one.outcome in ("done", "nothing to do")}

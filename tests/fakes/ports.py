@@ -12,7 +12,8 @@ from controlplane.domain.approval import Approval
 from controlplane.domain.chain import link
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import RefusedError, RunFailedError
-from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
+from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import ChainFault, Receipt
@@ -21,6 +22,7 @@ from controlplane.ports.plays import StepResult
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.host import FakeHost
 from tests.fakes.interruption import Interruption
+from tests.fakes.machine_builder import born
 from tests.fakes.unsafe_yaml import load_unsafe
 
 
@@ -47,11 +49,16 @@ class FakeEntropy:
 
 
 class FakeEvidence:
-    """Looks at fake hosts; `unreached` gives reasons by host."""
+    """Looks at fake hosts; `unreached` gives reasons by host: no connection came about, but to those `at_odds`, where something answered.
+
+    `by_hypervisor` gives reasons of hosts that only their hypervisor speaks of.
+    """
 
     def __init__(self, hosts: dict[str, FakeHost], clock: FakeClock, world: Interruption) -> None:
         self.hosts, self.clock, self.world = hosts, clock, world
         self.unreached: dict[str, str] = {}
+        self.at_odds: set[str] = set()
+        self.by_hypervisor: dict[str, str] = {}
         self.asked = 0
 
     def collect(
@@ -68,7 +75,15 @@ class FakeEvidence:
         if only:
             seen = {name: one.model_copy(update={"probes": {probe: one.probes[probe] for probe in only}}) for name, one in seen.items()}
         self.world.touch("evidence collected")
-        return seen | {name: Unreached(host=name, reason=reason) for name, reason in self.unreached.items() if name in seen}
+        seen |= {name: _by_hypervisor(name, reason, stamp) for name, reason in self.by_hypervisor.items() if name in seen}
+        unreached = {name: Unreached(host=name, reason=reason, unconnected=name not in self.at_odds) for name, reason in self.unreached.items()}
+        return seen | {name: one for name, one in unreached.items() if name in seen}
+
+
+def _by_hypervisor(host: str, reason: str, stamp: str) -> Evidence:
+    blank = ProbeRecord(status="failed", error=f"the host was not reached: {reason}", seconds=0.0)
+    machine = ProbeRecord(status="ok", seconds=0.1, data=born(state="shut off"))
+    return Evidence(host=host, collected_at=stamp, asked={}, probes={**dict.fromkeys(SHAPES, blank), "machine": machine}, unconnected=True)
 
 
 class FakeRunner:

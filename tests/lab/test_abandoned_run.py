@@ -32,9 +32,12 @@ def test_a_run_is_abandoned_with_its_machine_and_taken_back_when_that_comes_back
     again = site.apply()
     assert again.code == 5, again
     assert f"A machine is gone for good? controlplane runs abandon {run} --reason" in again.err
-    gone = site.run("runs", "abandon", run, "--reason", "it burnt down.", "-o", "json")
+    links = len(site.rows())
+    unseen = site.run("rollback", run)
+    assert (unseen.code, "Nothing was changed. Restore the connection" in unseen.err, len(site.rows())) == (5, True, links), unseen
+    gone = site.run("runs", "abandon", run, "--reason", "it burnt down", "-o", "json")
     assert gone.code == 0, gone
-    assert list(gone.json["unreached"]) == [made.name]
+    assert (list(gone.json["unreached"]), gone.json["should_it_come_back"]) == ([made.name], f"controlplane rollback {run}")
     assert [(row["capability"], row["state"]) for row in site.rows()] == [
         ("plan.apply", "interrupted"),
         ("storage.data_disk", "done"),

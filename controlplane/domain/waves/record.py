@@ -17,6 +17,8 @@ State = Literal["open", "planned", "running", "changed", "closed", "aborted"]
 Phase = Literal["entry", "exit"]
 # How the outcome of a run begins that is not closed and has gone back in part.
 OPEN = "open"
+# And of one that was abandoned.
+ABANDONED = "interrupted"
 
 
 class GateJudged(Value):
@@ -62,6 +64,11 @@ class Planned(Value):
     def is_open(self) -> bool:
         """Say whether its run began and is not closed."""
         return self.run is not None and (self.outcome is None or self.outcome.startswith(OPEN))
+
+    @property
+    def was_abandoned(self) -> bool:
+        """Say whether its run was closed before its end, because a machine was gone; a part of it may have gone back since."""
+        return self.outcome is not None and self.outcome.startswith(ABANDONED)
 
     @property
     def waits(self) -> bool:

@@ -56,16 +56,38 @@ def _settled(planned: Planned, chain: Sequence[Receipt]) -> Planned:
 
 
 def failed_hosts(planned: Planned, chain: Sequence[Receipt]) -> dict[str, str]:
-    """Return the hosts on which a step of the plan's last run failed or was abandoned, and was neither done later nor taken back, with the reason."""
+    """Return the hosts on which a step of the plan's last run failed, and was neither done later nor taken back, with the reason.
+
+    With those that were gone when that run, or the way back of a step of it, was abandoned.
+    """
     undone, found = undone_keys(chain), dict[str, tuple[str, str]]()
-    for one in chain:
-        if one.run != planned.run or one.plan != planned.plan or one.phase != "result" or one.step == _WHOLE or one.undoes is not None:
+    mine = [one for one in chain if one.run == planned.run and one.plan == planned.plan]
+    for one in mine:
+        if one.phase != "result" or one.step == _WHOLE or one.undoes is not None:
             continue
-        if one.outcome in ("failed", "interrupted") and one.key not in undone:
-            found[one.host] = (one.step, f"{one.step} {one.capability} {'failed' if one.outcome == 'failed' else 'was'}: {one.reason}")
-        elif found.get(one.host, ("", ""))[0] == one.step:
+        if one.outcome == "failed" and one.key not in undone:
+            found[one.host] = (one.step, f"{one.step} {one.capability} failed: {one.reason}")
+        elif (one.outcome != "interrupted" or one.key in undone) and found.get(one.host, ("", ""))[0] == one.step:
             del found[one.host]
-    return {host: reason for host, (_, reason) in found.items()}
+    return _gone_hosts(mine, undone) | {host: reason for host, (_, reason) in found.items()}
+
+
+def _gone_hosts(mine: Sequence[Receipt], undone: Collection[str]) -> dict[str, str]:
+    """Return the hosts that a run of these receipts was abandoned for; one that came back, and whose steps all went back, is no more of them."""
+    begun = [one for one in mine if one.phase == "intent" and one.step != _WHOLE and one.undoes is None]
+    returned = {one.host for one in begun} - {one.host for one in begun if one.key not in undone}
+    found: dict[str, str] = {}
+    for one in mine:
+        if one.phase == "result" and one.outcome == "interrupted" and one.undoes not in undone:
+            for host in (one.told or {}).get("unreached", ()):
+                found.setdefault(host, f"{_named(one)} was {one.reason}")
+    return {host: reason for host, reason in found.items() if host not in returned}
+
+
+def _named(one: Receipt) -> str:
+    if one.step == _WHOLE:
+        return "its run"
+    return f"{one.step} {one.capability}{', on its way back,' if one.undoes is not None else ''}"
 
 
 def unclosed(chain: Sequence[Receipt], *, hosts: Collection[str], plans: Collection[str] = ()) -> tuple[Receipt, ...]:

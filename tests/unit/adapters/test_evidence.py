@@ -7,7 +7,7 @@ import json
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -73,7 +73,44 @@ def test_one_host_answers_and_another_is_not_reached(tmp_path: Path) -> None:
     assert "/nonexistent/python" in no_python.reason
     assert isinstance(nowhere, Unreached)
     assert "Connection refused" in nowhere.reason
+    assert (no_python.unconnected, nowhere.unconnected) == (False, True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "unconnected"),
+    [
+        ("ssh: connect to host 10.0.0.1 port 22: Connection timed out", True),
+        ("ssh: connect to host 10.0.0.1 port 22: No route to host", True),
+        ("ssh: Could not resolve hostname mint-data: Name or service not known", True),
+        ("channel 0: open failed: connect failed: No route to host\nstdio forwarding failed\nConnection closed by UNKNOWN port 65535", True),
+        ("Connection timed out during banner exchange", True),
+        ("ssh: connect to host 10.0.0.1 port 22: Network is unreachable", False),
+        ("ssh: Could not resolve hostname mint-data: Temporary failure in name resolution", False),
+        ("ops@10.0.0.1: Permission denied (publickey).", False),
+        ("Host key verification failed.", False),
+        ("Connection closed by 10.0.0.1 port 22", False),
+        ("Timeout, server 10.0.0.1 not responding.", False),
+    ],
+)
+def test_only_a_host_to_which_no_connection_came_about_may_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, *, unconnected: bool
+) -> None:
+    host = InventoryHost(name="mint-data", variables={})
+    result = RunResult(outcome="failed", rc=4, unreachable={"mint-data": f"Failed to connect to the host via ssh: {said}"}, failed={}, said="")
+    monkeypatch.setattr("controlplane.adapters.evidence.run_playbook", lambda *_args, **_more: result)
+    monkeypatch.setattr("controlplane.adapters.host_key._ssh", lambda *_args: None)
+    assert AnsibleEvidence(FixedClock(), site=tmp_path).collect([host], {})["mint-data"].unconnected is unconnected
+
+
+@pytest.mark.parametrize(("outcome", "failed"), [("timeout", {}), ("failed", {"mint-data": "sudo: a password is required"}), ("failed", {})])
+def test_a_host_that_gave_no_answer_for_another_reason_is_not_known_to_be_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Literal["timeout", "failed"], failed: dict[str, str]
+) -> None:
+    result = RunResult(outcome=outcome, rc=4, unreachable={}, failed=failed, said="")
+    monkeypatch.setattr("controlplane.adapters.evidence.run_playbook", lambda *_args, **_more: result)
+    seen = AnsibleEvidence(FixedClock(), site=tmp_path).collect([InventoryHost(name="mint-data", variables={})], {})["mint-data"]
+    assert (isinstance(seen, Unreached), seen.unconnected) == (True, False)
 
 
 def test_who_asks_for_one_probe_gets_no_other_and_doubt_about_the_rest(tmp_path: Path) -> None:
@@ -124,7 +161,7 @@ def test_what_was_written_is_read_again_and_only_its_owner_can_read_it(tmp_path:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "is no JSON"), (b"{half", "is no JSON"), (b"\xff\xfe\x00", "UTF-16"), (b'{"hosts": 1}', "is no evidence"), (b"[" * 100000, "is no JSON")],
+    [(b"", "is no JSON"), (b"{half", "is no JSON"), (b"\xff\xfe\x00", "UTF-16"), (b'{"hosts": 1}', "hosts: is no list"), (b"[" * 100000, "is no JSON")],
 )
 def test_a_file_that_is_no_evidence_is_a_fault_of_the_input(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "evidence.json"

@@ -56,6 +56,13 @@ def test_a_host_that_is_not_there_yet_is_known_by_its_hypervisor_alone() -> None
     assert isinstance(seen, Evidence)
     assert (seen.reached, Reader(seen).machine["exists"]) == (False, False)
     assert {seen.probes[name].error for name in SHAPES} == {"the host was not reached: no route"}
+    assert not seen.unconnected
+
+
+def test_that_no_connection_came_about_is_still_known_beside_what_the_hypervisor_shows() -> None:
+    nobody = Unreached(host="mint-data", reason="no route", unconnected=True)
+    assert joined(nobody, hypervisor({"mint-data": born()})).unconnected
+    assert joined(nobody, Unreached(host="kvm1", reason="timed out")).unconnected
 
 
 def test_a_hypervisor_that_was_not_reached_is_doubt_about_the_machine_and_about_nothing_else() -> None:

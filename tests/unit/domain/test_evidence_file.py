@@ -23,6 +23,12 @@ def test_what_is_written_is_read_back() -> None:
     assert read_evidence(json.dumps(evidence_document(seen)), file="f") == seen
 
 
+def test_whether_a_connection_came_about_is_not_written_down() -> None:
+    lost = Unreached(host="b", reason="refused", unconnected=True)
+    assert evidence_document({"b": lost})["unreached"] == [{"host": "b", "reason": "refused"}]
+    assert "unconnected" not in EvidenceBuilder().build("a").model_copy(update={"unconnected": True}).model_dump(mode="json")
+
+
 def test_one_hosts_evidence_by_itself_is_read_as_well() -> None:
     one = EvidenceBuilder().build("a")
     assert read_evidence(one.model_dump_json(), file="f") == {"a": one}

@@ -417,7 +417,7 @@ def test_an_open_run_of_another_plan_is_in_the_way_by_name() -> None:
     told = _refused(site, second)
 
     assert "an earlier run is still open" in told
-    assert told.endswith(f"or take it back: controlplane rollback {run}")
+    assert f"or take it back: controlplane rollback {run}. A machine is gone for good? controlplane runs abandon {run} --reason" in told
 
 
 def test_an_open_rollback_is_in_the_way_of_its_own_plan() -> None:
@@ -431,7 +431,7 @@ def test_an_open_rollback_is_in_the_way_of_its_own_plan() -> None:
     told = _refused(site, plan)
 
     assert "a rollback is still open" in told
-    assert told.endswith(f"controlplane rollback {undone}")
+    assert f"controlplane rollback {undone}. A machine is gone for good? controlplane runs abandon {run} --reason" in told
 
 
 def test_a_step_that_was_taken_back_is_done_again_by_the_resumed_run() -> None:

@@ -215,7 +215,10 @@ def test_a_host_that_does_not_answer_keeps_no_other_from_going_back(site: Promot
     assert site.promote(plan).outcome == "interrupted"
     site.runner.ends = [StepResult(status="unreachable", message="no route", told={}), StepResult(status="done", message="", told={})]
     site.evidence.unreached = {"mint-data": "no route"}
-    site.roll_back()
+    returned = site.roll_back()
+    assert returned.outcome == "interrupted"
+    assert "mint-data: no route" in " ".join(returned.messages)
+    assert {r.host for r in site.receipts.chain if r.undoes is not None} == {"mint-apps"}
     site.evidence.unreached = {}
     site.runner.ends = []
     assert site.roll_back().outcome == "rolled-back"

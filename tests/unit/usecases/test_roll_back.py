@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.domain.errors import InputInvalidError, RefusedError
+from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
+from controlplane.domain.inventory import InventoryHost
+from controlplane.domain.receipt import open_intents
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from tests.fakes.site import OPERATOR, FakeSite
@@ -171,6 +173,57 @@ def test_the_lease_of_the_run_that_goes_back_or_of_its_own_open_rollback_is_in_n
     begun = next(r.key for r in site.receipts.chain if r.undoes == keys[2])
     _lease_on(site, run=begun)
 
+    assert site.rollback(run).outcome == "rolled-back"
+
+
+def _unseen(site: FakeSite, key: str) -> str:
+    plays, links = list(site.runner.plays), len(site.receipts.chain)
+    with pytest.raises(UnknownError) as unknown:
+        site.rollback(key)
+    assert unknown.value.exit_code == 5
+    assert (site.runner.plays, len(site.receipts.chain)) == (plays, links)
+    return str(unknown.value)
+
+
+def test_a_host_that_can_not_be_observed_is_unknown_before_the_rollback_is_begun() -> None:
+    site, run, _ = _applied()
+    site.evidence.unreached = {"mint-data": "no route to host"}
+
+    assert _unseen(site, run) == (
+        f"{run} does not go back, 1 of 1 hosts could not be observed: mint-data: no route to host. Nothing was changed. "
+        "Restore the connection, then run this again."
+    )
+    site.evidence.unreached, site.evidence.by_hypervisor = {}, {"mint-data": "no route to host"}
+    assert "mint-data: its hypervisor answers, it does not" in _unseen(site, run)
+
+
+def test_a_begun_rollback_of_a_host_that_can_not_be_observed_stays_open() -> None:
+    site, run, keys = _applied()
+    site.runner.ends = [StepResult(status="unreachable", message="no route to host", told={})]
+    assert site.rollback(run).outcome == "interrupted"
+    site.evidence.unreached = {"mint-data": "no route to host"}
+
+    assert _unseen(site, run).endswith(f'run this again. A machine is gone for good? controlplane runs abandon {run} --reason "..."')
+
+    assert [r.undoes for r in open_intents(site.receipts.chain)] == [keys[2]]
+    site.evidence.unreached = {}
+    assert site.rollback(run).outcome == "rolled-back"
+
+
+def test_a_step_that_goes_back_through_the_hypervisor_needs_no_more_than_its_answer() -> None:
+    site, run, _ = _applied()
+    digest = site.receipts.chain[0].plan
+    plan = site.ports.plans.get(digest)
+    through = tuple(step.model_copy(update={"runs_on": "kvm1"}) for step in plan.steps)
+    site.ports.plans.held[digest] = plan.model_copy(update={"steps": through})  # type: ignore[attr-defined]
+    hypervisor = InventoryHost(name="kvm1", variables={})
+    inventory = site.view.inventory.model_copy(update={"hosts": (*site.view.inventory.hosts, hypervisor)})
+    site.view = site.view.model_copy(update={"inventory": inventory})
+    site.evidence.unreached = {"mint-data": "no route to host; the hypervisor kvm1 was not reached"}
+    assert "mint-data: no route to host; the hypervisor" in _unseen(site, run)
+
+    site.evidence.unreached, site.evidence.by_hypervisor = {}, {"mint-data": "no route to host"}
+    site.runner.run = lambda *_args, **_more: StepResult(status="done", message="", told={})  # type: ignore[method-assign]
     assert site.rollback(run).outcome == "rolled-back"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +12,12 @@ from controlplane.domain.errors import RunFailedError
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
+from controlplane.usecases.abandon_run import abandon_run
+from controlplane.usecases.deploy_release import stage_release
 from controlplane.usecases.show_releases import kept_plan, release_brief, release_status
 from tests.fakes.promotions import BAD, GOOD, PromotedSite
 from tests.fakes.releases import HOSTS, STACK
+from tests.fakes.site import OPERATOR
 
 STAGE, SMOKE = "controlplane release stage shop --manifest NAME --out FILE", "controlplane release smoke shop --env {}"
 PROMOTE, CLOSE = "controlplane release promote shop --dry-run", 'controlplane release close shop --env {} --attest "..."'
@@ -178,6 +182,24 @@ def test_a_deployment_that_failed_is_ended_by_its_plan_or_goes_back(site: Promot
     found = row(site)
     assert (found["manifest"], found["hosts"][0]["verdict"]) == ("r1", "DRIFTED")
     assert found["goes_on"].startswith(f"controlplane release stage shop --plan {plan_of(site, 2, 'staging')} ")
+
+
+def test_a_deployment_that_was_abandoned_with_its_machine_is_ended_by_its_plan_once_that_is_back(site: PromotedSite) -> None:
+    assert site.stage(1).outcome == "done"
+    site.runner.ends = [DONE, StepResult(status="unreachable", message="no route", told={})]
+    plan = site.plan_of(2, "staging")
+    stage = partial(stage_release, site.site, STACK, plan, site.release_ports, command="again", progress=lambda _: None)
+    assert stage().outcome == "interrupted"
+    [(host, run)] = [(one["host"], one["open"]["run"]) for one in row(site)["hosts"] if one["open"]]
+    site.evidence.unreached = {host: "no route"}
+    abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
+    told = f"; or, for good without {host}: take it out of staging in releases/shop.yml)"
+    assert row(site)["goes_on"].startswith(f"controlplane release stage shop --plan {kept_plan(site.site, plan.plan)} ")
+    assert row(site)["goes_on"].endswith(told)
+
+    site.evidence.unreached = {}
+    assert stage().outcome == "done"
+    assert (row(site)["manifest"], row(site)["goes_on"]) == ("r2", None)
 
 
 def test_what_was_promoted_and_not_proven_goes_on_by_its_plan(site: PromotedSite) -> None:

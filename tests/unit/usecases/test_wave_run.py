@@ -361,6 +361,68 @@ def test_a_host_whose_machine_is_gone_is_carved_out_once_its_run_is_abandoned_an
 
     assert {step.host for step in site.plan_wave().steps} == {"two"}
     [carved] = site.record().carved
-    assert (carved.host, "was: abandoned: it burnt down." in carved.reason) == ("mint-data", True)
+    assert (carved.host, carved.reason.startswith("mint-data/010 storage.data_disk was abandoned: it burnt down. mint-data was")) == (
+        "mint-data",
+        True,
+    )
     assert site.run().outcome == "done"
     assert site.close().outcome == "closed with hosts carved out"
+
+
+def test_after_a_run_was_abandoned_the_rest_of_the_wave_is_planned_and_done_before_it_closes() -> None:
+    site = two()
+    site.wave(failure_limit=1, exit=[])
+    site.led()
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    assert site.run().outcome == "interrupted"
+    site.evidence.unreached = {"mint-data": "connection timed out"}
+    run = str(site.record().plans[-1].run)
+    assert refusal(site.plan_wave).endswith(
+        f'controlplane rollback {run}. A machine is gone for good? controlplane runs abandon {run} --reason "..."'
+    )
+
+    abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
+
+    assert site.next() == "controlplane wave plan W1"
+    assert refusal(site.close) == (
+        f"wave W1 does not close: run {run} was abandoned, and on two not all of its steps are done. It stays open. "
+        "Plan the rest: controlplane wave plan W1"
+    )
+    assert site.state() == "changed"
+    site.plan_wave()
+    assert site.run().outcome == "done"
+    assert site.close().outcome == "closed with hosts carved out"
+
+
+def test_past_the_limit_a_wave_whose_run_was_abandoned_is_aborted() -> None:
+    site = two()
+    site.led()
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    site.run()
+    site.evidence.unreached = {"mint-data": "connection timed out"}
+    abandon_run(str(site.record().plans[-1].run), site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
+
+    assert "no host of wave W1 is begun any more: 1 of 2 hosts failed (mint-data)" in refusal(site.plan_wave)
+    assert site.next() == 'controlplane wave abort W1 --reason "..."    (1 of 2 hosts failed (mint-data), limit 0)'
+
+
+def test_a_host_that_was_lost_when_all_its_steps_were_done_is_carved_out_too() -> None:
+    site = two()
+    site.wave(failure_limit=1, exit=[])
+    site.led()
+    real = site.evidence.collect
+
+    def losing(*args: Any, **more: Any) -> Any:
+        if site.hosts["two"].ran:
+            site.evidence.unreached = {"mint-data": "connection timed out"}
+        return real(*args, **more)
+
+    site.evidence.collect = losing  # type: ignore[method-assign]
+    assert site.run().outcome == "interrupted"
+    run = str(site.record().plans[-1].run)
+
+    abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
+
+    assert site.close().outcome == "closed with hosts carved out"
+    [carved] = site.record().carved
+    assert carved.reason.startswith("its run was abandoned: it burnt down. mint-data was not reached")

@@ -46,12 +46,14 @@ def undone(key: str, outcome: str = "rolled-back") -> list[Receipt]:
         (whole("done") + step("done") + step("done", "S2", name="a/020") + undone("S2"), "R1", "done, partly rolled back", False),
         (whole(None) + step("done") + step(None, "S2", name="a/020") + undone("S2"), "R1", "open, partly rolled back", True),
         (whole(None) + step("done") + undone("S1", "failed"), "R1", None, True),
+        (whole("interrupted") + step("done") + step("interrupted", "S2") + undone("S2"), "R1", "interrupted, partly rolled back", False),
     ],
 )
 def test_a_run_ended_as_its_receipts_say(chain: list[Receipt], run: str | None, outcome: str | None, is_open: bool) -> None:
     [planned] = settled(RECORD, chain).plans
     assert (planned.run, planned.outcome, planned.is_open) == (run, outcome, is_open)
     assert planned.waits == (run is None)
+    assert planned.was_abandoned == (outcome is not None and "interrupted" in outcome)
 
 
 def test_a_failed_step_is_its_hosts_until_it_is_done_or_taken_back() -> None:
@@ -61,6 +63,31 @@ def test_a_failed_step_is_its_hosts_until_it_is_done_or_taken_back() -> None:
     assert failed_hosts(planned, [*whole("failed"), *step("failed"), *undone("S1")]) == {}
     assert failed_hosts(planned, [*whole("failed"), *step("failed"), *step("done", "S2", host="b", name="b/010")]) == {"a": "a/010 c failed: why"}
     assert failed_hosts(PLANNED.model_copy(update={"run": "R9"}), [*whole("failed"), *step("failed")]) == {}
+
+
+GONE: dict[str, Any] = {"outcome": "interrupted", "reason": "abandoned: why", "told": {"unreached": {"a": "timed out"}}}
+
+
+def test_a_host_that_a_run_was_abandoned_for_is_out_until_its_steps_went_back() -> None:
+    planned = PLANNED.model_copy(update={"run": "R1"})
+    begun = [receipt("S1", "intent", step="a/010", host="a")]
+    lost = [*begun, receipt("S1", "result", step="a/010", host="a", **GONE)]
+    whole_lost = [receipt("R1", "intent"), receipt("R1", "result", **GONE)]
+    assert failed_hosts(planned, [*whole_lost, *lost]) == {"a": "its run was abandoned: why"}
+    assert failed_hosts(planned, [*lost, *whole_lost]) == {"a": "a/010 c was abandoned: why"}
+    assert failed_hosts(planned, [*whole_lost, *step("done"), *step("done", "S2", host="b", name="b/010")]) == {"a": "its run was abandoned: why"}
+    assert failed_hosts(planned, [*lost, *whole_lost, *undone("S1")]) == {}
+    # What deletes is abandoned where it answers, too: it is planned again.
+    answering = receipt("S1", "result", step="a/010", host="a", outcome="interrupted", reason="abandoned: why", told={"unreached": {}})
+    assert failed_hosts(planned, [*begun, answering]) == {}
+
+
+def test_a_host_that_was_lost_on_its_way_back_is_out_as_well() -> None:
+    planned = PLANNED.model_copy(update={"run": "R1"})
+    named = {"step": "a/010", "host": "a", "undoes": "S1"}
+    back = [receipt("U1", "intent", **named), receipt("U1", "result", **named, **GONE)]
+    assert failed_hosts(planned, [*whole("done"), *step("done"), *back]) == {"a": "a/010 c, on its way back, was abandoned: why"}
+    assert failed_hosts(planned, [*whole("done"), *step("done"), *back, *undone("S1")]) == {}
 
 
 def test_a_run_between_two_steps_is_as_open_as_one_within_a_step() -> None:
