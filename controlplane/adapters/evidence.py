@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from controlplane.adapters.ansible_project import control_directory, inventory_json
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
-from controlplane.adapters.host_key import KeyTrouble
+from controlplane.adapters.host_key import KeyTrouble, is_relayed
 from controlplane.adapters.known_hosts import NAME, SiteKnownHosts
 from controlplane.adapters.machine_views import only_machines, questions, with_machines
 from controlplane.adapters.proxmox_machines import look
@@ -50,6 +50,8 @@ _NO_CONNECTION = re.compile(
     r"|timed out during banner exchange|(closed|reset) by UNKNOWN port|stdio forwarding failed",
     re.IGNORECASE,
 )
+# The relay's end and the machine's own sshd say the same where one closes early; which of them it was depends on whether there is a relay.
+_CLOSED_EARLY = re.compile(r"kex_exchange_identification: .*(closed by remote host|reset by peer)", re.IGNORECASE)
 
 
 class AnsibleEvidence:
@@ -198,8 +200,12 @@ def _unreached(host: InventoryHost, result: RunResult, keys: KeyTrouble) -> Unre
     told = result.unreachable.get(host.name)
     if told is not None:
         about_key = keys.of(host, told)
-        return Unreached(host=host.name, reason=about_key or _plain(told), unconnected=about_key is None and _NO_CONNECTION.search(told) is not None)
+        return Unreached(host=host.name, reason=about_key or _plain(told), unconnected=about_key is None and _is_unconnected(host, told))
     return Unreached(host=host.name, reason=_why_not(host, result))
+
+
+def _is_unconnected(host: InventoryHost, said: str) -> bool:
+    return _NO_CONNECTION.search(said) is not None or (_CLOSED_EARLY.search(said) is not None and is_relayed(host))
 
 
 def _why_not(host: InventoryHost, result: RunResult) -> str:

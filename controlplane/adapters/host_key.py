@@ -1,4 +1,4 @@
-"""Say which host key a machine offers when it isn't the pinned one, so that a person can compare it; nothing is ever accepted here."""
+"""Say which host key a machine offers when it isn't the pinned one, for a person to compare, and how ssh gets there; nothing is accepted here."""
 
 from __future__ import annotations
 
@@ -75,11 +75,21 @@ def _refusal(host: InventoryHost, known_hosts: Path | None) -> str:
     return said.stderr if said is not None else ""
 
 
+def is_relayed(host: InventoryHost) -> bool:
+    """Say whether ssh gets to the host over another one or through a program, by its own reading of its configuration; no connection is made."""
+    settings = _settings(host)
+    return any(settings.get(name, "none") != "none" for name in ("proxyjump", "proxycommand"))
+
+
 def _last_stop(host: InventoryHost) -> str | None:
     """Return "address:port" of the machine itself as ssh resolves it."""
-    said = _ssh(host, "-G")
-    settings = dict(line.split(" ", 1) for line in said.stdout.splitlines() if " " in line) if said is not None else {}
+    settings = _settings(host)
     return f"{settings['hostname']}:{settings['port']}" if {"hostname", "port"} <= settings.keys() else None
+
+
+def _settings(host: InventoryHost) -> dict[str, str]:
+    said = _ssh(host, "-G")
+    return dict(line.split(" ", 1) for line in said.stdout.splitlines() if " " in line) if said is not None else {}
 
 
 def _ssh(host: InventoryHost, *options: str) -> subprocess.CompletedProcess[str] | None:

@@ -103,6 +103,17 @@ def test_only_a_host_to_which_no_connection_came_about_may_be_gone(
     assert AnsibleEvidence(FixedClock(), site=tmp_path).collect([host], {})["mint-data"].unconnected is unconnected
 
 
+@pytest.mark.parametrize("relayed", [True, False])
+def test_what_closes_early_is_a_machine_that_is_gone_only_behind_a_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, relayed: bool) -> None:
+    words = "-o ProxyCommand='nsenter --net=/run/netns/x nc 127.0.0.1 22'" if relayed else "-o ProxyCommand=none"
+    host = InventoryHost(name="mint-data", variables={"ansible_ssh_common_args": f"-F /dev/null {words}"})
+    said = "Failed to connect to the host via ssh: kex_exchange_identification: Connection closed by remote host"
+    result = RunResult(outcome="failed", rc=4, unreachable={"mint-data": said}, failed={}, said="")
+    monkeypatch.setattr("controlplane.adapters.evidence.run_playbook", lambda *_args, **_more: result)
+    monkeypatch.setattr("controlplane.adapters.host_key._refusal", lambda *_args: "")
+    assert AnsibleEvidence(FixedClock(), site=tmp_path).collect([host], {})["mint-data"].unconnected is relayed
+
+
 @pytest.mark.parametrize(("outcome", "failed"), [("timeout", {}), ("failed", {"mint-data": "sudo: a password is required"}), ("failed", {})])
 def test_a_host_that_gave_no_answer_for_another_reason_is_not_known_to_be_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: Literal["timeout", "failed"], failed: dict[str, str]
@@ -161,7 +172,13 @@ def test_what_was_written_is_read_again_and_only_its_owner_can_read_it(tmp_path:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(b"", "is no JSON"), (b"{half", "is no JSON"), (b"\xff\xfe\x00", "UTF-16"), (b'{"hosts": 1}', "hosts: is no list"), (b"[" * 100000, "is no JSON")],
+    [
+        (b"", "is no JSON"),
+        (b"{half", "is no JSON"),
+        (b"\xff\xfe\x00", "UTF-16"),
+        (b'{"hosts": 1}', "hosts: is no list"),
+        (b"[" * 100000, "is no JSON"),
+    ],
 )
 def test_a_file_that_is_no_evidence_is_a_fault_of_the_input(tmp_path: Path, content: bytes, reason: str) -> None:
     file = tmp_path / "evidence.json"
