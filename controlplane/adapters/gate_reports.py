@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from controlplane.adapters.durable_files import write_durably
-from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.gates.report import GateReport
 from controlplane.domain.registers.closing import RunReport
@@ -42,4 +41,11 @@ def _read(path: Path) -> RunReport:
         ) from None
     if report.run != path.stem:
         raise RunFailedError(f"{path} is the report of {report.run}: restore it, or move it away. Nothing was changed.")
-    return RunReport(run=report.run, at=report.judged_at, findings=report.findings, digest=digest_of(report.model_dump(mode="json")))
+    return RunReport(
+        run=report.run,
+        at=report.judged_at,
+        findings=report.findings,
+        digest=report.digest(),
+        policy=report.policy_digest,
+        checkers=report.checkers,
+    )

@@ -13,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 from controlplane.adapters.git_command import git_argv, git_environment
+from controlplane.domain.errors import UnknownError
 from controlplane.ports.waves import Commit
 
 _LIMIT_S = 30
@@ -42,8 +43,15 @@ class GitHistory:
         return tuple(self._commit(commit) for commit in said.split())
 
     def uncommitted(self) -> tuple[str, ...]:
-        """Return the files of the site that differ from the newest commit."""
-        said = self._git("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", *_OWN) or ""
+        """Return the files of the site that differ from the newest commit. Raises `UnknownError` where that can't be told."""
+        said = self._git("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", *_OWN)
+        if said is None and self.head() is not None:
+            raise UnknownError(
+                f"what is not committed of {self._folder} is not known: git status failed there. Look why (git -C {self._folder} status), then run "
+                "the same command again."
+            )
+        if said is None:
+            return ()
         return tuple(entry[3:] for entry in said.split("\0") if len(entry) > 3)
 
     def upstream(self) -> tuple[int, int] | None:

@@ -1,8 +1,10 @@
-"""Secrets where everybody reads them: in a site's files, in what git has staged, in every commit of every branch.
+"""Secrets where everybody reads them: in a site's files, in what git has staged, in every commit of every branch and what is said of it.
 
 Rules:
-- The values of the real environment files are looked for in the whole repository; tokens by their form in what is, or was, below the site's folder.
-- An environment file is ignored by a rule that the repository carries, not by one of this machine alone, and was never committed.
+- The values of the real environment files are looked for in the whole repository; tokens by their form in what is, or was, below the site's folder,
+  and in messages.
+- An environment file is ignored by a rule that the repository carries, not by one of this machine alone, and was never committed; of what was,
+  releases/revoked.txt can say that every secret in it was changed.
 - What could not be looked at is a doubt: no git, no repository, a clone without all of the history, a file that can't be read, too little time.
 - Only names of files, of variables and of forms leave this module.
 """
@@ -10,7 +12,6 @@ Rules:
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,14 +21,15 @@ from controlplane.adapters.git_command import git_argv, git_environment
 from controlplane.adapters.git_stream import PIECE, Brought, GitFailedError, GitStreams
 from controlplane.adapters.revoked_tokens import read_revoked
 from controlplane.domain.releases.leaks import Leak, Looked
-from controlplane.domain.releases.secret_forms import Needle, look_through, needles_of
+from controlplane.domain.releases.secret_forms import Found, Needle, look_through, needles_of
 
 _LIMIT_S = 300.0
 _ASK_S = 30.0
 # What the program itself writes there, which no commit holds.
 _OWN = "state"
-# As check-ignore tells where a rule stands: SOURCE:LINE:PATTERN.
-_RULE = re.compile(rb'"?[^:]*info/exclude"?:[0-9]+:')
+# What ignores a file, without the rules that this machine has for all repositories.
+_IGNORING = ("-c", "core.excludesFile=/dev/null", "check-ignore")
+_EXCLUDE = b"info/exclude"
 
 
 class _Repository(NamedTuple):
@@ -96,14 +98,23 @@ class GitSecrets:
             if tracked == 0:
                 told = "is tracked by git: git rm --cached it, and have every secret in it changed"
                 yield Leak(kind="env-file", file=shown, line=0, what=told)
-            _, code = self._ask("-c", "core.excludesFile=/dev/null", "check-ignore", "--quiet", "--no-index", "--", name)
-            rule, _ = self._ask("-c", "core.excludesFile=/dev/null", "check-ignore", "--verbose", "--no-index", "--", name)
+            _, code = self._ask(*_IGNORING, "--quiet", "--no-index", "--", name)
             if code != 0:
                 told = "is not ignored by git, so the next 'git add' may take it: write /.env.* and !/.env.*.example into the .gitignore beside it"
                 yield Leak(kind="env-file", file=shown, line=0, what=told)
-            elif _RULE.match(rule):
-                told = "is ignored by this clone's own .git/info/exclude alone: write the rule into a .gitignore, which others get too"
-                yield Leak(kind="env-file", file=shown, line=0, what=told)
+            elif why := self._why_own(name):
+                yield Leak(kind="env-file", file=shown, line=0, what=why)
+
+    def _why_own(self, name: str) -> str:
+        """Say why the rule that ignores a file is this clone's alone, empty where git has it."""
+        said, _ = self._ask(*_IGNORING, "--verbose", "--no-index", "-z", "--stdin", given=os.fsencode(name))
+        source, _, pattern, *_ = [*said.split(b"\0"), b"", b"", b""]
+        if source.endswith(_EXCLUDE):
+            return "is ignored by this clone's own .git/info/exclude alone: write the rule into a .gitignore, which others get too"
+        held, _ = self._ask("cat-file", "blob", f":{os.fsdecode(source)}")
+        if pattern.rstrip() in (line.rstrip() for line in held.splitlines()):
+            return ""
+        return f"is ignored by a rule that git does not have: git add {os.fsdecode(source)}, and commit it, so that others get it too"
 
     def _listed(self, repository: _Repository, doubts: list[str]) -> Iterator[Path]:
         """Yield the site's files that git has or would take, and what elsewhere in the repository differs from what it has."""
@@ -151,11 +162,11 @@ class GitSecrets:
             leaks += [Leak(kind="value" if one.known else "form", file=str(path), line=one.line, what=one.what) for one in found]
         return Looked(leaks=tuple(leaks), doubts=tuple(doubts), files=number)
 
-    def _ask(self, *words: str, folder: Path | None = None) -> tuple[bytes, int]:
+    def _ask(self, *words: str, folder: Path | None = None, given: bytes = b"") -> tuple[bytes, int]:
         try:
             done = subprocess.run(
                 git_argv(folder or self._site, words),
-                stdin=subprocess.DEVNULL,
+                input=given,
                 capture_output=True,
                 timeout=_ASK_S,
                 check=False,
@@ -177,21 +188,26 @@ class _Past:
         self._streams, self._repository, self._needles, self._revoked = streams, repository, needles, revoked
         self._env_files = {repository.prefix + name for name in env_files}
         self._seen: set[tuple[bytes, bool]] = set()
-        self._told: set[bytes] = set()
+        self._told: set[Brought] = set()
+        self._revoked_seen: set[str] = set()
         self.leaks: list[Leak] = []
         self.doubts: list[str] = []
         self.blobs = 0
-        self.revoked_seen = 0
+
+    @property
+    def revoked_seen(self) -> int:
+        """Return of how many contents the word stands that nothing in them opens anything any more."""
+        return len(self._revoked_seen)
 
     def look(self) -> None:
         for one, pieces in self._streams.contents(self._new()):
             if pieces is None:
                 self.doubts.append(f"git lacks the content of {_shown(one)}, so it was not looked through: try 'git fsck'")
                 continue
-            self.blobs += 1
-            found = look_through(pieces, self._needles, forms=self._is_of_site(one))
+            self.blobs += bool(one.path)
+            found = look_through(pieces, self._needles, forms=self._is_of_site(one)) if one.path else self._in_message(pieces)
             if one.blob in self._revoked and any(not hit.known for hit in found):
-                self.revoked_seen += 1
+                self._revoked_seen.add(one.blob)
                 found = tuple(hit for hit in found if hit.known)
             self.leaks += [
                 Leak(kind="value" if hit.known else "form", file=_shown(one), line=hit.line, what=hit.what, blob=one.blob) for hit in found
@@ -199,23 +215,39 @@ class _Past:
 
     def _new(self) -> Iterator[Brought]:
         """Yield what was not looked through yet, history first, so that the commit that brought it is the one that is told."""
-        for stream in (self._streams.history(), self._streams.index()):
+        for stream in (self._streams.history(), self._streams.tags(), self._streams.index()):
             for one in stream:
-                if one.path in self._env_files and one.commit and one.path not in self._told:
-                    self._told.add(one.path)
-                    told = "is an environment file that was committed: whoever cloned the repository has every secret in it, so have them changed"
-                    self.leaks.append(Leak(kind="env-file", file=_shown(one), line=0, what=told))
+                if one.path in self._env_files and one.commit:
+                    self._committed(one)
                 forms = self._is_of_site(one)
                 key = (bytes.fromhex(one.blob), forms)
                 if key not in self._seen:
                     self._seen.add(key)
                     yield one
 
+    def _committed(self, one: Brought) -> None:
+        """Note an environment file that a commit has, once for each content, unless its secrets are said to be changed."""
+        if one.blob in self._revoked:
+            self._revoked_seen.add(one.blob)
+            return
+        seen = one._replace(commit="")
+        if seen not in self._told:
+            self._told.add(seen)
+            told = "is an environment file that was committed, and whoever cloned the repository has every secret in it"
+            self.leaks.append(Leak(kind="env-file", file=_shown(one), line=0, what=told, blob=one.blob))
+
+    def _in_message(self, pieces: Iterator[bytes]) -> tuple[Found, ...]:
+        """Return what is found in a commit or a tag, by the lines of its message, 0 for what stands above that."""
+        whole = b"".join(pieces)
+        above = whole.partition(b"\n\n")[0].count(b"\n") + 2
+        found = look_through([whole], self._needles, forms=True)
+        return tuple(Found(max(0, one.line - above), f"{one.what} in its message", one.known) for one in found)
+
     def _is_of_site(self, one: Brought) -> bool:
         return one.path.startswith(self._repository.prefix)
 
 
 def _shown(one: Brought) -> str:
-    """Return a content as `git show` takes it."""
+    """Return a content, or a commit with its message, as `git show` takes it."""
     path = os.fsdecode(one.path)
-    return f"{one.commit[:12]}:{path}"
+    return f"{one.commit[:12]}:{path}" if path else one.commit[:12]

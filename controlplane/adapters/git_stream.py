@@ -20,7 +20,10 @@ _SUBMODULE = "160000"
 
 
 class Brought(NamedTuple):
-    """A file as one commit brought it; `commit` is empty for the index. The path is from the repository's top, as git keeps it."""
+    """A file as one commit brought it; `commit` is empty for the index. The path is from the repository's top, as git keeps it.
+
+    Without a path it is a message: that of the commit or the annotated tag which `commit` and `blob` both name.
+    """
 
     commit: str
     path: bytes
@@ -59,11 +62,11 @@ class GitStreams:
             process.wait()
 
     def history(self) -> Iterator[Brought]:
-        """Yield each file that a commit of any branch, tag or stash brought or changed, the oldest first. Raises `GitFailedError`.
+        """Yield each commit of any branch, tag or stash, and each file that it brought or changed, the oldest first. Raises `GitFailedError`.
 
         Of a merge that is what none of its parents has; what one of them has was brought before.
         """
-        listing = self._start(["rev-list", "--topo-order", "--reverse", "--all", *self._head()])
+        listing = self._start(["rev-list", "--topo-order", "--reverse", "--all", *self._head(), *self._stashes()])
         differing = self._start(
             ["diff-tree", "--stdin", "-r", "-c", "--root", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"], stdin=listing.stdout
         )
@@ -73,6 +76,7 @@ class GitStreams:
             if not token.startswith(b":"):
                 commit = token.strip().decode("ascii", "replace")
                 self.commits += 1
+                yield Brought(commit, b"", commit)
                 continue
             path = next(tokens, None)
             if path is None:
@@ -81,6 +85,15 @@ class GitStreams:
             if blob is not None:
                 yield Brought(commit, path, blob)
         self._ended(listing, differing)
+
+    def tags(self) -> Iterator[Brought]:
+        """Yield each annotated tag. Raises `GitFailedError`."""
+        process = self._start(["for-each-ref", "--format=%(objecttype) %(objectname)"])
+        for line in _output(process):
+            kind, _, tag = line.decode("ascii", "replace").strip().partition(" ")
+            if kind == "tag":
+                yield Brought(tag, b"", tag)
+        self._ended(process)
 
     def index(self) -> Iterator[Brought]:
         """Yield each file that is staged for a commit, or in the last one. Raises `GitFailedError`."""
@@ -118,6 +131,13 @@ class GitStreams:
         process = self._start(["rev-parse", "--verify", "--quiet", "HEAD"])
         _output(process).read()
         return ["HEAD"] if process.wait() == 0 else []
+
+    def _stashes(self) -> list[str]:
+        """Return every stash: of those before the newest one only its log knows."""
+        process = self._start(["rev-list", "--walk-reflogs", "--ignore-missing", "refs/stash", "--"])
+        held = _output(process).read().decode("ascii", "replace").split()
+        # Without any it fails.
+        return held if process.wait() == 0 else []
 
     def _start(self, words: Sequence[str], stdin: int | IO[bytes] | None = None) -> subprocess.Popen[bytes]:
         try:

@@ -27,9 +27,11 @@ class GatesFile:
         """Return its name."""
         return self._path.name
 
-    def digest(self) -> str:
-        """Return the digest of its text, `absent` where there is none."""
-        return f"sha256:{hashlib.sha256(self._path.read_bytes()).hexdigest()}" if self._path.exists() else "absent"
+    def digest(self, text: str | None = None) -> str:
+        """Return the digest of its text, `absent` where there is none; or that of a text that it could have."""
+        if text is None and not self._path.exists():
+            return "absent"
+        return f"sha256:{hashlib.sha256(self._path.read_bytes() if text is None else text.encode()).hexdigest()}"
 
     @contextmanager
     def editing(self) -> Iterator[None]:

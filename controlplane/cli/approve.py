@@ -17,11 +17,13 @@ def approve(plan_file: str, site: str | None, output: str) -> int:
     from controlplane.cli.findings import plain  # noqa: PLC0415
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
     from controlplane.domain.approval import approve as make_approval  # noqa: PLC0415
+    from controlplane.domain.chain import last_reset  # noqa: PLC0415
 
     asked = wiring.approvable(plan_file)
     approvals = wiring.approvals(site)
     who = wiring.operator()
-    made = make_approval(asked.digest, approver=who, requester=asked.requester, now=wiring.clock().now())
+    reset = last_reset([receipt for _, receipt in wiring.receipts(site).load()])
+    made = make_approval(asked.digest, approver=who, requester=asked.requester, now=wiring.clock().now(), reset=reset)
     with leaving("The approval is there or it is not, nothing else was changed; run the same command again."):
         approvals.add(made)
     if output == "json":

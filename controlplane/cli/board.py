@@ -53,10 +53,11 @@ def _live(site: str | None, hosts: tuple[str, ...]) -> Board:
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.usecases.draw_board import draw_live  # noqa: PLC0415
 
-    view, receipts = wiring.site_view(site), wiring.receipts(site)
+    view, receipts, anchors = wiring.site_view(site), wiring.receipts(site), wiring.anchors(site, ())
     around = wiring.board_governance(site, view, hosts)
     with working("collecting evidence"):
-        return draw_live(view, hosts=hosts, clock=wiring.clock(), evidence=wiring.evidence_source(view), receipts=receipts, governance=around)
+        evidence = wiring.evidence_source(view)
+        return draw_live(view, hosts=hosts, clock=wiring.clock(), evidence=evidence, receipts=receipts, anchors=anchors, governance=around)
 
 
 def _offline(site: str | None, hosts: tuple[str, ...], file: str, max_age: str | None, *, run_inventory: bool) -> Board:
@@ -72,6 +73,7 @@ def _offline(site: str | None, hosts: tuple[str, ...], file: str, max_age: str |
         clock=wiring.clock(),
         seen=wiring.evidence_files().read(file),
         receipts=receipts,
+        anchors=wiring.anchors(site, ()),
         max_age=limit,
         governance=wiring.board_governance(site, view, hosts),
     )

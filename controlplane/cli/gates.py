@@ -55,7 +55,7 @@ def _say_passing(report: GateReport) -> None:
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
 
     bad = report.not_passed()
-    click.echo(f"{len(report.passing) - len(bad)} of {len(report.passing)} checks pass on their hosts in report mode.")
+    click.echo(f"{len(report.passing) - len(bad)} of {len(report.passing)} checks pass on their hosts in their mode.")
     for one in bad:
         click.echo(f"not passed  {one.check} on {one.host}: {plain(one.reason)}")
     if report.silent:
@@ -191,10 +191,13 @@ def _decide(
     _refuse_unknown(checks, known_checks(view.gates))
     names = tuple(desired.host for desired, _ in view.chosen(hosts))
     with wiring.mode_ports(view) as ports:
-        seen = _seen(view, names) if kind == "promote" else {}
+        seen = _seen(view, names) if kind == "promote" else None
+        stood = considered(view, checks=checks, hosts=names, seen=seen, ports=ports)
         if kind == "promote" and output == "text":
-            _say_runs(considered(view, checks=checks, hosts=names, seen=seen, ports=ports), named=True)
-        proposal = propose(view, kind, checks=checks, hosts=names, seen=seen, requester=wiring.operator(), reason=reason, ports=ports)
+            _say_runs(stood, named=True)
+        proposal = propose(
+            view, kind, checks=checks, hosts=names, seen=seen or {}, requester=wiring.operator(), reason=reason, ports=ports, stood=stood
+        )
     if out is not None:
         wiring.proposal_files(view.folder).write(out, proposal)
     return _say_proposed(proposal, out, output)

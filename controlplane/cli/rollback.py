@@ -12,7 +12,10 @@ from controlplane.cli.options import output_option, print_json, site_option
 @site_option
 @output_option()
 def rollback(run_key: str, site: str | None, output: str) -> int:
-    """Move a run's change back: newer data is carried back and proven, configuration restored byte for byte. Refused after a purge."""
+    """Move a run's change back: newer data is carried back and proven, configuration restored byte for byte. Refused after a purge.
+
+    A release goes back by its own verb: release rollback.
+    """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.apply import print_result, refused  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415

@@ -2,7 +2,8 @@
 
 Rules:
 - It is used once: by the mark beside it, and by the chain, where the run's intent names the approval that it took. Losing the mark frees nothing.
-- What was once seen expired stays so, whatever a clock says later; so does what was given before the site's time was reset.
+- What was once seen expired stays so, whatever a clock says later; so does what was given before the site's time was reset. No time tells that,
+  either clock may have been the wrong one: it names the newest reset that was known when it was given.
 - Resuming the run that took it is covered, also after it expired.
 - `other` means another key than the operator's own and the requester's. Whose key the operator's is has to be known, else it could be any.
 """
@@ -29,6 +30,8 @@ class Approval(Value):
     `approver` is whose key signed it, by the allowed signers, or what the file says where the site has none. `requester` is how the allowed
     signers, or else the program, name who asked for it: None for a plan, which whoever applies it asks for.
 
+    `after` is the key of the newest reset of the site's time when it was given, None where there was none.
+
     One of a wave names the wave, its hosts, and the window in which it holds: `opens_at` and `closes_at` are None where the site has no windows.
     """
 
@@ -39,6 +42,7 @@ class Approval(Value):
     expires_at: str
     used_by: str | None = None
     expired: bool = False
+    after: str | None = None
     wave: str | None = None
     hosts: tuple[str, ...] = ()
     opens_at: str | None = None
@@ -54,10 +58,11 @@ class Scope(Value):
     closes_at: str | None
 
 
-def approve(plan: str, *, approver: str, requester: str | None, now: datetime, scope: Scope | None = None) -> Approval:
-    """Return the approval of `plan`, good for a day, or until the window of its scope closes."""
+def approve(plan: str, *, approver: str, requester: str | None, now: datetime, scope: Scope | None = None, reset: Receipt | None = None) -> Approval:
+    """Return the approval of `plan`, good for a day, or until the window of its scope closes; `reset` is the newest one of the site's time."""
     ends = (now + LASTS).strftime(_STAMP)
-    given = Approval(plan=plan, approver=approver, requester=requester, approved_at=now.strftime(_STAMP), expires_at=ends)
+    after = reset.key if reset is not None else None
+    given = Approval(plan=plan, approver=approver, requester=requester, approved_at=now.strftime(_STAMP), expires_at=ends, after=after)
     return given if scope is None else given.model_copy(update={**scope.model_dump(), "expires_at": scope.closes_at or ends})
 
 
@@ -70,12 +75,12 @@ def objection(
     run: str | None,
     now: datetime,
     signs_as: str | None = None,
-    reset: str | None = None,
+    reset: Receipt | None = None,
 ) -> str | None:
     """Return why a run of `plan` by `operator` may not start, or None.
 
-    `run` is the run that is resumed, if one is; `signs_as` is how the allowed signers name the operator's own key; `reset` is when the site's time
-    was reset last.
+    `run` is the run that is resumed, if one is; `signs_as` is how the allowed signers name the operator's own key; `reset` is the newest
+    reset of the site's time.
     """
     if demanded == "none" or (approval is not None and approval.plan == plan and run is not None and approval.used_by == run):
         return None
@@ -138,7 +143,7 @@ def _outside(approval: Approval, now: datetime) -> str | None:
     return f"it was approved for the window from {approval.opens_at} to {approval.closes_at}, which is not open yet"
 
 
-def _untimely(approval: Approval, now: datetime, reset: str | None) -> str | None:
+def _untimely(approval: Approval, now: datetime, reset: Receipt | None) -> str | None:
     try:
         ends, given = _moment(approval.expires_at), _moment(approval.approved_at)
         lasts, over = ends <= now + (FARTHEST if approval.closes_at == approval.expires_at else LASTS), is_over(approval, now)
@@ -149,8 +154,8 @@ def _untimely(approval: Approval, now: datetime, reset: str | None) -> str | Non
         return f"its approval was given at {approval.approved_at}, and it is {now.strftime(_STAMP)} here: set the wrong clock, and approve it again"
     if not lasts:
         return f"its approval would last until {approval.expires_at}, longer than any that this program gives: approve it again"
-    if reset is not None and approval.approved_at < reset:
-        return f"its approval was given before the site's time was reset at {reset}: approve it again"
+    if reset is not None and approval.after != reset.key:
+        return f"its approval was given before the site's time was reset at {reset.at}: approve it again"
     if approval.expired or over:
         return f"its approval expired at {approval.expires_at}: approve it again"
     return None

@@ -6,6 +6,7 @@ Rules:
   key was still allowed. Only a reset of the site's time goes back, and it is a signed receipt itself.
 - A head that is kept elsewhere, and each closeout, says how long the chain was and what its last receipt was: a shorter or another chain is a
   fault. What was cut off behind the newest of them leaves no trace in the files.
+- The other way round a closeout that is gone is a fault too: the receipt of its closing names its files.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from controlplane.domain.receipt import ChainFault, Receipt
 from controlplane.domain.values import Value
 
 RESET = "site.time"
+CLOSINGS = ("wave.close", "release.close")
 _FORKS = "the chain forks here, two controllers wrote it or one of the two was put in"
 
 Named = Sequence[tuple[str, Receipt]]
@@ -81,9 +83,9 @@ def latest_time(chain: Sequence[Receipt]) -> str | None:
     return max((receipt.at for receipt in _since_reset(chain)), default=None)
 
 
-def reset_at(chain: Sequence[Receipt]) -> str | None:
-    """Return when the site's time was reset last, as the clock then said; None where it never was."""
-    return next((receipt.at for receipt in reversed(chain) if _resets(receipt)), None)
+def last_reset(chain: Sequence[Receipt]) -> Receipt | None:
+    """Return the intent of the newest reset of the site's time; None where it never was reset."""
+    return next((receipt for receipt in reversed(chain) if _resets(receipt)), None)
 
 
 def behind(chain: Sequence[Receipt], now: datetime) -> str | None:
@@ -95,6 +97,21 @@ def behind(chain: Sequence[Receipt], now: datetime) -> str | None:
 def anchor_faults(receipts: Named, anchors: Sequence[Anchor]) -> tuple[ChainFault, ...]:
     """Return each anchor that the chain does not hold."""
     return tuple(ChainFault(file=anchor.source, reason=why) for anchor in anchors if (why := _why_loose(anchor, receipts)) is not None)
+
+
+def files_of_closing(receipt: Receipt) -> tuple[tuple[str, str, Literal["closeout", "page"]], ...]:
+    """Return the files that the receipt of a closing names, each with its digest; none of any other receipt.
+
+    A closeout's digest is that of its JSON. The pages of closings from before they were held have none, and are left out.
+    """
+    if receipt.capability not in CLOSINGS or receipt.phase != "result" or receipt.outcome != "done":
+        return ()
+    told = receipt.told or {}
+    named: tuple[tuple[object, object, Literal["closeout", "page"]], ...] = (
+        (told.get("file"), receipt.evidence, "closeout"),
+        (told.get("page"), told.get("page_digest"), "page"),
+    )
+    return tuple((file, digest, kind) for file, digest, kind in named if isinstance(file, str) and isinstance(digest, str))
 
 
 def newest_anchor(anchors: Sequence[Anchor]) -> Anchor | None:

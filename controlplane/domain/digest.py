@@ -15,6 +15,11 @@ def canonical_json(data: Any) -> bytes:
     return _CANONICAL.encode(data).encode()
 
 
+def digest_of_bytes(content: bytes) -> str:
+    """Return `sha256:<hex>` of a file's content, as `sha256sum` has it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
 def digest_of(data: Any) -> str:
     """Return `sha256:<hex>` of the canonical JSON of `data`."""
     return f"sha256:{hashlib.sha256(canonical_json(data)).hexdigest()}"

@@ -35,6 +35,8 @@ def run_rows(chain: Sequence[Receipt]) -> tuple[RunRow, ...]:
 
 def way_back(intent: Receipt, chain: Sequence[Receipt]) -> str | None:
     """Return the command for an abandoned run, or a step of one, once its machine is back; None where nothing was begun."""
+    if any(one.run == intent.run and one.capability in CAPABILITIES and CAPABILITIES[one.capability].led_by for one in chain):
+        return "controlplane release status"
     if intent.undoes is not None:
         return f"controlplane rollback {intent.undoes}"
     steps = [one for one in chain if one.run == intent.run and one.phase == "intent" and one.undoes is None and one.key != intent.run]

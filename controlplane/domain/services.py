@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 
 from controlplane.domain.names import AsTuple, ContainerName, Line, ProjectName, VariableName, check_name
-from controlplane.domain.paths import AnyPath, ControllerFile, PlacePath
+from controlplane.domain.paths import AnyPath, ControllerFile, PlacePath, is_below
 from controlplane.domain.sizes import Size
 from controlplane.domain.values import Value
 
@@ -39,6 +39,15 @@ def _has_command(argv: tuple[str, ...]) -> tuple[str, ...]:
     if not argv:
         raise ValueError("is empty: write the command as a list, such as [wikictl, count]")
     return argv
+
+
+def _exact(path: str) -> str:
+    for temp in ("/tmp", "/var/tmp"):  # noqa: S108 - refused, not used
+        if path == temp or is_below(temp, path):
+            raise ValueError(
+                f"{path} would be a mount over all of the container's {temp}: name the exact path that is written to, such as {temp}/uploads"
+            )
+    return path
 
 
 _USER = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,127}"
@@ -130,7 +139,7 @@ class WriteSurface(Value):
     """A temp or upload path in a container that gets a governed bind mount."""
 
     container: ContainerName = Field(description="Container name")
-    path: AnyPath = Field(description="Path inside the container")
+    path: Annotated[AnyPath, AfterValidator(_exact)] = Field(description="Path inside the container")
     place: PlacePath = Field(description="Directory on the machine that is bound there")
     owner: Annotated[str, AfterValidator(_owner)] | None = Field(None, description="Whose the place itself is, by numbers: UID:GID")
     mode: Annotated[str, AfterValidator(_mode)] | None = Field(None, description="Mode of the place itself, octal and in quotes")

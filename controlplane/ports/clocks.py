@@ -29,6 +29,10 @@ class SiteTime(Protocol):
         """Keep `now` if it is later than all before. Raises `RefusedError` where it is more than five minutes earlier."""
         ...
 
+    def compare_time(self, now: datetime) -> None:
+        """Keep nothing. Raises `RefusedError` where `now` is more than five minutes earlier than the latest."""
+        ...
+
     def reset_time(self, now: datetime) -> None:
         """Let the site's time be `now`, also if that is earlier, and end all leases: a person decided that a clock had run ahead."""
         ...

@@ -52,8 +52,8 @@ class ModeFile(Protocol):
         """Return its name."""
         ...
 
-    def digest(self) -> str:
-        """Return the digest of its text."""
+    def digest(self, text: str | None = None) -> str:
+        """Return the digest of its text, or of one that it could have."""
         ...
 
     def editing(self) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.domain.approval import Approval
-from controlplane.domain.chain import Anchor
+from controlplane.domain.chain import Anchor, Named
 from controlplane.domain.receipt import ChainFault, Receipt
 
 
@@ -40,6 +40,10 @@ class AnchorSource(Protocol):
 
     def read(self) -> tuple[tuple[Anchor, ...], tuple[ChainFault, ...]]:
         """Return the anchors and what is wrong with their files. Raises `InputInvalidError` for a named head that is none."""
+        ...
+
+    def lost(self, receipts: Named) -> tuple[ChainFault, ...]:
+        """Return each file that a receipt of a closing names and that is gone or is another one; none where no site's files are looked at."""
         ...
 
 

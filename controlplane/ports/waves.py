@@ -46,7 +46,7 @@ class SiteHistory(Protocol):
         ...
 
     def uncommitted(self) -> tuple[str, ...]:
-        """Return the files of the site that differ from the newest commit."""
+        """Return the files of the site that differ from the newest commit. Raises `UnknownError` where that can't be told."""
         ...
 
 

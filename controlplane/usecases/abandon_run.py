@@ -150,6 +150,9 @@ def _deletes(intent: Receipt) -> bool:
 def _go_on(run: str, answering: Sequence[Receipt], gone: Mapping[str, str]) -> str:
     """Return what goes on with a run that is not abandoned."""
     first = next((one for one in answering if one.undoes is not None), None) or next((one for one in answering if not _deletes(one)), None)
+    if first is not None and CAPABILITIES[first.capability].led_by:
+        then = f", for {first.host}; then abandon the run" if gone else ""
+        return f"Go on as this says: controlplane release status{then}"
     if gone and first is not None:
         # A run with a host that is gone is neither resumed nor taken back as a whole.
         return f"Take back what is open on {first.host}, then abandon the run: controlplane rollback {first.undoes or first.key}"

@@ -81,23 +81,20 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
     """Return this plan's open intents and the run that they belong to. Raises `RefusedError` where another plan's are in the way."""
     still = open_intents(chain)
     mine = tuple(receipt for receipt in still if receipt.plan == plan.plan)
+    led = {r.run for r in chain if r.capability in CAPABILITIES and CAPABILITIES[r.capability].led_by}
+    of_release = "Go on with it as 'controlplane release status' says"
     undoing = [receipt for receipt in still if receipt.undoes is not None and (receipt in mine or receipt.host in plan.hosts)]
     if undoing:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in undoing)
-        raise RefusedError(
-            f"a rollback is still open: {told}. Nothing was changed. Go on with it: controlplane rollback {undoing[0].undoes}. "
-            f"{if_gone(undoing[0].run)}"
-        )
+        how = of_release if undoing[0].run in led else f"Go on with it: controlplane rollback {undoing[0].undoes}"
+        raise RefusedError(f"a rollback is still open: {told}. Nothing was changed. {how}. {if_gone(undoing[0].run)}")
     touched = {receipt.run for receipt in chain if receipt.host in plan.hosts}
     others = [r for r in still if r.plan != plan.plan and (r.host in plan.hosts or (r.capability == WHOLE and r.run in touched))]
     if others:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in others)
-        is_release = any(r.run in {o.run for o in others} and CAPABILITIES[r.capability].led_by for r in chain if r.capability in CAPABILITIES)
-        how = "Go on with it as 'controlplane release status' says" if is_release else "Resume it with 'controlplane apply' and its plan file"
-        raise RefusedError(
-            f"an earlier run is still open: {told}. Nothing was changed. {how}, or take it back: controlplane rollback {others[0].run}. "
-            f"{if_gone(others[0].run)}"
-        )
+        plainly = f"Resume it with 'controlplane apply' and its plan file, or take it back: controlplane rollback {others[0].run}"
+        how = of_release if others[0].run in led else plainly
+        raise RefusedError(f"an earlier run is still open: {told}. Nothing was changed. {how}. {if_gone(others[0].run)}")
     return mine, mine[0].run if mine else None
 
 
@@ -150,15 +147,18 @@ def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozens
         raise RefusedError(held)
 
 
-def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None) -> None:
-    """Raise `RefusedError` where the plan no longer fits fresh evidence; a resumed run may do what is left of it and nothing else."""
+def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None, back: str) -> None:
+    """Raise `RefusedError` where the plan no longer fits fresh evidence; a resumed run may do what is left of it and nothing else.
+
+    `back` is the command that takes a resumed run back.
+    """
     if resumed is not None:
         beyond = unplanned(plan, fresh)
         if beyond:
             told = "\n  ".join(beyond)
             raise RefusedError(
                 f"run {resumed} can't be resumed, there is more to do now than its plan says:\n  {told}\nNothing was changed. "
-                f"Take it back with 'controlplane rollback {resumed}', then make a new plan."
+                f"Take it back with '{back}', then make a new plan."
             )
         return
     evidence = {host: record for host, record in seen.items() if isinstance(record, Evidence)}

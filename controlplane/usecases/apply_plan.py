@@ -40,7 +40,7 @@ from controlplane.usecases.apply_guards import (
     was_applied,
 )
 from controlplane.usecases.govern_course import Course, Ungoverned
-from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, finished_steps, interrupted, open_run
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, finished_steps, interrupted, open_run, way_back_command
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
@@ -149,7 +149,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return _nothing(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
         approval = demand_approval()
-    refuse_unless_good(plan, fresh, site, seen, resumed=resumed)
+    refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain))
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
     _begin(plan, site, ports, ledger, resumed=resumed, approval=approval)

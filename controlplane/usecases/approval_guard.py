@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Literal
 
 from controlplane.domain.approval import Approval, is_over, objection, used_in
-from controlplane.domain.chain import latest_time, reset_at
+from controlplane.domain.chain import last_reset, latest_time
 from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.receipt import Receipt
 from controlplane.ports.receipts import ApprovalStore
@@ -45,7 +45,7 @@ def judge_approval(
     if approval is not None and author is not None:
         approval = approval.model_copy(update={"requester": author})
     signs_as = approvals.signs_as() if demanded == "other" else None
-    told = objection(approval, demanded=demanded, plan=digest, operator=operator, run=run, now=here, signs_as=signs_as, reset=reset_at(chain))
+    told = objection(approval, demanded=demanded, plan=digest, operator=operator, run=run, now=here, signs_as=signs_as, reset=last_reset(chain))
     if told is not None and approval is not None and is_over(approval, here):
         approvals.expire(digest, seen_at=stamp_of(here))
     return approval, told

@@ -1,11 +1,12 @@
 """gates promote, demote: propose a change of modes, and carry out one that a person approved.
 
 Rules:
-- A promotion is computed on fresh evidence, when it is proposed and once more when it is carried out; what has changed since is refused. This
-  program's own checks have to pass on that evidence as well: what fills up changes no digest.
+- A promotion is computed on fresh evidence, when it is proposed and once more when it is carried out; what has changed since is refused. The
+  checks themselves, this program's and the site's, have to pass then as well: what fills up changes no digest, nor does what a site's file reads.
 - What changes is the very file and fields that the proposal names, all of them and nothing beyond: a proposal that some other hand wrote is
   refused. The approval is bound to its digest and used once; its approver is not who asked, where the site says so.
-- The file is locked from the comparison to the writing, and its new text is made before the first receipt.
+- The file is locked from the comparison to the writing, and its new text is made before the first receipt, which names changes and digest: where a
+  kill came between the writing and the last receipt, the same call finds the file as that says, and puts on record what was done.
 - A demotion needs no runs: only a person demotes, and says why.
 """
 
@@ -13,21 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from controlplane.domain.approval import as_told
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.finding import Finding
 from controlplane.domain.gates.catalogue import known_checks
-from controlplane.domain.gates.passing import passings
+from controlplane.domain.gates.marks import marked
+from controlplane.domain.gates.passing import Passing, passings
 from controlplane.domain.gates.promotion import Standing
 from controlplane.domain.gates.proposal import ModeChange, Proposal, demotions, promotions, seal
 from controlplane.domain.gates.values import SITE
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.ports.clocks import Clock, Entropy
-from controlplane.ports.gates import CheckerDigests, GateRunStore, ModeFile
+from controlplane.ports.gates import CheckerDigests, GateRunStore, ModeFile, SiteChecks
 from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
@@ -47,6 +51,7 @@ class ModePorts:
     approvals: ApprovalStore
     runs: GateRunStore
     checkers: CheckerDigests
+    site_checks: SiteChecks
     file: ModeFile
 
 
@@ -60,9 +65,15 @@ def propose(
     requester: str,
     reason: str,
     ports: ModePorts,
+    stood: tuple[Standing, ...] | None = None,
 ) -> Proposal:
-    """Return the proposal, sealed. Raises `RefusedError` with everything that holds it back."""
-    changes = _changes(kind, considered(site, checks=checks, hosts=hosts, seen=seen if kind == "promote" else None, ports=ports))
+    """Return the proposal, sealed. Raises `RefusedError` with everything that holds it back.
+
+    `stood` is what `considered` said a moment ago, where it was asked: the site's checks are not run twice then.
+    """
+    if stood is None:
+        stood = considered(site, checks=checks, hosts=hosts, seen=seen if kind == "promote" else None, ports=ports)
+    changes = _changes(kind, stood)
     if not changes:
         held = "enforce" if kind == "promote" else "report"
         raise RefusedError(f"nothing to {kind}: {', '.join(checks)} {'is' if len(checks) == 1 else 'are'} in {held} mode there. Nothing was changed.")
@@ -82,7 +93,7 @@ def propose(
 def considered(
     site: SiteView, *, checks: Sequence[str], hosts: Sequence[str], seen: Mapping[str, Evidence | Unreached] | None, ports: ModePorts
 ) -> tuple[Standing, ...]:
-    """Return how these checks stand; with `seen` on that evidence, and held back by what does not pass on it."""
+    """Return how these checks stand; with `seen` on that evidence, and held back by what does not pass now. The site's own checks are run then."""
     now = ports.clock.now()
     if seen is None:
         return standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, now=now)
@@ -90,10 +101,29 @@ def considered(
     found = standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, now=now, seen=digests)
     desired = [one for one in site.desired.hosts if one.host in seen]
     report = judge(seen, desired, only=frozenset(checks) & CHECKS.keys(), site=site, now=now, max_age=site.max_age, digests=False)
-    fails = {
-        (one.check, one.host): f"as it is now: {one.verdict}: {one.reason}" for one in passings(report.findings, site.registers) if not one.passed
-    }
-    return tuple(_held(one, fails.get((one.check, one.host))) for one in found)
+    judged = passings((*report.findings, *_own_findings(site, checks, hosts, ports)), site.registers)
+    by_place = {(one.check, one.host): one for one in judged}
+    return tuple(_held(one, _fails_now(one, by_place, own=one.check in site.gates.checks)) for one in found)
+
+
+def _own_findings(site: SiteView, checks: Sequence[str], hosts: Sequence[str], ports: ModePorts) -> tuple[Finding, ...]:
+    """Run those of these checks that are the site's own, on these hosts where they look at machines; without hosts on all, as a run of gates does."""
+    own = {check: held for check, held in site.gates.checks.items() if check in checks}
+    if not own:
+        return ()
+    governed = tuple(host for host in hosts if host in site.desired.by_name())
+    return marked(ports.site_checks.run(own, [route for _, route in site.chosen(governed)]), site.gates, site.registers)
+
+
+def _fails_now(one: Standing, judged: Mapping[tuple[str, str], Passing], *, own: bool) -> str | None:
+    """Return why a check does not pass where it stands; a file that did not run to its end (UNKNOWN on the site) says so of every host."""
+    on_site = judged.get((one.check, SITE))
+    if own and on_site is not None and on_site.verdict == "UNKNOWN":
+        return f"as it is now: UNKNOWN: {on_site.reason}"
+    said = judged.get((one.check, one.host))
+    if said is None:
+        return "as it is now: nothing was judged of it" if own else None
+    return None if said.passed else f"as it is now: {said.verdict}: {said.reason}"
 
 
 def _held(one: Standing, why: str | None) -> Standing:
@@ -116,6 +146,9 @@ def carry_out(
     with ports.file.editing():
         now = ports.clock.now()
         chain = [receipt for _, receipt in sound_chain(ports.receipts, now=now)]
+        written = _written_already(proposal, chain, ports)
+        if written is not None:
+            return _done(written.key, proposal, site, operator, ports)
         _refuse_unless_bound(proposal, site, ports)
         approval, objected = judge_approval(
             proposal.proposal, demanded=site.approval, operator=operator, approvals=ports.approvals, chain=chain, run=None, now=now, author=author
@@ -128,22 +161,44 @@ def carry_out(
         text = ports.file.prepared(proposal.changes)
         capability = f"gates.{proposal.kind}"
         key = make_run_key(capability, now, ports.entropy.four_hex())
-        ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
-        ledger.intend(key, host="*", capability=capability, step=ports.file.name, told=as_told(approval))
+        told = {**(as_told(approval) or {}), "proposal": proposal.proposal, **_as_told(proposal, ports.file.digest(text))}
+        _ledger(key, site, operator, ports).intend(key, host="*", capability=capability, step=ports.file.name, told=told)
         if site.approval != "none":
             ports.approvals.use(proposal.proposal, key)
         ports.file.write(text)
-        ledger.close(
-            key,
-            host="*",
-            capability=capability,
-            step=ports.file.name,
-            outcome="done",
-            reason=proposal.reason or None,
-            evidence=proposal.proposal,
-            told={"changes": [change.model_dump(mode="json") for change in proposal.changes], "file": ports.file.digest()},
-        )
+        return _done(key, proposal, site, operator, ports)
+
+
+def _written_already(proposal: Proposal, chain: Sequence[Receipt], ports: ModePorts) -> Receipt | None:
+    """Return the intent of this proposal that was stopped once the file was what it says, None where there is none."""
+    ended = {receipt.key for receipt in chain if receipt.phase == "result"}
+    begun = [one for one in chain if one.phase == "intent" and one.capability == f"gates.{proposal.kind}" and one.key not in ended]
+    wanted = {"proposal": proposal.proposal, **_as_told(proposal, ports.file.digest())}
+    return next((one for one in begun if {name: (one.told or {}).get(name) for name in wanted} == wanted), None)
+
+
+def _done(key: str, proposal: Proposal, site: SiteView, operator: str, ports: ModePorts) -> str:
+    """Put on record that the file holds the proposal's modes, and return the key."""
+    _ledger(key, site, operator, ports).close(
+        key,
+        host="*",
+        capability=f"gates.{proposal.kind}",
+        step=ports.file.name,
+        outcome="done",
+        reason=proposal.reason or None,
+        evidence=proposal.proposal,
+        told=_as_told(proposal, ports.file.digest()),
+    )
     return key
+
+
+def _ledger(key: str, site: SiteView, operator: str, ports: ModePorts) -> Ledger:
+    return Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
+
+
+def _as_told(proposal: Proposal, file: str) -> dict[str, Any]:
+    """Return what receipts say of the changes, and of the file's digest after them."""
+    return {"changes": [change.model_dump(mode="json") for change in proposal.changes], "file": file}
 
 
 def _refuse_unless_bound(proposal: Proposal, site: SiteView, ports: ModePorts) -> None:

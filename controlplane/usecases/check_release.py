@@ -69,7 +69,10 @@ def check_release(stack: str, *, environment: EnvironmentName | None, ports: Che
         secrets = {f"{variable} ({name})": values for name, one in judged.items() for variable, values in one.secrets.items()}
         # Of the others too: what holds another environment's secrets is no file to look for these in.
         env_files = [ports.files.env_file(stack, name) for name in spec.environments]
-        found.append((_search(secrets, env_files, ports), ""))
+        untold = [
+            f"which secrets {name} has can't all be told, {one.untold}, so not all were looked for" for name, one in judged.items() if one.untold
+        ]
+        found.append((_search(secrets, env_files, untold, ports), ""))
     return ReleaseCheck(
         stack=stack,
         environments=names,
@@ -110,15 +113,15 @@ def _spec(stack: str, environment: EnvironmentName | None, ports: CheckPorts, si
     return spec, parts
 
 
-def _search(secrets: Mapping[str, tuple[str, ...]], env_files: Sequence[str], ports: CheckPorts) -> Part:
+def _search(secrets: Mapping[str, tuple[str, ...]], env_files: Sequence[str], untold: Sequence[str], ports: CheckPorts) -> Part:
     what = "secrets"
     try:
         looked = ports.search.look(secrets, env_files)
     except InputInvalidError as error:
-        return Part(what, error.faults, ("git and its history were not looked through",))
+        return Part(what, error.faults, ("git and its history were not looked through", *untold))
     told = f"none in {looked.files} files, {looked.blobs} contents of {looked.commits} commits"
     told += f"; {looked.revoked} stand as revoked" if looked.revoked else ""
-    return Part(what, tuple(fault_of(leak) for leak in looked.leaks), looked.doubts, told)
+    return Part(what, tuple(fault_of(leak) for leak in looked.leaks), (*looked.doubts, *untold), told)
 
 
 def _unsearched() -> Part:

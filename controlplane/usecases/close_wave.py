@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controlplane.domain.digest import digest_of
+from controlplane.domain.digest import digest_of, digest_of_bytes
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import Receipt
@@ -23,6 +23,7 @@ from controlplane.domain.waves.closeout import (
     FileChange,
     actions_of,
     gap_impacts,
+    is_closeout,
     loop_impacts,
     missing_outputs,
 )
@@ -39,7 +40,7 @@ from controlplane.usecases.read_registers import Record, resting
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.settle_wave import caught_up, refuse_open_runs
 from controlplane.usecases.wave_case import case_of
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of, loaded, refuse_other_files
 
 _FILE, _PAGE = "closeout.json", "closeout.md"
 
@@ -56,6 +57,8 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
         made, page = _said_before(said, ports)
         ports.waves.write(held, state="closed", record=record.plain(), now=ports.apply.clock.now(), ended=True)
         return made, page, said.key
+    refuse_other_files(f"wave {name} does not close, it stays open", name, site, record)
+    _refuse_other_policy(name, record, site, ports)
     refuse_open_runs(f"wave {name} does not close, it stays open", name, record, chain)
     if wave.hosts and not record.without_carved(wave.hosts):
         raise RefusedError(
@@ -63,6 +66,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
             f"Next: {abort_command(name)}"
         )
     _refuse_half_done(name, record, chain, ports)
+    before = len(loaded(ports))
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="post")
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))
     judged = judge_gates(wave, "exit", case_of(name, wave, record, site, ports, look=look))
@@ -70,18 +74,42 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     held = ports.waves.write(held, state=held.state, record=record.plain(), now=ports.apply.clock.now())
     refuse_unreached(f"wave {name} does not close, it stays open", look, record.without_carved(wave.seen), close_command(name))
     refuse_shut(f"wave {name} does not close", judged, f"It stays open. Then: {close_command(name)}")
-    chain = [receipt for _, receipt in ports.apply.receipts.load()]
+    chain = list(loaded(ports))
+    _refuse_changed_meanwhile(name, wave, chain[before:])
     attestation = Attestation(by=site.operator, at=ports.apply.clock.now().strftime(STAMP), text=attest)
     made = _closeout(name, wave, record, site, ports, look=look, judged=judged, chain=chain, attestation=attestation, deferred=deferred)
     missing = missing_outputs(wave, made)
     if missing:
         raise RefusedError(f"wave {name} does not close: it has to leave behind {', '.join(missing)}, and did not. It stays open.")
     file = ports.folder.keep(name, record.attempt, _FILE, (made.model_dump_json(indent=2) + "\n").encode())
-    page = ports.folder.keep(name, record.attempt, _PAGE, closeout_page(made))
-    told = {"attempt": record.attempt, "file": file, "page": page, "chain_length": made.chain_length, "chain_head": made.chain_head}
+    shown = closeout_page(made)
+    page = ports.folder.keep(name, record.attempt, _PAGE, shown)
+    files = {"file": file, "page": page, "page_digest": digest_of_bytes(shown)}
+    told = {"attempt": record.attempt, **files, "chain_length": made.chain_length, "chain_head": made.chain_head}
     key = begin_entry("close", name, site, ports).close(evidence=digest_of(made.model_dump(mode="json")), told=told)
     ports.waves.write(held, state="closed", record=record.plain(), now=ports.apply.clock.now(), ended=True)
     return made, page, key
+
+
+def _refuse_other_policy(name: str, record: WaveRecord, site: WaveSite, ports: WavePorts) -> None:
+    """Raise `RefusedError` where the policy is no longer the one that the last run's plan was bound to: its exit would be judged by another."""
+    ran = [one for one in record.plans if one.run is not None]
+    if record.files is None or not ran or ports.apply.plans.get(ran[-1].plan).binds.policy == site.view.policy_digest:
+        return
+    raise RefusedError(
+        f"wave {name} does not close: the policy changed since plan {ran[-1].plan[:19]}, which its last run carried out, was made. It stays open. "
+        f"Take that back, and change it after the wave; or end this attempt ({abort_command(name)}), and open the wave anew"
+    )
+
+
+def _refuse_changed_meanwhile(name: str, wave: Wave, since: Sequence[Receipt]) -> None:
+    """Raise `RefusedError` where the receipts since the look say that somebody is at work on a host of the wave, or was: it was not that any more."""
+    late = [one for one in since if one.host in wave.seen and not one.capability.startswith("wave.")]
+    if late:
+        raise RefusedError(
+            f"wave {name} does not close: {late[0].key} ({late[0].capability} on {late[0].host}, {late[0].operator}) began or ended while its hosts "
+            f"were looked at. It stays open. Look again when that has ended: {close_command(name)}"
+        )
 
 
 def _refuse_half_done(name: str, record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> None:
@@ -101,10 +129,10 @@ def _refuse_half_done(name: str, record: WaveRecord, chain: Sequence[Receipt], p
 def _said_before(said: Receipt, ports: WavePorts) -> tuple[Closeout, str]:
     """Return the closeout that a receipt names, whose wave a kill kept open. Raises `RunFailedError` where it is another one now."""
     told = said.told or {}
-    made = Closeout.model_validate_json(ports.folder.read(told["file"]))
-    if digest_of(made.model_dump(mode="json")) != said.evidence:
+    content = ports.folder.read(told["file"])
+    if not is_closeout(content, said):
         raise RunFailedError(f"{told['file']} is not what {said.key} says. Nothing was changed. Restore it from a copy, then close the wave again.")
-    return made, str(told["page"])
+    return Closeout.model_validate_json(content), str(told["page"])
 
 
 def _closeout(

@@ -1,7 +1,8 @@
 """release stage, release promote: bring a planned release to an environment, and for production prove it, or take it back.
 
 Rules:
-- Production is changed only through an open gate, or to end what began through one: the ready receipts of its hosts ended with the first change.
+- Production is changed only through an open gate, or to end what began through one: a host's ready receipt ends with its first change. A later
+  attempt of a run asks the gate again, before the first host that was not begun.
 - A deployment to production that fails, or whose smoke tests do not all pass or can't be run, is taken back at once, and that is said.
 - Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
 - A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
@@ -9,12 +10,12 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
-from controlplane.domain.plan import Plan
+from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine, is_open
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
@@ -24,8 +25,9 @@ from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult
+from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_plan import apply_plan
-from controlplane.usecases.interrupted_run import open_run
+from controlplane.usecases.interrupted_run import open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
 from controlplane.usecases.release_case import (
@@ -48,7 +50,7 @@ def stage_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts
     """Bring a plan to staging, or go on with it. `command` is how. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
     kept, view = planned(site, stack, "staging", plan)
     hosts = environment_of(site, stack, "staging")[1].hosts
-    course = ReleaseCourse(command, hosts, lambda: None)
+    course = ReleaseCourse(command, hosts, lambda _: None, _way_back(plan, ports))
     result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     if result.outcome == "done" and result.run is None:
         _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
@@ -77,11 +79,13 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
     if "failed" in states and open_run(plan, ports.apply.receipts) is None:
         return course.take_back("its deployment failed")
     kept, view = planned(site, stack, "production", plan)
-    if open_run(plan, ports.apply.receipts) is None and (not own or plan_release(site, stack, "production", kept, ports=ports.apply).steps):
-        # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again.
+    going_on = open_run(plan, ports.apply.receipts)
+    course.begun = tuple(one for one in own if one.run == going_on)
+    if not course.begun and (going_on is not None or not own or plan_release(site, stack, "production", kept, ports=ports.apply).steps):
+        # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again; so has a run that began nothing yet.
         course.gate = judge_promotion(site, stack, kept, plan, ports)
-        refuse_shut(course.gate, f"{kept.name} is not promoted")
-    by = ReleaseCourse(command, environment.hosts, lambda: shut(spec.promotion.windows, site, ports.apply.clock.now()))
+        refuse_shut(course.gate, f"{kept.name} is not promoted", _open_and_empty(going_on))
+    by = ReleaseCourse(command, environment.hosts, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
@@ -90,13 +94,24 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
     return course.prove()
 
 
-def refuse_shut(gate: Sequence[GateLine], what: str) -> None:
-    """Raise `RefusedError` where a line of the gate does not hold, `UnknownError` where one could not be told."""
+def refuse_shut(gate: Sequence[GateLine], what: str, then: str = "") -> None:
+    """Raise `RefusedError` where a line of the gate does not hold, `UnknownError` where one could not be told; `then` ends what they say."""
     if is_open(gate):
         return
-    told = "\n  ".join(f"{line.name}: {line.reason}{f'    ({line.next})' if line.next else ''}" for line in gate if line.verdict is not Verdict.MET)
+    told = "\n  ".join(_missing(gate))
     unknown = any(line.verdict is Verdict.UNKNOWN for line in gate)
-    raise (UnknownError if unknown else RefusedError)(f"{what}, its gate is shut:\n  {told}\nNothing was changed.")
+    raise (UnknownError if unknown else RefusedError)(f"{what}, its gate is shut:\n  {told}\nNothing was changed.{then}")
+
+
+def _missing(gate: Sequence[GateLine]) -> list[str]:
+    return [f"{line.name}: {line.reason}{f'    ({line.next})' if line.next else ''}" for line in gate if line.verdict is not Verdict.MET]
+
+
+def _open_and_empty(run: str | None) -> str:
+    """Return what there is to do with a run that is on record and began nothing; nothing without one."""
+    if run is None:
+        return ""
+    return f" Run {run} is open and began nothing yet: mend that and run this again, or close it: controlplane rollback {run}"
 
 
 def stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
@@ -105,7 +120,10 @@ def stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
 
 
 def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePorts) -> None:
-    """Put on record as done what an earlier run left as failed, or did not come to, and was just seen to be there by two witnesses."""
+    """Put on record as done what an earlier run left as failed, or did not come to, and was just seen to be there on fresh evidence.
+
+    Nothing was changed for it, so no second witness was asked: its reason says so.
+    """
     current = {host.host: host.current for host in found.hosts if host.failed is None}
     missing = [step for step in plan.steps if (held := current.get(step.host)) is None or held.plan != plan.plan]
     if not missing:
@@ -117,10 +135,15 @@ def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePo
     for step in missing:
         key = make_run_key(step.capability, apply.clock.now(), apply.entropy.four_hex())
         ledger.intend(key, host=step.host, capability=step.capability, step=step.id)
-        reason = "it did not end well, or was not begun, and was found to be there on fresh evidence"
+        reason = "it did not end well, or was not begun, and was found to be there on fresh evidence; no second witness was asked"
         changes = with_status(step, "done")
         ledger.close(key, host=step.host, capability=step.capability, step=step.id, outcome="done", reason=reason, changes=changes)
     ledger.close(run, host="*", capability=WHOLE, step="*", outcome="done", changes=tuple(c for step in missing for c in with_status(step, "done")))
+
+
+def _way_back(plan: Plan, ports: ReleasePorts) -> Callable[[str], str]:
+    """Return what gives the command that takes a run of the plan back, as the receipts are then."""
+    return lambda run: way_back_command(run, plan, _loaded(ports))
 
 
 def _loaded(ports: ReleasePorts) -> tuple[Receipt, ...]:
@@ -134,16 +157,32 @@ def _own(plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
 
 
 class _Promotion:
-    """One promotion, from its gate to its proof, or back."""
+    """One promotion, from its gate to its proof, or back. `begun` is what an earlier attempt of the run that goes on began."""
 
     def __init__(  # noqa: PLR0917 - one run's whole surroundings
         self, site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts, progress: Progress, command: str
     ) -> None:
         self.site, self.stack, self.plan, self.ports, self.progress, self.command = site, stack, plan, ports, progress, command
         self.name = str(plan.steps[0].variables.get("compose_stack_manifest_name", "it")) if plan.steps else "it"
+        self.begun: tuple[Deployment, ...] = ()
         self.gate: tuple[GateLine, ...] = ()
         self.deployed: RunResult | None = None
         self.proof: SmokeReport | None = None
+
+    def waits(self, step: Step, spec: ReleaseSpec, kept: KeptManifest) -> str | None:
+        """Return why a host may not be begun now, None where it may. What was begun is ended: half of it runs already."""
+        if step.host in {one.host for one in self.begun}:
+            return None
+        told = shut(spec.promotion.windows, self.site, self.ports.apply.clock.now())
+        if told is not None or self.gate:
+            return told
+        try:
+            self.gate = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
+        except InterruptedRunError:
+            raise
+        except ControlPlaneError as error:
+            return f"its gate could not be judged: {without_end(str(error))}"
+        return None if is_open(self.gate) else f"its gate is shut: {'; '.join(_missing(self.gate))}"
 
     def prove(self) -> ReleaseResult:
         """Run the smoke tests, unless that was done since; what is not proven is taken back."""

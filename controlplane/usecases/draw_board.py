@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from controlplane.domain.board import Board, BoardGovernance, BoardHost, BoardTrail, BoardVerified, Picture
 from controlplane.domain.board_picture import picture_of
-from controlplane.domain.chain import chain_faults
 from controlplane.domain.checks import doubt_of
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
@@ -21,9 +20,10 @@ from controlplane.domain.run_list import run_rows
 from controlplane.domain.site_view import SiteView
 from controlplane.ports.clocks import Clock
 from controlplane.ports.hosts import EvidenceSource
-from controlplane.ports.receipts import ReceiptStore
+from controlplane.ports.receipts import AnchorSource, ReceiptStore
 from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.collect_evidence import collect_site
+from controlplane.usecases.verify_receipts import trail_faults
 
 # What a person looks through before turning to 'receipts list'.
 NEWEST = 30
@@ -31,11 +31,18 @@ NOTHING = BoardGovernance()
 
 
 def draw_live(
-    site: SiteView, *, hosts: tuple[str, ...], clock: Clock, evidence: EvidenceSource, receipts: ReceiptStore, governance: BoardGovernance = NOTHING
+    site: SiteView,
+    *,
+    hosts: tuple[str, ...],
+    clock: Clock,
+    evidence: EvidenceSource,
+    receipts: ReceiptStore,
+    anchors: AnchorSource,
+    governance: BoardGovernance = NOTHING,
 ) -> Board:
     """Collect once from the named hosts, or all, and return the board. Raises `InputInvalidError` for an unknown host."""
     seen = collect_site(site, hosts=hosts, evidence=evidence)
-    return _board(site, seen, hosts=hosts, now=clock.now(), max_age=site.max_age, receipts=receipts, governance=governance)
+    return _board(site, seen, hosts=hosts, now=clock.now(), max_age=site.max_age, receipts=receipts, anchors=anchors, governance=governance)
 
 
 def draw_offline(
@@ -45,6 +52,7 @@ def draw_offline(
     clock: Clock,
     seen: Mapping[str, Evidence | Unreached],
     receipts: ReceiptStore,
+    anchors: AnchorSource,
     max_age: timedelta | None = None,
     governance: BoardGovernance = NOTHING,
 ) -> Board:
@@ -53,7 +61,9 @@ def draw_offline(
     if not any(host in seen for host in chosen):
         held = ", ".join(sorted(seen)) or "none"
         raise InputInvalidError([Fault("--evidence", 0, "", f"holds no host of {site.folder}/policy.yml that was asked for, only {held}")])
-    return _board(site, seen, hosts=hosts, now=clock.now(), max_age=max_age or site.max_age, receipts=receipts, governance=governance)
+    return _board(
+        site, seen, hosts=hosts, now=clock.now(), max_age=max_age or site.max_age, receipts=receipts, anchors=anchors, governance=governance
+    )
 
 
 def _board(
@@ -64,6 +74,7 @@ def _board(
     now: datetime,
     max_age: timedelta,
     receipts: ReceiptStore,
+    anchors: AnchorSource,
     governance: BoardGovernance,
 ) -> Board:
     desired = [one for one, _ in site.chosen(hosts)]
@@ -75,7 +86,7 @@ def _board(
     return Board(
         report=report,
         hosts=tuple(_host(one, seen.get(one.host), of_host[one.host], now=now, max_age=max_age) for one in desired),
-        trail=_trail(receipts, [one.host for one in desired], has_signers=site.has_signers),
+        trail=_trail(receipts, anchors, [one.host for one in desired], has_signers=site.has_signers),
         governance=governance,
     )
 
@@ -89,10 +100,10 @@ def _host(desired: DesiredHost, seen: Evidence | Unreached | None, findings: lis
     return BoardHost(host=desired.host, tier=desired.tier, collected_at=one.collected_at, doubt=doubt, picture=picture)
 
 
-def _trail(receipts: ReceiptStore, hosts: list[str], *, has_signers: bool) -> BoardTrail:
+def _trail(receipts: ReceiptStore, anchors: AnchorSource, hosts: list[str], *, has_signers: bool) -> BoardTrail:
     try:
         named = receipts.load()
-        faults = (*chain_faults(named), *receipts.signature_faults())
+        faults = trail_faults(receipts, anchors)
     except RunFailedError as broken:
         # A board without its trail would be no board on the day on which it is needed most; a trail that can't be read is never shown as whole.
         return BoardTrail(unreadable=str(broken), has_signers=has_signers)

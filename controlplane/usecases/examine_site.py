@@ -7,19 +7,24 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from controlplane.domain.chain import chain_faults
 from controlplane.domain.errors import ControlPlaneError, InputInvalidError
 from controlplane.domain.examination import Examination, Level, Point, examined
-from controlplane.domain.receipt import open_intents
+from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.site import Site, SiteContent
 from controlplane.ports.clocks import Clock, SiteTime
-from controlplane.ports.receipts import ApprovalStore, ReceiptStore
+from controlplane.ports.receipts import AnchorSource, ApprovalStore, ReceiptStore
 from controlplane.ports.waves import SiteHistory, WaveStore
+from controlplane.usecases.verify_receipts import trail_faults
 
 _Seen = tuple[Level, str]
+# What to do about something of a family that was stopped.
+_LOOK = {
+    "gates": "give the same proposal to --apply again, and see which modes hold (controlplane gates status)",
+    "wave": "controlplane wave status {0} says what to type",
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class DoctorPorts:
     site: Callable[[], Site]
     content: Callable[[], SiteContent]
     receipts: Callable[[], ReceiptStore]
+    anchors: Callable[[], AnchorSource]
     approvals: Callable[[], ApprovalStore]
     store: Callable[[], tuple[WaveStore, SiteTime]]
     history: SiteHistory
@@ -120,7 +126,7 @@ def _signers(ports: DoctorPorts) -> _Seen:
 def _chain(ports: DoctorPorts) -> _Seen:
     store = ports.receipts()
     chain = store.load()
-    faults = (*chain_faults(chain), *store.signature_faults())
+    faults = trail_faults(store, ports.anchors())
     if faults:
         shown = "; ".join(f"{fault.file} {fault.reason}" for fault in faults[:3])
         return "fail", f"{len(faults)} faults: {shown}. All of them: controlplane receipts verify"
@@ -128,16 +134,37 @@ def _chain(ports: DoctorPorts) -> _Seen:
 
 
 def _open_runs(ports: DoctorPorts) -> _Seen:
-    still = open_intents([receipt for _, receipt in ports.receipts().load()])
+    chain = [receipt for _, receipt in ports.receipts().load()]
+    told = []
+    still = ", ".join(dict.fromkeys(receipt.run for receipt in open_intents(chain)))
     if still:
-        runs = ", ".join(dict.fromkeys(receipt.run for receipt in still))
-        return "warn", f"{runs} is open: go on with it or take it back (controlplane runs list)"
-    return "pass", "none"
+        told.append(f"{still} is open: go on with it or take it back (controlplane runs list)")
+    told += [f"{one.key} ({one.step}) was stopped before its end was on record: {_look(one)}" for one in _stopped(chain)]
+    return ("warn", "; ".join(told)) if told else ("pass", "none")
+
+
+def _stopped(chain: Sequence[Receipt]) -> list[Receipt]:
+    """Return the changes of modes, and what was to become of a wave, that no result ends; nothing was brought to an end there since."""
+    ended = {receipt.key for receipt in chain if receipt.phase == "result"}
+    last = {(_family(one), one.step): number for number, one in enumerate(chain) if one.phase == "result"}
+    return [
+        one
+        for number, one in enumerate(chain)
+        if one.phase == "intent" and _family(one) in _LOOK and one.key not in ended and number > last.get((_family(one), one.step), -1)
+    ]
+
+
+def _family(receipt: Receipt) -> str:
+    return receipt.capability.partition(".")[0]
+
+
+def _look(receipt: Receipt) -> str:
+    return _LOOK[_family(receipt)].format(receipt.step)
 
 
 def _coordination(ports: DoctorPorts) -> _Seen:
     waves, time = ports.store()
-    time.assert_time(ports.clock.now())
+    time.compare_time(ports.clock.now())
     going_on = [held for held in waves.waves() if held.ended_at is None]
     told = "; ".join(f"{held.wave} is {held.state}, held by {held.holder} until {held.expires_at}" for held in going_on)
     return "pass", told or "no wave goes on"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from controlplane.domain.errors import InterruptedRunError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
+from controlplane.domain.releases.bringing import brings
 from controlplane.domain.run_result import RunResult
 from controlplane.ports.receipts import ReceiptStore
-from controlplane.usecases.record_run import with_status
+from controlplane.usecases.record_run import WHOLE, with_status
 
 # Where a signal came while no step's play ran: nobody asked the hosts to stop what an attempt before this one may have begun.
 BETWEEN_PLAYS = "interrupted; what ran from here was stopped first, and what an earlier attempt left working on a host goes on there"
@@ -28,9 +30,21 @@ def open_run(plan: Plan, receipts: ReceiptStore) -> str | None:
     return next((receipt.run for receipt in open_intents(chain) if receipt.plan == plan.plan and receipt.undoes is None), None)
 
 
-def how_to_go_on(run: str, by: str) -> str:
-    """Return the sentence that ends every message about an open run; `by` is what goes on with it."""
-    return f"Run {run} is open. Go on: {by}; or take it back: controlplane rollback {run}"
+def how_to_go_on(run: str, by: str, back: str | None = None) -> str:
+    """Return the sentence that ends every message about an open run; `by` is what goes on with it, `back` what takes it back, if not rollback."""
+    return f"Run {run} is open. Go on: {by}; or take it back: {back or f'controlplane rollback {run}'}"
+
+
+def way_back_command(run: str, plan: Plan, chain: Sequence[Receipt]) -> str:
+    """Return the command that takes a run of a plan back: for a release its own verb, as long as something of the run stands.
+
+    Of a release's run that began nothing, or is back, there is only the record to close: its own verb would take the release before it back.
+    """
+    found, undone = brings(plan), undone_keys(chain)
+    steps = (r for r in chain if r.run == run and r.phase == "intent" and r.undoes is None and r.capability != WHOLE)
+    if found is None or all(step.key in undone for step in steps):
+        return f"controlplane rollback {run}"
+    return f"controlplane release rollback {shlex.quote(found.stack)} --env {found.environment}"
 
 
 def abandon_command(run: str) -> str:

@@ -9,11 +9,11 @@ from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Finding
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import last_ready, void_because
-from controlplane.domain.receipt import Receipt
+from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.gate import GateLine, PromotionCase, promotion_gate
-from controlplane.domain.releases.history import Deployed
+from controlplane.domain.releases.history import Deployed, Deployment
 from controlplane.domain.releases.proof import newest_proof, proof_since
-from controlplane.domain.releases.values import ReleaseSpec
+from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
@@ -23,8 +23,12 @@ from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brough
 RECERT = "release.recert"
 
 
-def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Plan | None, ports: ReleasePorts) -> tuple[GateLine, ...]:
+def judge_promotion(
+    site: ReleaseSite, stack: str, kept: KeptManifest, plan: Plan | None, ports: ReleasePorts, *, begun: Sequence[Deployment] = ()
+) -> tuple[GateLine, ...]:
     """Return every line of the gate for a manifest; `plan` is the one that is to run, None before there is one.
+
+    `begun` is what the run that goes on began already: it is not in its own way, and its hosts are no longer asked whether they are ready for it.
 
     Raises `InputInvalidError` for files with faults, `RunFailedError` where the receipts do not hold.
     """
@@ -50,14 +54,15 @@ def judge_promotion(site: ReleaseSite, stack: str, kept: KeptManifest, plan: Pla
             now=now,
             staged=mine,
             running=_running(site, stack, kept, ports) if all(mine.values()) else (),
+            unlike=_unlike(site, stack, kept) if all(mine.values()) else None,
             smoked=newest_proof(chain, stack, "staging"),
-            production=_production(history(site, stack, "production", chain, ports.apply), chain),
+            production=_production(_before(history(site, stack, "production", chain, ports.apply), begun), chain),
             refusals=tuple(f"{one.host}: {one.reason}" for one in plan.refusals) if plan is not None else (),
             asked=site.files.smoke_digests(stack, "staging"),
             certified=next((r for r in reversed(chain) if r.capability == RECERT and r.step == stack and r.phase == "result"), None),
             faults=checked.faults,
             unchecked=checked.unchecked,
-            ready={host: _not_ready(site, host, chain, ports) for host in production.hosts},
+            ready={host: _not_ready(site, host, chain, ports) for host in production.hosts if host not in {one.host for one in begun}},
             gaps=_open_gaps(site, spec),
             pack=runs[0] if runs else None,
             policy=site.view.policy_digest,
@@ -89,6 +94,17 @@ def _running(site: ReleaseSite, stack: str, kept: KeptManifest, ports: ReleasePo
     return [finding for finding in report.findings if (finding.check, finding.surface) == ("D249", f"release:{stack}")]
 
 
+def _unlike(site: ReleaseSite, stack: str, kept: KeptManifest) -> dict[str, tuple[str, str | None]]:
+    """Return the services that production would run by another digest than staging, by the files of both: with production's and staging's."""
+    there, here = _digests(site, stack, "staging", kept), _digests(site, stack, "production", kept)
+    return {service: (digest, there.get(service)) for service, digest in here.items() if there.get(service) != digest}
+
+
+def _digests(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest) -> dict[str, str]:
+    every = brought(site, stack, name, kept).values()
+    return {service: image.rpartition("@")[2] for wanted in every for service, image in wanted.images.items()}
+
+
 def _not_ready(site: ReleaseSite, host: str, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
     receipt = last_ready(chain, host)
     if receipt is None:
@@ -110,6 +126,13 @@ def _production(found: Deployed, chain: Sequence[Receipt]) -> str | None:
     return None
 
 
+def _before(found: Deployed, begun: Sequence[Deployment]) -> Deployed:
+    """Return what was deployed but for what was begun."""
+    keys = {one.key for one in begun}
+    hosts = (host.model_copy(update={"deployments": tuple(one for one in host.deployments if one.key not in keys)}) for host in found.hosts)
+    return found.model_copy(update={"hosts": tuple(hosts)})
+
+
 def _open_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...] | None:
     registers = site.governance.registers
     if registers is None or site.governance.register_faults:
@@ -123,7 +146,8 @@ def _unapproved(site: ReleaseSite, spec: ReleaseSpec, plan: Plan | None, chain: 
         return None
     if plan is None or not plan.steps:
         return "there is no plan yet that could be approved"
-    run = next((r.run for r in chain if r.plan == plan.plan), None)
+    still = next((r.run for r in open_intents(chain) if r.plan == plan.plan), None)
+    run = still or next((r.run for r in chain if r.plan == plan.plan), None)
     _, told = judge_approval(
         plan.plan, demanded=demanded, operator=site.operator, approvals=ports.apply.approvals, chain=chain, run=run, now=ports.apply.clock.now()
     )

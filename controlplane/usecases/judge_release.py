@@ -42,12 +42,14 @@ class Part(NamedTuple):
 class Judged(NamedTuple):
     """One environment: its parts, and what may be relied on where none of them has a fault or a doubt.
 
-    `views` are by host; `secrets` are values by the names of their variables, for a search alone.
+    `views` are by host; `secrets` are values by the names of their variables, for a search alone; `untold` says why some are missing
+    there, None where none is.
     """
 
     parts: tuple[Part, ...]
     views: dict[str, ComposeView]
     secrets: dict[str, tuple[str, ...]]
+    untold: str | None
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -82,8 +84,8 @@ def judge_environment(files: CheckedFiles, stack: str, name: EnvironmentName, sp
     contract, contract_faults = _tried(lambda: files.contract(stack, name))
     told = f"{_counted(contract.variables, 'variable')}, {len(contract.secrets)} secret" if contract is not None else ""
     compose, views = _compose(of, contract, desired)
-    env, secrets = _env(of, contract, views)
-    return Judged((Part("contract", contract_faults, told=told), compose, env, _beside(of, views, desired)), views, secrets)
+    env, secrets, untold = _env(of, contract, views)
+    return Judged((Part("contract", contract_faults, told=told), compose, env, _beside(of, views, desired)), views, secrets, untold)
 
 
 def sound_views(
@@ -171,20 +173,22 @@ def _others(of: _Of) -> tuple[list[_Of], list[str]]:
     return found, unread
 
 
-def _env(of: _Of, contract: Contract | None, views: Mapping[str, ComposeView]) -> tuple[Part, dict[str, tuple[str, ...]]]:
+def _env(of: _Of, contract: Contract | None, views: Mapping[str, ComposeView]) -> tuple[Part, dict[str, tuple[str, ...]], str | None]:
+    """Return how the environment file stands, its secrets, and why some of them can't be told (None: all can)."""
     what = "environment file"
     text, faults = of.files.env_seen(of.stack, of.name)
     if text is None:
-        return Part(what, faults), {}
+        return Part(what, faults), {}, "its environment file could not be read"
     file = of.files.shown(of.files.env_file(of.stack, of.name))
     said = read_env(text, file)
     if contract is None:
         told = "what it has to hold can't be told while the contract has faults"
-        return Part(what, (*faults, *said.faults), (told,)), {}
+        return Part(what, (*faults, *said.faults), (told,)), {}, "its contract has faults"
     deciding = {variable for view in views.values() for variable in view.deciding}
     contract_file = of.files.shown(f"releases/{of.environment.contract}")
     wrong = judge_env(contract, said, file=file, contract_file=contract_file, deciding=deciding)
-    return Part(what, (*faults, *wrong), told=f"{_counted(said.entries, 'variable')}, as the contract asks"), secret_values(contract, said)
+    untold = f"{_counted(said.faults, 'line')} of its environment file could not be read" if said.faults else None
+    return Part(what, (*faults, *wrong), told=f"{_counted(said.entries, 'variable')}, as the contract asks"), secret_values(contract, said), untold
 
 
 def _tried(read: Callable[[], Read]) -> tuple[Read | None, tuple[Fault, ...]]:

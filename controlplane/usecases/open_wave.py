@@ -34,7 +34,7 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
     if held is not None and held.ended_at is None:
         return _opened_already(name, held, site, ports, chain)
     refuse_unclosed(f"wave {name} does not open", wave, chain)
-    record = new_record(site, ports, ports.history.head())
+    record = new_record(site.wave(name), site, ports, ports.history.head())
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
     # A machine that the wave is to make is not there yet.
     there = wave.read_only if vm_provision.ID in wave.capabilities else wave.seen
@@ -69,7 +69,7 @@ def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, 
     wave = governed(site.wave(name), site)
     held = ports.waves.find(name)
     going_on = held if held is not None and held.ended_at is None else None
-    record = new_record(site, ports, None) if going_on is None else settled(record_of(going_on.record), loaded(ports))
+    record = new_record(site.wave(name), site, ports, None) if going_on is None else settled(record_of(going_on.record), loaded(ports))
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
     plan = ports.apply.plans.get(record.last_plan.plan) if record.last_plan is not None else None
     judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look, plan=plan))
@@ -140,4 +140,5 @@ def _opened_already(name: str, held: WaveHeld, site: WaveSite, ports: WavePorts,
 def _told(held: WaveHeld, record: WaveRecord) -> dict[str, object]:
     looked = record.preflight.model_dump(mode="json") if record.preflight is not None else None
     entry = [one.model_dump(mode="json") for one in record.entry]
-    return {"attempt": record.attempt, "token": held.token, "entry": entry, "preflight": looked}
+    files = record.files.model_dump(mode="json") if record.files is not None else None
+    return {"attempt": record.attempt, "token": held.token, "files": files, "entry": entry, "preflight": looked}

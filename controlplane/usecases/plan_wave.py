@@ -4,6 +4,7 @@ Rules:
 - Only hosts that the wave changes, that were not carved out and that the failure limit still lets begin, only capabilities that it names: nothing
   outside its scope is ever in its plan.
 - What deletes (only by name) is a change set of its own, after the others.
+- Where another person has to approve, who made the plan counts as who asked, by the name of their key, whoever holds the wave later.
 - An approval is bound to plan, hosts and window, and serves one run; given early, it holds when its window opens and the facts are the same.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 from controlplane.domain.approval import Approval, Scope, approve
 from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.chain import last_reset
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities
@@ -23,7 +25,8 @@ from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.make_plan import plan_site
 from controlplane.usecases.settle_wave import caught_up, refuse_open_runs, state_of
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded, without_end
+from controlplane.usecases.wave_case import demanded_of
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded, refuse_other_files, without_end
 
 # The outcome of a plan that found everything as declared.
 NOTHING = "nothing to do"
@@ -37,6 +40,7 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         raise RefusedError(
             f"wave {name} changes no machine (mutation: {wave.mutation}), so it has no plan. Nothing was changed. Next: {close_command(name)}"
         )
+    refuse_other_files(f"wave {name} is not planned", name, site, record)
     refuse_open_runs(f"wave {name} is not planned", name, record, loaded(ports))
     chosen = chosen_capabilities(_within(name, wave, capabilities))
     stopped = left_alone(wave, record.out)
@@ -61,6 +65,8 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         downtime_s=downtime,
         destructive=tuple(change.target for step in made.steps for change in step.changes if change.destructive),
         outcome=None if made.steps else NOTHING,
+        # Approvers are known by their keys: so is who may not be the only one.
+        asked_by=ports.apply.approvals.signs_as() if demanded_of(wave, site) == "other" else None,
     )
     if made.steps or not made.refusals:
         record = record.with_plan(planned)
@@ -74,7 +80,9 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     held = ports.waves.find(name)
     if held is None or held.ended_at is not None:
         raise RefusedError(f"wave {name} is not open. Nothing was changed. Open it: controlplane wave open {name}")
-    record = settled(record_of(held.record), loaded(ports))
+    chain = loaded(ports)
+    record = settled(record_of(held.record), chain)
+    refuse_other_files(f"the plan of wave {name} is not approved", name, site, record)
     planned = record.last_plan
     if planned is None or not planned.waits:
         raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
@@ -83,7 +91,7 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     opening = open_now(windows, timezone=site.view.timezone, now=now) or next_opening(windows, timezone=site.view.timezone, now=now)
     opens, closes = stamped(opening)
     scope = Scope(wave=name, hosts=planned.hosts, opens_at=opens, closes_at=closes)
-    made = approve(planned.plan, approver=site.operator, requester=held.holder, now=now, scope=scope)
+    made = approve(planned.plan, approver=site.operator, requester=planned.asked_by or held.holder, now=now, scope=scope, reset=last_reset(chain))
     ports.apply.approvals.add(made)
     bound = planned.model_copy(update={"approved": True, "opens": opens, "closes": closes})
     try:

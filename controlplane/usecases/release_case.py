@@ -140,6 +140,12 @@ def planned(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) ->
     if found is None or (found.stack, found.environment) != (stack, name):
         told = f"brings {found.stack} to {found.environment}" if found is not None else "is of no release"
         raise InputInvalidError([Fault("--plan", 0, "", f"plan {plan.plan[:19]} {told}, not {stack} to {name}")])
+    strange = sorted({step.host for step in plan.steps} - set(environment_of(site, stack, name)[1].hosts))
+    if strange:
+        raise RefusedError(
+            f"plan {plan.plan[:19]} brings {stack} to {', '.join(strange)}, no host of {name} any more. Nothing was changed. To go on with it, name "
+            f"{', '.join(strange)} in releases/{stack}.yml again; without that, see what there is to take back: controlplane release status {stack}"
+        )
     kept = site.files.manifest(stack, found.manifest_name)
     if kept.manifest.digest != found.manifest:
         raise RefusedError(f"manifest {kept.name} changed since plan {plan.plan[:19]} was made. Nothing was changed. Make a new one.")
@@ -184,10 +190,13 @@ def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | N
 
 
 class ReleaseCourse(Ungoverned):
-    """The course of a deployment: host after host in the environment's order, each only while `waits` gives no reason against it."""
+    """The course of a deployment: host after host in the environment's order, each only where `waits` gives no reason against it.
 
-    def __init__(self, command: str, hosts: Sequence[str], waits: Callable[[], str | None]) -> None:
-        self._command, self._hosts, self._waits = command, tuple(hosts), waits
+    `command` goes on with it, `back` gives the command that takes a run of it back.
+    """
+
+    def __init__(self, command: str, hosts: Sequence[str], waits: Callable[[Step], str | None], back: Callable[[str], str]) -> None:
+        self._command, self._hosts, self._waits, self._back = command, tuple(hosts), waits, back
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps in the order of the environment's hosts."""
@@ -195,11 +204,11 @@ class ReleaseCourse(Ungoverned):
 
     def go_on(self, run: str) -> str:
         """Name the verb that ran it."""
-        return how_to_go_on(run, f"'{self._command}'")
+        return how_to_go_on(run, f"'{self._command}'", self._back(run))
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether it has to wait."""
-        return self._waits()
+        return self._waits(step)
 
     def give_up(self, step: Step, failed: object) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Bring nothing to a further host once one failed."""

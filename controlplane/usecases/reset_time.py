@@ -2,7 +2,7 @@
 
 Rules:
 - It is on record, signed like every receipt, before the store's time is set.
-- Approvals that were given before it hold no more, and leases that the wrong clock gave end: it revives nothing.
+- Approvals that do not name it were given before it and hold no more, and leases that the wrong clock gave end: it revives nothing.
 - Where no clock ran ahead there is nothing to reset, and it is refused.
 """
 

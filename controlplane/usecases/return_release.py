@@ -35,8 +35,8 @@ from controlplane.usecases.wave_ports import without_end
 class WayBack(Value):
     """What a rollback would do: from which manifest to which (None: nothing ran before), by taking back which runs, newest first.
 
-    Without `runs` they are back already, and only the proof is missing. `images` are those that run then, by compose service. `not_undone` is
-    what stays as the newer releases left it.
+    Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service.
+    `not_undone` is what stays as the newer releases left it.
     """
 
     stack: str
@@ -65,9 +65,10 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
     left = _left(found)
     if not left:
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
-    unproven = _went_back(found) and proof_since(chain, found) is None
+    proof = proof_since(chain, found)
+    unproven = _went_back(found) and (proof is None or not proof.passed)
     if unproven and found.current is not None and to in (None, found.current.manifest_name):
-        # Only the proof is missing: asked for once more it must not take a further release back.
+        # Only the proof is missing, or did not pass: asked for once more it must not take a further release back.
         return _way(site, found, (), to=found.current.manifest_name, left=left, ports=ports)
     runs = _runs_back(left, to, stack)
     intents = sorted((intent for run in runs for intent in intents_of(run, chain)), key=lambda intent: intent.seq)
@@ -191,8 +192,10 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
         except UnknownError as away:
             return away
 
-    result = back(run)
-    if len(mine) < 2 or (isinstance(result, RunResult) and (result.outcome == "rolled-back" or _is_told_to_stop(result))):
+    # A host that was taken out of the environment keeps none of the others: nobody may govern it any more.
+    left_out = sorted({intent.host for intent in intents_of(run, chain)} - {one.host for one in mine})
+    result = back(run) if not left_out else UnknownError(f"{', '.join(left_out)} is no host of {name} any more")
+    if not left_out and (len(mine) < 2 or (isinstance(result, RunResult) and (result.outcome == "rolled-back" or _is_told_to_stop(result)))):
         return _or_raised(result)
     others: list[str] = []
     last = result
@@ -290,4 +293,5 @@ def _result(back: WayBack, outcome: str, returned: Sequence[RunResult], *, messa
 
 
 def _look(back: WayBack) -> str:
-    return f"See what runs where: controlplane release status {back.stack}"
+    further = f"controlplane release rollback {shlex.quote(back.stack)} --env {back.environment} --to MANIFEST"
+    return f"Prove it again: {back.command}; or go further back: {further}; what runs where: controlplane release status {shlex.quote(back.stack)}"

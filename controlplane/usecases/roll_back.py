@@ -14,22 +14,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from controlplane.domain.capabilities import release_deploy
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import AuditReport
-from controlplane.domain.plan import Plan, Step
+from controlplane.domain.plan import Change, Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, open_intents, undone_keys
+from controlplane.domain.releases.bringing import brings
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift
 from controlplane.domain.site_view import SiteView
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
-from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, if_gone, open_run
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, if_gone, open_run, way_back_command
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.plan_again import plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
-from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_ungoverned, refuse_unless_undoable
+from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_led_steps, refuse_ungoverned, refuse_unless_undoable
 
 
 class _StoppedError(Exception):
@@ -56,12 +58,16 @@ def roll_back(
 ) -> RunResult:
     """Take back the run or step `key`; `planned` is the site as the plan had it, where what is wanted is no part of the policy.
 
+    Without `planned` it was asked for by its key alone: then what another verb leads is refused.
+
     Raises `InputInvalidError`, `RefusedError`, `UnknownError`; `RunFailedError` where a receipt can't be written any more.
     """
     hosts = {intent.host for intent in intents_of(key, _chain(ports))}
     with ports.locks.hold(tuple(hosts), operator=operator):
         chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
         intents = intents_of(key, chain)
+        if planned is None:
+            refuse_led_steps(key, intents, ports.plans.get)
         refuse_unless_undoable(key, intents, chain, ports.plans.get)
         refuse_ungoverned(key, intents, site)
         whole = next(r for r in chain if key in (r.key, r.run))
@@ -75,7 +81,7 @@ def roll_back(
         except (KeyboardInterrupt, InterruptedRunError, _StoppedError) as stop:
             return _stopped(undoing, str(stop) if isinstance(stop, _StoppedError) else BETWEEN_PLAYS)
         except ControlPlaneError as error:
-            raise RunFailedError(f"{error}\n{_how_to_go_on(key)}") from error
+            raise RunFailedError(f"{error}\n{_how_to_go_on(undoing)}") from error
         raise in_the_way
 
 
@@ -142,8 +148,10 @@ def _chain(ports: ApplyPorts) -> tuple[Receipt, ...]:
     return tuple(receipt for _, receipt in ports.receipts.load())
 
 
-def _how_to_go_on(key: str) -> str:
-    return f"What went back stays back. Go on with the rest: controlplane rollback {key}"
+def _how_to_go_on(undoing: _Undoing) -> str:
+    is_release = brings(undoing.plan) is not None
+    again = way_back_command(undoing.ledger.run, undoing.plan, _chain(undoing.ports)) if is_release else f"controlplane rollback {undoing.key}"
+    return f"What went back stays back. Go on with the rest: {again}"
 
 
 def _run(undoing: _Undoing) -> RunResult:
@@ -163,14 +171,14 @@ def _run(undoing: _Undoing) -> RunResult:
                 capability=step.capability,
                 step=step.id,
                 outcome="rolled-back",
-                reason="the run never came to the host: there was nothing to undo",
+                reason="nothing of the run is on the host: there was nothing to undo",
                 changes=with_status(step, "undone"),
                 undoes=intent.key,
             )
             continue
         failure = _undo_step(undoing, step, intent.key, undo_key)
         if failure is not None:
-            return _result(undoing, "failed", messages=(failure, _how_to_go_on(undoing.key)))
+            return _result(undoing, "failed", messages=(failure, _how_to_go_on(undoing)))
     _close_whole(undoing)
     seen = _look(undoing)
     report = judge_site(site, hosts=tuple(sorted(seen)), seen=seen, now=ports.clock.now()) if seen else None
@@ -187,9 +195,11 @@ def _close_whole(undoing: _Undoing) -> None:
 
 
 def _never_begun(undoing: _Undoing, step: Step, intent: Receipt, chain: tuple[Receipt, ...]) -> bool:
-    """Say whether fresh evidence shows that a run was killed before it came to the host: then no undo lies there either."""
-    # Of a run that was abandoned nobody knows.
-    if any(r.key == intent.key and r.phase == "result" and r.outcome != "interrupted" for r in chain):
+    """Say whether fresh evidence shows that a run ended, or was killed, before it came to the host: then no undo lies there either."""
+    # Of a run that was abandoned nobody knows. A release that failed may have failed before the host gave it its lease; what other steps leave
+    # on a host shows nothing any more once a later run changed it.
+    doubtful = ("interrupted", "failed") if step.capability == release_deploy.ID else ("interrupted",)
+    if any(r.key == intent.key and r.phase == "result" and r.outcome not in doubtful for r in chain):
         return False
     chosen = undoing.planned.chosen((step.host,))
     seen = undoing.ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
@@ -198,12 +208,29 @@ def _never_begun(undoing: _Undoing, step: Step, intent: Receipt, chain: tuple[Re
     if not isinstance(evidence, Evidence) or fresh is None:
         return False
     try:
-        state = Reader(evidence).target_state
+        traces = _traces(step, Reader(evidence))
     except Unobserved:
         return False
-    traces = [held["run"] for held in (*state["runs"], *state["retired"])] + [held["run"] for held in (state["lease"], state["last_change"]) if held]
-    left = {change for later in fresh.steps if later.host == step.host for change in later.changes}
-    return intent.key not in traces and set(step.changes) <= left
+    left = {change for later in fresh.steps if later.host == step.host for change in _demanded(later)}
+    return intent.key not in traces and set(_demanded(step)) <= left
+
+
+def _traces(step: Step, reader: Reader) -> set[str]:
+    """Return the runs that the host shows: in work, of its lease, its last change, what it retired, its deployments. Raises `Unobserved`."""
+    state = reader.target_state
+    told = {held["run"] for held in (*state["runs"], *state["retired"])} | {held["run"] for held in (state["lease"], state["last_change"]) if held}
+    if step.capability == release_deploy.ID:
+        told |= {seen["record"]["run"] for seen in reader.releases.values() if seen["record"] is not None}
+    return told
+
+
+def _demanded(step: Step) -> tuple[Change, ...]:
+    """Return the changes of a step, as far as they say what is still to be done."""
+    if step.capability != release_deploy.ID:
+        return step.changes
+    # Containers are in another state from one minute to the next; that this run made none of them, the record on the host says. Where the services
+    # keep their data the plan does not say as the compose files do, and Compose makes no volume before the files are there.
+    return tuple(change.model_copy(update={"before": None}) for change in step.changes if change.kind not in ("volume", "mount"))
 
 
 def _undo_step(undoing: _Undoing, step: Step, key: str, undo_key: str) -> str | None:
@@ -264,9 +291,7 @@ def _stopped(undoing: _Undoing, why: str) -> RunResult:
         key = undoing.ledger.run if open_run(undoing.plan, undoing.ports.receipts) else None
         tail = f"Close the run: controlplane rollback {key}" if key else "Nothing is left to do. See the host: controlplane verify"
         return _result(undoing, "interrupted", messages=(f"{why.rstrip('.')}; all {back} steps are back.", tail))
-    return _result(
-        undoing, "interrupted", messages=(f"{why.rstrip('.')}; {back} of {len(undoing.intents)} steps are back.", _how_to_go_on(undoing.key))
-    )
+    return _result(undoing, "interrupted", messages=(f"{why.rstrip('.')}; {back} of {len(undoing.intents)} steps are back.", _how_to_go_on(undoing)))
 
 
 def _result(undoing: _Undoing, outcome: Outcome, *, report: AuditReport | None = None, messages: tuple[str, ...] = ()) -> RunResult:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, undone_keys
+from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.standing import stands_on
 from controlplane.domain.run_key import is_run_key
 from controlplane.domain.site_view import SiteView
+from controlplane.usecases.interrupted_run import way_back_command
 from controlplane.usecases.record_run import WHOLE
 
 PlanOf = Callable[[str], Plan]
@@ -58,10 +61,26 @@ def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequen
             )
     later = _standing_on(intents, chain, plan_of)
     if later:
+        last = later[-1]
+        led = CAPABILITIES[last.capability].led_by is not None
+        first = way_back_command(last.run, plan_of(last.plan), chain) if led else f"controlplane rollback {last.key}"
         raise RefusedError(
             f"{key} can't go back while later steps stand on it: {', '.join(r.key for r in later)}. Nothing was changed. "
-            f"Roll those back first: controlplane rollback {later[-1].key}"
+            f"Roll those back first: {first}"
         )
+
+
+def refuse_led_steps(key: str, intents: Sequence[Receipt], plan_of: PlanOf) -> None:
+    """Raise `RefusedError` for steps of a release: by its key alone nobody would name what stays, prove what then runs, or ask its other hosts."""
+    led = next((intent for intent in intents if CAPABILITIES[intent.capability].led_by), None)
+    found = brings(plan_of(led.plan)) if led is not None else None
+    if found is None:
+        return
+    back = f"controlplane release rollback {shlex.quote(found.stack)} --env {found.environment} --dry-run"
+    raise RefusedError(
+        f"{key} brought {found.manifest_name} of {found.stack} to {found.environment}: a release goes back by its own verb, which names what stays "
+        f"as it is and proves what then runs. Nothing was changed. See what it would do: {back}"
+    )
 
 
 def refuse_ungoverned(key: str, intents: Sequence[Receipt], site: SiteView) -> None:
@@ -70,7 +89,11 @@ def refuse_ungoverned(key: str, intents: Sequence[Receipt], site: SiteView) -> N
     strange = sorted({intent.host for intent in intents} - governed.keys())
     if not strange:
         return
-    rest = [f"controlplane rollback {intent.key}" for intent in reversed(intents) if intent.host in governed]
+    rest = [
+        f"controlplane rollback {intent.key}"
+        for intent in reversed(intents)
+        if intent.host in governed and not CAPABILITIES[intent.capability].led_by
+    ]
     alone = f" Without {'it' if len(strange) == 1 else 'them'}, in this order: {'; '.join(rest)}" if rest else ""
     raise RefusedError(
         f"{key} can't go back, {site.folder}/policy.yml does not govern {', '.join(strange)} any more. Nothing was changed. "

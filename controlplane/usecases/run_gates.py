@@ -3,6 +3,7 @@
 Rules:
 - The site's own checks run in the same pack and are judged alike: UNKNOWN never passes.
 - A run is on record with the digests of policy, checker and host that it judged, so that a streak is never made of different things.
+- A run that ends in an error is on record as one that could judge nothing; one that was stopped by a person is not, and is run again.
 - A controller whose clock is behind is refused before it begins: its run would stand among others where it does not belong.
 - Nothing on a host is changed.
 """
@@ -10,13 +11,13 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.facts import facts_digest
@@ -39,6 +40,8 @@ from controlplane.usecases.record_run import STAMP, Ledger
 ID = "verify.pack.run"
 # The pack of a run that was asked for no pack by name: every check that is judged by default, and the site's own.
 ALL = "all"
+# The digest of a host that gave no evidence.
+_UNREACHED = "unreached"
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,20 @@ def run_gates(
     close = partial(ledger.close, key, host="*", capability=ID, step=pack or ALL)
     try:
         made = _judged(site, key, pack, chosen, checks=checks, ports=ports, seen=seen)
+    except InterruptedRunError as error:
+        close(outcome="interrupted", reason=str(error))
+        raise
     except ControlPlaneError as error:
-        close(outcome="interrupted" if isinstance(error, InterruptedRunError) else "failed", reason=str(error))
+        # Where the store itself is what failed, the receipt alone says so.
+        with suppress(ControlPlaneError):
+            _keep_failed(site, key, pack, [desired.host for desired, _ in chosen], checks=checks, ports=ports, why=str(error))
+        close(outcome="failed", reason=str(error))
         raise
     failed = made.not_passed()
     close(
         outcome="failed" if failed else "done",
         reason="; ".join(f"{one.check} on {one.host}: {one.verdict}: {one.reason}" for one in failed) or None,
-        evidence=digest_of(made.model_dump(mode="json")),
+        evidence=made.digest(),
     )
     return made
 
@@ -127,18 +136,30 @@ def _judged(
         pack=pack or ALL,
         passing=passing,
         silent=tuple(check for check in checks if not any(one.check == check for one in findings)),
+        checkers={one.check: ports.checkers.of(one.check, own) for one in passing},
     )
     ports.reports.keep(made)
     digests = host_digests(seen)
     results = tuple(
-        GateResult(
-            check=one.check, host=one.host, verdict=one.verdict, passed=one.passed, reason=one.reason, checker=ports.checkers.of(one.check, own)
-        )
+        GateResult(check=one.check, host=one.host, verdict=one.verdict, passed=one.passed, reason=one.reason, checker=made.checkers[one.check])
         for one in passing
     )
     ran = GateRun(run=key, at=now.strftime(STAMP), pack=pack or ALL, policy=site.policy_digest, hosts=digests, results=results)
     ports.runs.add_run(ran, now=now)
     return made
+
+
+def _keep_failed(site: SiteView, key: str, pack: str | None, hosts: Sequence[str], *, checks: Sequence[str], ports: GatePorts, why: str) -> None:
+    """Keep a run that ended in an error as one in which nothing could be judged, so that no streak goes on over it."""
+    own, now = site.gates.checks, ports.clock.now()
+    results = tuple(
+        GateResult(check=check, host=host, verdict="UNKNOWN", passed=False, reason=why, checker=ports.checkers.of(check, own))
+        for check in checks
+        # What is said of the site counts against every host that a check of the site's own looks at.
+        for host in ((SITE,) if check in own else hosts)
+    )
+    digests = {SITE: SITE, **dict.fromkeys(hosts, _UNREACHED)}
+    ports.runs.add_run(GateRun(run=key, at=now.strftime(STAMP), pack=pack or ALL, policy=site.policy_digest, hosts=digests, results=results), now=now)
 
 
 def checks_of(site: SiteView, pack: str | None) -> tuple[str, ...]:
@@ -153,7 +174,7 @@ def checks_of(site: SiteView, pack: str | None) -> tuple[str, ...]:
 
 def host_digests(seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
     """Return what each host was, by the facts of its evidence; one that gave none is what nothing else is."""
-    found = {host: facts_digest(one) if isinstance(one, Evidence) else "unreached" for host, one in seen.items()}
+    found = {host: facts_digest(one) if isinstance(one, Evidence) else _UNREACHED for host, one in seen.items()}
     return {SITE: SITE, **found}
 
 

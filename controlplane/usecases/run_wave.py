@@ -34,7 +34,7 @@ from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.run_gates import run_gates
 from controlplane.usecases.settle_wave import caught_up, state_of, with_carved
 from controlplane.usecases.wave_case import case_of, governed, opening_now
-from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, held_wave, loaded, without_end
+from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, held_wave, loaded, refuse_other_files, without_end
 
 
 def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[[str], None]) -> RunResult:
@@ -48,7 +48,8 @@ def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[
     if planned is None or not (planned.waits or planned.is_open):
         raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
     plan = ports.apply.plans.get(planned.plan)
-    refuse_outside(name, wave, plan)
+    refuse_other_files(f"wave {name} does not run", name, site, record)
+    refuse_outside(name, wave, plan, site)
     # First of all, so that the store has seen this time whatever is said of it: a clock that is set back revives neither window nor approval.
     held, now = _renewed(held, ports)
     case = case_of(name, wave, record, site, ports, look=None, plan=plan, planned=planned, now=now)
@@ -87,9 +88,18 @@ def resume_wave(name: str, site: WaveSite, ports: WavePorts) -> WaveHeld:
     return taken
 
 
-def refuse_outside(name: str, wave: Wave, plan: Plan) -> None:
-    """Raise `RefusedError` where a plan reaches beyond the wave's scope, however it came there."""
+def refuse_outside(name: str, wave: Wave, plan: Plan, site: WaveSite) -> None:
+    """Raise `RefusedError` where a plan reaches beyond the wave's scope, however it came there.
+
+    A hypervisor that the policy does not govern no wave could name: a machine on it is in scope by the machine itself.
+    """
     told = [f"{step.id} is on {step.host}, which the wave does not change" for step in plan.steps if step.host not in wave.hosts]
+    governed_hosts = site.view.desired.by_name()
+    told += [
+        f"{step.id} works on {step.target}, which the wave does not change (name it among its hosts, in a wave that is opened anew)"
+        for step in plan.steps
+        if step.target not in (step.host, *wave.hosts) and step.target in governed_hosts
+    ]
     told += [f"{step.id} uses {step.capability}, which the wave may not" for step in plan.steps if step.capability not in wave.capabilities]
     if wave.mutation != "controlled":
         told.append(f"the wave changes no machine (mutation: {wave.mutation})")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
+from controlplane.domain.amounts import show_age
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import Finding
 from controlplane.domain.receipt import Receipt
@@ -20,7 +22,7 @@ from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history, ran
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, demanded_of, environment_of, history, ran
 
 ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
 
@@ -55,16 +57,26 @@ def _host(one: OnHost, finding: Finding | None) -> dict[str, Any]:
         "brought": current.manifest_name if current is not None else None,
         "run": current.run if current is not None else None,
         "verdict": finding.verdict.value if finding is not None else None,
-        "reason": finding.reason if finding is not None else "nothing was brought here by a release",
+        "reason": _reason(one, finding),
         "open": {"run": unsettled.run, "manifest": unsettled.manifest_name, "state": unsettled.state} if unsettled is not None else None,
     }
+
+
+def _reason(one: OnHost, finding: Finding | None) -> str:
+    """Return what is known of a host: also of a first deployment, which stands nowhere before it has ended."""
+    first = one.unsettled or one.failed
+    if one.current is not None or first is None:
+        return finding.reason if finding is not None else "nothing was brought here by a release"
+    came_to = {"open": "was begun here and did not end", "failed": "failed here"}.get(first.state, "is on its way back from here")
+    return f"{first.manifest_name} {came_to}{f': {finding.reason}' if finding is not None else ''}"
 
 
 def _judged(site: ReleaseSite, stack: str, found: Deployed, ports: ReleasePorts) -> list[Finding]:
     wanted = {}
     for host in found.hosts:
-        if host.current is not None:
-            plan = ports.apply.plans.get(host.current.plan)
+        by = host.current or next((one for one in (host.unsettled, host.failed) if one is not None and one.state != "returning"), None)
+        if by is not None:
+            plan = ports.apply.plans.get(by.plan)
             step = next((one for one in plan.steps if one.host == host.host), None)
             if step is None:
                 raise RunFailedError(f"plan {plan.plan[:19]} does not say what it brought to {host.host}. Nothing was changed.")
@@ -161,9 +173,9 @@ def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
 def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[str]:
     """Return the runbook of a promotion for the person who does it, line by line."""
     spec, production = environment_of(site, stack, "production")
-    name, rules = shlex.quote(stack), spec.promotion
+    name = shlex.quote(stack)
     lines = [f"# {stack}: {spec.goal}", "", f"Hosts      {', '.join(production.hosts)}, in this order; a host that fails stops those after it"]
-    lines += [f"Window     {_window(site, spec, ports)}", f"Approval   {rules.approval or site.view.approval}", f"Loop       {spec.loop or 'none'}"]
+    lines += [f"Window     {_window(site, spec, ports)}", f"Approval   {demanded_of(site, spec)}", f"Loop       {spec.loop or 'none'}"]
     lines += [f"Proof      {', '.join(production.smoke.files)}, within {production.smoke.within} s; a skipped test is not a pass", ""]
     lines += ["## Gate", *_gate_lines(spec, production.hosts), "", "## Commands"]
     commands = [
@@ -194,10 +206,13 @@ def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
     return [
         "- contract: environment file as its contract says, no secret in the site's files or history",
         "- staged: staging runs the same digests, healthy, on fresh evidence",
+        "- images: each service of production runs the digest that it runs in staging, also what the compose files pin by themselves",
         "- production: what was brought there before was proven, or taken back",
-        f"- smoke: passed in staging within {rules.smoke_within // 3600} h, after it was staged",
-        f"- recert: {', '.join(one.name for one in spec.recert) or 'nothing is named'}, within {rules.recert_within // 3600} h",
-        *([f"- pack {rules.pack}: its newest run passed, by the policy as it is"] if rules.pack else []),
+        f"- smoke: passed in staging within {show_age(timedelta(seconds=rules.smoke_within))}, after it was staged",
+        f"- recert: {', '.join(one.name for one in spec.recert)}, within {show_age(timedelta(seconds=rules.recert_within))}"
+        if spec.recert
+        else "- recert: shut, the release names no command that certifies it",
+        *([f"- pack {rules.pack}: its newest run passed on every host of production, by the policy as it is"] if rules.pack else []),
         *(f"- storage of {host}: its ready receipt holds" for host in hosts),
         *([f"- gaps: none is open in {spec.loop}"] if spec.loop else []),
         "- window and approval",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.domain.chain import RESET, Anchor, Head, anchor_faults, chain_faults, newest_anchor
+from controlplane.domain.chain import RESET, Anchor, Head, Named, anchor_faults, chain_faults, newest_anchor
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.receipt import ChainFault
 from controlplane.domain.values import Value
@@ -30,16 +30,33 @@ class Verified(Value):
 def verify_receipts(receipts: ReceiptStore, anchors: AnchorSource) -> Verified:
     """Return everything that is wrong with a chain. Raises `InputInvalidError` for heads and signers that can't be read."""
     named, faults = receipts.examine()
-    held, loose = anchors.read()
+    held, loose = anchored(named, anchors)
     newest = newest_anchor(held)
     return Verified(
         receipts=len(named),
-        faults=(*faults, *chain_faults(named), *loose, *anchor_faults(named, held)),
+        faults=(*faults, *chain_faults(named), *loose),
         signatures=receipts.checks_signatures,
         anchors=held,
         anchored=newest.length if newest is not None else 0,
         time_resets=tuple(one.seq for _, one in named if one.capability == RESET and one.phase == "intent"),
     )
+
+
+def anchored(receipts: Named, anchors: AnchorSource) -> tuple[tuple[Anchor, ...], tuple[ChainFault, ...]]:
+    """Return what holds the chain in its place, and each of these that the chain does not fit or that is gone; a file is named once.
+
+    Raises `InputInvalidError` for a named head that is none.
+    """
+    held, broken = anchors.read()
+    loose = (*broken, *anchor_faults(receipts, held))
+    told = {fault.file for fault in loose}
+    return held, (*loose, *(fault for fault in anchors.lost(receipts) if fault.file not in told))
+
+
+def trail_faults(receipts: ReceiptStore, anchors: AnchorSource) -> tuple[ChainFault, ...]:
+    """Return everything that is wrong with a site's trail, for who only looks. Raises `RunFailedError` where it can't be read."""
+    named = receipts.load()
+    return (*chain_faults(named), *receipts.signature_faults(), *anchored(named, anchors)[1])
 
 
 def head_of(receipts: ReceiptStore, *, operator: str, clock: Clock) -> Head:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from controlplane.domain.coordination import WaveHeld
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.plan import Plan
+from controlplane.domain.waves.closeout import is_closeout
 from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Planned, WaveRecord
-from controlplane.domain.waves.trail import last_change
-from controlplane.domain.waves.values import ApprovalGate, FreshBackupGate, Gate, UndoGate, Wave, WindowGate
+from controlplane.domain.waves.trail import closing_of, last_change
+from controlplane.domain.waves.values import ApprovalGate, ClosedGate, FreshBackupGate, Gate, UndoGate, Wave, WindowGate
 from controlplane.domain.windows import Opening, next_opening, open_now
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.gate_standings import history_of, standings
@@ -34,6 +37,13 @@ def governed(wave: Wave, site: WaveSite) -> Wave:
     if "backup" not in kinds and site.view.backup_gate is not None:
         implied.append(FreshBackupGate(kind="backup", max_age=site.view.backup_gate.max_age))
     return wave.model_copy(update={"entry": (*wave.entry, *implied)})
+
+
+def demanded_of(wave: Wave, site: WaveSite) -> Literal["none", "self", "other"]:
+    """Return whose approval a plan of the wave needs: what the site asks for, or what the wave does where that is stricter."""
+    asked = [gate.by for gate in wave.entry if isinstance(gate, ApprovalGate)]
+    strict = [site.view.approval, *(by for by in asked if by is not None)]
+    return "other" if "other" in strict else "self" if "self" in strict or asked else "none"
 
 
 def opening_now(wave: Wave, site: WaveSite, now: datetime) -> tuple[Opening | None, str | None]:
@@ -74,23 +84,54 @@ def case_of(
         standings=lambda checks, names: standings(
             site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
         ),
-        closed_waves={held.wave: held.state for held in ports.waves.waves()},
+        closed_waves=_states(wave, ports),
         unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],
         packs=(*record.packs, *((pack_ran(look.pack, "*"),) if look is not None and look.pack is not None else ())),
         changed_at=last_change(loaded(ports), hosts=wave.hosts, since=record.opened_at),
-        window=opening_now(wave, site, now)[1],
+        window=_window(wave, site, now),
         approval=_approval(name, wave, site, ports, planned=last, now=now),
         undo=_undo(plan),
         backup=lambda most: _backup(ports, most),
     )
 
 
+def _window(wave: Wave, site: WaveSite, now: datetime) -> str | None:
+    """Return why a gate that asks for a window is shut, or None. Who asks for one where there is none is not let through."""
+    if not (wave.windows or site.view.windows):
+        return "neither the wave nor site.yml names a window: name one, or leave this gate out"
+    return opening_now(wave, site, now)[1]
+
+
+def _states(wave: Wave, ports: WavePorts) -> dict[str, str]:
+    """Return the state of each wave; of those that a gate wants closed only what their receipts prove counts as closed.
+
+    Whoever may write the store could write that word there. What was done is in the receipts.
+    """
+    asked = {gate.wave for gate in (*wave.entry, *wave.exit) if isinstance(gate, ClosedGate)}
+    return {held.wave: _proven(held, ports) if held.wave in asked else held.state for held in ports.waves.waves()}
+
+
+def _proven(held: WaveHeld, ports: WavePorts) -> str:
+    if held.state != "closed":
+        return held.state
+    said = closing_of(held.wave, held.record.get("attempt"), loaded(ports))
+    if said is None:
+        return (
+            "closed in the store alone, these receipts hold no closing of that attempt: bring state/ of the controller that closed it, or lead "
+            "this wave there"
+        )
+    file = str((said.told or {}).get("file"))
+    try:
+        fits = is_closeout(ports.folder.read(file), said)
+    except RunFailedError:
+        return f"closed by {said.key}, and {file} can't be read: restore it from a copy"
+    return "closed" if fits else f"closed by {said.key}, and {file} is not what that says: restore it from a copy"
+
+
 def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned | None, now: datetime) -> str | None:
     if planned is None:
         return "there is no plan yet that could be approved"
-    asked = [gate.by for gate in wave.entry if isinstance(gate, ApprovalGate)]
-    strict = [site.view.approval, *(by for by in asked if by is not None)]
-    demanded: Literal["none", "self", "other"] = "other" if "other" in strict else "self" if "self" in strict or asked else "none"
+    demanded = demanded_of(wave, site)
     held, told = judge_approval(
         planned.plan,
         demanded=demanded,
@@ -99,6 +140,7 @@ def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planne
         chain=loaded(ports),
         run=planned.run,
         now=now,
+        author=planned.asked_by,
     )
     if demanded != "none" and (held is None or held.wave != name):
         other = "" if held is None else f", only one outside of it by {held.approver}, which no window bounds"

@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from controlplane.domain.coordination import WaveHeld
+from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.governance import Governance
 from controlplane.domain.receipt import Outcome, Receipt
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.domain.waves.record import WaveRecord, record_of
+from controlplane.domain.waves.record import OpenedBy, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.ports.waves import BackupProof, SiteHistory, WaveFolder, WaveStore
@@ -54,16 +55,43 @@ class WaveSite:
         return waves[name]
 
 
+def files_of(wave: Wave, site: WaveSite) -> OpenedBy:
+    """Return the digests of what a wave is led by: of values, so that neither a comment nor a field that is new to this program counts."""
+    gates = site.view.gates
+    asked = any(gate.kind == "promotable" for gate in (*wave.entry, *wave.exit))
+    pack = gates.packs[wave.pack].checks if wave.pack is not None else ()
+    own = {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in gates.checks.items() if name in (*pack, *wave.checks)}
+    used = {"pack": pack, "checks": own, "promotion": gates.promotion.model_dump(mode="json", exclude_defaults=True) if asked else {}}
+    return OpenedBy(wave=digest_of(wave.model_dump(mode="json", exclude_defaults=True)), gates=digest_of(used), policy=site.view.policy_digest)
+
+
+def refuse_other_files(what: str, name: str, site: WaveSite, record: WaveRecord) -> None:
+    """Raise `RefusedError` where the wave's file, or what it uses of gates.yml, is another one than when it was opened.
+
+    The policy may change until the run: each plan is bound to it.
+    """
+    if record.files is None:
+        return
+    now = files_of(site.wave(name), site)
+    told = [f"waves/{name}.yml"] if now.wave != record.files.wave else []
+    told += ["what it uses of gates.yml (pack, checks, promotion)"] if now.gates != record.files.gates else []
+    if told:
+        raise RefusedError(
+            f"{what}: {' and '.join(told)} changed since it was opened, and its gates would be others than those it was opened by. Nothing was "
+            f"changed. Take that back; or end this attempt ({abort_command(name)}), and open the wave anew"
+        )
+
+
 def loaded(ports: WavePorts) -> tuple[Receipt, ...]:
     """Return the chain of receipts. Signatures take two processes a receipt; what runs gates or a plan has them checked there, by `sound_chain`."""
     return tuple(receipt for _, receipt in ports.apply.receipts.load())
 
 
-def new_record(site: WaveSite, ports: WavePorts, head: str | None) -> WaveRecord:
+def new_record(wave: Wave, site: WaveSite, ports: WavePorts, head: str | None) -> WaveRecord:
     """Return the record of an attempt that begins now; two that begin in one second leave their files apart."""
     now = ports.apply.clock.now()
     attempt = f"{now:%Y%m%d-%H%M%S}-{ports.apply.entropy.four_hex()}"
-    return WaveRecord(opened_by=site.operator, opened_at=now.strftime(STAMP), attempt=attempt, head=head)
+    return WaveRecord(opened_by=site.operator, opened_at=now.strftime(STAMP), attempt=attempt, head=head, files=files_of(wave, site))
 
 
 def held_wave(name: str, ports: WavePorts, operator: str) -> tuple[WaveHeld, WaveRecord]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.site_files import SiteFolder
     from controlplane.adapters.verification import TestinfraWitness
     from controlplane.domain.board import BoardGovernance
+    from controlplane.domain.coordination import WaveHeld
     from controlplane.domain.evidence import Evidence, Unreached
     from controlplane.domain.governance import Governance
     from controlplane.domain.plan import Plan
@@ -369,6 +370,7 @@ def doctor_ports(given: str | None) -> Iterator[tuple[str, DoctorPorts]]:
                 site=folder.read_site,
                 content=cache(lambda: folder.read(run_inventory=False)),
                 receipts=cache(lambda: receipts(given)),
+                anchors=lambda: anchors(given, ()),
                 approvals=lambda: approvals(given),
                 store=store,
                 history=history,
@@ -385,7 +387,9 @@ def mode_ports(view: SiteView) -> Iterator[ModePorts]:
 
     from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
     from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
+    from controlplane.adapters.known_hosts import NAME  # noqa: PLC0415
     from controlplane.adapters.mode_file import GatesFile  # noqa: PLC0415
+    from controlplane.adapters.site_checks import PytestSiteChecks  # noqa: PLC0415
     from controlplane.usecases.change_modes import ModePorts  # noqa: PLC0415
 
     folder = Path(view.folder)
@@ -397,6 +401,7 @@ def mode_ports(view: SiteView) -> Iterator[ModePorts]:
             approvals=approvals(view.folder),
             runs=store,
             checkers=FileDigests(folder),
+            site_checks=PytestSiteChecks(folder, folder / NAME),
             file=GatesFile(folder / "gates.yml", folder / "state" / "locks"),
         )
 
@@ -427,14 +432,18 @@ def wave_site(given: str | None) -> Iterator[tuple[WaveSite, WavePorts]]:
 
 
 def refuse_wave_plan(view: SiteView, plan: Plan) -> None:
-    """Raise `RefusedError` where the plan belongs to a wave that goes on. A site without waves has no store to ask."""
+    """Raise `RefusedError` where the plan, or its approval, belongs to a wave. A site without waves has no store to ask."""
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
+    from controlplane.usecases.refuse_wave_plan import every_attempt  # noqa: PLC0415
     from controlplane.usecases.refuse_wave_plan import refuse_wave_plan as refuse  # noqa: PLC0415
 
+    chain = [receipt for _, receipt in receipts(view.folder).load()]
+    attempts: tuple[WaveHeld, ...] = ()
     if any(Path(view.folder, "waves").glob("*.yml")):
         with coordination(view.folder) as store:
-            refuse(plan, store)
+            attempts = every_attempt(store)
+    refuse(plan, attempts, approvals=approvals(view.folder), chain=chain, now=clock().now())
 
 
 def collect(view: SiteView, hosts: tuple[str, ...]) -> Mapping[str, Evidence | Unreached]:

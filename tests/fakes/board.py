@@ -24,7 +24,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.usecases.draw_board import draw_offline
 from tests.fakes.evidence_builder import BOOT, DATA, GB, MINIO, POSTGRES, EvidenceBuilder, bind, container, desired_mint_data, device
 from tests.fakes.interruption import Interruption
-from tests.fakes.ports import FakeClock, FakeReceipts
+from tests.fakes.ports import FakeAnchors, FakeClock, FakeReceipts
 
 OLD_ROOT = "/var/lib/docker"
 HOSTILE = "<script>alert('1')</script>\"'&]]>\u202egnp\x00\x1b[31m\ud800<img src=x onerror=alert(2)>"
@@ -120,11 +120,17 @@ def governance(text: str = "") -> BoardGovernance:
 
 
 def drawn(
-    site: SiteView | None = None, seen: Mapping[str, Evidence | Unreached] | None = None, *, receipts: FakeReceipts | None = None, **given: Any
+    site: SiteView | None = None,
+    seen: Mapping[str, Evidence | Unreached] | None = None,
+    *,
+    receipts: FakeReceipts | None = None,
+    anchors: FakeAnchors | None = None,
+    **given: Any,
 ) -> Board:
     """Return the board of the site, or of another."""
     trail = receipts or FakeReceipts(Interruption())
-    return draw_offline(site or board_site(), hosts=(), clock=FakeClock(), seen=board_evidence() if seen is None else seen, receipts=trail, **given)
+    shown = board_evidence() if seen is None else seen
+    return draw_offline(site or board_site(), hosts=(), clock=FakeClock(), seen=shown, receipts=trail, anchors=anchors or FakeAnchors(), **given)
 
 
 def hostile_board() -> Board:

@@ -10,7 +10,7 @@ from controlplane.adapters.anchors import AnchorFiles
 from controlplane.adapters.receipts import ReceiptFiles
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.coordination import stamp_of
-from controlplane.domain.digest import digest_of
+from controlplane.domain.digest import digest_of, digest_of_bytes
 from controlplane.domain.finding import Summary
 from controlplane.domain.receipt import ChainFault, Receipt
 from controlplane.domain.releases.closeout import ReleaseCloseout
@@ -82,7 +82,7 @@ def close_wave(site: Path, store: ReceiptFiles, *, minute: int, name: str = "W8B
         chain_head=chain[-1].digest(),
         attestation=Attestation(by="ann@desk", at=stamp_of(COLLECTED + timedelta(minutes=minute)), text="as planned"),
     )
-    return _keep_closeout(site / "state" / "waves" / name, store, made, capability="wave.close", step=name, minute=minute)
+    return _keep_closeout(site, f"state/waves/{name}", store, made, capability="wave.close", step=name, minute=minute)
 
 
 def close_release(site: Path, store: ReceiptFiles, *, minute: int, stack: str = "storefront") -> Path:
@@ -114,17 +114,23 @@ def close_release(site: Path, store: ReceiptFiles, *, minute: int, stack: str = 
         chain_head=chain[-1].digest(),
         attestation=Attestation(by="ann@desk", at=stamp_of(COLLECTED + timedelta(minutes=minute)), text="orders come in"),
     )
-    return _keep_closeout(site / "state" / "releases" / stack, store, made, capability="release.close", step=f"{stack}/production", minute=minute)
+    return _keep_closeout(site, f"state/releases/{stack}", store, made, capability="release.close", step=f"{stack}/production", minute=minute)
 
 
-def _keep_closeout(folder: Path, store: ReceiptFiles, made: Closeout | ReleaseCloseout, *, capability: str, step: str, minute: int) -> Path:
-    file = folder / made.attempt / "closeout.json"
+def _keep_closeout(
+    site: Path, folder: str, store: ReceiptFiles, made: Closeout | ReleaseCloseout, *, capability: str, step: str, minute: int
+) -> Path:
+    name, page = f"{folder}/{made.attempt}/closeout.json", f"{folder}/{made.attempt}/closeout.md"
+    file = site / name
     file.parent.mkdir(parents=True)
     file.write_text(made.model_dump_json(indent=2) + "\n")
+    (site / page).write_text("# closed\n")
     key = f"CAP-20260102-120000__{capability}__R00ff"
     mine = {"key": key, "run": key, "capability": capability, "host": "*", "step": step, "plan": ""}
     store.append(receipt(255, minute=minute, **mine))
-    told = {"attempt": made.attempt, "chain_length": made.chain_length, "chain_head": made.chain_head}
+    told = {"attempt": made.attempt, "file": name, "page": page, "chain_length": made.chain_length, "chain_head": made.chain_head}
+    if capability == "wave.close":
+        told["page_digest"] = digest_of_bytes((site / page).read_bytes())
     store.append(receipt(255, "result", minute=minute, evidence=digest_of(made.model_dump(mode="json")), **mine | {"told": told}))
     return file
 

@@ -88,6 +88,9 @@ class FakeCoordination:
     def assert_time(self, now: datetime) -> None:
         self._see(now)
 
+    def compare_time(self, now: datetime) -> None:
+        site_time(now, self.seen)
+
     def reset_time(self, now: datetime) -> None:
         self.seen = until = stamp_of(now)
         ended = {"expires_at": until}

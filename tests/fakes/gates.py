@@ -58,7 +58,7 @@ class FakeGateReports:
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         return tuple(
-            RunReport(run=one.run, at=one.judged_at, findings=one.findings, digest=digest_of(one.model_dump(mode="json")))
+            RunReport(run=one.run, at=one.judged_at, findings=one.findings, digest=one.digest(), policy=one.policy_digest, checkers=one.checkers)
             for _, one in sorted(self.held.items())[-limit:]
         )
 
@@ -92,8 +92,8 @@ class FakeModeFile:
         finally:
             self.locked = False
 
-    def digest(self) -> str:
-        return digest_of(self.text)
+    def digest(self, text: str | None = None) -> str:
+        return digest_of(self.text if text is None else text)
 
     def prepared(self, changes: Sequence[ModeChange]) -> str:
         return self.text + "".join(f"{one.field}: {one.after}\n" for one in changes)
@@ -138,6 +138,7 @@ class GateSite(FakeSite):
             approvals=self.approvals,
             runs=self.coordination,
             checkers=self.checkers,
+            site_checks=self.site_checks,
             file=self.file,
         )
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controlplane.domain.approval import Approval
-from controlplane.domain.chain import link
+from controlplane.domain.chain import Anchor, Named, link
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, ProbeRecord, Unreached
@@ -149,6 +149,20 @@ class FakeReceipts:
         return self.load(), self.signature_faults()
 
     checks_signatures = True
+
+
+class FakeAnchors:
+    """What holds a chain in its place, in memory."""
+
+    def __init__(self) -> None:
+        self.held: tuple[Anchor, ...] = ()
+        self.gone: tuple[ChainFault, ...] = ()
+
+    def read(self) -> tuple[tuple[Anchor, ...], tuple[ChainFault, ...]]:
+        return self.held, ()
+
+    def lost(self, receipts: Named) -> tuple[ChainFault, ...]:  # noqa: ARG002 - the port's signature
+        return self.gone
 
 
 class FakeApprovals:

@@ -25,12 +25,13 @@ class Scene:
     def __init__(self, machines: list[LabMachine], url: str, folder: Path) -> None:
         self.machines = machines
         self.one, self.two = (one.name for one in machines)
-        after = [{"kind": "closed", "wave": "W1"}, {"kind": "checks", "checks": ["D240"]}, {"kind": "approval"}]
         waves: dict[str, dict[str, Any]] = {"W1": {"hosts": [self.one], "read_only": [self.two]}}
         waves["W1"]["exit"] = [{"kind": "met", "checks": ["D240"], "hosts": [self.one]}, {"kind": "pack", "pack": "disks"}]
-        waves["W2"] = {"hosts": [self.two, self.one], "entry": after}
+        waves["W2"] = {"hosts": [self.two, self.one]}
         # Whatever machines it is about: it is held apart by what it does, not where.
         waves["W3"] = {"hosts": [self.two]}
+        waves["W4"] = {"goal": "It follows on W1", "mutation": "none", "hosts": None, "read_only": [self.two], "capabilities": None}
+        waves["W4"] |= {"entry": [{"kind": "closed", "wave": "W1"}], "exit": [], "outputs": []}
         site = disk_site(folder / "first" / "site", machines, store=url, waves=waves)
         shutil.copytree(site, folder / "second" / "site")
         self.ann, self.bob = Leader(site), Leader(folder / "second" / "site", "bob")
@@ -92,6 +93,13 @@ def the_other_controllers_wave_follows_on_it(scene: Scene) -> None:
     assert [one.sh("findmnt -no FSTYPE /mnt/data").strip() for one in scene.machines] == ["ext4", "ext4"]
 
 
+def that_a_wave_is_closed_is_proven_by_the_receipts_of_who_closed_it(scene: Scene) -> None:
+    shut = scene.bob.run("wave", "open", "W4")
+    assert (shut.code, "W1 is closed in the store alone, these receipts hold no closing of that attempt" in shut.err) == (4, True), shut
+    scene.ann.did("wave", "open", "W4")
+    scene.ann.did("wave", "abort", "W4", "--reason", "it was only to see who may")
+
+
 def streaks_are_made_of_what_both_ran(scene: Scene) -> None:
     stood = [who.did("gates", "status") for who in (scene.ann, scene.bob)]
     assert stood[0] == stood[1]
@@ -104,6 +112,7 @@ def test_waves_are_led_over_one_postgresql_by_two_controllers_one_after_the_othe
     of_two_that_open_at_once_one_does(scene)
     a_wave_that_would_overlap_is_refused_while_the_first_goes_on(scene)
     the_other_controllers_wave_follows_on_it(scene)
+    that_a_wave_is_closed_is_proven_by_the_receipts_of_who_closed_it(scene)
     streaks_are_made_of_what_both_ran(scene)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from controlplane.adapters.coordination.database import Database
-from controlplane.adapters.coordination.schema import waves
+from controlplane.adapters.coordination.schema import ledger, waves
 from controlplane.domain.coordination import stamp_of
+from controlplane.domain.coordination_rules import site_time
 
 
 class TimeTable:
@@ -21,6 +22,12 @@ class TimeTable:
         """Keep `now` if it is later than all before. Raises `RefusedError` where it is more than five minutes earlier."""
         with self._database.writing(now):
             pass
+
+    def compare_time(self, now: datetime) -> None:
+        """Keep nothing. Raises `RefusedError` where `now` is more than five minutes earlier than the latest."""
+        with self._database.reading() as connection:
+            seen = connection.execute(select(ledger.c.seen_at)).scalar_one()
+        site_time(now, seen)
 
     def reset_time(self, now: datetime) -> None:
         """Let the site's time be `now`, also if that is earlier.

@@ -22,7 +22,10 @@ from controlplane.domain.hygiene import Doomed, doomed_cache, doomed_images, doo
 from controlplane.domain.plan import Change, Mend
 
 ID = "docker.hygiene"
-_WHY = {"images": "in use, protected, or among the newest that are kept", "build_cache": "in use, or what is in use was made from it"}
+_WHY = {
+    "images": "in use, protected, among the newest that are kept, or shared with others",
+    "build_cache": "in use, or what is in use was made from it",
+}
 
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:

@@ -4,6 +4,8 @@ Rules:
 - The verbs of releases alone plan it: they hold the gate. `plan`, `apply` and waves refuse it by name.
 - What drifts is D249's own judgement, so that a plan and its check can't disagree.
 - Only its own project is touched: containers of other projects, and volumes of any, stay as they are.
+- Where a service keeps its data stays: another folder or volume in the same place would let it begin without them, so that is refused; a mount
+  that the release has no longer is shown.
 - Where only images differ, the services with other images are replaced; where a file differs, Compose decides, so every service may be.
 """
 
@@ -17,13 +19,13 @@ from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.release import is_of_deployment, judge, ordered, recorded
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes.docker import Container
+from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
 from controlplane.domain.evidence_shapes.services import ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
 from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend
 from controlplane.domain.releases.running import digests_of, services_of
-from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted
+from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted, ServiceWanted
 
 ID = "release.deploy"
 
@@ -55,7 +57,13 @@ def _draft(desired: DesiredHost, wanted: ReleaseWanted, reader: Reader) -> Draft
     stopping = tuple(sorted(one["name"] for service in running.values() for one in service if _stops(one, replaced, wanted) and one["running"]))
     return Draft(
         mends=(Mend(check="D249", surface=f"release:{wanted.stack}"),),
-        changes=(*files, *_volumes(wanted, reader), *(change for _, change in replaced), *_removed(wanted, running)),
+        changes=(
+            *files,
+            *_volumes(wanted, reader),
+            *_unmounted(wanted, running, reader),
+            *(change for _, change in replaced),
+            *_removed(wanted, running),
+        ),
         downtime=Downtime(services=stopping, estimate_s=_estimate(wanted, stopping, running)),
         undo=_undo(wanted, seen["record"]),
         variables={
@@ -90,6 +98,14 @@ def _refuse(desired: DesiredHost, wanted: ReleaseWanted, running: Mapping[str, l
     )
     if away:
         raise CannotError(f"{', '.join(away)} is not there: Docker would make an empty folder on the boot disk. Make it, with its owner and mode")
+    elsewhere = sorted(
+        {told for name, service in wanted.services.items() for one in running.get(name, []) for told in _elsewhere(service, one, reader)}
+    )
+    if elsewhere:
+        raise CannotError(
+            f"its data would be left behind: {'; '.join(elsewhere)}. Move them first (storage.persistent_paths), or keep the "
+            "former folder or volume in the compose files"
+        )
     taken = sorted({told for one in reader.containers for told in _taken(desired, wanted, one, reader)})
     if taken:
         raise CannotError(f"another project has the same data: {'; '.join(taken)}. Two that write to them would destroy them: give each its own")
@@ -110,6 +126,36 @@ def _taken(desired: DesiredHost, wanted: ReleaseWanted, container: Container, re
         theirs = _real(mount["host_path"], reader) if mount["host_path"] else None
         if theirs is not None and any(theirs == place or (theirs not in whole and overlap(theirs, place)) for place in places):
             yield f"{container['name']} writes to {mount['host_path']}"
+
+
+def _elsewhere(service: ServiceWanted, container: Container, reader: Reader) -> Iterator[str]:
+    """Yield where a container of the service would have other data than now, what it only reads before and after left out."""
+    for source, inside in [*service.binds.items(), *service.volumes.items()]:
+        for mount in _data(container):
+            is_read_only = source in service.reads and not mount["rw"]
+            if mount["destination"] == inside and not is_read_only and not _is_source(mount, source, reader):
+                yield f"{container['name']} has {_named(mount)} at {inside}, and would get {_called(source)} there"
+
+
+def _data(container: Container) -> list[ContainerMount]:
+    """Return the mounts of a container that hold data: what is in memory ends with it."""
+    return [mount for mount in container["mounts"] if mount["type"] in ("bind", "volume")]
+
+
+def _is_source(mount: ContainerMount, source: str, reader: Reader) -> bool:
+    """Say whether a mount has what a release names: a volume by its name in Docker, a folder by where it really lies."""
+    if not source.startswith("/"):
+        return mount["type"] == "volume" and mount["name"] == source
+    return mount["host_path"] is not None and _real(mount["host_path"], reader) == _real(source, reader)
+
+
+def _named(mount: ContainerMount) -> str:
+    """Return what a mount has, as messages name it."""
+    return f"volume {mount['name']}" if mount["type"] == "volume" else mount["source"]
+
+
+def _called(source: str) -> str:
+    return source if source.startswith("/") else f"volume {source}"
 
 
 def _real(path: str, reader: Reader) -> str:
@@ -188,6 +234,17 @@ def _volumes(wanted: ReleaseWanted, reader: Reader) -> Iterator[Change]:
     root = reader.docker_info["root"]
     for name in sorted({name for service in wanted.services.values() for name in service.volumes} - there):
         yield Change(kind="volume", target=name, before=None, after=f"{root}/volumes/{name}")
+
+
+def _unmounted(wanted: ReleaseWanted, running: Mapping[str, list[Container]], reader: Reader) -> Iterator[Change]:
+    """Yield what services write to now and have no longer, wherever in the container: it stays, and nothing of it is seen there any more."""
+    for name, service in sorted(wanted.services.items()):
+        sources = [*service.binds, *service.volumes]
+        for one in running.get(name, []):
+            for mount in _data(one):
+                if mount["rw"] and not any(_is_source(mount, source, reader) for source in sources):
+                    target = f"{one['name']} {mount['destination']}"
+                    yield Change(kind="mount", target=target, before=_named(mount), after="stays, and is mounted no longer")
 
 
 def _stops(one: Container, replaced: tuple[tuple[str, Change], ...], wanted: ReleaseWanted) -> bool:

@@ -1,8 +1,9 @@
-"""Whether a check passes on a host in report mode, by all that one run says of it.
+"""Whether a check passes on a host in the mode that it has there, by all that one run says of it.
 
 Rules:
 - UNKNOWN never passes, and a check that said nothing of a host did not look at it.
-- A drift passes only where it is expected: it belongs to a STOR finding with an open gap. A waiver in force passes; it names who approved it.
+- A drift passes only in report mode, and only where it is expected: it belongs to a STOR finding with an open gap. Enforced, no drift passes.
+- A waiver in force passes in either mode; it names who approved it.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ def _passing(check: str, host: str, findings: Sequence[Finding], registers: Regi
     worst = min((finding.verdict for finding in findings), key=_WEIGHT.index)
     doubts = [f"{one.surface}: {one.reason}" for one in findings if one.verdict is Verdict.UNKNOWN]
     drifts = [one for one in findings if one.verdict is Verdict.DRIFTED]
-    strange = [one for one in drifts if not open_gaps(one, registers)]
+    strange = [one for one in drifts if one.mode == "enforce" or not open_gaps(one, registers)]
     if doubts:
         return Passing(check=check, host=host, verdict="UNKNOWN", passed=False, reason="; ".join(doubts))
     if strange:
-        told = "; ".join(f"{one.surface}: {one.reason} ({_account(one)})" for one in strange)
+        told = "; ".join(f"{one.surface}: {one.reason} ({_account(one, registers)})" for one in strange)
         return Passing(check=check, host=host, verdict="DRIFTED", passed=False, reason=told)
     if drifts:
         gaps = dict.fromkeys(gap for one in drifts for gap in open_gaps(one, registers))
@@ -60,5 +61,8 @@ def open_gaps(finding: Finding, registers: Registers) -> tuple[str, ...]:
     return tuple(dict.fromkeys(gap for gap in named if gap in registers.gaps and registers.gaps[gap].is_open))
 
 
-def _account(finding: Finding) -> str:
+def _account(finding: Finding, registers: Registers) -> str:
+    gaps = open_gaps(finding, registers)
+    if gaps:
+        return f"expected by {', '.join(gaps)}, and enforced: mend it, or demote the check"
     return f"{', '.join(finding.stor)} has no open gap" if finding.stor else "no STOR finding is linked to it"

@@ -3,7 +3,9 @@
 Rules:
 - Counted are the newest runs without a gap between them: the first that did not pass ends the streak, and so does the first that was judged by
   another policy, checker or host than is judged now.
-- Runs closer together than the site's interval count as one. One that is dated later than now does not count: a clock was wrong.
+- Runs closer together than the site's interval count as one. One that passed and is dated later than now does not count: a clock was wrong. One that
+  did not pass ends the streak whatever its date.
+- The newest that counts may not be older than a week, or than three intervals where that is longer: nobody looked since.
 - The linkage of the host's STOR findings has to be complete.
 - Computed, never assumed: nothing here changes a mode. Only a person demotes; a failure under enforcement proposes it, and there an expected
   drift is a failure too.
@@ -22,6 +24,10 @@ from controlplane.domain.values import Value
 
 # How the reason of every run begins that lies before the one that ended the streak.
 BEFORE = "before that"
+# How old the newest run that counts may be, whatever the interval.
+_FRESH = timedelta(days=7)
+# The reason of one that passed and is dated later than now.
+AHEAD = "is dated later than now, so a clock was wrong"
 
 
 class Judged(Value):
@@ -75,11 +81,12 @@ def standing(
 
     `unlinked` says what the registers lack.
     """
-    timely = [run for run in runs if not _ahead(run, now)]
+    timely = [run for run in runs if not (run.passed and _ahead(run, now))]
     rows, streak = _counted(runs, now_by, timedelta(seconds=demanded.interval), now)
     held_by: list[str] = []
     if streak < demanded.runs:
         held_by.append(f"{streak} of {demanded.runs} consecutive runs passed")
+    held_by += _too_old(rows, demanded, now)
     if now_by is None:
         held_by.append("the host was not observed, so nobody knows whether those runs judged it as it is")
     held_by += [f"linkage: {fault}" for fault in unlinked]
@@ -96,6 +103,15 @@ def standing(
     )
 
 
+def _too_old(rows: Sequence[Counted], demanded: Promotion, now: datetime) -> list[str]:
+    """Return what to say where the newest run that counts is older than it may be."""
+    newest = next((row for row in rows if row.counts), None)
+    limit = max(_FRESH, timedelta(seconds=3 * demanded.interval))
+    if newest is None or now - moment_of(newest.at) <= limit:
+        return []
+    return [f"the newest run that counts is of {newest.at}, more than {_shown(limit)} ago: controlplane gates run"]
+
+
 def _ahead(run: Judged, now: datetime) -> bool:
     return moment_of(run.at) > now + BEHIND
 
@@ -107,8 +123,8 @@ def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta
     for run in runs:
         at = moment_of(run.at)
         changed = [name for name in ("policy", "checker", "host") if by is not None and getattr(run, name) != getattr(by, name)]
-        if _ahead(run, now):
-            why = "is dated later than now, so a clock was wrong"
+        if run.passed and _ahead(run, now):
+            why = AHEAD
         elif not ended and not run.passed:
             ended = f"{run.run} did not pass"
             why = f"did not pass: {run.reason}"

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
+from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.gates.passing import Passing
 
 
 class GateReport(AuditReport):
-    """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in report mode, and why not.
+    """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in its mode, and why not.
 
-    `silent` are checks of the pack that had nothing to ask of these hosts.
+    `silent` are checks of the pack that had nothing to ask of these hosts; `checkers` are the digests of what judged each of the others.
     """
 
     run: str
     pack: str
     passing: tuple[Passing, ...]
     silent: tuple[str, ...] = ()
+    checkers: dict[str, str] = Field(default={})
+
+    def digest(self) -> str:
+        """Return the digest that its receipt holds."""
+        # What is not said is left out, so that reports from before it could be said keep their digest.
+        return digest_of(self.model_dump(mode="json", exclude=set() if self.checkers else {"checkers"}))
 
     def exit_code(self) -> int:
         """Return 5 if anything is UNKNOWN, else 3 if a check that is enforced drifts, else 0."""

@@ -3,35 +3,55 @@
 Rules:
 - For every finding that names the gap, each of its checks has to be MET on each of its hosts, on every surface that belongs to it.
 - Only the runs that are named count, and of those the latest that judged the check on that host. A later run that says otherwise is an objection.
-- A run speaks for a gap only where its receipt holds what it found, and none that is dated later than now speaks at all: a clock was wrong.
+- A run speaks for a gap only where its receipt holds what it found. One that is dated later than now speaks for nothing, because a clock was wrong,
+  and against a gap like any other.
 - A run in which a check's file did not run to its end (UNKNOWN on the site) says so of every host.
 - A surface that no recorded run ever showed is no evidence: its pattern may be misspelt.
+- A surface that drifted and is gone is mended only where it went while policy and checker stayed the same: else it may not be asked for any more.
+- A run speaks for 30 days.
 - A finding that no check judges is a person's to decide: they say so by --attest.
 - The program recommends; a person closes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
-from controlplane.domain.coordination import stamp_of
+from pydantic import Field
+
+from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers.values import Registers, StorFinding
 from controlplane.domain.values import Value
 
+# How long a run speaks for what it found.
+LASTS = timedelta(days=30)
+
 
 class RunReport(Value):
-    """What one recorded run judged: its key, when, its findings, and the digest of all that is on record of it."""
+    """What one recorded run judged: its key, when, its findings, the digest of all that is on record of it, and by which policy and checkers.
+
+    `checkers` are digests by check; of runs that were recorded before they were kept nobody knows them.
+    """
 
     run: str
     at: str
     findings: tuple[Finding, ...]
     digest: str = ""
+    policy: str | None = None
+    checkers: dict[str, str] = Field(default={})
+
+    def differs(self, other: RunReport, check: str) -> str | None:
+        """Return what of a check's judgement is not that of another run: its policy or its checker; None where both are."""
+        if self.policy != other.policy:
+            return "policy"
+        mine, its = self.checkers.get(check), other.checkers.get(check)
+        return "checker" if mine is not None and its is not None and mine != its else None
 
 
 class Criterion(Value):
@@ -80,9 +100,11 @@ class Resting:
 
     def doubt(self, report: RunReport) -> str | None:
         """Return why a run does not speak for anything, or None."""
-        if self.receipts is None or self.receipts.get(report.run) == report.digest:
-            return None
-        return f"{report.run} {'has no receipt' if report.run not in self.receipts else 'is not what its receipt holds'}: run the gates again"
+        if self.receipts is not None and self.receipts.get(report.run) != report.digest:
+            return f"{report.run} {'has no receipt' if report.run not in self.receipts else 'is not what its receipt holds'}: run the gates again"
+        if moment_of(report.at) < self.now - LASTS:
+            return f"{report.run} is of {report.at}, more than {LASTS.days} days ago: run the gates again"
+        return None
 
     @cached_property
     def ahead(self) -> tuple[str, ...]:
@@ -91,26 +113,31 @@ class Resting:
 
     @cached_property
     def judged(self) -> dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]:
-        """Return the runs that judged each check on each host, the newest first, each with what it found there."""
-        found: dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]] = {}
-        for report in sorted(self.reports, key=lambda one: (one.at, one.run), reverse=True):
-            if report.at > self._latest:
-                continue
-            by_place: dict[tuple[str, str], list[Finding]] = {}
-            for one in report.findings:
-                by_place.setdefault((one.check, one.host), []).append(one)
-            for place, held in by_place.items():
-                found.setdefault(place, []).append((report, held))
-        return found
+        """Return the runs that judged each check on each host, the newest first, each with what it found there; none that is dated later than now."""
+        return _by_place([one for one in self.reports if one.at <= self._latest])
+
+    @cached_property
+    def judged_ahead(self) -> dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]:
+        """Return the same of the runs that are dated later than now."""
+        return _by_place([one for one in self.reports if one.at > self._latest])
 
     def known(self, check: str, host: str) -> list[tuple[RunReport, list[Finding]]]:
         """Return the runs that judged a check on a host, the newest first; one in which its file broke is among them."""
-        found, on_site = self.judged.get((check, host), []), self.judged.get((check, SITE), [])
-        if host == SITE or not on_site:
-            return found
-        mine = {report.run for report, _ in found}
-        doubts = [(report, [one for one in held if one.verdict is Verdict.UNKNOWN]) for report, held in on_site if report.run not in mine]
-        return sorted((*found, *((report, held) for report, held in doubts if held)), key=lambda one: (one[0].at, one[0].run), reverse=True)
+        return _with_broken(self.judged, check, host)
+
+    def known_ahead(self, check: str, host: str) -> list[tuple[RunReport, list[Finding]]]:
+        """Return the same of the runs that are dated later than now."""
+        return _with_broken(self.judged_ahead, check, host)
+
+    def dropped(self, check: str, host: str) -> tuple[tuple[str, str], ...]:
+        """Return (surface, objection) of each that was not met when it was last shown, and went when policy or checker changed."""
+        if (check, host) not in self._dropped:
+            self._dropped[check, host] = tuple(_dropped(check, self.known(check, host)))
+        return self._dropped[check, host]
+
+    @cached_property
+    def _dropped(self) -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
+        return {}
 
     @cached_property
     def served(self) -> dict[str, tuple[str, ...]]:
@@ -124,6 +151,46 @@ class Resting:
     @cached_property
     def _latest(self) -> str:
         return stamp_of(self.now + BEHIND)
+
+
+def _by_place(reports: Sequence[RunReport]) -> dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]:
+    found: dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]] = {}
+    for report in sorted(reports, key=lambda one: (one.at, one.run), reverse=True):
+        by_place: dict[tuple[str, str], list[Finding]] = {}
+        for one in report.findings:
+            by_place.setdefault((one.check, one.host), []).append(one)
+        for place, held in by_place.items():
+            found.setdefault(place, []).append((report, held))
+    return found
+
+
+def _with_broken(
+    judged: Mapping[tuple[str, str], list[tuple[RunReport, list[Finding]]]], check: str, host: str
+) -> list[tuple[RunReport, list[Finding]]]:
+    found, on_site = judged.get((check, host), []), judged.get((check, SITE), [])
+    if host == SITE or not on_site:
+        return found
+    mine = {report.run for report, _ in found}
+    doubts = [(report, [one for one in held if one.verdict is Verdict.UNKNOWN]) for report, held in on_site if report.run not in mine]
+    return sorted((*found, *((report, held) for report, held in doubts if held)), key=lambda one: (one[0].at, one[0].run), reverse=True)
+
+
+def _dropped(check: str, known: Sequence[tuple[RunReport, list[Finding]]]) -> Iterator[tuple[str, str]]:
+    shown: set[str] = set()
+    # The oldest of the runs after this one that observed all of it.
+    looked: RunReport | None = None
+    for report, held in known:
+        here = {one.surface for one in held if one.verdict is not Verdict.UNKNOWN}
+        for one in held:
+            if one.verdict in (Verdict.MET, Verdict.UNKNOWN) or one.surface in shown or looked is None:
+                continue
+            changed = looked.differs(report, check)
+            if changed is not None:
+                gone = f"{one.surface} was {one.verdict} in {report.run}, and is gone since {looked.run}, for which the {changed} had changed"
+                yield one.surface, f"{gone}: nothing shows that it was mended. Let it be judged again, then run the gates"
+        shown |= here
+        if all(one.verdict is not Verdict.UNKNOWN for one in held):
+            looked = report
 
 
 def recommend(gap: str, resting: Resting) -> Recommendation:
@@ -159,20 +226,34 @@ def _criterion(about: tuple[str, str, str], resting: Resting) -> Criterion:
     if not known:
         ahead = f" ({', '.join(resting.ahead)}: dated later than now, so a clock was wrong)" if resting.ahead else ""
         return blank.model_copy(update={"objection": f"no recorded run judged it: controlplane gates run{ahead}"})
+    run, told = _against(finding, check, host, resting)
+    if told is not None:
+        return blank.model_copy(update={"run": run, "objection": told})
+    chosen, held = next(((report, held) for report, held in known if report.run in resting.named), (None, [])) if resting.named else known[0]
+    if chosen is None:
+        return blank.model_copy(update={"objection": f"none of the runs that were named judged it; {known[0][0].run} did"})
+    if any(one.verdict is not Verdict.MET for one in _of(held, finding)):
+        return blank.model_copy(update={"run": chosen.run, "objection": f"it was not met in {chosen.run}; name {known[0][0].run}"})
+    return blank.model_copy(update={"run": chosen.run, "objection": resting.doubt(chosen)})
+
+
+def _against(finding: StorFinding, check: str, host: str, resting: Resting) -> tuple[str | None, str | None]:
+    """Return (run, objection) of the first that speaks against a closing, whichever run it is to rest on; (None, None) where none does."""
+    known = resting.known(check, host)
     latest, found = known[0][0], _of(known[0][1], finding)
     bad = next((one for one in found if one.verdict is not Verdict.MET), None)
     if bad is not None:
-        told = f"{bad.surface} is {bad.verdict} in {latest.run}: {bad.reason}"
-        return blank.model_copy(update={"run": latest.run, "objection": told})
+        return latest.run, f"{bad.surface} is {bad.verdict} in {latest.run}: {bad.reason}"
+    for report, held in resting.known_ahead(check, host):
+        for one in _of(held, finding):
+            if one.verdict is not Verdict.MET:
+                return report.run, f"{one.surface} is {one.verdict} in {report.run}, which is dated later than now ({report.at}): {one.reason}"
     if not found and not any(_of(held, finding) for _, held in known):
-        told = f"no recorded run showed a surface of it ({', '.join(finding.surfaces)}): name the right one in findings.yml"
-        return blank.model_copy(update={"objection": told})
-    chosen, held = next(((report, held) for report, held in known if report.run in resting.named), (None, [])) if resting.named else known[0]
-    if chosen is None:
-        return blank.model_copy(update={"objection": f"none of the runs that were named judged it; {latest.run} did"})
-    if any(one.verdict is not Verdict.MET for one in _of(held, finding)):
-        return blank.model_copy(update={"run": chosen.run, "objection": f"it was not met in {chosen.run}; name {latest.run}"})
-    return blank.model_copy(update={"run": chosen.run, "objection": resting.doubt(chosen)})
+        return None, f"no recorded run showed a surface of it ({', '.join(finding.surfaces)}): name the right one in findings.yml"
+    for surface, told in resting.dropped(check, host):
+        if not finding.surfaces or finding.covers(check, host, surface):
+            return latest.run, told
+    return None, None
 
 
 def _of(judged: list[Finding], finding: StorFinding) -> list[Finding]:

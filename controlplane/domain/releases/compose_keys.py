@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from controlplane.domain.releases.compose_said import Judging, Said
 from controlplane.domain.releases.interpolation import Reference, UnresolvedError, references
+from controlplane.domain.releases.secret_forms import is_secret_name
 
 _TOP: Final = frozenset(["configs", "name", "networks", "secrets", "services", "version", "volumes"])
 _TOP_REFUSED: Final = {
@@ -47,6 +48,8 @@ _REFUSED: Final = {
     "use_api_socket": "hands the engine's socket to the container: take it out",
     "volumes_from": "takes over what another container mounts, which is not judged here: write volumes out",
 }
+# What Compose has by itself on the host, from the environment that the deployment gives it: neither .env nor a default counts there.
+_OF_THE_HOST: Final = frozenset(["HOME", "LC_ALL", "PATH"])
 _IN_DEPLOY: Final = frozenset(["endpoint_mode", "labels", "mode", "placement", "replicas", "resources", "rollback_config", "update_config"])
 
 
@@ -78,8 +81,16 @@ def _check(judging: Judging, mapping: Said, *, known: frozenset[str], refused: M
             judging.fault(part, "is not known here, so what it does can't be judged: take it out, or spell it as Compose does")
 
 
+def why_of_the_host(name: str) -> str:
+    """Say why a variable has another value on the host than the contract or a default says, empty where it has none."""
+    if name not in _OF_THE_HOST and not name.startswith("COMPOSE_"):
+        return ""
+    own = "take another name, or write $$ for a variable of the container's own"
+    return f"uses {name}, which Compose has by itself on the host, whatever .env or a default says: {own}"
+
+
 def check_references(judging: Judging, top: Said) -> None:
-    """Note every variable that a file uses and the contract lacks, and every secret for which the file itself has a default."""
+    """Note every variable that a file uses and the contract lacks or can't decide, and every secret for which the file itself has a default."""
     for said in _texts(top):
         try:
             found = list(references(said.value))
@@ -91,9 +102,12 @@ def check_references(judging: Judging, top: Said) -> None:
 
 
 def _check_reference(judging: Judging, said: Said, one: Reference) -> None:
+    if why := why_of_the_host(one.name):
+        judging.fault(said, why)
+        return
     if one.name not in judging.asked.known and one.operator[-1:] not in ("-", "+"):
         judging.fault(said, f"needs {one.name}, which the contract does not declare: declare it there, or give a default, ${{{one.name}:-…}}")
-    if one.name in judging.asked.secrets and one.operator[-1:] == "-" and one.word:
+    if (one.name in judging.asked.secrets or is_secret_name(one.name)) and one.operator[-1:] == "-" and one.word:
         judging.fault(said, f"gives the secret {one.name} a default, which everybody reads here: write ${{{one.name}:?}}")
 
 

@@ -1,12 +1,12 @@
 """The rules of one service of a release, each on what all compose files together say of it.
 
 Rules:
-- It has a healthcheck of its own and a restart policy other than no: an image's own healthcheck can't be seen from here, and what never comes back
-  after a reboot was not deployed.
+- It has a healthcheck of its own and comes back after a reboot, by restart always or unless-stopped: an image's own healthcheck can't be seen from
+  here, and Docker starts what has on-failure only where it failed, not with itself.
 - Its image is released, or pinned by digest. Nothing is built, and nothing but the deployment itself pulls.
 - It runs: at least one container, under no profile.
 - What it reads is deployed: of environment files only the project's own .env is.
-- No secret stands in the file: an environment variable that is secret by the contract or by its name is ${…}.
+- No secret stands in the file: an environment variable that is secret by the contract or by its name is ${…}, without a default that is written out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from controlplane.domain.releases.compose_keys import check_deploy, check_keys, check_service
+from controlplane.domain.releases.compose_keys import check_deploy, check_keys, check_service, why_of_the_host
 from controlplane.domain.releases.compose_said import Judging, Said, given
 from controlplane.domain.releases.interpolation import Reference, UnresolvedError, parts
+from controlplane.domain.releases.secret_forms import is_secret_name
 
-_RESTARTS: Final = re.compile(r"always|unless-stopped|on-failure(:[1-9][0-9]*)?")
+_RESTARTS: Final = ("always", "unless-stopped")
 _PULLS: Final = ("missing", "if_not_present", "never")
 _DIGEST: Final = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _HEALTH: Final = frozenset(["disable", "interval", "retries", "start_interval", "start_period", "test", "timeout"])
@@ -30,7 +31,6 @@ _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h))+")
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 # Docker's own.
 _STOPS_IN: Final = 10
-_SECRET_BY_NAME: Final = re.compile(r"(^|_)(PASSWORD|PASSWD|PASSPHRASE|TOKEN|SECRET|SECRET_?KEY|API_?KEY|PRIVATE_?KEY|CREDENTIALS?)$", re.IGNORECASE)
 
 
 def judge_service(judging: Judging, name: str, pieces: Sequence[Said]) -> str | None:
@@ -126,10 +126,10 @@ def _judge_restart(judging: Judging, pieces: Sequence[Said]) -> None:
         judging.fault(pieces[-1], "is missing, so the service would not come back after a reboot: write restart: unless-stopped", "restart")
         return
     text = "no" if said[-1].value is False else judging.text(said[-1])
-    if text == "no":
-        judging.fault(said[-1], "is no, so the service would not come back after a reboot: write unless-stopped")
-    elif text is not None and _RESTARTS.fullmatch(text) is None:
-        judging.fault(said[-1], f"{text!r} is no restart policy: write unless-stopped, always, on-failure or on-failure:NUMBER")
+    if text == "no" or (text is not None and text.startswith("on-failure")):
+        judging.fault(said[-1], f"is {text}, so the service would not come back after a reboot: write unless-stopped")
+    elif text is not None and text not in _RESTARTS:
+        judging.fault(said[-1], f"{text!r} is no restart policy: write unless-stopped or always")
 
 
 def _judge_scale(judging: Judging, pieces: Sequence[Said]) -> None:
@@ -158,11 +158,15 @@ def _judge_environment(judging: Judging, pieces: Sequence[Said]) -> None:
     for said in given(pieces, "environment"):
         for name, value in _variables(said):
             if not value:
-                if value is None and name not in judging.asked.known:
+                if value is None and (why := why_of_the_host(name)):
+                    judging.fault(said, why, name)
+                elif value is None and name not in judging.asked.known:
                     judging.fault(said, f"takes {name} from the environment, and the contract does not declare it: declare it there", name)
-            elif (name in judging.asked.secrets or _SECRET_BY_NAME.search(name)) and not _is_referred(value):
+            elif (name in judging.asked.secrets or is_secret_name(name)) and not _is_referred(value):
                 judging.fault(
-                    said, f"{name} is a secret and has a value here, where everybody reads it: write ${{{name}}}, and the value into .env", name
+                    said,
+                    f"{name} is a secret and has a value here, where everybody reads it: write ${{{name}}}, and the value into .env",
+                    name,
                 )
 
 
@@ -176,8 +180,10 @@ def _variables(said: Said) -> Iterator[tuple[str, str | None]]:
 
 
 def _is_referred(value: str) -> bool:
+    """Say whether the value comes from elsewhere: a default that is written out here does not."""
     try:
-        return any(isinstance(part, Reference) for part in parts(value))
+        referred = [part for part in parts(value) if isinstance(part, Reference)]
+        return bool(referred) and all(one.operator[-1:] not in ("-", "+") or not one.word or _is_referred(one.word) for one in referred)
     except UnresolvedError:
         # Said already, of the text as such.
         return True

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from controlplane.domain.errors import Fault
 from controlplane.domain.names import AsTuple
-from controlplane.domain.releases.compose_keys import check_keys, check_references, check_top
+from controlplane.domain.releases.compose_keys import check_keys, check_references, check_top, why_of_the_host
 from controlplane.domain.releases.compose_mounts import Behind, Mount, mounts_of, volumes_behind
 from controlplane.domain.releases.compose_said import Asked, ComposeFile, Judging, Said, given
 from controlplane.domain.releases.compose_service import container_of, judge_service, needs, networks_of, stops_in
@@ -138,7 +138,9 @@ def _judge_sources(judging: Judging, tops: Sequence[Said]) -> None:
                     for part in given([one], field):
                         judging.fault(part, "takes it from what is not deployed: write environment: NAME, and the value into .env")
                 for part in given([one], "environment"):
-                    if part.value not in judging.asked.known:
+                    if why := why_of_the_host(str(part.value)):
+                        judging.fault(part, why)
+                    elif part.value not in judging.asked.known:
                         judging.fault(part, "is not in the contract: declare it there")
 
 

@@ -10,7 +10,8 @@ Rules:
   people. Never behind the value: copied, that comment would become the value of a variable that has none.
 - First the type: text, int, bool (true or false), url, path (absolute, in the container or on the machine), or one-of a|b|c. Then, in any order,
   required or optional (which is what none of the two means) and secret. After ` — ` (or ` - `) whatever helps who fills it in.
-- A value here is one that may stand for real, or nothing. A secret has none: this file is read by everybody who has the site.
+- A value here is one that may stand for real, or nothing. A secret has none: this file is read by everybody who has the site. What is a secret by
+  its name, such as POSTGRES_PASSWORD, has to be declared as one.
 - What compose files make of places and images is judged by the values here, so the real file has to give the same (see `env_judge`).
 """
 
@@ -25,6 +26,7 @@ from controlplane.domain.names import AsTuple
 from controlplane.domain.paths import check_path
 from controlplane.domain.releases.dotenv import Entry, read_env
 from controlplane.domain.releases.placeholders import is_placeholder
+from controlplane.domain.releases.secret_forms import is_secret_name
 from controlplane.domain.values import Value
 
 Kind = Literal["text", "int", "bool", "url", "path", "one-of"]
@@ -158,6 +160,8 @@ def _variable(entry: Entry, comment: str) -> tuple[Variable | None, list[str]]:
     wrong += [f"{flag!r} says nothing here: write required, optional or secret, and an explanation behind ' — '" for flag in strange]
     if len(set(flags)) != len(flags) or {"required", "optional"} <= set(flags):
         wrong.append("says twice whether it is required or secret: once is enough")
+    if kind in _SECRET_KINDS and "secret" not in flags and is_secret_name(entry.name):
+        wrong.append("is a secret by its name, and only one that is said to be secret is looked for and kept out of here: add secret")
     if kind and "secret" in flags and kind not in _SECRET_KINDS:
         wrong.append(f"a secret of type {kind} can be guessed: make it a text or a url")
     if wrong or kind is None:

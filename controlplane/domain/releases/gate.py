@@ -22,6 +22,9 @@ from controlplane.domain.releases.smoke import SmokeReport, changed_files
 from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.values import Value
 
+# What a run of gates has on record of a host instead of the digest of its facts.
+UNREACHED = "unreached"
+
 
 class GateLine(Value):
     """One line of the gate: what has to hold, whether it does, why, and what to do where it does not."""
@@ -37,6 +40,8 @@ class PromotionCase:
     """What the gate is judged on.
 
     `staged` is when each staging host got this very manifest, None where it did not; `running` are D249's findings there on fresh evidence.
+    `unlike` are the services that production would run by another image than staging: production's digest and staging's, None where staging has no
+    such service; None as long as nothing is staged.
     `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `asked` are the files of
     staging's smoke tests as they are now (SHA-256 by path). `production` says why what was brought there before is not settled, None where it is;
     `refusals` are those of the plan that is to run. `faults` is what
@@ -52,6 +57,7 @@ class PromotionCase:
     now: datetime
     staged: Mapping[str, str | None]
     running: Sequence[Finding]
+    unlike: Mapping[str, tuple[str, str | None]] | None
     smoked: Proof | None
     production: str | None
     refusals: Sequence[str]
@@ -80,6 +86,8 @@ def is_open(lines: Sequence[GateLine]) -> bool:
 def _lines(case: PromotionCase) -> Iterator[GateLine]:
     yield _contract(case)
     yield _staged(case)
+    if case.unlike is not None:
+        yield _images(case, case.unlike)
     yield _smoke(case)
     yield _recert(case)
     if case.spec.promotion.pack is not None:
@@ -126,6 +134,22 @@ def _staged(case: PromotionCase) -> GateLine:
     return GateLine(name="staged", verdict=Verdict.MET, reason=f"{', '.join(sorted(case.staged))} run its digests, healthy, on fresh evidence")
 
 
+def _images(case: PromotionCase, unlike: Mapping[str, tuple[str, str | None]]) -> GateLine:
+    """Judge what the manifest does not pin: images that the compose files of each environment name by themselves."""
+    if not unlike:
+        return GateLine(name="images", verdict=Verdict.MET, reason="production would run the very digests that staging runs, service by service")
+    told = [
+        f"{service} is in production alone, so nothing proved {here} in staging"
+        if there is None
+        else f"{service} runs {there} in staging, not {here}"
+        for service, (here, there) in sorted(unlike.items())
+    ]
+    # What staging does not run at all was never seen to work, and never to fail.
+    worst = Verdict.DRIFTED if any(there is not None for _, there in unlike.values()) else Verdict.UNKNOWN
+    step = f"pin one image in the compose files of both, then stage that: controlplane release stage {case.stack} --manifest {case.name} --out FILE"
+    return GateLine(name="images", verdict=worst, reason="; ".join(told), next=step)
+
+
 def _smoke(case: PromotionCase) -> GateLine:
     step = f"controlplane release smoke {case.stack} --env staging"
     if case.smoked is None:
@@ -164,7 +188,8 @@ def _asked_otherwise(case: PromotionCase, report: SmokeReport) -> list[str]:
 
 def _recert(case: PromotionCase) -> GateLine:
     if not case.spec.recert:
-        return GateLine(name="recert", verdict=Verdict.MET, reason="the release names no command that certifies it")
+        step = f"name them under recert in releases/{case.stack}.yml, then: controlplane release recert {case.stack} --manifest {case.name}"
+        return GateLine(name="recert", verdict=Verdict.UNKNOWN, reason="the release names no command that certifies it", next=step)
     step = f"controlplane release recert {case.stack} --manifest {case.name}"
     receipt = case.certified
     if receipt is None:
@@ -193,14 +218,22 @@ def _pack(case: PromotionCase, pack: str) -> GateLine:
         return GateLine(name=f"pack {pack}", verdict=Verdict.DRIFTED, reason="no run of it is on record", next=step)
     failed = [one for one in case.pack.results if not one.passed]
     told = _stale(case.pack.at, case.now, case.spec.promotion.recert_within)
+    unseen = sorted(host for host in _production_hosts(case) if case.pack.hosts.get(host, UNREACHED) == UNREACHED)
     if case.pack.policy != case.policy:
         told = "the policy changed since"
     elif failed or not case.pack.results:
         told = f"{', '.join(dict.fromkeys(one.check for one in failed))} did not pass" if failed else "it judged no check"
+    elif unseen:
+        told = f"it did not look at {', '.join(unseen)}"
     if told is not None:
         word = Verdict.UNKNOWN if any(one.verdict == "UNKNOWN" for one in failed) else Verdict.DRIFTED
         return GateLine(name=f"pack {pack}", verdict=word, reason=f"{case.pack.run}: {told}", next=step)
     return GateLine(name=f"pack {pack}", verdict=Verdict.MET, reason=f"{case.pack.run} passed")
+
+
+def _production_hosts(case: PromotionCase) -> set[str]:
+    production = case.spec.environments.get("production")
+    return set(production.hosts) if production is not None else set()
 
 
 def _loop(case: PromotionCase, loop: str) -> GateLine:

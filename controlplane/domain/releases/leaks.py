@@ -36,11 +36,14 @@ class Looked(Value):
 def fault_of(leak: Leak) -> Fault:
     """Return the fault that a leak is, and what to do about it."""
     if leak.kind == "env-file":
-        return Fault(leak.file, leak.line, "", leak.what)
+        return Fault(leak.file, leak.line, "", leak.what if leak.blob is None else f"{leak.what}: {_acknowledged(leak.blob, 'have them changed')}")
     if leak.blob is None:
         told = "have it changed where it is used" if leak.kind == "value" else "have it revoked where it was issued"
         return Fault(leak.file, leak.line, "", f"holds {leak.what}: take it out, and {told}, since others may have read it")
     if leak.kind == "value":
         return Fault(leak.file, leak.line, "", f"holds {leak.what}, and whoever cloned the repository has it: have it changed where it is used")
-    how = f"have it revoked where it was issued, then write a line '{leak.blob} WHO AND WHEN' into releases/revoked.txt"
-    return Fault(leak.file, leak.line, "", f"holds {leak.what}: {how}")
+    return Fault(leak.file, leak.line, "", f"holds {leak.what}: {_acknowledged(leak.blob, 'have it revoked where it was issued')}")
+
+
+def _acknowledged(blob: str, first: str) -> str:
+    return f"{first}, then write a line '{blob} WHO AND WHEN' into releases/revoked.txt"

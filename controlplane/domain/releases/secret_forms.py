@@ -1,7 +1,7 @@
 """What a secret looks like in bytes, and where it stands: by its known value, or by the form of a well-known token.
 
 Rules:
-- A known value is found as it is, percent-encoded as in a URL, and in base64 as in a credential file.
+- A known value is found as it is, percent-encoded as in a URL, and in base64 as in a credential file, whatever stands before it there.
 - A form is one that its issuer made to be found: a prefix of its own, or a key's armour. Nothing is guessed from how random a text looks.
 - What is found is named by what it is and by its line; no result holds a value.
 - Bytes come in pieces, and pieces overlap: a blob of any size is looked through in the same memory.
@@ -78,6 +78,9 @@ FORMS: Final = (
     _form("a DigitalOcean token", [b"_v1_"], rb"\bdo[opr]_v1_[a-f0-9]{64}\b"),
     _form("a JSON web token", [b"eyJ"], rb"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{16,1000}"),
 )
+_SECRET_BY_NAME: Final = re.compile(
+    r"(PASSWORD|PASSWD|PASSPHRASE|_PASS|_PW|_PWD|(^|_)(TOKEN|SECRET|SECRET_?KEY|API_?KEY|PRIVATE_?KEY|CREDENTIALS?))$", re.IGNORECASE
+)
 _IN_URL: Final = re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s:/?#@'\"<>{}$]{1,100}:(?P<password>[^\s:/?#@'\"<>{}$`]{1,200})@[A-Za-z0-9\[]")
 
 
@@ -86,28 +89,42 @@ def needles_of(secrets: Mapping[str, Iterable[str]]) -> tuple[Needle, ...]:
     found: dict[bytes, str] = {}
     for name, values in secrets.items():
         for value in values:
-            raw = value.encode()
-            # The last sign of a base64 text depends on what follows.
-            encoded = base64.b64encode(raw).rstrip(b"=")[: len(raw) * 8 // 6]
-            for spelled in (raw, quote(value, safe="").encode(), encoded):
+            for spelled in (value.encode(), quote(value, safe="").encode(), *_in_base64(value.encode())):
                 found.setdefault(spelled, name)
     return tuple(Needle(name, spelled) for spelled, name in found.items())
 
 
+def _in_base64(raw: bytes) -> Iterator[bytes]:
+    """Yield what of the base64 of a text that holds these bytes is the same whatever stands around them, for each place and alphabet."""
+    for before in range(3):
+        # The signs at either end have bits of what stands there.
+        sure = slice(-(-before * 8 // 6), (before + len(raw)) * 8 // 6)
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encode(b"\0" * before + raw)[sure]
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a variable is a secret by its name alone."""
+    return _SECRET_BY_NAME.search(name) is not None
+
+
 def look_through(pieces: Iterable[bytes], needles: Sequence[Needle], *, forms: bool) -> tuple[Found, ...]:
-    """Return what is found in the bytes that the pieces make up; `forms` asks for tokens by their form too. At most `MOST_FOUND` are told."""
+    """Return what is found in the bytes that the pieces make up; `forms` asks for tokens by their form too.
+
+    At most `MOST_FOUND` are told of each value and each form: many of one never hide another.
+    """
     keep = max([OVERLAP if forms else 0, *(len(needle.spelled) for needle in needles)])
-    found: dict[Found, None] = {}
+    found: dict[str, set[Found]] = {}
     tail, line = b"", 1
     for piece in pieces:
         held = tail + piece
         for at, what, known in _hits(held, needles, forms=forms):
-            found.setdefault(Found(line + held.count(b"\n", 0, at), what, known))
-        if len(found) >= MOST_FOUND:
-            break
+            told = found.setdefault(what, set())
+            if len(told) < MOST_FOUND:
+                told.add(Found(line + held.count(b"\n", 0, at), what, known))
         tail = held[-keep:] if keep else b""
         line += held.count(b"\n", 0, len(held) - len(tail))
-    return tuple(sorted(found))[:MOST_FOUND]
+    return tuple(sorted(one for told in found.values() for one in told))
 
 
 def _hits(held: bytes, needles: Sequence[Needle], *, forms: bool) -> Iterator[tuple[int, str, bool]]:

@@ -5,8 +5,10 @@ Its digest is signed into the chain of receipts, and it anchors the chain's head
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
 
+from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import Finding, Summary
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers import Registers
@@ -88,6 +90,14 @@ class Closeout(Value):
     chain_length: int
     chain_head: str | None
     attestation: Attestation
+
+
+def is_closeout(content: bytes, said: Receipt) -> bool:
+    """Say whether a file is the closeout that this receipt holds, whatever fields closeouts have had since."""
+    try:
+        return digest_of(json.loads(content)) == said.evidence
+    except ValueError:
+        return False
 
 
 def actions_of(chain: Sequence[Receipt], record: WaveRecord, *, hosts: Collection[str]) -> tuple[Action, ...]:

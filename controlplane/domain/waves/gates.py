@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.passing import passings
-from controlplane.domain.gates.promotion import Judged, Standing
+from controlplane.domain.gates.promotion import AHEAD, Judged, Standing
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers import Registers
 from controlplane.domain.waves.record import GateJudged, PackRan, Phase
@@ -155,7 +155,14 @@ def _since(case: GateCase) -> str:
 
 
 def _pairs(gate: Any, case: GateCase) -> list[tuple[str, str]]:
-    return [(check, host) for check in gate.checks for host in ((SITE,) if case.history(check, SITE) else _hosts(gate, case))]
+    return [(check, host) for check in gate.checks for host in _places(check, _hosts(gate, case), case)]
+
+
+def _places(check: str, hosts: tuple[str, ...], case: GateCase) -> tuple[str, ...]:
+    """Return where a check is judged, as its standings say: on these hosts, on the site where it looks at no machine, or on both."""
+    stood = [one.host for one in case.standings([check], hosts)]
+    # One that looks at machines has to have looked at each of these; one that nothing is on record of is asked of them too.
+    return (SITE,) if stood == [SITE] else tuple(dict.fromkeys((*hosts, *stood)))
 
 
 def _pack(gate: Any, case: GateCase) -> _Answer:
@@ -191,8 +198,17 @@ def _promotable(gate: Any, case: GateCase) -> _Answer:
     unsaid = [check for check in gate.checks if all(one.check != check for one in found)]
     if unsaid:
         return "UNKNOWN", f"nothing is on record of {', '.join(unsaid)}"
-    held = [f"{one.check} on {one.host}: {reason}" for one in found for reason in one.held_by]
-    return _first([("DRIFTED", reason) for reason in held])
+    return _first([(verdict, f"{one.check} on {one.host}: {reason}") for one in found for verdict, reason in _held_back(one)])
+
+
+def _held_back(one: Standing) -> list[tuple[Literal["DRIFTED", "UNKNOWN"], str]]:
+    """Return what keeps a check from being enforced on its host, or from staying so; UNKNOWN where its last run could not tell."""
+    last = next((run for run in one.runs if run.reason != AHEAD), None)
+    if last is None:
+        none = "it is enforced, and no recorded run judged it: controlplane gates run"
+        return [("UNKNOWN", none)] if one.mode == "enforce" else [("DRIFTED", reason) for reason in one.held_by]
+    failed = [f"it is enforced and was {last.verdict} in {last.run}: mend that, or demote it"] if one.proposes == "demote" else []
+    return [("UNKNOWN" if last.verdict == "UNKNOWN" else "DRIFTED", reason) for reason in (*failed, *one.held_by)]
 
 
 def _said_by(name: str) -> Callable[[Any, GateCase], _Answer]:
@@ -232,7 +248,7 @@ _JUDGES: dict[str, Callable[[Any, GateCase], _Answer]] = {
     "backup": _backup,
 }
 _TITLES = {
-    "checks": "these checks pass in report mode",
+    "checks": "these checks pass in their mode",
     "met": "these checks are met",
     "reported": "these checks were judged by a recorded run",
     "stable": "these checks passed in the last recorded runs",

@@ -43,7 +43,7 @@ class Looked(Value):
 class Planned(Value):
     """One change set of a wave. `run` is None until it began, `outcome` until that run ended or the plan had nothing to do.
 
-    `opens` and `closes` are the window that it was approved for.
+    `opens` and `closes` are the window that it was approved for. `asked_by` is how the allowed signers name who made it, None where nobody asks.
     """
 
     plan: str
@@ -59,6 +59,7 @@ class Planned(Value):
     closes: str | None = None
     run: str | None = None
     outcome: str | None = None
+    asked_by: str | None = None
 
     @property
     def is_open(self) -> bool:
@@ -97,6 +98,14 @@ class PackRan(Value):
     reason: str
 
 
+class OpenedBy(Value):
+    """What a wave was opened by, as digests: its own file, what it uses of gates.yml, and the policy."""
+
+    wave: str
+    gates: str
+    policy: str
+
+
 class WaveRecord(Value):
     """Everything that closing needs. `head` is the commit of the site's files when it was opened."""
 
@@ -105,6 +114,8 @@ class WaveRecord(Value):
     head: str | None
     # Records from before it was kept lack it: then everything on record counts as done since.
     opened_at: str = ""
+    # None in those as well: they are led by the files as they are.
+    files: OpenedBy | None = None
     entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()
     preflight: Looked | None = None
     plans: Annotated[tuple[Planned, ...], AsTuple] = ()

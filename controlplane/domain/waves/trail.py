@@ -16,6 +16,8 @@ from controlplane.domain.waves.record import OPEN, Planned, WaveRecord
 
 # The step of the receipt that is about a whole run.
 _WHOLE = "*"
+# What begins and ends an attempt at a wave.
+_TURNS = ("wave.open", "wave.close", "wave.abort")
 
 
 class LastRun(NamedTuple):
@@ -94,6 +96,14 @@ def unclosed(chain: Sequence[Receipt], *, hosts: Collection[str], plans: Collect
     """Return the open receipts of these plans, and of every run that touched these hosts, the oldest first."""
     touched = {one.run for one in chain if one.plan and one.host in hosts}
     return tuple(one for one in open_intents(chain) if one.plan in plans or one.host in hosts or (one.step == _WHOLE and one.run in touched))
+
+
+def closing_of(name: str, attempt: object, chain: Sequence[Receipt]) -> Receipt | None:
+    """Return the receipt that closed this attempt at a wave, None where the chain's last word of the wave is another one."""
+    said = [one for one in chain if one.phase == "result" and one.capability in _TURNS and one.step == name and one.outcome != "refused"]
+    if not said or (said[-1].capability, said[-1].outcome) != ("wave.close", "done") or (said[-1].told or {}).get("attempt") != attempt:
+        return None
+    return said[-1]
 
 
 def last_change(chain: Sequence[Receipt], *, hosts: Collection[str], since: str) -> datetime | None:

@@ -22,7 +22,7 @@ class _OnHosts(Value):
 
 
 class ChecksGate(_OnHosts):
-    """These checks pass in report mode on fresh evidence: no UNKNOWN, and every drift belongs to a STOR finding with an open gap."""
+    """These checks pass in their mode on fresh evidence: no UNKNOWN; in report mode every drift belongs to a STOR finding with an open gap."""
 
     kind: Literal["checks"]
     checks: Annotated[tuple[CheckId, ...], AsTuple] = Field(min_length=1, description="Ids of the checks")

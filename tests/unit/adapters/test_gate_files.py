@@ -114,10 +114,21 @@ def test_a_report_is_kept_once_and_read_with_the_digest_that_its_receipt_holds(t
         report().run,
         report().judged_at,
         report().findings,
-        digest_of(report().model_dump(mode="json")),
+        report().digest(),
     )
     with pytest.raises(RunFailedError, match="is there already"):
         files.keep(report())
+
+
+def test_a_report_says_by_what_it_judged_and_one_from_before_it_could_keeps_its_digest(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path)
+    files.keep(report().model_copy(update={"checkers": {"D235": "sha256:c"}}))
+    [one] = files.latest(1)
+    assert (one.policy, one.checkers) == ("x", {"D235": "sha256:c"})
+    assert one.digest != report().digest()
+    plain = report().model_dump(mode="json", exclude={"checkers"})
+    (tmp_path / f"{report().run}.json").write_text(json.dumps(plain))
+    assert [one.digest for one in files.latest(1)] == [digest_of(plain)]
 
 
 def test_only_the_newest_are_read_the_oldest_of_them_first(tmp_path: Path) -> None:

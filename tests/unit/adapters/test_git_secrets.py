@@ -121,6 +121,25 @@ def test_a_value_in_the_stash_or_on_a_detached_head_is_found(site: Path, git: Gi
     assert len([file for _, file, _ in found if file.endswith(":inventory/prod/site.yml")]) == 1
 
 
+def test_a_value_in_a_stash_below_the_newest_is_found(site: Path, git: Git) -> None:
+    for number, text in enumerate((PASSWORD, "nothing", "nothing more")):
+        write(site, "site.yml", f"name: shop # {text}\n")
+        git("stash", "-q", "-m", str(number))
+    below = git("rev-parse", "stash@{2}")[:12]
+    assert leaks(site) == [("value", f"{below}:inventory/prod/site.yml", 1)]
+
+
+def test_a_value_in_the_message_of_a_commit_or_a_tag_is_found(site: Path, git: Git) -> None:
+    write(site, "a", "1")
+    head = commit(git, f"Change a\n\nLog in with {PASSWORD}\nand {TOKEN}")
+    git("tag", "-a", "v1", "-m", f"with {PASSWORD}")
+    tag = git("rev-parse", "v1")[:12]
+    assert leaks(site) == [("value", head, 3), ("form", head, 4), ("value", tag, 1)]
+    assert look(site).leaks[0].what == "the value of PASSWORD (staging) in its message"
+    write(site, "releases/revoked.txt", f"{git('rev-parse', 'HEAD')} ann, 2026-03-01, by the issuer's page\n")
+    assert [(kind, file) for kind, file, _ in leaks(site)] == [("value", head), ("value", tag)]
+
+
 def test_names_are_told_as_they_are(site: Path, git: Git) -> None:
     name = 'a "b\tc\n:100644 ü.txt'
     write(site, name, PASSWORD)
@@ -164,11 +183,31 @@ def test_an_environment_file_that_git_has_is_told_in_each_way(site: Path, git: G
     told = [(leak.file.removeprefix(f"{site}/"), leak.what.split(":")[0]) for leak in look(site).leaks if leak.kind == "env-file"]
     assert told == [
         (ENV, "is tracked by git"),
-        (f"{head}:inventory/prod/{ENV}", "is an environment file that was committed"),
+        (f"{head}:inventory/prod/{ENV}", "is an environment file that was committed, and whoever cloned the repository has every secret in it"),
     ]
     git("rm", "-q", "--cached", f"inventory/prod/{ENV}")
     commit(git)
     assert [leak.file for leak in look(site).leaks if leak.kind == "env-file"] == [f"{head}:inventory/prod/{ENV}"]
+
+
+def test_an_environment_file_of_the_history_whose_secrets_are_said_to_be_changed_is_no_leak(site: Path, git: Git) -> None:
+    """Each content that was committed is told and said to be changed on its own; what is a secret now is looked for all the same."""
+    heads, blobs = [], []
+    for number, value in enumerate(("first-of-all-9x", PASSWORD)):
+        write(site, ENV, f"PASSWORD={value}\n")
+        git("add", "-f", f"inventory/prod/{ENV}")
+        heads.append(commit(git, str(number)))
+        blobs.append(git("rev-parse", f"HEAD:inventory/prod/{ENV}"))
+    git("rm", "-q", "--cached", f"inventory/prod/{ENV}")
+    commit(git)
+    told = [leak for leak in look(site).leaks if leak.kind == "env-file"]
+    assert [(leak.file, leak.blob) for leak in told] == [(f"{head}:inventory/prod/{ENV}", blob) for head, blob in zip(heads, blobs, strict=True)]
+    assert f"have them changed, then write a line '{blobs[0]} WHO AND WHEN' into releases/revoked.txt" in fault_of(told[0]).message
+    write(site, "releases/revoked.txt", "".join(f"{blob} ann, 2026-03-01, all of them anew\n" for blob in blobs))
+    commit(git)
+    found = look(site)
+    assert [(leak.kind, leak.file) for leak in found.leaks] == [("value", f"{heads[1]}:inventory/prod/{ENV}")]
+    assert found.revoked == 2
 
 
 @pytest.mark.parametrize(
@@ -193,6 +232,21 @@ def test_a_rule_that_others_do_not_have_ignores_nothing(site: Path, top: Path, g
     (top / "mine").unlink()
     write(top, ".git/info/exclude", ".env.*\n")
     assert [leak.what.split(":")[0] for leak in look(site).leaks] == ["is ignored by this clone's own .git/info/exclude alone"]
+
+
+def test_a_rule_that_git_does_not_have_ignores_nothing(site: Path, git: Git) -> None:
+    (site / "releases/shop/.env.production").unlink()
+    rules = (site / "releases/shop/.gitignore").read_text()
+    git("rm", "-q", "--cached", "inventory/prod/releases/shop/.gitignore")
+    told = "is ignored by a rule that git does not have: git add inventory/prod/releases/shop/.gitignore, and commit it, so that others get it too"
+    assert [(leak.kind, leak.what) for leak in look(site).leaks] == [("env-file", told)]
+    write(site, "releases/shop/.gitignore", "*.log\n")
+    git("add", "inventory/prod/releases/shop/.gitignore")
+    git("commit", "-qm", "other rules")
+    write(site, "releases/shop/.gitignore", rules)
+    assert [leak.what for leak in look(site).leaks] == [told]
+    git("add", "-A")
+    assert look(site).leaks == ()
 
 
 def test_a_site_in_no_repository_is_looked_through_and_says_what_it_can_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

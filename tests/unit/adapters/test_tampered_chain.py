@@ -135,6 +135,31 @@ def test_a_flipped_bit_in_a_closeout_is_found(site: Path, signer: SshSigner) -> 
         assert [fault.file for fault in found] == ["state/waves/W8B/20260102-120000/closeout.json"], f"bit {bit} of byte {place}"
 
 
+def test_a_closeout_that_is_gone_or_another_one_is_found_and_so_is_its_page(site: Path, folder: Path, signer: SshSigner) -> None:
+    wave = next(site.glob("state/waves/*/*/closeout.json"))
+    release = close_release(site, ReceiptFiles(folder, signer), minute=2 * LENGTH)
+    page, wrote = wave.with_suffix(".md"), wave.read_bytes()
+    assert faults(folder, signer, site=site) == ()
+
+    def told() -> list[tuple[str, str]]:
+        return [(fault.file, fault.reason.split(" closed with it")[0]) for fault in faults(folder, signer, site=site)]
+
+    names = {one: str(one.relative_to(site)) for one in (wave, release, page)}
+    for path, capability in ((wave, "wave.close"), (release, "release.close"), (page, "wave.close")):
+        content = path.read_bytes()
+        path.unlink()
+        assert told() == [(names[path], f"can't be read (No such file or directory), and CAP-20260102-120000__{capability}__R00ff")]
+        path.write_bytes(content)
+    page.write_text("# closed, and all is well\n")
+    assert told() == [(names[page], "was altered: CAP-20260102-120000__wave.close__R00ff names another digest")]
+    page.write_text("# closed\n")
+    # A closeout that the chain holds, in the place of another one.
+    wave.write_bytes(release.read_bytes())
+    assert told() == [(names[wave], "was altered: CAP-20260102-120000__wave.close__R00ff names another digest")]
+    wave.write_bytes(wrote)
+    assert faults(folder, signer, site=site) == ()
+
+
 def test_the_closeout_of_a_release_holds_the_chain_as_that_of_a_wave_does(site: Path, folder: Path, signer: SshSigner) -> None:
     path = close_release(site, ReceiptFiles(folder, signer), minute=2 * LENGTH)
     name = str(path.relative_to(site))

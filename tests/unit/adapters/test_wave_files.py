@@ -14,7 +14,7 @@ from controlplane.adapters.backup_proof import SiteBackupProof
 from controlplane.adapters.evidence_files import EvidenceFiles
 from controlplane.adapters.git_history import GitHistory
 from controlplane.adapters.wave_folder import WaveFiles
-from controlplane.domain.errors import RunFailedError
+from controlplane.domain.errors import RunFailedError, UnknownError
 from controlplane.domain.evidence import Unreached
 from controlplane.domain.site import BackupGate
 
@@ -77,6 +77,14 @@ def test_what_is_not_committed_is_told_without_what_the_program_keeps_itself(git
         (site / name).write_text("x")
     git("mv", "inventory/lab/policy.yml", "inventory/lab/policies.yml")
     assert set(history.uncommitted()) == {f"inventory/lab/{name}" for name in (*HOSTILE, "policy.yml", "policies.yml")}
+
+
+def test_a_status_that_git_can_not_tell_is_unknown_and_never_nothing(git: Git, tmp_path: Path) -> None:
+    (tmp_path / ".git" / "index").write_bytes(b"damaged")
+    history = GitHistory(tmp_path / "inventory/lab")
+    assert history.head() == git("rev-parse", "HEAD")
+    with pytest.raises(UnknownError, match=r"what is not committed of .*inventory/lab is not known: git status failed there"):
+        history.uncommitted()
 
 
 def test_a_history_that_was_rewritten_is_said_and_not_left_out(git: Git, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from controlplane.cli.app import main
 from controlplane.domain.board import BoardGovernance
 from tests.fakes.board import board_evidence, board_site
 from tests.fakes.interruption import Interruption
-from tests.fakes.ports import FakeClock, FakeReceipts
+from tests.fakes.ports import FakeAnchors, FakeClock, FakeReceipts
 
 Run = Callable[..., tuple[int | str | None, str, str]]
 
@@ -28,6 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     wiring.evidence_files().write("evidence.json", board_evidence())
     monkeypatch.setattr(wiring, "site_view", lambda *_, **__: board_site())
     monkeypatch.setattr(wiring, "receipts", lambda _given: FakeReceipts(Interruption()))
+    monkeypatch.setattr(wiring, "anchors", lambda *_given: FakeAnchors())
     monkeypatch.setattr(wiring, "clock", FakeClock)
     monkeypatch.setattr(wiring, "board_governance", lambda *_: BoardGovernance())
 

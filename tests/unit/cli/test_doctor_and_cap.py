@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from controlplane import wiring
+from controlplane.adapters.receipts import ReceiptFiles
+from controlplane.adapters.signing import SshSigner
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.capability_registry import REGISTRY
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.session import compared
+from tests.fakes.chains import close_wave, grow, receipt
 from tests.fakes.command_line import Run, Said, command_line
+from tests.fakes.evidence_builder import COLLECTED
+from tests.fakes.ports import FakeClock
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,6 +71,43 @@ def test_what_is_broken_fails_by_itself_and_hides_nothing_else(run: Run, site: P
     assert "did you mean 'hosts'?" in found["policy"][1]
     assert found["chain"][0] == "fail"
     assert found["coordination"] == ("pass", "no wave goes on")
+
+
+def test_a_closeout_that_was_dropped_fails(run: Run, site: Path) -> None:
+    store = ReceiptFiles(site / "state" / "receipts", SshSigner(None, None))
+    grow(store, 2)
+    closeout = close_wave(site, store, minute=9)
+    assert points(run("doctor", "-o", "json"))["chain"] == ("pass", "4 receipts hold")
+    closeout.unlink()
+    level, told = points(run("doctor", "-o", "json"))["chain"]
+    assert (level, "1 faults: state/waves/W8B/20260102-120000/closeout.json can't be read" in told) == ("fail", True), told
+
+
+def test_a_change_of_modes_and_an_end_of_a_wave_that_were_stopped_are_a_warning_until_something_ends_there(run: Run, site: Path) -> None:
+    store = ReceiptFiles(site / "state" / "receipts", SshSigner(None, None))
+    store.append(receipt(1, capability="gates.promote", step="gates.yml", plan="", host="*"))
+    store.append(receipt(2, capability="wave.close", step="W8B", plan="", host="*"))
+    store.append(receipt(3, capability="verify.pack.run", step="mint", plan="", host="*"))
+    level, told = points(run("doctor", "-o", "json"))["open runs"]
+    modes, wave = told.split("; ")
+    assert (level, modes.startswith(f"{receipt(1).key} (gates.yml) was stopped before its end was on record: give the same proposal")) == (
+        "warn",
+        True,
+    )
+    assert wave == f"{receipt(2).key} (W8B) was stopped before its end was on record: controlplane wave status W8B says what to type"
+    store.append(receipt(1, "result", capability="gates.promote", step="gates.yml", plan="", host="*"))
+    for phase in ("intent", "result"):
+        store.append(receipt(4, phase, capability="wave.abort", step="W8B", plan="", host="*"))
+    assert points(run("doctor", "-o", "json"))["open runs"] == ("pass", "none")
+
+
+def test_a_look_from_a_clock_that_runs_ahead_leaves_the_sites_time_as_it_is(run: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = FakeClock(COLLECTED + timedelta(days=400))
+    with monkeypatch.context() as wrong:
+        wrong.setattr(wiring, "clock", lambda: ahead)
+        assert points(run("doctor", "-o", "json"))["coordination"] == ("pass", "no wave goes on")
+    with wiring.coordination(str(site)) as store:
+        store.assert_time(COLLECTED)
 
 
 def test_an_orphan_in_the_registers_makes_it_drift(run: Run, site: Path) -> None:

@@ -37,6 +37,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> GateSite:
     monkeypatch.setattr(wiring, "mode_ports", lambda _view: ports(fake.mode_ports))
     monkeypatch.setattr(wiring, "collect", lambda _view, hosts: fake.seen(hosts))
     monkeypatch.setattr(wiring, "approvals", lambda _given: fake.approvals)
+    monkeypatch.setattr(wiring, "receipts", lambda _given: fake.receipts)
     monkeypatch.setattr(wiring, "clock", lambda: fake.clock)
     monkeypatch.setattr(wiring, "proposal_files", lambda _given: ProposalFiles())
     monkeypatch.setattr(wiring, "operator", lambda: "ann@desk")
@@ -55,7 +56,7 @@ def test_a_run_that_passes_says_so_and_under_which_key(run: Run, site: GateSite)
     assert said.out.splitlines() == [
         "2 hosts, 5 findings: 5 met, 0 drifted, 0 waived, 0 unknown.",
         "Nothing drifts; --all lists what was judged.",
-        "3 of 3 checks pass on their hosts in report mode.",
+        "3 of 3 checks pass on their hosts in their mode.",
         f"run         {site.coordination.runs[0].run}",
     ]
 
@@ -107,7 +108,7 @@ def test_a_host_that_is_not_reached_is_5_and_named(run: Run, site: GateSite) -> 
     said = run("gates", "run", "mint")
     assert said.code == 5
     assert "mint-data: no evidence, so 2 findings are UNKNOWN: the host was not reached: No route to host" in said.out
-    assert "2 of 3 checks pass on their hosts in report mode." in said.out
+    assert "2 of 3 checks pass on their hosts in their mode." in said.out
 
 
 @pytest.mark.parametrize(

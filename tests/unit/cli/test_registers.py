@@ -14,10 +14,9 @@ from jsonschema import Draft202012Validator
 from controlplane import wiring
 from controlplane.adapters.register_files import RegisterFiles
 from controlplane.adapters.strict_yaml import read_document
-from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import Finding, Summary, Verdict
 from controlplane.domain.gates.report import GateReport
-from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.record_run import STAMP, Ledger
 from tests.fakes.command_line import Run, command_line
 
 ROOT = Path(__file__).parents[3]
@@ -38,8 +37,9 @@ def run(site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return command_line(monkeypatch, capsys)
 
 
-def record(site: Path, run: str, *rows: tuple[str, str, str, Verdict], at: str = "2026-03-01T12:00:00Z", receipt: bool = True) -> None:
-    """Leave the report of a gate run, and its receipt."""
+def record(site: Path, run: str, *rows: tuple[str, str, str, Verdict], at: str | None = None, receipt: bool = True) -> None:
+    """Leave the report of a gate run of just now, and its receipt."""
+    at = at or wiring.clock().now().strftime(STAMP)
     found = tuple(Finding(check=c, host=h, surface=s, verdict=v, severity="high", reason="as seen") for c, h, s, v in rows)
     none = Summary(met=0, drifted=0, waived=0, unknown=0)
     plain = {"site": "lab", "policy_digest": "x", "judged_at": at, "hosts": (), "pack": "mint", "passing": ()}
@@ -48,7 +48,7 @@ def record(site: Path, run: str, *rows: tuple[str, str, str, Verdict], at: str =
     if receipt:
         ledger = Ledger(wiring.receipts(str(site)), wiring.clock(), run=run, site="lab", plan="", policy="x", operator="ann@desk")
         ledger.intend(run, host="*", capability="verify.pack.run", step="mint")
-        ledger.close(run, host="*", capability="verify.pack.run", step="mint", outcome="done", evidence=digest_of(report.model_dump(mode="json")))
+        ledger.close(run, host="*", capability="verify.pack.run", step="mint", outcome="done", evidence=report.digest())
 
 
 def key(number: int) -> str:

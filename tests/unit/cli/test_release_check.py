@@ -129,6 +129,29 @@ def test_a_fault_of_any_file_is_told_where_it_stands(site: Path, found: Found, n
     assert "fault" in checks.values()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (".env.staging", None, "its environment file could not be read"),
+        (".env.staging", b"\xff", "its environment file could not be read"),
+        (".env.staging", f"DATA=/srv/shop\nPASSWORD={PASSWORD} # mine\n".encode(), "1 line of its environment file could not be read"),
+        (".env.staging.example", b"A=1\n", "its contract has faults"),
+    ],
+)
+@pytest.mark.usefixtures("git")
+def test_secrets_that_can_not_be_told_are_not_said_to_be_nowhere(
+    site: Path, found: Found, run: Run, name: str, content: bytes | None, told: str
+) -> None:
+    path = site / "releases/shop" / name
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(0o600)
+    code, _, checks = found()
+    assert (code, checks["secrets", None]) == (2, "unknown")
+    assert f"unknown: secrets: which secrets staging has can't all be told, {told}, so not all were looked for" in run("release", "check", "shop").out
+
+
 def test_all_faults_of_all_files_come_in_one_run(site: Path, git: Git, found: Found, run: Run) -> None:
     git("add", "-f", "releases/shop/.env.staging")
     head = commit(git)
@@ -155,7 +178,7 @@ def test_all_faults_of_all_files_come_in_one_run(site: Path, git: Git, found: Fo
     said = run("release", "check", "shop")
     assert said.code == 2
     assert "unknown: production compose files: their variables can't be told while the contract has faults" in said.out
-    assert said.out.splitlines()[-1] == f"shop: {len(faults)} faults, 3 unknown; no connection was made."
+    assert said.out.splitlines()[-1] == f"shop: {len(faults)} faults, 4 unknown; no connection was made."
 
 
 def test_what_could_not_be_looked_at_is_no_pass(site: Path, found: Found, run: Run) -> None:

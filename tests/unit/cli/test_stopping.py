@@ -149,6 +149,7 @@ def test_a_verb_that_may_have_changed_something_says_where_that_shows(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (site.view, site.ports))
     monkeypatch.setattr(wiring, "approvals", lambda _given: site.approvals)
+    monkeypatch.setattr(wiring, "receipts", lambda _given: site.receipts)
     wiring.plan_files().write("plan.json", site.plan())
     port, name = broken.split(".")
     monkeypatch.setattr(getattr(site.ports, port), name, stop)

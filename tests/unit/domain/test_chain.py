@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.domain.chain import RESET, behind, chain_faults, latest_time, link, reset_at
+from controlplane.domain.chain import RESET, behind, chain_faults, last_reset, latest_time, link
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import ChainFault, Receipt
 from tests.fakes.chains import receipt
@@ -67,7 +67,7 @@ def test_a_reset_lets_time_begin_anew_and_only_there() -> None:
     plain = [one for _, one in chain]
 
     assert chain_faults(chain) == ()
-    assert (latest_time(plain), reset_at(plain)) == ("2026-01-02T12:02:00Z", "2026-01-02T12:00:00Z")
+    assert (latest_time(plain), last_reset(plain), last_reset(plain[:1])) == ("2026-01-02T12:02:00Z", plain[1], None)
     assert behind(plain, COLLECTED) is None
     assert behind(plain[:1], COLLECTED) == "2026-01-06T16:00:00Z"
     assert behind([], COLLECTED) is None

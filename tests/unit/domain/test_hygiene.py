@@ -68,6 +68,13 @@ def test_what_is_used_protected_or_among_the_newest_never_goes_whatever_it_takes
     assert [one.id for one in chosen] == ["sha256:none", "sha256:1", "sha256:2"]
 
 
+def test_an_image_that_would_free_nothing_stays_and_the_next_one_goes_instead() -> None:
+    free = {**image("shared", created=1, tags=[]), "unique": 0}
+    images = [free, image("1", created=100), image("2", created=200)]
+    assert [one.id for one in hygiene.doomed_images(images, over=1, keep=0, protect=[])] == ["sha256:1"]
+    assert hygiene.doomed_images([free], over=10**12, keep=0, protect=[]) == []
+
+
 def test_a_record_of_the_cache_goes_after_those_that_were_made_from_it() -> None:
     records = [record("a", last_used=1), record("b", last_used=5, parents=["a"]), record("c", last_used=None, in_use=True), record("d", last_used=3)]
     assert [one.id for one in hygiene.doomed_cache(records, over=10**12)] == ["d", "b", "a"]

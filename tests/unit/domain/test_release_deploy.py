@@ -130,16 +130,72 @@ def test_a_missing_bind_source_is_refused_by_name(healthy: EvidenceBuilder) -> N
     assert reason.startswith("shop: /mnt/data/shop/db (db: /var/lib/postgresql/data) is not there: Docker would make an empty folder")
 
 
+def _volume(name: str, inside: str = "/cache", **other: Any) -> dict[str, Any]:
+    return bind(f"/mnt/data/docker/volumes/{name}/_data", inside, type="volume", name=name, **other)
+
+
+def _moved(builder: EvidenceBuilder, now: list[dict[str, Any]], **wanted: Any) -> Proposal:
+    """Return what is proposed where the running database has these mounts, and the release these."""
+    of_service(running(builder, V1), "db")["mounts"] = now
+    return proposed(builder, release_wanted(services=dict(V1.services) | {"db": ServiceWanted(**wanted)}, manifest="sha256:3"))
+
+
+_INSIDE = "/var/lib/postgresql/data"
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "was", "will"),
+    [
+        (_volume("shop_postgres", _INSIDE), {"volumes": {"shop_pgdata": _INSIDE}}, "volume shop_postgres", "volume shop_pgdata"),
+        (bind("/mnt/data/shop/db", _INSIDE), {"binds": {"/mnt/data/shop/db2": _INSIDE}}, "/mnt/data/shop/db", "/mnt/data/shop/db2"),
+        (_volume("shop_postgres", _INSIDE), {"binds": {"/mnt/data/shop/db": _INSIDE}}, "volume shop_postgres", "/mnt/data/shop/db"),
+        (bind("/mnt/data/shop/db", _INSIDE), {"volumes": {"shop_pgdata": _INSIDE}}, "/mnt/data/shop/db", "volume shop_pgdata"),
+        (bind("/srv/a", _INSIDE, rw=False), {"binds": {"/srv/b": _INSIDE}}, "/srv/a", "/srv/b"),
+    ],
+)
+def test_a_service_that_would_begin_on_other_data_is_refused_by_name(
+    healthy: EvidenceBuilder, now: dict[str, Any], wanted: dict[str, Any], was: str, will: str
+) -> None:
+    proposal = _moved(healthy, [now], **wanted)
+    told = (
+        f"shop: its data would be left behind: shop-db-1 has {was} at {_INSIDE}, and would get {will} there. Move them first "
+        "(storage.persistent_paths), or keep the former folder or volume in the compose files"
+    )
+    assert proposal == Proposal(refusals=(told,))
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted"),
+    [
+        # The folder itself, by its name or through what Docker or a link calls it.
+        (_volume("shop_db", _INSIDE, host_path="/mnt/data/shop/db"), {"binds": {"/mnt/data/shop/db": _INSIDE}}),
+        (bind("/srv/by-link", _INSIDE), {"binds": {"/mnt/data/shop/db": _INSIDE}}),
+        # Another path in the container, as a new major version of PostgreSQL has it.
+        (_volume("shop_db", _INSIDE), {"volumes": {"shop_db": "/var/lib/postgresql"}}),
+        # Settings that come from elsewhere.
+        (bind("/srv/a", "/etc/db", rw=False), {"binds": {"/srv/b": "/etc/db"}, "reads": ("/srv/b",)}),
+        (bind("", _INSIDE, type="tmpfs", host_path=None), {"volumes": {"shop_db": _INSIDE}}),
+    ],
+)
+def test_a_service_whose_data_stay_is_in_nobodys_way(healthy: EvidenceBuilder, now: dict[str, Any], wanted: dict[str, Any]) -> None:
+    healthy.probes["paths"]["/srv/by-link"] = place("/srv/by-link", "254:16", "/mnt/data", real="/mnt/data/shop/db")
+    proposal = _moved(healthy, [now], **wanted)
+    assert (proposal.refusals, [row for row in told(proposal) if row[0] == "mount"]) == ((), [])
+
+
+def test_data_that_a_service_mounts_no_longer_are_shown(healthy: EvidenceBuilder) -> None:
+    proposal = _moved(healthy, [_volume("shop_db", _INSIDE), bind("/srv/a", "/etc/db", rw=False)])
+    assert [row for row in told(proposal) if row[0] == "mount"] == [
+        ("mount", f"shop-db-1 {_INSIDE}", "volume shop_db", "stays, and is mounted no longer")
+    ]
+
+
 def _refusals(builder: EvidenceBuilder, mount: dict[str, Any], **other: Any) -> list[str]:
     """Return why the stack can't come beside a container of another project with that mount."""
     web = ServiceWanted(binds={"/mnt/data/logs": "/logs"}, volumes={"shop_cache": "/cache"}, reads=("/mnt/data/logs",))
     services = dict(V1.services) | {"web": web}
     builder.probes["docker_containers"].append(container("else-web-1", [mount], compose_service="web", **({"compose_project": "else"} | other)))
     return list(proposed(first(builder), release_wanted(services=services)).refusals)
-
-
-def _volume(name: str, **other: Any) -> dict[str, Any]:
-    return bind(f"/mnt/data/docker/volumes/{name}/_data", "/cache", type="volume", name=name, **other)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from controlplane.domain.asking import what_to_ask
 from controlplane.domain.checks import judge_host
@@ -52,6 +53,17 @@ def plan(made: EvidenceBuilder, wanted: DesiredHost) -> Plan:
         capabilities=chosen_capabilities(["storage.write_surfaces"]),
         retention=timedelta(days=7),
     )
+
+
+@pytest.mark.parametrize("path", ["/", "/tmp", "/var", "/var/tmp"])
+def test_a_bind_over_all_of_a_temp_folder_is_refused_with_the_reason(path: str) -> None:
+    with pytest.raises(ValidationError, match=f"{path} would be a mount over all of the container's (/tmp|/var/tmp): name the exact path"):
+        WriteSurface(container=MINIO, path=path, place=PLACE)
+
+
+@pytest.mark.parametrize("path", ["/tmp/uploads", "/var/tmp/uploads", "/var/uploads", "/tmpfiles", "/data"])
+def test_an_exact_path_is_taken(path: str) -> None:
+    assert WriteSurface(container=MINIO, path=path, place=PLACE).path == path
 
 
 def test_a_path_in_the_writable_layer_gets_its_bind_with_owner_and_mode() -> None:

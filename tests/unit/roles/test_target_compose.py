@@ -105,15 +105,15 @@ def test_a_new_text_has_to_mean_the_change_and_nothing_else(
 
 
 class _Engine:
-    def __init__(self, others: list[dict[str, Any]], image: str = "sha256:1") -> None:
-        self._others, self._image = others, image
+    def __init__(self, others: list[dict[str, Any]], image: str = "sha256:1", status: int = 200) -> None:
+        self._others, self._image, self._status = others, image, status
 
     def containers(self) -> list[dict[str, Any]]:
         return [inspection(), *self._others]
 
     def call(self, _method: str, target: str) -> tuple[int, Any]:
         assert target == "/images/redis:7/json"
-        return 200, {"Id": self._image}
+        return self._status, {"Id": self._image} if self._status == 200 else {"message": "no such image"}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,11 @@ class _Engine:
         ),
         (_Engine([{**inspection(), "Id": "c2", "Name": "/cache-2"}]), "cache-2 is another container of the service cache"),
         (_Engine([], image="sha256:2"), "redis:7 names another image by now than the one that cache was made from"),
+        (
+            _Engine([], status=404),
+            r"the image redis:7 of cache is not found on this host any more .*docker tag sha256:1 redis:7.* Nothing was changed\.",
+        ),
+        (_Engine([], status=500), r"Docker says 500"),
     ],
 )
 def test_what_would_be_touched_besides_is_refused(engine: Any, reason: str) -> None:

@@ -42,6 +42,16 @@ services:
         source: /a
         target: /data
         read_only: true
+  options:
+    volumes: ["data:/data:ro,Z"]
+  unsure:
+    volumes: ["data:/data:${MODE:-ro}"]
+  folder:
+    volumes: [{type: volume, source: data, target: /data, volume: {nocopy: true, subpath: deep}}]
+  shared:
+    volumes: [{type: bind, source: /a, target: /data, bind: {create_host_path: true, propagation: rshared, selinux: z}}]
+  usual:
+    volumes: ["data:/data:rw,nocopy"]
   anchored:
     volumes: &shared [/data]
   alias:
@@ -94,6 +104,10 @@ def test_a_list_on_one_line_stays_on_one() -> None:
     assert '    volumes: [/data, "b:/b", {type: volume, source: c, target: /c}]\n' in new
 
 
+def test_options_that_mean_what_a_new_entry_means_go_with_the_old_one() -> None:
+    assert changed("usual")[1] == f"+     volumes: [{ONE}]"
+
+
 def test_another_mount_stands_below_the_last_one() -> None:
     new = ComposeMounts(TEXT, "f").with_mount("short", "/more", Mount("volume", "more"))
     assert '      - "${CACHE:-/tmp/a:b}:/cache"\n      - type: volume\n        source: more\n        target: /more\n    user:' in new
@@ -135,6 +149,10 @@ def test_the_project_is_pinned_where_its_first_key_stood() -> None:
         ("variable", "names its target by a variable"),
         ("twice", "mounts /data twice"),
         ("only", "has read_only for /data, which would be lost"),
+        ("options", "has Z, ro for /data, which would be lost: take that out"),
+        ("unsure", "has $ for /data, which would be lost"),
+        ("folder", "has volume.subpath for /data, which would be lost"),
+        ("shared", "has bind.propagation, bind.selinux for /data, which would be lost"),
         ("alias", "services.alias.volumes is shared by an anchor"),
         ("anchored", "services.anchored.volumes is shared by an anchor"),
     ],

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from controlplane_target import compose, path_layer, path_move, path_stack, settle_units
 from controlplane_target.cancel import Cancel
+from controlplane_target.faults import FailedFault
 from controlplane_target.path_move import PathMove
 from controlplane_target.path_proof import Proof
 from controlplane_target.path_request import as_json, parse
@@ -56,11 +60,11 @@ class Docker:
         return {"Id": "id", "Name": "/db", "State": state, "HostConfig": {"RestartPolicy": self.policy}}
 
 
-def stopping(tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch, *, told: bool) -> tuple[PathMove, Run]:
-    """Return the leg of a run that was killed while it stopped its PostgreSQL; `told`: it had got so far as to tell it."""
-    request = parse({"container": "db", "answer_s": 1, "paths": [{"kind": "postgres", "data": "/data", "place": "/mnt/data/db"}]})
+def stopping(tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch, *, told: bool, kind: str = "postgres") -> tuple[PathMove, Run]:
+    """Return the leg of a run that was killed while it stopped its server; `told`: it had got so far as to tell it."""
+    request = parse({"container": "db", "answer_s": 1, "paths": [{"kind": kind, "data": "/data", "place": "/mnt/data/db"}]})
     run = Home(tmp_path / "home").run("R1")
-    run.folder.mkdir(parents=True)
+    run.folder.mkdir(parents=True, exist_ok=True)
     old = {"id": "id", "name": "db", "restart": UNLESS_STOPPED, "stop_timeout": 1, "started_at": "2026-01-02T08:00:00Z"}
     more = {"stopped_at": 1.0} if told else {}
     ends = {"well": "done", "back": "reverted"}
@@ -85,5 +89,98 @@ def test_a_server_that_was_told_to_end_before_a_kill_is_down_before_it_is_starte
 def test_a_server_that_was_told_nothing_is_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker = Docker(policy=UNLESS_STOPPED, ending=False)
     leg, _ = stopping(tmp_path, docker, monkeypatch, told=False)
+    leg.go_back("interrupted while stopping")
+    assert docker.asked == ["start", "update"]
+
+
+@pytest.mark.parametrize("phase", ["stopping", "copied", "switched"])
+def test_a_journal_that_has_no_room_keeps_no_service_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    docker = Docker(policy=NO, ending=False)
+    docker.running = False
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True)
+    run.write(phase=phase)
+
+    def full(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        leg.go_back("the copy differs")
+    assert (docker.running, docker.policy, docker.asked) == (True, UNLESS_STOPPED, ["start", "update"])
+    # It goes back again once there is room, and is over then.
+    monkeypatch.undo()
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True)
+    leg.go_back("the copy differs")
+    assert (docker.running, run.phase) == (True, "reverted")
+
+
+def test_a_layer_that_can_not_be_unmounted_keeps_no_service_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = Docker(policy=NO, ending=False)
+    docker.running = False
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True)
+
+    def busy(*_: Any) -> None:
+        raise FailedFault("/run/controlplane/R1/layer can't be unmounted: target is busy")
+
+    monkeypatch.setattr(path_layer, "off", busy)
+    with pytest.raises(FailedFault, match="target is busy"):
+        leg.go_back("the copy differs")
+    assert (docker.running, docker.policy, run.phase) == (True, UNLESS_STOPPED, "reverting")
+
+
+class Hold:
+    """What a Redis says while it is held; `fault` is why it can't be. It is noted whether it was stopped within."""
+
+    def __init__(self, docker: Docker, *, fault: Exception | None = None, answers: bool = True) -> None:
+        self.docker, self.fault, self.is_answering = docker, fault, answers
+
+    @contextmanager
+    def held(self, _wait_s: float) -> Iterator[None]:
+        self.docker.asked.append("hold")
+        if self.fault is not None:
+            raise self.fault
+        yield
+        self.docker.asked.append("let go")
+
+    def answers(self) -> bool:
+        return self.is_answering
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault", "answers", "asked"),
+    [
+        ("redis", None, True, ["hold", "stop", "let go", "start", "update"]),
+        ("redis", FailedFault("db does not answer on its port"), False, ["hold", "stop", "start", "update"]),
+        ("files", None, True, ["stop", "start", "update"]),
+    ],
+    ids=["a Redis that serves", "a Redis on its way down", "whatever has no dump"],
+)
+def test_a_redis_that_still_serves_is_stopped_with_its_dump_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, fault: Exception | None, answers: bool, asked: list[str]
+) -> None:
+    docker = Docker(policy=NO, ending=False)
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True, kind=kind)
+    hold: Any = Hold(docker, fault=fault, answers=answers)
+    monkeypatch.setattr(leg.proof, "held", hold.held)
+    monkeypatch.setattr(leg.proof, "answers", hold.answers)
+    leg.go_back("interrupted while stopping")
+    assert (docker.asked, docker.running, run.phase) == (asked, True, "reverted")
+
+
+def test_a_redis_that_serves_and_can_not_write_its_dump_is_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = Docker(policy=NO, ending=False)
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True, kind="redis")
+    hold: Any = Hold(docker, fault=FailedFault("db could not write its dump"))
+    monkeypatch.setattr(leg.proof, "held", hold.held)
+    monkeypatch.setattr(leg.proof, "answers", hold.answers)
+    with pytest.raises(FailedFault, match="could not write its dump"):
+        leg.go_back("interrupted while stopping")
+    assert (docker.asked, docker.running, run.phase) == (["hold"], True, "reverting")
+
+
+def test_a_server_that_an_attempt_before_started_again_is_not_stopped_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker = Docker(policy=NO, ending=False)
+    leg, run = stopping(tmp_path, docker, monkeypatch, told=True)
+    run.write(old={**run.state["old"], "started_at": "2026-01-01T08:00:00Z"})
     leg.go_back("interrupted while stopping")
     assert docker.asked == ["start", "update"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import path_leg, path_place, path_refusals, path_source, phases
+from controlplane_target import path_leg, path_place, path_refusals, path_refuse, path_source, phases
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.path_listing import listed
 from controlplane_target.path_request import as_json, parse
@@ -83,6 +83,26 @@ def test_a_source_is_where_the_data_really_lie() -> None:
     ):
         with pytest.raises(RefusedFault, match=reason):
             source_of(docker, held, "/data")
+
+
+def test_a_folder_of_a_volume_is_refused_by_its_name_and_nobody_takes_the_whole_for_it() -> None:
+    def told(folder: str, target: str = "/data") -> dict[str, Any]:
+        return {"Type": "volume", "Source": "shop", "Target": target, "VolumeOptions": {"Subpath": folder} if folder else None}
+
+    docker: Any = _Docker({"shop": {"Driver": "local", "Mountpoint": "/docker/shop"}})
+    held = inspection(volume("shop"), volume("shop", "/conf"), Mounts=[told("db/deep", "/data/"), told("", "/conf")])
+    for data in ("/data", "/data/below"):
+        with pytest.raises(
+            RefusedFault, match=r"lies in the folder db/deep of volume shop \(volume\.subpath\).* Nothing was changed\. By hand: copy"
+        ) as refused:
+            path_refuse.sources_of(docker, held, parse({**ASKED, "paths": [{**DATA, "data": data}]}))
+        assert data in str(refused.value)
+    for data in ("/conf", "/elsewhere"):
+        assert path_refuse.sources_of(docker, held, parse({**ASKED, "paths": [{**DATA, "data": data}]}))
+    # Another container that mounts a folder of the volume shares it all the same.
+    docker.held = [{**held, "Name": "/other"}]
+    found = path_refusals.of_the_source(docker, Source("volume", "/docker/shop", "/docker/shop", "shop"), "shop")
+    assert found == ["container other also mounts /docker/shop: its data would stay behind"]
 
 
 def test_no_link_leads_from_where_a_mount_begins(tmp_path: Path) -> None:

@@ -128,6 +128,32 @@ def test_compose_has_to_read_every_entry_as_wanted_and_nothing_else(tmp_path: Pa
             assert_reads(*wrong, image=image)
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"read_only": True}, "read_only"),
+        ({"volume": {"subpath": "deep", "nocopy": True}}, "volume.subpath"),
+        ({"type": "bind", "bind": {"selinux": "Z", "create_host_path": True}}, "bind.selinux"),
+        ({"bind": {"propagation": "rshared"}}, "bind.propagation"),
+        ({"volume": {"nocopy": True}, "bind": {"create_host_path": True}, "read_only": False}, None),
+    ],
+)
+def test_what_an_entry_of_another_file_says_besides_its_source_is_not_lost_silently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], told: str | None
+) -> None:
+    held, asked = stack(tmp_path, TEXT), request(data(), override=True)
+    made = path_edit.edit(held, asked)
+    old = {"type": "volume", "source": "data", "target": "/data", **more}
+    new = {"type": "bind", "source": "/mnt/data/db", "target": "/data"}
+    monkeypatch.setattr(compose, "reading", lambda _: {"services": {"db": {"volumes": [old]}}})
+    monkeypatch.setattr(compose, "reading_of", lambda *_: {"services": {"db": {"volumes": [new]}}})
+    if told is None:
+        path_edit.assert_only_that(held, made, asked)
+        return
+    with pytest.raises(RefusedFault, match=f"db mounts /data with {told}, which would be lost. Nothing was changed."):
+        path_edit.assert_only_that(held, made, asked)
+
+
 def test_what_lies_within_another_is_refused_whichever_side_it_is(tmp_path: Path) -> None:
     for name in ("a", "a/deep", "b"):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -165,6 +191,34 @@ def test_all_reasons_of_all_paths_are_told_at_once(tmp_path: Path) -> None:
     ):
         assert reason in said
     assert said.endswith("Nothing was changed.")
+
+
+@pytest.mark.parametrize(
+    ("volume", "reason"),
+    [
+        ({"Driver": "rexray", "Mountpoint": "/x"}, "volume shop_db, where /data is to go, is kept by the driver rexray"),
+        (
+            {"Driver": "local", "Mountpoint": "/x", "Options": {"type": "nfs", "o": "addr=nas", "device": ":/x"}},
+            "is to go, is nfs of :/x, not a directory",
+        ),
+        ({"Driver": "local", "Mountpoint": "/x", "Options": {"type": "tmpfs", "device": "tmpfs"}}, "is to go, is tmpfs of tmpfs, not a directory"),
+        (
+            {"Driver": "local", "Mountpoint": "/x", "Options": {"type": "ext4", "device": "/dev/sdx"}},
+            "is to go, is ext4 of /dev/sdx, not a directory",
+        ),
+    ],
+    ids=["driver", "nfs", "tmpfs", "a disk"],
+)
+def test_a_volume_that_is_no_directory_of_this_host_is_no_place(tmp_path: Path, volume: dict[str, Any], reason: str) -> None:
+    mounts = [{"Type": "bind", "Source": str(tmp_path), "Destination": "/data", "RW": True}]
+    held = {"Id": "c1", "Name": "/shop", "Mounts": mounts, "HostConfig": {}, "State": {"Running": False}, "Config": {}}
+    home, docker, asked = Home(tmp_path / "home"), _Docker(held, {"shop_db": volume}), request(data("", volume="shop_db"))
+    with pytest.raises(RefusedFault) as refused:
+        Refuse(home, docker, home.run("R1"), Proof(docker, asked)).answer()  # type: ignore[arg-type] # fakes
+    assert reason in str(refused.value)
+    assert str(refused.value).endswith("Nothing was changed.")
+    asked = request(data("", volume="shop_none"))
+    assert path_place.place_of(docker, asked.paths[0]) is None  # type: ignore[arg-type]
 
 
 def test_a_path_at_its_place_is_no_part_of_the_move_but_for_owner_and_mode(tmp_path: Path) -> None:

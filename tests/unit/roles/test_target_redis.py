@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ import pytest
 from controlplane_target import redis_aof, redis_client, redis_keys, redis_persist, text_change
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import Redis, RedisError, log_in
+from controlplane_target.redis_keys import Held
 from controlplane_target.state import Home
 
 Answers = Callable[[list[bytes]], bytes]
@@ -118,29 +121,58 @@ def fared(monkeypatch: pytest.MonkeyPatch, before: redis_keys.Table | None, afte
 @pytest.mark.parametrize(
     ("was", "now", "server", "told"),
     [
-        ((b"d", -1, 0), (b"d", -1, 100), {}, {"equal": 1}),
-        ((b"d", -1, 0), (b"e", -1, 3), {}, {"changed": 1}),
-        ((b"d", -1, 0), (b"e", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
-        ((b"d", 5_000_000, 0), (b"d", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
-        ((b"d", -1, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
-        ((b"d", -1, 0), None, {"served": "get del"}, {"gone": 1}),
-        ((b"d", -1, 0), None, {"served": "get set"}, {"lost": 1, "names": ["db0 k"]}),
-        ((b"d", -1, 0), None, {"evicted": "3"}, {"gone": 1}),
-        ((b"d", -1, 0), None, {"expired": "1"}, {"gone": 1}),
-        ((b"d", 1_000_000, 0), None, {}, {"expired": 1}),
-        ((b"d", 2_000_000, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
+        (Held(b"d", -1, 0), Held(b"d", -1, 100), {}, {"equal": 1}),
+        (Held(b"d", -1, 0), Held(b"e", -1, 3), {}, {"changed": 1}),
+        (Held(b"d", -1, 0), Held(b"e", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
+        (Held(b"d", 5_000_000, 0), Held(b"d", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
+        (Held(b"d", -1, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
+        (Held(b"d", -1, 0), None, {"served": "get del"}, {"gone": 1}),
+        (Held(b"d", -1, 0), None, {"served": "get set"}, {"lost": 1, "names": ["db0 k"]}),
+        (Held(b"d", -1, 0), None, {"evicted": "3"}, {"gone": 1}),
+        (Held(b"d", -1, 0), None, {"expired": "1"}, {"gone": 1}),
+        (Held(b"d", 1_000_000, 0), None, {}, {"expired": 1}),
+        (Held(b"d", 2_000_000, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
     ],
 )
 def test_a_key_that_differs_is_explained_by_a_client_or_lost(
-    monkeypatch: pytest.MonkeyPatch, was: redis_keys.Held, now: redis_keys.Held | None, server: dict[str, str], told: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, was: Held, now: Held | None, server: dict[str, str], told: dict[str, Any]
 ) -> None:
     assert fared(monkeypatch, {0: {b"k": was}}, {0: {b"k": now} if now else {}}, **server) == told
 
 
 def test_one_call_explains_one_key_and_a_flush_explains_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    before: redis_keys.Table = {0: {b"a": (b"d", -1, 0), b"b": (b"d", -1, 0), b"c": (b"d", -1, 0)}}
+    before: redis_keys.Table = {0: {b"a": Held(b"d", -1, 0), b"b": Held(b"d", -1, 0), b"c": Held(b"d", -1, 0)}}
     assert fared(monkeypatch, before, {}, served="del") == {"gone": 1, "lost": 2, "names": ["db0 a", "db0 b", "db0 c"]}
     assert fared(monkeypatch, before, {}, served="flushall") == {"gone": 3}
+
+
+@pytest.mark.parametrize("script", ["eval", "evalsha", "fcall"])
+def test_a_script_explains_no_key_and_what_it_calls_explains_one_a_call(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    before: redis_keys.Table = {0: {b"%d" % number: Held(b"d", -1, 0) for number in range(1000)}}
+    assert fared(monkeypatch, before, {}, served=script)["lost"] == 1000
+    told = fared(monkeypatch, before, {}, served=f"{script} del")
+    assert (told["gone"], told["lost"]) == (1, 999)
+
+
+@pytest.mark.parametrize(("command", "explained"), [("expire", 1), ("getex", 1), ("sort", 1), ("restore", 1), ("copy", 0), ("xtrim", 0), ("set", 0)])
+def test_only_a_call_that_can_remove_a_key_explains_one(monkeypatch: pytest.MonkeyPatch, command: str, explained: int) -> None:
+    told = fared(monkeypatch, {0: {b"k": Held(b"d", -1, 0)}}, {}, served=command)
+    assert (told.get("gone", 0), told.get("lost", 0)) == (explained, 1 - explained)
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_doubtful"),
+    [
+        ({}, False),
+        ({"before": 1000, "gone": 0, "lost": 1}, True),
+        ({"before": 10, "gone": 9, "lost": 0}, False),
+        ({"before": 10, "gone": 10, "lost": 0}, True),
+        ({"before": 1000, "gone": 10, "lost": 0}, False),
+        ({"before": 1000, "gone": 11, "lost": 0}, True),
+    ],
+)
+def test_more_than_a_small_share_of_keys_that_are_gone_is_no_certainty(keys: dict[str, Any], is_doubtful: bool) -> None:
+    assert redis_keys.doubtful(keys) is is_doubtful
 
 
 def test_where_no_key_was_read_their_numbers_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +232,174 @@ def test_what_an_earlier_run_wrote_and_did_not_end_with_is_this_runs_own_to_take
     assert redis_persist._of_another(home.run("R9"), request, "newer") is None
     home.run("R1").write(phase="undone")
     assert redis_persist._of_another(home.run("R9"), request, "new") is None
+
+
+CONF = "port 6379\nrequirepass hidden\n# a line\n"
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Iterator[tuple[int, Path, Path]]:
+    """Return a configuration file, opened, its path, and where its old text lies while it is written."""
+    path, aside = tmp_path / "redis.conf", tmp_path / "configuration-before"
+    path.write_text(CONF)
+    held = os.open(path, os.O_RDWR)
+    yield held, path, aside
+    os.close(held)
+
+
+def written(conf: tuple[int, Path, Path], text: str) -> bool:
+    held, path, aside = conf
+    return redis_persist._write_in_place(held, str(path), text, aside)
+
+
+@pytest.mark.parametrize("text", [CONF + "appendonly yes\n", "port 1\n", CONF * 30000])
+def test_a_configuration_file_is_whole_however_little_one_write_takes(
+    conf: tuple[int, Path, Path], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    real = os.pwrite
+    seen: list[tuple[str, int]] = []
+
+    def short(held: int, data: bytes, at: int) -> int:
+        seen.append((conf[2].read_text(), conf[2].stat().st_mode & 0o777))
+        return real(held, data[: max(len(data) // 2, 1)], at)
+
+    monkeypatch.setattr(os, "pwrite", short)
+    inode = conf[1].stat().st_ino
+    assert written(conf, text) is True
+    assert (conf[1].read_text(), conf[1].stat().st_ino, conf[2].exists()) == (text, inode, False)
+    assert set(seen) == {(CONF, 0o600)}
+    assert redis_persist._text(conf[0]) == text
+
+
+@pytest.mark.parametrize("after", [0, 5])
+def test_where_the_disk_is_full_the_configuration_file_is_as_it_was(
+    conf: tuple[int, Path, Path], monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    real = os.pwrite
+    left = [after]
+
+    def full(held: int, data: bytes, at: int) -> int:
+        if not left[0]:
+            monkeypatch.setattr(os, "pwrite", real)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0], taken = 0, left[0]
+        return real(held, data[:taken], at)
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(FailedFault, match=r"redis\.conf could not be written \(No space left on device\), and is as it was"):
+        written(conf, "appendonly yes\n" + CONF)
+    assert (conf[1].read_text(), conf[2].exists()) == (CONF, False)
+
+
+def test_where_no_room_can_be_had_nothing_is_written_at_all(conf: tuple[int, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(held: int, _at: int, size: int) -> None:
+        # Some filesystems have grown the file by then.
+        os.ftruncate(held, size)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", none)
+    monkeypatch.setattr(os, "pwrite", lambda *_: pytest.fail("it was written"))
+    with pytest.raises(FailedFault, match="and is as it was"):
+        written(conf, CONF + "appendonly yes\n")
+    assert (conf[1].read_text(), conf[2].exists()) == (CONF, False)
+
+
+def test_a_filesystem_that_reserves_nothing_is_written_all_the_same(conf: tuple[int, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unknown)
+    assert written(conf, "port 1\n") is True
+    assert conf[1].read_text() == "port 1\n"
+
+
+def test_what_cannot_be_put_back_either_is_kept_for_root_alone(conf: tuple[int, Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+
+    def broken(held: int, data: bytes, at: int) -> int:
+        if at:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(held, data[:3], at)
+
+    monkeypatch.setattr(os, "pwrite", broken)
+    with pytest.raises(FailedFault, match=r"nor put back \(Input/output error\): its text from before is .*configuration-before") as told:
+        written(conf, "appendonly yes\n" + CONF)
+    assert "hidden" not in str(told.value)
+    assert (conf[2].read_text(), conf[2].stat().st_mode & 0o777) == (CONF, 0o600)
+    change = text_change.change_of(CONF, CONF + "appendonly yes\n")
+    with pytest.raises(FailedFault, match=r"an earlier attempt was cut off while it wrote it"):
+        redis_persist._assert_known(change, str(conf[1]), conf[1].read_text(), conf[2])
+    with pytest.raises(FailedFault, match=r"was changed by somebody"):
+        redis_persist._assert_known(change, str(conf[1]), conf[1].read_text(), conf[2].with_name("nowhere"))
+
+
+# Fields of hashes that expire (Redis 7.4 and newer).
+
+LASTING = redis_keys._digest(b"hash", [b"name", b"x"])
+NONE = redis_keys._digest(b"hash", [])
+NOW_MS = 1_000_500
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        (Held(LASTING, -1, 0, ((NOW_MS, b"f"),)), Held(LASTING, -1, 100), {"expired": 1}),
+        (Held(LASTING, -1, 0, ((NOW_MS, b"f"),)), Held(LASTING, -1, 100, ((NOW_MS, b"f"),)), {"expired": 1}),
+        (Held(LASTING, -1, 0, ((2_000_000, b"f"),)), Held(LASTING, -1, 100, ((2_000_000, b"f"),)), {"equal": 1}),
+        (Held(LASTING, -1, 0, ((NOW_MS, b"f"), (2_000_000, b"g"))), Held(LASTING, -1, 100, ((2_000_000, b"g"),)), {"expired": 1}),
+        (Held(NONE, -1, 0, ((1, b"f"), (NOW_MS, b"g"))), None, {"expired": 1}),
+        # What time does not explain.
+        (Held(LASTING, -1, 0, ((2_000_000, b"f"),)), Held(LASTING, -1, 100), {"lost": 1, "names": ["db0 k"]}),
+        (Held(LASTING, -1, 0, ((NOW_MS, b"f"),)), Held(NONE, -1, 100), {"lost": 1, "names": ["db0 k"]}),
+        (Held(LASTING, -1, 0, ((2_000_000, b"f"),)), Held(LASTING, -1, 100, ((2_000_000, b"other"),)), {"lost": 1, "names": ["db0 k"]}),
+        (Held(LASTING, -1, 0, ((NOW_MS, b"f"),)), None, {"lost": 1, "names": ["db0 k"]}),
+        (Held(NONE, -1, 0, ((NOW_MS, b"f"), (2_000_000, b"g"))), None, {"lost": 1, "names": ["db0 k"]}),
+    ],
+)
+def test_a_field_whose_time_is_over_is_no_loss_and_anything_else_of_its_hash_is(
+    monkeypatch: pytest.MonkeyPatch, was: Held, now: Held | None, told: dict[str, Any]
+) -> None:
+    assert fared(monkeypatch, {0: {b"k": was}}, {0: {b"k": now} if now else {}}) == told
+
+
+def of_hash(*, keyspace: str, hpexpiretime: bytes, asked: list[bytes]) -> Answers:
+    """Answer as a Redis with one hash of three fields, the first of which expires and the last of which has since."""
+    answers = {
+        b"INFO": bulk(f"# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0{keyspace}\r\n"),
+        b"SELECT": b"+OK\r\n",
+        b"SCAN": b"*2\r\n" + bulk("0") + b"*1\r\n" + bulk("h"),
+        b"TYPE": b"+hash\r\n",
+        b"OBJECT": b":7\r\n",
+        b"HGETALL": b"*6\r\n" + b"".join(bulk(word) for word in ("token", "t", "name", "x", "over", "o")),
+        b"PEXPIRETIME": b":-1\r\n",
+        b"HPEXPIRETIME": hpexpiretime,
+    }
+
+    def answer(words: list[bytes]) -> bytes:
+        asked.append(words[0])
+        return b"*1\r\n:-2\r\n" if words[:2] == [b"HPEXPIRETIME", b"x"] and hpexpiretime[:1] == b"*" else answers[words[0]]
+
+    return answer
+
+
+@pytest.mark.parametrize("keyspace", [",subexpiry=1", ",keys_with_volatile_items=1", ""])
+def test_the_fields_that_expire_are_read_apart_from_the_others(speaking: Callable[[Answers], Redis], keyspace: str) -> None:
+    found = redis_keys.table(speaking(of_hash(keyspace=keyspace, hpexpiretime=b"*3\r\n:5000\r\n:-1\r\n:-2\r\n", asked=[])))
+    assert found == {0: {b"h": Held(LASTING, -1, 7, ((5000, redis_keys._digest(b"field", [b"token", b"t"])),))}}
+
+
+@pytest.mark.parametrize(
+    ("keyspace", "hpexpiretime", "times"),
+    [
+        (",subexpiry=0", b"-ERR not to be asked\r\n", 0),
+        ("", b"-ERR unknown command 'HPEXPIRETIME', with args beginning with: 'x' \r\n", 1),
+        (",subexpiry=1", b"-NOPERM this user has no permissions to run the 'hpexpiretime' command\r\n", 1),
+    ],
+)
+def test_where_no_field_expires_or_nobody_may_ask_a_hash_is_read_as_one(
+    speaking: Callable[[Answers], Redis], keyspace: str, hpexpiretime: bytes, times: int
+) -> None:
+    asked: list[bytes] = []
+    found = redis_keys.table(speaking(of_hash(keyspace=keyspace, hpexpiretime=hpexpiretime, asked=asked)))
+    whole = redis_keys._digest(b"hash", [b"token", b"t", b"name", b"x", b"over", b"o"])
+    assert (found, asked.count(b"HPEXPIRETIME")) == ({0: {b"h": Held(whole, -1, 7)}}, times)

@@ -12,13 +12,14 @@ import pytest
 from controlplane_target import redis_anew, redis_aof, redis_keys, redis_persist, redis_server
 from controlplane_target.faults import FailedFault
 from controlplane_target.redis_client import RedisError
+from controlplane_target.redis_keys import Held
 from controlplane_target.state import Home, Run
 
 KEY = "R1"
 HELD = b"REDIS0011\xfa\x00" + bytes(range(256)) + b"\xff"
 ASKED: dict[str, Any] = {"container": "cache", "settings": {"appendonly": "yes"}, "persist": [], "route": "compose", "file": "", "port": 6379}
 PERSISTED: dict[str, Any] = {**ASKED, "persist": ["appendonly"]}
-KEYS: dict[bytes, redis_keys.Held] = {b"a": (b"1", -1, 900), b"b": (b"2", -1, 900), b"c": (b"3", -1, 900)}
+KEYS: dict[bytes, Held] = {b"a": Held(b"1", -1, 900), b"b": Held(b"2", -1, 900), b"c": Held(b"3", -1, 900)}
 
 
 class Cache:
@@ -29,7 +30,7 @@ class Cache:
         self.runs = {"dir": str(data), "appenddirname": "appendonlydir", "appendfilename": "appendonly.aof", "dbfilename": "dump.rdb"}
         self.runs |= {"appendonly": "no", "appendfsync": "everysec", "save": "60 1"}
         self.at_set: Callable[[str], object] = lambda _name: None
-        self.status = "ok"
+        self.status, self.served = "ok", {"cmdstat_get": "calls=9,usec=9"}
         (data / "dump.rdb").write_bytes(HELD)
 
     def saves(self, content: bytes) -> None:
@@ -57,7 +58,7 @@ class Cache:
             },
             "keyspace": {"db0": f"keys={len(self.keys)},expires=0"} if self.keys else {},
             "server": {"uptime_in_seconds": "100"},
-            "commandstats": {"cmdstat_get": "calls=9,usec=9"},
+            "commandstats": self.served,
         }
         return told.get(section, {})
 
@@ -215,7 +216,11 @@ def test_with_every_key_there_the_run_ends_and_is_proven(cache: Cache, run: Run,
 
 @pytest.mark.parametrize(
     "happens",
-    [lambda keys: keys.pop(b"b"), lambda keys: keys.update({b"b": (b"other", -1, 900)}), lambda keys: keys.update({b"b": (b"2", 5_000_000, 900)})],
+    [
+        lambda keys: keys.pop(b"b"),
+        lambda keys: keys.update({b"b": Held(b"other", -1, 900)}),
+        lambda keys: keys.update({b"b": Held(b"2", 5_000_000, 900)}),
+    ],
     ids=["gone", "of another value", "of another expiry"],
 )
 def test_a_key_that_is_lost_meanwhile_ends_no_run_however_often_it_is_tried(
@@ -223,7 +228,7 @@ def test_a_key_that_is_lost_meanwhile_ends_no_run_however_often_it_is_tried(
     run: Run,
     anew: Callable[[Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
-    happens: Callable[[dict[bytes, redis_keys.Held]], object],
+    happens: Callable[[dict[bytes, Held]], object],
 ) -> None:
     anew(lambda: happens(cache.keys))
     request = redis_aof.parse(PERSISTED)
@@ -239,6 +244,36 @@ def test_a_key_that_is_lost_meanwhile_ends_no_run_however_often_it_is_tried(
         with pytest.raises(FailedFault, match=LOST):
             verb(journal(run), request)
     assert (journal(run).phase, kept(cache)) == ("making-anew", HELD)
+
+
+@pytest.mark.parametrize(("gone", "stays"), [(9, False), (10, True)])
+def test_where_many_keys_are_gone_the_run_ends_and_the_dump_stays_also_after_a_way_back(
+    cache: Cache, run: Run, anew: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch, gone: int, stays: bool
+) -> None:
+    cache.keys.update({b"%d" % number: Held(b"x", -1, 900) for number in range(gone)})
+
+    def removed() -> None:
+        cache.served["cmdstat_expire"] = "calls=1000,usec=9"
+        cache.keys = dict(KEYS)
+
+    anew(removed)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    assert redis_aof.persist(run, request)["changed"] is True
+    assert (journal(run).phase, journal(run).state["keys"]["gone"], kept(cache)) == ("done", gone, HELD if stays else None)
+    monkeypatch.setattr(redis_persist, "lacking", lambda *_: [])
+    assert redis_aof.prove(journal(run), request)["told"].get("dump_kept", False) is stays
+    # Going back compares once more, and loses nothing.
+    monkeypatch.setattr(redis_server.Server, "await_saved", lambda *_: None)
+    for module, name in (
+        (redis_persist, "refuse_back"),
+        (redis_persist, "put_back"),
+        (redis_aof, "_refuse_unless_running"),
+        (redis_aof, "_set_back"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: False)
+    redis_aof.undo(run, run, request)
+    assert (journal(run).phase, journal(run).state["keys"]["gone"], kept(cache)) == ("undone", 0, HELD if stays else None)
 
 
 def test_the_names_of_lost_keys_stay_on_the_host(cache: Cache, run: Run) -> None:
@@ -258,7 +293,7 @@ def test_a_run_that_was_cut_off_before_its_keys_were_compared_goes_by_their_numb
     redis_aof.turn_on(run, request)
     monkeypatch.setattr(redis_persist, "is_told", lambda *_: True)
     run.write(phase="making-anew", counts={"0": 3}, keys=None)
-    cache.keys = {b"%d" % number: (b"x", -1, 0) for number in range(there)}
+    cache.keys = {b"%d" % number: Held(b"x", -1, 0) for number in range(there)}
     if lost:
         with pytest.raises(FailedFault, match=f"{lost} keys of cache are gone"):
             redis_aof.persist(journal(run), request)

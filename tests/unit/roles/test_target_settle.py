@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import base64
+import shlex
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from controlplane_target import settle_units
+from controlplane_target import leg_verbs, settle_units
 from controlplane_target.cancel import Cancel
 from controlplane_target.docker_engine import Engine, inventory_difference
 from controlplane_target.docker_root import DockerRoot
@@ -76,6 +79,73 @@ def test_docker_requires_the_unit_that_settles_and_it_waits_for_the_destinations
     assert r"After=local-fs.target mnt-my\x20data.mount" in before
     assert "ExecStart=/usr/bin/python3 /x settle --stage=configuration" in before
     assert "DefaultDependencies=no" in before
+
+
+@pytest.fixture
+def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[tuple[str, ...]], dict[str, str]]:
+    """Return the folder of units, what systemctl was told, and what it says of SubState."""
+    (tmp_path / "units").mkdir()
+    told: list[tuple[str, ...]] = []
+    says = {"SubState": "dead"}
+
+    def systemctl(*words: str, check: bool = True) -> str:
+        told.append(words)
+        assert check in (True, False)
+        return says["SubState"] + "\n" if words[0] == "show" else ""
+
+    monkeypatch.setattr(settle_units, "systemctl", systemctl)
+    monkeypatch.setattr(settle_units, "FOLDER", tmp_path / "units")
+    return tmp_path / "units", told, says
+
+
+def test_what_could_not_be_settled_is_tried_again_and_not_for_ever(units: tuple[Path, list[tuple[str, ...]], dict[str, str]]) -> None:
+    settle_units.install_after("R1", ["/usr/bin/python3", "/x", "settle"], [])
+    [unit] = units[0].iterdir()
+    head, _, service = unit.read_text().partition("[Service]\n")
+    assert {"StartLimitIntervalSec=1d", "StartLimitBurst=30"} <= set(head.splitlines())
+    assert {"Restart=on-failure", "RestartSec=10", "Type=exec"} <= set(service.splitlines())
+
+
+@pytest.mark.parametrize(("state", "stops"), [("auto-restart", True), ("running", False), ("dead", False)])
+def test_once_it_is_settled_nothing_is_tried_again_and_no_attempt_ends_itself(
+    units: tuple[Path, list[tuple[str, ...]], dict[str, str]], state: str, stops: bool
+) -> None:
+    settle_units.install_after("R1", ["/x", "settle"], [])
+    [unit] = units[0].iterdir()
+    units[2]["SubState"] = state
+    settle_units.uninstall_after("R1")
+    assert (("stop", unit.name) in units[1], list(units[0].iterdir())) == (stops, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "installed", "told"),
+    [(0, True, []), (1, True, ["reset-failed", "start --no-block"]), (1, False, []), (4, True, ["reset-failed", "start --no-block"])],
+)
+def test_where_a_unit_that_ended_can_not_be_settled_the_hosts_own_goes_on_with_it(
+    tmp_path: Path, units: tuple[Path, list[tuple[str, ...]], dict[str, str]], code: int, installed: bool, told: list[str]
+) -> None:
+    name = "controlplane-settle-abcd1234.service"
+    if installed:
+        settle_units.install_after("R1", ["/x", "settle"], [])
+        [name] = [unit.name for unit in units[0].iterdir()]
+    (tmp_path / "systemctl").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/told\n')
+    (tmp_path / "systemctl").chmod(0o755)
+    settling = ["/bin/sh", "-c", f"echo 'it''s settled' > {tmp_path}/settled; exit {code}"]
+    # As systemd splits the line that start_transient makes of it.
+    argv = shlex.split(shlex.join(settle_units.or_later("R1", settling)))
+    done = subprocess.run(argv, check=False, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    said = (tmp_path / "told").read_text().splitlines() if (tmp_path / "told").exists() else []
+    assert (done.returncode, said) == (1 if code else 0, [f"{word} {name}" for word in told])
+    assert (tmp_path / "settled").exists()
+
+
+def test_a_leg_that_is_begun_as_a_unit_is_settled_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Sequence[str]] = []
+    monkeypatch.setattr(leg_verbs, "active", lambda _unit: False)
+    monkeypatch.setattr(leg_verbs, "start_transient", lambda _unit, _argv, *, after, gentle: bool(begun.append(after)) or not gentle)
+    verbs, run = DockerRoot(Home(tmp_path), Engine("/nonexistent"), Cancel()), Home(tmp_path).run("R1")
+    leg_verbs.detach(verbs, run, "move", "a.service", [])
+    assert begun == [settle_units.or_later("R1", leg_verbs.command(verbs, run, "settle"))]
 
 
 def test_a_cancellation_comes_at_once_where_it_is_possible_and_later_elsewhere() -> None:

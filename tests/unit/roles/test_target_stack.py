@@ -10,7 +10,7 @@ from controlplane_target import leg_verbs, stack_undo, stack_verbs, stack_watch
 from controlplane_target.cancel import Cancel
 from controlplane_target.faults import FailedFault, RefusedFault
 
-from tests.unit.roles.stack_host import StackHost, ref
+from tests.unit.roles.stack_host import CHECKED, StackHost, ref
 
 
 @pytest.fixture
@@ -180,6 +180,15 @@ def test_a_place_that_goes_away_once_the_files_are_written_puts_them_back(host: 
     ):
         host.deploy(run, host.request("2", places=[str(place)]))
     assert (host.state(), run.phase) == (before, "pulled")
+
+
+def test_what_compose_would_bind_elsewhere_than_the_plan_says_is_refused(host: StackHost, tmp_path: Path) -> None:
+    volumes = [{"type": "bind", "source": str(tmp_path), "target": "/data"}]
+    text = json.dumps({"name": "shop", "services": {"web": {"image": "x", "restart": "always", "healthcheck": CHECKED, "volumes": volumes}}})
+    asked = {"files": [{"name": "compose.yml", "text": text}], "images": {"web": ref("web")}}
+    with pytest.raises(RefusedFault, match=f"{tmp_path}, which web binds and may write to, is no place that the plan names.*Nothing was changed"):
+        host.deploy(host.home.run("R1"), host.request(**asked))
+    assert host.deploy(host.home.run("R1"), host.request(**asked, places=[str(tmp_path)]))["changed"] is True
 
 
 def test_a_dry_run_shows_files_and_services_and_no_byte_of_the_environment_file(host: StackHost) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from controlplane_target.stack_env import masked, steering, variables
+from controlplane_target.stack_env import last_words, masked, steering, variables
 
 
 @pytest.mark.parametrize("name", ["DOCKER_HOST", "DOCKER_CONTEXT", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "export DOCKER_HOST"])
@@ -49,3 +49,17 @@ def test_what_goes_on_over_lines_is_masked_line_by_line() -> None:
 
 def test_a_switch_or_a_port_is_no_secret_and_stays_readable() -> None:
     assert masked("80 of 180 ports", "PORT=80\nON=1\n") == "80 of 180 ports"
+
+
+def test_the_end_of_a_message_has_no_half_of_a_value() -> None:
+    said = last_words(f"it begins, canary-one{'.' * 591}end\n", "WORD=canary-one\n")
+    assert said.endswith("...end")
+    assert "one" not in said
+    assert last_words("failed to read /opt/shop/.env: line 2: unexpected near canary" + "." * 700, "") == (
+        "failed to read /opt/shop/.env: line 2 is no assignment"
+    )
+
+
+@pytest.mark.parametrize("said", [r'near "two \"words\" \\ ü"', r'msg="near \"two \\\"words\\\" \\\\ ü\""', r'{"near": "two \"words\" \\ \u00fc"}'])
+def test_a_value_is_taken_out_as_it_is_escaped_in_quotes(said: str) -> None:
+    assert "words" not in masked(said, "WORD='two \"words\" \\ ü'\n")

@@ -113,7 +113,7 @@ def test_a_disk_that_did_not_come_back_after_a_power_cut_is_not_replaced_by_an_e
     host.deployed()
     place = tmp_path / "place"
     place.mkdir()
-    asked = host.asked("2")
+    asked = host.asked("2", places=[str(place)])
     [file] = asked["files"]
     file["text"] = file["text"].replace('"image": "x"', f'"volumes": [{{"type": "bind", "source": "{place}", "target": "/data"}}], "image": "x"')
     request = parse(asked)

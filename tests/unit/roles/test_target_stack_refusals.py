@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import stack_containers, stack_judge, stack_names, stack_places
+from controlplane_target import command, stack_containers, stack_judge, stack_names, stack_places
 from controlplane_target.faults import RefusedFault
 from controlplane_target.mounts import Mount
 from controlplane_target.stack_judge import Bind
 from controlplane_target.stack_request import Request, parse
 
+from controlplane.adapters.release_files import ReleaseFolder
+from controlplane.domain.releases.compose_keys import why_of_the_host
+from controlplane.domain.releases.values import EnvironmentName
 from tests.unit.roles.stack_host import DIGEST, ref
 
 CHECK = {"test": ["CMD", "true"], "interval": "1s"}
@@ -105,6 +108,9 @@ def test_the_images_come_last_and_a_service_s_name_is_no_other_word_of_yaml() ->
         ({"restart": None}, "web has no restart policy"),
         ({"restart": "no"}, "web has no restart policy"),
         ({"deploy": {"restart_policy": {"condition": "none"}}}, "web has no restart policy"),
+        ({"restart": "on-failure"}, "web has the restart policy on-failure, so it stays down after a reboot"),
+        ({"restart": "on-failure:3"}, "web has the restart policy on-failure:3, so it stays down after a reboot"),
+        ({"deploy": {"restart_policy": {"condition": "on-failure"}}}, "web has the restart policy on-failure"),
         ({"healthcheck": {"disable": True}}, "web has no healthcheck"),
         ({"healthcheck": {"test": ["NONE"]}}, "web has no healthcheck"),
         ({"build": {"context": "."}}, "web has a build"),
@@ -120,7 +126,7 @@ def test_each_doubt_about_a_service_is_told(service: dict[str, Any], said: str) 
     "service",
     [
         {},
-        {"restart": "on-failure:3"},
+        {"restart": "unless-stopped"},
         {"restart": None, "deploy": {"restart_policy": {"condition": "any"}}},
         # Its image may have one.
         {"healthcheck": None},
@@ -170,12 +176,37 @@ def test_what_a_stack_binds_is_each_path_that_a_volume_a_secret_or_a_service_nam
         (["name: other\n"], "names the project other, not shop"),
         ([TEXT, "name: other\n"], "b.yml names the project other, not shop"),
         (["name: shop\nname: other\n"], "the file has name twice"),
+        (["name: other\n", "name: ${NAME}\n"], "b.yml takes the project's name from a variable (${NAME})"),
     ],
 )
 def test_a_name_that_is_not_surely_the_project_s_is_refused(texts: list[str], said: str) -> None:
     files = [{"name": f"{letter}.yml", "text": text} for letter, text in zip("ab", texts, strict=False)]
     [found] = stack_names.of_the_name(request(files=files), None)
     assert said in found
+
+
+def test_of_several_files_the_last_one_that_has_a_name_counts() -> None:
+    texts = ["name: shop-staging\n", TEXT, "services: {}\n"]
+    files = [{"name": f"{letter}.yml", "text": text} for letter, text in zip("abc", texts, strict=True)]
+    assert stack_names.of_the_name(request(files=files), "shop") == []
+
+
+def shipped() -> list[tuple[Path, str, EnvironmentName]]:
+    """Return each environment of each release of the sites that are shipped."""
+    sites = sorted(path for path in (Path(__file__).parents[3] / "inventory").iterdir() if path.is_dir())
+    found = [
+        (site, stack, where) for site in sites for stack in ReleaseFolder(site).stacks() for where in ReleaseFolder(site).spec(stack).environments
+    ]
+    assert (sites[-1], "storefront", "production") in found
+    return found
+
+
+@pytest.mark.parametrize(("site", "stack", "where"), shipped())
+def test_the_name_of_each_shipped_release_is_the_one_that_its_host_takes(site: Path, stack: str, where: EnvironmentName) -> None:
+    releases = ReleaseFolder(site)
+    project = releases.spec(stack).environments[where].project
+    files = [one.model_dump() for one in releases.compose(stack, where)]
+    assert stack_names.of_the_name(request(project=project, files=files), project) == []
 
 
 def test_what_compose_reads_as_the_name_counts_as_well() -> None:
@@ -200,6 +231,25 @@ def test_each_bind_source_has_to_be_there_and_where_it_says(tmp_path: Path, monk
     disk = Mount("8:1", "/", str(tmp_path), "ext4", "/dev/sda1", "rw", False)
     monkeypatch.setattr(stack_places.mounts, "read", lambda: [Mount("8:0", "/", "/", "ext4", "/dev/sda0", "rw", False), disk])
     assert stack_places.of_the_binds([], [str(place)]) == []
+
+
+def test_a_bind_that_may_be_written_to_has_to_be_a_place_of_the_plan() -> None:
+    mounts = [
+        {"type": "bind", "source": "/root/uploads", "target": "/a"},
+        {"type": "bind", "source": "/mnt/data/web", "target": "/b"},
+        {"type": "bind", "source": "/etc/web", "target": "/c", "read_only": True},
+        {"type": "volume", "source": "bound", "target": "/d"},
+    ]
+    bound = {name: {"driver_opts": {"o": "bind", "device": f"/srv/{name}"}} for name in ("bound", "unused")}
+    found = stack_places.unplanned(stack_judge.written({**config(volumes=mounts), "volumes": bound}), ["/mnt/data/web"])
+    assert [one.partition(", so")[0] for one in found] == [
+        "/root/uploads, which web binds and may write to, is no place that the plan names",
+        "/srv/bound, which volume bound binds and may write to, is no place that the plan names",
+    ]
+
+
+def test_every_variable_that_compose_gets_here_is_refused_by_the_controller() -> None:
+    assert [name for name in command.ENVIRONMENT if not why_of_the_host(name)] == []
 
 
 def container(name: str, **more: Any) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def test_who_is_interrupted_waits_for_compose_first(tmp_path: Path) -> None:
     assert (tmp_path / "ended").read_text() == "ended\n"
 
 
-def test_of_much_that_compose_says_the_end_is_kept() -> None:
-    said = stack_watch.compose(["sh", "-c", "yes word | head -c 100000; echo last"], _Unseeing())
-    assert (len(said.out), said.out.endswith("last\n")) == (20_000, True)
+def test_of_much_that_compose_says_the_end_is_kept_in_whole_lines() -> None:
+    said = stack_watch.compose(["sh", "-c", "yes words | head -n 20000; echo last"], _Unseeing())
+    assert (len(said.out), said.out[:6], said.out.endswith("last\n")) == (19_997, "words\n", True)
+    assert stack_watch.compose(["sh", "-c", "yes half-a-secret | tr -d '\\n' | head -c 100000; echo"], _Unseeing()).out == ""

@@ -15,6 +15,7 @@ import pytest
 from controlplane_target import tree_flags
 from controlplane_target.tree_compare import Compared, clock_ns, compare_trees
 from controlplane_target.tree_copy import copy_again, copy_tree
+from controlplane_target.tree_measure import measure
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="device nodes, owners, trusted xattrs and chattr need root")
 pytestmark = [root_only, pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")]
@@ -201,6 +202,17 @@ def test_files_that_rsync_takes_for_equal_are_copied_again_with_their_links(tree
     assert compare(trees).differences == []
 
 
+@pytest.mark.parametrize("name", ["#note", ";note", "#folder/note", "./note", "-note", " note", "a\nb"])
+def test_a_file_is_copied_again_whatever_its_name_begins_with(trees: tuple[Path, Path], name: str) -> None:
+    source, copy = trees
+    (source / name).parent.mkdir(exist_ok=True)
+    (source / name).write_bytes(b"once")
+    copy_tree(str(source), str(copy), live=False)
+    keep_times(source / name, lambda: (source / name).write_bytes(b"then"))
+    copy_again(str(source), str(copy), [os.fsencode(os.path.normpath(name))], live=False)
+    assert (copy / name).read_bytes() == b"then"
+
+
 def test_a_folders_time_is_carried_even_within_one_second(trees: tuple[Path, Path]) -> None:
     source, copy = trees
     (source / "folder/below/deep").unlink()
@@ -227,3 +239,21 @@ def test_writing_flags_leaves_the_filesystems_own_alone(tmp_path: Path) -> None:
     assert raw() == before | tree_flags.IMMUTABLE | tree_flags.NODUMP
     assert tree_flags.take_off(str(tmp_path)) == 1
     assert raw() == before | tree_flags.NODUMP
+
+
+def test_the_flags_of_a_tree_are_taken_off_however_deep_it_is(tmp_path: Path) -> None:
+    top = tmp_path / "d"
+    deepest = tmp_path / "/".join("d" * 1500)
+    # Neither by makedirs nor by rmtree: those are calls within calls as well.
+    subprocess.run(["mkdir", "-p", deepest], check=True)
+    try:
+        (deepest / "file").write_bytes(b"deep")
+        for path, flags in ((deepest / "file", tree_flags.IMMUTABLE), (top, tree_flags.APPEND)):
+            chattr(path, flags)
+        assert tree_flags.take_off(str(tmp_path)) == 2
+        assert tree_flags.take_off(str(tmp_path)) == 0
+        assert measure(str(tmp_path))[1] == 1502
+    finally:
+        for path in (deepest / "file", top):
+            chattr(path, 0)
+        subprocess.run(["rm", "-rf", top], check=True)

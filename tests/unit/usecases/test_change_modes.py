@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import RefusedError
+from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.proposal import Proposal, seal
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_list import run_rows
@@ -71,6 +72,41 @@ def test_what_fills_up_after_its_runs_changes_no_digest_and_holds_its_check_back
     with pytest.raises(RefusedError, match=r"D234 on mint-data: as it is now: DRIFTED: boot\.usage"):
         site.propose("promote", "D234")
     refused(site, proposal, "as it is now: DRIFTED")
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ({("D204", "site"): (Verdict.DRIFTED, "no owner")}, "D204 on site: as it is now: DRIFTED: check:test_it: no owner"),
+        ({("D204", "site"): (Verdict.UNKNOWN, "was not run to its end")}, "D204 on site: as it is now: UNKNOWN: check:test_it: was not run"),
+        ({("D204", "mint-apps"): (Verdict.MET, "as declared")}, "D204 on site: as it is now: nothing was judged of it"),
+    ],
+)
+def test_a_check_of_the_sites_own_is_run_again_and_has_to_pass_now(site: GateSite, now: Any, words: str) -> None:
+    proposal = site.propose("promote", "D204")
+    site.site_checks.says = now
+    with pytest.raises(RefusedError, match=words):
+        site.propose("promote", "D204")
+    refused(site, proposal, words)
+    site.site_checks.says = {}
+    site.carry_out(proposal)
+    assert site.file.text == "modes.D204.site: enforce\n"
+
+
+def test_a_file_of_the_site_that_breaks_now_holds_its_check_back_on_each_host() -> None:
+    site = GateSite()
+    site.site_checks.says = {("D204", host): (Verdict.MET, "as declared") for host in ("mint-apps", "mint-data")}
+    for _ in range(3):
+        site.run()
+    site.site_checks.says = {("D204", "site"): (Verdict.UNKNOWN, "was not run to its end")}
+    with pytest.raises(RefusedError, match="D204 on mint-data: as it is now: UNKNOWN: check:test_it: was not run to its end"):
+        site.propose("promote", "D204")
+
+
+def test_runs_of_long_ago_earn_nothing_now(site: GateSite) -> None:
+    proposal = site.propose("promote", "D204")
+    site.clock.time += timedelta(days=8)
+    refused(site, proposal, "the newest run that counts is of .*, more than 7d ago: controlplane gates run")
 
 
 def test_nothing_to_promote_or_demote_is_said(site: GateSite) -> None:
@@ -150,6 +186,49 @@ def test_another_person_approves_where_the_site_says_so_neither_who_asked_nor_wh
     refused(site, proposal, "ann@desk asked for it", operator="bob@desk")
     site.approvals.add(approve(proposal.proposal, approver="bob@desk", requester="ann@desk", now=site.clock.now()))
     site.carry_out(proposal)
+
+
+def test_a_change_that_was_stopped_once_it_was_written_is_put_on_record_by_the_same_call() -> None:
+    site = earned(approval="self")
+    proposal = site.propose("promote", "D235")
+    site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
+    site.receipts.append = stop_at_result(site.receipts.append)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        site.carry_out(proposal)
+    del site.receipts.append
+    lost = site.receipts.chain[-1]
+    assert (site.file.text, lost.phase) == ("modes.D235.mint-data: enforce\n", "intent")
+    assert lost.told is not None
+    assert (lost.told["proposal"], lost.told["changes"][0]["after"], lost.told["file"]) == (proposal.proposal, "enforce", site.file.digest())
+
+    # The policy may have changed since: what is put on record is what was done.
+    site.view = site.view.model_copy(update={"policy_digest": "sha256:next"})
+    key = site.carry_out(proposal)
+
+    last = site.receipts.chain[-1]
+    assert (key, last.key, last.phase, last.outcome, last.evidence) == (lost.key, lost.key, "result", "done", proposal.proposal)
+    assert last.told == {"changes": lost.told["changes"], "file": lost.told["file"]}
+    refused(site, proposal, "gates.yml changed since it was made")
+
+
+def test_a_file_that_was_written_by_hand_after_a_kill_is_not_taken_for_the_change() -> None:
+    site = earned()
+    proposal = site.propose("promote", "D235")
+    site.receipts.append = stop_at_result(site.receipts.append)  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        site.carry_out(proposal)
+    del site.receipts.append
+    site.file.text += "modes.D236.mint-data: enforce\n"
+    refused(site, proposal, "gates.yml changed since it was made")
+
+
+def stop_at_result(append: Any) -> Any:
+    def stopping(receipt: Any) -> None:
+        if receipt.phase == "result":
+            raise KeyboardInterrupt
+        append(receipt)
+
+    return stopping
 
 
 def test_a_change_that_is_cut_off_anywhere_is_whole_or_not_there_and_its_run_says_what_to_look_at() -> None:

@@ -11,7 +11,7 @@ import pytest
 from controlplane.adapters.approvals import ApprovalFiles
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.approval import approve
-from controlplane.domain.chain import chain_faults
+from controlplane.domain.chain import chain_faults, last_reset
 from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan
@@ -21,6 +21,7 @@ from controlplane.usecases.judge_ready import judge_ready
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from controlplane.usecases.reset_time import reset_time
 from controlplane.usecases.take_lease import take_lease
+from tests.fakes.chains import receipt
 from tests.fakes.coordination import FakeCoordination
 from tests.fakes.ports import FakeEntropy
 from tests.fakes.site import OPERATOR, FakeSite
@@ -215,8 +216,26 @@ def test_after_a_clock_that_ran_ahead_a_person_resets_the_time_and_nothing_given
     again = site.plan()
     site.approvals.held[again.plan] = site.approvals.held[old.plan].model_copy(update={"plan": again.plan})
     assert f"its approval was given before the site's time was reset at {intent.at}" in _refused(lambda: site.apply(again))
-    site.approvals.add(approve(again.plan, approver="bob@example.org", requester=None, now=site.clock.now()))
+    site.approvals.add(approve(again.plan, approver="bob@example.org", requester=None, now=site.clock.now(), reset=last_reset(site.receipts.chain)))
     assert site.apply(again).outcome == "done"
+
+
+def test_a_reset_by_a_clock_that_was_set_back_revives_no_approval_that_was_over() -> None:
+    site, plan = _approved()
+    given = site.clock.time
+    for phase in ("intent", "result"):
+        site.receipts.append(receipt(1, phase, minute=3 * 24 * 60))
+    site.clock.time = given - timedelta(minutes=30)
+    _reset(site, FakeCoordination())
+    reset = last_reset(site.receipts.chain)
+    assert reset is not None
+    # By this clock it was given after the reset, and it lasts.
+    site.clock.time = given + timedelta(hours=1)
+
+    assert f"its approval was given before the site's time was reset at {reset.at}: approve it again" in _refused(lambda: site.apply(plan))
+
+    site.approvals.add(approve(plan.plan, approver="bob@example.org", requester=None, now=site.clock.now(), reset=reset))
+    assert site.apply(plan).outcome == "done"
 
 
 def test_a_time_that_nobody_ran_ahead_of_is_not_reset() -> None:

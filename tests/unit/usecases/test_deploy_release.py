@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from controlplane.domain.chain import chain_faults
-from controlplane.domain.errors import InterruptedRunError, RefusedError
+from controlplane.domain.errors import InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
-from controlplane.domain.receipt import open_intents
+from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.bringing import refuse_led
 from controlplane.domain.releases.compose_view import Bind, ComposeView, NamedVolume, ServiceView
-from controlplane.domain.releases.values import Rules
+from controlplane.domain.releases.values import EnvironmentName, Rules
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.deploy_release import stage_release
 from controlplane.usecases.release_case import demanded_of, landings
 from tests.fakes.promotions import GOOD, PromotedSite
+from tests.fakes.unsafe_yaml import load_unsafe
 
 V1, V2 = {"1 intake", "1 seeds"}, {"2 intake", "2 seeds"}
 
@@ -75,6 +78,27 @@ def test_another_manifest_than_the_staged_one_is_not_promoted(site: PromotedSite
     site.bring_to_gate(1)
     with pytest.raises(RefusedError, match="staged: r2 is not what mint-apps, mint-data got last in staging"):
         site.promote(site.plan_of(2, "production"))
+
+
+@pytest.mark.parametrize(
+    ("staging", "told"),
+    [("a", rf"images: db runs sha256:{'a' * 64} in staging, not sha256:{'b' * 64}"), (None, r"images: db is in production alone, so nothing proved")],
+)
+def test_an_image_that_the_files_of_production_alone_pin_shuts_the_gate(site: PromotedSite, staging: str | None, told: str) -> None:
+    pins = {"staging": staging, "production": "b"}
+    plain = site.site.views
+
+    def views(stack: str, name: EnvironmentName) -> dict[str, ComposeView]:
+        image = f"registry.example.org/db@sha256:{str(pins[name]) * 64}"
+        more = (ServiceView(name="db", image=image, container=None, networks=("default",)),) if pins[name] else ()
+        return {host: view.model_copy(update={"services": (*view.services, *more)}) for host, view in plain(stack, name).items()}
+
+    site.site = replace(site.site, views=views)
+    plan = site.bring_to_gate(1)
+    with pytest.raises((RefusedError, UnknownError), match=told):
+        site.promote(plan)
+    pins["production"] = pins["staging"] = "b"
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
 
 
 def test_smoke_tests_that_staging_did_not_run_shut_the_gate(site: PromotedSite) -> None:
@@ -134,6 +158,67 @@ def test_a_deployment_that_fails_on_its_first_host_is_not_brought_to_the_second(
     assert site.production() == V1
 
 
+def fail_before_the_lease(site: PromotedSite, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Let the next play on a host end before it comes to anything there; a run that it does not know it takes back as little as a real one."""
+    play, refuses = site.runner.run, [StepResult(status="failed", message="sudo: a password is required", told={})]
+
+    def run(project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:
+        if host == at and refuses:
+            return refuses.pop()
+        [told] = [load_unsafe(project[one["vars_files"][0]]) for one in json.loads(project[playbook])]
+        if (of := told.get("compose_stack_rollback_of")) is not None and of not in site.hosts[host].undo:
+            return StepResult(status="failed", message=f"this host knows no run {of}. Nothing was changed.", told={})
+        return play(project, key=key, host=host, playbook=playbook, progress=progress)
+
+    monkeypatch.setattr(site.runner, "run", run)
+
+
+@pytest.mark.parametrize("at", ["mint-apps", "mint-data"])
+def test_a_deployment_that_failed_before_its_host_knew_of_it_goes_back_and_locks_nothing(
+    site: PromotedSite, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    fail_before_the_lease(site, monkeypatch, at)
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("rolled-back", V1), result.messages
+    assert "there was nothing to undo" in " ".join(str(r.reason) for r in site.receipts.chain if r.host == at and r.outcome == "rolled-back")
+    assert site.promote(site.bring_to_gate(3)).outcome == "done"
+
+
+def test_a_first_deployment_with_a_volume_that_failed_before_its_host_knew_of_it_goes_back(
+    site: PromotedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = NamedVolume(key="db", name="shop_db", target="/db", read_only=False)
+    plain = site.site.views
+    mounted = {"services": (ServiceView(name="intake", image=None, container=None, networks=("default",), volumes=(volume,)),)}
+    site.site = replace(site.site, views=lambda *of: {host: view.model_copy(update=mounted) for host, view in plain(*of).items()})
+    plan = site.plan_of(1, "staging")
+    assert "shop_db" in [change.target for change in plan.steps[0].changes]
+    fail_before_the_lease(site, monkeypatch, "mint-apps")
+    assert site.stage(1).outcome == "failed"
+    assert site.roll_back("staging").outcome == "rolled-back"
+
+
+def test_what_never_came_to_its_host_goes_back_whatever_became_of_the_containers_meanwhile(
+    site: PromotedSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert site.stage(1).outcome == "done"
+    fail_before_the_lease(site, monkeypatch, "mint-apps")
+    assert site.stage(2).outcome == "failed"
+    site.service("mint-apps", "intake")["state"] = "restarting"
+    assert (site.roll_back("staging").outcome, site.running("staging")) == ("rolled-back", V1)
+
+
+def test_what_a_failed_deployment_left_on_its_host_goes_back_by_its_undo_alone(site: PromotedSite) -> None:
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    site.hosts["mint-apps"].breaks_after = 1
+    site.runner.ends = [StepResult(status="failed", message="disk full", told={})]
+    assert site.promote(plan).outcome == "rolled-back"
+    assert "there was nothing to undo" not in " ".join(str(r.reason) for r in site.receipts.chain if r.host == "mint-apps")
+
+
 def test_what_a_way_back_leaves_is_named_before_it_begins(site: PromotedSite) -> None:
     first_release(site)
     site.files.held["shop", "r2"] = site.files.held["shop", "r2"].model_copy(update={"irreversible": ("orders: schema 1 to 2",)})
@@ -169,6 +254,26 @@ def test_a_rollback_whose_behaviour_is_not_proven_is_no_success(site: PromotedSi
     result = site.roll_back()
     assert (result.outcome, result.exit_code()) == ("failed", 1)
     assert "r1 is back by its digests, and its behaviour is not proven" in result.messages[0]
+
+
+def test_a_rollback_whose_proof_did_not_pass_is_proven_again_and_goes_no_further(site: PromotedSite) -> None:
+    for number in (1, 2, 3):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    site.stubs = {2}
+    first, second = site.roll_back(), site.roll_back()
+    assert (first.outcome, second.outcome, second.returned, site.production()) == ("failed", "failed", (), V2)
+    assert "Prove it again: controlplane release rollback shop --env production --to r2; or go further back: " in second.messages[-1]
+    site.stubs = set()
+    assert (site.roll_back().outcome, site.production()) == ("rolled-back", V2)
+    assert (site.roll_back().outcome, site.production()) == ("rolled-back", V1)
+
+
+def test_a_rollback_goes_further_where_that_is_named(site: PromotedSite) -> None:
+    for number in (1, 2, 3):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    site.stubs = {2}
+    assert site.roll_back().outcome == "failed"
+    assert (site.roll_back(to="r1").outcome, site.production()) == ("rolled-back", V1)
 
 
 def refusal_of(act: Callable[[], object]) -> str:
@@ -295,7 +400,11 @@ def test_a_deployment_that_failed_and_is_there_all_the_same_is_put_on_record_as_
     assert first.outcome == "failed"
     for host in ("mint-apps", "mint-data"):
         site.run_fully(host, plan)
+    asked = []
+    site.witness.answer = lambda *of: asked.append(of) or ()  # type: ignore[func-returns-value,method-assign]
     assert stage_release(site.site, "shop", plan, site.release_ports, command="again", progress=lambda _: None).outcome == "done"
+    told = [r.reason for r in site.receipts.chain if r.reason and "was found to be there" in r.reason]
+    assert (asked, [one.endswith("on fresh evidence; no second witness was asked") for one in told]) == ([], [True, True])
     site.tests.tests = GOOD
     assert site.smoke("staging").passed
     assert not chain_faults(site.receipts.load())
@@ -315,12 +424,110 @@ def test_a_release_that_not_all_hosts_had_before_is_not_taken_back_by_halves(sit
     assert "would run different releases: mint-apps r1, mint-data nothing" in refusal_of(site.roll_back)
 
 
+def take_out(site: PromotedSite, host: str) -> None:
+    """Take a host out of production, and out of the policy."""
+    spec = site.files.specs["shop"]
+    one = spec.environments["production"]
+    places = {**spec.environments, "production": one.model_copy(update={"hosts": tuple(name for name in one.hosts if name != host)})}
+    site.files.specs["shop"] = spec.model_copy(update={"environments": places})
+    hosts = tuple(one for one in site.site.view.desired.hosts if one.host != host)
+    desired = site.site.view.desired.model_copy(update={"hosts": hosts})
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"desired": desired}))
+
+
+def test_a_run_that_is_open_on_a_host_of_the_environment_no_more_is_refused_by_name(site: PromotedSite) -> None:
+    plan = stopped_on_first(site)
+    take_out(site, "mint-data")
+    told = refusal_of(lambda: site.promote(plan))
+    assert "brings shop to mint-data, no host of production any more. Nothing was changed." in told
+    assert told.endswith("see what there is to take back: controlplane release status shop")
+
+
+def test_a_release_goes_back_without_a_host_that_nobody_governs_any_more(site: PromotedSite) -> None:
+    first_release(site)
+    assert site.promote(site.bring_to_gate(2)).outcome == "done"
+    take_out(site, "mint-data")
+    assert site.roll_back().outcome == "rolled-back"
+    assert "1 intake" in site.production()
+
+
 def test_hosts_are_changed_in_the_order_of_the_release(site: PromotedSite) -> None:
     spec = site.files.specs["shop"]
     turned = {name: place.model_copy(update={"hosts": tuple(reversed(place.hosts))}) for name, place in spec.environments.items()}
     site.files.specs["shop"] = spec.model_copy(update={"environments": turned})
     assert site.stage(1).outcome == "done"
     assert [play.split("/")[0] for play in site.runner.plays] == ["mint-data", "mint-apps"]
+
+
+def on_record_alone(site: PromotedSite) -> Plan:
+    """Interrupt a promotion as soon as it is on record, before it begins anything, and return its plan."""
+    first_release(site)
+    plan, append = site.bring_to_gate(2), site.receipts.append
+
+    def cut(receipt: Receipt) -> Receipt:
+        made = append(receipt)
+        site.receipts.append = append  # type: ignore[method-assign]
+        raise KeyboardInterrupt(made.key)
+
+    site.receipts.append = cut  # type: ignore[method-assign]
+    assert site.promote(plan).outcome == "interrupted"
+    assert [one.step for one in open_intents(site.receipts.chain)] == ["*"]
+    return plan
+
+
+def test_a_run_that_is_on_record_and_began_nothing_comes_through_the_gate_again(site: PromotedSite) -> None:
+    plan = on_record_alone(site)
+    site.clock.time += timedelta(days=9)
+    told = refusal_of(lambda: site.promote(plan))
+    [run] = [one.run for one in open_intents(site.receipts.chain)]
+    assert "storage of mint-apps: it ended at" in told
+    assert "smoke: " in told
+    assert told.endswith(f"Run {run} is open and began nothing yet: mend that and run this again, or close it: controlplane rollback {run}")
+    assert site.production() == V1
+    assert (site.rollback(run).outcome, open_intents(site.receipts.chain)) == ("rolled-back", ())
+
+
+def test_a_run_that_began_nothing_goes_on_through_an_open_gate(site: PromotedSite) -> None:
+    result = site.promote(on_record_alone(site))
+    assert (result.outcome, {line.verdict for line in result.gate}) == ("done", {Verdict.MET})
+
+
+def stopped_on_first(site: PromotedSite) -> Plan:
+    """Interrupt a promotion on its first host, and return its plan."""
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    assert site.promote(plan).outcome == "interrupted"
+    return plan
+
+
+def test_a_host_that_was_not_begun_is_begun_through_the_gate_alone(site: PromotedSite) -> None:
+    plan = stopped_on_first(site)
+    site.faults = ("production lacks PORT",)
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("interrupted", {*V1, *V2})
+    assert result.messages[0].startswith("mint-data/010 release.deploy was not begun: its gate is shut: contract: production lacks PORT")
+    assert "1 of 2 steps are done" in result.messages[0]
+    site.faults = ()
+    assert (site.promote(plan).outcome, site.production()) == ("done", V2)
+
+
+def test_a_host_that_was_not_begun_has_to_be_ready_still_and_one_that_was_does_not(site: PromotedSite) -> None:
+    plan = stopped_on_first(site)
+    site.clock.time += timedelta(days=9)
+    lines = {line.name: line.verdict for line in site.promote(plan).gate}
+    assert (lines["storage of mint-data"], lines["production"], "storage of mint-apps" in lines) == (Verdict.DRIFTED, Verdict.MET, False)
+
+
+def test_what_was_begun_is_ended_out_of_the_window_and_nothing_more_is_begun(site: PromotedSite) -> None:
+    plan = stopped_on_first(site)
+    site.hosts["mint-apps"].probes = copy.deepcopy(next(reversed(site.hosts["mint-apps"].undo.values())))
+    window = Window(days=("mon",), start="03:00", end="03:01")
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"windows": (window,)}))
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("interrupted", {*V1, *V2})
+    assert result.messages[0].startswith("mint-data/010 release.deploy was not begun: no maintenance window is open")
+    assert "1 of 2 steps are done" in result.messages[0]
 
 
 def test_staging_asks_for_no_window(site: PromotedSite) -> None:

@@ -17,7 +17,7 @@ from controlplane.domain.receipt import ChainFault, Receipt
 from controlplane.usecases.draw_board import NEWEST, draw_live, draw_offline
 from tests.fakes.board import board_evidence, board_site, drawn, governance
 from tests.fakes.interruption import Interruption
-from tests.fakes.ports import FakeClock, FakeReceipts
+from tests.fakes.ports import FakeAnchors, FakeClock, FakeReceipts
 from tests.fakes.site import FakeSite
 
 
@@ -47,7 +47,7 @@ def trail() -> FakeReceipts:
 
 def test_each_host_is_collected_from_once() -> None:
     evidence = KnownEvidence()
-    board = draw_live(board_site(), hosts=(), clock=FakeClock(), evidence=evidence, receipts=trail())
+    board = draw_live(board_site(), hosts=(), clock=FakeClock(), evidence=evidence, receipts=trail(), anchors=FakeAnchors())
     assert evidence.asked == [("mint-apps", "mint-data", "mint-fine", "mint-lost")]
     assert [host.host for host in board.hosts] == ["mint-apps", "mint-data", "mint-fine", "mint-lost"]
     assert board.report.policy_digest == board_site().policy_digest
@@ -55,7 +55,7 @@ def test_each_host_is_collected_from_once() -> None:
 
 def test_only_the_named_hosts_are_collected_from_and_shown() -> None:
     evidence = KnownEvidence()
-    board = draw_live(board_site(), hosts=("mint-data",), clock=FakeClock(), evidence=evidence, receipts=trail())
+    board = draw_live(board_site(), hosts=("mint-data",), clock=FakeClock(), evidence=evidence, receipts=trail(), anchors=FakeAnchors())
     assert evidence.asked == [("mint-data",)]
     assert [host.host for host in board.hosts] == ["mint-data"]
 
@@ -63,7 +63,7 @@ def test_only_the_named_hosts_are_collected_from_and_shown() -> None:
 def test_an_unknown_host_is_refused_before_anything_is_collected() -> None:
     evidence = KnownEvidence()
     with pytest.raises(InputInvalidError, match=r"nobody is not governed by inventory/mint/policy\.yml"):
-        draw_live(board_site(), hosts=("nobody",), clock=FakeClock(), evidence=evidence, receipts=trail())
+        draw_live(board_site(), hosts=("nobody",), clock=FakeClock(), evidence=evidence, receipts=trail(), anchors=FakeAnchors())
     assert evidence.asked == []
 
 
@@ -89,7 +89,14 @@ def test_old_evidence_is_drawn_as_it_was_and_judged_as_unknown() -> None:
 
 def test_a_file_without_any_of_the_hosts_is_refused() -> None:
     with pytest.raises(InputInvalidError) as refusal:
-        draw_offline(board_site(), hosts=("mint-apps",), clock=FakeClock(), seen={"x": Unreached(host="x", reason="y")}, receipts=trail())
+        draw_offline(
+            board_site(),
+            hosts=("mint-apps",),
+            clock=FakeClock(),
+            seen={"x": Unreached(host="x", reason="y")},
+            receipts=trail(),
+            anchors=FakeAnchors(),
+        )
     assert str(refusal.value) == "--evidence: holds no host of inventory/mint/policy.yml that was asked for, only x"
 
 
@@ -131,6 +138,12 @@ def test_an_altered_receipt_and_a_wrong_signature_are_both_faults() -> None:
     site.receipts.faults = (ChainFault(file="000002.json", reason="does not fit its signature"),)
     faults = drawn(board_site(has_signers=True), receipts=site.receipts).trail.faults
     assert [fault.reason for fault in faults] == ["does not name the receipt before it: one of the two was altered", "does not fit its signature"]
+
+
+def test_a_closeout_that_is_gone_is_a_fault_of_the_trail() -> None:
+    anchors = FakeAnchors()
+    anchors.gone = (ChainFault(file="state/waves/W1/A/closeout.json", reason="can't be read"),)
+    assert drawn(anchors=anchors).trail.faults == anchors.gone
 
 
 def test_a_chain_that_cannot_be_read_is_told_and_the_rest_is_shown() -> None:

@@ -259,7 +259,7 @@ def test_a_run_that_never_came_to_the_host_goes_back_without_a_play() -> None:
 
     assert (result.outcome, site.runner.plays) == ("rolled-back", [])
     reasons = [r.reason for r in site.receipts.chain if r.outcome == "rolled-back" and r.undoes is not None]
-    assert reasons == ["the run never came to the host: there was nothing to undo"]
+    assert reasons == ["nothing of the run is on the host: there was nothing to undo"]
     assert site.apply(site.plan()).outcome == "done"
 
 

@@ -10,7 +10,9 @@ from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import ChangeKind
 from controlplane.domain.receipt import ChangeStatus
 from controlplane.domain.run_key import make_run_key
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.roll_back import roll_back
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.site import OPERATOR
 
@@ -76,7 +78,43 @@ def test_a_release_does_not_go_back_alone_past_a_later_one_that_changed_another_
     assert site.stage(1).outcome == "done"
     assert middle is not None
     with pytest.raises(RefusedError, match="later steps stand on it"):
-        site.rollback(str(middle.run))
+        roll_back(str(middle.run), site.view, operator=OPERATOR, ports=site.ports, progress=lambda _: None, planned=site.view)
+
+
+def test_what_brought_a_release_is_taken_back_by_its_own_verb_alone(site: PromotedSite) -> None:
+    keys = [r.key for r in site.receipts.chain if r.phase == "intent" and r.plan][-3:]
+    for key in keys:
+        with pytest.raises(RefusedError) as refused:
+            site.rollback(key)
+        assert str(refused.value).startswith(f"{key} brought r2 of shop to staging: a release goes back by its own verb")
+        assert str(refused.value).endswith("Nothing was changed. See what it would do: controlplane release rollback shop --env staging --dry-run")
+    assert site.running("staging") == {"2 intake", "2 seeds"}
+    assert site.roll_back("staging").outcome == "rolled-back"
+
+
+def test_what_stands_on_a_release_names_the_releases_own_way_back(site: PromotedSite) -> None:
+    key = later(site, "/opt/stacks/shop-staging/compose.yml", capability="storage.fstab")
+    with pytest.raises(RefusedError, match=f"Roll those back first: controlplane rollback {key}"):
+        site.roll_back("staging")
+    assert site.stage(3).outcome == "done"
+    with pytest.raises(RefusedError, match=r"Roll those back first: controlplane release rollback shop --env staging$"):
+        site.rollback(key)
+
+
+def test_a_release_that_stands_open_is_gone_on_with_and_taken_back_by_its_own_verbs(site: PromotedSite) -> None:
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    told = site.stage(3).messages[-1]
+    assert told.endswith("is open. Go on: 'again'; or take it back: controlplane release rollback shop --env staging")
+    with pytest.raises(
+        RefusedError, match=r"an earlier run is still open: .*Go on with it as 'controlplane release status' says\. A machine is gone"
+    ):
+        site.stage(1)
+    site.runner.ends = [StepResult(status="failed", message="no", told={})]
+    returned = site.roll_back("staging")
+    assert returned.messages[-1].endswith("controlplane release rollback shop --env staging --to r2")
+    told = " ".join(returned.messages)
+    assert "Go on with the rest: controlplane release rollback shop --env staging" in told
+    assert site.roll_back("staging").outcome == "rolled-back"
 
 
 def test_on_other_steps_any_later_one_stands(site: PromotedSite) -> None:

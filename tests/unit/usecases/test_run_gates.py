@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from controlplane.domain.desired import DesiredState, HostWaiver
-from controlplane.domain.errors import InputInvalidError, RefusedError
+from controlplane.domain.errors import InputInvalidError, InterruptedRunError, RefusedError, RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.policy import Until
 from controlplane.domain.receipt import open_intents
+from controlplane.domain.registers import Registers
 from controlplane.domain.run_list import run_rows
+from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.look_at_wave import pack_ran
 from tests.fakes.gates import GateSite
 
 
@@ -29,7 +33,9 @@ def test_a_run_is_on_record_with_what_it_was_judged_by() -> None:
     assert set(run.hosts) == {"mint-apps", "mint-data", "site"}
     assert len(set(run.hosts.values())) == 3
     assert [(one.phase, one.outcome) for one in site.receipts.chain] == [("intent", None), ("result", "done")]
-    assert site.receipts.chain[-1].evidence == site.reports.latest(1)[0].digest
+    [kept] = site.reports.latest(1)
+    assert site.receipts.chain[-1].evidence == kept.digest
+    assert (kept.policy, kept.checkers) == ("sha256:policy", {"D235": "sha256:program", "D204": "sha256:file"})
 
 
 def test_the_checks_of_a_pack_are_judged_in_its_order_and_the_sites_own_among_them() -> None:
@@ -64,6 +70,27 @@ def test_a_drift_that_is_only_reported_is_shown_and_exits_with_0() -> None:
     assert (report.exit_code(), report.summary.drifted) == (0, 1)
     assert [one.reason for one in report.not_passed()] == ["check:test_it: no owner (no STOR finding is linked to it)"]
     assert site.receipts.chain[-1].outcome == "failed"
+
+
+def test_an_expected_drift_of_an_enforced_check_is_on_record_as_failed_and_so_is_the_pack() -> None:
+    site = GateSite()
+    site.registers = Registers.model_validate(
+        {
+            "loops": {"LOOP-A": {"title": "work"}},
+            "gaps": {"GAP-OP-1": {"title": "owners", "loops": ["LOOP-A"]}},
+            "findings": {"STOR-001": {"title": "owners", "severity": "high", "gaps": ["GAP-OP-1"], "checks": ["D204"]}},
+        }
+    )
+    site.settle()
+    site.site_checks.says["D204", "site"] = (Verdict.DRIFTED, "no owner")
+    assert pack_ran(site.run(), "*").passed
+    site.enforce("D204", "site")
+    report = site.run()
+    assert (report.exit_code(), [(one.check, one.verdict) for one in report.not_passed()]) == (3, [("D204", "DRIFTED")])
+    assert [one.passed for one in site.coordination.runs[-1].results if one.check == "D204"] == [False]
+    assert site.receipts.chain[-1].outcome == "failed"
+    ran = pack_ran(report, "*")
+    assert (ran.passed, ran.unknown, "expected by GAP-OP-1, and enforced" in ran.reason) == (False, False, True)
 
 
 def test_a_waiver_passes_by_name_goes_on_being_judged_and_ends_by_its_day_or_by_its_limit() -> None:
@@ -130,7 +157,45 @@ def test_two_hosts_that_are_one_machine_end_the_run_and_its_receipt_says_so() ->
     site.hosts["mint-apps"].probes["identity"]["machine_id"] = site.hosts["mint-data"].probes["identity"]["machine_id"]
     with pytest.raises(InputInvalidError, match="is the same machine as"):
         site.run()
-    assert (site.receipts.chain[-1].outcome, site.coordination.runs) == ("failed", [])
+    assert site.receipts.chain[-1].outcome == "failed"
+
+
+def test_a_run_that_ends_in_an_error_ends_every_streak_and_one_that_was_stopped_ends_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = GateSite()
+    for _ in range(3):
+        site.run()
+
+    def ends(error: Exception) -> None:
+        def run(*_: Any) -> Any:
+            raise error
+
+        with monkeypatch.context() as broken:
+            broken.setattr(site.site_checks, "run", run)
+            with pytest.raises(type(error)):
+                site.run()
+
+    ends(InterruptedRunError("stopped"))
+    assert len(site.coordination.runs) == 3
+    ends(RunFailedError("pytest is gone"))
+    last = site.coordination.runs[-1]
+    assert (last.run, last.pack) == (site.receipts.chain[-1].run, "mint")
+    assert {(one.check, one.host, one.verdict, one.passed, one.reason) for one in last.results} == {
+        (check, host, "UNKNOWN", False, "pytest is gone") for check, host in (("D235", "mint-apps"), ("D235", "mint-data"), ("D204", "site"))
+    }
+    stood = standings(site.view, checks=["D235", "D204"], hosts=["mint-data"], runs=site.coordination, checkers=site.checkers, now=site.clock.now())
+    assert [(one.check, one.host, one.streak, one.proposes) for one in stood] == [("D235", "mint-data", 0, None), ("D204", "site", 0, None)]
+
+
+def test_a_store_that_fails_is_told_by_the_receipt_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = GateSite()
+
+    def busy(*_: Any, **__: Any) -> None:
+        raise RefusedError("the store is busy")
+
+    monkeypatch.setattr(site.coordination, "add_run", busy)
+    with pytest.raises(RefusedError, match="the store is busy"):
+        site.run()
+    assert (site.receipts.chain[-1].outcome, site.receipts.chain[-1].reason) == ("failed", "the store is busy")
 
 
 def test_a_run_that_is_cut_off_anywhere_counts_whole_or_not_at_all_and_is_never_in_the_way() -> None:

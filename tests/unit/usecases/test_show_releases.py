@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.abandon_run import abandon_run
 from controlplane.usecases.deploy_release import stage_release
+from controlplane.usecases.roll_back import roll_back
 from controlplane.usecases.show_releases import kept_plan, release_brief, release_status
 from tests.fakes.promotions import BAD, GOOD, PromotedSite
 from tests.fakes.releases import HOSTS, STACK
@@ -166,6 +168,27 @@ def test_a_deployment_that_was_cut_off_goes_on_by_its_plan_or_goes_back(site: Pr
     assert status(site)["next"] == found["goes_on"]
 
 
+@pytest.mark.parametrize(
+    ("end", "told"), [(STOPPED, "was begun here and did not end"), (StepResult(status="failed", message="", told={}), "failed here")]
+)
+def test_of_a_first_deployment_that_did_not_end_well_what_runs_is_judged_by_it(site: PromotedSite, end: StepResult, told: str) -> None:
+    site.runner.ends = [end]
+    site.stage(1)
+    [first, second] = hosts(row(site))
+    assert first == ("mint-apps", None, "MET", f"r1 {told}: {MET.format('r1')}")
+    assert second == ("mint-data", None, None, "nothing was brought here by a release")
+    site.service("mint-apps", "intake").update(running=False, state="exited")
+    assert hosts(row(site))[0][2:] == ("DRIFTED", f"r1 {told}: intake: shop-staging-intake-1 is exited, not running")
+    site.evidence.unreached = {"mint-apps": "no route to host"}
+    assert hosts(row(site))[0][2] == "UNKNOWN"
+
+
+def test_a_first_deployment_on_its_way_back_is_said_to_be_that(site: PromotedSite) -> None:
+    assert site.stage(1).outcome == "done"
+    site.take_back(row(site)["hosts"][0]["run"], ends=False)
+    assert hosts(row(site)) == [(host, None, None, "r1 is on its way back from here") for host in HOSTS]
+
+
 def test_a_promotion_that_was_cut_off_goes_on_by_its_plan_before_anything_else(site: PromotedSite) -> None:
     plan = site.bring_to_gate(1)
     site.runner.ends = [STOPPED]
@@ -231,7 +254,7 @@ def test_a_deployment_that_is_back_on_one_host_alone_goes_back_on_the_others(sit
     site.stage(1)
     site.stage(2)
     key = next(r.key for r in site.receipts.chain if r.run == row(site)["hosts"][0]["run"] and r.host == "mint-data")
-    assert site.rollback(key).outcome == "rolled-back"
+    assert roll_back(key, site.view, operator=OPERATOR, ports=site.ports, progress=lambda _: None, planned=site.view).outcome == "rolled-back"
     found = row(site)
     assert found["doubt"] == "its hosts disagree: mint-apps runs r2, mint-data runs r1"
     assert (found["manifest"], found["goes_on"]) == (None, "controlplane release rollback shop --env staging")
@@ -269,7 +292,7 @@ def test_the_brief_names_every_line_of_the_gate_and_every_command(site: Promoted
         "Loop       LOOP-SHOP\n",
         "Proof      shop/smoke/test_flow.py, within 600 s; a skipped test is not a pass",
         "- smoke: passed in staging within 2 h, after it was staged",
-        "- recert: typecheck, state, within 24 h",
+        "- recert: typecheck, state, within 1 d",
         "- pack mint: its newest run passed",
         "- storage of mint-apps: its ready receipt holds\n- storage of mint-data: its ready receipt holds",
         "- gaps: none is open in LOOP-SHOP",
@@ -279,3 +302,14 @@ def test_the_brief_names_every_line_of_the_gate_and_every_command(site: Promoted
         "controlplane release rollback shop --env production --dry-run",
     ):
         assert part in text, (part, text)
+
+
+def test_the_brief_tells_limits_below_an_hour_and_the_approval_that_is_really_demanded(site: PromotedSite) -> None:
+    spec = site.files.specs[STACK]
+    rules = spec.promotion.model_copy(update={"approval": "self", "smoke_within": 1800, "recert_within": 5400})
+    site.files.specs[STACK] = spec.model_copy(update={"promotion": rules})
+    site.site = replace(site.site, view=site.view.model_copy(update={"approval": "other"}))
+    lines = release_brief(site.site, STACK, site.release_ports)
+    assert "Approval   other" in lines
+    assert "- smoke: passed in staging within 30 min, after it was staged" in lines
+    assert "- recert: typecheck, state, within 1 h 30 min" in lines

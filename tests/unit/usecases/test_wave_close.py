@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from tests.fakes.waves import FakeWaveSite
 
@@ -125,6 +126,40 @@ def test_a_closeout_lists_what_was_done_beside_the_plans_and_files_that_are_not_
     assert made.actions[-1].capability == "host.reboot"
     assert [(one.commit, one.files) for one in made.files_changed] == [(None, ("inventory/lab/policy.yml",))]
     assert (made.deferred, made.attestation.text, made.chain_length) == (("log budget",), "seen it", len(site.receipts.chain) - 2)
+
+
+@pytest.mark.parametrize("what", ["rollback", "reboot"])
+def test_what_is_done_to_a_host_while_it_is_looked_at_keeps_the_wave_from_closing(what: str) -> None:
+    site = FakeWaveSite()
+    site.led()
+    run = site.run().run
+    asked = site.witness.answer
+
+    def meanwhile(*given: Any) -> Any:
+        site.witness.answer = asked  # type: ignore[method-assign]
+        told = asked(*given)
+        if what == "rollback":
+            site.rollback(str(run))
+        else:
+            one = site.receipts.chain[-1]
+            made = {"capability": "host.reboot", "plan": "", "host": "mint-data", "key": "CAP-9", "run": "CAP-9", "phase": "intent", "outcome": None}
+            site.receipts.append(one.model_copy(update=made))
+        return told
+
+    site.witness.answer = meanwhile  # type: ignore[method-assign]
+    told = refusal(site.close)
+    assert "began or ended while its hosts were looked at. It stays open. Look again when that has ended: controlplane wave close W1" in told
+    assert (site.state() == "closed", site.said("close"), [one for one in site.folder.files if "closeout" in one]) == (False, [], [])
+    if what == "reboot":
+        assert site.close().outcome == "closed"
+
+
+def test_the_receipt_of_a_closing_holds_the_digest_of_the_page_too() -> None:
+    site = FakeWaveSite({"W1": LOOK})
+    site.open()
+    site.close()
+    told = site.receipts.chain[-1].told or {}
+    assert told["page_digest"] == digest_of_bytes(site.folder.files[told["page"]])
 
 
 def test_a_closeout_that_is_not_what_its_receipt_says_ends_nothing() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
+from controlplane.domain.gates.values import Gates
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from tests.fakes.waves import BOB, MOVE, FakeWaveSite
@@ -31,6 +32,12 @@ def two(**more: Any) -> FakeWaveSite:
     return site
 
 
+def without_files(site: FakeWaveSite) -> None:
+    """Let the wave be one that was opened before it was kept by what."""
+    [held] = site.store.attempts
+    site.store.attempts = [held.model_copy(update={"record": {name: one for name, one in held.record.items() if name != "files"}})]
+
+
 # --- open
 
 
@@ -40,9 +47,34 @@ def test_a_gate_that_is_shut_keeps_the_wave_shut_and_names_itself() -> None:
     told = refusal(site.open).splitlines()
     assert told[0] == "wave W1 does not open, 2 of 2 gates are not open:"
     assert told[1] == "  DRIFTED  another wave is closed: wave W0: W0 is not opened yet"
-    assert told[2].startswith("  DRIFTED  these checks pass in report mode: checks D235: D235 on mint-data: docker.data_root: Docker's data-root is")
+    assert told[2].startswith("  DRIFTED  these checks pass in their mode: checks D235: D235 on mint-data: docker.data_root: Docker's data-root is")
     assert told[3] == "Nothing was changed."
     assert (site.state(), site.said("open"), site.host.ran) == (None, [], [])
+
+
+def test_what_the_store_says_of_another_waves_closing_counts_by_the_signed_receipt_and_its_file_alone() -> None:
+    site = FakeWaveSite({"W1": MOVE, "W0": LOOK})
+    site.wave(entry=[{"kind": "closed", "wave": "W0"}])
+    site.open("W0")
+    [held] = site.store.attempts
+    site.store.attempts = [held.model_copy(update={"state": "closed", "ended_at": held.opened_at})]
+    assert "W0 is closed in the store alone, these receipts hold no closing of that attempt: bring state/ of the controller" in refusal(site.open)
+    site.store.attempts = [held]
+    site.close("W0")
+    path = next(one for one in site.folder.files if one.endswith("closeout.json"))
+    whole = site.folder.files.pop(path)
+    assert f"{path} can't be read: restore it from a copy" in refusal(site.open)
+    site.folder.files[path] = whole.replace(b"seen it", b"seen not")
+    assert f"{path} is not what that says: restore it from a copy" in refusal(site.open)
+    site.folder.files[path] = whole
+    [closed] = site.store.attempts
+    # An attempt that goes on is not closed by the receipt of the one before.
+    site.open("W0")
+    site.store.attempts = [closed]
+    assert "closed in the store alone" in refusal(site.open)
+    site.open("W0")
+    site.close("W0")
+    assert site.open().entry[0].verdict == "MET"
 
 
 def test_a_host_that_is_only_looked_at_has_to_be_seen_too() -> None:
@@ -96,12 +128,11 @@ def test_another_wave_that_changes_machines_keeps_it_shut_whoever_holds_it_and_a
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_run_that_stopped_keeps_the_next_wave_shut_also_between_two_steps(steps: int) -> None:
     site = FakeWaveSite()
+    site.wave(windows=[{"start": "12:00", "end": "12:01"}] if steps else [])
     site.led()
-    site.runner.ends = [StepResult(status="done", message="", told={})] * steps
-    site.runner.ends += [StepResult(status="unreachable", message="gone", told={})]
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
     if steps:
         site.runner.ends = []
-        site.wave(windows=[{"start": "12:00", "end": "12:01"}])
         site.clock.time += timedelta(seconds=20)
     run = site.run().run
     site.abort()
@@ -147,10 +178,81 @@ def test_a_plan_is_made_of_the_waves_hosts_and_capabilities_alone() -> None:
 def test_a_plan_that_came_from_elsewhere_is_not_run() -> None:
     site = FakeWaveSite()
     site.led()
+    without_files(site)
     site.wave(capabilities=["storage.fstab"])
     told = refusal(site.run)
     assert "is outside of wave W1: mint-data/010 uses storage.data_disk, which the wave may not" in told
     assert site.host.ran == []
+
+
+RELAXED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "gate": ({"exit": []}, {}, "waves/W1.yml"),
+    "window": ({"windows": [{"start": "00:00", "end": "00:00"}]}, {}, "waves/W1.yml"),
+    "pack": ({}, {"packs": {"mint": {"checks": ["D240"]}}}, "what it uses of gates.yml (pack, checks, promotion)"),
+}
+
+
+@pytest.mark.parametrize("how", RELAXED)
+def test_a_wave_is_led_to_its_end_by_the_files_that_it_was_opened_by(how: str) -> None:
+    wave, gates, named = RELAXED[how]
+    site = FakeWaveSite(approval="self")
+    before = site.governance, site.view
+
+    def relax() -> None:
+        site.wave(**wave)
+        if gates:
+            site.view = site.view.model_copy(update={"gates": Gates.model_validate(gates)})
+
+    def put_back() -> None:
+        site.governance, site.view = before
+
+    for verb, what in (
+        ("plan_wave", "wave W1 is not planned"),
+        ("approve", "the plan of wave W1 is not approved"),
+        ("run", "wave W1 does not run"),
+        ("close", "wave W1 does not close, it stays open"),
+    ):
+        if verb == "plan_wave":
+            assert site.open().files is not None
+        relax()
+        told = refusal(getattr(site, verb))
+        assert told.startswith(f"{what}: {named} changed since it was opened, and its gates would be others than those it was opened by.")
+        assert told.endswith('end this attempt (controlplane wave abort W1 --reason "..."), and open the wave anew')
+        put_back()
+        getattr(site, verb)()
+    assert site.state() == "closed"
+    assert next(one.told for one in site.receipts.chain if one.capability == "wave.open" and one.told)["files"] == site.record().plain()["files"]
+
+
+def test_what_the_wave_does_not_use_of_gates_may_change_and_so_may_modes() -> None:
+    site = FakeWaveSite()
+    site.open()
+    more = {"packs": {"mint": {"checks": ["D235"]}, "new": {"checks": ["D240"]}}, "modes": {"D235": {"mint-data": "enforce"}}}
+    site.view = site.view.model_copy(update={"gates": Gates.model_validate(more)})
+    assert site.plan_wave().steps
+
+
+def test_a_wave_is_closed_by_the_policy_that_its_last_run_was_planned_by() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.run()
+    strict = site.view
+    site.view = strict.model_copy(update={"policy_digest": "sha256:relaxed"})
+    told = refusal(site.close)
+    assert "wave W1 does not close: the policy changed since plan sha256:" in told
+    assert site.state() == "changed"
+    site.view = strict
+    assert site.close().outcome == "closed"
+
+
+def test_a_wave_that_was_opened_before_its_files_were_kept_is_led_by_those_of_now() -> None:
+    site = FakeWaveSite()
+    site.led()
+    without_files(site)
+    site.wave(goal="no data on any boot disk")
+    assert site.run().outcome == "done"
+    site.view = site.view.model_copy(update={"policy_digest": "sha256:another"})
+    assert site.close().outcome == "closed"
 
 
 def test_a_wave_of_another_holder_is_neither_planned_nor_run_nor_closed_nor_aborted() -> None:
@@ -197,6 +299,27 @@ def test_nobody_runs_what_they_alone_approved_where_the_wave_asks_for_another() 
     site.approve(by=BOB)
     assert site.run().outcome == "done"
     assert site.approvals.held[site.record().plans[0].plan].used_by == site.record().plans[0].run
+
+
+@pytest.mark.parametrize("demands", ["site", "gate"])
+def test_who_planned_a_wave_is_known_by_their_key_and_is_not_its_only_approver_whoever_runs_it(demands: str) -> None:
+    site = FakeWaveSite(approval="other" if demands == "site" else "none")
+    if demands == "gate":
+        site.wave(entry=[{"kind": "approval", "by": "other"}])
+    site.open()
+    plan = site.plan_wave()
+    site.approve()
+    made = site.approvals.held[plan.plan]
+    assert made.requester == "ann@example.org"
+    # The signature says who approved; who asked is what the approver wrote there.
+    site.approvals.held[plan.plan] = made.model_copy(update={"approver": "ann@example.org", "requester": "ann@desk"})
+    site.clock.time += timedelta(hours=5)
+    site.resume(by=BOB)
+    site.approvals.me = "bob@example.org"
+    told = refusal(site.run, by=BOB)
+    assert "demands another person's approval, and ann@example.org asked for it" in told
+    site.approvals.held[plan.plan] = made.model_copy(update={"approver": "cy@example.org"})
+    assert site.run(by=BOB).outcome == "done"
 
 
 def test_a_running_plan_is_not_approved_again() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from controlplane import wiring
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
+from controlplane.domain.plan import Plan
 from controlplane.domain.site import BackupGate
-from controlplane.domain.windows import Window
+from controlplane.domain.windows import Window, open_now
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.abandon_run import abandon_run
-from controlplane.usecases.refuse_wave_plan import refuse_wave_plan
+from controlplane.usecases.refuse_wave_plan import every_attempt, refuse_wave_plan
+from controlplane.usecases.run_wave import refuse_outside
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import BOB, FakeWaveSite
 
@@ -41,6 +44,39 @@ def test_a_window_holds_without_a_gate_that_names_it() -> None:
     assert "no maintenance window is open; the next one is 2026-01-02 22:00 to 2026-01-02 23:00 UTC" in refusal(site.run)
     assert site.receipts.chain[-1].capability != "plan.apply"
     assert site.next() == "controlplane wave run W1"
+
+
+def test_a_gate_that_asks_for_a_window_is_shut_where_there_is_none() -> None:
+    site = FakeWaveSite()
+    site.wave(entry=[{"kind": "window"}])
+    site.led()
+    assert "it is a maintenance window: neither the wave nor site.yml names a window: name one, or leave this gate out" in refusal(site.run)
+    assert site.host.ran == []
+
+
+def test_the_labs_site_has_a_window_at_any_time_that_lasts_for_hours() -> None:
+    view = wiring.site_view("inventory/lab", run_inventory=False)
+    for hour in range(24):
+        now = datetime(2026, 3, 29, hour, 59, 59, tzinfo=UTC)
+        opening = open_now(view.windows, timezone=view.timezone, now=now)
+        assert opening is not None
+        assert opening.end - now >= timedelta(hours=12)
+
+
+def test_a_step_that_works_on_another_host_is_in_scope_only_where_the_wave_changes_that_too() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.led()
+    made = site.ports.plans.get(site.record().plans[0].plan)
+
+    def on(host: str) -> Plan:
+        return made.model_copy(update={"steps": tuple(step.model_copy(update={"runs_on": host}) for step in made.steps[:1])})
+
+    wave = site.governance.waves["W1"]
+    assert "mint-data/010 works on two, which the wave does not change" in refusal(refuse_outside, "W1", wave, on("two"), site.site())
+    refuse_outside("W1", wave, on("hypervisor.example.org"), site.site())
+    refuse_outside("W1", wave.model_copy(update={"hosts": ("mint-data", "two")}), on("two"), site.site())
+    site.ports.plans.held[made.plan] = on("two")
+    assert "is outside of wave W1" in refusal(site.run)
 
 
 def test_approved_early_the_facts_are_looked_at_again_when_the_window_opens() -> None:
@@ -251,9 +287,43 @@ def test_a_waves_plan_is_not_applied_beside_it_while_it_goes_on() -> None:
     [plan] = site.folder.files
     held = site.ports.plans.get(site.record().plans[0].plan)
     assert plan.endswith(f"plan-{held.plan[7:19]}.json")
-    assert refusal(refuse_wave_plan, held, site.store).endswith("Run it there: controlplane wave run W1")
+    assert refusal(beside, site, held).endswith("Run it there: controlplane wave run W1")
+
+
+def beside(site: FakeWaveSite, plan: Plan, *, known: bool = True) -> None:
+    """Ask what plain `apply` asks; `known` is whether the store still knows of the wave."""
+    attempts = every_attempt(site.store) if known else ()
+    refuse_wave_plan(plan, attempts, approvals=site.approvals, chain=site.receipts.chain, now=site.clock.now())
+
+
+@pytest.mark.parametrize("approval", ["none", "self"])
+def test_what_was_planned_for_a_wave_and_approved_for_it_is_begun_nowhere_else_also_when_it_is_over(approval: str) -> None:
+    site = FakeWaveSite(approval=approval)
+    site.led()
+    plan = site.ports.plans.get(site.record().plans[0].plan)
     site.abort()
-    refuse_wave_plan(held, site.store)
+    told = refusal(beside, site, plan)
+    assert "was made for wave W1, which does not go on with it, and no run of it is open. Nothing was changed." in told
+    assert told.endswith("Open the wave anew: controlplane wave open W1; or, beside it, make a plan of its own: controlplane plan --out FILE")
+    # An attempt that another one followed; and a store that was lost.
+    site.open()
+    assert "was made for wave W1" in refusal(beside, site, plan)
+    if approval == "self":
+        assert "was made for wave W1" in refusal(beside, site, plan, known=False)
+    beside(site, site.plan())
+
+
+def test_a_run_that_an_ended_wave_left_open_is_resumed_beside_it_and_not_begun_again() -> None:
+    site = FakeWaveSite(approval="self")
+    site.led()
+    site.runner.ends = [StepResult(status="interrupted", message="", told={})]
+    site.run()
+    plan = site.ports.plans.get(site.record().plans[0].plan)
+    assert "Run it there: controlplane wave run W1" in refusal(beside, site, plan)
+    site.abort()
+    beside(site, plan)
+    assert site.apply(plan).outcome == "done"
+    assert "no run of it is open" in refusal(beside, site, plan)
 
 
 # --- hosts in order, failures

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from .faults import FailedFault
 
-# What an administrator installed comes last: for what a system brings, the system's own is meant.
+# What an administrator installed comes last: for what a system brings, the system's own is meant. In a compose file a variable with one of these names
+# has this value, whatever .env says: the controller refuses such a file (controlplane/domain/releases/compose_keys.py).
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin", "HOME": "/root", "LC_ALL": "C"}
 
 

@@ -142,7 +142,13 @@ def assert_alone(inspection: dict[str, Any], stack: Stack, engine: Engine) -> No
         if (labels.get(f"{_LABEL}project"), labels.get(f"{_LABEL}service")) == (stack.project, stack.service):
             found.append(f"{called} is another container of the service {stack.service}")
     status, image = engine.call("GET", f"/images/{quote(str(inspection['Config']['Image']), safe='/:@')}/json")
-    if status == 200 and image["Id"] != inspection["Image"]:
+    if status != 200:
+        # `up --pull never` would find that out only once everything is stopped.
+        found.append(
+            f"the image {inspection['Config']['Image']} of {name} is not found on this host any more (Docker says {status}), and Compose could not "
+            f"make it anew: get it back (docker tag {inspection['Image']} {inspection['Config']['Image']}, or bring it up yourself)"
+        )
+    elif image["Id"] != inspection["Image"]:
         found.append(f"{inspection['Config']['Image']} names another image by now than the one that {name} was made from: bring it up yourself first")
     if found:
         raise RefusedFault(f"{'; '.join(found)}. Nothing was changed.")

@@ -19,8 +19,10 @@ from .yaml import nodes  # type: ignore[import-not-found]
 
 _PLAIN_WORD = re.compile(r"/?[A-Za-z_][A-Za-z0-9_./-]*")
 _VARIABLE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*")
-# What an entry of `volumes` may say and this program writes anew; `bind` and `volume` only hold how a source is made or copied.
-_MOUNT_KEYS = frozenset(["type", "source", "target", "bind", "volume"])
+# What an entry of `volumes` may say and this program writes anew, and of `bind` and `volume` how a source is made or first filled: not so a new one.
+_MOUNT_KEYS = frozenset(["type", "source", "target", "bind.create_host_path", "volume.nocopy"])
+# The same of an entry on one line.
+_OPTIONS = frozenset(["rw", "nocopy"])
 
 
 class Mount(NamedTuple):
@@ -51,6 +53,18 @@ def _plain(text: str) -> str:
     text = text.replace("$", "$$")
     is_word = _PLAIN_WORD.fullmatch(text) and text.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
     return text if is_word else json.dumps(text, ensure_ascii=False)
+
+
+def _said_more(entry: Any) -> list[str]:
+    """Return what an entry says besides its source and its target, and that a new one would mean to Compose as well."""
+    if isinstance(entry, nodes.ScalarNode):
+        words = _VARIABLE.sub("$", str(entry.value)).split(":", 2)
+        return [word for word in (words[2].split(",") if len(words) == 3 else []) if word not in _OPTIONS]
+    said = []
+    for key, value in entry.value:
+        is_group = key.value in ("bind", "volume") and isinstance(value, nodes.MappingNode)
+        said += [f"{key.value}.{one.value}" for one, _ in value.value] if is_group else [str(key.value)]
+    return [name for name in said if name not in _MOUNT_KEYS]
 
 
 class ComposeMounts(ComposeText):
@@ -84,7 +98,7 @@ class ComposeMounts(ComposeText):
         entry = held[0]
         if entry.start_mark.index < node.start_mark.index or self._text[entry.start_mark.index] in "&*":
             raise self._refused(node, f"services.{service}.volumes shares {target} by an anchor: write it out for this service")
-        if isinstance(entry, nodes.MappingNode) and (others := sorted({key.value for key, _ in entry.value} - _MOUNT_KEYS)):
+        if others := sorted(set(_said_more(entry))):
             raise self._refused(entry, f"services.{service}.volumes has {', '.join(others)} for {target}, which would be lost: take that out")
         if node.flow_style or (isinstance(entry, nodes.MappingNode) and entry.flow_style):
             return self._spliced([(entry, wanted.flow(target, as_json=self._root.flow_style))])

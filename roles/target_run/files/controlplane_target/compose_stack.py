@@ -34,7 +34,7 @@ from .compose import stack_from
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault, TargetFault
 from .stack_containers import by_service, of_project
-from .stack_env import masked
+from .stack_env import last_words
 from .stack_look import Look
 from .stack_request import Request
 from .state import Home, Run
@@ -157,7 +157,7 @@ class ComposeStack:
         watch.close(state["services"], 5.0 if said.code == 0 else 0.0)
         containers = of_project(self.engine.containers(), state["project"])
         if said.code != 0:
-            told = [masked(said.out.strip()[-600:], stack_files.env_text(state["folder"])), *stack_watch.states(containers)]
+            told = [last_words(said.out, stack_files.env_text(state["folder"])), *stack_watch.states(containers)]
             leg_verbs.enter(run, FAILED)
             raise FailedFault(f"Compose did not bring {state['release']} up: {'; '.join(told)}. Go back: {run.folder}/undo")
         stack_back.note_deployed(run, by_service(containers))

@@ -3,7 +3,7 @@
 Rules:
 - Never: an image of any container, running or not; one that is protected; one of the newest `keep` of a repository; any volume.
 - Images without a tag go first, then the longest not tagged; of the build cache the longest not used, and a record never before those made from it.
-- No more than it takes. What is counted as freed is what no other image shares; the build cache may hold it still.
+- No more than it takes. What is counted as freed is what no other image shares; the build cache may hold it still. One that shares all stays.
 - A log is cut where its container has no limit of its own; one that rotates keeps itself.
 
 controlplane/domain/hygiene.py is its twin; a test holds both to the same answers.
@@ -41,7 +41,10 @@ def doomed_images(images: Sequence[dict[str, Any]], *, over: int, keep: int, pro
     for image in free:
         if freed >= over:
             break
-        size = image["unique"] or 0
+        size = image["unique"]
+        if not size:
+            # Others have all that it has: it would go, and nothing be freed.
+            continue
         found.append(Doomed("image", image["id"], " ".join(image["tags"]) or "untagged", size, image["last_tagged"] or image["created"]))
         freed += size
     return found

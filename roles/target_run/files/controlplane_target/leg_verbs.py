@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from . import lease
+from . import lease, settle_units
 from .cancel import Cancel
 from .faults import CancelledFault, FailedFault, RefusedFault, TargetFault
 from .root_trees import Trees
@@ -150,7 +150,7 @@ def detach(verbs: Works, run: Run, verb: str, unit: str, extra: list[str]) -> An
     if active(unit):
         return {"unit": unit, "attached": True}
     run.write(unit=unit, outcome=None)
-    after = command(verbs, run, "settle")
+    after = settle_units.or_later(run.key, command(verbs, run, "settle"))
     started = start_transient(unit, [*command(verbs, run, verb), *extra], after=after, gentle=verb == "precopy")
     return {"unit": unit, "attached": not started}
 

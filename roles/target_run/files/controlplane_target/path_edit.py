@@ -91,6 +91,7 @@ def _mount(texts: _Texts, wanted: Wanted) -> None:
 def assert_only_that(stack: Stack, made: Edit, request: Request) -> None:
     """Raise `RefusedFault` unless Compose reads the new texts as the old ones, but for where the service's paths are mounted."""
     before = compose.reading(stack)
+    _assert_not_more(before, stack, request)
     after = compose.reading_of(made.stack, {path: new for path, (_, new) in made.texts.items()})
     entries = after["services"][stack.service].get("volumes") or []
     mounted = {wanted: [entry for entry in entries if entry.get("target") == wanted.data] for wanted in request.paths}
@@ -101,6 +102,24 @@ def assert_only_that(stack: Stack, made: Edit, request: Request) -> None:
             f"{', '.join(made.texts)} would mean more to Compose, or less, than that {stack.service} mounts {meant}. "
             "Nothing was changed. Write it there yourself."
         )
+
+
+def _assert_not_more(read: dict[str, Any], stack: Stack, request: Request) -> None:
+    """Raise `RefusedFault` where an entry that is replaced says more to Compose than its source, in whichever of the files."""
+    targets = {wanted.data for wanted in request.paths}
+    entries = [entry for entry in read["services"][stack.service].get("volumes") or [] if entry.get("target") in targets]
+    found = [
+        f"{stack.service} mounts {one['target']} with {', '.join(more)}, which would be lost" for one in entries if (more := _more_than_source(one))
+    ]
+    if found:
+        raise RefusedFault(f"{'; '.join(found)}. Nothing was changed. Take that out of {', '.join(stack.files)}, and bring it up.")
+
+
+def _more_than_source(entry: dict[str, Any]) -> list[str]:
+    # How a source is made or first filled says nothing of a new one.
+    groups = {"bind": "create_host_path", "volume": "nocopy"}
+    more = [key for key, value in entry.items() if value and key not in ("type", "source", "target", *groups)]
+    return more + [f"{group}.{key}" for group, known in groups.items() for key, value in (entry.get(group) or {}).items() if value and key != known]
 
 
 def _override(stack: Stack) -> tuple[Stack, str]:

@@ -1,6 +1,7 @@
 """What the way there and the way back of one container's paths share: its journal, its container, its layer, Compose, and how the data fare.
 
-Journal: `paths` has for each path that moves {data: in the container, source, to, to_mount}, of one in the layer `above` too, and after the way back `landed`;
+Journal: `paths` has for each path that moves {data: in the container, source, from_mount (empty for a folder of Docker's own), to, to_mount}, of one
+in the layer `above` too, and after the way back `landed`;
 `governed` has for each that has its place already {data, to, owner, mode: before}; `trees` are root_trees.py's, each with its `path`.
 """
 
@@ -217,6 +218,17 @@ def is_in_place(path: dict[str, Any]) -> bool:
 def are_in_place(paths: Iterable[dict[str, Any]]) -> bool:
     """Say whether each of a journal's new places is there."""
     return all(is_in_place(path) for path in paths)
+
+
+def without_their_mount(paths: Iterable[dict[str, Any]]) -> list[str]:
+    """Return which of a journal's old places lie on another mount now: brought back there, the data would fill whatever disk that is, unseen."""
+    found = []
+    for path in paths:
+        old, wanted = str(path["source"]["path"]), path.get("from_mount")
+        now = mount_of(os.path.realpath(nearest_existing(old)), read()).mount if wanted else wanted
+        if now != wanted:
+            found.append(f"{old}, where {path['data']} lay before, is on {now} now, not on {wanted}: mount again what was mounted there")
+    return found
 
 
 def remembered(held: dict[str, Any]) -> dict[str, Any]:

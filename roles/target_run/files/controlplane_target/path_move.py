@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from . import compose, path_layer, path_return, path_stack, phases, retired
@@ -20,6 +21,7 @@ from .path_layer import Layer
 from .path_layer_dirs import is_known
 from .path_leg import NEVER, PathLeg, remembered
 from .path_listing import listed
+from .path_refuse import since_begun
 from .path_source import Source
 from .tree_compare import clock_ns
 
@@ -32,23 +34,34 @@ class PathMove(PathLeg):
         self.enter("staging")
         self._show("live")
         self.trees.stage()
+        # What the service made and removed meanwhile is in the copy until the next pass: it is nobody else's.
+        there = {tree["to"]: os.listdir(tree["to"]) for tree in self.trees.held}
+        self.run.write(trees=[{**tree, "names": sorted({*(tree.get("names") or []), *there[tree["to"]]})} for tree in self.trees.held])
 
     def execute(self) -> None:
         """Stop, copy the last difference, compare, switch, start, prove; on any fault go back and raise it."""
         held = self.inspection()
         if held is None:
             raise RefusedFault(f"{self.name} is gone. Nothing was changed. Make a new plan.")
+        self._assert_same(held)
         self.cancel.check()
         path_stack.assert_known(self.origin, self._stack(after=True))
         self._install_settle()
         others = path_return.other_anonymous(self.engine, held, self.paths)
-        self.enter("stopping", old=remembered(held), others=others, downtime_s={}, killed=[])
+        self.enter("stopping", old=remembered(held), others=others, stopped_at=None, downtime_s={}, killed=[])
         try:
             self._stop_and_copy()
         except BaseException as fault:
             self.go_back(str(fault) or type(fault).__name__)
             raise
         self.switch_and_conclude()
+
+    def _assert_same(self, held: dict[str, Any]) -> None:
+        """Raise `RefusedFault` where the copy is not one of what would stop now: somebody made the container anew, and its data may lie elsewhere."""
+        if found := since_begun(self.engine, held, self.run):
+            raise RefusedFault(
+                f"{' and '.join(found)} since the copy of {self.name} began. Nothing was changed. Run this again: it copies from where they lie now."
+            )
 
     def _stop_and_copy(self) -> None:
         old = self.run.state["old"]
@@ -58,6 +71,9 @@ class PathMove(PathLeg):
             self._update(old["id"], NEVER)
             killed = self._stop(old["id"])
         self.enter("stopped", killed=[self.name] if killed else [])
+        # As long as it is this container it mounts what was looked at before the stop.
+        if (self.inspection() or {}).get("Id") != old["id"]:
+            raise FailedFault(f"somebody removed {self.name}, or made it anew, while it was stopped")
         self._show("still")
         self.trees.assert_unused()
         self.trees.copy_last()
@@ -72,17 +88,10 @@ class PathMove(PathLeg):
         """Write the files, let Compose make the container anew, and prove that it has its data; a fault goes back and is raised."""
         self.cancel.close()
         try:
-            # Once the new container may run, what somebody wrote elsewhere in the stack is no reason to take it down.
-            path_stack.write(self.origin, self._stack(after=True), self.moving, strict=self.run.phase in phases.DESTINATION_IS_PROVEN)
-            if self.run.phase == "compared":
-                self.enter("switched")
             compose.await_unit(self._unit)
-            self._keep()
-            path_layer.off(self.run.key)
-            self._govern()
-            if self.run.phase == "switched":
-                self.enter("starting")
-            self._compose(compose.make_anew, wait_s=self.request.answer_s)
+            changed = self._written()
+            if not changed:
+                self._make()
             self._assert_landed()
         except Exception as fault:
             self._leave(str(fault))
@@ -92,8 +101,36 @@ class PathMove(PathLeg):
             self._carry_back("; ".join(faults))
         told, faults = self._judged()
         # In one: what was found must not be forgotten by a kill, and be judged anew without what it was compared with.
-        self.enter("answered", proof=told, complaint="; ".join(faults))
+        self.enter("answered", proof=told, complaint="; ".join([*changed, *faults]))
         self.finish()
+
+    def _written(self) -> list[str]:
+        """Write the files; return what keeps them from being as they shall be where the container was made from them before, which goes on then."""
+        try:
+            # Once the new container may run, what somebody wrote elsewhere in the stack is no reason to take it down.
+            path_stack.write(self.origin, self._stack(after=True), self.moving, strict=self.run.phase in phases.DESTINATION_IS_PROVEN)
+        except (FailedFault, RefusedFault) as fault:
+            if self.run.phase != "starting" or not self._is_on_new_places():
+                raise
+            # Taken down for that it could not be made anew on its old places either: the same file would keep it from that.
+            self._start_made()
+            return [str(fault).removesuffix(" Nothing was changed.").rstrip(".")]
+        return []
+
+    def _start_made(self) -> None:
+        status, answer = self.engine.call("POST", f"/containers/{(self.inspection() or {}).get('Id')}/start", timeout=120)
+        if status not in (204, 304):
+            raise FailedFault(f"{self.name} does not start on its new place: {(answer or {}).get('message', status)}")
+
+    def _make(self) -> None:
+        if self.run.phase == "compared":
+            self.enter("switched")
+        self._keep()
+        path_layer.off(self.run.key)
+        self._govern()
+        if self.run.phase == "switched":
+            self.enter("starting")
+        self._compose(compose.make_anew, wait_s=self.request.answer_s)
 
     def finish(self) -> None:
         """Retire the sources and close the journal; what is not as it was is raised, and nothing is taken back: the old places are as they were."""
@@ -147,8 +184,7 @@ class PathMove(PathLeg):
     def go_back(self, reason: str) -> None:
         """Start the service on its old places again, which nothing has left yet. Safe to repeat."""
         compose.await_unit(self._unit)
-        self.enter("reverting", reason=reason)
-        path_layer.off(self.run.key)
+        self._begin_back(reason)
         old = self.run.state["old"]
         self._let_end(old["id"])
         status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
@@ -167,13 +203,34 @@ class PathMove(PathLeg):
             self.run.write(complaint="; ".join(faults))
         self._close(self.run.state["ends"]["back"])
 
+    def _begin_back(self, reason: str) -> None:
+        """Write that it goes back, and unmount the layer. What fails here is no reason to leave the service down: both are done again at the end."""
+        # Started without that word the old container is known by its start (`ran_since`): a phase that would go on goes back all the same.
+        with suppress(OSError):
+            self.enter("reverting", reason=reason)
+        with suppress(OSError, FailedFault):
+            path_layer.off(self.run.key)
+
     def _let_end(self, container: str) -> None:
         """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
         status, held = self.engine.call("GET", f"/containers/{container}/json")
         if status != 200 or not held["State"]["Running"] or not self.run.state.get("stopped_at"):
             return
-        # Its policy is off from before it is told until the leg is over; one that still has it was told nothing.
-        if (held["HostConfig"].get("RestartPolicy") or NEVER)["Name"] in ("", "no"):
+        # Its policy is off from before it is told until the leg is over; one that still has it, or was started since, was told nothing.
+        is_off = (held["HostConfig"].get("RestartPolicy") or NEVER)["Name"] in ("", "no")
+        if is_off and str(held["State"]["StartedAt"]) == self.run.state["old"]["started_at"]:
+            self._end(container)
+
+    def _end(self, container: str) -> None:
+        """Stop a server that may have been told to end, or not. A Redis that still answers would lose what no dump has: the hold writes one."""
+        is_redis = self.request.service is not None and self.request.service.kind == "redis"
+        try:
+            with self.proof.held(self.request.answer_s) if is_redis else nullcontext():
+                self._stop(container)
+        except (FailedFault, RefusedFault, OSError):
+            if is_redis and self.proof.answers():
+                raise
+            # On its way down it answers nobody.
             self._stop(container)
 
     def _without_old(self, reason: str) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from .docker_engine import Engine
 from .path_request import Wanted
-from .path_source import Source
+from .path_source import Source, directory_of
 
 
 def is_there(source: Source, wanted: Wanted) -> bool:
@@ -20,14 +20,12 @@ def is_there(source: Source, wanted: Wanted) -> bool:
 
 
 def place_of(engine: Engine, wanted: Wanted) -> str | None:
-    """Return the destination's path on this host, None where a volume is still to be made."""
+    """Return the destination's path on this host, None where a volume is still to be made. Raises `RefusedFault` where that is no directory."""
     if wanted.place:
         return wanted.place
     status, answer = engine.call("GET", f"/volumes/{quote(wanted.volume, safe='')}")
-    if status != 200:
-        return None
-    device = str((answer.get("Options") or {}).get("device") or "")
-    return os.path.normpath(device) if device.startswith("/") else str(answer["Mountpoint"])
+    # What is copied into the folder of any other volume is hidden once Docker mounts it.
+    return directory_of(answer, f"volume {wanted.volume}, where {wanted.data} is to go,") if status == 200 else None
 
 
 def had(place: str) -> dict[str, str]:

@@ -54,11 +54,12 @@ def precopy(verbs: PersistentPath, run: Run, request: Request, look: Look) -> di
     places = _made(verbs.engine, run, look)
     paths = [_path(wanted, look.source(wanted), places[wanted.data]) for wanted in look.moving.paths]
     layered = any(path["source"]["kind"] == "layer" for path in paths)
-    trees = [_tree(run, path) for path in paths if path["source"]["kind"] != "absent"]
+    trees = [_tree(run, path, look) for path in paths if path["source"]["kind"] != "absent"]
     there = [wanted for wanted in request.paths if wanted not in look.moving.paths and path_place.ungoverned(wanted)]
     retired.forget(verbs.home, list(places.values()))
     run.write(
         phase="precopying",
+        container_id=look.inspection["Id"],
         paths=paths,
         governed=[{"data": wanted.data, "to": wanted.place, **path_place.had(wanted.place)} for wanted in there],
         trees=trees,
@@ -90,14 +91,24 @@ def precopy(verbs: PersistentPath, run: Run, request: Request, look: Look) -> di
 
 def _path(wanted: Wanted, source: Source, place: str) -> dict[str, Any]:
     """Return a path as the journal holds it."""
-    return {"data": wanted.data, "source": source._asdict(), "to": place, "to_mount": mount_of(nearest_existing(place), read()).mount}
+    table = read()
+    # A volume's own folder moves with Docker's root, and is Docker's to find: what Docker only binds is there as long as its own mount is.
+    is_bound = source.base != "" and not source.base.endswith(f"/volumes/{source.volume}/_data")
+    return {
+        "data": wanted.data,
+        "source": source._asdict(),
+        "from_mount": mount_of(nearest_existing(source.path), table).mount if is_bound else "",
+        "to": place,
+        "to_mount": mount_of(nearest_existing(place), table).mount,
+    }
 
 
-def _tree(run: Run, path: dict[str, Any]) -> dict[str, Any]:
+def _tree(run: Run, path: dict[str, Any], look: Look) -> dict[str, Any]:
     source, place = path["source"], path["to"]
     start = path_layer.place_of(run.key) + source["path"] if source["kind"] == "layer" else source["path"]
-    # Only a copy that this journal began, in this boot, and that no service lived on, is known well enough not to be hashed.
+    # Only a copy that this journal began, in this boot, of this very container, and that no service lived on, is known well enough not to be hashed.
     is_own = run.phase in ("precopying", "precopied", "staging", "reverted") and run.state.get("leg") == "forward"
+    is_own = is_own and run.state.get("container_id") == look.inspection["Id"]
     is_same = is_own and run.state["copy_boot_id"] == boot_id() and any(held["source"] == source for held in run.state["paths"])
     held = next((tree for tree in run.state["trees"] if (tree["from"], tree["to"]) == (start, place)), None) if is_same else None
     is_fresh = is_empty(place)

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import command, path_amcheck, path_postgres, redis_keys
 from .docker_engine import Engine
-from .faults import FailedFault
+from .faults import FailedFault, RefusedFault
 from .path_request import SURFACE, Request
 from .postgres_client import Postgres, PostgresError
 from .redis_hold import writes_held
@@ -72,6 +72,15 @@ class Proof:
         else:
             self._before = self._said() if self._words else None
             yield
+
+    def answers(self) -> bool:
+        """Say whether a Redis can be asked now."""
+        try:
+            server = self._redis()
+        except (FailedFault, RefusedFault, OSError):
+            return False
+        server.redis.close()
+        return True
 
     def judged(self) -> dict[str, Any]:
         """Return how the data fare in the service that runs now; `lost` names what is not as it was. Raises `FailedFault`, `OSError`."""

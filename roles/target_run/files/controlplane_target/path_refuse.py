@@ -20,8 +20,8 @@ from .path_layer_dirs import dirs_of, is_known
 from .path_leg import OPEN
 from .path_place import is_there, place_of, ungoverned
 from .path_proof import Proof
-from .path_request import SURFACE, Request, Wanted
-from .path_source import Source, assert_no_link, is_missing, source_of
+from .path_request import SURFACE, Request, Wanted, parse
+from .path_source import Source, assert_no_link, assert_whole, is_missing, source_of
 from .state import Home, Run
 
 
@@ -41,6 +41,7 @@ def sources_of(engine: Engine, inspection: dict[str, Any], request: Request) -> 
     sources, found = {}, []
     for wanted in request.paths:
         try:
+            assert_whole(inspection, wanted.data)
             sources[wanted.data] = source_of(engine, inspection, wanted.data)
         except RefusedFault as fault:
             found.append(_reason(fault))
@@ -73,6 +74,19 @@ def seen(source: Source, inspection: dict[str, Any]) -> Source:
 def is_absent(wanted: Wanted, source: Source, inspection: dict[str, Any]) -> bool:
     """Say whether it is a surface that the container has not made so far."""
     return wanted.kind == SURFACE and is_missing(seen(source, inspection))
+
+
+def since_begun(engine: Engine, inspection: dict[str, Any], run: Run) -> list[str]:
+    """Return what is not as when the run's copy began: the container is another one, or a path that moves lies elsewhere. Raises `RefusedFault`."""
+    request = parse(run.state["request"]).only([path["data"] for path in run.state["paths"]])
+    found = [] if run.state.get("container_id") == inspection["Id"] else [f"{request.container} was made anew"]
+    sources = sources_of(engine, inspection, request)
+    for path in run.state["paths"]:
+        wanted, source = request.at(path["data"]), sources[path["data"]]
+        now = source._replace(kind="absent") if is_absent(wanted, source, inspection) else source
+        if now._asdict() != path["source"]:
+            found.append(f"{wanted.data} came to lie in {now.told}")
+    return found
 
 
 class Refuse:

@@ -19,7 +19,7 @@ from . import compose, path_layer, path_stack, phases, retired
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_layer import Layer
-from .path_leg import NEVER, RESTARTING, RETURNING, PathLeg, remembered
+from .path_leg import NEVER, RESTARTING, RETURNING, PathLeg, remembered, without_their_mount
 from .path_source import Source, assert_no_link_so_far, source_of
 from .root_trees import make_directory
 
@@ -33,6 +33,7 @@ class PathReturn(PathLeg):
         compose.await_unit(self._unit)
         if self.run.phase != RESTARTING:
             self._assert_places()
+            self._assert_possible(reason)
             self._install_settle()
             told = {"reason": reason, "ends_back": ends or self.run.state.get("ends_back") or "undone"}
             if self.run.phase == RETURNING:
@@ -71,6 +72,23 @@ class PathReturn(PathLeg):
         ]
         back += [{**tree, "volume": os.path.basename(os.path.dirname(tree["from"]))} for tree in self.trees.held if tree["kind"] == "anonymous"]
         retired.retire(self.run.home, self.origin.key, back, now=time.time())
+
+    def _assert_possible(self, reason: str) -> None:
+        """Raise `FailedFault` where its files or old places would not take it back: nothing is stopped for that, and what was stopped is started."""
+        try:
+            against = [*path_stack.refuse_back(self.origin), *without_their_mount(self.paths)]
+        except RefusedFault as fault:
+            against = [str(fault).removesuffix(" Nothing was changed.")]
+        if not against:
+            return
+        told = "; ".join([*filter(None, [reason]), *against])
+        if self.run.phase == RETURNING:
+            self._assert_not_theirs()
+            # An attempt before this one stopped it.
+            self._stay(told)
+        raise FailedFault(
+            f"{told}. It was not taken back: {self.name} was left on {self._told_places()}, where its newest data are. Mend that, then run this again"
+        )
 
     def _assert_not_theirs(self) -> None:
         """Raise `FailedFault` where somebody started what this had made on the old places, half copied: it may hold what is newest by now."""
@@ -125,11 +143,13 @@ class PathReturn(PathLeg):
         self._copy_back(self._landed())
 
     def _stay(self, reason: str) -> None:
-        """Bring the service up on its new places again, which alone hold the newest data: the way back did not work."""
+        """Bring the service up on its new places again, which alone hold the newest data: the way back did not work.
+
+        An undo is over with that. What a failed leg carries back stays open, and is tried again.
+        """
         path_layer.off(self.run.key)
         self.run.write(reason=reason)
-        if self.run.state["leg"] != "undo":
-            return
+        there = self.run.state.get("trees_there") or self.run.state["trees"]
         path_stack.put_forward(self.origin)
         self._govern()
         held = self.inspection()
@@ -139,15 +159,17 @@ class PathReturn(PathLeg):
             held = self.inspection() or {}
             # Its other anonymous volumes may be new ones by now, and hold nothing, or a half of what they did.
             self._copy_all(self._other_trees(held))
+            # From here on it is these that the service writes to.
+            self.run.write(others=other_anonymous(self.engine, held, self.paths))
         self._update(held["Id"], self.run.state["old"]["restart"])
         status, answer = self.engine.call("POST", f"/containers/{held['Id']}/start", timeout=120)
         if status not in (204, 304):
             raise FailedFault(f"{reason}; and {self.name} does not start on its new place: {(answer or {}).get('message', status)}")
-        self._answered()
         # The way there is what is in force again.
-        self.run.write(
-            trees=self.origin.state["trees"] if self.origin.key != self.run.key else self.run.state.get("trees_there") or self.run.state["trees"]
-        )
+        self.run.write(trees=self.origin.state["trees"] if self.origin.key != self.run.key else there)
+        if self.run.state["leg"] == "carry":
+            return
+        self._answered()
         self._close("done" if self.origin.key == self.run.key else phases.GIVEN_UP)
 
     def _copy_back(self, landed: Sequence[tuple[dict[str, Any], Source]]) -> None:

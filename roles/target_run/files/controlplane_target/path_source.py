@@ -67,6 +67,19 @@ def source_of(engine: Engine, inspection: dict[str, Any], data: str) -> Source:
     return Source(kind, path, base, volume)
 
 
+def assert_whole(inspection: dict[str, Any], data: str) -> None:
+    """Raise `RefusedFault` where a container's path lies in a volume of which it mounts one folder alone: Docker tells its source as the whole."""
+    at = max((mount["Destination"] for mount in inspection["Mounts"] if is_at_or_below(data, mount["Destination"])), key=len, default=None)
+    for mount in inspection["HostConfig"].get("Mounts") or []:
+        folder = (mount.get("VolumeOptions") or {}).get("Subpath")
+        if folder and posixpath.normpath(str(mount.get("Target"))) == at:
+            raise RefusedFault(
+                f"{data} of {str(inspection['Name']).lstrip('/')} lies in the folder {folder} of volume {mount.get('Source')} (volume.subpath), and "
+                "only whole volumes are moved. Nothing was changed. By hand: copy that folder to a directory or a volume of its own while the "
+                "container is stopped, mount that in the compose file, and bring it up."
+            )
+
+
 def assert_no_link(source: Source, name: str) -> None:
     """Raise `RefusedFault` unless the data are a directory, and no link leads there from where their mount begins."""
     try:
@@ -111,22 +124,22 @@ def assert_no_link_so_far(base: str, path: str) -> None:
 
 def _place_of(engine: Engine, volume: str, name: str) -> tuple[str, str]:
     found = engine.get(f"/volumes/{quote(volume, safe='')}")
-    options = found.get("Options") or {}
     anonymous = _LABEL_ANONYMOUS in (found.get("Labels") or {}) or bool(_ANONYMOUS.fullmatch(volume))
-    kind = "anonymous" if anonymous else "volume"
+    return directory_of(found, f"volume {volume} of {name}"), "anonymous" if anonymous else "volume"
+
+
+def directory_of(found: dict[str, Any], told: str) -> str:
+    """Return where a volume, as Docker shows it, has its data on this host. Raises `RefusedFault` where that is no directory of it."""
+    options = found.get("Options") or {}
     if found.get("Driver") != "local":
-        raise RefusedFault(
-            f"volume {volume} of {name} is kept by the driver {found.get('Driver')}, whose files this host can't copy. Nothing was changed."
-        )
+        raise RefusedFault(f"{told} is kept by the driver {found.get('Driver')}, whose files this host can't copy. Nothing was changed.")
     if not options:
-        return str(found["Mountpoint"]), kind
+        return str(found["Mountpoint"])
     words = str(options.get("o") or "").split(",")
     device = str(options.get("device") or "")
     if "bind" in words and device.startswith("/"):
-        return posixpath.normpath(device), kind
-    raise RefusedFault(
-        f"volume {volume} of {name} is {options.get('type') or '?'} of {device or '?'}, not a directory of this host. Nothing was changed."
-    )
+        return posixpath.normpath(device)
+    raise RefusedFault(f"{told} is {options.get('type') or '?'} of {device or '?'}, not a directory of this host. Nothing was changed.")
 
 
 def is_at_or_below(path: str, parent: str) -> bool:

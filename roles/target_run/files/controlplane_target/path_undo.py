@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import compose, leg_verbs, path_place, path_refusals, path_stack, redis_rest, retired
 from .faults import RefusedFault
-from .path_leg import is_in_place
+from .path_leg import is_in_place, without_their_mount
 from .path_refuse import inspected, sources_of
 from .path_request import Request, parse
 from .path_return import PathReturn
@@ -61,7 +61,7 @@ def _refuse(verbs: PersistentPath, of: Run, request: Request, *, overwrite: bool
     moved = of.state["paths"]
     inspection = inspected(verbs.engine, request.container)
     sources = sources_of(verbs.engine, inspection, request.only([path["data"] for path in moved]))
-    found = path_stack.refuse_back(of)
+    found = [*path_stack.refuse_back(of), *without_their_mount(moved)]
     try:
         if (stack := compose.stack_of(inspection)) is not None:
             compose.assert_alone(inspection, stack, verbs.engine)

@@ -20,7 +20,7 @@ from .path_leg import OPEN, RESTARTING, RETURNING, PathLeg
 from .path_move import PathMove
 from .path_precopy import Look, precopy
 from .path_proof import Proof
-from .path_refuse import Refuse, inspected, sources_of, still_to_move
+from .path_refuse import Refuse, inspected, since_begun, sources_of, still_to_move
 from .path_request import Request, as_json, parse
 from .path_return import PathReturn
 from .path_source import Source
@@ -113,17 +113,25 @@ class PersistentPath:
         self.recover(run)
         if run.phase == "done" and self.refuse(run, request)["already"]:
             return self.told(run, changed=False)
-        if not self._looked(request).moving.paths:
+        look = self._looked(request)
+        if not look.moving.paths:
             return self._governed(run, request)
-        if run.phase not in ("precopied", "staging") or run.state.get("request") != as_json(request):
+        if not self._is_begun(run, request, look):
             self.precopy(run, request)
         if run.phase not in ("precopied", "staging"):
             return self.told(run, changed=False)
         leg_verbs.assert_leased(self.home, run)
         mover = self.leg(PathMove, run, request)
         mover.stage()
+        # To copy took its time: who shares the data by now, what a stop would lose, and which image it is are asked once more.
+        self.refuse(run, request)
         mover.execute()
         return self.told(run, changed=True)
+
+    def _is_begun(self, run: Run, request: Request, look: Look) -> bool:
+        """Say whether the run's copy is one of what is asked for, from where it lies now."""
+        is_copied = run.phase in ("precopied", "staging") and run.state.get("request") == as_json(request)
+        return is_copied and not since_begun(self.engine, look.inspection, run)
 
     def _governed(self, run: Run, request: Request) -> dict[str, Any]:
         """Give places that are mounted already their owner and mode; what they had is in the journal."""

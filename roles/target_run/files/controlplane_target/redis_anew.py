@@ -90,7 +90,9 @@ def judge(journal: Run, request: Request, before: redis_keys.Table | None) -> No
     server = answering(request)
     with closing(server.redis):
         counted = {int(database): count for database, count in journal.state["counts"].items()}
-        journal.write(keys={"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)})
+        keys = {"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)}
+    # A way back compares once more, and that says nothing of what the dump from before the first time is kept for.
+    journal.write(keys=keys, dump_kept=keeps_dump(journal) or redis_keys.doubtful(keys))
     refuse_lost(journal, request)
 
 
@@ -103,6 +105,11 @@ def refuse_lost(journal: Run, request: Request) -> None:
             f"{journal.folder}/state.json names some. Its dump from before is kept in its data folder under the run's name. "
             f"Go back: {journal.folder}/undo"
         )
+
+
+def keeps_dump(journal: Run) -> bool:
+    """Say whether the dump from before stays aside: keys were lost, or more are gone than clients explain for certain."""
+    return bool(journal.state.get("dump_kept")) or redis_keys.doubtful(journal.state.get("keys") or {})
 
 
 def answering(request: Request) -> Server:

@@ -2,8 +2,8 @@
 
 Rules:
 - Never by a restart: a server that starts with AOF on and no such file starts empty, and its next save overwrites the dump.
-- dump.rdb is kept aside by a link before anything changes, until all is persisted, or back, and no key was lost; files of an earlier AOF are set aside
-  by name, never loaded.
+- dump.rdb is kept aside by a link before anything changes, until all is persisted, or back; for good where a key was lost, or more are gone than
+  clients explain for certain. Files of an earlier AOF are set aside by name, never loaded.
 - Persisted is only what runs in this very life of the server, with its file on disk: one that was started since is turned on once more.
 - Going back AOF stays on until the dump is written with writes held, and what a start would read is put back before it goes off.
 - Each verb may be repeated: what is done is seen and left.
@@ -183,6 +183,9 @@ def _keep_dump(server: Server, run: Run) -> None:
 
 
 def _drop_dump(run: Run, request: Request) -> None:
+    """Remove the dump that was kept aside, unless it may be all that is left of some keys."""
+    if redis_anew.keeps_dump(run):
+        return
     server = request.server()
     with closing(server.redis):
         dump = server.names()["dbfilename"]
@@ -215,7 +218,8 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
             raise FailedFault(f"{request.container}: {'; '.join(problems)}. Then plan again. Go back: {run.folder}/undo")
     # Names of keys may be somebody's: they stay on the host.
     keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"} or None
-    return {"changed": False, "told": {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys}}
+    told = {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys}
+    return {"changed": False, "told": {**told, "dump_kept": True} if redis_anew.keeps_dump(run) else told}
 
 
 def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
@@ -238,8 +242,7 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
         redis_anew.make_anew(of, working, request, phase="undoing-anew", saved=True)
         changed = True
     changed = _set_back(of, request) or changed
-    if not (of.state.get("keys") or {}).get("lost"):
-        _drop_dump(of, request)
+    _drop_dump(of, request)
     of.write(phase="undone")
     return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}}
 

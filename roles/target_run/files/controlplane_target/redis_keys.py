@@ -2,29 +2,52 @@
 
 Rules:
 - A digest a key, of the value's own order where the type has one: what a server writes for a set or a hash after loading may be ordered anew.
-- Expiry is the absolute time in milliseconds, which a restart keeps.
+- Expiry is the absolute time in milliseconds, which a restart keeps; from Redis 7.4 on fields of a hash have one as well.
 - What differs between two moments is either explained (it expired, or a client worked on it since) or told by name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from .redis_client import Redis, RedisError
 
 _BATCH, _FOR_EVER = 200, 1 << 31
 _MOST_NAMES = 20
-# A call of these can explain one key that is gone, a call of those any number.
-_REMOVING_ALL = frozenset(["flushall", "flushdb", "swapdb", "eval", "evalsha", "fcall"])
+# A call of these can explain one key that is gone, a call of those any number. A script is in neither: what it calls is counted by itself.
+_REMOVING_ALL = frozenset(["flushall", "flushdb", "swapdb"])
+# A time that is over in EXPIRE, GETEX or RESTORE removes the key and counts as no expiry; SORT … STORE of nothing removes its destination.
 _REMOVING_WORDS = (
     "del unlink getdel rename renamenx move spop srem lpop rpop lmpop blpop brpop blmpop rpoplpush lmove blmove hdel zrem zpopmin "
     "zpopmax zmpop bzpopmin bzpopmax zremrangebyscore zremrangebyrank zremrangebylex expire pexpire expireat pexpireat restore sinterstore "
-    "sdiffstore sunionstore getex ltrim lrem xtrim smove copy sort"
+    "sdiffstore sunionstore zinterstore zunionstore zdiffstore zrangestore georadius geosearchstore bitop hgetdel hexpire hpexpire hexpireat "
+    "hpexpireat migrate getex ltrim lrem smove sort"
 )
 _REMOVING = frozenset(_REMOVING_WORDS.split())
-Held = tuple[bytes, int, int]
+# From so many on, and more than so large a share, that clients explain them is no certainty: a counted call need not have removed a key.
+_MANY_GONE, _SHARE_GONE = 10, 100
+
+
+class Held(NamedTuple):
+    """One key: `digest` of type and value, `expiry` in ms of the epoch or -1, `idle` seconds; of a hash `fields` that expire, (when, digest), not in `digest`."""
+
+    digest: bytes
+    expiry: int
+    idle: int
+    fields: tuple[tuple[int, bytes], ...] = ()
+
+    def left(self, now_ms: int) -> list[tuple[int, bytes]]:
+        """Return the fields whose time is not over."""
+        return [field for field in self.fields if field[0] > now_ms]
+
+    def is_over(self, now_ms: int) -> bool:
+        """Say whether time alone has removed it: its own, or that of the last of its fields."""
+        return 0 < self.expiry <= now_ms or bool(self.fields and not self.left(now_ms) and self.digest == _digest(b"hash", []))
+
+
 Table = dict[int, dict[bytes, Held]]
 
 
@@ -38,8 +61,9 @@ def counts(redis: Redis) -> dict[int, int]:
 
 
 def table(redis: Redis, *, limit_s: float = float("inf")) -> Table | None:
-    """Return None where it takes longer than `limit_s`, else {database: {key: (digest of type and value, expiry in ms of the epoch or -1, seconds idle)}} of all that is there."""
+    """Return None where it takes longer than `limit_s`, else {database: {key: what it holds}} of all that is there."""
     found: Table = {}
+    fields = _fields_expire(redis)
     end = time.monotonic() + limit_s
     for database in sorted(counts(redis)):
         redis.ask("SELECT", str(database))
@@ -47,7 +71,7 @@ def table(redis: Redis, *, limit_s: float = float("inf")) -> Table | None:
         cursor = b"0"
         while True:
             cursor, keys = redis.ask("SCAN", cursor, "COUNT", str(_BATCH))
-            held.update(_read(redis, [key for key in keys if key not in held]))
+            held.update(_read(redis, [key for key in keys if key not in held], fields=fields))
             if cursor == b"0":
                 break
             if time.monotonic() > end:
@@ -57,7 +81,20 @@ def table(redis: Redis, *, limit_s: float = float("inf")) -> Table | None:
     return found
 
 
-def _read(redis: Redis, keys: list[bytes]) -> dict[bytes, Held]:
+def _fields_expire(redis: Redis) -> bool:
+    """Say whether fields of hashes may expire there, and this user may ask when."""
+    counted = re.findall(r"(?:subexpiry|keys_with_volatile_items)=([0-9]+)", " ".join(redis.info("keyspace").values()))
+    if counted and not any(int(number) for number in counted):
+        # Asked for each hash all the same, it would take as long as reading them.
+        return False
+    try:
+        redis.ask("HPEXPIRETIME", "x", "FIELDS", "1", "x")
+    except RedisError as fault:
+        return str(fault).startswith("WRONGTYPE")
+    return True
+
+
+def _read(redis: Redis, keys: list[bytes], *, fields: bool) -> dict[bytes, Held]:
     if not keys:
         return {}
     kinds = redis.ask_all([("TYPE", key) for key in keys])
@@ -65,9 +102,21 @@ def _read(redis: Redis, keys: list[bytes]) -> dict[bytes, Held]:
     # Before the values: to read one is to work on it.
     idle = _idle(redis, [key for key, _ in asked])
     values = redis.ask_all([_reading(kind, key) for key, kind in asked])
+    names = {key: value[::2] for (key, kind), value in zip(asked, values) if fields and kind == b"hash" and value}
+    expire = dict(zip(names, redis.ask_all([("HPEXPIRETIME", key, "FIELDS", str(len(held)), *held) for key, held in names.items()])))
     expiries = redis.ask_all([("PEXPIRETIME", key) for key, _ in asked])
     rows = zip(asked, values, expiries, idle)
-    return {key: (_digest(kind, value), int(expiry), seconds) for (key, kind), value, expiry, seconds in rows if expiry != -2}
+    return {key: _held(kind, value, expire.get(key), int(expiry), seconds) for (key, kind), value, expiry, seconds in rows if expiry != -2}
+
+
+def _held(kind: bytes, value: Any, expire: list[int] | None, expiry: int, idle: int) -> Held:
+    """Return what a key holds; `expire` says of each field of a hash when, -1 for never, -2 for one that has since."""
+    if expire is None:
+        return Held(_digest(kind, value), expiry, idle)
+    each = list(zip(value[::2], value[1::2], expire))
+    lasting = [part for name, content, at in each if at == -1 for part in (name, content)]
+    fields = sorted((at, _digest(b"field", [name, content])) for name, content, at in each if at >= 0)
+    return Held(_digest(kind, lasting), expiry, idle, tuple(fields))
 
 
 def _idle(redis: Redis, keys: list[bytes]) -> list[int]:
@@ -130,6 +179,12 @@ def compared(before: Table | None, counted: dict[int, int], redis: Redis) -> dic
     return told
 
 
+def doubtful(keys: dict[str, Any]) -> bool:
+    """Say of how keys fared (`compared`, with their number `before`) whether the dump from before is still needed: keys lost, or too many gone."""
+    gone = int(keys.get("gone") or 0)
+    return bool(keys.get("lost")) or (gone >= _MANY_GONE and gone * _SHARE_GONE > int(keys.get("before") or 0))
+
+
 def _judged(before: Table, after: Table, redis: Redis, told: dict[str, Any], gone: list[str]) -> int:
     """Count into `told` how each key fares, name those that are not there in `gone`, and return their number."""
     since_s = int(redis.info("server")["uptime_in_seconds"])
@@ -137,15 +192,15 @@ def _judged(before: Table, after: Table, redis: Redis, told: dict[str, Any], gon
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     for database, held in before.items():
         there = after.get(database, {})
-        for key, (digest, expiry, _) in held.items():
+        for key, was in held.items():
             now, name = there.get(key), f"db{database} {key.decode('utf-8', 'backslashreplace')[:80]}"
-            if now is not None and now[:2] == (digest, expiry):
-                told["equal"] += 1
-            elif now is None and 0 < expiry <= now_ms:
+            if now is not None and now[:2] == was[:2] and now.left(now_ms) == was.left(now_ms):
+                told["equal" if was.left(now_ms) == list(was.fields) else "expired"] += 1
+            elif now is None and was.is_over(now_ms):
                 told["expired"] += 1
             elif now is None:
                 gone.append(name)
-            elif now[2] < since_s - 1:
+            elif now.idle < since_s - 1:
                 told["changed"] += 1
             else:
                 told["lost"] += 1

@@ -4,11 +4,13 @@ Rules:
 - A configuration file is written only where it is the very file that the container sees, on a mount; in its own layer it would be gone with it.
 - With a command the container has to be made anew: refused where it is not what its files say, where others live in it, or where its data lies on
   no mount.
-- How a file is changed is on disk in the run's folder before it is, without what stays: that may be a password.
+- How a file is changed is on disk in the run's folder before it is, without what stays: that may be a password. All of a configuration file is there
+  only while it is written, for root alone.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from . import compose, inside, text_change, text_history, way_back
 from .compose import Stack
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
-from .files import read_json, write_like
+from .files import read_json, remove, write_atomic, write_like
 from .redis_options import UnclearError, with_directives, with_options
 from .redis_server import Server
 from .state import Run
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from .redis_aof import Request
 
 _CHANGE = "settings.json"
+_WHOLE = "configuration-before"
 _UNDO = """#!/bin/sh
 # Take back what run {key} set and persisted, without losing a key. Needs no controller; safe to run again.
 exec {python} -B {folder}/controlplane_target undo --run {key} "$@"
@@ -37,7 +40,8 @@ exec {python} -B {folder}/controlplane_target undo --run {key} "$@"
 _README = """Run {key}, role redis_aof, container {container}
 
 It set Redis' durability while it ran ("before" and "after" in state.json) and persisted it in {path}. How that file was changed stands in
-settings.json: "edits" are [start, end, what stood there before], in characters of the text as it is now.
+settings.json: "edits" are [start, end, what stood there before], in characters of the text as it is now. Where there is a configuration-before, a
+write of that file was cut off, and that is all of its text before; it may hold a password.
 
 See how things are:   {python} -B {folder}/controlplane_target state --run {key}
 Cut off halfway:      apply the same plan again
@@ -111,11 +115,12 @@ def write(run: Run, server: Server, request: Request) -> bool:
         with _same_file(server, request, os.O_RDWR) as (place, held):
             old = _text(held)
             new = with_directives(old, request.persist)
-            _assert_known(change, place, old)
+            _assert_known(change, place, old, run.folder / _WHOLE)
+            remove(run.folder / _WHOLE)
             if new == old:
                 return False
             text_history.note(run.home, place, change)
-            return _write_in_place(held, new)
+            return _write_in_place(held, place, new, run.folder / _WHOLE)
     path, old, new, _ = _command(server, request)
     _assert_known(change, path, old)
     if new != old:
@@ -161,7 +166,7 @@ def put_back(of: Run, server: Server, request: Request) -> bool:
     if request.route == "file":
         with _same_file(server, request, os.O_RDWR) as (place, held):
             old = _taken_back(of, change, place, _text(held))
-            return _write_in_place(held, old) if old is not None else False
+            return _write_in_place(held, place, old, of.folder / _WHOLE) if old is not None else False
     path = str(of.state["path"])
     old = _taken_back(of, change, path, compose.read_text(path))
     if old is not None:
@@ -196,9 +201,15 @@ def _taken_back(of: Run, change: dict[str, Any], path: str, now: str) -> str | N
     return old
 
 
-def _assert_known(change: dict[str, Any], path: str, text: str) -> None:
-    if text_change.digest(text) not in (change["before"], change["after"]):
-        raise FailedFault(f"{path} was changed by somebody while this ran, and left as it is; the settings run. Make a new plan: it persists them")
+def _assert_known(change: dict[str, Any], path: str, text: str, aside: Path | None = None) -> None:
+    if text_change.digest(text) in (change["before"], change["after"]):
+        return
+    if aside is not None and aside.exists():
+        raise FailedFault(
+            f"{path} is neither as it was nor as this run makes it: an earlier attempt was cut off while it wrote it, or somebody changed it. {aside} is "
+            f"its text from before: see to it by hand ('cat {aside} > {path}', not mv), then run this again"
+        )
+    raise FailedFault(f"{path} was changed by somebody while this ran, and left as it is; the settings run. Make a new plan: it persists them")
 
 
 @contextmanager
@@ -226,16 +237,66 @@ def _file(server: Server, request: Request) -> tuple[str, str]:
 
 
 def _text(held: int) -> str:
-    return os.pread(held, 1 << 20, 0).decode("utf-8", "surrogateescape")
+    return _content(held).decode("utf-8", "surrogateescape")
 
 
-def _write_in_place(held: int, text: str) -> bool:
-    """Write a file without replacing it: a container to which the file itself is bound sees no other one."""
-    data = text.encode("utf-8", "surrogateescape")
-    os.pwrite(held, data, 0)
+def _content(held: int) -> bytes:
+    data = b""
+    while more := os.pread(held, 1 << 20, len(data)):
+        data += more
+    return data
+
+
+def _write_in_place(held: int, place: str, text: str, aside: Path) -> bool:
+    """Write a file without replacing it: a container to which the file itself is bound sees no other one. `aside` has its old text meanwhile.
+
+    Raises `FailedFault` where it could not be written, with the old text put back.
+    """
+    old = _content(held)
+    write_atomic(aside, old, mode=0o600)
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+        _reserve(held, len(data))
+        _put(held, data)
+    except OSError as fault:
+        try:
+            _put_back(held, old)
+        except OSError as other:
+            raise FailedFault(
+                f"{place} could not be written ({fault.strerror}), nor put back ({other.strerror}): its text from before is {aside}. Copy it there ('cat "
+                f"{aside} > {place}', not mv) before anything restarts this Redis, then run this again"
+            ) from fault
+        remove(aside)
+        raise FailedFault(f"{place} could not be written ({fault.strerror}), and is as it was. Mend that, then run this again") from fault
+    remove(aside)
+    return True
+
+
+def _reserve(held: int, size: int) -> None:
+    """Let a full disk be told before the first byte. Raises `OSError`."""
+    try:
+        os.posix_fallocate(held, 0, size)
+    except OSError as fault:
+        # Not every filesystem can.
+        if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+
+
+def _put(held: int, data: bytes) -> None:
+    """Make `data` all that the open file has. Raises `OSError`."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(held, data[written:], written)
     os.ftruncate(held, len(data))
     os.fsync(held)
-    return True
+
+
+def _put_back(held: int, old: bytes) -> None:
+    """Make `old` all that the file has again; where it still begins with that, nothing is written. Raises `OSError`."""
+    if not _content(held).startswith(old):
+        _put(held, old)
+    os.ftruncate(held, len(old))
+    os.fsync(held)
 
 
 def _command(server: Server, request: Request) -> tuple[str, str, str, Stack]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import configs, containerd_toml, daemon_json, mounts, redis_rest, retired
 from .docker_engine import Engine
+from .faults import FailedFault
 from .root_request import Move, Request
 from .state import Home, Run
 from .systemd import loaded
@@ -41,7 +42,12 @@ def reasons(home: Home, request: Request, engine: Engine, info: dict[str, Any]) 
     roots = roots_now(info)
     moves = still_to_move(request, roots)
     found = _of_the_engine(info, moves) + _of_the_units(request) + configs.faults(configs.pairs(request))
-    containers = engine.containers()
+    containers: list[dict[str, Any]] = []
+    try:
+        containers = engine.containers()
+    except FailedFault as fault:
+        # What it can't read is in the way by itself, and what follows may say why.
+        found.append(str(fault).rstrip("."))
     for move in moves:
         if roots[move.kind] != move.source:
             found.append(f"{move.kind}'s root is {roots[move.kind]}, neither {move.source} nor {move.destination}")

@@ -4,6 +4,8 @@ Rules:
 - A move of Docker's root has two, any other run one, which is as the second of them.
 - The first runs before docker, its socket and containerd, and sets both configurations to one side. Docker requires it: if it can't decide, Docker stays down.
 - The second runs after Docker, starts what ran before, and finishes the journal.
+- That other one tries again for minutes: what it needs of Docker may not be there for a while, such as within a restart of the daemon. It is tried too, in the
+  same boot, where the unit of a leg ended without its leg and could not settle it either.
 - They wait for the destination's mount if it is on its way, and start without it: a missing disk is a case to decide, not to hang on.
 """
 
@@ -63,7 +65,9 @@ def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> No
     text = (
         "[Unit]\nDescription=Bring what an interrupted run left open to one side\n"
         f"Wants=docker.service\nAfter={units} {' '.join(DOCKER_UNITS)}\n"
-        f"[Service]\nType=exec\nTimeoutStopSec=1800\nExecStart={shlex.join([*command, '--stage=services'])}\n"
+        # Not for ever: what fails so often needs somebody.
+        "StartLimitIntervalSec=1d\nStartLimitBurst=30\n"
+        f"[Service]\nType=exec\nTimeoutStopSec=1800\nExecStart={shlex.join([*command, '--stage=services'])}\nRestart=on-failure\nRestartSec=10\n"
         "[Install]\nWantedBy=multi-user.target\n"
     )
     unit = _unit_of(run)
@@ -73,11 +77,21 @@ def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> No
     _make_durable()
 
 
+def or_later(run: str, command: Sequence[str]) -> list[str]:
+    """Return the argv that settles by `command`, and starts the run's one unit, where it is installed, if that fails."""
+    unit = _unit_of(run)
+    again = f"systemctl reset-failed {unit}; systemctl start --no-block {unit}"
+    return ["/bin/sh", "-c", f"{shlex.join(command)} || {{ if test -e {FOLDER / unit}; then {again}; fi; exit 1; }}"]
+
+
 def uninstall_after(run: str) -> None:
     """Disable and remove that unit, where it is."""
     unit = _unit_of(run)
     if not (FOLDER / unit).exists():
         return
+    # Between two attempts none of its processes runs, so it is never this one that is stopped.
+    if systemctl("show", "--property=SubState", "--value", unit, check=False).strip() == "auto-restart":
+        systemctl("stop", unit, check=False)
     systemctl("--quiet", "disable", unit, check=False)
     remove(FOLDER / unit)
     systemctl("daemon-reload", check=False)

@@ -2,11 +2,12 @@
 
 Rules:
 - What steers Docker or Compose themselves has no business in it: DOCKER_HOST would send a release to another machine, COMPOSE_FILE to other files.
-- Compose quotes values in its errors. Before a message leaves this host each value is taken out of it.
+- Compose quotes values in its errors. Before a message leaves this host each value is taken out of it, and only then is it cut to its end.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ _STEERING = re.compile(
 _ALLOWED = {"COMPOSE_PROFILES"}
 # What is shorter is a switch or a port, and would be found in every word.
 _SHORTEST = 4
+_MOST_TOLD = 600
 _BAD_FILE = re.compile(r"(failed to read \S+): (line \d+): .*", re.DOTALL)
 
 
@@ -60,7 +62,20 @@ def masked(said: str, text: str) -> str:
     for one in variables(text):
         # Compose cuts a comment off, and may quote what is left or all of it.
         values |= {one.value, one.value.strip("\"'"), one.value.partition(" #")[0].strip().strip("\"'")}
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= _SHORTEST:
-            said = said.replace(value, "***")
+    spelled = {spelling for value in values if len(value) >= _SHORTEST for spelling in _spellings(value)}
+    for spelling in sorted(spelled, key=len, reverse=True):
+        said = said.replace(spelling, "***")
     return said
+
+
+def last_words(said: str, text: str) -> str:
+    """Return the end of what Compose said, without any of the file's values. Cut before it is masked, half a value would stay readable."""
+    return masked(said.strip(), text)[-_MOST_TOLD:]
+
+
+def _spellings(value: str) -> set[str]:
+    """Return a value as it is and as it is escaped in quotes; a log line quotes once more what a message has in quotes."""
+    found = {value}
+    for _ in range(2):
+        found |= {json.dumps(one, ensure_ascii=is_ascii)[1:-1] for one in found for is_ascii in (True, False)}
+    return found

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 
 from .stack_request import Request
 
+# "any" is how a policy below `deploy` says it. Docker starts what has on-failure only where it failed, not with itself.
+_COMING_BACK = ("always", "unless-stopped", "any")
+
 
 class Bind(NamedTuple):
     """A path of this host that a stack uses; `user` is how a message names who does, `is_writable` whether data may be written there."""
@@ -29,8 +32,8 @@ def of_the_stack(config: Mapping[str, Any]) -> list[str]:
     for name, service in services_of(config).items():
         if service.get("build"):
             found.append(f"{name} has a build, and what is built on this host is no release: take it out")
-        if _restart(service) in ("", "no"):
-            found.append(f"{name} has no restart policy, so it stays down after a reboot: write 'restart: unless-stopped'")
+        if _restart(service) not in _COMING_BACK:
+            found.append(f"{name} has {_restart_named(service)}, so it stays down after a reboot: write 'restart: unless-stopped'")
         if _is_unwatched(service):
             found.append(_no_healthcheck(name))
         found += [
@@ -89,6 +92,14 @@ def binds(config: Mapping[str, Any]) -> list[Bind]:
     return found
 
 
+def written(config: Mapping[str, Any]) -> list[Bind]:
+    """Return each path of the host to which a service may write, by itself or through a volume that it mounts."""
+    services = services_of(config)
+    mounts = [mount for service in services.values() for mount in service.get("volumes") or [] if mount.get("type") == "volume"]
+    users = {*services, *(f"volume {mount.get('source')}" for mount in mounts)}
+    return [bind for bind in binds(config) if bind.is_writable and bind.user in users]
+
+
 def external(config: Mapping[str, Any], kind: str) -> list[str]:
     """Return the names of the `volumes` or `networks` that the stack expects to find."""
     return sorted(str((one or {}).get("name") or name) for name, one in (config.get(kind) or {}).items() if (one or {}).get("external"))
@@ -110,6 +121,11 @@ def _restart(service: Mapping[str, Any]) -> str:
     if deployed is not None:
         return "no" if deployed.get("condition") == "none" else str(deployed.get("condition") or "any")
     return str(service.get("restart") or "")
+
+
+def _restart_named(service: Mapping[str, Any]) -> str:
+    policy = _restart(service)
+    return "no restart policy" if policy in ("", "no") else f"the restart policy {policy}"
 
 
 def _has_healthcheck(service: Mapping[str, Any]) -> bool:

@@ -62,7 +62,8 @@ def of_the_view(view: View, request: Request) -> list[str]:
     """Return what speaks against the stack as Compose reads it, and as the paths of this host are now."""
     unset = [f"Compose finds no value for {', '.join(view.unset)}: set it in the environment file, or give it a default in the compose file"]
     binds = stack_places.of_the_binds(stack_judge.binds(view.config), request.places)
-    return [*(unset if view.unset else []), *stack_judge.of_the_stack(view.config), *binds]
+    unplanned = stack_places.unplanned(stack_judge.written(view.config), request.places)
+    return [*(unset if view.unset else []), *stack_judge.of_the_stack(view.config), *binds, *unplanned]
 
 
 def of_the_images(engine: Engine, config: dict[str, Any], images: dict[str, str]) -> list[str]:

@@ -34,6 +34,17 @@ def of_the_binds(binds: Iterable[Bind], places: Iterable[str]) -> list[str]:
     return found
 
 
+def unplanned(binds: Iterable[Bind], places: Iterable[str]) -> list[str]:
+    """Return which of those binds are of no place that the plan names: by the policy of this host they were never judged."""
+    known = {os.path.normpath(place) for place in places}
+    return [
+        f"{bind.source}, which {bind.user} binds and may write to, is no place that the plan names, so Compose reads it otherwise here than it was judged: "
+        "write the path out in the compose files, then make a new plan"
+        for bind in binds
+        if os.path.normpath(bind.source) not in known
+    ]
+
+
 def _of_one(source: str, is_writable: bool, table: Sequence[Mount], awaited: Sequence[str]) -> str | None:
     """Return what is wrong with one source. A file, a socket or what is only read may lie behind a link."""
     if not os.path.exists(source):

@@ -17,7 +17,7 @@ from .compose import Stack, stack_from
 from .faults import FailedFault, RefusedFault
 from .files import read_json, text_of
 from .stack_containers import by_service, of_project
-from .stack_env import masked
+from .stack_env import last_words
 from .state import Run
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _down(run: Run, watch: stack_watch.Watch) -> None:
     # The files of a first deployment are there until this has ended; volumes stay, whatever is in them.
     said = stack_watch.compose(stack.argv("down", "--remove-orphans"), watch)
     if said.code != 0:
-        raise FailedFault(f"Compose did not take {run.state['release']} down: {_masked(run, said.out)}")
+        raise FailedFault(f"Compose did not take {run.state['release']} down: {_last_words(run, said.out)}")
     run.write(downed=True)
 
 
@@ -113,7 +113,7 @@ def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.
     said = stack_watch.compose(stack.argv(*words), watch)
     now = of_project(verbs.engine.containers(), stack.project)
     if said.code != 0:
-        told = "; ".join([_masked(run, said.out), *stack_watch.states(now)])
+        told = "; ".join([_last_words(run, said.out), *stack_watch.states(now)])
         raise FailedFault(f"Compose did not bring back what ran before: {told}")
     demands = {one["service"]: one["demand"] for one in were}
     waited = [{"id": one.id, "name": one.name, "demand": demands.get(one.service, "nothing")} for one in now]
@@ -181,5 +181,5 @@ def _digest(shot: dict[str, Any]) -> str | None:
     return stack_files.digest_of(text_of(shot))
 
 
-def _masked(run: Run, said: str) -> str:
-    return masked(said.strip()[-600:], stack_files.env_text(run.state["folder"]))
+def _last_words(run: Run, said: str) -> str:
+    return last_words(said, stack_files.env_text(run.state["folder"]))

@@ -47,7 +47,7 @@ def reading(stack: Stack, contents: Mapping[str, bytes | None], key: str) -> Vie
         said = command.run([docker, compose, *words], timeout_s=_READ_LIMIT_S)
     if said.code != 0:
         text = stack_files.env_text(stack.directory) + "\n" + (contents.get(ENV_FILE) or b"").decode("utf-8", "surrogateescape")
-        told = stack_env.masked(said.err.strip()[-600:].replace(place, stack.directory), text)
+        told = stack_env.last_words(said.err.replace(place, stack.directory), text)
         raise RefusedFault(f"Compose can't read {', '.join(stack.files)}: {told}. Nothing was changed.")
     return View(dict(_moved(json.loads(said.out), place, stack.directory)), tuple(dict.fromkeys(_UNSET.findall(said.err))))
 

@@ -109,7 +109,11 @@ def compose(argv: Sequence[str], watch: Watch) -> Said:
             code = process.wait()
         size = said.seek(0, 2)
         said.seek(max(0, size - _MOST_BYTES))
-        return Said(code, said.read().decode("utf-8", "replace"), "")
+        held = said.read()
+        if size > _MOST_BYTES:
+            # Its first line may be a piece of one, and half a secret would not be known for one.
+            held = held.partition(b"\n")[2]
+        return Said(code, held.decode("utf-8", "replace"), "")
 
 
 def states(containers: Iterable[Any]) -> list[str]:

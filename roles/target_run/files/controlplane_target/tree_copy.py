@@ -78,7 +78,9 @@ def copy_again(source: str, destination: str, relatives: Sequence[bytes], *, liv
         f"{source}/",
         f"{destination}/",
     ]
-    code, _, errors = _run(argv, b"\0".join(relatives))
+    # What begins with # or ; is a comment to rsync in such a list, also in one with --from0.
+    named = [b"./" + relative if relative.startswith((b"#", b";")) else relative for relative in relatives]
+    code, _, errors = _run(argv, b"\0".join(named))
     if code not in (LIVE_CODES if live else (0,)):
         raise FailedFault(f"rsync of {len(relatives)} changed files from {source} to {destination} ended with {code}: {_tail(errors)}")
 

@@ -35,23 +35,30 @@ def write(path: bytes, flags: int) -> None:
 
 def take_off(root: str) -> int:
     """Take immutable and append-only off everything below `root` (a copy that is about to be written again); return how many had them."""
-    return _take_off(os.fsencode(root), os.lstat(root).st_dev)
-
-
-def _take_off(path: bytes, device: int) -> int:
-    info = os.lstat(path)
-    if info.st_dev != device or not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
-        return 0
+    device = os.lstat(root).st_dev
     count = 0
+    # As deep as a tree may be: a call within a call for each level ends at Python's own limit.
+    pending = [os.fsencode(root)]
+    while pending:
+        path = pending.pop()
+        info = os.lstat(path)
+        if info.st_dev != device or not (stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode)):
+            continue
+        count += _take_off(path)
+        if stat.S_ISDIR(info.st_mode):
+            with os.scandir(path) as entries:
+                pending += [entry.path for entry in entries]
+    return count
+
+
+def _take_off(path: bytes) -> int:
+    """Take both flags off one file or folder; return 1 where it had one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         flags = read(descriptor)
     finally:
         os.close(descriptor)
-    if flags & BLOCKING:
-        write(path, flags & ~BLOCKING)
-        count += 1
-    if stat.S_ISDIR(info.st_mode):
-        with os.scandir(path) as entries:
-            count += sum(_take_off(entry.path, device) for entry in entries)
-    return count
+    if not flags & BLOCKING:
+        return 0
+    write(path, flags & ~BLOCKING)
+    return 1

@@ -91,6 +91,18 @@ def test_a_person_can_reset_the_time_and_no_lease_of_the_wrong_clock_lasts(store
     assert store.take("W8B", holder="bob@west", now=T + MINUTE, **OPEN).token == 3
 
 
+def test_who_only_looks_leaves_the_sites_time_as_it_is(store: Any) -> None:
+    store.compare_time(T + LONG)
+    store.assert_time(T)
+    store.compare_time(T + LONG)
+    store.compare_time(T - 5 * MINUTE)
+    with pytest.raises(RefusedError) as refused:
+        store.compare_time(T - HOUR)
+    assert str(refused.value) == behind("2025-12-31T23:00:00Z")
+    # A clock that ran ahead and only looked keeps nobody out.
+    store.take("W8B", holder="ann@east", now=T, **OPEN)
+
+
 def test_the_latest_time_outlives_the_program(where: Where) -> None:
     with where.open() as store:
         store.assert_time(T)

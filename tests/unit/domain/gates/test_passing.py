@@ -1,4 +1,4 @@
-"""What passes in report mode: never doubt, and a drift only where it is expected."""
+"""What passes: never doubt, and a drift only where it is expected and the check reports."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ def finding(verdict: Verdict, *stor: str, surface: str = "docker.data_root", che
 def test_what_a_check_says_of_a_host_comes_to_its_weightiest_verdict(findings: list[Finding], verdict: str, passed: bool, reason: str) -> None:
     [one] = passings(findings, HELD)
     assert (one.verdict, one.passed, one.reason) == (verdict, passed, reason)
+
+
+def test_enforced_no_drift_passes_however_expected_it_is_and_a_waiver_does() -> None:
+    [one] = passings([finding(Verdict.DRIFTED, "STOR-001").model_copy(update={"mode": "enforce"})], HELD)
+    told = "docker.data_root: as seen (expected by GAP-OP-1, and enforced: mend it, or demote the check)"
+    assert (one.verdict, one.passed, one.reason) == ("DRIFTED", False, told)
+    [one] = passings([finding(Verdict.WAIVED).model_copy(update={"mode": "enforce"})], HELD)
+    assert one.passed
 
 
 def test_without_registers_no_drift_is_expected() -> None:

@@ -69,6 +69,16 @@ def test_what_the_site_demands_decides() -> None:
     assert stands(*runs, runs=1).proposes == "promote"
 
 
+def test_a_streak_whose_newest_run_is_too_old_says_nothing_of_now() -> None:
+    ago = (run("C", 8 * DAY), run("B", 9 * DAY), run("A", 10 * DAY))
+    assert (stands(*ago).streak, stands(*ago).proposes) == (3, None)
+    assert stands(*ago).held_by == ("the newest run that counts is of 2026-01-12T00:00:00Z, more than 7d ago: controlplane gates run",)
+    assert stands(run("C", 7 * DAY), *ago[1:]).proposes == "promote"
+    # A site that runs its gates every three days at least has had a chance to run them again within nine.
+    assert stands(*ago, runs=1, interval=3 * 86400).proposes == "promote"
+    assert stands(*ago, mode="enforce").held_by == ()
+
+
 def test_a_host_that_was_not_observed_and_linkage_that_lacks_hold_it_back() -> None:
     assert stands(*GOOD, now_by=None).held_by == ("the host was not observed, so nobody knows whether those runs judged it as it is",)
     assert stands(*GOOD, unlinked=("STOR-001: has no gap",)).held_by == ("linkage: STOR-001: has no gap",)
@@ -89,5 +99,10 @@ def test_a_failure_under_enforcement_proposes_a_demotion(last: dict[str, Any], p
     assert stands(run("D", 0, **last), *GOOD[1:], mode="enforce").proposes == proposes
 
 
-def test_a_failure_of_a_day_to_come_demotes_nothing() -> None:
-    assert stands(run("D", -DAY, verdict="DRIFTED", passed=False), *GOOD, mode="enforce").proposes is None
+def test_a_failure_that_is_dated_later_than_now_ends_the_streak_and_one_that_passed_counts_for_nothing() -> None:
+    failed = run("D", -DAY, verdict="DRIFTED", passed=False)
+    assert (stands(failed, *GOOD).streak, stands(failed, *GOOD).proposes) == (0, None)
+    assert stands(failed, *GOOD, mode="enforce").proposes == "demote"
+    # Nothing that is dated later hides it.
+    assert stands(run("E", -2 * DAY), failed, *GOOD, mode="enforce").proposes == "demote"
+    assert (stands(run("E", -DAY), *GOOD).streak, stands(run("E", -DAY), *GOOD, mode="enforce").proposes) == (3, None)

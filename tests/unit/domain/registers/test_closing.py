@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.registers import Registers
-from controlplane.domain.registers.closing import Recommendation, Resting, RunReport, recommend
+from controlplane.domain.registers.closing import LASTS, Recommendation, Resting, RunReport, recommend
 
 HELD = Registers.model_validate(
     {
@@ -104,6 +104,18 @@ def test_a_run_of_a_day_to_come_speaks_for_nothing_and_hides_no_other() -> None:
     assert asked("GAP-OP-1", bad, within).closable
 
 
+def test_a_run_of_a_day_to_come_that_says_otherwise_is_an_objection() -> None:
+    good = report("CAP-1", "2026-01-02T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    ahead = report("CAP-2", "2026-03-01T00:00:00Z", (*ROOT, Verdict.DRIFTED), (*CACHE, Verdict.MET))
+    assert asked("GAP-OP-1", good, ahead).objections == (
+        "STOR-004: D235 on mint-data: docker.data_root is DRIFTED in CAP-2, which is dated later than now (2026-03-01T00:00:00Z): as seen",
+    )
+    # It does not speak for what it found in order, and what is no matter of the finding is none there either.
+    other = report("CAP-2", "2026-03-01T00:00:00Z", (*ROOT, Verdict.MET), (*OTHER, Verdict.DRIFTED))
+    found = asked("GAP-OP-1", good, other)
+    assert (found.closable, found.runs) == (True, ("CAP-1",))
+
+
 def test_a_run_speaks_for_a_gap_only_where_its_receipt_holds_what_it_found_and_against_it_always() -> None:
     good = report("CAP-1", "2026-01-01T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET)).model_copy(update={"digest": "sha256:1"})
     assert asked("GAP-OP-1", good, receipts={"CAP-1": "sha256:1"}).closable
@@ -120,6 +132,43 @@ def test_a_surface_that_no_run_ever_showed_is_no_evidence_and_one_that_is_gone_i
     )
     before = report("CAP-0", "2025-12-01T00:00:00Z", (*ROOT, Verdict.DRIFTED))
     assert asked("GAP-OP-1", before, other).closable
+
+
+def by(told: RunReport, policy: str = "p", **checkers: str) -> RunReport:
+    return told.model_copy(update={"policy": policy, "checkers": checkers})
+
+
+def test_a_surface_that_went_because_policy_or_checker_changed_is_not_mended() -> None:
+    before = by(report("CAP-0", "2026-01-01T00:00:00Z", (*ROOT, Verdict.DRIFTED), (*CACHE, Verdict.MET)), D235="c")
+    rest = ((*OTHER, Verdict.MET), (*CACHE, Verdict.MET))
+    after = report("CAP-1", "2026-01-02T00:00:00Z", *rest)
+    told = "STOR-004: D235 on mint-data: docker.data_root was DRIFTED in CAP-0, and is gone since CAP-1, for which the {} had changed: "
+    more = "nothing shows that it was mended. Let it be judged again, then run the gates"
+    assert asked("GAP-OP-1", before, by(after, D235="c")).closable
+    assert asked("GAP-OP-1", before, by(after, "relaxed", D235="c")).objections == (told.format("policy") + more,)
+    assert asked("GAP-OP-1", before, by(after, D235="other")).objections == (told.format("checker") + more,)
+    # A run from before checkers were kept says nothing of its own.
+    assert asked("GAP-OP-1", before, by(after)).closable
+    # What went while they stayed the same is mended, whatever changes later; what was met when it was last shown was mended before.
+    later = by(report("CAP-2", "2026-01-03T00:00:00Z", *rest), "relaxed")
+    assert asked("GAP-OP-1", before, by(after), later).closable
+    met = by(report("CAP-0", "2026-01-01T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET)))
+    assert asked("GAP-OP-1", met, by(after, "relaxed")).closable
+
+
+def test_a_surface_that_left_the_policy_is_not_hidden_by_others_of_its_finding_nor_by_a_run_that_saw_nothing() -> None:
+    volume = ("D235", "mint-data", "docker.volumes")
+    before = by(report("CAP-0", "2026-01-01T00:00:00Z", (*ROOT, Verdict.DRIFTED), (*volume, Verdict.MET), (*CACHE, Verdict.MET)))
+    blind = by(report("CAP-1", "2026-01-02T00:00:00Z", ("D235", "mint-data", "D235", Verdict.UNKNOWN)))
+    after = by(report("CAP-2", "2026-01-03T00:00:00Z", (*volume, Verdict.MET), (*CACHE, Verdict.MET)), "relaxed")
+    assert "docker.data_root was DRIFTED in CAP-0, and is gone since CAP-2" in asked("GAP-OP-1", before, blind, after).objections[0]
+
+
+def test_a_run_speaks_for_thirty_days() -> None:
+    seen = report("CAP-1", "2026-01-10T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    assert asked("GAP-OP-1", seen, now=NOW + LASTS).closable
+    told = "STOR-004: D235 on mint-data: CAP-1 is of 2026-01-10T00:00:00Z, more than 30 days ago: run the gates again"
+    assert asked("GAP-OP-1", seen, now=NOW + LASTS + timedelta(seconds=1)).objections[0] == told
 
 
 def test_a_finding_that_is_judged_on_no_host_closes_nothing() -> None:

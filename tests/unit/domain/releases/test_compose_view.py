@@ -37,7 +37,7 @@ services:
       - {{type: tmpfs, target: /tmp/x}}
   db:
     image: postgres@{DIGEST}
-    restart: on-failure:3
+    restart: "unless-stopped"
     healthcheck: {{test: pg_isready, interval: 5s}}
     volumes: ["${{DATA}}/pg:/var/lib/postgresql/data"]
 volumes:
@@ -104,6 +104,8 @@ def test_a_project_is_seen_whole_in_the_order_in_which_it_starts() -> None:
         ("restart: always", "restart: no", "compose.1.yml:10: services.api.restart: is no, so the service would not come back"),
         ("restart: always", "restart: false", "compose.1.yml:10: services.api.restart: is no, so the service would not come back"),
         ("restart: always", 'restart: "no"', "compose.1.yml:10: services.api.restart: is no, so the service would not come back"),
+        ("restart: always", "restart: on-failure", "compose.1.yml:10: services.api.restart: is on-failure, so the service would not come back"),
+        ("restart: always", "restart: on-failure:3", "compose.1.yml:10: services.api.restart: is on-failure:3, so the service would not come back"),
         ("restart: always", "restart: sometimes", "compose.1.yml:10: services.api.restart: 'sometimes' is no restart policy"),
         ("restart: always", "restart: ${TAG}", "compose.1.yml:10: services.api.restart: can't be told here: it needs TAG, of which the contract says no value"),
         ("restart: always", "restart: always\n    deploy: {restart_policy: {condition: none}}", "compose.1.yml:11: services.api.deploy.restart_policy: would override restart"),
@@ -143,6 +145,19 @@ def test_a_project_is_seen_whole_in_the_order_in_which_it_starts() -> None:
         ('"${DB_PASSWORD}"', "hunter2hunter2", "compose.1.yml:13: services.api.environment.DB_PASSWORD: DB_PASSWORD is a secret and has a value here"),
         ('"${DB_PASSWORD}"', '"${DB_PASSWORD:-hunter2hunter2}"', "compose.1.yml:13: services.api.environment.DB_PASSWORD: gives the secret DB_PASSWORD a default"),
         ("LEVEL: info", "REDIS_TOKEN: hunter2hunter2", "compose.1.yml:13: services.api.environment.REDIS_TOKEN: REDIS_TOKEN is a secret and has a value here"),
+        # What Compose has by itself on the host
+        ('"${DATA}/pg:/var', '"${HOME:-/mnt/data/shop}/pg:/var', "compose.1.yml:21: services.db.volumes.0: uses HOME, which Compose has by itself on the host"),
+        ("LEVEL: info", 'LEVEL: "${LC_ALL-C}"', "compose.1.yml:13: services.api.environment.LEVEL: uses LC_ALL, which Compose has by itself"),
+        ("LEVEL: info", 'LEVEL: "${TAG:-${COMPOSE_PROJECT_NAME}}"', "compose.1.yml:13: services.api.environment.LEVEL: uses COMPOSE_PROJECT_NAME, which Compose has"),
+        ("LEVEL: info", "PATH: ", "compose.1.yml:13: services.api.environment.PATH: uses PATH, which Compose has by itself"),
+        ("LEVEL: info", "LEVEL: $$HOME", ""),
+        ("volumes:\n  cache:\n", "volumes:\n  cache:\nsecrets: {a: {environment: HOME}}\n", "compose.1.yml:24: secrets.a.environment: uses HOME, which Compose has"),
+        # What is written out as a default is written out.
+        ("LEVEL: info", 'PGPASSWORD: "${PG_SECOND:-Hunter2Really9}"', "compose.1.yml:13: services.api.environment.PGPASSWORD: PGPASSWORD is a secret and has a value here"),
+        ("LEVEL: info", 'PGPASSWORD: "${PG_SECOND:-${DB_PASSWORD:+Hunter2Really9}}"', "compose.1.yml:13: services.api.environment.PGPASSWORD: PGPASSWORD is a secret and has a value here"),
+        ("LEVEL: info", 'PGPASSWORD: "${PG_SECOND:-${DB_PASSWORD}}"', ""),
+        ("LEVEL: info", 'PGPASSWORD: "${PG_SECOND:-}"', ""),
+        ("LEVEL: info", 'LEVEL: "${PG_PW:-Hunter2Really9}"', "compose.1.yml:13: services.api.environment.LEVEL: gives the secret PG_PW a default"),
         ("LEVEL: info", "LEVEL: $LEVEL", "compose.1.yml:13: services.api.environment.LEVEL: needs LEVEL, which the contract does not declare"),
         ("LEVEL: info", "LEVEL: ", "compose.1.yml:13: services.api.environment.LEVEL: takes LEVEL from the environment, and the contract does not declare it"),
         ("    restart: always\n", "    restart: always\n    env_file: [.env, extra.env]\n", "compose.1.yml:11: services.api.env_file.1: 'extra.env' is not deployed"),
@@ -168,7 +183,7 @@ def test_a_project_is_seen_whole_in_the_order_in_which_it_starts() -> None:
         ("    restart: always\n", "    restart: always\n    network_mode: host\n", "compose.1.yml:2: services: give the released services no network that all of them join (web: default; api: none)"),
         ("    restart: always\n", "    restart: always\n    network_mode: container:other\n", "compose.1.yml:11: services.api.network_mode: leans on a container that is not of this stack"),
         ("depends_on: [api]", "depends_on: [apis]", "compose.1.yml:6: services.web.depends_on: waits for apis, and there is no such service"),
-        ("restart: on-failure:3\n", "restart: on-failure:3\n    depends_on: [web]\n", "compose.1.yml:6: services.web.depends_on: waits in a ring: web → db → api → web"),
+        ("    healthcheck: {test: pg_isready", "    depends_on: [web]\n    healthcheck: {test: pg_isready", "compose.1.yml:6: services.web.depends_on: waits in a ring: web → db → api → web"),
         ("    restart: always\n", "    restart: always\n    container_name: a b\n", "compose.1.yml:11: services.api.container_name: 'a b' is no name of a container"),
         ("    restart: always\n", "    restart: always\n    container_name: web\n", ""),
     ],
@@ -271,3 +286,9 @@ def test_what_a_service_only_reads_is_what_it_writes_to_nowhere() -> None:
     text = SOUND.replace('"./runtime:/run/web", "cache:/cache"', '"./runtime:/run/web:ro", "./runtime:/run/rw", "cache:/cache:ro", "./in:/in:ro"')
     reads = {service.name: service.reads for service in view(text).services}
     assert (reads["web"], reads["db"], reads["api"]) == (("/opt/stacks/shop/in", "shop_cache"), (), ("/mnt/data/shop/files",))
+
+
+def test_what_compose_has_by_itself_is_no_variable_of_the_contract_either() -> None:
+    known = ASKED._replace(known={**ASKED.known, "HOME": "/mnt/data/shop"})
+    [fault] = faults(SOUND.replace("${DATA}/pg", "${HOME}/pg"), asked=known)
+    assert "uses HOME, which Compose has by itself on the host, whatever .env or a default says" in fault

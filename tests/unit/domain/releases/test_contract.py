@@ -77,6 +77,12 @@ def test_what_compose_files_are_judged_by_is_no_secret_and_nothing_that_the_real
         ("one-of debug|info", "one-of debug", "c:5: LEVEL: 'one-of debug' is no type"),
         ("LEVEL=info", "LEVEL=warn", "c:7: LEVEL: is not of type one-of: write one of debug, info"),
         ("DATABASE_PASSWORD=\n", "DATABASE_PASSWORD=hunter2hunter2\n", "c:9: DATABASE_PASSWORD: is a secret and has a value here"),
+        ("text, required, secret\nDATABASE_PASSWORD=\n", "text, required\nDATABASE_PASSWORD=\n", "c:8: DATABASE_PASSWORD: is a secret by its name"),
+        (
+            "text, required, secret\nDATABASE_PASSWORD=\n",
+            "text, required\nDATABASE_PASSWORD=Hunter2Really9\n",
+            "c:8: DATABASE_PASSWORD: is a secret by its name",
+        ),
         ("text, required, secret", "int, required, secret", "c:8: DATABASE_PASSWORD: a secret of type int can be guessed"),
         ("SITE=https://", "SITE=", "c:11: SITE: is not of type url"),
         ("DATA=/mnt/data/shop", "DATA=/mnt/../etc", "c:13: DATA: is not of type path"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -85,6 +86,15 @@ def test_a_known_value_is_found_in_each_spelling(spelled: str) -> None:
     assert found(f"a\nb\nx={spelled}\n", forms=False) == [(3, "the value of PASSWORD", True)]
 
 
+@pytest.mark.parametrize("user", ["", "u", "us", "usr", "shop"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("secret", [SECRET, "??>>??>>~~"])
+def test_a_known_value_is_found_in_base64_whatever_stands_before_and_behind_it(secret: str, encode: Callable[[bytes], bytes], user: str) -> None:
+    for behind in ("", "\n", ":x", "@@@"):
+        encoded = encode(f"{user}:{secret}{behind}".encode()).decode()
+        assert found(f'"auth": "{encoded}"', forms=False, secrets={"PASSWORD": [secret]}) == [(1, "the value of PASSWORD", True)]
+
+
 @given(st.binary(max_size=300), st.binary(max_size=300), st.integers(1, 50))
 def test_a_known_value_is_found_wherever_it_lies_and_however_the_bytes_come(before: bytes, after: bytes, size: int) -> None:
     text = before + SECRET.encode() + after
@@ -101,3 +111,12 @@ def test_a_token_across_two_pieces_is_found_once_with_its_line() -> None:
 
 def test_a_file_full_of_secrets_is_told_by_its_first() -> None:
     assert len(found(f"{SECRET}\n" * 1000)) == MOST_FOUND
+
+
+def test_many_of_one_hide_no_other() -> None:
+    token = TOKENS["a GitHub token"]
+    told = found(f"{token}\n" * 30 + f"{SECRET}\n" * 30 + "Nachtigall31\n", secrets={"PASSWORD": [SECRET], "LAST": ["Nachtigall31"]})
+    assert [sum(what == name for _, what, _ in told) for name in ("a GitHub token", "the value of PASSWORD")] == [MOST_FOUND, MOST_FOUND]
+    assert told[-1] == (61, "the value of LAST", True)
+    many = look_through([f"{token}\n".encode() * 30, f"{SECRET}\n".encode()], needles_of({"PASSWORD": [SECRET]}), forms=True)
+    assert many[-1] == (31, "the value of PASSWORD", True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.finding import Finding
-from controlplane.domain.gates.promotion import Judged, Standing
+from controlplane.domain.gates.promotion import AHEAD, Counted, Judged, Standing
 from controlplane.domain.registers import Registers
 from controlplane.domain.waves.gates import GateCase, describe, judge_gates
 from controlplane.domain.waves.record import PackRan
@@ -37,6 +37,16 @@ def pack(at: str = "2026-01-02T13:00:00Z", name: str = "mint", *, passed: bool =
 
 def standing(*held_by: str) -> Standing:
     return Standing(check="D236", host="a", mode="report", streak=0, wanted=3, runs=(), held_by=held_by, proposes=None)
+
+
+def enforced(*verdicts: str, proposes: str | None = None) -> Standing:
+    """Return the standing of an enforced check whose runs, the newest first, ended so; one that is AHEAD of now is MET."""
+    rows = [
+        Counted(run=f"CAP-{number}", at="2026-01-02T13:00:00Z", counts=False, reason=reason, verdict=verdict)
+        for number, one in enumerate(verdicts)
+        for verdict, reason in [("MET", AHEAD) if one == AHEAD else (one, "as seen")]
+    ]
+    return Standing.model_validate(standing().model_dump() | {"mode": "enforce", "runs": tuple(rows), "proposes": proposes})
 
 
 def case(**given: Any) -> GateCase:
@@ -161,6 +171,42 @@ REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
 def test_a_gate_is_judged(gate: dict[str, Any], given: dict[str, Any], verdict: str, reason: str) -> None:
     [judged] = judge_gates(wave(gate), "entry", case(**given))
     assert (judged.verdict, judged.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("stood", "verdict", "reason"),
+    [
+        (enforced("MET"), "MET", "holds"),
+        (enforced("DRIFTED", proposes="demote"), "DRIFTED", "D236 on a: it is enforced and was DRIFTED in CAP-0: mend that, or demote it"),
+        (enforced(AHEAD, "UNKNOWN", proposes="demote"), "UNKNOWN", "D236 on a: it is enforced and was UNKNOWN in CAP-1: mend that, or demote it"),
+        (enforced(), "UNKNOWN", "D236 on a: it is enforced, and no recorded run judged it: controlplane gates run"),
+        (
+            enforced("UNKNOWN").model_copy(update={"mode": "report", "held_by": ("0 of 3 consecutive runs passed",)}),
+            "UNKNOWN",
+            "D236 on a: 0 of 3 consecutive runs passed",
+        ),
+    ],
+)
+def test_an_enforced_check_that_failed_is_not_promotable_and_doubt_about_it_is_unknown(stood: Standing, verdict: str, reason: str) -> None:
+    [judged] = judge_gates(wave({"kind": "promotable", "checks": ["D236"]}), "entry", case(standings=lambda *_: [stood]))
+    assert (judged.verdict, judged.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize("gate", [STABLE | {"hosts": ["a", "b"]}, REPORTED | {"hosts": ["a", "b"]}])
+def test_recorded_runs_are_asked_where_the_check_is_judged_now_and_of_each_host_that_is_named(gate: dict[str, Any]) -> None:
+    held = {"site": (ran(), ran()), "a": (ran(), ran()), "b": (ran("UNKNOWN", passed=False), ran())}
+
+    def judged(*places: str) -> tuple[str, str]:
+        stood = [standing().model_copy(update={"host": place}) for place in places]
+        [one] = judge_gates(wave(gate), "entry", case(history=lambda _, host: held[host], standings=lambda *_: stood))
+        return one.verdict, one.reason
+
+    # What was once said of the site, such as that the check's file broke, is past.
+    assert judged("a", "b")[0] == "UNKNOWN"
+    assert "D236 on b" in judged("a", "b")[1]
+    assert judged("a", "site")[0] == "UNKNOWN"
+    # It looks at no machine.
+    assert judged("site") == ("MET", "holds")
 
 
 def test_a_check_that_could_not_promise_anything_is_no_pass() -> None:
