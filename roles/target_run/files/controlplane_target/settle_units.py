@@ -79,9 +79,8 @@ def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> No
 
 def or_later(run: str, command: Sequence[str]) -> list[str]:
     """Return the argv that settles by `command`, and starts the run's one unit, where it is installed, if that fails."""
-    unit = _unit_of(run)
-    again = f"systemctl reset-failed {unit}; systemctl start --no-block {unit}"
-    return ["/bin/sh", "-c", f"{shlex.join(command)} || {{ if test -e {FOLDER / unit}; then {again}; fi; exit 1; }}"]
+    # Without a semicolon: systemd 252 ends a command at one, quoted or not, once it has read a transient unit anew.
+    return ["/bin/sh", "-c", f"{shlex.join(command)} || (systemctl start --no-block {_unit_of(run)} && false)"]
 
 
 def uninstall_after(run: str) -> None:
