@@ -70,7 +70,8 @@ def prepared(machine: Callable[..., LabMachine], folder: Path) -> tuple[LabMachi
 
 
 # The controller alone is killed in test_whole_move_killed.py.
-@pytest.mark.parametrize("who", ["unit", "machine"])
+# A machine of the same leg, with surfaces besides, is cut off in test_paths_together.py.
+@pytest.mark.parametrize("who", ["unit", pytest.param("machine", marks=pytest.mark.long)])
 def test_whoever_is_killed_in_whichever_phase_the_same_plan_goes_on_and_nothing_is_lost(
     machine: Callable[..., LabMachine], tmp_path: Path, who: str
 ) -> None:
