@@ -16,13 +16,13 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from controlplane.domain.bounds import shortfall
-from controlplane.domain.capabilities import CAPABILITIES, Capability, vm_provision
+from controlplane.domain.capabilities import CAPABILITIES, Capability, release_deploy, vm_provision
 from controlplane.domain.capabilities.proposal import Draft, Outlook, Proposal, without
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.facts import facts_difference, facts_digest, facts_parts
-from controlplane.domain.plan import Binds, Bound, Plan, Refusal, Step, seal
+from controlplane.domain.plan import Binds, Bound, Change, Plan, Refusal, Step, seal
 
 
 def chosen_capabilities(names: Sequence[str]) -> tuple[Capability, ...]:
@@ -211,10 +211,15 @@ def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     What the plan refused and what could be done by now is no part of the run: a step before it may be what cleared the doubt.
     """
     running = {(step.host, step.capability) for step in plan.steps}
-    approved = {(step.host, change.model_dump_json()) for step in plan.steps for change in step.changes}
+    approved = {(step.host, _wanted(step, change)) for step in plan.steps for change in step.changes}
     return tuple(
         f"{step.id}: {change.kind} {change.target}"
         for step in fresh.steps
         for change in step.changes
-        if (step.host, step.capability) in running and (step.host, change.model_dump_json()) not in approved
+        if (step.host, step.capability) in running and (step.host, _wanted(step, change)) not in approved
     )
+
+
+def _wanted(step: Step, change: Change) -> str:
+    """Return a change as a resumed run has to have it: of a release by what it shall be, since containers that are half replaced are what it left."""
+    return (change.model_copy(update={"before": None}) if step.capability == release_deploy.ID else change).model_dump_json()

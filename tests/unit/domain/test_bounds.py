@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.domain.bounds import broken_bounds
 from controlplane.domain.capabilities.data_disk import planned_uuid
-from controlplane.domain.plan import Bound, Plan
+from controlplane.domain.plan import Bound, Change, Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan, unplanned
 from tests.fakes.evidence_builder import COLLECTED, DATA, GB, EvidenceBuilder, mount, place
 from tests.fakes.host import drifting_probes
@@ -123,6 +123,19 @@ def test_a_run_that_mounted_it_can_be_resumed_although_the_move_could_be_planned
 
     assert later.steps[-1].capability == "docker.data_root"
     assert unplanned(plan, later) == ()
+
+
+@pytest.mark.parametrize(("capability", "beyond"), [("release.deploy", 0), ("docker.data_root", 1)])
+def test_what_a_cut_off_release_half_replaced_is_within_its_plan_and_of_no_other_step(capability: str, beyond: int) -> None:
+    made = _plan(_mounted())
+    old, new = (
+        {"kind": "recreate", "target": "shop web", "before": before, "after": "web@sha256:2"} for before in ("web@sha256:1", "web@sha256:2, created")
+    )
+    step = made.steps[-1].model_copy(update={"capability": capability})
+    of = [made.model_copy(update={"steps": (step.model_copy(update={"changes": (Change.model_validate(one),)}),)}) for one in (old, new)]
+    assert len(unplanned(*of)) == beyond
+    other = step.model_copy(update={"changes": (Change.model_validate({**old, "after": "web@sha256:3"}),)})
+    assert len(unplanned(of[0], made.model_copy(update={"steps": (other,)}))) == 1
 
 
 @pytest.mark.parametrize(

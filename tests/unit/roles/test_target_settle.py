@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from controlplane_target import leg_verbs, settle_units
@@ -182,3 +183,21 @@ def test_every_module_is_python_3_9(path: Path) -> None:
     imports = {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module and not node.level}
     imports |= {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert not imports & {"tomllib", "pydantic", "click", "yaml", "requests"}
+
+
+def test_who_waited_for_the_lock_leaves_what_another_brought_to_an_end_and_what_that_said(tmp_path: Path) -> None:
+    run = Home(tmp_path).run("R1")
+    run.write(phase="restarting", outcome=None)
+    late = Home(tmp_path).run("R1")
+    run.write(phase="precopied", outcome={"verb": "precopy", "rc": 0})
+    asked: list[str] = []
+    verbs = SimpleNamespace(
+        lock="x",
+        is_open=lambda held: held.phase == "restarting",
+        clean_up=lambda held: asked.append(held.phase),
+        recover=lambda _held: asked.append("recover"),
+        cancel=SimpleNamespace(close=lambda: None),
+    )
+    assert leg_verbs.settle(verbs, late, "services") == {"side": "untouched"}
+    assert asked == ["precopied"]
+    assert Home(tmp_path).run("R1").state["outcome"] == {"verb": "precopy", "rc": 0}

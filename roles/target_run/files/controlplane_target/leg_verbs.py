@@ -183,6 +183,11 @@ def settle(verbs: Works, run: Run, stage: str) -> Answer:
         return {"side": "untouched"}
     verbs.cancel.close()
     with run.home.lock(verbs.lock):
+        run.reload()
+        if not verbs.is_open(run):
+            # Who had the lock before brought it to one side, and what that said of itself stands.
+            verbs.clean_up(run)
+            return {"side": "untouched"}
         phase, side, well = run.phase, "untouched", False
         try:
             side = verbs.recover(run)

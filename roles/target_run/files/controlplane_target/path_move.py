@@ -34,7 +34,10 @@ class PathMove(PathLeg):
         self.enter("staging")
         self._show("live")
         self.trees.stage()
-        # What the service made and removed meanwhile is in the copy until the next pass: it is nobody else's.
+        self.note_names()
+
+    def note_names(self) -> None:
+        """Note what is in the copies: what the service made and removed meanwhile stays there until the next pass, and is nobody else's."""
         there = {tree["to"]: os.listdir(tree["to"]) for tree in self.trees.held}
         self.run.write(trees=[{**tree, "names": sorted({*(tree.get("names") or []), *there[tree["to"]]})} for tree in self.trees.held])
 

@@ -85,6 +85,7 @@ def precopy(verbs: PersistentPath, run: Run, request: Request, look: Look) -> di
     for tree in trees:
         sync_filesystem(tree["from"])
     passes = leg_verbs.copied_live(mover.trees)
+    mover.note_names()
     run.write(phase="precopied")
     return {"changed": True, "passes": passes}
 
