@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,7 +145,9 @@ class Running:
         started = int(Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[19])
         tree = ProcessTree([Process(self.process.pid, started)])
         for pid, _ in sorted(tree.follow()):
-            os.kill(pid, signal.SIGKILL)
+            # One may have ended by itself since it was seen.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait(timeout=30)
 
     def said(self) -> str:
