@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -90,10 +89,8 @@ def test_among_five_thousand_results_the_newest_are_found_by_an_index(where: Whe
         if where.store != "sqlite":
             with store._database.transaction() as connection:
                 connection.exec_driver_sql("ANALYZE")
-        began = time.monotonic()
         assert [one.run for one in store.runs_of("D236", "mint-data", limit=3)] == ["RUN-2500", "RUN-2499", "RUN-2498"]
         assert [one.run for one in store.latest_runs("mint", 2)] == ["RUN-2500", "RUN-2499"]
-        assert time.monotonic() - began < 0.5
         explain = "EXPLAIN QUERY PLAN" if where.store == "sqlite" else "EXPLAIN"
         query = "SELECT * FROM controlplane_gate_results WHERE check_id = 'D236' AND host = 'mint-data' ORDER BY at DESC, run_id DESC LIMIT 3"
         with store._database.reading() as connection:
