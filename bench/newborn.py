@@ -1,6 +1,7 @@
 """From a policy to the ready receipt of one virtual machine, against what its boots and its packages take by themselves.
 
 The floor is of the same run: from the emulator's start until all that starts at boot is started, apt at work by systemd's word, and a plain reboot.
+What apt does beside the program's own steps is part of it, as it would take it by itself; see `package_seconds`.
 """
 
 from __future__ import annotations

@@ -29,10 +29,15 @@ class GateReportFiles:
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
         files = sorted(path for path in self._folder.glob("CAP-*.json") if is_run_key(path.stem))
-        return tuple(_read(path) for path in files[-limit:])
+        return tuple(map(_as_run, map(_read, files[-limit:])))
+
+    def of(self, run: str) -> GateReport | None:
+        """Return the report of that run, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
+        path = self._folder / f"{run}.json"
+        return _read(path) if is_run_key(run) and path.exists() else None
 
 
-def _read(path: Path) -> RunReport:
+def _read(path: Path) -> GateReport:
     try:
         report = GateReport.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
@@ -41,6 +46,10 @@ def _read(path: Path) -> RunReport:
         ) from None
     if report.run != path.stem:
         raise RunFailedError(f"{path} is the report of {report.run}: restore it, or move it away. Nothing was changed.")
+    return report
+
+
+def _as_run(report: GateReport) -> RunReport:
     return RunReport(
         run=report.run,
         at=report.judged_at,

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from controlplane.adapters.git_command import git_argv, git_environment
 from controlplane.domain.errors import UnknownError
+from controlplane.domain.examination import Upstream
 from controlplane.ports.waves import Commit
 
 _LIMIT_S = 30
@@ -54,13 +56,24 @@ class GitHistory:
             return ()
         return tuple(entry[3:] for entry in said.split("\0") if len(entry) > 3)
 
-    def upstream(self) -> tuple[int, int] | None:
-        """Return how many commits the site's branch is ahead of and behind its upstream, None where it has none."""
+    def upstream(self) -> Upstream | None:
+        """Return how the site's branch stands to its upstream, None where it has none. The remote itself is not asked."""
         said = self._git("rev-list", "--left-right", "--count", "HEAD...@{upstream}")
         if not said:
             return None
         ahead, behind = said.split()
-        return int(ahead), int(behind)
+        name = self._git("rev-parse", "--symbolic-full-name", "@{upstream}") or ""
+        return Upstream(int(ahead), int(behind), self._fetched(), is_here=name.startswith("refs/heads/"))
+
+    def _fetched(self) -> datetime | None:
+        # Every fetch writes this file anew, also one that brings nothing; a clone has none until its first fetch.
+        said = self._git("rev-parse", "--git-path", "FETCH_HEAD")
+        if not said:
+            return None
+        try:
+            return datetime.fromtimestamp((self._folder / said.rstrip("\n")).stat().st_mtime, UTC)
+        except OSError:
+            return None
 
     def _commit(self, commit: str) -> Commit:
         title = self._git("rev-list", "--max-count=1", "--no-commit-header", "--format=%s", commit) or ""

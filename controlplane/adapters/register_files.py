@@ -11,15 +11,14 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from controlplane.adapters.durable_files import write_durably
 from controlplane.adapters.edit_lock import locked
 from controlplane.adapters.text_files import read_text
 from controlplane.adapters.yaml_edit import RecordsText
 from controlplane.domain.errors import RefusedError, RunFailedError
-from controlplane.domain.governance import Governance
-from controlplane.ports.registers import Entry
+from controlplane.domain.site import SiteContent
+from controlplane.ports.registers import Added, Entry
 from controlplane.ports.sites import SiteReader
 
 
@@ -30,9 +29,9 @@ class RegisterFiles:
         self._folder = folder
         self._site = site
 
-    def read(self) -> Governance:
-        """Return what the registers say now, with gates and waves. Inventory scripts and plugins are not run."""
-        return self._site.read(run_inventory=False).governance
+    def read(self) -> SiteContent:
+        """Return what the registers say now, with all of the site that they name. Inventory scripts and plugins are not run."""
+        return self._site.read(run_inventory=False)
 
     @contextmanager
     def editing(self) -> Iterator[None]:
@@ -40,24 +39,26 @@ class RegisterFiles:
         with locked(self._folder / "state" / "locks", "registers.lock"):
             yield
 
-    def add(self, register: str, record: str, fields: Mapping[str, Any]) -> str:
-        """Write a new record and return its file. Raises `RefusedError`."""
-        path = self._path(register)
-        if not path.exists():
-            self._write(path, f"{register}: {{}}\n")
-        self._write(path, RecordsText(read_text(path), str(path), register).with_record(record, dict(fields)))
-        return str(path)
+    def prepared(self, edits: Sequence[Added | Entry]) -> dict[str, str]:
+        """Return the texts of the files with these edits, in the order in which they are given; nothing is written. Raises `RefusedError`."""
+        by_register: dict[str, list[Added | Entry]] = {}
+        for edit in edits:
+            by_register.setdefault(edit.register, []).append(edit)
+        texts = {}
+        for register, mine in by_register.items():
+            path = self._path(register)
+            text = read_text(path) if path.exists() else f"{register}: {{}}\n"
+            texts[str(path)] = RecordsText(text, str(path), register).changed(
+                added=[(one.record, dict(one.fields)) for one in mine if isinstance(one, Added)],
+                fields=[(one.record, one.field, one.value) for one in mine if isinstance(one, Entry)],
+            )
+        return texts
 
-    def change(self, entries: Sequence[Entry]) -> tuple[str, ...]:
-        """Write fields of records, file by file in the order in which they are given; return the files. Raises `RefusedError`."""
-        texts: dict[Path, str] = {}
-        for entry in entries:
-            path = self._path(entry.register)
-            text = texts.get(path) or read_text(path)
-            texts[path] = RecordsText(text, str(path), entry.register).with_field(entry.record, entry.field, entry.value)
+    def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
+        """Write whole texts, one file after another, and return the files. Raises `RunFailedError`."""
         for path, text in texts.items():
-            self._write(path, text)
-        return tuple(str(path) for path in texts)
+            self._write(Path(path), text)
+        return tuple(texts)
 
     def _path(self, register: str) -> Path:
         path = self._folder / "registers" / f"{register}.yml"

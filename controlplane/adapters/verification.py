@@ -1,7 +1,8 @@
 """The second witness: live machines asked through testinfra; the only importer of testinfra.
 
 Rules:
-- A host is asked many questions at once, over the connection that looked at it before: else each would cost a round trip, the first a handshake.
+- A host is asked many questions at once, each command once, over the connection that looked at it before: else each would cost a round trip,
+  and the first a handshake.
 - What could not be asked is an answer without words, and so never a confirmation. No answer passes for another's: what parts them is random.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from controlplane.adapters.ansible_project import control_directory, control_path
 from controlplane.adapters.known_hosts import ssh_options
@@ -58,59 +59,69 @@ class TestinfraWitness:
                 raise
 
 
+class _Heard(NamedTuple):
+    """What one command printed, with its exit code and what it said of an error; `printed` None: it was not run to its end, and `ended` says why."""
+
+    printed: str | None
+    ended: str
+
+
+_Argv = tuple[str, ...]
+
+
 def _ask_host(route: InventoryHost, questions: Sequence[Question], known_hosts: Path | None, stopped: Event) -> list[Answer]:
+    # What several findings rest on is asked once.
+    commands = list(dict.fromkeys(question.argv for question in questions))
+    heard: dict[_Argv, _Heard] = {}
     try:
         host = connect(route, known_hosts)
     except ValueError as error:
-        return _unanswered(questions, str(error))
-    answers: list[Answer] = []
-    for batch in _batches(questions):
-        answers += _unanswered(batch, "it was interrupted") if stopped.is_set() else _ask(host, batch)
-    return answers
+        return [_answer(question, _Heard(None, str(error))) for question in questions]
+    for batch in _batches(commands):
+        told = [_Heard(None, "it was interrupted")] * len(batch) if stopped.is_set() else _ask(host, batch)
+        heard |= zip(batch, told, strict=True)
+    return [_answer(question, heard[question.argv]) for question in questions]
 
 
-def _batches(questions: Sequence[Question]) -> Iterator[list[Question]]:
-    batch: list[Question] = []
-    for question in questions:
-        too_many = len(batch) == _QUESTIONS_AT_ONCE or len(shlex.quote(shlex.quote(_script([*batch, question], "")))) > _MOST_QUOTED
+def _batches(commands: Sequence[_Argv]) -> Iterator[list[_Argv]]:
+    batch: list[_Argv] = []
+    for command in commands:
+        too_many = len(batch) == _QUESTIONS_AT_ONCE or len(shlex.quote(shlex.quote(_script([*batch, command], "")))) > _MOST_QUOTED
         if batch and too_many:
             yield batch
             batch = []
-        batch.append(question)
+        batch.append(command)
     if batch:
         yield batch
 
 
-def _ask(host: Host, questions: Sequence[Question]) -> list[Answer]:
+def _ask(host: Host, commands: Sequence[_Argv]) -> list[_Heard]:
     mark = secrets.token_hex(16)
     try:
-        result = host.run(f"timeout {_LIMIT_AT_ONCE_S} sh -c %s", _script(questions, mark))
+        result = host.run(f"timeout {_LIMIT_AT_ONCE_S} sh -c %s", _script(commands, mark))
     except (RuntimeError, OSError, AssertionError, ValueError) as error:
-        return _unanswered(questions, _why(error))
+        return [_Heard(None, _why(error))] * len(commands)
     # Bytes, because what a program says need not be text.
     _, *told = result.stdout_bytes.decode("utf-8", "replace").split(mark)
-    pairs = list(zip(told[::2], told[1::2], strict=False))
-    answers = [_answer(question, *pair) for question, pair in zip(questions, pairs, strict=False)]
+    heard = [_Heard(printed, ended) for printed, ended, _ in zip(told[::2], told[1::2], commands, strict=False)]
     said = _short(result.stderr_bytes.decode("utf-8", "replace"))
-    return answers + _unanswered(questions[len(answers) :], f"the host did not answer to the end, rc {result.rc}: {said}")
+    return heard + [_Heard(None, f"the host did not answer to the end, rc {result.rc}: {said}")] * (len(commands) - len(heard))
 
 
-def _script(questions: Sequence[Question], mark: str) -> str:
-    """Return a shell's words that ask one after the other: `mark`, what a command printed, `mark`, its exit code, and what it said of an error."""
+def _script(commands: Sequence[_Argv], mark: str) -> str:
+    """Return a shell's words that run one after the other: `mark`, what a command printed, `mark`, its exit code, and what it said of an error."""
     said = f"printf %s {mark}"
-    asking = (f"{{ err=$(timeout {_LIMIT_S} {shlex.join(question.argv)} </dev/null 2>&1 >&3 3>&-); code=$?; }} 3>&1" for question in questions)
+    asking = (f"{{ err=$(timeout {_LIMIT_S} {shlex.join(argv)} </dev/null 2>&1 >&3 3>&-); code=$?; }} 3>&1" for argv in commands)
     return "; ".join(f'{said}; {command}; {said}; printf "%d %s" "$code" "$err"' for command in asking)
 
 
-def _answer(question: Question, said: str, ended: str) -> Answer:
-    code, _, error = ended.partition(" ")
-    if code != "0":
+def _answer(question: Question, heard: _Heard) -> Answer:
+    if heard.printed is None:
+        return Answer(question=question, said=None, error=heard.ended)
+    code, _, error = heard.ended.partition(" ")
+    if code not in map(str, question.ends):
         return Answer(question=question, said=None, error=f"rc {code}: {_short(error)}")
-    return Answer(question=question, said=said.strip(), error=None)
-
-
-def _unanswered(questions: Sequence[Question], why: str) -> list[Answer]:
-    return [Answer(question=question, said=None, error=why) for question in questions]
+    return Answer(question=question, said=heard.printed.strip(), error=None)
 
 
 def _why(error: Exception) -> str:

@@ -7,10 +7,12 @@ Rules:
 
 from __future__ import annotations
 
-import copy
 import json
 import re
-from typing import Any
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -19,7 +21,25 @@ from controlplane.domain.errors import RefusedError
 
 _PLAIN = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./@ -]*[A-Za-z0-9_./@-]|[A-Za-z0-9]", re.ASCII)
 _NOT_TEXT = re.compile(r"(true|false|null|yes|no|on|off|~|[-+]?[0-9][0-9_.:eExX+-]*)", re.IGNORECASE | re.ASCII)
-_LINE = re.compile(r"[^\n]*\n?")
+# A day is text to whoever reads the site's files, and people write it without quotes.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+# A key whose value begins with a brace, on its line or, below comments, on a later one.
+_OPENS_BRACE = re.compile(r"[^\n:]*:\s*(?:#[^\n]*\n\s*)*\{")
+
+
+class _Part(NamedTuple):
+    """A mapping that was composed from a part of the text, which begins at `offset`."""
+
+    node: yaml.MappingNode
+    offset: int
+
+
+class _Splice(NamedTuple):
+    """What is to stand in the text from `start` to `end`."""
+
+    start: int
+    end: int
+    text: str
 
 
 class FieldsText:
@@ -27,52 +47,55 @@ class FieldsText:
 
     def __init__(self, text: str, file: str) -> None:
         self._text, self._file = text, file
-        self._held = parse_document(text, file, multiline=True).checked().data
-        self._root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+        self._document = parse_document(text, file, multiline=True).checked()
 
     def with_root_field(self, field: str, value: Any) -> str:
         """Return the text with that field set, where it stands, or as its last one."""
-        if not isinstance(self._root, yaml.MappingNode):
+        root = self._composed(0, len(self._text))
+        if root is None:
             raise self._refused("is no mapping")
-        wanted = self._data()
-        wanted[field] = value
-        return self._with(self._root, field, value, wanted)
+        return self._checked([self._setting(root, field, value)], {**self._document.data, field: value})
 
-    def _with(self, node: yaml.MappingNode, field: str, value: Any, wanted: Any) -> str:
+    def _composed(self, start: int, end: int) -> _Part | None:
+        """Return the mapping that whole lines of the text say by themselves, None where they say none."""
+        node = yaml.compose(self._text[start:end], Loader=yaml.SafeLoader)
+        return _Part(node, start) if isinstance(node, yaml.MappingNode) else None
+
+    def _setting(self, part: _Part, field: str, value: Any) -> _Splice:
+        node, offset = part
         for key, held in node.value:
             if key.value == field:
-                start, end = held.start_mark.index, self._end(held)
-                return self._checked(self._text[:start] + written(value) + self._text[end:], wanted)
+                return _Splice(offset + held.start_mark.index, self._end(held, offset), written(value))
         if not node.value:
             raise self._refused("holds nothing yet")
-        end = self._end(node.value[-1][1])
+        end = self._end(node.value[-1][1], offset)
         if node.flow_style:
-            return self._checked(f"{self._text[:end]}, {field}: {written(value)}{self._text[end:]}", wanted)
-        return self._checked(self._below(end, f"{' ' * node.value[0][0].start_mark.column}{field}: {written(value)}"), wanted)
+            return _Splice(end, end, f", {field}: {written(value)}")
+        return self._below(end, f"{' ' * node.value[0][0].start_mark.column}{field}: {written(value)}")
 
-    def _data(self) -> Any:
-        return copy.deepcopy(self._held)
-
-    def _checked(self, text: str, wanted: Any) -> str:
+    def _checked(self, splices: list[_Splice], wanted: Any) -> str:
+        text = self._text
+        # What comes last in the text first, so that the places of the others stay; of two at one place the first one stays first.
+        splices.sort(key=lambda one: one.start)
+        for splice in reversed(splices):
+            text = text[: splice.start] + splice.text + text[splice.end :]
         now = parse_document(text, self._file, multiline=True)
         if now.faults or now.data != wanted:
             raise self._refused("is written in a way in which this change would mean more than that")
         return text
 
-    def _below(self, index: int, line: str) -> str:
-        """Return the text with whole lines below the one in which `index` stands, its comment included."""
-        found = _LINE.match(self._text, index)
-        end = found.end() if found else index
-        missing = "" if self._text[:end].endswith("\n") else "\n"
-        return f"{self._text[:end]}{missing}{line}\n{self._text[end:]}"
+    def _below(self, index: int, lines: str) -> _Splice:
+        """Return the splice that adds whole lines below the one in which `index` stands, its comment included."""
+        end = self._text.find("\n", index) + 1
+        return _Splice(end, end, f"{lines}\n") if end else _Splice(len(self._text), len(self._text), f"\n{lines}")
 
-    def _end(self, node: yaml.Node) -> int:
+    def _end(self, node: yaml.Node, offset: int) -> int:
         """Return where a node's own text ends; of a block, PyYAML says where the next token begins."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1]
-            return self._end(last[1] if isinstance(last, tuple) else last)
-        end = int(node.end_mark.index)
-        while end > node.start_mark.index and self._text[end - 1] in " \t\r\n":
+            return self._end(last[1] if isinstance(last, tuple) else last, offset)
+        start, end = offset + int(node.start_mark.index), offset + int(node.end_mark.index)
+        while end > start and self._text[end - 1] in " \t\r\n":
             end -= 1
         return end
 
@@ -81,58 +104,114 @@ class FieldsText:
 
 
 class RecordsText(FieldsText):
-    """The text of a file whose top-level key `root` holds records by id. Raises `RefusedError` where it can't be changed surely."""
+    """The text of a file whose top-level key `root` holds records by id. Raises `RefusedError` where it can't be changed surely.
+
+    Of records that stand below each other only those that are touched are composed: PyYAML takes a second for a thousand of them.
+    """
 
     def __init__(self, text: str, file: str, root: str) -> None:
         super().__init__(text, file)
-        self._root_key, node = root, self._root
-        records = next((value for key, value in node.value if key.value == root), None) if isinstance(node, yaml.MappingNode) else None
-        if not isinstance(records, yaml.MappingNode):
+        data = self._document.data
+        records = data.get(root) if isinstance(data, dict) else None
+        if not isinstance(records, dict):
             raise self._refused(f"has no mapping {root}")
-        self._records: yaml.MappingNode = records
+        self._root_key, self._records = root, records
 
     def records(self) -> tuple[str, ...]:
         """Return the ids that there are."""
-        return tuple(self._held[self._root_key])
+        return tuple(self._records)
 
     def with_field(self, record: str, field: str, value: Any) -> str:
         """Return the text with that field of a record set, where it stands, or as its last one."""
-        node = self._record(record)
-        wanted = self._data()
-        wanted[self._root_key][record][field] = value
-        if not node.value:
-            raise self._refused(f"{record} is empty")
-        return self._with(node, field, value, wanted)
+        return self.changed(fields=[(record, field, value)])
 
     def with_record(self, record: str, fields: dict[str, Any]) -> str:
         """Return the text with another record at the end of its kind."""
-        wanted = self._data()
-        held = self._records
-        if record in wanted[self._root_key]:
-            raise self._refused(f"has {record} already: choose another id")
-        wanted[self._root_key][record] = fields
-        if not held.value:
-            # `gaps: {}` becomes a block.
-            start, end = held.start_mark.index, held.end_mark.index
-            text = self._text[:start].rstrip(" ") + "\n" + _block(record, fields, 2).rstrip("\n") + self._text[end:]
-            return self._checked(text, wanted)
-        last = self._end(held.value[-1][1])
-        if held.flow_style:
-            return self._checked(f"{self._text[:last]}, {record}: {written(fields)}{self._text[last:]}", wanted)
-        column = held.value[0][0].start_mark.column
+        return self.changed(added=[(record, fields)])
+
+    def changed(self, *, added: Sequence[tuple[str, dict[str, Any]]] = (), fields: Sequence[tuple[str, str, Any]] = ()) -> str:
+        """Return the text with these records at the end of their kind, and these fields (record, field, value) set, each as `with_field` says."""
+        wanted, splices = dict(self._records), []
+        # Of two for one field the last one holds.
+        for (record, field), value in {(record, field): value for record, field, value in fields}.items():
+            splices.append(self._setting(self._record(record), field, value))
+            wanted[record] = {**wanted[record], field: value}
+        for record, values in added:
+            if record in wanted:
+                raise self._refused(f"has {record} already: choose another id")
+            splices.append(self._adding(record, values, first=len(wanted) == 0))
+            wanted[record] = values
+        return self._checked(splices, {**self._document.data, self._root_key: wanted})
+
+    def _adding(self, record: str, fields: dict[str, Any], *, first: bool) -> _Splice:
+        if first or not self._in_lines:
+            held = self._whole()
+            node, offset = held
+            if not node.value:
+                # `gaps: {}` becomes a block.
+                start, end = offset + node.start_mark.index, offset + node.end_mark.index
+                start -= len(self._text[:start]) - len(self._text[:start].rstrip(" "))
+                return _Splice(start, end, "\n" + _block(record, fields, 2).rstrip("\n"))
+            last = self._end(node.value[-1][1], offset)
+            return _Splice(last, last, f", {record}: {written(fields)}")
+        names = list(self._records)
+        node, offset = self._part_of(names[-1])
+        key, value = node.value[0]
         # A file that parts its records by empty lines goes on to do so.
-        gap = "\n" if len(held.value) > 1 and self._parted(held) else ""
-        return self._checked(self._below(last, gap + _block(record, fields, column).rstrip("\n")), wanted)
+        gap = "\n" if len(names) > 1 and self._parted(names[-2], offset + key.start_mark.index) else ""
+        return self._below(self._end(value, offset), gap + _block(record, fields, key.start_mark.column).rstrip("\n"))
 
-    def _parted(self, held: yaml.MappingNode) -> bool:
-        before, after = held.value[-2][1], held.value[-1][0]
-        return "\n\n" in self._text[self._end(before) : after.start_mark.index]
+    def _parted(self, before: str, start: int) -> bool:
+        node, offset = self._part_of(before)
+        return "\n\n" in self._text[self._end(node.value[0][1], offset) : start]
 
-    def _record(self, record: str) -> yaml.MappingNode:
-        node = next((value for key, value in self._records.value if key.value == record), None)
-        if not isinstance(node, yaml.MappingNode):
+    def _record(self, record: str) -> _Part:
+        if not isinstance(self._records.get(record), dict):
             raise self._refused(f"has no {record}")
-        return node
+        if not self._records[record]:
+            raise self._refused(f"{record} is empty")
+        held = self._part_of(record) if self._in_lines else self._whole()
+        return _Part(next(value for key, value in held.node.value if key.value == record), held.offset)
+
+    @cached_property
+    def _in_lines(self) -> bool:
+        """Say whether records stand below each other, each from a line of its own on: not in one pair of braces."""
+        lines = [*self._lines_of(self._records).values()]
+        root = self._lines_of(self._document.data)[self._root_key]
+        apart = all(one < other for one, other in pairwise([root, *lines]))
+        return apart and _OPENS_BRACE.match(self._text, self._starts[root - 1]) is None
+
+    def _part_of(self, record: str) -> _Part:
+        """Return the mapping of that record alone; `_in_lines`."""
+        names, lines = list(self._records), self._lines_of(self._records)
+        after = names.index(record) + 1
+        end = self._starts[lines[names[after]] - 1] if after < len(names) else self._root_end
+        return self._known(self._composed(self._starts[lines[record] - 1], end))
+
+    def _whole(self) -> _Part:
+        """Return the mapping of all records."""
+        start = self._starts[self._lines_of(self._document.data)[self._root_key] - 1]
+        node, offset = self._known(self._composed(start, self._root_end))
+        return _Part(node.value[0][1], offset)
+
+    def _known(self, part: _Part | None) -> _Part:
+        if part is None or not part.node.value:
+            raise self._refused("is written in a way in which its records can't be told apart")
+        return part
+
+    @cached_property
+    def _root_end(self) -> int:
+        """Return where the next top-level key begins, or the text ends."""
+        lines = self._lines_of(self._document.data)
+        following = [line for line in lines.values() if line > lines[self._root_key]]
+        return self._starts[min(following) - 1] if following else len(self._text)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(map(len, self._text.splitlines(keepends=True)))]
+
+    def _lines_of(self, part: Any) -> dict[str | int, int]:
+        return self._document.lines[id(part)]
 
 
 def has_root(text: str, root: str) -> bool:
@@ -148,7 +227,7 @@ def written(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(written(one) for one in value) + "]"
     text = str(value)
-    plain = _PLAIN.fullmatch(text) is not None and _NOT_TEXT.fullmatch(text) is None and " -" not in text
+    plain = _PLAIN.fullmatch(text) is not None and (_NOT_TEXT.fullmatch(text) is None or _DAY.fullmatch(text) is not None) and " -" not in text
     return text if plain else json.dumps(text, ensure_ascii=False)
 
 

@@ -25,21 +25,23 @@ def apply(plan_file: str, site: str | None, output: str) -> int:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
-    from controlplane.domain.errors import RefusedError  # noqa: PLC0415
+    from controlplane.domain.errors import ControlPlaneError  # noqa: PLC0415
     from controlplane.domain.releases.bringing import refuse_led  # noqa: PLC0415
     from controlplane.usecases.apply_plan import apply_plan  # noqa: PLC0415
+    from controlplane.usecases.interrupted_run import ended_early  # noqa: PLC0415
 
     plan = wiring.plan_files().read(plan_file)
     view, ports = wiring.governed_site(site)
     with leaving(ON_RECORD):
         try:
-            refuse_led(plan, plan_file)
-            wiring.refuse_wave_plan(view, plan)
-            with working("applying") as progress:
-                result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress)
-        except RefusedError as refusal:
+            with leaving(ON_RECORD):
+                refuse_led(plan, plan_file)
+                course = wiring.plain_course(view, plan)
+                with working("applying") as progress:
+                    result = apply_plan(plan, view, operator=wiring.operator(), ports=ports, progress=progress, course=course)
+        except ControlPlaneError as error:
             if output == "json":
-                print_json(refused(plan.plan, str(refusal)).model_dump(mode="json"))
+                print_json(ended_early(plan, ports.receipts, error).model_dump(mode="json"))
             raise
         print_result(result, output)
         if result.outcome == "interrupted":
@@ -51,13 +53,6 @@ def _left(result: RunResult) -> str:
     """Return what state a stopped run is in, for its last line."""
     done = sum(change.status == "done" for change in result.changed)
     return f"{done} of {len(result.changed)} changes are on record as done; {result.run} is open and goes on where it stopped"
-
-
-def refused(plan: str, reason: str) -> RunResult:
-    """Return the result of a run that a guard kept from starting."""
-    from controlplane.domain.run_result import RunResult  # noqa: PLC0415 - loaded when the verb runs
-
-    return RunResult(run=None, receipts=(), plan=plan, outcome="refused", changed=(), verify=None, remaining=(), downtime_s={}, messages=(reason,))
 
 
 def print_result(result: RunResult, output: str) -> None:

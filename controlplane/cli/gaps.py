@@ -9,6 +9,7 @@ import click
 from controlplane.cli.options import output_option, print_json, site_option
 
 if TYPE_CHECKING:
+    from controlplane.domain.registers import Gap
     from controlplane.domain.registers.closing import Recommendation
     from controlplane.usecases.edit_registers import Edited
 
@@ -25,13 +26,19 @@ def gaps() -> None:
 @click.option("--finding", metavar="STOR", help="Only those of this finding.")
 @output_option()
 def list_gaps(site: str | None, only_open: bool, loop: str | None, finding: str | None, output: str) -> int:
-    """List gaps with their findings and loops; 'closable' are those whose findings are all MET in recorded runs."""
+    """List gaps with their findings; 'closable' are those whose findings and criteria are all MET in recorded runs."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.folding import echo_folded  # noqa: PLC0415
     from controlplane.domain.registers.closing import recommend  # noqa: PLC0415
+    from controlplane.usecases.edit_registers import refuse_unknown  # noqa: PLC0415
     from controlplane.usecases.read_registers import resting  # noqa: PLC0415
 
-    governance, governed = wiring.governance(site)
+    content = wiring.site(site).read(run_inventory=False)
+    governance, governed = content.governance, sorted(content.policy.hosts)
     held = governance.checked_registers()
+    for register, name in (("loops", loop), ("findings", finding)):
+        if name is not None:
+            refuse_unknown(content, register, name)
     rests = resting(governance, wiring.gate_record(site), governed=governed)
     rows: list[dict[str, Any]] = []
     for name, gap in held.gaps.items():
@@ -45,7 +52,7 @@ def list_gaps(site: str | None, only_open: bool, loop: str | None, finding: str 
         return 0
     for row in rows:
         status = "closable" if row["closable"] else row["status"]
-        click.echo(f"{row['id']:<16} {status:<11} {', '.join(row['findings']) or '-':<20} {row['title']}")
+        echo_folded(f"{row['id']:<16} {status:<11} {', '.join(row['findings']) or '-':<20} ", row["title"])
     click.echo(f"{len(rows)} {'gap' if len(rows) == 1 else 'gaps'}.")
     return 0
 
@@ -57,23 +64,29 @@ def list_gaps(site: str | None, only_open: bool, loop: str | None, finding: str 
 def show_gap(gap: str, site: str | None, output: str) -> int:
     """Show a gap, what it serves, and what still speaks against closing it."""
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.folding import echo_folded  # noqa: PLC0415
 
-    found, recommended = _recommended(gap, site)
-    held = found[gap]
+    held, recommended = _recommended(gap, site)
     if output == "json":
         print_json({"id": gap, **held.model_dump(mode="json", exclude_none=True), "recommendation": recommended.model_dump(mode="json")})
         return 0
-    click.echo(f"{gap}  {held.status}  {held.title}")
-    for name, value in held.model_dump(mode="json", exclude_none=True, exclude={"title", "status"}).items():
-        click.echo(f"{name:<12} {plain(_shown(value))}")
-    click.echo(f"{'findings':<12} {', '.join(recommended.findings) or 'none'}")
+    echo_folded(f"{gap}  {held.status}  ", held.title)
+    for name, value in held.model_dump(mode="json", exclude_none=True, exclude={"title", "status", "criteria"}).items():
+        echo_folded(f"{name:<12} ", plain(_shown(value)))
+    for criterion in held.criteria:
+        echo_folded(f"{'criteria':<12} ", plain(criterion))
+    echo_folded(f"{'findings':<12} ", ", ".join(recommended.findings) or "none")
     if held.is_open:
         for one in recommended.criteria:
             told = one.objection or f"met in {one.run}"
-            click.echo(f"{'open' if one.objection else 'met':<12} {one.finding} {one.check} on {one.host}: {plain(told)}")
+            echo_folded(f"{'open' if one.objection else 'met':<12} ", f"{one.finding} {one.check} on {one.host}: {plain(told)}")
         for name in recommended.unjudged:
-            click.echo(f"{'open':<12} {name}: no check judges it; who closes the gap says why it is mended, with --attest")
-        click.echo("closable" if recommended.closable else f"not closable yet: {len(recommended.objections) + len(recommended.unjudged)} in the way")
+            echo_folded(f"{'open':<12} ", f"{name}: no check judges it; who closes the gap says why it is mended, with --attest")
+        for criterion in recommended.unstated:
+            told = f"criteria: {plain(criterion)}: no check judges all of it; who closes the gap says how it was shown, with --met"
+            echo_folded(f"{'open':<12} ", told)
+        left = len(recommended.objections) + len(recommended.unjudged) + len(recommended.unstated)
+        click.echo("closable" if recommended.closable else f"not closable yet: {left} in the way")
     return 0
 
 
@@ -81,18 +94,26 @@ def show_gap(gap: str, site: str | None, output: str) -> int:
 @click.option("--title", required=True, metavar="TEXT", help="One line that says what is missing.")
 @click.option("--loop", "loops", multiple=True, required=True, metavar="LOOP", help="Loop in which it is worked on; can be given several times.")
 @click.option("--finding", "findings", multiple=True, metavar="STOR", help="Finding that it stands for; can be given several times.")
-@click.option("--criteria", metavar="TEXT", help="What has to hold before it is closed, beyond its findings being MET.")
+@click.option(
+    "--criteria",
+    multiple=True,
+    metavar="TEXT",
+    help="What else has to hold before it is closed: a check ('D234 on mint-data'), a finding, or words; can be given several times.",
+)
 @click.option("--area", default="OP", show_default=True, metavar="AREA", help="Middle part of its id.")
 @click.option("--id", "given", metavar="ID", help="Its id; otherwise the next free number of its area.")
 @site_option
 @output_option()
-def file(title: str, loops: tuple[str, ...], findings: tuple[str, ...], *, criteria: str | None, area: str, given: str | None, **common: Any) -> int:
+def file(
+    title: str, loops: tuple[str, ...], findings: tuple[str, ...], *, criteria: tuple[str, ...], area: str, given: str | None, **common: Any
+) -> int:
     """File a gap, and link it."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.edit_registers import file_gap  # noqa: PLC0415
 
-    fields = {"title": title, "status": "open", "loops": list(loops), "filed": f"{wiring.clock().now():%Y-%m-%d}"}
-    fields |= {"criteria": criteria} if criteria else {}
+    fields = {"title": title, "status": "open", "loops": list(dict.fromkeys(loops)), "filed": f"{wiring.clock().now():%Y-%m-%d}"}
+    # One is written as people write it: as a line.
+    fields |= {"criteria": criteria[0] if len(criteria) == 1 else list(criteria)} if criteria else {}
     return say_edited(file_gap(wiring.registers(common["site"]), area=area, fields=fields, findings=findings, given=given), "filed", common["output"])
 
 
@@ -105,38 +126,31 @@ def file(title: str, loops: tuple[str, ...], findings: tuple[str, ...], *, crite
 def link_gap(gap: str, loops: tuple[str, ...], findings: tuple[str, ...], site: str | None, output: str) -> int:
     """Link a gap to loops, and findings to it."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.edit_registers import Edited, link  # noqa: PLC0415
+    from controlplane.usecases.edit_registers import link  # noqa: PLC0415
 
     if not loops and not findings:
         raise click.UsageError("name at least one --loop or --finding")
     links = [("gaps", gap, "loops", loop) for loop in loops] + [("findings", finding, "gaps", gap) for finding in findings]
-    return say_edited(Edited(id=gap, files=link(wiring.registers(site), links)), "linked", output)
+    return say_edited(link(wiring.registers(site), gap, links), "linked", output)
 
 
 @gaps.command("close", epilog="Example: controlplane gaps close GAP-OP-948 --run CAP-20260301-120000__verify.pack.run__R1a2b")
 @click.argument("gap")
 @click.option("--run", "runs", multiple=True, metavar="KEY", help="Run that shows it mended; otherwise the latest of each check and host.")
 @click.option("--attest", metavar="TEXT", help="Why it is mended, where no check judges a finding of it.")
+@click.option("--met", multiple=True, metavar="TEXT", help="A criterion that no check judges, word for word, a colon, and how it was shown.")
 @click.option("--accept", metavar="REASON", help="Close it as accepted, not as fixed: why it may stay.")
 @site_option
 @output_option()
-def close(gap: str, runs: tuple[str, ...], *, attest: str | None, accept: str | None, site: str | None, output: str) -> int:
+def close(gap: str, runs: tuple[str, ...], *, attest: str | None, met: tuple[str, ...], accept: str | None, site: str | None, output: str) -> int:
     """Close a gap on the evidence of recorded runs. Exit 4: its criteria are not met, and nothing was changed."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.edit_registers import close_gap  # noqa: PLC0415
-    from controlplane.usecases.read_registers import resting  # noqa: PLC0415
+    from controlplane.usecases.close_gap import ClosingPorts, Word, close_gap  # noqa: PLC0415
 
-    _, governed = wiring.governance(site)
-    record = wiring.gate_record(site)
-    edited = close_gap(
-        wiring.registers(site),
-        gap,
-        rests=lambda governance: resting(governance, record, governed=governed, named=runs, sound=True),
-        by=wiring.operator(),
-        now=wiring.clock().now(),
-        attest=attest,
-        accept=accept,
-    )
+    if accept is not None and (runs or attest is not None or met):
+        raise click.UsageError("--accept rests on no evidence: leave --run, --attest and --met out")
+    ports = ClosingPorts(registers=wiring.registers(site), record=wiring.gate_record(site), entropy=wiring.entropy())
+    edited = close_gap(gap, Word(by=wiring.operator(), runs=runs, attest=attest, met=met, accept=accept), ports=ports)
     return say_edited(edited, "accepted" if accept else "closed", output)
 
 
@@ -160,23 +174,22 @@ def gaps_status(site: str | None, output: str) -> int:
     return print_status("gaps", site, output)
 
 
-def _recommended(gap: str, site: str | None) -> tuple[dict[str, Any], Recommendation]:
+def _recommended(gap: str, site: str | None) -> tuple[Gap, Recommendation]:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415
     from controlplane.domain.registers.closing import recommend  # noqa: PLC0415
+    from controlplane.usecases.edit_registers import refuse_unknown  # noqa: PLC0415
     from controlplane.usecases.read_registers import resting  # noqa: PLC0415
 
-    governance, governed = wiring.governance(site)
-    held = governance.checked_registers().gaps
-    if gap not in held:
-        raise InputInvalidError([Fault("registers/gaps.yml", 0, "", f"there is no {gap}; 'controlplane gaps list' shows what there is")])
-    return dict(held), recommend(gap, resting(governance, wiring.gate_record(site), governed=governed))
+    content = wiring.site(site).read(run_inventory=False)
+    refuse_unknown(content, "gaps", gap)
+    rests = resting(content.governance, wiring.gate_record(site), governed=sorted(content.policy.hosts))
+    return rests.registers.gaps[gap], recommend(gap, rests)
 
 
 def _shown(value: Any) -> str:
-    """Return a field's value as a person reads it: lists by comma, a mapping's values in turn."""
+    """Return a field's value as a person reads it: lists by comma, a mapping's values in turn; what is empty is left out."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items() if one)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -184,8 +197,13 @@ def say_edited(edited: Edited, done: str, output: str) -> int:
     if output == "json":
         print_json(edited.model_dump(mode="json"))
         return 0
+    if not edited.files and edited.receipt is None:
+        click.echo(f"{edited.id} is {done} already. Nothing was changed.")
+        return 0
     with_it = f"; {', '.join(edited.closed_findings)} closed with it" if edited.closed_findings else ""
     click.echo(f"{edited.id} {done}{with_it}.")
     for path in edited.files:
         click.echo(f"changed   {path}")
+    if edited.receipt is not None:
+        click.echo(f"receipt   {edited.receipt}")
     return 0

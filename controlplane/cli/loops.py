@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from controlplane.cli.options import output_option, print_json, site_option
+
+if TYPE_CHECKING:
+    from controlplane.domain.site import SiteContent
 
 
 @click.group(epilog="Example: controlplane loops list --open")
@@ -20,12 +23,16 @@ def loops() -> None:
 @output_option()
 def list_loops(site: str | None, only_open: bool, output: str) -> int:
     """List loops with how many of their gaps are open."""
-    rows = [row for row in _rows(site) if not only_open or row["status"] == "open"]
+    from controlplane.cli.folding import echo_folded  # noqa: PLC0415 - loaded when the verb runs
+
+    rows = [row for row in _rows(_read(site)) if not only_open or row["status"] == "open"]
     if output == "json":
         print_json({"loops": rows})
         return 0
+    widest = max((len(row["id"]) for row in rows), default=0)
     for row in rows:
-        click.echo(f"{row['id']:<56} {row['status']:<9} {len(row['open_gaps'])} of {len(row['gaps'])} gaps open  {row['title']}")
+        counted = f"{len(row['open_gaps'])} of {len(row['gaps'])} gaps open"
+        echo_folded(f"{row['id']:<{widest}} {row['status']:<8} {counted:<18} ", row["title"])
     click.echo(f"{len(rows)} {'loop' if len(rows) == 1 else 'loops'}.")
     return 0
 
@@ -37,17 +44,18 @@ def list_loops(site: str | None, only_open: bool, output: str) -> int:
 def show_loop(loop: str, site: str | None, output: str) -> int:
     """Show a loop with its gaps and their findings."""
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415
+    from controlplane.cli.folding import echo_folded  # noqa: PLC0415
+    from controlplane.usecases.edit_registers import refuse_unknown  # noqa: PLC0415
 
-    row = next((one for one in _rows(site) if one["id"] == loop), None)
-    if row is None:
-        raise InputInvalidError([Fault("registers/loops.yml", 0, "", f"there is no {loop}; 'controlplane loops list' shows what there is")])
+    content = _read(site)
+    refuse_unknown(content, "loops", loop)
+    row = next(one for one in _rows(content) if one["id"] == loop)
     if output == "json":
         print_json(row)
         return 0
-    click.echo(f"{loop}  {row['status']}  {row['title']}")
+    echo_folded(f"{loop}  {row['status']}  ", row["title"])
     for line in str(row.get("text") or "").splitlines():
-        click.echo(f"  {plain(line)}")
+        echo_folded("  ", plain(line))
     for gap in row["gaps"]:
         click.echo(f"{'open' if gap in row['open_gaps'] else '-':<5} {gap}")
     return 0
@@ -77,9 +85,9 @@ def link_loop(loop: str, gaps: tuple[str, ...], site: str | None, output: str) -
     """Link gaps to a loop."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.gaps import say_edited  # noqa: PLC0415
-    from controlplane.usecases.edit_registers import Edited, link  # noqa: PLC0415
+    from controlplane.usecases.edit_registers import link  # noqa: PLC0415
 
-    return say_edited(Edited(id=loop, files=link(wiring.registers(site), [("gaps", gap, "loops", loop) for gap in gaps])), "linked", output)
+    return say_edited(link(wiring.registers(site), loop, [("gaps", gap, "loops", loop) for gap in gaps]), "linked", output)
 
 
 @loops.command("close", epilog="Example: controlplane loops close LOOP-STORAGE-20260226")
@@ -116,6 +124,7 @@ def print_status(register: str, site: str | None, output: str) -> int:
     """Print how a register stands and return the exit code."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.findings import plain  # noqa: PLC0415
+    from controlplane.cli.folding import echo_folded  # noqa: PLC0415
     from controlplane.usecases.read_registers import register_status  # noqa: PLC0415
 
     governance, governed = wiring.governance(site)
@@ -126,18 +135,24 @@ def print_status(register: str, site: str | None, output: str) -> int:
     counted = ", ".join(f"{count} {name}" for name, count in status.counts.items()) or "none"
     click.echo(f"{register}: {counted}")
     for name in status.closable:
-        click.echo(f"closable  {name}    (controlplane {register} close {name})")
+        click.echo(f"closable  {name}")
+    if status.closable:
+        click.echo(f"Next: controlplane {register} close {status.closable[0]}")
     for fault in status.faults:
-        click.echo(plain(fault), err=True)
+        echo_folded("", plain(fault), err=True)
     if status.faults:
         click.echo(f"{len(status.faults)} {'rule does' if len(status.faults) == 1 else 'rules do'} not hold; each is named above.", err=True)
     return status.exit_code()
 
 
-def _rows(site: str | None) -> list[dict[str, Any]]:
+def _read(site: str | None) -> SiteContent:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
 
-    held = wiring.governance(site)[0].checked_registers()
+    return wiring.site(site).read(run_inventory=False)
+
+
+def _rows(content: SiteContent) -> list[dict[str, Any]]:
+    held = content.governance.checked_registers()
     rows: list[dict[str, Any]] = []
     for name, loop in held.loops.items():
         gaps = [gap for gap, one in held.gaps.items() if name in one.loops]

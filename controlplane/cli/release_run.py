@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from controlplane.domain.releases.values import EnvironmentName
     from controlplane.ports.releases import KeptManifest
     from controlplane.usecases.rehearse_release import Rehearsed
+    from controlplane.usecases.rehearse_release_return import RehearsedReturn
     from controlplane.usecases.release_case import ReleasePorts, ReleaseSite
-    from controlplane.usecases.return_release import WayBack
+    from controlplane.usecases.release_way_back import WayBack
 
 _stack = click.argument("stack", metavar="STACK")
 _out = click.option("--out", metavar="FILE", help="Write the plan, for 'approve' and --plan.")
@@ -84,32 +85,32 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
 @_stack
 @click.option("--env", "environment", default="production", show_default=True, type=click.Choice(["staging", "production"]), help="Where.")
 @click.option("--to", metavar="MANIFEST", help="Manifest to go back to; otherwise the one before.")
-@click.option("--dry-run", is_flag=True, help="Say what would go back, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Ask every host, say what would go back and change, and change nothing.")
 @site_option
 @output_option()
 def rollback(stack: str, environment: str, to: str | None, dry_run: bool, site: str | None, output: str) -> int:  # noqa: PLR0917 - click's
     """Bring the release before back: its images, compose and environment files; proven by digest and by the smoke tests.
 
     What can't be undone is said first. Exit 1: it is not proven. 4: refused, nothing was changed. 130: interrupted, the same command goes on.
+    With --dry-run exit 3: it could go back. 4: a host would refuse. 5: one could not be asked.
     """
     from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
-    from controlplane.usecases.return_release import return_release, way_back  # noqa: PLC0415
+    from controlplane.usecases.rehearse_release_return import rehearse_return  # noqa: PLC0415
+    from controlplane.usecases.release_way_back import way_back  # noqa: PLC0415
+    from controlplane.usecases.return_release import return_release  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     name: EnvironmentName = "production" if environment == "production" else "staging"
     with releasing(site, stack, name) as (found, ports):
-        back = way_back(found, stack, name, to, ports)
         if dry_run:
-            if output == "json":
-                print_json(back.model_dump(mode="json"))
-            else:
-                _show_way_back(back, err=False)
-                click.echo(f"Next: {back.command}    (nothing was changed)")
-            return 3
+            with working("asking what would go back") as progress:
+                told = rehearse_return(found, stack, name, to, ports, progress=progress)
+            return _show_rehearsed(told, output)
+        back = way_back(found, stack, name, to, ports)
         _show_way_back(back, err=True)
         with leaving(f"What went back stays back. Next: {back.command}"), working("rolling back") as progress:
-            result = return_release(found, stack, back, ports, progress=progress)
+            result = return_release(found, stack, back, ports, to=to, progress=progress)
     return _show_result(result, output)
 
 
@@ -128,15 +129,18 @@ def _preview(found: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | K
     from controlplane import wiring  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.domain.plan import Plan  # noqa: PLC0415
-    from controlplane.usecases.rehearse_release import asked_of_hosts, rehearse  # noqa: PLC0415
+    from controlplane.usecases.ask_release import asked_of_hosts  # noqa: PLC0415
+    from controlplane.usecases.rehearse_release import rehearse  # noqa: PLC0415
 
     if out is not None:
         wiring.plan_files().refuse_unless_writable(out)
     with working("collecting evidence") as progress:
         shown = rehearse(found, stack, name, of, ports)
-        hosts = asked_of_hosts(found, of if isinstance(of, Plan) else shown.plan, ports, progress=progress)
+        asked = asked_of_hosts(found, of if isinstance(of, Plan) else shown.plan, ports, progress=progress)
     if out is not None:
         wiring.plan_files().write(out, shown.plan)
+    # What staging runs may be given up; its way back shuts no gate.
+    hosts = [line for one in asked for line in (one if name == "production" else (one.docker,))]
     return replace(shown, gate=(*shown.gate, *hosts))
 
 
@@ -205,6 +209,32 @@ def _show_way_back(back: WayBack, *, err: bool) -> None:
         click.secho(f"not undone  {line}", fg="yellow", err=err)
     if not back.not_undone:
         click.echo("not undone  nothing that the manifests name", err=err)
+
+
+def _show_rehearsed(told: RehearsedReturn, output: str) -> int:
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+
+    back, lines, hosts = told
+    verdicts = {line.verdict.value for line in lines}
+    code = 5 if "UNKNOWN" in verdicts else 4 if verdicts - {"MET"} else 3
+    if output == "json":
+        said = {"gate": [line.model_dump(mode="json") for line in lines], "changes": [one.model_dump(mode="json") for one in hosts]}
+        print_json({**back.model_dump(mode="json"), **said})
+        return code
+    _show_way_back(back, err=False)
+    show_gate(lines)
+    for one in hosts:
+        click.echo(plain(f"runs now    {one.host} {one.runs}"))
+        for change in one.services:
+            click.echo(plain(f"changes     {one.host} {change['target']}: {change['before']} -> {change['after']}"))
+        for change in one.files:
+            click.echo(plain(f"changes     {one.host} {change['target']}: {change['after']}"))
+        if any(not change["target"].endswith("/compose.release.yml") for change in one.files):
+            click.echo(plain(f"            {one.host}: files differ, so Compose may make every service anew"))
+        if one.pull:
+            click.echo(plain(f"pulls       {one.host} {', '.join(one.pull)}"))
+    click.echo(f"Next: {back.command}    (nothing was changed)")
+    return code
 
 
 def _show_result(result: ReleaseResult, output: str) -> int:

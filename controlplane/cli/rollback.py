@@ -17,20 +17,21 @@ def rollback(run_key: str, site: str | None, output: str) -> int:
     A release goes back by its own verb: release rollback.
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.cli.apply import print_result, refused  # noqa: PLC0415
+    from controlplane.cli.apply import print_result  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
-    from controlplane.domain.errors import RefusedError  # noqa: PLC0415
+    from controlplane.domain.errors import ControlPlaneError  # noqa: PLC0415
+    from controlplane.usecases.interrupted_run import not_begun  # noqa: PLC0415
     from controlplane.usecases.roll_back import roll_back  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
     with leaving(ON_RECORD):
         try:
-            with working("rolling back") as progress:
+            with leaving(ON_RECORD), working("rolling back") as progress:
                 result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress)
-        except RefusedError as refusal:
+        except ControlPlaneError as error:
             if output == "json":
-                print_json(refused("", str(refusal)).model_dump(mode="json"))
+                print_json(not_begun("", error).model_dump(mode="json"))
             raise
         print_result(result, output)
     return result.exit_code()

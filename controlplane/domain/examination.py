@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from controlplane.domain.values import Value
 
 Level = Literal["pass", "warn", "fail"]
+
+
+class Upstream(NamedTuple):
+    """How the site's branch stands to its upstream, as that was when somebody last fetched; `fetched` None where that can't be told.
+
+    `is_here`: the upstream is a branch of this very repository, which nobody has to fetch.
+    """
+
+    ahead: int
+    behind: int
+    fetched: datetime | None
+    is_here: bool
 
 
 class Point(Value):

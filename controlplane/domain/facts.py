@@ -21,8 +21,8 @@ _BLKID = ("TYPE", "PTTYPE", "PTUUID", "LABEL", "AMBIVALENT")
 _DISK_FILESYSTEMS = frozenset(["ext2", "ext3", "ext4", "xfs", "btrfs", "nfs", "nfs4", "zfs", "f2fs"])
 
 
-def facts_of(evidence: Evidence) -> dict[str, Any]:
-    """Return the facts of one host as plain JSON data."""
+def facts_of(evidence: Evidence, *, images: bool = False) -> dict[str, Any]:
+    """Return the facts of one host as plain JSON data; with `images` also those, where deletions depend on them."""
     reader = Reader(evidence)
     # Hosts without a declared machine have no such fact, and keep the digest that they had.
     elsewhere = {"machine": _seen(_machine, reader)} if "machine" in evidence.probes else {}
@@ -30,12 +30,13 @@ def facts_of(evidence: Evidence) -> dict[str, Any]:
     elsewhere |= {"releases": _seen(lambda seen: seen.releases, reader)} if evidence.asked.get("releases") else {}
     redis = sorted(name for name, service in (evidence.asked.get("services") or {}).items() if service["kind"] == "redis")
     elsewhere |= {"redis": _seen(lambda seen: _redis(seen, redis), reader)} if redis else {}
+    elsewhere |= {"images": _seen(_images, reader)} if images else {}
     return {"version": VERSION, "host": evidence.host, **{name: _seen(read, reader) for name, read in _FACTS.items()}, **elsewhere}
 
 
-def facts_digest(evidence: Evidence) -> str:
+def facts_digest(evidence: Evidence, *, images: bool = False) -> str:
     """Return the digest of the host's facts."""
-    return digest_of(facts_of(evidence))
+    return digest_of(facts_of(evidence, images=images))
 
 
 def _seen(read: Callable[[Reader], Any], reader: Reader) -> Any:
@@ -178,6 +179,11 @@ def _redis(reader: Reader, names: list[str]) -> Any:
     return found
 
 
+def _images(reader: Reader) -> Any:
+    """Return each image by what it is called and whether a container stands on it; how many do, and which bytes it takes, varies by itself."""
+    return {one["id"]: [sorted(one["tags"]), sorted(one["digests"]), one["containers"] > 0] for one in reader.docker_store["images"]}
+
+
 def _machine(reader: Reader) -> Any:
     seen = reader.machine
     kept = {key: value for key, value in seen.items() if key not in ("state", "storages")}
@@ -199,9 +205,9 @@ _FACTS: dict[str, Callable[[Reader], Any]] = {
 }
 
 
-def facts_parts(evidence: Evidence) -> dict[str, str]:
+def facts_parts(evidence: Evidence, *, images: bool = False) -> dict[str, str]:
     """Return the digest of each of the host's facts by name."""
-    return {name: digest_of(value) for name, value in facts_of(evidence).items()}
+    return {name: digest_of(value) for name, value in facts_of(evidence, images=images).items()}
 
 
 def facts_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What of Docker's store is removed to come back to a budget: a pure choice, made here for a plan and on the machine by its timer in the same way.
 
 Rules:
-- Never: an image of any container, running or not; one that is protected; one of the newest `keep` of a repository; any volume.
+- Never: an image of any container, running or not; one that is protected; one of the last `keep` releases of a stack, or of a release that is half
+  deployed; any volume. Of a repository of whose stacks fewer releases are on record, none of the newest `keep` by age.
 - Images without a tag go first, then the longest not tagged; of the build cache the longest not used, and a record never before those made from it.
 - No more than it takes. What is counted as freed is what no other image shares; the build cache may hold it still. One that shares all stays.
 - A log is cut where its container has no limit of its own; one that rotates keeps itself.
@@ -15,8 +16,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from controlplane.domain.evidence_shapes.docker import CacheRecord, ContainerLog, StoredImage
+from controlplane.domain.evidence_shapes.docker import CacheRecord, ContainerLog, RecordedRelease, StoredImage
 from controlplane.domain.policy import LogLimits
+
+_HUB = ("docker.io/library/", "docker.io/")
 
 
 class Doomed(NamedTuple):
@@ -29,9 +32,11 @@ class Doomed(NamedTuple):
     last_used: int | None
 
 
-def doomed_images(images: Sequence[StoredImage], *, over: int, keep: int, protect: Sequence[str]) -> list[Doomed]:
-    """Return the images that have to go so that `over` bytes are freed, or all that may."""
-    kept = _newest(images, keep)
+def doomed_images(
+    images: Sequence[StoredImage], *, over: int, keep: int, protect: Sequence[str], releases: Sequence[RecordedRelease]
+) -> list[Doomed]:
+    """Return the images that have to go so that `over` bytes are freed, or all that may. `releases` are what the host has on record, newest first."""
+    kept = _newest(images, keep, kept_by_age(images, releases, keep)) | _released(images, releases, keep)
     free = [
         image
         for image in images
@@ -53,16 +58,56 @@ def doomed_images(images: Sequence[StoredImage], *, over: int, keep: int, protec
     return found
 
 
-def _newest(images: Sequence[StoredImage], keep: int) -> set[str]:
-    by_repository: dict[str, list[StoredImage]] = {}
-    for image in images:
-        for repository in {*(tag.rpartition(":")[0] for tag in image["tags"]), *(name.partition("@")[0] for name in image["digests"])}:
-            by_repository.setdefault(repository, []).append(image)
-    newest = (
-        sorted(held, key=lambda image: (image["created"], image["last_tagged"] or 0, image["id"]), reverse=True)[:keep]
-        for held in by_repository.values()
-    )
-    return {image["id"] for held in newest for image in held}
+def kept_by_age(images: Sequence[StoredImage], releases: Sequence[RecordedRelease], keep: int) -> list[str]:
+    """Return the repositories of which the newest by age stay: no stack has them, or one of so few releases on record that they don't tell."""
+    by_stack: dict[str, list[RecordedRelease]] = {}
+    for release in releases:
+        by_stack.setdefault(release["project"], []).append(release)
+    known: dict[str, bool] = {}
+    for held in by_stack.values():
+        is_enough = len({release["manifest"] for release in held if not release["open"]}) >= keep
+        for repository in {_repository(pin) for release in held for pin in release["images"]}:
+            known[repository] = is_enough and known.get(repository, True)
+    return sorted({repository for image in images for repository in _repositories(image) if not known.get(repository)})
+
+
+def _released(images: Sequence[StoredImage], releases: Sequence[RecordedRelease], keep: int) -> set[str]:
+    """Return the images of the last releases of each stack, and of one that is half deployed since."""
+    manifests: dict[str, set[str]] = {}
+    pins: set[str] = set()
+    for release in releases:
+        held = manifests.setdefault(release["project"], set())
+        if release["open"]:
+            stays = not held
+        else:
+            if len(held) < max(keep, 1):
+                held.add(release["manifest"])
+            stays = bool(keep) and release["manifest"] in held
+        if stays:
+            pins.update(_short(pin) for pin in release["images"])
+    return {image["id"] for image in images if any(_short(name) in pins for name in image["digests"])}
+
+
+def _newest(images: Sequence[StoredImage], keep: int, repositories: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    for repository in repositories:
+        held = [image for image in images if repository in _repositories(image)]
+        held.sort(key=lambda image: (image["created"], image["last_tagged"] or 0, image["id"]), reverse=True)
+        found.update(image["id"] for image in held[:keep])
+    return found
+
+
+def _repositories(image: StoredImage) -> set[str]:
+    return {*(_short(tag).rpartition(":")[0] for tag in image["tags"]), *(_repository(name) for name in image["digests"])}
+
+
+def _repository(pin: str) -> str:
+    return _short(pin).partition("@")[0]
+
+
+def _short(name: str) -> str:
+    """Return an image's name as Docker writes it, which leaves its own registry out."""
+    return next((name[len(prefix) :] for prefix in _HUB if name.startswith(prefix)), name)
 
 
 def doomed_cache(records: Sequence[CacheRecord], *, over: int) -> list[Doomed]:

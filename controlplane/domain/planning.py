@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from controlplane.domain.bounds import shortfall
-from controlplane.domain.capabilities import CAPABILITIES, Capability, release_deploy, vm_provision
+from controlplane.domain.capabilities import CAPABILITIES, Capability, docker_hygiene, release_deploy, vm_provision
 from controlplane.domain.capabilities.proposal import Draft, Outlook, Proposal, without
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
@@ -71,8 +71,7 @@ def make_plan(
         if isinstance(seen, Unreached):
             refusals += [Refusal(host=desired.host, capability=c.id, reason=f"the host could not be observed: {seen.reason}") for c in capabilities]
             continue
-        facts[desired.host] = facts_digest(seen)
-        parts[desired.host] = facts_parts(seen)
+        facts[desired.host], parts[desired.host] = facts_digest(seen), facts_parts(seen)
         provenance[desired.host] = seen.digest()
         outlook, number, reader = Outlook(now=as_of or now, retention=retention), 0, Reader(seen)
         unborn = _is_unborn(desired, seen, reader)
@@ -97,6 +96,8 @@ def make_plan(
                 steps.append(_step(desired.host, number, capability, draft))
                 bounds += draft.bounds
             outlook = replace(outlook, mended=outlook.mended.union(*(draft.mends for draft in proposal.drafts)))
+        if any(_deletes_images(step) for step in steps if step.host == desired.host):
+            facts[desired.host], parts[desired.host] = facts_digest(seen, images=True), facts_parts(seen, images=True)
     return seal(
         site=site,
         made_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -105,6 +106,10 @@ def make_plan(
         steps=tuple(steps),
         refusals=tuple(refusals),
     )
+
+
+def _deletes_images(step: Step) -> bool:
+    return step.capability == docker_hygiene.ID and any(item["kind"] == "image" for item in step.variables["docker_hygiene_items"])
 
 
 def _is_unborn(desired: DesiredHost, seen: Evidence, reader: Reader) -> bool:

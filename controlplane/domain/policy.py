@@ -74,7 +74,9 @@ class LogLimits(Value):
 class Hygiene(Value):
     """How images, build cache and logs are brought back to their budgets."""
 
-    keep: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="Newest images kept of each repository, whatever the budget")
+    keep: Annotated[int, Field(ge=0, le=1000)] = Field(
+        2, description="Last releases of each stack, and newest images of any other repository, that are kept whatever the budget"
+    )
     protect: Annotated[tuple[Line, ...], AsTuple] = Field((), description="Images that are never removed, as REPOSITORY:TAG with * and ?")
     timer: Literal["daily", "weekly"] | None = Field(None, description="How often the machine itself does it, within the same limits")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from controlplane.domain.finding import AuditReport, Finding, Verdict
@@ -49,3 +50,25 @@ def unmet_promises(step: Step, findings: tuple[Finding, ...]) -> list[Finding]:
         # A waiver excuses a drift, it does not keep a promise to mend it.
         unmet += [f for f in found if f.verdict is not Verdict.MET]
     return unmet
+
+
+def broken_promises(plan: Plan, report: AuditReport) -> list[str]:
+    """Return what the plan promised and is not MET, each once, as messages say it."""
+    unmet = [finding for step in plan.steps for finding in unmet_promises(step, report.findings)]
+    return [f"{f.check} {f.surface} on {f.host} was promised and is {f.verdict}: {f.reason}" for f in dict.fromkeys(unmet)]
+
+
+def nothing_done(plan: Plan, message: str, report: AuditReport | None = None, unpinned: Sequence[str] = ()) -> RunResult:
+    """Return the result of an apply that had nothing to do; it failed all the same where a promise is broken, or a key could not be pinned."""
+    broken = [*unpinned, *([] if report is None else broken_promises(plan, report))]
+    return RunResult(
+        run=None,
+        receipts=(),
+        plan=plan.plan,
+        outcome="failed" if broken else "done",
+        changed=(),
+        verify=report,
+        remaining=remaining_drift(plan, report),
+        downtime_s={},
+        messages=(message, *broken),
+    )

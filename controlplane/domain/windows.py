@@ -52,6 +52,13 @@ def next_opening(windows: Sequence[Window], *, timezone: str, now: datetime) -> 
     return min((one for one in _openings(windows, timezone, now) if one.start > now), default=None)
 
 
+def why_shut(windows: Sequence[Window], *, timezone: str, now: datetime) -> str | None:
+    """Return that none is open, and when the next one is; None where one is, or where there are none."""
+    if not windows or open_now(windows, timezone=timezone, now=now) is not None:
+        return None
+    return f"no maintenance window is open; the next one is {next_opening(windows, timezone=timezone, now=now)}"
+
+
 def _openings(windows: Sequence[Window], timezone: str, now: datetime) -> Iterator[Opening]:
     """Yield every opening from two days before now to eight after: a window comes at least once a week."""
     zone = ZoneInfo(timezone)

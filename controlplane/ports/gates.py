@@ -23,6 +23,10 @@ class GateReports(Protocol):
         """Keep a report under its run's key, durably, once."""
         ...
 
+    def of(self, run: str) -> GateReport | None:
+        """Return the report of that run, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
+        ...
+
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
         ...

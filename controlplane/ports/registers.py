@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-from controlplane.domain.governance import Governance
+from controlplane.domain.site import SiteContent
 
 
 class Entry(NamedTuple):
@@ -18,21 +18,29 @@ class Entry(NamedTuple):
     value: Any
 
 
+class Added(NamedTuple):
+    """A record that a register does not hold yet."""
+
+    register: str
+    record: str
+    fields: Mapping[str, Any]
+
+
 class RegisterStore(Protocol):
     """The site's registers, as people keep them in git."""
 
-    def read(self) -> Governance:
-        """Return what they say now, with gates and waves, which they name."""
+    def read(self) -> SiteContent:
+        """Return what they say now, with all of the site that they name."""
         ...
 
     def editing(self) -> AbstractContextManager[None]:
         """Hold the registers, so that nobody else of this site edits them meanwhile."""
         ...
 
-    def add(self, register: str, record: str, fields: Mapping[str, Any]) -> str:
-        """Write a new record and return its file. Raises `RefusedError`."""
+    def prepared(self, edits: Sequence[Added | Entry]) -> Mapping[str, str]:
+        """Return the texts of the files with these edits, in the order in which they are given; nothing is written. Raises `RefusedError`."""
         ...
 
-    def change(self, entries: Sequence[Entry]) -> tuple[str, ...]:
-        """Write fields of records and return the files. Raises `RefusedError`."""
+    def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
+        """Write whole texts, one file after another, and return the files. Raises `RunFailedError`."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from controlplane.domain.errors import Fault
@@ -11,6 +12,7 @@ from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.releases.compose_said import ComposeFile
 from controlplane.domain.releases.contract import Contract
 from controlplane.domain.releases.leaks import Looked
+from controlplane.domain.releases.lease import ReleaseHeld
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.smoke import CommandRan, SmokeTest
 from controlplane.domain.releases.values import EnvironmentName, Recert, ReleaseSpec, Smoke
@@ -109,6 +111,26 @@ class SecretSearch(Protocol):
 
     def look(self, secrets: Mapping[str, Collection[str]], env_files: Collection[str]) -> Looked:
         """Return what is where it should not be: `secrets` are values by their variables' names, `env_files` are paths from the site's folder."""
+        ...
+
+
+class ReleaseLeases(Protocol):
+    """Who changes a stack in an environment, over all controllers. What writes raises `RefusedError` for a clock that is behind the site's time."""
+
+    def take_release(self, stack: str, environment: str, verb: str, *, holder: str, now: datetime, ttl: timedelta) -> ReleaseHeld:
+        """Hold a stack in an environment, with a new token. Raises `RefusedError`, naming who holds it."""
+        ...
+
+    def renew_release(self, held: ReleaseHeld, *, now: datetime, ttl: timedelta) -> ReleaseHeld:
+        """Let it last `ttl` from now on. Raises `RefusedError` where another took it."""
+        ...
+
+    def end_release(self, held: ReleaseHeld, *, now: datetime) -> None:
+        """Give it back; what another took meanwhile stays theirs."""
+        ...
+
+    def find_release(self, stack: str, environment: str) -> ReleaseHeld | None:
+        """Return the last taking, ended or not."""
         ...
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from controlplane.domain.releases.closeout import ReleaseCloseout
+from collections import Counter
+
+from controlplane.domain.releases.closeout import PackAround, ReleaseCloseout
 from controlplane.render.markdown import plain, seconds, table
 
 
@@ -13,6 +15,9 @@ def release_page(closeout: ReleaseCloseout) -> bytes:
     lines += table(("", ""), [*rows, *closeout.images.items()])
     lines += ["## Evidence", ""]
     lines += table(("Run", "What", "Outcome", "At"), [(one.run, one.what, one.outcome, one.at) for one in closeout.evidence])
+    if closeout.packs:
+        ran = [(one.run or "-", f"{one.pack}, {one.when}", _came_to(one), one.at or "-") for one in closeout.packs]
+        lines += ["## The site's pack before and after", "", *table(("Run", "Pack", "Result", "At"), ran)]
     lines += ["## Files changed", ""]
     lines += table(("Commit", "What", "Files"), [(one.commit or "-", one.title, ", ".join(one.files)) for one in closeout.files_changed])
     lines += ["## Runtime actions", ""]
@@ -33,3 +38,11 @@ def release_page(closeout: ReleaseCloseout) -> bytes:
     lines += ["## Attestation", "", plain(said.text), "", f"{plain(said.by)}, {said.at}"]
     lines += ["", f"Chain of {closeout.chain_length} receipts, head `{closeout.chain_head or '-'}`.", ""]
     return "\n".join(lines).encode()
+
+
+def _came_to(pack: PackAround) -> str:
+    """Return what a run came to, with how often each verdict was given."""
+    if pack.run is None:
+        return "no run is on record"
+    counted = ", ".join(f"{number} {verdict}" for verdict, number in sorted(Counter(pack.results.values()).items()))
+    return f"{'passed' if pack.passed else 'not passed'}: {counted or 'it judged no check'}"

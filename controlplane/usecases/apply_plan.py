@@ -11,17 +11,16 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.domain.approval import Approval, as_told
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence, Unreached
-from controlplane.domain.finding import AuditReport
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
 from controlplane.domain.run_key import make_run_key
-from controlplane.domain.run_result import RunResult, remaining_drift, unmet_promises
+from controlplane.domain.run_result import RunResult, broken_promises, nothing_done, remaining_drift, unmet_promises
 from controlplane.domain.site_view import SiteView
 from controlplane.ports.clocks import Clock, Entropy
 from controlplane.ports.hosts import EvidenceSource, KnownHosts, Witness
@@ -114,7 +113,7 @@ def apply_plan(
     """
     refuse_unless_bound(plan, site, roles_digest(ports.roles))
     if not plan.steps:
-        return _nothing(plan, "the plan has no steps: nothing to do")
+        return nothing_done(plan, "the plan has no steps: nothing to do")
     refuse_unless_confirmable(plan, site)
     with ports.locks.hold(plan.hosts, operator=operator):
         try:
@@ -147,7 +146,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
         if not fresh.steps and not _new_refusals(plan, fresh):
             report = judge_site(site, hosts=plan.hosts, seen=seen, now=ports.clock.now())
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
-            return _nothing(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
+            return nothing_done(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
         approval = demand_approval()
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain))
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
@@ -262,7 +261,7 @@ def _finish(attempt: _Attempt, came: _Come) -> RunResult:
     if away and not came.messages:
         raise _StoppedError(f"all steps ended well, and {', '.join(away)} was not reached to be verified")
     report = judge_by_two(site, hosts=plan.hosts, seen=seen, now=ports.clock.now(), witness=ports.witness)
-    messages = came.messages or _broken_promises(plan, report)
+    messages = came.messages or broken_promises(plan, report)
     outcome: Outcome = "failed" if messages else "done"
     attempt.ledger.close(
         attempt.ledger.run,
@@ -284,24 +283,4 @@ def _finish(attempt: _Attempt, came: _Come) -> RunResult:
         remaining=remaining_drift(plan, report),
         downtime_s=came.downtime,
         messages=tuple(messages),
-    )
-
-
-def _broken_promises(plan: Plan, report: AuditReport) -> list[str]:
-    unmet = [finding for step in plan.steps for finding in unmet_promises(step, report.findings)]
-    return [f"{f.check} {f.surface} on {f.host} was promised and is {f.verdict}: {f.reason}" for f in dict.fromkeys(unmet)]
-
-
-def _nothing(plan: Plan, message: str, report: AuditReport | None = None, unpinned: Sequence[str] = ()) -> RunResult:
-    broken = [*unpinned, *([] if report is None else _broken_promises(plan, report))]
-    return RunResult(
-        run=None,
-        receipts=(),
-        plan=plan.plan,
-        outcome="failed" if broken else "done",
-        changed=(),
-        verify=report,
-        remaining=remaining_drift(plan, report),
-        downtime_s={},
-        messages=(message, *broken),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPoint, BoardPromotion, BoardRelease, BoardTrend, BoardWave
 from controlplane.domain.coordination import WaveHeld
@@ -63,7 +64,7 @@ def _releases(governance: Governance, receipts: ReceiptStore, plans: PlanArchive
 
 
 def _trend(check: str, host: str, runs: GateRunStore) -> BoardTrend:
-    points = [BoardPoint(at=one.at, verdict=Verdict(one.verdict)) for one in history_of(runs, check, host)[:_POINTS]]
+    points = [BoardPoint(at=one.at, verdict=Verdict(one.verdict)) for one in islice(history_of(runs, check, host), _POINTS)]
     return BoardTrend(check=check, host=host, points=tuple(reversed(points)))
 
 

@@ -4,7 +4,8 @@ Rules:
 - A promotion is computed on fresh evidence, when it is proposed and once more when it is carried out; what has changed since is refused. The
   checks themselves, this program's and the site's, have to pass then as well: what fills up changes no digest, nor does what a site's file reads.
 - What changes is the very file and fields that the proposal names, all of them and nothing beyond: a proposal that some other hand wrote is
-  refused. The approval is bound to its digest and used once; its approver is not who asked, where the site says so.
+  refused. The approval is bound to its digest and used once; its approver is not who asked, where the site says so. One is needed on every site:
+  what site.yml says of approvals is whose it may be, and `none` is about plans.
 - The file is locked from the comparison to the writing, and its new text is made before the first receipt, which names changes and digest: where a
   kill came between the writing and the last receipt, the same call finds the file as that says, and puts on record what was done.
 - A demotion needs no runs: only a person demotes, and says why.
@@ -150,9 +151,15 @@ def carry_out(
         if written is not None:
             return _done(written.key, proposal, site, operator, ports)
         _refuse_unless_bound(proposal, site, ports)
+        demanded: Literal["self", "other"] = "self" if site.approval == "none" else site.approval
         approval, objected = judge_approval(
-            proposal.proposal, demanded=site.approval, operator=operator, approvals=ports.approvals, chain=chain, run=None, now=now, author=author
+            proposal.proposal, demanded=demanded, operator=operator, approvals=ports.approvals, chain=chain, run=None, now=now, author=author
         )
+        if site.approval == "none" and approval is None:
+            objected = (
+                "a mode is changed only with an approval, also where site.yml says approval: none, and this has none: run 'controlplane approve' on "
+                "its file (your own will do; approval: other in site.yml demands somebody else's)"
+            )
         if objected is None and site.approval == "other" and approval is not None and approval.approver == proposal.requester:
             objected = f"site.yml demands another person's approval, and {approval.approver} asked for it"
         if objected is not None:
@@ -163,8 +170,7 @@ def carry_out(
         key = make_run_key(capability, now, ports.entropy.four_hex())
         told = {**(as_told(approval) or {}), "proposal": proposal.proposal, **_as_told(proposal, ports.file.digest(text))}
         _ledger(key, site, operator, ports).intend(key, host="*", capability=capability, step=ports.file.name, told=told)
-        if site.approval != "none":
-            ports.approvals.use(proposal.proposal, key)
+        ports.approvals.use(proposal.proposal, key)
         ports.file.write(text)
         return _done(key, proposal, site, operator, ports)
 

@@ -3,6 +3,7 @@
 Rules:
 - Only what is proven is closed: on fresh evidence by digest, and by a smoke run after the deployment. UNKNOWN never closes.
 - The commit is that of the manifest that was deployed: where its file is gone, or says something else now, nothing is closed.
+- Where the release names a pack, its newest run since the release stands has to have passed: in production, as before it was promoted.
 - No gap of the release's own loop may be open; the site's other open gaps and loops are named.
 - The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm; after
   one that was killed the next writes over its files, which no receipt names.
@@ -17,7 +18,8 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.releases.closeout import ReleaseCloseout, actions, open_gaps, proofs
+from controlplane.domain.releases.closeout import PackAround, ReleaseCloseout, actions, open_gaps, packs_around, proofs
+from controlplane.domain.releases.gate import pack_fault
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.proof import proof_since
@@ -30,9 +32,11 @@ from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.judge_hosts import judge_by_two
 from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history, ran
-from controlplane.usecases.return_release import not_undone
+from controlplane.usecases.release_way_back import not_undone
 
 ID = "release.close"
+# Each is read with its report; a pack that is run each hour makes as many in a week.
+_MOST_RUNS = 200
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ def close_release(
     if proof is None or not proof.passed:
         told = "was not proven since it stands there" if proof is None else f"is not proven: see {proof.receipt.key}"
         raise RefusedError(f"{stack} in {name} does not close: {current.manifest_name} {told}. Next: controlplane release smoke {stack} --env {name}")
+    packs = _packs(site, spec, found, ports)
     own = _own_gaps(site, spec)
     if own:
         raise RefusedError(f"{stack} in {name} does not close: {', '.join(own)} is open in {spec.loop}. Next: controlplane gaps close {own[0]}")
@@ -68,7 +73,7 @@ def close_release(
     now = apply.clock.now()
     attestation = Attestation(by=site.operator, at=now.strftime(STAMP), text=attest)
     attempt = _attempt(current, chain)
-    made = _closeout(site, spec, current, manifest, chain, report, ports, attempt=attempt, attestation=attestation, deferred=deferred)
+    made = _closeout(site, spec, current, manifest, chain, report, packs, ports, attempt=attempt, attestation=attestation, deferred=deferred)
     key = make_run_key(ID, apply.clock.now(), apply.entropy.four_hex())
     ledger = Ledger(apply.receipts, apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator)
     # Before the files: whose key may not sign leaves none that no receipt names.
@@ -110,6 +115,26 @@ def _deployed_manifest(site: ReleaseSite, current: Deployment) -> Manifest:
     return manifest
 
 
+def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, ports: ClosePorts) -> tuple[PackAround, ...]:
+    """Return the pack's runs around the deployment. Raises `RefusedError` where production's was not run since, or did not pass."""
+    pack = spec.promotion.pack
+    if pack is None:
+        return ()
+    runs = ports.release.runs.latest_runs(pack, _MOST_RUNS)
+    standing = [one.current for one in found.hosts if one.current is not None]
+    since = found.since or max(one.begun_at for one in standing)
+    around = packs_around(pack, runs, begun_at=min(one.begun_at for one in standing), since=since)
+    if found.environment == "production":
+        newest = next((one for one in runs if one.run == around[1].run), None)
+        hosts = [one.host for one in found.hosts]
+        told = "was not run" if newest is None else pack_fault(newest, policy=site.view.policy_digest, hosts=hosts)
+        if told is not None:
+            where = f"{found.stack} in production does not close: pack {pack}"
+            said = f"{told} since it stands there" if newest is None else f"has not passed since: {newest.run}: {told}"
+            raise RefusedError(f"{where} {said}. Next: controlplane gates run {pack}")
+    return around
+
+
 def _own_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...]:
     if spec.loop is None:
         return ()
@@ -142,6 +167,7 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
     manifest: Manifest,
     chain: Sequence[Receipt],
     report: AuditReport,
+    packs: tuple[PackAround, ...],
     ports: ClosePorts,
     *,
     attempt: str,
@@ -162,6 +188,7 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
         attempt=attempt,
         outcome="closed",
         evidence=proofs(chain, current.stack, current.manifest),
+        packs=packs,
         files_changed=_files_changed(current, chain, ports.history),
         actions=actions(chain, [one.plan for one in mine if one.manifest == current.manifest]),
         own_loop=spec.loop,

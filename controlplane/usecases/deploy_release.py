@@ -3,7 +3,9 @@
 Rules:
 - Production is changed only through an open gate, or to end what began through one: a host's ready receipt ends with its first change. A later
   attempt of a run asks the gate again, before the first host that was not begun.
+- Before anything is changed each host says whether what runs there could come back; without that the gate is shut.
 - A deployment to production that fails, or whose smoke tests do not all pass or can't be run, is taken back at once, and that is said.
+- The stack is held in its environment the whole time (hold_release.py): two verbs never take turns between a deployment and its proof.
 - Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
 - A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
 """
@@ -11,7 +13,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
@@ -27,6 +28,8 @@ from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_plan import apply_plan
+from controlplane.usecases.ask_release import asked_of_hosts
+from controlplane.usecases.hold_release import HeldRelease, held_release
 from controlplane.usecases.interrupted_run import open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
@@ -35,22 +38,29 @@ from controlplane.usecases.release_case import (
     ReleaseCourse,
     ReleasePorts,
     ReleaseSite,
-    demanded_of,
     environment_of,
     history,
     plan_release,
     planned,
     shut,
+    stricter,
 )
-from controlplane.usecases.return_release import WayBack, former, not_undone, proven_back, take_back
+from controlplane.usecases.release_way_back import WayBack, not_undone
+from controlplane.usecases.return_release import former, proven_back, take_back
 from controlplane.usecases.wave_ports import without_end
 
 
 def stage_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts, *, command: str, progress: Progress) -> ReleaseResult:
     """Bring a plan to staging, or go on with it. `command` is how. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
+    with held_release(site, stack, "staging", "stage", ports) as held:
+        return _stage(site, stack, plan, held, command=command, progress=progress)
+
+
+def _stage(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, command: str, progress: Progress) -> ReleaseResult:
+    ports = held.ports
     kept, view = planned(site, stack, "staging", plan)
     hosts = environment_of(site, stack, "staging")[1].hosts
-    course = ReleaseCourse(command, hosts, lambda _: None, _way_back(plan, ports))
+    course = ReleaseCourse(command, hosts, held, lambda _: None, _way_back(plan, ports))
     result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     if result.outcome == "done" and result.run is None:
         _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
@@ -64,6 +74,12 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
 
     Raises `RefusedError`, `UnknownError`: then nothing was changed.
     """
+    with held_release(site, stack, "production", "promote", ports) as held:
+        return _promote(site, stack, plan, held, command=command, progress=progress)
+
+
+def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, command: str, progress: Progress) -> ReleaseResult:
+    ports = held.ports
     spec, environment = environment_of(site, stack, "production")
     site = stricter(site, spec)
     own = _own(plan, ports)
@@ -73,7 +89,7 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
             f"plan {plan.plan[:19]} was carried out and taken back. Nothing was changed. "
             f"Make a new one: controlplane release promote {stack} --out FILE"
         )
-    course = _Promotion(site, stack, plan, ports, progress, command)
+    course = _Promotion(site, stack, plan, held, progress, command)
     if states & {"returning", "undone"}:
         return course.take_back("its way back goes on")
     if "failed" in states and open_run(plan, ports.apply.receipts) is None:
@@ -83,9 +99,9 @@ def promote_release(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePor
     course.begun = tuple(one for one in own if one.run == going_on)
     if not course.begun and (going_on is not None or not own or plan_release(site, stack, "production", kept, ports=ports.apply).steps):
         # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again; so has a run that began nothing yet.
-        course.gate = judge_promotion(site, stack, kept, plan, ports)
+        course.gate = course.judged(kept)
         refuse_shut(course.gate, f"{kept.name} is not promoted", _open_and_empty(going_on))
-    by = ReleaseCourse(command, environment.hosts, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
+    by = ReleaseCourse(command, environment.hosts, held, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
@@ -112,11 +128,6 @@ def _open_and_empty(run: str | None) -> str:
     if run is None:
         return ""
     return f" Run {run} is open and began nothing yet: mend that and run this again, or close it: controlplane rollback {run}"
-
-
-def stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
-    """Return the site with the approval that the release demands, where it demands more."""
-    return replace(site, view=site.view.model_copy(update={"approval": demanded_of(site, spec)}))
 
 
 def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePorts) -> None:
@@ -160,9 +171,10 @@ class _Promotion:
     """One promotion, from its gate to its proof, or back. `begun` is what an earlier attempt of the run that goes on began."""
 
     def __init__(  # noqa: PLR0917 - one run's whole surroundings
-        self, site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts, progress: Progress, command: str
+        self, site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, progress: Progress, command: str
     ) -> None:
-        self.site, self.stack, self.plan, self.ports, self.progress, self.command = site, stack, plan, ports, progress, command
+        self.site, self.stack, self.plan, self.held, self.progress, self.command = site, stack, plan, held, progress, command
+        self.ports = held.ports
         self.name = str(plan.steps[0].variables.get("compose_stack_manifest_name", "it")) if plan.steps else "it"
         self.begun: tuple[Deployment, ...] = ()
         self.gate: tuple[GateLine, ...] = ()
@@ -177,12 +189,21 @@ class _Promotion:
         if told is not None or self.gate:
             return told
         try:
-            self.gate = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
+            self.gate = self.judged(kept)
         except InterruptedRunError:
             raise
         except ControlPlaneError as error:
             return f"its gate could not be judged: {without_end(str(error))}"
         return None if is_open(self.gate) else f"its gate is shut: {'; '.join(_missing(self.gate))}"
+
+    def judged(self, kept: KeptManifest) -> tuple[GateLine, ...]:
+        """Return the gate; where all else holds, with what each host that was not begun says of the way back."""
+        lines = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
+        if not is_open(lines):
+            return lines
+        begun = [one.host for one in self.begun]
+        said = asked_of_hosts(self.site, self.plan, self.ports, progress=self.progress, besides=begun)
+        return (*lines, *(one.way_back for one in said))
 
     def prove(self) -> ReleaseResult:
         """Run the smoke tests, unless that was done since; what is not proven is taken back."""
@@ -210,6 +231,10 @@ class _Promotion:
 
     def take_back(self, why: str) -> ReleaseResult:
         """Take the deployment back, prove what ran before, and say what it came to."""
+        lost = self.held.lost()
+        if lost is not None:
+            told = f"{self.name} does not stand: {why}; it was not taken back from here: {lost}"
+            return self.result("interrupted", (told, f"Go on: {self.command}"))
         own = _own(self.plan, self.ports)
         before = former(self.site, self.stack, "production", own[0].run, self.ports)
         back = WayBack(

@@ -1,7 +1,7 @@
 """doctor: is this site governed? Each point is looked at by itself, so that one that is broken hides none of the others.
 
 Rules:
-- No host is asked and nothing is changed; inventory scripts are not run.
+- No host is asked, nor git's remote, and nothing is changed; inventory scripts are not run.
 - A point that can't be looked at fails: doubt is never a pass.
 """
 
@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from controlplane.domain.amounts import show_age
 from controlplane.domain.errors import ControlPlaneError, InputInvalidError
-from controlplane.domain.examination import Examination, Level, Point, examined
+from controlplane.domain.examination import Examination, Level, Point, Upstream, examined
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.site import Site, SiteContent
 from controlplane.ports.clocks import Clock, SiteTime
 from controlplane.ports.receipts import AnchorSource, ApprovalStore, ReceiptStore
 from controlplane.ports.waves import SiteHistory, WaveStore
+from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.verify_receipts import trail_faults
 
 _Seen = tuple[Level, str]
+# The remote is not asked: how long what is known of it counts as what it is.
+_FETCHED_WITHIN = timedelta(days=1)
 # What to do about something of a family that was stopped.
 _LOOK = {
     "gates": "give the same proposal to --apply again, and see which modes hold (controlplane gates status)",
     "wave": "controlplane wave status {0} says what to type",
+    "gaps": "controlplane gaps close {0}, with the words that were said, brings it to its end",
 }
 
 
@@ -38,7 +44,7 @@ class DoctorPorts:
     approvals: Callable[[], ApprovalStore]
     store: Callable[[], tuple[WaveStore, SiteTime]]
     history: SiteHistory
-    upstream: Callable[[], tuple[int, int] | None]
+    upstream: Callable[[], Upstream | None]
     clock: Clock
 
 
@@ -135,16 +141,14 @@ def _chain(ports: DoctorPorts) -> _Seen:
 
 def _open_runs(ports: DoctorPorts) -> _Seen:
     chain = [receipt for _, receipt in ports.receipts().load()]
-    told = []
-    still = ", ".join(dict.fromkeys(receipt.run for receipt in open_intents(chain)))
-    if still:
-        told.append(f"{still} is open: go on with it or take it back (controlplane runs list)")
+    runs = dict.fromkeys(receipt.run for receipt in open_intents(chain))
+    told = [f"{run} is open: go on with it or take it back (controlplane runs list). {if_gone(run)}" for run in runs]
     told += [f"{one.key} ({one.step}) was stopped before its end was on record: {_look(one)}" for one in _stopped(chain)]
     return ("warn", "; ".join(told)) if told else ("pass", "none")
 
 
 def _stopped(chain: Sequence[Receipt]) -> list[Receipt]:
-    """Return the changes of modes, and what was to become of a wave, that no result ends; nothing was brought to an end there since."""
+    """Return the changes of modes, closings of gaps and turns of waves that no result ends, and where nothing was brought to an end since."""
     ended = {receipt.key for receipt in chain if receipt.phase == "result"}
     last = {(_family(one), one.step): number for number, one in enumerate(chain) if one.phase == "result"}
     return [
@@ -178,10 +182,19 @@ def _history(ports: DoctorPorts) -> _Seen:
     if loose:
         shown = ", ".join(loose[:5])
         return "warn", f"at {head[:12]}; not committed: {shown}{f' and {len(loose) - 5} more' if len(loose) > 5 else ''}"
-    upstream = ports.upstream()
+    return _upstream(head, ports.upstream(), ports)
+
+
+def _upstream(head: str, upstream: Upstream | None, ports: DoctorPorts) -> _Seen:
     if upstream is None:
         return "warn", f"at {head[:12]}; its branch has no upstream: it is on this machine alone"
-    ahead, behind = upstream
-    if behind:
-        return "fail", f"at {head[:12]}, {behind} commits behind its upstream: pull first, or you work by an old policy"
-    return ("warn", f"at {head[:12]}, {ahead} commits not pushed") if ahead else ("pass", f"at {head[:12]}, as its upstream")
+    if upstream.is_here:
+        return "warn", f"at {head[:12]}; its upstream is a branch of this repository: it is on this machine alone"
+    age = max(ports.clock.now() - upstream.fetched, timedelta(0)) if upstream.fetched is not None else None
+    known = f"as fetched {show_age(age)} ago" if age is not None else "as it was cloned: nobody has fetched since"
+    if upstream.behind:
+        return "fail", f"at {head[:12]}, {upstream.behind} commits behind its upstream, {known}: pull first, or you work by an old policy"
+    stand = f"{upstream.ahead} commits not pushed to its upstream" if upstream.ahead else "as its upstream"
+    if age is None or age > _FETCHED_WITHIN:
+        return "warn", f"at {head[:12]}, {stand}, {known}: 'git fetch' shows whether others changed the policy meanwhile"
+    return "warn" if upstream.ahead else "pass", f"at {head[:12]}, {stand}, {known}"

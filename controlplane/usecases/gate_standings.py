@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -95,9 +95,16 @@ def _recorded(check: str, host: str, runs: GateRunStore, broken: Sequence[GateRu
     return tuple(map(partial(_judged, host=host), together)), whole
 
 
-def history_of(runs: GateRunStore, check: str, host: str) -> tuple[Judged, ...]:
-    """Return what recorded runs said of one check on one host, newest first; one in which the check's file broke judged it UNKNOWN."""
-    return _recorded(check, host, runs, _broken(check, runs, MANY), MANY)[0]
+def history_of(runs: GateRunStore, check: str, host: str) -> Iterator[Judged]:
+    """Yield what recorded runs said of one check on one host, newest first; one in which the check's file broke judged it UNKNOWN."""
+    given, limit = set[str](), MANY
+    while True:
+        judged, whole = _recorded(check, host, runs, _broken(check, runs, limit), limit)
+        yield from (one for one in judged if one.run not in given)
+        if whole:
+            return
+        given |= {one.run for one in judged}
+        limit *= 8
 
 
 def unlinked(site: SiteView, host: str) -> tuple[str, ...]:

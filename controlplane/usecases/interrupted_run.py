@@ -1,13 +1,13 @@
-"""What to say of a run that was stopped: only what its receipts on the disk show, because the interruption can have come anywhere."""
+"""What to say of a run that did not come to its end: only what its receipts on the disk show, because it can have been stopped anywhere."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
 
-from controlplane.domain.errors import InterruptedRunError
+from controlplane.domain.errors import ControlPlaneError, InputInvalidError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.plan import Plan
-from controlplane.domain.receipt import Receipt, open_intents, undone_keys
+from controlplane.domain.receipt import Outcome, Receipt, open_intents, undone_keys
 from controlplane.domain.releases.bringing import brings
 from controlplane.domain.run_result import RunResult
 from controlplane.ports.receipts import ReceiptStore
@@ -70,6 +70,41 @@ def interrupted(plan: Plan, receipts: ReceiptStore, why: str, go_on: Callable[[s
             raise InterruptedRunError("Interrupted before the run began. Nothing was changed; run the same command again.")
         last = ends[-1]
         raise InterruptedRunError(f"Interrupted; no run of this plan is open, {last.run} is recorded as {last.outcome}. Next: controlplane runs list")
+    done = len(finished_steps(run, chain))
+    return _as_recorded(
+        plan, run, chain, outcome="interrupted", messages=(f"{why.rstrip('.')}; {done} of {len(plan.steps)} steps are done.", go_on(run))
+    )
+
+
+def ended_early(plan: Plan, receipts: ReceiptStore, error: ControlPlaneError) -> RunResult:
+    """Return the result of an apply that ended in an error: of a run that it left open, what the receipts show, as far as they can be read."""
+    outcome = outcome_of(error)
+    if outcome == "refused":
+        return not_begun(plan.plan, error)
+    try:
+        run = open_run(plan, receipts)
+        chain = [receipt for _, receipt in receipts.load()]
+    except ControlPlaneError:
+        return not_begun(plan.plan, error)
+    return not_begun(plan.plan, error) if run is None else _as_recorded(plan, run, chain, outcome=outcome, messages=(str(error),))
+
+
+def not_begun(plan: str, error: ControlPlaneError) -> RunResult:
+    """Return the result of what ended in an error and left no run open that is known; without a plan's digest of one that is not known either."""
+    told = (str(error),)
+    outcome = outcome_of(error)
+    return RunResult(run=None, receipts=(), plan=plan, outcome=outcome, changed=(), verify=None, remaining=(), downtime_s={}, messages=told)
+
+
+def outcome_of(error: ControlPlaneError) -> Outcome:
+    """Return the outcome that an error stands for. What could not be observed was not begun either: the exit code says which of the two it is."""
+    if isinstance(error, InterruptedRunError):
+        return "interrupted"
+    return "refused" if isinstance(error, RefusedError | UnknownError | InputInvalidError) else "failed"
+
+
+def _as_recorded(plan: Plan, run: str, chain: Sequence[Receipt], *, outcome: Outcome, messages: tuple[str, ...]) -> RunResult:
+    """Return what the receipts show of a run that is open."""
     finished = finished_steps(run, chain)
     keys = [r.key for r in chain if r.run == run and r.phase == "intent" and r.undoes is None]
     changed = [change for step in plan.steps for change in (finished[step.id].changes if step.id in finished else with_status(step, "not-done"))]
@@ -78,10 +113,10 @@ def interrupted(plan: Plan, receipts: ReceiptStore, why: str, go_on: Callable[[s
         run=run,
         receipts=tuple(keys),
         plan=plan.plan,
-        outcome="interrupted",
+        outcome=outcome,
         changed=tuple(changed),
         verify=None,
         remaining=(),
         downtime_s=downtime,
-        messages=(f"{why.rstrip('.')}; {len(finished)} of {len(plan.steps)} steps are done.", go_on(run)),
+        messages=messages,
     )

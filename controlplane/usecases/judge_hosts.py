@@ -1,4 +1,4 @@
-"""Judge hosts on fresh evidence, and have MET findings confirmed by a second witness."""
+"""Judge hosts on fresh evidence, and have what it is sure of confirmed by a second witness."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
+from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import AuditReport, summarise
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.site_view import SiteView
@@ -21,12 +21,12 @@ def judge_site(site: SiteView, *, hosts: tuple[str, ...], seen: Mapping[str, Evi
 
 
 def judge_by_two(site: SiteView, *, hosts: tuple[str, ...], seen: Mapping[str, Evidence | Unreached], now: datetime, witness: Witness) -> AuditReport:
-    """Return the report on the named hosts; a MET that live machines do not confirm is UNKNOWN."""
+    """Return the report on the named hosts; a verdict that live machines do not confirm is UNKNOWN."""
     return _confirmed(judge_site(site, hosts=hosts, seen=seen, now=now), site.chosen(hosts), seen=seen, witness=witness)
 
 
 def judge_target_by_two(target: InventoryHost, *, seen: Mapping[str, Evidence | Unreached], now: datetime, witness: Witness) -> AuditReport:
-    """Return the report on one machine without a site, by the general checks; a MET that it does not confirm live is UNKNOWN."""
+    """Return the report on one machine without a site, by the general checks; a verdict that it does not confirm live is UNKNOWN."""
     desired = DesiredHost.general(target.name)
     first = judge(seen, [desired], only=None, site=None, now=now, max_age=GENERAL_MAX_AGE)
     return _confirmed(first, [(desired, target)], seen=seen, witness=witness)
@@ -39,10 +39,7 @@ def _confirmed(
     for desired, _ in chosen:
         evidence = seen.get(desired.host)
         if isinstance(evidence, Evidence):
-            try:
-                questions += questions_for(desired, Reader(evidence), first.findings)
-            except Unobserved:
-                continue  # a probe that fails here has turned its findings UNKNOWN already: nothing to confirm
+            questions += questions_for(desired, evidence, first.findings)
     asked = {question.host for question in questions}
     answers = witness.answer([route for desired, route in chosen if desired.host in asked], questions) if asked else ()
     findings = judge_answers(first.findings, answers)

@@ -21,6 +21,7 @@ from controlplane.domain.waves.record import GateJudged, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled, unclosed
 from controlplane.domain.waves.values import Wave
 from controlplane.usecases.apply_guards import refuse_unless_free, sound_chain
+from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.look_at_wave import look_at, pack_ran, refuse_unreached
 from controlplane.usecases.wave_case import case_of, governed, shut
 from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, entry_of, held_wave, loaded, new_record
@@ -123,7 +124,7 @@ def refuse_unclosed(what: str, wave: Wave, chain: Sequence[Receipt]) -> None:
             if first.undoes is not None
             else f"Resume it by 'controlplane apply' with its plan file, or take it back: controlplane rollback {first.run}"
         )
-        raise RefusedError(f"{what}: an earlier run left receipts unclosed: {told}. Nothing was changed. {go_on}")
+        raise RefusedError(f"{what}: an earlier run left receipts unclosed: {told}. Nothing was changed. {go_on}. {if_gone(first.run)}")
 
 
 def _opened_already(name: str, held: WaveHeld, site: WaveSite, ports: WavePorts, chain: Sequence[Receipt]) -> tuple[WaveHeld, WaveRecord]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import Fault
 from controlplane.domain.governance import Governance
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers.closing import Resting, recommend
 from controlplane.domain.values import Value
 from controlplane.ports.clocks import Clock
@@ -40,9 +42,21 @@ class Record:
     clock: Clock
 
 
-def resting(governance: Governance, record: Record, *, governed: Sequence[str], named: Sequence[str] = (), sound: bool = False) -> Resting:
-    """Return what closings rest on. With `sound`, which a closing asks for, raises `RunFailedError` where the chain of receipts is broken."""
-    chain = sound_chain(record.receipts) if sound else record.receipts.load()
+def resting(
+    governance: Governance,
+    record: Record,
+    *,
+    governed: Sequence[str],
+    named: Sequence[str] = (),
+    sound: bool = False,
+    chain: Sequence[tuple[str, Receipt]] | None = None,
+) -> Resting:
+    """Return what closings rest on; `chain` are the receipts, where they were read a moment ago.
+
+    With `sound`, which a closeout asks for, raises `RunFailedError` where the chain of receipts is broken.
+    """
+    if chain is None:
+        chain = sound_chain(record.receipts) if sound else record.receipts.load()
     held = {receipt.run: receipt.evidence for _, receipt in chain if receipt.phase == "result" and receipt.evidence}
     return Resting(
         registers=governance.checked_registers(),
@@ -51,6 +65,7 @@ def resting(governance: Governance, record: Record, *, governed: Sequence[str], 
         now=record.clock.now(),
         named=tuple(named),
         receipts=held,
+        checks=frozenset((*CHECKS, *governance.gates.checks)),
     )
 
 
@@ -67,7 +82,9 @@ def register_status(governance: Governance, record: Record, register: str, *, go
         closable = tuple(name for name, gap in held.gaps.items() if gap.is_open and recommend(name, rests).closable)
     else:
         busy = {loop for gap in held.gaps.values() if gap.is_open for loop in gap.loops}
-        closable = tuple(name for name, loop in held.loops.items() if loop.status == "open" and name not in busy)
+        # In one that holds no gap yet the work has not begun.
+        begun = {loop for gap in held.gaps.values() for loop in gap.loops}
+        closable = tuple(name for name, loop in held.loops.items() if loop.status == "open" and name in begun and name not in busy)
     return RegisterStatus(kind=register, counts=dict(sorted(counts.items())), closable=closable, faults=tuple(map(str, _faults(governance))))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -21,7 +21,7 @@ from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, Serv
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.windows import Window, next_opening, open_now
 from controlplane.ports.gates import GateRunStore
-from controlplane.ports.releases import KeptManifest, ReleaseFiles
+from controlplane.ports.releases import KeptManifest, ReleaseFiles, ReleaseLeases
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.govern_course import Ungoverned
 from controlplane.usecases.interrupted_run import how_to_go_on
@@ -48,10 +48,11 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True)
 class ReleasePorts:
-    """Everything that a deployment touches: the ports of applying, gate runs, the proof by behaviour, and the check of files."""
+    """Everything that a deployment touches: the ports of applying, gate runs, leases of stacks, the proof by behaviour, and the check of files."""
 
     apply: ApplyPorts
     runs: GateRunStore
+    leases: ReleaseLeases
     prove: Prover
     check: Callable[[str, EnvironmentName], Checked]
 
@@ -181,6 +182,11 @@ def demanded_of(site: ReleaseSite, spec: ReleaseSpec) -> Literal["none", "self",
     return max(spec.promotion.approval or "none", site.view.approval, key=("none", "self", "other").index)
 
 
+def stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
+    """Return the site with the approval that the release demands, where it demands more."""
+    return replace(site, view=site.view.model_copy(update={"approval": demanded_of(site, spec)}))
+
+
 def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | None:
     """Return why no maintenance window is open, None where one is or there are none."""
     chosen = windows or site.view.windows
@@ -189,14 +195,26 @@ def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | N
     return f"no maintenance window is open; the next one is {next_opening(chosen, timezone=site.view.timezone, now=now)}"
 
 
+class Led(Protocol):
+    """What a verb holds of its stack as long as it works."""
+
+    def lost(self) -> str | None:
+        """Return why nothing more may be begun, None where it may."""
+        ...
+
+    def taken_over(self) -> str | None:
+        """Return who has it now, where that is somebody else."""
+        ...
+
+
 class ReleaseCourse(Ungoverned):
-    """The course of a deployment: host after host in the environment's order, each only where `waits` gives no reason against it.
+    """The course of a deployment: host after host in the environment's order, each only while `held` is ours and `waits` gives no reason against it.
 
     `command` goes on with it, `back` gives the command that takes a run of it back.
     """
 
-    def __init__(self, command: str, hosts: Sequence[str], waits: Callable[[Step], str | None], back: Callable[[str], str]) -> None:
-        self._command, self._hosts, self._waits, self._back = command, tuple(hosts), waits, back
+    def __init__(self, command: str, hosts: Sequence[str], held: Led, waits: Callable[[Step], str | None], back: Callable[[str], str]) -> None:
+        self._command, self._hosts, self._held, self._waits, self._back = command, tuple(hosts), held, waits, back
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps in the order of the environment's hosts."""
@@ -208,7 +226,11 @@ class ReleaseCourse(Ungoverned):
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether it has to wait."""
-        return self._waits(step)
+        return self._held.lost() or self._waits(step)
+
+    def taken_over(self) -> str | None:
+        """Ask who leads it: what failed because another went on with it is theirs to record."""
+        return self._held.taken_over()
 
     def give_up(self, step: Step, failed: object) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Bring nothing to a further host once one failed."""

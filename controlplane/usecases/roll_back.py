@@ -31,7 +31,15 @@ from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, if_gone, open_r
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.plan_again import plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
-from controlplane.usecases.rollback_guards import intents_of, open_rollback, refuse_led_steps, refuse_ungoverned, refuse_unless_undoable
+from controlplane.usecases.rollback_guards import (
+    begun_to_purge,
+    blind_to,
+    intents_of,
+    open_rollback,
+    refuse_led_steps,
+    refuse_ungoverned,
+    refuse_unless_undoable,
+)
 
 
 class _StoppedError(Exception):
@@ -88,7 +96,7 @@ def roll_back(
 def _in_the_way(undoing: _Undoing, chain: tuple[Receipt, ...]) -> RefusedError | UnknownError | None:
     """Return what keeps the rollback from being begun, or gone on with, as its hosts show now; None where nothing does."""
     seen = _look(undoing)
-    blind = _blind(undoing, seen)
+    blind = blind_to(undoing.plan, undoing.intents, seen)
     if blind:
         told = "; ".join(f"{host}: {why}" for host, why in sorted(blind.items()))
         is_open = any(intent.run == undoing.ledger.run for intent in open_intents(chain))
@@ -97,17 +105,8 @@ def _in_the_way(undoing: _Undoing, chain: tuple[Receipt, ...]) -> RefusedError |
             f"{undoing.key} does not go back, {len(blind)} of {len(seen)} hosts could not be observed: {told}. Nothing was changed. "
             f"Restore the connection, then run this again.{gone}"
         )
-    held = _held_by_another(undoing, chain, seen) or _begun_to_purge(undoing, seen)
+    held = _held_by_another(undoing, chain, seen) or begun_to_purge(undoing.intents, seen)
     return None if held is None else RefusedError(held)
-
-
-def _blind(undoing: _Undoing, seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
-    """Return the hosts that could not be observed, with the reason. What goes back through a hypervisor takes no more than its answer."""
-    steps = {step.id: step for step in undoing.plan.steps}
-    themselves = {step.host for intent in undoing.intents if (step := steps[intent.step]).target == step.host}
-    blind = {host: record.reason for host, record in seen.items() if isinstance(record, Unreached)}
-    alone = (host for host, record in seen.items() if isinstance(record, Evidence) and not record.reached and host in themselves)
-    return blind | dict.fromkeys(alone, "its hypervisor answers, it does not")
 
 
 def _held_by_another(undoing: _Undoing, chain: tuple[Receipt, ...], seen: Mapping[str, Evidence | Unreached]) -> str | None:
@@ -115,25 +114,6 @@ def _held_by_another(undoing: _Undoing, chain: tuple[Receipt, ...], seen: Mappin
     keys = {intent.key for intent in undoing.intents}
     own = keys | {again for key in keys if (again := open_rollback(key, chain)) is not None}
     return held_by_another(seen, own=frozenset(own), now=undoing.ports.clock.now())
-
-
-def _begun_to_purge(undoing: _Undoing, seen: Mapping[str, Evidence | Unreached]) -> str | None:
-    """Return which of the steps' retired trees a purge has begun to delete, None where the hosts show none."""
-    told = []
-    for record in seen.values():
-        if isinstance(record, Unreached):
-            continue
-        try:
-            retired = Reader(record).target_state["retired"]
-        except Unobserved:
-            continue  # the roles look at the tree themselves
-        told += [
-            f"{intent.key} can't go back: {one['purging']['run'] or 'a purge'} began to delete {one['path']}, which it had retired"
-            for intent in undoing.intents
-            for one in retired
-            if one["run"] == intent.key and one["purging"] is not None and not one["exists"]
-        ]
-    return f"{'; '.join(told)}. Nothing was changed. Restore from a backup, or move the data by a new policy and plan." if told else None
 
 
 def _look(undoing: _Undoing) -> Mapping[str, Evidence | Unreached]:

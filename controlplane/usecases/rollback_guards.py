@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, undone_keys
 from controlplane.domain.releases.bringing import brings
@@ -142,3 +143,31 @@ def _stands_on(later: Receipt, intent: Receipt, chain: Sequence[Receipt], plan_o
 
 def _steps(chain: Sequence[Receipt]) -> list[Receipt]:
     return [r for r in chain if r.phase == "intent" and r.plan and r.undoes is None and r.capability in CAPABILITIES]
+
+
+def blind_to(plan: Plan, intents: Sequence[Receipt], seen: Mapping[str, Evidence | Unreached]) -> dict[str, str]:
+    """Return the hosts that could not be observed, with the reason. What goes back through a hypervisor takes no more than its answer."""
+    steps = {step.id: step for step in plan.steps}
+    themselves = {step.host for intent in intents if (step := steps[intent.step]).target == step.host}
+    blind = {host: record.reason for host, record in seen.items() if isinstance(record, Unreached)}
+    alone = (host for host, record in seen.items() if isinstance(record, Evidence) and not record.reached and host in themselves)
+    return blind | dict.fromkeys(alone, "its hypervisor answers, it does not")
+
+
+def begun_to_purge(intents: Sequence[Receipt], seen: Mapping[str, Evidence | Unreached]) -> str | None:
+    """Return which of the steps' retired trees a purge has begun to delete, None where the hosts show none."""
+    told = []
+    for record in seen.values():
+        if isinstance(record, Unreached):
+            continue
+        try:
+            retired = Reader(record).target_state["retired"]
+        except Unobserved:
+            continue  # the roles look at the tree themselves
+        told += [
+            f"{intent.key} can't go back: {one['purging']['run'] or 'a purge'} began to delete {one['path']}, which it had retired"
+            for intent in intents
+            for one in retired
+            if one["run"] == intent.key and one["purging"] is not None and not one["exists"]
+        ]
+    return f"{'; '.join(told)}. Nothing was changed. Restore from a backup, or move the data by a new policy and plan." if told else None

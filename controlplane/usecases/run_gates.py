@@ -2,7 +2,8 @@
 
 Rules:
 - The site's own checks run in the same pack and are judged alike: UNKNOWN never passes.
-- A run is on record with the digests of policy, checker and host that it judged, so that a streak is never made of different things.
+- A run is on record with the digests of policy, checker and host that it judged, so that a streak is never made of different things. The report
+  has them too, and the receipt holds its digest: what the store says is believed as far as that bears it out (`proven_runs`).
 - A run that ends in an error is on record as one that could judge nothing; one that was stopped by a person is not, and is run again.
 - A controller whose clock is behind is refused before it begins: its run would stand among others where it does not belong.
 - Nothing on a host is changed.
@@ -125,6 +126,7 @@ def _judged(
     found = ports.site_checks.run(own, [route for _, route in chosen]) if own else ()
     findings = (*report.findings, *marked(found, site.gates, site.registers))
     passing = passings(_in_order(findings, checks), site.registers)
+    digests = host_digests(seen)
     made = GateReport(
         site=report.site,
         policy_digest=report.policy_digest,
@@ -137,9 +139,9 @@ def _judged(
         passing=passing,
         silent=tuple(check for check in checks if not any(one.check == check for one in findings)),
         checkers={one.check: ports.checkers.of(one.check, own) for one in passing},
+        facts=digests,
     )
     ports.reports.keep(made)
-    digests = host_digests(seen)
     results = tuple(
         GateResult(check=one.check, host=one.host, verdict=one.verdict, passed=one.passed, reason=one.reason, checker=made.checkers[one.check])
         for one in passing

@@ -184,9 +184,11 @@ def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[st
         f"controlplane release stage {name} --plan stage.json",
         f"controlplane release smoke {name} --env staging",
         *([f"controlplane release recert {name} --manifest NAME"] if spec.recert else []),
+        *([f"controlplane gates run {spec.promotion.pack}"] if spec.promotion.pack else []),
         *(f"controlplane ready {host}" for host in production.hosts),
         f"controlplane release promote {name} --out promote.json    (the gate and the preview; then: controlplane approve promote.json)",
         f"controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
+        *([f"controlplane gates run {spec.promotion.pack}    (once more, as it is after the release)"] if spec.promotion.pack else []),
         f'controlplane release close {name} --env production --attest "what you attest"',
     ]
     lines += [
@@ -216,6 +218,7 @@ def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
         *(f"- storage of {host}: its ready receipt holds" for host in hosts),
         *([f"- gaps: none is open in {spec.loop}"] if spec.loop else []),
         "- window and approval",
+        *(f"- way back of {host}: what runs there could come back, its images there or in their registry, its files readable" for host in hosts),
     ]
 
 

@@ -14,7 +14,7 @@ from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Planned, WaveRecord
 from controlplane.domain.waves.trail import closing_of, last_change
 from controlplane.domain.waves.values import ApprovalGate, ClosedGate, FreshBackupGate, Gate, UndoGate, Wave, WindowGate
-from controlplane.domain.windows import Opening, next_opening, open_now
+from controlplane.domain.windows import Opening, open_now, why_shut
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.gate_standings import history_of, standings
 from controlplane.usecases.look_at_wave import Look, pack_ran
@@ -51,11 +51,7 @@ def opening_now(wave: Wave, site: WaveSite, now: datetime) -> tuple[Opening | No
     windows = wave.windows or site.view.windows
     if not windows:
         return None, None
-    opening = open_now(windows, timezone=site.view.timezone, now=now)
-    if opening is not None:
-        return opening, None
-    coming = next_opening(windows, timezone=site.view.timezone, now=now)
-    return None, f"no maintenance window is open; the next one is {coming}"
+    return open_now(windows, timezone=site.view.timezone, now=now), why_shut(windows, timezone=site.view.timezone, now=now)
 
 
 def case_of(
@@ -81,6 +77,7 @@ def case_of(
         findings=None if look is None else look.findings,
         registers=site.governance.registers,
         history=lambda check, host: history_of(ports.gates.runs, check, host),
+        interval=site.view.gates.promotion.interval,
         standings=lambda checks, names: standings(
             site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
         ),

@@ -58,7 +58,7 @@ class WaveSite:
 def files_of(wave: Wave, site: WaveSite) -> OpenedBy:
     """Return the digests of what a wave is led by: of values, so that neither a comment nor a field that is new to this program counts."""
     gates = site.view.gates
-    asked = any(gate.kind == "promotable" for gate in (*wave.entry, *wave.exit))
+    asked = any(gate.kind == "promotable" or (gate.kind == "stable" and gate.interval is None) for gate in (*wave.entry, *wave.exit))
     pack = gates.packs[wave.pack].checks if wave.pack is not None else ()
     own = {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in gates.checks.items() if name in (*pack, *wave.checks)}
     used = {"pack": pack, "checks": own, "promotion": gates.promotion.model_dump(mode="json", exclude_defaults=True) if asked else {}}
@@ -91,7 +91,7 @@ def new_record(wave: Wave, site: WaveSite, ports: WavePorts, head: str | None) -
     """Return the record of an attempt that begins now; two that begin in one second leave their files apart."""
     now = ports.apply.clock.now()
     attempt = f"{now:%Y%m%d-%H%M%S}-{ports.apply.entropy.four_hex()}"
-    return WaveRecord(opened_by=site.operator, opened_at=now.strftime(STAMP), attempt=attempt, head=head, files=files_of(wave, site))
+    return WaveRecord(opened_by=site.operator, opened_at=now.strftime(STAMP), attempt=attempt, head=head, files=files_of(wave, site), hosts=wave.seen)
 
 
 def held_wave(name: str, ports: WavePorts, operator: str) -> tuple[WaveHeld, WaveRecord]:

@@ -112,7 +112,7 @@ def releasing(given: str | None, stack: str | None, environment: EnvironmentName
     )
     apply = wiring.apply_ports(content, view, more=_told(files, stack, environment))
     with wiring.coordination(view.folder) as store:
-        yield site, ReleasePorts(apply=apply, runs=store, prove=_prover(view), check=_checker(given))
+        yield site, ReleasePorts(apply=apply, runs=wiring.proven_runs(view.folder, store), leases=store, prove=_prover(view), check=_checker(given))
 
 
 @contextmanager

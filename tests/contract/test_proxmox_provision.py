@@ -92,10 +92,12 @@ def test_the_secret_is_in_no_argument_no_file_and_no_output(server: ProxmoxServe
 @pytest.mark.plays
 def test_the_private_host_key_is_nowhere_once_the_machine_is_made(server: ProxmoxServer, operator: Operator) -> None:
     keys: list[str] = []
+    first_boot: list[list[str]] = []
     start = server.world.on_start
 
     def read_the_key(vm: Vm) -> None:
         keys.append(seed_of(server.world, vm)["ssh_keys"]["ed25519_private"])
+        first_boot.extend(seed_of(server.world, vm)["runcmd"])
         start(vm)
 
     server.world.on_start = read_the_key
@@ -103,6 +105,8 @@ def test_the_private_host_key_is_nowhere_once_the_machine_is_made(server: Proxmo
     assert operator.apply().rc == 0
     [key] = keys
     assert key.startswith("-----BEGIN OPENSSH PRIVATE KEY-----")
+    # What its baseline will bring is fetched meanwhile.
+    assert first_boot[0][-4:] == ["openssh-server", "cron", "qemu-guest-agent", "systemd-timesyncd"]
     middle = key.split("\n")[2].encode()
     left = [volid for volid, volume in server.world.storages["local"].volumes.items() if b"PRIVATE" in volume.data]
     assert (left, [path for path in operator.folder.rglob("*") if path.is_file() and middle in path.read_bytes()]) == ([], [])

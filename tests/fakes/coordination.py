@@ -8,15 +8,17 @@ from typing import Any
 from controlplane.domain.coordination import GateRun, WaveHeld, stamp_of
 from controlplane.domain.coordination_rules import renewed, site_time, taken, written
 from controlplane.domain.errors import RefusedError
+from controlplane.domain.releases.lease import ReleaseHeld, release_lost, release_renewed, release_taken
 from tests.fakes.interruption import Interruption
 
 
 class FakeCoordination:
-    """Fills WaveStore, GateRunStore and SiteTime; `attempts` are in the order in which they were opened."""
+    """Fills WaveStore, ReleaseLeases, GateRunStore and SiteTime; `attempts` are in the order in which they were opened."""
 
     def __init__(self, world: Interruption | None = None) -> None:
         self.world = world or Interruption()
         self.attempts: list[WaveHeld] = []
+        self.releases: dict[tuple[str, str], ReleaseHeld] = {}
         self.runs: list[GateRun] = []
         self.seen: str | None = None
         self.token = 0
@@ -68,6 +70,30 @@ class FakeCoordination:
     def history(self, wave: str) -> tuple[WaveHeld, ...]:
         return tuple(one for one in self.attempts if one.wave == wave)
 
+    def take_release(self, stack: str, environment: str, verb: str, *, holder: str, now: datetime, ttl: timedelta) -> ReleaseHeld:
+        self.world.touch("take release")
+        at, latest = self._see(now), self.find_release(stack, environment)
+        held = release_taken(latest, stack, environment, verb, holder, token=self.token + 1, at=at, ttl=ttl)
+        self.token += 1
+        self.releases[stack, environment] = held
+        self.world.touch("release taken")
+        return held
+
+    def renew_release(self, held: ReleaseHeld, *, now: datetime, ttl: timedelta) -> ReleaseHeld:
+        self.world.touch("renew release")
+        at, place = self._see(now), (held.stack, held.environment)
+        self.releases[place] = release_renewed(held, self.find_release(*place), at=at, ttl=ttl)
+        return self.releases[place]
+
+    def end_release(self, held: ReleaseHeld, *, now: datetime) -> None:
+        self.world.touch("end release")
+        at, latest = self._see(now), self.find_release(held.stack, held.environment)
+        if latest is not None and release_lost(held, latest) is None:
+            self.releases[held.stack, held.environment] = latest.model_copy(update={"ended_at": stamp_of(at)})
+
+    def find_release(self, stack: str, environment: str) -> ReleaseHeld | None:
+        return self.releases.get((stack, environment))
+
     def add_run(self, run: GateRun, *, now: datetime) -> None:
         self.world.touch("add gate run")
         self._see(now)
@@ -95,6 +121,9 @@ class FakeCoordination:
         self.seen = until = stamp_of(now)
         ended = {"expires_at": until}
         self.attempts = [one.model_copy(update=ended) if one.ended_at is None and one.expires_at > until else one for one in self.attempts]
+        self.releases |= {
+            place: one.model_copy(update=ended) for place, one in self.releases.items() if one.ended_at is None and one.expires_at > until
+        }
 
     def _see(self, now: datetime) -> datetime:
         at = site_time(now, self.seen)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from controlplane.domain.approval import approve
 from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.proposal import ModeChange, Proposal
@@ -17,6 +18,7 @@ from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.closing import RunReport
 from controlplane.usecases.change_modes import ModePorts, carry_out, propose
+from controlplane.usecases.proven_runs import ProvenRuns
 from controlplane.usecases.run_gates import GatePorts, run_gates
 from tests.fakes.coordination import FakeCoordination
 from tests.fakes.evidence_builder import healthy_probes
@@ -55,6 +57,9 @@ class FakeGateReports:
     def keep(self, report: GateReport) -> None:
         self.world.touch("keep gate report")
         self.held[report.run] = report
+
+    def of(self, run: str) -> GateReport | None:
+        return self.held.get(run)
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         return tuple(
@@ -119,6 +124,7 @@ class GateSite(FakeSite):
         self.coordination = FakeCoordination(self.world)
         self.site_checks, self.reports, self.checkers = FakeSiteChecks(self.world), FakeGateReports(self.world), FakeCheckers()
         self.file = FakeModeFile(self.world)
+        self.runs = ProvenRuns(self.coordination, self.reports, self.receipts)
         entropy = FakeEntropy()
         self.gate_ports = GatePorts(
             clock=self.clock,
@@ -127,7 +133,7 @@ class GateSite(FakeSite):
             site_checks=self.site_checks,
             receipts=self.receipts,
             reports=self.reports,
-            runs=self.coordination,
+            runs=self.runs,
             checkers=self.checkers,
             time=self.coordination,
         )
@@ -136,7 +142,7 @@ class GateSite(FakeSite):
             entropy=entropy,
             receipts=self.receipts,
             approvals=self.approvals,
-            runs=self.coordination,
+            runs=self.runs,
             checkers=self.checkers,
             site_checks=self.site_checks,
             file=self.file,
@@ -158,6 +164,9 @@ class GateSite(FakeSite):
         return propose(self.view, kind, checks=checks, hosts=hosts, seen=seen, requester=OPERATOR, reason=reason, ports=self.mode_ports)
 
     def carry_out(self, proposal: Proposal, operator: str = OPERATOR) -> str:
+        """Carry a proposal out; where the site leaves it to who asked, they approve it themselves."""
+        if self.view.approval == "none" and proposal.proposal not in self.approvals.held:
+            self.approvals.add(approve(proposal.proposal, approver=operator, requester=operator, now=self.clock.now()))
         hosts = tuple(one.host for one in proposal.changes if one.host in self.hosts)
         return carry_out(proposal, self.view, seen=self.seen(hosts), operator=operator, ports=self.mode_ports)
 

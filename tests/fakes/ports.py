@@ -101,7 +101,7 @@ class FakeRunner:
         self.world.touch("start dry run")
         self.dry_keys.append(key)
         self.dry_runs += [play["name"] for play in json.loads(project[playbook])]
-        return self.dry_ends.get(host, StepResult(status="done", message="", told={}))
+        return self.dry_ends.get(host, StepResult(status="done", message="", told={"told": {"back": {"services": {}, "against": [], "doubts": []}}}))
 
     def run(self, project: Mapping[str, bytes], *, key: str, host: str, playbook: str, progress: Callable[[str], None]) -> StepResult:  # noqa: ARG002 - the port's signature
         self.world.touch("start play")
@@ -213,7 +213,7 @@ class FakeWitness:
 
     def answer(self, hosts: Sequence[InventoryHost], questions: Sequence[Question]) -> tuple[Answer, ...]:  # noqa: ARG002 - the port's signature
         self.world.touch("ask witness")
-        return tuple(Answer(question=q, said=self.doubts.get(q.surface, q.expect), error=None) for q in questions)
+        return tuple(Answer(question=q, said=self.doubts.get(q.surface, f"{q.pick}{q.expect}"), error=None) for q in questions)
 
 
 class FakePlans:

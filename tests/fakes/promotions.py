@@ -19,7 +19,9 @@ from controlplane.usecases import release_case
 from controlplane.usecases.deploy_release import promote_release, stage_release
 from controlplane.usecases.record_run import Ledger
 from controlplane.usecases.release_case import Checked, Progress, ReleasePorts, plan_release
-from controlplane.usecases.return_release import return_release, way_back
+from controlplane.usecases.release_way_back import way_back
+from controlplane.usecases.return_release import return_release
+from tests.fakes.coordination import FakeCoordination
 from tests.fakes.releases import STACK, ReleaseSite, digest
 from tests.fakes.site import OPERATOR
 
@@ -50,7 +52,14 @@ class PromotedSite(ReleaseSite):
         self.faults: tuple[str, ...] = ()
         self.runs = _Runs()
         self.site = release_case.ReleaseSite(self.view, Governance(), self.files, self.views, OPERATOR)
-        self.release_ports = ReleasePorts(apply=self.ports, runs=self.runs, prove=self.prove, check=lambda *_: Checked(self.faults, None))  # type: ignore[arg-type]
+        self.leases = FakeCoordination(self.world)
+        self.release_ports = ReleasePorts(
+            apply=self.ports,
+            runs=self.runs,  # type: ignore[arg-type]
+            leases=self.leases,
+            prove=self.prove,
+            check=lambda *_: Checked(self.faults, None),
+        )
 
     def views(self, stack: str, environment: EnvironmentName) -> dict[str, ComposeView]:
         spec = self.files.spec(stack)
@@ -83,7 +92,7 @@ class PromotedSite(ReleaseSite):
 
     def roll_back(self, environment: EnvironmentName = "production", to: str | None = None) -> ReleaseResult:
         back = way_back(self.site, STACK, environment, to, self.release_ports)
-        return return_release(self.site, STACK, back, self.release_ports, progress=lambda _: None)
+        return return_release(self.site, STACK, back, self.release_ports, to=to, progress=lambda _: None)
 
     def make_ready(self) -> None:
         """Leave ready receipts of both hosts."""

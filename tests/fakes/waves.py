@@ -24,6 +24,7 @@ from controlplane.ports.waves import Commit
 from controlplane.usecases.close_wave import close_wave
 from controlplane.usecases.open_wave import abort_wave, open_wave, preflight
 from controlplane.usecases.plan_wave import approve_wave, plan_wave
+from controlplane.usecases.proven_runs import ProvenRuns
 from controlplane.usecases.roll_back import roll_back
 from controlplane.usecases.run_gates import GatePorts
 from controlplane.usecases.run_wave import resume_wave, run_wave
@@ -117,6 +118,9 @@ class FakeReports:
         self.world.touch("keep report")
         self.held.append(report)
 
+    def of(self, run: str) -> GateReport | None:
+        return next((one for one in self.held if one.run == run), None)
+
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         return tuple(RunReport(run=one.run, at=one.judged_at, findings=one.findings) for one in self.held[-limit:])
 
@@ -172,7 +176,7 @@ class FakeWaveSite(FakeSite):
             site_checks=self.site_checks,
             receipts=self.receipts,
             reports=self.reports,
-            runs=self.store,
+            runs=ProvenRuns(self.store, self.reports, self.receipts),
             checkers=FakeCheckers(),
             time=self.store,
         )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.lab.conftest import LabMachine
@@ -55,6 +59,9 @@ def fill(redis, count):
                          ("RPUSH", key, "q", n, "q"), ("XADD", key, "1-%d" % (n + 1), "f", n))[n % 6])
             if n % 10 == 0:
                 many.append(("PEXPIRE", key, 86400000))
+            if n % 60 == 5:
+                # A stream that is read: one entry is delivered, and not acknowledged.
+                many += [("XGROUP", "CREATE", key, "readers", "0"), ("XREADGROUP", "GROUP", "readers", "one", "COUNT", "1", "STREAMS", key, ">")]
         redis.send(many)
 
 def write(port, auth, journal):
@@ -116,6 +123,23 @@ class RedisClient:
 
     def stop_writing(self) -> None:
         self._machine.run(["systemctl", "stop", "redis-load"])
+
+    @contextmanager
+    def writing_outside(self, journal: Path) -> Iterator[None]:
+        """Write as long as the body runs, with the journal on this side: a power cut of the machine takes none of it along."""
+        # What sshd gives a program as its output can't be opened by name; a pipe can.
+        script = 'python3 "$0" write "$@" /dev/stdout | cat'
+        argv = self._machine.lab.ssh_argv(self._machine.name, ["sh", "-c", script, _PLACE, *self._words])
+        with journal.open("wb") as out, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out) as process:
+            try:
+                yield
+            finally:
+                process.kill()
+
+    def take_in(self, journal: Path) -> None:
+        """Let `lost` go by a journal of this side; the last line may have been on its way."""
+        held = journal.read_bytes()
+        self._machine.run(["tee", _JOURNAL], stdin=held[: held.rfind(b"\n") + 1])
 
     def lost(self) -> dict[str, Any]:
         """Return {written, count, lost, first, last}: which acknowledged writes are not there."""

@@ -11,13 +11,15 @@ from controlplane.adapters.lab.lab import Lab
 from tests.lab.canary import found_below, watched_arguments
 from tests.lab.conftest import LabMachine
 from tests.releases.builds import Builder
+from tests.releases.hosts import fill, give_up_a_pull_at_once, make_room
 from tests.releases.registry import Registry
-from tests.releases.site import DIR, STACK, ReleaseSite
+from tests.releases.site import DIR, PLACES, STACK, ReleaseSite
 from tests.releases.steps import assert_runs, carry_out, plan_of, preview, prove, shut
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 Make = Callable[..., LabMachine]
+LARGE = 24 * 2**20
 MIGRATION = "orders gained a priority, which the release before does not know"
 
 
@@ -35,6 +37,7 @@ def test_a_release_is_proven_promoted_and_taken_back(machine: Make, lab: Lab, re
             # A tag that is exported wherever a shell may read it: it names a stub.
             host.sh("echo MINT_TAG=1.1.0 >> /etc/environment")
             assert host.sh("echo $MINT_TAG") == "1.1.0\n"
+        give_up_a_pull_at_once(production)
         site.env["MINT_TAG"] = "1.1.0"
         first, stub = build.good("1.0.0"), build.stub("1.1.0", "order-intake")
         site.write_manifest("v1", first)
@@ -57,7 +60,7 @@ def test_a_release_is_proven_promoted_and_taken_back(machine: Make, lab: Lab, re
 
         a_healthy_stub_goes_no_further_than_staging(site, stub)
         a_build_that_is_bad_in_production_goes_back_by_itself(site, build, first)
-        a_release_goes_back_when_it_is_asked_to(site, build, first)
+        a_release_goes_back_when_it_is_asked_to(site, build, first, registry)
         what_runs_and_is_proven_is_closed(site)
 
         status = site.did("release", "status", STACK)
@@ -96,19 +99,82 @@ def a_build_that_is_bad_in_production_goes_back_by_itself(site: ReleaseSite, bui
     assert_runs(site, "production", first)
 
 
-def a_release_goes_back_when_it_is_asked_to(site: ReleaseSite, build: Builder, first: dict[str, str]) -> None:
-    third = build.good("3.0.0", migration=True)
+def a_release_goes_back_when_it_is_asked_to(site: ReleaseSite, build: Builder, first: dict[str, str], registry: Registry) -> None:
+    third = build.good("3.0.0", migration=True, ballast=LARGE)
     site.write_manifest("v3", third, irreversible=[MIGRATION])
     carry_out(site, "stage", "v3")
     prove(site, "v3")
+    what_production_can_not_take_leaves_what_runs_there(site, registry, first)
     carry_out(site, "promote", "v3")
     assert_runs(site, "production", third)
-    told = site.did("release", "rollback", STACK, "--env", "production", "--dry-run", code=3)
-    assert (told["leaves"], told["to"], told["not_undone"]) == ("v3", "v1", [f"{MIGRATION} (v3)"])
+    what_would_go_back_is_asked_of_the_host(site)
     assert site.running("production") == third
     assert site.did("release", "rollback", STACK, "--env", "production")["outcome"] == "rolled-back"
     assert_runs(site, "production", first)
     assert "0002-priority" in asked(site.machines["production"], "select name from migrations")
+
+
+def what_production_can_not_take_leaves_what_runs_there(site: ReleaseSite, registry: Registry, first: dict[str, str]) -> None:
+    """A place that is missing shuts the gate; what fails in the pull comes back by itself, and is proven. Each container stays the same one."""
+    host = site.machines["production"]
+    containers = host.sh("docker ps -q --no-trunc | sort")
+    for case in (a_bind_source_that_is_not_there, a_registry_that_dies_in_the_middle, a_disk_that_is_full):
+        case(site, registry)
+        assert (host.sh("docker ps -q --no-trunc | sort"), site.running("production")) == (containers, first), case.__name__
+
+
+def a_bind_source_that_is_not_there(site: ReleaseSite, _registry: Registry) -> None:
+    """Docker would make an empty folder in its place; the one that is mounted stays in the container that runs."""
+    host, place = site.machines["production"], PLACES[1]
+    plan = approved(site)
+    receipts = site.did("receipts", "list")
+    host.sh(f"mv {place} {place}.away")
+    said = site.run("release", "promote", STACK, "--plan", plan)
+    host.sh(f"mv {place}.away {place}")
+    assert (said.code, place in said.err, "Nothing was changed." in said.err) == (4, True, True), said
+    assert site.did("receipts", "list") == receipts
+
+
+def a_registry_that_dies_in_the_middle(site: ReleaseSite, registry: Registry) -> None:
+    plan = approved(site)
+    registry.stop_after(LARGE // 2)
+    result = site.did("release", "promote", STACK, "--plan", plan, code=1)
+    assert registry.is_down()
+    registry.start()
+    # A deployment ends what its host was judged ready by, however it ended itself.
+    site.make_ready()
+    assert (result["outcome"], "could not be pulled" in " ".join(result["messages"])) == ("rolled-back", True), result
+
+
+def a_disk_that_is_full(site: ReleaseSite, _registry: Registry) -> None:
+    plan = approved(site)
+    fill(site.machines["production"], leave=LARGE // 2)
+    result = site.did("release", "promote", STACK, "--plan", plan, code=1)
+    make_room(site.machines["production"])
+    site.make_ready()
+    assert (result["outcome"], "no space left" in " ".join(result["messages"])) == ("rolled-back", True), result
+
+
+def approved(site: ReleaseSite) -> str:
+    """Plan and approve the promotion of v3; return its plan's file."""
+    gate = {line["name"]: line for line in preview(site, "promote", "v3")["gate"]}
+    back = gate[f"way back of {site.machines['production'].name}"]
+    assert (back["verdict"], back["reason"].startswith("to v1: its images are there")) == ("MET", True), back
+    plan = plan_of(site, "v3", "promote")
+    site.did("approve", plan)
+    return plan
+
+
+def what_would_go_back_is_asked_of_the_host(site: ReleaseSite) -> None:
+    receipts = site.did("receipts", "list")
+    told = site.did("release", "rollback", STACK, "--env", "production", "--dry-run", code=3)
+    assert (told["leaves"], told["to"], told["not_undone"]) == ("v3", "v1", [f"{MIGRATION} (v3)"])
+    assert {line["verdict"] for line in told["gate"]} == {"MET"}, told["gate"]
+    [change] = told["changes"]
+    assert change["runs"].startswith("v3: MET: ")
+    assert {one["target"] for one in change["services"]} == {"files-api", "order-intake", "quote-page"}
+    assert [one["target"] for one in change["files"]] == [f"{DIR}/compose.release.yml"]
+    assert site.did("receipts", "list") == receipts
 
 
 def what_runs_and_is_proven_is_closed(site: ReleaseSite) -> None:

@@ -23,6 +23,11 @@ def give_docker_a_disk(machine: LabMachine) -> None:
     )
 
 
+def give_up_a_pull_at_once(machine: LabMachine) -> None:
+    """Let Docker give up a pull at its first failure, from its next start on; whoever governs it keeps the setting."""
+    machine.sh("mkdir -p /etc/docker && echo '{\"max-download-attempts\": 1}' > /etc/docker/daemon.json")
+
+
 def fill(machine: LabMachine, *, leave: int) -> None:
     """Leave so many bytes on Docker's disk, for root too: the last of it can't be reserved, it has to be written."""
     machine.sh(

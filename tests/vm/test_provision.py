@@ -21,6 +21,7 @@ from tests.vm.provisioning import ADDRESS, CAPABILITY, NAME, Site, libvirt_host,
 pytestmark = pytest.mark.vm
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY"
+FETCHES = "; fetches 4 packages at its first boot, installs none"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_the_preview_names_machine_volumes_and_serial_and_changes_nothing(site: 
             "machine",
             f"{NAME} on kvm1",
             None,
-            "2 cores, 768 MiB, network default, login ops, guest agent, started, and at each boot",
+            f"2 cores, 768 MiB, network default, login ops, guest agent, started, and at each boot{FETCHES}",
             False,
         ),
         ("file", f"known_hosts: {NAME}", None, "the host key that it is born with", False),

@@ -1,18 +1,23 @@
-"""What of Docker's store could be cleared: each image, each record of the build cache, and each container's log; read where a policy asks for it."""
+"""What of Docker's store could be cleared: images, build cache, logs; and what was released here. Read where a policy asks for it."""
 
 from __future__ import annotations
 
 import calendar
 import glob
+import json
 import os
 import re
 import time
 from typing import Any
 
 from .engine import Engine
+from .state import BASE
 from .supervise import ProbeError
+from .tools import slurp, slurp_or_none
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+# A release's role, what its journal says while it is half deployed, and how many of a stack are told, newest first.
+_ROLE, _OPEN, _MOST_RELEASES = "compose_stack", ("writing", "deploying", "undoing", "failed"), 50
 
 
 def epoch(text: Any) -> int | None:
@@ -61,10 +66,45 @@ def log_record(one: dict[str, Any]) -> dict[str, Any] | None:
     return {"container": one["Name"].lstrip("/"), "path": path, "size": sum(sizes), "rotates": "max-size" in (options.get("Config") or {})}
 
 
+def recorded_releases() -> list[dict[str, Any]]:
+    """Return what the host has on record of releases, as the target's hygiene_releases.py tells its timer."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted(os.listdir(BASE)) if os.path.isdir(BASE) else []:
+        text = slurp_or_none(f"{BASE}/{name}/state.json")
+        if text is not None:
+            state = _parsed(f"{BASE}/{name}/state.json", text)
+            if state.get("role") == _ROLE and state.get("images") and state.get("phase") in ("done", *_OPEN):
+                found[name] = _release(state, state.get("finished_at") or max((state.get("phase_at") or {}).values(), default=0))
+    for path in sorted(glob.glob(f"{BASE}/releases/*.json")):
+        record = _parsed(path, slurp(path))
+        if record["run"] not in found:
+            found[record["run"]] = _release({**record, "phase": "done"}, epoch(record["at"]))
+    newest = sorted(found.items(), key=lambda one: (one[1]["at"], one[0]), reverse=True)
+    counted: dict[str, int] = {}
+    told = []
+    for _, release in newest:
+        counted[release["project"]] = counted.get(release["project"], 0) + 1
+        if release["open"] or counted[release["project"]] <= _MOST_RELEASES:
+            told.append(release)
+    return told
+
+
+def _parsed(path: str, text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise ProbeError(f"{path} is no journal: {error}") from None
+
+
+def _release(state: dict[str, Any], at: Any) -> dict[str, Any]:
+    images = sorted(set(state["images"].values()))
+    return {"project": state["project"], "manifest": state["manifest"], "images": images, "at": int(at), "open": state["phase"] in _OPEN}
+
+
 def docker_store(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
     """Return the store; empty where nobody asked, because Docker works for it."""
     if not asked.get("store"):
-        return {"images": [], "cache": [], "logs": []}
+        return {"images": [], "cache": [], "logs": [], "releases": []}
     engine = Engine()
     told = engine.get("/system/df?type=image&type=build-cache")
     used: dict[str, int] = {}
@@ -83,4 +123,5 @@ def docker_store(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]
         "images": sorted(images, key=lambda image: str(image["id"])),
         "cache": sorted((cache_record(record) for record in told["BuildCache"] or []), key=lambda record: str(record["id"])),
         "logs": sorted((log for log in logs if log is not None), key=lambda log: str(log["container"])),
+        "releases": recorded_releases(),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, and_
 
 # The newest of migrations/versions. Named here, so that an up-to-date store opens without alembic.
-HEAD = "0001"
+HEAD = "0002"
 VERSION_TABLE = "controlplane_version"
 
 metadata = MetaData()
@@ -43,6 +43,20 @@ _going_on = waves.c.ended_at.is_(None)
 Index("controlplane_waves_going_on", waves.c.wave, unique=True, sqlite_where=_going_on, postgresql_where=_going_on)
 _mutates = and_(waves.c.mutating, _going_on)
 Index("controlplane_waves_mutating", waves.c.mutating, unique=True, sqlite_where=_mutates, postgresql_where=_mutates)
+
+# Who changes a stack in an environment, or did last.
+release_leases = Table(
+    "controlplane_release_leases",
+    metadata,
+    Column("stack", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("verb", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False, unique=True),
+    Column("taken_at", Text, nullable=False),
+    Column("expires_at", Text, nullable=False),
+    Column("ended_at", Text),
+)
 
 gate_runs = Table(
     "controlplane_gate_runs",

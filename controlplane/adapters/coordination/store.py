@@ -11,6 +11,7 @@ from controlplane.adapters.coordination.database import Database
 from controlplane.adapters.coordination.engines import postgres_engine, sqlite_engine
 from controlplane.adapters.coordination.gate_runs import GateRunTables
 from controlplane.adapters.coordination.migrate import bring_up_to_date
+from controlplane.adapters.coordination.release_leases import ReleaseLeaseTable
 from controlplane.adapters.coordination.times import TimeTable
 from controlplane.adapters.coordination.waves import WaveTable
 
@@ -18,8 +19,8 @@ from controlplane.adapters.coordination.waves import WaveTable
 PATIENCE = timedelta(seconds=20)
 
 
-class CoordinationStore(WaveTable, GateRunTables, TimeTable):
-    """Fills the ports WaveStore, GateRunStore and SiteTime. One connection, kept until `close`; for one process."""
+class CoordinationStore(WaveTable, ReleaseLeaseTable, GateRunTables, TimeTable):
+    """Fills the ports WaveStore, ReleaseLeases, GateRunStore and SiteTime. One connection, kept until `close`; for one process."""
 
     def __enter__(self) -> Self:
         return self

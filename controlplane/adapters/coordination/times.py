@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 
 from controlplane.adapters.coordination.database import Database
-from controlplane.adapters.coordination.schema import ledger, waves
+from controlplane.adapters.coordination.schema import ledger, release_leases, waves
 from controlplane.domain.coordination import stamp_of
 from controlplane.domain.coordination_rules import site_time
 
@@ -36,4 +36,5 @@ class TimeTable:
         """
         with self._database.writing(now, reset=True) as turn:
             until = stamp_of(turn.at)
-            turn.connection.execute(update(waves).where(waves.c.ended_at.is_(None), waves.c.expires_at > until).values(expires_at=until))
+            for leased in (waves, release_leases):
+                turn.connection.execute(update(leased).where(leased.c.ended_at.is_(None), leased.c.expires_at > until).values(expires_at=until))

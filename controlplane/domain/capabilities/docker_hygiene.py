@@ -2,7 +2,8 @@
 
 Rules:
 - Only by name, like a purge: what is removed is gone, and no rollback brings it back.
-- What goes is chosen by domain/hygiene.py. Volumes never go; nor does what a container stands on, what is protected, or the newest of a repository.
+- What goes is chosen by domain/hygiene.py. Volumes never go; nor does what a container stands on, what is protected, or what was released last.
+- Of repositories of which too few releases are on the host's record the newest by age stay; the step says of which.
 - Where all that may go is not enough, that is told, and the budget is not promised.
 - The timer is a step of its own, with a way back. On the machine it chooses by the same rules within the same limits.
 """
@@ -18,12 +19,13 @@ from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook
 from controlplane.domain.checks.hygiene_timer import is_in_place, settings_digest, timer_settings
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.hygiene import Doomed, doomed_cache, doomed_images, doomed_logs, log_limit
+from controlplane.domain.hygiene import Doomed, doomed_cache, doomed_images, doomed_logs, kept_by_age, log_limit
 from controlplane.domain.plan import Change, Mend
 
 ID = "docker.hygiene"
+_MOST_NAMES = 5
 _WHY = {
-    "images": "in use, protected, among the newest that are kept, or shared with others",
+    "images": "in use, protected, of the last releases or the newest that are kept, or shared with others",
     "build_cache": "in use, or what is in use was made from it",
 }
 
@@ -36,7 +38,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         timer = _timer(desired, reader)
     except Unobserved as doubt:
         return Proposal(refusals=(f"could not be observed: {doubt}",))
-    drafts = [_clearing(doomed, mends)] if doomed else []
+    drafts = [_clearing(doomed, mends, _by_age(desired, reader))] if doomed else []
     return Proposal(drafts=(*drafts, *timer), refusals=tuple(refusals))
 
 
@@ -47,7 +49,7 @@ def _choose(desired: DesiredHost, reader: Reader) -> tuple[list[Doomed], list[Me
         raise Unobserved("Docker did not tell what an image shares with others")
     over = {"images": usage["images"] - limits.images, "build_cache": usage["build_cache"] - limits.build_cache}
     chosen = {
-        "images": doomed_images(store["images"], over=over["images"], keep=hygiene.keep, protect=hygiene.protect),
+        "images": doomed_images(store["images"], over=over["images"], keep=hygiene.keep, protect=hygiene.protect, releases=store.get("releases", [])),
         "build_cache": doomed_cache(store["cache"], over=over["build_cache"]),
     }
     mends, refusals = [], []
@@ -63,14 +65,28 @@ def _choose(desired: DesiredHost, reader: Reader) -> tuple[list[Doomed], list[Me
     return [*chosen["images"], *chosen["build_cache"], *doomed_logs(store["logs"], limit=log_limit(desired.docker.log))], mends, refusals
 
 
-def _clearing(doomed: list[Doomed], mends: list[Mend]) -> Draft:
+def _by_age(desired: DesiredHost, reader: Reader) -> str:
+    """Say of which repositories the newest by age stay, empty where that is of none."""
+    hygiene, store = desired.docker.hygiene, reader.docker_store
+    keep = hygiene.keep if hygiene else 0
+    names = kept_by_age(store["images"], store.get("releases", []), keep)
+    if not names or not keep:
+        return ""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f". Fewer than {keep} releases are on record there of {', '.join(names[:_MOST_NAMES])}{more}: of these the newest {keep} by age stay"
+
+
+def _clearing(doomed: list[Doomed], mends: list[Mend], by_age: str) -> Draft:
     return Draft(
         mends=tuple(mends),
         changes=tuple(
             Change(kind="delete", target=_target(one), before=f"{show_bytes(one.size)}, {_last_used(one)}", after=None, destructive=True)
             for one in doomed
         ),
-        undo=f"none: what is removed has to be pulled or built again. It is {show_bytes(sum(one.size for one in doomed))} that no other image shares",
+        undo=(
+            f"none: what is removed has to be pulled or built again. It is {show_bytes(sum(one.size for one in doomed))} that no other image shares"
+            f"{by_age if any(one.kind == 'image' for one in doomed) else ''}"
+        ),
         variables={
             "docker_hygiene_items": [{"kind": one.kind, "id": one.id, "name": one.name, "size": one.size} for one in doomed],
             "docker_hygiene_timer": {},

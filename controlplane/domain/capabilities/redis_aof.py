@@ -155,7 +155,7 @@ def _refuse_unless_remakable(container: Container, state: RedisState, wanted: di
             f"its command is a shell's, so what Redis itself is told can't be changed surely. By hand: {by_hand}; wait until INFO persistence says "
             f"aof_rewrite_in_progress:0; then add {options} to redis-server in its compose file, and bring it up"
         )
-    if forgotten := _set_live_only(state):
+    if forgotten := _set_live_only(state, wanted):
         raise _CannotError(
             f"{', '.join(forgotten)} was set while it runs and would be forgotten once it is made anew: persist that first, or set it back"
         )
@@ -167,10 +167,14 @@ def _refuse_unless_remakable(container: Container, state: RedisState, wanted: di
         )
 
 
-def _set_live_only(state: RedisState) -> list[str]:
-    """Return the settings that run otherwise than they would after a start, of those that decide where and how much is kept."""
-    defaults = {"maxmemory": "0", "maxmemory-policy": "noeviction", "dbfilename": "dump.rdb", "appenddirname": "appendonlydir"}
-    found = []
+def _set_live_only(state: RedisState, wanted: dict[str, str]) -> list[str]:
+    """Return the settings that run otherwise than they would after a start, of those that decide where and how much is kept.
+
+    More of them, and users, are looked for on the host before anything changes (redis_live.py): evidence holds no user and no password.
+    """
+    defaults = {"maxmemory": "0", "maxmemory-policy": "noeviction", "dbfilename": "dump.rdb", "appenddirname": "appendonlydir", "replicaof": ""}
+    durable = ("appendonly", "appendfsync", "save")
+    found = [name for name in durable if name not in wanted and running_setting(state, name) != persisted_setting(state, name)]
     for name, default in defaults.items():
         later, now = state["persisted"].get(name, default), state["running"].get(name)
         # A size may be written with its unit, which is no other value.

@@ -4,6 +4,7 @@ Rules:
 - Only what is missing is made: volumes, the machine, its disks. What is there is never replaced, shrunk, re-made or destroyed.
 - A machine or volume that is there already and that no run of this program marked as its own half-made work is a refusal, never taken over.
 - The machine's SSH host key is made on the hypervisor's side and known before its first boot.
+- What the baseline will bring is fetched from the first boot on, as far as the machine's own sources have it; bootstrap installs it.
 """
 
 from __future__ import annotations
@@ -100,11 +101,23 @@ def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposa
         else "no network"
     )
     made = f"{profile.cores} cores, {profile.memory // 1024**2} MiB, {card}, login {profile.user}" + (", guest agent" if profile.agent else "")
+    made += ", started, and at each boot" + _told_of_prefetch(len(_prefetch(machine)))
     # The same record whether it is begun or gone on with: an interrupted run does what is left of its plan.
-    changes.append(Change(kind="machine", target=f"{machine.name} on {where}", before=None, after=f"{made}, started, and at each boot"))
+    changes.append(Change(kind="machine", target=f"{machine.name} on {where}", before=None, after=made))
     if not seen["host_keys"]:
         changes.append(Change(kind="file", target=f"known_hosts: {machine.name}", before=None, after="the host key that it is born with"))
     return _proposal(machine, boot, seen, tuple(changes), missing, boot_too=boot_too)
+
+
+def _prefetch(machine: DesiredMachine) -> tuple[str, ...]:
+    """Return the packages of the baseline that the machine can fetch by itself: those of a repository that the site names come with bootstrap."""
+    baseline, docker = machine.profile.baseline, machine.profile.baseline.docker
+    later = docker.packages if docker is not None and docker.repository is not None else ()
+    return tuple(name for name in baseline.all_packages() if name not in later)
+
+
+def _told_of_prefetch(count: int) -> str:
+    return f"; fetches {count} package{'s' if count > 1 else ''} at its first boot, installs none" if count else ""
 
 
 def _boot_changes(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen, *, boot_too: bool) -> list[Change]:
@@ -163,6 +176,7 @@ def _proposal(
     machine: DesiredMachine, boot: BootDisk, seen: MachineSeen, changes: tuple[Change, ...], missing: tuple[str, ...], *, boot_too: bool
 ) -> Proposal:
     needed = _needed(machine, boot, seen, missing, boot_too=boot_too)
+    existing = seen["exists"] and seen["made"] is not False
     draft = Draft(
         mends=(Mend(check="D246", surface="machine"),),
         changes=changes,
@@ -178,7 +192,11 @@ def _proposal(
             for storage, size in sorted(needed.items())
             if size
         ),
-        variables={**_variables(machine, boot), "vm_provision_existing": seen["exists"] and seen["made"] is not False},
+        variables={
+            **_variables(machine, boot),
+            "vm_provision_prefetch": [] if existing else list(_prefetch(machine)),
+            "vm_provision_existing": existing,
+        },
         runs_on=machine.hypervisor.host if isinstance(machine.hypervisor, Libvirt) else here_for(str(machine.hypervisor_name)),
     )
     return Proposal(drafts=(draft,))

@@ -10,6 +10,9 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.hygiene import log_limit
 
+# Counts how the timer chooses what goes: one with an older choice is drift, and gets the tools of now.
+_CHOICE = 2
+
 
 def timer_settings(desired: DesiredHost) -> dict[str, Any]:
     """Return what the timer is told: {budgets: {images, build_cache, log}, keep, protect}."""
@@ -19,9 +22,9 @@ def timer_settings(desired: DesiredHost) -> dict[str, Any]:
 
 
 def settings_digest(desired: DesiredHost) -> str:
-    """Return the short digest of those settings and of how often, by which the service's own command line tells what it was made for."""
+    """Return the short digest of those settings, of how often and how it chooses, by which the service's command line tells what it was made for."""
     every = desired.docker.hygiene.timer if desired.docker.hygiene else None
-    return digest_of({**timer_settings(desired), "every": every}).removeprefix("sha256:")[:12]
+    return digest_of({**timer_settings(desired), "every": every, "choice": _CHOICE}).removeprefix("sha256:")[:12]
 
 
 def is_in_place(desired: DesiredHost, reader: Reader) -> bool:

@@ -95,8 +95,12 @@ class Volume(TypedDict):
 
 @closed
 class Image(TypedDict):
+    """One image; `digests` are repository@sha256:…, `created` is in epoch seconds. Older evidence lacks these two."""
+
     id: str
     tags: list[str]
+    digests: NotRequired[list[str]]
+    created: NotRequired[int]
     size: int
     containers: int
 
@@ -150,7 +154,21 @@ class ContainerLog(TypedDict):
 
 
 @closed
+class RecordedRelease(TypedDict):
+    """A release that the host has on record, with the digests of its images; `at` in epoch seconds, `open` where it is half deployed."""
+
+    project: str
+    manifest: str
+    images: list[str]
+    at: int
+    open: bool
+
+
+@closed
 class DockerStore(TypedDict):
+    """`releases` are newest first; older evidence has none."""
+
     images: list[StoredImage]
     cache: list[CacheRecord]
     logs: list[ContainerLog]
+    releases: NotRequired[list[RecordedRelease]]

@@ -109,7 +109,7 @@ def _too_old(rows: Sequence[Counted], demanded: Promotion, now: datetime) -> lis
     limit = max(_FRESH, timedelta(seconds=3 * demanded.interval))
     if newest is None or now - moment_of(newest.at) <= limit:
         return []
-    return [f"the newest run that counts is of {newest.at}, more than {_shown(limit)} ago: controlplane gates run"]
+    return [f"the newest run that counts is of {newest.at}, more than {shown(limit)} ago: controlplane gates run"]
 
 
 def _ahead(run: Judged, now: datetime) -> bool:
@@ -134,14 +134,15 @@ def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta
         elif ended:
             why = f"{BEFORE}, {ended}"
         elif last is not None and last - at < interval:
-            why = f"less than {_shown(interval)} before the one that counts"
+            why = f"less than {shown(interval)} before the one that counts"
         else:
             streak, last, why = streak + 1, at, ""
         rows.append(Counted(run=run.run, at=run.at, counts=not why, reason=why or "counts", verdict=run.verdict))
     return rows, streak
 
 
-def _shown(interval: timedelta) -> str:
+def shown(interval: timedelta) -> str:
+    """Return a duration as people write it, in the largest unit that fits."""
     seconds = int(interval.total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds % size == 0:

@@ -14,7 +14,8 @@ from controlplane.domain.gates.passing import Passing
 class GateReport(AuditReport):
     """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in its mode, and why not.
 
-    `silent` are checks of the pack that had nothing to ask of these hosts; `checkers` are the digests of what judged each of the others.
+    `silent` are checks of the pack that had nothing to ask of these hosts; `checkers` are the digests of what judged each of the others, and
+    `facts` those of what each host was.
     """
 
     run: str
@@ -22,11 +23,12 @@ class GateReport(AuditReport):
     passing: tuple[Passing, ...]
     silent: tuple[str, ...] = ()
     checkers: dict[str, str] = Field(default={})
+    facts: dict[str, str] = Field(default={})
 
     def digest(self) -> str:
         """Return the digest that its receipt holds."""
         # What is not said is left out, so that reports from before it could be said keep their digest.
-        return digest_of(self.model_dump(mode="json", exclude=set() if self.checkers else {"checkers"}))
+        return digest_of(self.model_dump(mode="json", exclude={name for name in ("checkers", "facts") if not getattr(self, name)}))
 
     def exit_code(self) -> int:
         """Return 5 if anything is UNKNOWN, else 3 if a check that is enforced drifts, else 0."""

@@ -10,6 +10,7 @@ Rules:
 - A surface that drifted and is gone is mended only where it went while policy and checker stayed the same: else it may not be asked for any more.
 - A run speaks for 30 days.
 - A finding that no check judges is a person's to decide: they say so by --attest.
+- What a gap's criteria name is asked like its findings; what they say beyond that is a person's to state, by --met (`criteria`).
 - The program recommends; a person closes.
 """
 
@@ -26,11 +27,14 @@ from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.values import SITE
-from controlplane.domain.registers.values import Registers, StorFinding
+from controlplane.domain.registers.criteria import asked_of
+from controlplane.domain.registers.values import Gap, Registers, StorFinding
 from controlplane.domain.values import Value
 
 # How long a run speaks for what it found.
 LASTS = timedelta(days=30)
+# Stands where a finding's id does, for what the gap's own criteria ask.
+CRITERIA = "criteria"
 
 
 class RunReport(Value):
@@ -55,7 +59,10 @@ class RunReport(Value):
 
 
 class Criterion(Value):
-    """One check on one host that a gap's closing rests on; `run` is the run that shows it, `objection` why it does not hold."""
+    """One check on one host that a gap's closing rests on; `run` is the run that shows it, `objection` why it does not hold.
+
+    `finding` is the STOR finding that asks for it, or `criteria` where the gap's own criteria do.
+    """
 
     finding: str
     check: str
@@ -65,18 +72,19 @@ class Criterion(Value):
 
 
 class Recommendation(Value):
-    """Whether a gap may be closed. `unjudged` are findings that no check judges."""
+    """Whether a gap may be closed. `unjudged` are findings that no check judges, `unstated` criteria that a person has to speak for."""
 
     gap: str
     findings: tuple[str, ...]
     criteria: tuple[Criterion, ...]
     unjudged: tuple[str, ...] = ()
+    unstated: tuple[str, ...] = ()
     objections: tuple[str, ...] = ()
 
     @property
     def closable(self) -> bool:
         """Return whether recorded runs alone speak for it, and nothing against."""
-        return not self.objections and not self.unjudged
+        return not self.objections and not self.unjudged and not self.unstated
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -88,7 +96,8 @@ class Recommendation(Value):
 class Resting:
     """What a closing rests on: the site's registers, its recorded runs, its hosts, and the runs that a person named (none: whatever came last).
 
-    `receipts` are the digests that the receipts of runs hold, by run; None where they were not asked.
+    `receipts` are the digests that the receipts of runs hold, by run; None where they were not asked. `checks` are the ids of all checks that there
+    are, which criteria may name.
     """
 
     registers: Registers
@@ -97,6 +106,7 @@ class Resting:
     now: datetime
     named: tuple[str, ...] = ()
     receipts: Mapping[str, str] | None = field(default=None)
+    checks: frozenset[str] = frozenset()
 
     def doubt(self, report: RunReport) -> str | None:
         """Return why a run does not speak for anything, or None."""
@@ -196,14 +206,27 @@ def _dropped(check: str, known: Sequence[tuple[RunReport, list[Finding]]]) -> It
 def recommend(gap: str, resting: Resting) -> Recommendation:
     """Return what speaks for and against closing a gap."""
     served, findings = resting.served.get(gap, ()), resting.registers.findings
-    places = [(name, check, host) for name in served for check in findings[name].checks for host in _hosts_of(findings[name], check, resting)]
+    named, unstated = _of_criteria(resting.registers.gaps[gap], resting) if gap in resting.registers.gaps else ((), ())
+    asked = tuple(dict.fromkeys([*((name, findings[name]) for name in served), *named]))
+    places = [(name, finding, check, host) for name, finding in asked for check in finding.checks for host in _hosts_of(finding, check, resting)]
     criteria = [_criterion(place, resting) for place in places]
     objections = [f"{one.finding}: {one.check} on {one.host}: {one.objection}" for one in criteria if one.objection is not None]
     if not served:
         objections.append("no finding names it, so nothing shows that it is mended: link it to one, or accept it with a reason")
-    unjudged = tuple(name for name in served if not findings[name].checks)
-    objections += [f"{name}: the policy has no host to judge it on" for name in served if name not in unjudged and name not in {p[0] for p in places}]
-    return Recommendation(gap=gap, findings=served, criteria=tuple(criteria), unjudged=unjudged, objections=tuple(objections))
+    unjudged = tuple(name for name, finding in asked if not finding.checks)
+    placed = {name for name, *_ in places}
+    objections += [f"{name}: the policy has no host to judge it on" for name, _ in asked if name not in unjudged and name not in placed]
+    return Recommendation(gap=gap, findings=served, criteria=tuple(criteria), unjudged=unjudged, unstated=unstated, objections=tuple(objections))
+
+
+def _of_criteria(gap: Gap, resting: Resting) -> tuple[tuple[tuple[str, StorFinding], ...], tuple[str, ...]]:
+    """Return what recorded runs have to show for the gap's own criteria, and those that a person has to speak for."""
+    hosts, findings = (*resting.governed, SITE), resting.registers.findings
+    asked = [(text, asked_of(text, checks=resting.checks, hosts=hosts, findings=findings)) for text in gap.criteria]
+    named = [(name, findings[name]) for _, one in asked for name in one.findings]
+    # A check by itself is asked as a finding would that has no surface of its own.
+    named += [(CRITERIA, StorFinding(title=text, severity="medium", checks=(check,), hosts=on)) for text, one in asked for check, on in one.checks]
+    return tuple(named), tuple(text for text, one in asked if one.word)
 
 
 def _hosts_of(finding: StorFinding, check: str, resting: Resting) -> tuple[str, ...]:
@@ -218,9 +241,8 @@ def _hosts_of(finding: StorFinding, check: str, resting: Resting) -> tuple[str, 
     return (*resting.governed, SITE) if on_site[0][0].at >= newest else resting.governed
 
 
-def _criterion(about: tuple[str, str, str], resting: Resting) -> Criterion:
-    name, check, host = about
-    finding = resting.registers.findings[name]
+def _criterion(about: tuple[str, StorFinding, str, str], resting: Resting) -> Criterion:
+    name, finding, check, host = about
     blank = Criterion(finding=name, check=check, host=host)
     known = resting.known(check, host)
     if not known:

@@ -4,6 +4,7 @@ Rules:
 - A link leads to something that is there, and to nothing that was superseded or absorbed.
 - Nothing open is without somebody who works on it: no gap without a loop, none that is open in closed loops alone, no finding without gap and loop.
 - Nothing contradicts itself: what is closed says nowhere that some of it remains, what is open has something left to do.
+- What an open gap's criteria name is there to be asked.
 - Every host that lives has a row in the policy, and every row a host.
 """
 
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from controlplane.domain.faults import Place
+from controlplane.domain.gates.values import SITE
+from controlplane.domain.registers.criteria import strangers
 from controlplane.domain.registers.values import Gap, Loop, Registers, StorFinding
 
 File = Literal["gaps", "loops", "findings", "waves", "hosts", "gates"]
@@ -34,7 +37,7 @@ class Broken(NamedTuple):
 def broken_rules(
     registers: Registers,
     *,
-    checks: Sequence[str],
+    checks: Sequence[str] | None,
     waves: Mapping[str, Sequence[str]] | None = None,
     governed: Sequence[str] = (),
     live: Sequence[str] | None = None,
@@ -42,10 +45,12 @@ def broken_rules(
 ) -> tuple[Broken, ...]:
     """Return every rule that does not hold.
 
-    `checks` are all check ids of the site. `waves` are the gaps that each wave names, None where waves are not to be looked at; `governed` the hosts
-    of the policy and `live` those of the inventory, None where it was not read; `expected` the STOR ids that gates.yml names, in its order.
+    `checks` are all check ids of the site, None where gates.yml could not be read. `waves` are the gaps that each wave names, None where waves are
+    not to be looked at; `governed` the hosts of the policy and `live` those of the inventory, None where it was not read; `expected` the STOR ids
+    that gates.yml names, in its order.
     """
-    found = [*_of_gaps(registers), *_of_loops(registers), *_of_findings(registers, checks, waves, governed)]
+    found = [*_of_gaps(registers), *_of_criteria(registers, checks, governed), *_of_loops(registers)]
+    found += _of_findings(registers, checks, waves, governed)
     found += _of_waves(registers, waves or {})
     found += [
         Broken("gates", ("expected", number, "stor"), stor, f"there is no {stor} in findings.yml: file it, or name the right one")
@@ -131,9 +136,19 @@ def _of_closed_loop(name: str, loop: Loop, left: Sequence[str]) -> Iterator[Brok
         yield Broken("loops", ("loops", name, "status"), name, f"is closed while {_listed(left)} is open in it: close that first, or reopen the loop")
 
 
-def _of_findings(registers: Registers, checks: Sequence[str], waves: Mapping[str, Sequence[str]] | None, governed: Sequence[str]) -> Iterator[Broken]:
+def _of_criteria(registers: Registers, checks: Sequence[str] | None, governed: Sequence[str]) -> Iterator[Broken]:
+    known, hosts = None if checks is None else frozenset(checks), frozenset((*governed, SITE)) if governed else frozenset()
+    for name, gap in registers.gaps.items():
+        for number, criterion in enumerate(gap.criteria if gap.is_open else ()):
+            for told in strangers(criterion, checks=known, hosts=hosts, findings=registers.findings):
+                yield Broken("gaps", ("gaps", name, "criteria", number), name, told)
+
+
+def _of_findings(
+    registers: Registers, checks: Sequence[str] | None, waves: Mapping[str, Sequence[str]] | None, governed: Sequence[str]
+) -> Iterator[Broken]:
     rooms = (
-        ("checks", frozenset(checks), "among the checks of this program and of the site"),
+        ("checks", frozenset(checks) if checks is not None else None, "among the checks of this program and of the site"),
         ("waves", frozenset(waves) if waves is not None else None, "in waves/"),
         ("hosts", frozenset(governed) or None, "in policy.yml"),
     )

@@ -6,9 +6,9 @@ Links go one way only: a finding names its gaps, a gap its loops. A link that ha
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from controlplane.domain.finding import Severity
 from controlplane.domain.names import AsTuple, CheckId, HostName, Line, check_name
@@ -27,12 +27,22 @@ WaveId = Annotated[str, AfterValidator(lambda text: check_name(text, WAVE, "wave
 Day = Annotated[str, AfterValidator(lambda text: check_name(text, _DAY, "day such as 2026-02-26"))]
 
 
+def _lines(value: Any) -> Any:
+    """One line stands for a list of that line alone."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+_LINE = {"type": "string", "minLength": 1}
+Lines = Annotated[tuple[Line, ...], BeforeValidator(_lines), WithJsonSchema({"anyOf": [_LINE, {"type": "array", "items": _LINE}]})]
+
+
 class Closed(Value):
     """Who closed an entry, when, and by which evidence."""
 
     at: Line = Field(description="When, such as 2026-03-01T12:00:00Z")
     by: Line = Field(description="Who, such as ops@controller")
     runs: Annotated[tuple[Line, ...], AsTuple] = Field((), description="Keys of the gate runs whose findings are MET")
+    met: Annotated[tuple[Line, ...], AsTuple] = Field((), description="Criteria that no check judges, each with how it was shown")
 
 
 class Gap(Value):
@@ -42,7 +52,7 @@ class Gap(Value):
     status: Literal["open", "fixed", "accepted", "superseded"] = Field("open", description="Where it stands")
     loops: Annotated[tuple[LoopId, ...], AsTuple] = Field((), description="Loops in which it is worked on")
     filed: Day | None = Field(None, description="Day on which it was filed")
-    criteria: Line | None = Field(None, description="What has to hold before it is closed, beyond its findings being MET")
+    criteria: Lines = Field((), description="What has to hold before it is closed, beyond its findings being MET: checks, findings, or words")
     superseded_by: GapId | None = Field(None, description="Gap that took its place")
     reason: Line | None = Field(None, description="Why it is accepted as it is")
     closed: Closed | None = Field(None, description="Who closed it, when, by which runs")

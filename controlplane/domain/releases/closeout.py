@@ -6,10 +6,14 @@ Its digest is signed into the chain of receipts, and it names the chain's head.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from controlplane.domain.capabilities import release_deploy
+from controlplane.domain.coordination import GateRun
 from controlplane.domain.finding import Finding, Summary
+from controlplane.domain.names import AsTuple
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers import Registers
 from controlplane.domain.values import Value
@@ -17,12 +21,26 @@ from controlplane.domain.waves.closeout import Action, Attestation, FileChange
 
 
 class Proof(Value):
-    """One run that proves something of the release: a smoke run, a recertification, or a pack."""
+    """One run that proves something of the release: a smoke run or a recertification."""
 
     run: str
     what: str
     outcome: str
     at: str
+
+
+class PackAround(Value):
+    """The pack's newest run before the release was brought, or its newest since it stands: `run` is None where none is on record.
+
+    `results` are verdicts by check and host, such as "D235 mint-data".
+    """
+
+    pack: str
+    when: Literal["before", "after"]
+    run: str | None
+    at: str | None = None
+    passed: bool = False
+    results: dict[str, str] = Field(default={})
 
 
 class OpenGap(Value):
@@ -47,6 +65,8 @@ class ReleaseCloseout(Value):
     attempt: str
     outcome: Literal["closed"]
     evidence: tuple[Proof, ...]
+    # Those that were closed before packs were kept have none.
+    packs: Annotated[tuple[PackAround, ...], AsTuple] = ()
     files_changed: tuple[FileChange, ...]
     actions: tuple[Action, ...]
     own_loop: str | None
@@ -73,6 +93,21 @@ def proofs(chain: Sequence[Receipt], stack: str, manifest: str) -> tuple[Proof, 
             what = f"smoke in {where}" if where else "recertification"
             found.append(Proof(run=one.key, what=what, outcome=one.outcome or "", at=one.at))
     return tuple(found)
+
+
+def packs_around(pack: str, runs: Sequence[GateRun], *, begun_at: str, since: str) -> tuple[PackAround, PackAround]:
+    """Return the newest run before a deployment began, and the newest since it stands; `runs` come newest first."""
+    before = next((one for one in runs if one.at <= begun_at), None)
+    after = next((one for one in runs if one.at >= since), None)
+    return _around(pack, "before", before), _around(pack, "after", after)
+
+
+def _around(pack: str, when: Literal["before", "after"], run: GateRun | None) -> PackAround:
+    if run is None:
+        return PackAround(pack=pack, when=when, run=None)
+    results = {f"{one.check} {one.host}": str(one.verdict) for one in run.results}
+    passed = bool(run.results) and all(one.passed for one in run.results)
+    return PackAround(pack=pack, when=when, run=run.run, at=run.at, passed=passed, results=results)
 
 
 def actions(chain: Sequence[Receipt], plans: Sequence[str]) -> tuple[Action, ...]:

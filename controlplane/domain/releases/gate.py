@@ -8,7 +8,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -216,19 +216,23 @@ def _pack(case: PromotionCase, pack: str) -> GateLine:
     step = f"controlplane gates run {pack}"
     if case.pack is None:
         return GateLine(name=f"pack {pack}", verdict=Verdict.DRIFTED, reason="no run of it is on record", next=step)
-    failed = [one for one in case.pack.results if not one.passed]
-    told = _stale(case.pack.at, case.now, case.spec.promotion.recert_within)
-    unseen = sorted(host for host in _production_hosts(case) if case.pack.hosts.get(host, UNREACHED) == UNREACHED)
-    if case.pack.policy != case.policy:
-        told = "the policy changed since"
-    elif failed or not case.pack.results:
-        told = f"{', '.join(dict.fromkeys(one.check for one in failed))} did not pass" if failed else "it judged no check"
-    elif unseen:
-        told = f"it did not look at {', '.join(unseen)}"
+    told = pack_fault(case.pack, policy=case.policy, hosts=_production_hosts(case))
+    told = told or _stale(case.pack.at, case.now, case.spec.promotion.recert_within)
     if told is not None:
-        word = Verdict.UNKNOWN if any(one.verdict == "UNKNOWN" for one in failed) else Verdict.DRIFTED
+        word = Verdict.UNKNOWN if any(one.verdict == "UNKNOWN" for one in case.pack.results if not one.passed) else Verdict.DRIFTED
         return GateLine(name=f"pack {pack}", verdict=word, reason=f"{case.pack.run}: {told}", next=step)
     return GateLine(name=f"pack {pack}", verdict=Verdict.MET, reason=f"{case.pack.run} passed")
+
+
+def pack_fault(run: GateRun, *, policy: str, hosts: Collection[str]) -> str | None:
+    """Return why a run of a pack says nothing good of these hosts by the policy as it is, None where it does."""
+    failed = [one for one in run.results if not one.passed]
+    unseen = sorted(host for host in hosts if run.hosts.get(host, UNREACHED) == UNREACHED)
+    if run.policy != policy:
+        return "the policy changed since"
+    if failed or not run.results:
+        return f"{', '.join(dict.fromkeys(one.check for one in failed))} did not pass" if failed else "it judged no check"
+    return f"it did not look at {', '.join(unseen)}" if unseen else None
 
 
 def _production_hosts(case: PromotionCase) -> set[str]:

@@ -120,7 +120,7 @@ def gap_impacts(registers: Registers, recommendations: Sequence[Recommendation])
     for one in recommendations:
         held = registers.gaps.get(one.gap)
         status = held.status if held is not None else "missing"
-        told = one.objections + tuple(f"{name}: no check judges it" for name in one.unjudged)
+        told = one.objections + tuple(f"{name}: no check judges it" for name in (*one.unjudged, *one.unstated))
         runs = held.closed.runs if held is not None and held.closed is not None else one.runs
         found.append(GapImpact(gap=one.gap, status=status, recommended=status == "open" and one.closable, runs=runs, objections=told))
     return tuple(found)

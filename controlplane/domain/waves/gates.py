@@ -6,19 +6,22 @@ Rules:
 - What is named and was not judged is UNKNOWN, never a pass: a host outside of the wave, a surface that no finding speaks of.
 - What holds for a time only (window, approval, undo, backup) is asked right before the change, the window again before each step of it.
 - What changed the wave's hosts ends every streak: runs from before the last change say nothing of what it left.
+- Runs that follow each other too soon are one: closing runs the pack itself, and closing again proves nothing more. One that failed among them
+  counts all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.passing import passings
-from controlplane.domain.gates.promotion import AHEAD, Judged, Standing
+from controlplane.domain.gates.promotion import AHEAD, Judged, Standing, shown
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers import Registers
 from controlplane.domain.waves.record import GateJudged, PackRan, Phase
@@ -29,7 +32,8 @@ _Answer = tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]
 
 @dataclass(frozen=True)
 class GateCase:
-    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first.
+    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first; those that
+    are `interval` seconds apart count as several.
 
     `window`, `approval`, `undo` and `backup` are answers that only the use case can give: None where they hold, else why they do not.
     """
@@ -38,7 +42,8 @@ class GateCase:
     carved: frozenset[str]
     findings: Sequence[Finding] | None
     registers: Registers | None
-    history: Callable[[str, str], Sequence[Judged]]
+    history: Callable[[str, str], Iterable[Judged]]
+    interval: int
     standings: Callable[[Sequence[str], Sequence[str]], Sequence[Standing]]
     closed_waves: Mapping[str, str]
     unlinked: Sequence[str]
@@ -126,24 +131,37 @@ def _speaks(own: Sequence[Finding], gate: Any, host: str) -> bool:
 def _reported(gate: Any, case: GateCase) -> _Answer:
     found: list[tuple[Literal["DRIFTED", "UNKNOWN"], str]] = []
     for check, host in _pairs(gate, case):
-        runs = case.history(check, host)
-        if not runs:
+        last = next(iter(case.history(check, host)), None)
+        if last is None:
             found.append(("DRIFTED", f"no recorded run judged {check} on {host}: controlplane gates run"))
-        elif runs[0].verdict == "UNKNOWN":
-            found.append(("UNKNOWN", f"{check} on {host} was UNKNOWN in {runs[0].run}: {runs[0].reason}"))
+        elif last.verdict == "UNKNOWN":
+            found.append(("UNKNOWN", f"{check} on {host} was UNKNOWN in {last.run}: {last.reason}"))
     return _first(found)
 
 
 def _stable(gate: Any, case: GateCase) -> _Answer:
-    found: list[tuple[Literal["DRIFTED", "UNKNOWN"], str]] = []
-    for check, host in _pairs(gate, case):
-        runs = [run for run in case.history(check, host) if _after_change(run.at, case)][: gate.runs]
-        bad = next((run for run in runs if not run.passed), None)
-        if bad is not None:
-            found.append(("UNKNOWN" if bad.verdict == "UNKNOWN" else "DRIFTED", f"{check} on {host} did not pass in {bad.run}: {bad.reason}"))
-        elif len(runs) < gate.runs:
-            found.append(("DRIFTED", f"{check} on {host} has {len(runs)} of {gate.runs} recorded runs{_since(case)}: controlplane gates run"))
-    return _first(found)
+    apart = timedelta(seconds=case.interval if gate.interval is None else gate.interval)
+    return _first([told for check, host in _pairs(gate, case) if (told := _unstable(check, host, gate.runs, apart, case)) is not None])
+
+
+def _unstable(check: str, host: str, wanted: int, apart: timedelta, case: GateCase) -> tuple[Literal["DRIFTED", "UNKNOWN"], str] | None:
+    """Return what keeps a check from having passed in so many runs so far apart, the newest of them first; None where nothing does."""
+    counted: list[datetime] = []
+    for run in case.history(check, host):
+        at = moment_of(run.at)
+        if case.changed_at is not None and at < case.changed_at:
+            break
+        if not run.passed:
+            return "UNKNOWN" if run.verdict == "UNKNOWN" else "DRIFTED", f"{check} on {host} did not pass in {run.run}: {run.reason}"
+        if not counted or counted[-1] - at >= apart:
+            counted.append(at)
+        if len(counted) == wanted:
+            return None
+    due = f", next from {stamp_of(counted[0] + apart)} on" if counted else ""
+    return (
+        "DRIFTED",
+        f"{check} on {host} has {len(counted)} of {wanted} recorded runs{_since(case)}, {shown(apart)} apart: controlplane gates run{due}",
+    )
 
 
 def _after_change(at: str, case: GateCase) -> bool:

@@ -116,6 +116,8 @@ class WaveRecord(Value):
     opened_at: str = ""
     # None in those as well: they are led by the files as they are.
     files: OpenedBy | None = None
+    # Every host that it was opened for, also those that it only looks at; None in those as well.
+    hosts: Annotated[tuple[str, ...] | None, AsTuple] = None
     entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()
     preflight: Looked | None = None
     plans: Annotated[tuple[Planned, ...], AsTuple] = ()
@@ -136,6 +138,10 @@ class WaveRecord(Value):
     def last_plan(self) -> Planned | None:
         """Return the newest change set."""
         return self.plans[-1] if self.plans else None
+
+    def holds(self, host: str) -> bool:
+        """Say whether the host is still part of the wave; where nobody wrote down its hosts, any may be."""
+        return host not in self.out and (self.hosts is None or host in self.hosts)
 
     def with_plan(self, changed: Planned) -> WaveRecord:
         """Return the record with one change set replaced, by its digest, or added."""

@@ -45,11 +45,12 @@ class ReportedGate(_OnHosts):
 
 
 class StableGate(_OnHosts):
-    """The last recorded runs of these checks all passed; those from before the wave's own last change don't count."""
+    """The last recorded runs of these checks all passed, so far apart; those from before the wave's own last change don't count."""
 
     kind: Literal["stable"]
     checks: Annotated[tuple[CheckId, ...], AsTuple] = Field(min_length=1, description="Ids of the checks")
-    runs: int = Field(3, ge=1, le=100, description="How many of them")
+    runs: int = Field(3, ge=1, le=100, description="How many of them; what follows another too soon is one with it")
+    interval: Seconds | None = Field(None, description="How far apart they have to be at least; otherwise as gates.yml says, promotion.interval")
 
 
 class PackGate(Value):

@@ -35,17 +35,19 @@ def is_held(path, data):
     return held(path) == data and path.stat().st_mtime == time_of(data)
 
 
-def put(path, data):
-    """Replace a file with one rename, durable but for the name."""
-    new = path.with_name(f"{UNFINISHED}{path.name}")
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def write(path, data):
+    """Write the file that takes this one's place, under a name of its own; it is not durable yet."""
+    handle = os.open(unfinished(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:
         os.fchmod(file.fileno(), 0o600)
         file.write(data)
         file.flush()
         os.utime(file.fileno(), (time_of(data), time_of(data)))
-        os.fsync(file.fileno())
-    new.replace(path)
+
+
+def unfinished(path):
+    """Return where a file is written before it takes its place."""
+    return path.with_name(f"{UNFINISHED}{path.name}")
 
 
 def make(folder):
@@ -57,9 +59,9 @@ def make(folder):
         sync(one)
 
 
-def sync(folder):
-    """Make what happened in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path):
+    """Make a file's content durable, or what happened in a folder."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:
@@ -75,7 +77,12 @@ def lay_down(package, wanted):
         fcntl.flock(folder, fcntl.LOCK_EX)
         changed = sorted(name for name, data in wanted.items() if not is_held(package / name, data))
         for name in changed:
-            put(package / name, wanted[name])
+            write(package / name, wanted[name])
+        # All are written before the first is waited for: a journal takes them in one go, where each by itself would cost a flush of the disk.
+        for name in changed:
+            sync(unfinished(package / name))
+        for name in changed:
+            unfinished(package / name).replace(package / name)
         stale = sorted(path.name for path in package.iterdir() if path.name not in wanted and path.name != "__pycache__" and not path.is_dir())
         for name in stale:
             (package / name).unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 
 from ansible.module_utils import vm_provision_want as asked
 from ansible.module_utils.basic import AnsibleModule
@@ -11,16 +12,19 @@ DOCUMENTATION = r"""
 module: vm_provision_answer
 short_description: Ask a new machine for its host key
 description:
-  - Finds the machine's address (the declared one, or that of its lease, its guest agent or the neighbour table) and asks its SSH server for its key.
+  - Finds the machine's address (the declared one, or that of its lease, its guest agent or the neighbour table) and asks its SSH server for its key,
+    again and again until it is the right one or C(wait_s) are over.
   - Answers with C(state) C(silent) where nothing is heard yet, C(right), or C(wrong) with what was offered.
 options:
   name: {description: name of the machine, type: str, required: true}
   uri: {description: libvirt's URI, type: str, required: true}
   address: {description: declared address or dhcp, type: str, required: true}
   host_key: {description: public key that it was born with, type: str, required: true}
+  wait_s: {description: how long to ask, in seconds, type: int, required: true}
 author: controlplane
 """
 _SECONDS = 5
+_AGAIN_S = 0.5
 
 
 def addresses(libvirt, name, declared):
@@ -45,6 +49,17 @@ def offered(address):
     return next((f"{row[1]} {row[2]}" for row in rows if len(row) >= 3), "")
 
 
+def ask(libvirt, want):
+    """Return whom it asked and what was heard, as soon as the right key is among it."""
+    ends = time.monotonic() + want["wait_s"]
+    while True:
+        places = addresses(libvirt, want["name"], want["address"])
+        heard = {place: key for place in places if (key := offered(place))}
+        if want["host_key"] in heard.values() or time.monotonic() > ends:
+            return places, heard
+        time.sleep(_AGAIN_S)
+
+
 def main():
     """Answer the task."""
     module = AnsibleModule(
@@ -54,14 +69,13 @@ def main():
             "address": {"type": "str", "required": True},
             # A public one.
             "host_key": {"type": "str", "required": True, "no_log": False},
+            "wait_s": {"type": "int", "required": True},
         },
         supports_check_mode=True,
     )
     want = module.params
-    libvirt = asked.Libvirt(want["uri"])
     try:
-        places = addresses(libvirt, want["name"], want["address"])
-        heard = {place: key for place in places if (key := offered(place))}
+        places, heard = ask(asked.Libvirt(want["uri"]), want)
     except (asked.LibvirtError, OSError) as error:
         module.fail_json(msg=str(error))
     right = [place for place, key in heard.items() if key == want["host_key"]]

@@ -24,6 +24,7 @@ options:
   address: {description: "address, gateway, nameservers", type: dict, required: true}
   user: {description: login that cloud-init makes, type: str, required: true}
   ssh_keys: {description: public keys that may log in, type: list, elements: str, required: true}
+  prefetch: {description: packages that it fetches at its first boot, type: list, elements: str, default: []}
   run: {description: key of the run, type: str, required: true}
 author: controlplane
 """
@@ -56,6 +57,7 @@ def main():
             "name": {"type": "str", "required": True},
             "address": {"type": "dict", "required": True},
             "user": {"type": "str", "required": True},
+            "prefetch": {"type": "list", "elements": "str", "default": []},
             "run": {"type": "str", "required": True},
         }
     )

@@ -25,6 +25,7 @@ options:
   user: {description: login that cloud-init makes, type: str, required: true}
   ssh_keys: {description: public keys that may log in, type: list, elements: str, required: true}
   agent: {description: whether there is a channel to a guest agent, type: bool, required: true}
+  prefetch: {description: packages that it fetches at its first boot, type: list, elements: str, default: []}
   existing: {description: whether the plan was made for a machine that is there, type: bool, required: true}
   run: {description: key of the run, type: str, required: true}
 author: controlplane

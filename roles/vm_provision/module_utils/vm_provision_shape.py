@@ -3,6 +3,7 @@
 Rules:
 - What a run made carries marks in the machine's metadata: whose it is, whether it was ever started, and of each volume whether it is whole.
 - No private key is part of any of these documents but `user_data`.
+- What a machine does by itself at its first boot installs nothing: it fetches, and whatever becomes of that, bootstrap does without.
 """
 
 from __future__ import annotations
@@ -20,6 +21,15 @@ AGENT = "org.qemu.guest_agent.0"
 # Ports that are free after birth, so that a disk can be attached while the machine runs.
 _SPARE_PORTS = 6
 _FILES = ("dir", "fs", "netfs")
+# Both are known to roles/target_run/files/controlplane_target/packages.py: it waits for the unit, and reads no lists that were read a moment ago.
+PREFETCH_UNIT = "controlplane-prefetch.service"
+LISTS_READ = "/run/controlplane-prefetch/lists"
+# As the installation asks, so that apt resolves to the same packages. The mark is as old as the moment in which the reading began, and is there only
+# where all lists were read. The packages' names are arguments.
+_FETCH = f"""mkdir -p -m 700 {LISTS_READ.rpartition("/")[0]} && touch {LISTS_READ}.begun || exit
+apt-get --quiet --option=DPkg::Lock::Timeout=300 --option=APT::Update::Error-Mode=any update && mv {LISTS_READ}.begun {LISTS_READ} || exit
+exec apt-get --quiet --yes --no-remove --no-install-recommends --option=DPkg::Lock::Timeout=300 --no-upgrade --download-only install -- "$@"
+"""
 
 
 def seed_volume(name):
@@ -140,6 +150,16 @@ def volume_xml(name, size, kind):
     return ET.tostring(volume, encoding="unicode")
 
 
+def prefetch_command(packages):
+    """Return the command that lets a new machine fetch packages beside everything else that it does.
+
+    The unit is up as soon as its program is: one that only is on its way up would be part of the boot, which is over when all has been started.
+    """
+    unit = ["systemd-run", "--no-block", "--quiet", "--collect", f"--unit={PREFETCH_UNIT}", "--description=Fetch the packages of the baseline"]
+    unit += ["--property=Nice=10", "--setenv=DEBIAN_FRONTEND=noninteractive", "--setenv=LC_ALL=C.UTF-8"]
+    return [*unit, "--", "/bin/sh", "-c", _FETCH, "sh", *packages]
+
+
 def user_data(want, private_key, public_key):
     """Return cloud-init's user-data; it holds the private host key, so that the key is known before the first boot."""
     login = {
@@ -159,7 +179,8 @@ def user_data(want, private_key, public_key):
         # The disk that this comes from is taken away once the machine has answered. A boot that finds none would take the machine for a new one:
         # other host keys, and an address by DHCP. Until the first boot has come to its end what was read is trusted; from then on nothing is asked.
         "write_files": [{"path": "/etc/cloud/cloud.cfg.d/99-controlplane.cfg", "content": "manual_cache_clean: true\n"}],
-        "runcmd": [["touch", "/etc/cloud/cloud-init.disabled"]],
+        # The last one's end is that of them all: what can't be fetched is no fault of the boot.
+        "runcmd": [*([prefetch_command(want["prefetch"])] if want["prefetch"] else []), ["touch", "/etc/cloud/cloud-init.disabled"]],
     }
     return "#cloud-config\n" + json.dumps(data, sort_keys=True) + "\n"
 

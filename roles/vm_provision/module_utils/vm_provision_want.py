@@ -22,6 +22,7 @@ SPEC = {
     # Public ones.
     "ssh_keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
     "agent": {"type": "bool", "required": True},
+    "prefetch": {"type": "list", "elements": "str", "default": []},
     "existing": {"type": "bool", "required": True},
     "run": {"type": "str", "required": True},
 }

@@ -126,9 +126,23 @@ def test_a_report_says_by_what_it_judged_and_one_from_before_it_could_keeps_its_
     [one] = files.latest(1)
     assert (one.policy, one.checkers) == ("x", {"D235": "sha256:c"})
     assert one.digest != report().digest()
-    plain = report().model_dump(mode="json", exclude={"checkers"})
-    (tmp_path / f"{report().run}.json").write_text(json.dumps(plain))
-    assert [one.digest for one in files.latest(1)] == [digest_of(plain)]
+    for later in ({"checkers", "facts"}, {"facts"}):
+        told = report().model_copy(update={"checkers": {} if "checkers" in later else {"D235": "sha256:c"}})
+        plain = told.model_dump(mode="json", exclude=later)
+        (tmp_path / f"{report().run}.json").write_text(json.dumps(plain))
+        assert [one.digest for one in files.latest(1)] == [digest_of(plain)]
+
+
+def test_a_report_is_read_by_its_run_and_by_nothing_else(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path / "gates")
+    assert files.of(report().run) is None
+    files.keep(report())
+    assert files.of(report().run) == report()
+    (tmp_path / "other.json").write_text(report().model_dump_json())
+    assert files.of("../other") is None
+    (tmp_path / "gates" / f"{report().run}.json").write_text("{}")
+    with pytest.raises(RunFailedError, match="is no report of a gate run"):
+        files.of(report().run)
 
 
 def test_only_the_newest_are_read_the_oldest_of_them_first(tmp_path: Path) -> None:
@@ -172,6 +186,43 @@ def test_the_checks_of_this_program_share_a_digest_and_one_of_the_site_has_its_f
     with_fixtures = digests.of("D204", own)
     (tmp_path / "conftest.py").write_text("FIXTURES = 2\n")
     assert len({alone, with_fixtures, digests.of("D204", own)}) == 3
+
+
+def test_whatever_a_check_of_the_site_can_import_or_compare_with_is_part_of_what_judges(tmp_path: Path) -> None:
+    own = {"D204": SiteCheck(title="x", file="checks/test_d204.py")}
+    digests = FileDigests(tmp_path)
+    (tmp_path / "checks" / "lib").mkdir(parents=True)
+    (tmp_path / "checks" / "test_d204.py").write_text("from lib.places import PLACES\n")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-shared"
+    elsewhere.mkdir()
+    seen = [digests.of("D204", own)]
+    for name in ("checks/lib/places.py", "checks/lib/__init__.py", "checks/expected.json", "checks/test_other.py", "helper.py"):
+        for text in ("A = 1\n", "A = 2\n"):
+            (tmp_path / name).write_text(text)
+            seen.append(digests.of("D204", own))
+    (tmp_path / "checks" / "shared").symlink_to(elsewhere)
+    (elsewhere / "rules.py").write_text("A = 1\n")
+    seen.append(digests.of("D204", own))
+    (elsewhere / "rules.py").rename(elsewhere / "other.py")
+    seen.append(digests.of("D204", own))
+    assert len(set(seen)) == len(seen)
+
+
+def test_what_is_judged_and_what_python_leaves_behind_is_no_part_of_what_judges(tmp_path: Path) -> None:
+    own = {"D204": SiteCheck(title="x", file="checks/test_d204.py"), "D205": SiteCheck(title="x", file="test_d205.py")}
+    digests = FileDigests(tmp_path)
+    (tmp_path / "checks").mkdir()
+    for check in own.values():
+        (tmp_path / check.file).write_text("def test_a(): pass\n")
+    seen = [(digests.of("D204", own), digests.of("D205", own))]
+    for name in ("registry/services.yml", "state/gates/run.json", "policy.yml", "checks/__pycache__/x.pyc", "checks/.pytest_cache/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+        seen.append((digests.of("D204", own), digests.of("D205", own)))
+    # A folder that leads back to itself is looked at once.
+    assert len(set(seen)) == 1
+    (tmp_path / "checks" / "again").symlink_to(tmp_path / "checks")
+    assert digests.of("D204", own) == seen[0][0]
 
 
 def proposal() -> Proposal:

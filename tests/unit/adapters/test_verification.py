@@ -134,11 +134,33 @@ def test_a_terminal_that_makes_one_of_both_streams_keeps_answers_and_errors_apar
 
 
 def test_a_host_that_stops_answering_half_way_confirms_nothing(ssh: Calls) -> None:
-    told = answers(ask("a", "echo", "yes"), ask("a", "sh", "-c", "kill -9 $(ps -o ppid= -p $PPID)"), ask("a", "echo", "yes"))
+    told = answers(ask("a", "echo", "yes"), ask("a", "sh", "-c", "kill -9 $(ps -o ppid= -p $PPID)"), ask("a", "echo", "after"))
 
     # What was said before is an answer.
     assert [answer.said for answer in told] == ["yes", None, None]
     assert all("did not answer to the end" in str(answer.error) for answer in told[1:])
+    assert len(ssh()) == 1
+
+
+def test_what_several_findings_rest_on_is_asked_once(ssh: Calls, tmp_path: Path) -> None:
+    count = ("sh", "-c", f"echo x >> {tmp_path}/asked; echo yes")
+    told = answers(ask("a", *count), ask("a", "echo", "no"), ask("a", *count).model_copy(update={"surface": "fstab:/mnt/data"}))
+
+    assert [(answer.question.surface, answer.said) for answer in told] == [
+        ("mount:/mnt/data", "yes"),
+        ("mount:/mnt/data", "no"),
+        ("fstab:/mnt/data", "yes"),
+    ]
+    assert (tmp_path / "asked").read_text() == "x\n"
+    assert len(ssh()) == 1
+
+
+def test_a_code_that_the_question_names_comes_with_an_answer_and_any_other_with_none(ssh: Calls) -> None:
+    nothing = ask("a", "sh", "-c", "exit 1")
+    told = answers(nothing, nothing.model_copy(update={"ends": (1,), "expect": ""}), ask("a", "true").model_copy(update={"ends": (1,), "expect": ""}))
+
+    assert [answer.said for answer in told] == [None, "", None]
+    assert [answer.question.agrees(answer.said) for answer in told] == [False, True, False]
     assert len(ssh()) == 1
 
 

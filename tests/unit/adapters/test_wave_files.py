@@ -122,7 +122,9 @@ def test_ahead_and_behind_are_counted(git: Git, tmp_path: Path) -> None:
     git("config", f"branch.{git('branch', '--show-current')}.remote", ".")
     git("config", f"branch.{git('branch', '--show-current')}.merge", "refs/heads/up")
     git("commit", "-qm", "more", "--allow-empty")
-    assert GitHistory(tmp_path / "inventory/lab").upstream() == (1, 0)
+    stands = GitHistory(tmp_path / "inventory/lab").upstream()
+    assert stands is not None
+    assert (*stands[:2], stands.fetched, stands.is_here) == (1, 0, None, True)
 
 
 # --- files of a wave

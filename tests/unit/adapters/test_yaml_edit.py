@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from controlplane.adapters.strict_yaml import parse_document
 from controlplane.adapters.yaml_edit import RecordsText, written
 from controlplane.domain.errors import RefusedError
+from tests.counting import calls
 
 TEXT = """\
 # What is missing.
@@ -43,6 +44,7 @@ def test_a_field_that_is_new_comes_last_in_the_record_and_in_its_style() -> None
 def test_a_record_that_is_new_comes_last_and_says_what_was_given() -> None:
     text = edited().with_record("GAP-OP-3", {"title": "a # b", "status": "open", "loops": ["LOOP-A"], "filed": "2026-03-01"})
     assert text.startswith(TEXT.removesuffix("  # nothing below\n"))
+    assert text.endswith("    filed: 2026-03-01\n  # nothing below\n")
     assert parse_document(text, "x").data["gaps"]["GAP-OP-3"] == {"title": "a # b", "status": "open", "loops": ["LOOP-A"], "filed": "2026-03-01"}
 
 
@@ -63,6 +65,53 @@ def test_what_can_not_be_changed_surely_is_refused(text: str, words: str) -> Non
 def test_an_id_that_is_taken_is_refused() -> None:
     with pytest.raises(RefusedError, match="has GAP-OP-1 already"):
         edited().with_record("GAP-OP-1", {"title": "x"})
+
+
+def many(number: int) -> str:
+    """Return a register of so many records of five lines each."""
+    head = "# What is missing.\ngaps:\n"
+    return head + "".join(
+        f"  GAP-OP-{one}:  # the {one}th\n    title: Gap {one}\n    status: open\n    loops:\n      - LOOP-A\n" for one in range(1, number + 1)
+    )
+
+
+def test_several_changes_of_one_file_are_made_at_once_and_stay_in_their_order() -> None:
+    text = many(3).removesuffix("\n")
+    changed = edited(text).changed(
+        added=[("GAP-OP-4", {"title": "Gap 4"})],
+        fields=[
+            ("GAP-OP-3", "status", "fixed"),
+            ("GAP-OP-1", "loops", ["LOOP-B"]),
+            ("GAP-OP-3", "reason", "x"),
+            ("GAP-OP-3", "closed", {"by": "ops"}),
+        ],
+    )
+    wanted = many(3).replace("    loops:\n      - LOOP-A\n  GAP-OP-2", "    loops:\n      [LOOP-B]\n  GAP-OP-2")
+    wanted = wanted.replace("title: Gap 3\n    status: open", "title: Gap 3\n    status: fixed")
+    assert changed == wanted + "    reason: x\n    closed: {by: ops}\n  GAP-OP-4:\n    title: Gap 4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gaps: {GAP-OP-1: {title: x}, GAP-OP-2: {title: y}}\nother: z\n",
+        "gaps:  # below\n  # { a brace of a comment\n  {GAP-OP-1: {title: x},\n  GAP-OP-2: {title: y}}\n",
+        "other: {}\ngaps:\n  # { no brace\n  GAP-OP-1: {title: x}\n  GAP-OP-2:\n    title: |\n      y\n      GAP-OP-1: z\nlast: w\n",
+    ],
+)
+def test_records_are_found_however_their_file_is_written(text: str) -> None:
+    was = parse_document(text, "x", multiline=True).data
+    changed = parse_document(edited(text).changed(added=[("GAP-OP-3", {"title": "z"})], fields=[("GAP-OP-2", "status", "open")]), "x", multiline=True)
+    wanted = {**was["gaps"], "GAP-OP-2": {**was["gaps"]["GAP-OP-2"], "status": "open"}, "GAP-OP-3": {"title": "z"}}
+    assert (changed.faults, changed.data) == ([], {**was, "gaps": wanted})
+
+
+def test_an_edit_costs_little_more_than_reading_the_file_twice() -> None:
+    # PyYAML's own parser calls some hundred functions for each line that it composes.
+    text = many(400)
+    reading = calls(lambda: parse_document(text, "gaps.yml", multiline=True))
+    assert calls(lambda: edited(text).with_field("GAP-OP-200", "status", "fixed")) < 2.2 * reading
+    assert calls(lambda: edited(text).with_record("GAP-OP-401", {"title": "x"})) < 2.2 * reading
 
 
 @given(st.text(st.characters(blacklist_categories=("C", "Z"), whitelist_characters=" "), min_size=1).filter(lambda text: text.strip() == text))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -127,16 +129,54 @@ def test_a_policy_older_than_its_upstream_fails(run: Run, site: Path, tmp_path: 
     git(site, "remote", "add", "origin", str(tmp_path / "upstream.git"))
     git(site, "fetch", "-q")
     git(site, "branch", "-q", "--set-upstream-to=origin/main")
-    assert points(run("doctor", "-o", "json"))["version control"][0] == "pass"
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, ", as its upstream, as fetched " in told) == ("pass", True), told
     (site / "hosts.yml").write_text((site / "hosts.yml").read_text() + "# more\n")
     level, told = points(run("doctor", "-o", "json"))["version control"]
     assert (level, told.endswith("not committed: hosts.yml")) == ("warn", True), told
     git(site, "commit", "-qam", "two")
-    assert points(run("doctor", "-o", "json"))["version control"][1].endswith("1 commits not pushed")
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, "1 commits not pushed to its upstream, as fetched " in told) == ("warn", True), told
     git(site, "push", "-q")
     git(site, "reset", "-q", "--hard", "HEAD~1")
     level, told = points(run("doctor", "-o", "json"))["version control"]
-    assert (level, "1 commits behind its upstream: pull first" in told) == ("fail", True), told
+    assert (level, "1 commits behind its upstream, as fetched " in told) == ("fail", True), told
+
+
+def test_what_nobody_fetched_for_long_is_no_pass(run: Run, site: Path, tmp_path: Path) -> None:
+    (site / ".gitignore").write_text("state/\n")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "one")):
+        git(site, *words)
+    git(tmp_path, "clone", "-q", "--bare", str(site), "upstream.git")
+    git(site, "remote", "add", "origin", str(tmp_path / "upstream.git"))
+    git(site, "fetch", "-q")
+    git(site, "branch", "-q", "--set-upstream-to=origin/main")
+    fetched = site / ".git" / "FETCH_HEAD"
+    then = time.time() - 3 * 86400
+    os.utime(fetched, (then, then))
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, told.partition(", ")[2]) == (
+        "warn",
+        "as its upstream, as fetched 3 d ago: 'git fetch' shows whether others changed the policy meanwhile",
+    )
+    fetched.unlink()
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, "as it was cloned: nobody has fetched since: 'git fetch' shows" in told) == ("warn", True), told
+    # The remote may be gone: it is not asked.
+    shutil.rmtree(tmp_path / "upstream.git")
+    git(site, "branch", "-q", "here")
+    git(site, "branch", "-q", "--set-upstream-to=here")
+    level, told = points(run("doctor", "-o", "json"))["version control"]
+    assert (level, told.endswith("its upstream is a branch of this repository: it is on this machine alone")) == ("warn", True), told
+
+
+def test_an_open_run_is_told_with_what_closes_it_where_its_machine_is_gone(run: Run, site: Path) -> None:
+    store = ReceiptFiles(site / "state" / "receipts", SshSigner(None, None))
+    store.append(receipt(1))
+    key = receipt(1).run
+    abandon = f'A machine is gone for good? controlplane runs abandon {key} --reason "..."'
+    told = f"{key} is open: go on with it or take it back (controlplane runs list). {abandon}"
+    assert points(run("doctor", "-o", "json"))["open runs"] == ("warn", told)
 
 
 def test_the_registry_names_every_capability_with_the_verb_that_it_is(run: Run) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,10 @@ from controlplane.adapters.signing import SshSigner
 from controlplane.cli.app import main
 from controlplane.cli.preview import show_plan
 from controlplane.domain.desired import DesiredState
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.plan import Bound, Change
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from tests.fakes.evidence_builder import DATA
 from tests.fakes.machine_builder import brought_up
@@ -115,6 +119,53 @@ def test_a_host_that_could_not_be_observed_is_5(run: Run, site: FakeSite) -> Non
     assert run("lease", "show", "mint-data").code == 5
 
 
+def test_an_apply_or_rollback_that_could_not_observe_a_host_is_json_too_and_exits_with_5(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.evidence.unreached = {"mint-data": "No route to host"}
+
+    said = run("apply", "plan.json", "-o", "json")
+
+    data = json.loads(said.out)
+    assert (said.code, data["outcome"], data["run"]) == (5, "refused", None)
+    assert data["plan"] == json.loads(Path("plan.json").read_text())["plan"]
+    assert data["messages"] == [said.err.removesuffix("\n")]
+    assert site.receipts.chain == []
+    site.evidence.unreached = {}
+    key = json.loads(run("apply", "plan.json", "-o", "json").out)["run"]
+    site.evidence.unreached = {"mint-data": "No route to host"}
+    back = run("rollback", key, "-o", "json")
+    assert (back.code, json.loads(back.out)["outcome"]) == (5, "refused")
+
+
+def test_an_apply_that_fails_with_its_run_open_shows_that_run_in_its_json(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    real = site.receipts.append
+
+    def full(receipt: Receipt) -> Receipt:
+        if receipt.phase == "result" and receipt.step == "mint-data/020":
+            raise RunFailedError("no space left on the controller")
+        return real(receipt)
+
+    site.receipts.append = full  # type: ignore[method-assign]
+    said = run("apply", "plan.json", "-o", "json")
+    data = json.loads(said.out)
+    assert (said.code, data["outcome"], data["run"]) == (1, "failed", site.receipts.chain[0].run)
+    assert {change["status"] for change in data["changed"]} == {"done", "not-done"}
+    assert data["messages"] == [said.err.removesuffix("\n").split("\n", 2)[-1]]
+    # A chain that does not hold begins nothing.
+    site.receipts.chain[0] = site.receipts.chain[0].model_copy(update={"host": "other"})
+    broken = run("apply", "plan.json", "-o", "json")
+    assert (broken.code, json.loads(broken.out)["outcome"]) == (1, "failed")
+
+
+def test_an_apply_that_is_interrupted_before_it_began_is_json_too(run: Run, site: FakeSite) -> None:
+    run("plan", "--out", "plan.json")
+    site.arm(1)
+    said = run("apply", "plan.json", "-o", "json")
+    data = json.loads(said.out)
+    assert (said.code, data["outcome"], data["run"], data["changed"]) == (130, "interrupted", None, [])
+
+
 def test_a_plan_that_can_make_nothing_is_4_and_says_why(run: Run, site: FakeSite) -> None:
     site.host.probes["signatures"][DATA]["wipefs"] = ["xfs@0x0"]
 
@@ -168,6 +219,29 @@ def test_a_signal_ends_the_run_with_130_and_the_command_that_goes_on_as_the_last
         f"Next: controlplane apply plan.json    (0 of 14 changes are on record as done; {run_key} is open and goes on where it stopped)"
     )
     site.runner.run = real  # type: ignore[method-assign]
+    assert run("apply", "plan.json").code == 0
+
+
+def test_a_window_that_ends_stops_the_run_with_130_and_outside_of_it_nothing_begins(
+    run: Run, site: FakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = site.view.model_copy(update={"windows": (Window(start="12:00", end="13:00"),)})
+    monkeypatch.setattr(wiring, "governed_site", lambda _given: (view, site.ports))
+    run("plan", "--out", "plan.json")
+    real = site.runner.run
+
+    def slow(*args: Any, **more: Any) -> StepResult:
+        site.clock.time += timedelta(hours=1)
+        return real(*args, **more)
+
+    site.runner.run = slow  # type: ignore[method-assign]
+    stopped = run("apply", "plan.json")
+    assert (stopped.code, len(site.runner.plays)) == (130, 1)
+    assert "was not begun: no maintenance window is open; the next one is 2026-01-03 12:00 to 2026-01-03 13:00 UTC" in stopped.err
+    refused = run("apply", "plan.json", "-o", "json")
+    assert (refused.code, json.loads(refused.out)["outcome"], len(site.runner.plays)) == (4, "refused", 1)
+    site.runner.run = real  # type: ignore[method-assign]
+    site.clock.time += timedelta(hours=23)
     assert run("apply", "plan.json").code == 0
 
 

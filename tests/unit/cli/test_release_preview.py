@@ -74,3 +74,38 @@ def test_who_interrupts_it_finds_no_plan(run: Run, site: PromotedSite, tmp_path:
     site.runner.dry_ends = {HOSTS[0]: CUT}
     said = run("release", "stage", "shop", "--manifest", "r1", "--out", "plan.json")
     assert (said.code, "Nothing was changed" in said.err, (tmp_path / "plan.json").exists()) == (130, True, False), said
+
+
+UNDO = {
+    "files": [{"target": "/opt/shop/.env", "after": "as it was"}],
+    "services": [{"target": "intake", "before": "b", "after": "a"}],
+    "pull": ["intake"],
+}
+YES = StepResult(status="done", message="", told={"told": {"undo": UNDO}})
+
+
+@pytest.mark.parametrize(("end", "code"), [(YES, 3), (NO, 4), (AWAY, 5)])
+def test_a_dry_run_of_a_rollback_asks_every_host_and_changes_nothing(run: Run, site: PromotedSite, end: StepResult, code: int) -> None:
+    assert site.stage(1).outcome == "done"
+    assert site.stage(2).outcome == "done"
+    chain, plays, runs = len(site.receipts.chain), len(site.runner.plays), site.running("staging")
+    site.runner.dry_ends = {HOSTS[0]: YES, HOSTS[1]: end}
+    said = run("release", "rollback", "shop", "--env", "staging", "--dry-run")
+    assert (said.code, len(site.runner.dry_runs)) == (code, 2), said
+    lines = said.out.splitlines()
+    assert lines[0] == f"shop in staging on {', '.join(reversed(HOSTS))}: from r2 to r1"
+    assert f"changes     {HOSTS[0]} intake: b -> a" in lines
+    assert f"changes     {HOSTS[0]} /opt/shop/.env: as it was" in lines
+    assert f"            {HOSTS[0]}: files differ, so Compose may make every service anew" in lines
+    assert f"pulls       {HOSTS[0]} intake" in lines
+    assert lines[-1] == "Next: controlplane release rollback shop --env staging --to r1    (nothing was changed)"
+    shown = json.loads(run("release", "rollback", "shop", "--env", "staging", "--dry-run", "-o", "json").out)
+    assert (shown["leaves"], shown["to"], [one["host"] for one in shown["changes"]]) == ("r2", "r1", [*HOSTS])
+    assert (len(site.receipts.chain), len(site.runner.plays), site.running("staging")) == (chain, plays, runs)
+
+
+def test_a_rollback_without_it_shows_what_goes_back_and_does_it(run: Run, site: PromotedSite) -> None:
+    assert site.stage(1).outcome == "done"
+    assert site.stage(2).outcome == "done"
+    said = run("release", "rollback", "shop", "--env", "staging")
+    assert (said.code, "from r2 to r1" in said.err, site.running("staging")) == (0, True, {"1 intake", "1 seeds"}), said

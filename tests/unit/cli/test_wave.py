@@ -250,3 +250,25 @@ def test_apply_leaves_a_waves_plan_to_its_wave(site: FakeWaveSite, call: Call, m
         main()
     # Nor is it begun elsewhere when the wave is over.
     assert (end.value.code, site.host.ran) == (4, [])
+
+
+def test_apply_leaves_a_host_of_a_wave_to_it_also_with_a_plan_of_its_own(
+    site: FakeWaveSite, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "waves").mkdir()
+    (tmp_path / "waves/W1.yml").write_text("")
+    (tmp_path / "site.yml").write_text("name: lab\n")
+    site.view = site.view.model_copy(update={"folder": str(tmp_path), "approval": "none"})
+    monkeypatch.setattr(wiring, "governed_site", lambda _given: (site.view, site.ports))
+    Path("plan.json").write_text(site.plan().model_dump_json())
+    call("open", "W1")
+    held = site.store.find("W1")
+    assert held is not None
+    with wiring.coordination(str(tmp_path)) as store:
+        store.take("W1", state="open", mutating=True, holder="ann@desk", record=held.record, now=site.clock.now(), ttl=timedelta(hours=1))
+    monkeypatch.setattr(sys, "argv", ["controlplane", "apply", "plan.json", "-o", "json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    shown = capsys.readouterr()
+    assert (end.value.code, site.host.ran, json.loads(shown.out)["outcome"]) == (4, [], "refused")
+    assert "mint-data belongs to wave W1, which changes machines and is not ended (state open, held by ann@desk)" in shown.err

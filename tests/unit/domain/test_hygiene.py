@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from controlplane.domain import hygiene
 from controlplane.domain.asking import HYGIENE_SERVICE, HYGIENE_TIMER, what_to_ask
 from controlplane.domain.checks import judge_host
-from controlplane.domain.checks.hygiene_timer import settings_digest
+from controlplane.domain.checks.hygiene_timer import settings_digest, timer_settings
 from controlplane.domain.desired import DesiredHost
+from controlplane.domain.digest import digest_of
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.planning import chosen_capabilities, differences, make_plan
 from controlplane.domain.policy import Docker, Hygiene, Limits, LogLimits
 from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, desired_mint_data
 
@@ -57,22 +60,22 @@ IMAGES = [
 
 
 def test_untagged_go_first_then_the_longest_not_tagged_and_no_more_than_it_takes() -> None:
-    chosen = hygiene.doomed_images(IMAGES, over=150 * MB, keep=2, protect=["golden/*"])
+    chosen = hygiene.doomed_images(IMAGES, over=150 * MB, keep=2, protect=["golden/*"], releases=[])
     assert [one.id for one in chosen] == ["sha256:none", "sha256:1"]
     assert chosen[0].name == "untagged"
-    assert hygiene.doomed_images(IMAGES, over=0, keep=2, protect=[]) == []
+    assert hygiene.doomed_images(IMAGES, over=0, keep=2, protect=[], releases=[]) == []
 
 
 def test_what_is_used_protected_or_among_the_newest_never_goes_whatever_it_takes() -> None:
-    chosen = hygiene.doomed_images(IMAGES, over=10**12, keep=2, protect=["golden/*"])
+    chosen = hygiene.doomed_images(IMAGES, over=10**12, keep=2, protect=["golden/*"], releases=[])
     assert [one.id for one in chosen] == ["sha256:none", "sha256:1", "sha256:2"]
 
 
 def test_an_image_that_would_free_nothing_stays_and_the_next_one_goes_instead() -> None:
     free = {**image("shared", created=1, tags=[]), "unique": 0}
     images = [free, image("1", created=100), image("2", created=200)]
-    assert [one.id for one in hygiene.doomed_images(images, over=1, keep=0, protect=[])] == ["sha256:1"]
-    assert hygiene.doomed_images([free], over=10**12, keep=0, protect=[]) == []
+    assert [one.id for one in hygiene.doomed_images(images, over=1, keep=0, protect=[], releases=[])] == ["sha256:1"]
+    assert hygiene.doomed_images([free], over=10**12, keep=0, protect=[], releases=[]) == []
 
 
 def test_a_record_of_the_cache_goes_after_those_that_were_made_from_it() -> None:
@@ -88,6 +91,77 @@ def test_a_log_is_cut_where_its_container_has_no_limit_of_its_own() -> None:
     ]
     assert [one.name for one in hygiene.doomed_logs(logs, limit=10)] == ["b"]
     assert hygiene.doomed_logs(logs, limit=None) == []
+
+
+def pin(name: str, repository: str = "shop/app") -> str:
+    return f"{repository}@sha256:{name}"
+
+
+def pinned(name: str, *, created: int, repository: str = "shop/app", **more: Any) -> Any:
+    """Return an image as a release's pull leaves it: no tag, and known by its digest."""
+    return {**image(name, created=created, tags=[], **more), "digests": [pin(name, repository)]}
+
+
+def release(manifest: str, *images: str, project: str = "shop", is_open: bool = False) -> Any:
+    return {"project": project, "manifest": manifest, "images": list(images), "at": 1, "open": is_open}
+
+
+# The oldest image by age was released last, as after a rollback.
+PULLED = [pinned("a", created=100), pinned("b", created=200), pinned("c", created=300), pinned("d", created=400)]
+
+
+def gone(images: list[Any], releases: list[Any], *, keep: int = 2) -> list[str]:
+    return [one.id.removeprefix("sha256:") for one in hygiene.doomed_images(images, over=10**12, keep=keep, protect=[], releases=releases)]
+
+
+def test_what_stays_is_what_was_released_last_and_not_what_is_youngest() -> None:
+    releases = [release("m4", pin("a")), release("m3", pin("c")), release("m2", pin("b")), release("m1", pin("d"))]
+    assert gone(PULLED, releases) == ["b", "d"]
+    assert gone(PULLED, releases, keep=3) == ["d"]
+    assert gone(PULLED, []) == ["a", "b"]
+    # The same one deployed again is one release.
+    assert gone(PULLED, [releases[0], releases[0], *releases[1:]]) == ["b", "d"]
+
+
+def test_each_stack_keeps_its_own_last_releases_and_one_that_is_half_deployed_stays_besides() -> None:
+    first = [release("m2", pin("a")), release("m1", pin("b"))]
+    assert gone(PULLED, [*first, release("m9", pin("c"), project="other"), release("m8", pin("c"), project="other")]) == ["d"]
+    assert gone(PULLED, [release("m3", pin("d"), is_open=True), *first]) == ["c"]
+    assert gone(PULLED, [release("m3", pin("d"), is_open=True), *first], keep=0) == ["a", "b", "c"]
+    # It failed, and another was deployed since.
+    assert gone(PULLED, [*first, release("m3", pin("d"), is_open=True)]) == ["c", "d"]
+
+
+def test_with_too_few_releases_on_record_the_newest_by_age_stay_as_well() -> None:
+    one = [release("m1", pin("a"))]
+    assert gone(PULLED, one) == ["b"]
+    assert hygiene.kept_by_age(PULLED, one, 2) == ["shop/app"]
+    assert gone(PULLED, one, keep=1) == ["b", "c", "d"]
+    assert hygiene.kept_by_age(PULLED, one, 1) == []
+    # One that did not come to its end is none of them.
+    assert hygiene.kept_by_age(PULLED, [*one, release("m2", pin("b"), is_open=True)], 2) == ["shop/app"]
+    # Another stack has it, too, and tells too little.
+    assert hygiene.kept_by_age(PULLED, [*one, release("m0", pin("b")), release("m9", pin("c"), project="other")], 2) == ["shop/app"]
+
+
+def test_a_repository_of_no_release_goes_by_age_and_docker_s_own_registry_has_two_names() -> None:
+    base = [pinned("x", created=1, repository="redis"), pinned("y", created=2, repository="redis"), pinned("z", created=3, repository="redis")]
+    assert gone([*PULLED, *base], [release("m2", pin("a")), release("m1", pin("b"))]) == ["x", "c", "d"]
+    named = "docker.io/library/redis"
+    assert gone(base, [release("m2", pin("x", named)), release("m1", pin("y", named))]) == ["z"]
+
+
+def test_a_plan_goes_by_the_releases_on_record_and_says_where_there_are_too_few() -> None:
+    builder = host(images=1150 * MB)
+    builder.probes["docker_store"]["images"] = PULLED
+    wanted = desired(images=900 * MB)
+    [step] = plan(builder, wanted).steps
+    assert [change.target for change in step.changes] == ["image untagged sha256:a", "image untagged sha256:b"]
+    assert step.undo.endswith("Fewer than 2 releases are on record there of shop/app: of these the newest 2 by age stay")
+    builder.probes["docker_store"]["releases"] = [release("m2", pin("a")), release("m1", pin("b"))]
+    [step] = plan(builder, wanted).steps
+    assert [change.target for change in step.changes] == ["image untagged sha256:c", "image untagged sha256:d"]
+    assert step.undo.endswith("that no other image shares")
 
 
 _UNIT = {
@@ -151,6 +225,31 @@ def test_where_it_is_not_enough_the_budget_is_not_promised_and_told() -> None:
     assert "images: 3.7 GB over the budget stay" in made.refusals[0].reason
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"tags": ["shop/app:1", "shop/app:keep"]}, True),
+        ({"digests": ["shop/app@sha256:" + "a" * 64]}, True),
+        ({"last_tagged": 9, "size": 99 * MB}, False),
+    ],
+)
+def test_a_plan_that_deletes_images_is_bound_to_those_that_stay_as_well(change: dict[str, Any], told: bool) -> None:
+    wanted, before, after = desired(images=1000 * MB), host(images=1050 * MB), host(images=1050 * MB)
+    stays = len(IMAGES) - 1
+    after.probes["docker_store"]["images"] = [*IMAGES[:stays], {**IMAGES[stays], **change}]
+    found = differences(plan(before, wanted), plan(after, wanted))
+
+    assert (any("its facts changed since the plan was made (images)" in one for one in found)) is told
+
+
+def test_a_plan_that_deletes_no_image_is_not_bound_to_them() -> None:
+    cache, timer = desired(build_cache=10 * MB), desired(timer="daily")
+    for wanted, usage in ((cache, {"build_cache": 15 * MB}), (timer, {})):
+        made = plan(host(**usage), wanted)
+        assert made.steps
+        assert "images" not in made.binds.fact_parts["mint-data"]
+
+
 def test_it_runs_only_by_name_and_not_on_doubt() -> None:
     assert "docker.hygiene" not in {step.capability for step in plan(host(images=5000 * MB), desired(images=1000 * MB), named=False).steps}
     doubtful = host(images=5000 * MB)
@@ -182,6 +281,15 @@ def test_the_timer_is_a_step_of_its_own_and_judged_by_its_settings() -> None:
     assert verdict() == "UNKNOWN"
 
 
+def test_a_timer_that_chose_by_age_alone_is_drift() -> None:
+    wanted = desired(timer="daily")
+    before = digest_of({**timer_settings(wanted), "every": "daily"}).removeprefix("sha256:")[:12]
+    builder = host()
+    builder.probes["units"][HYGIENE_TIMER] = _UNIT
+    builder.probes["units"][HYGIENE_SERVICE] = {**_UNIT, "exec_start": f"python3 tool hygiene timed --settings {before}"}
+    assert len(plan(builder, wanted).steps) == 1
+
+
 def test_a_timer_that_the_policy_no_longer_wants_is_drift_and_taken_away() -> None:
     builder = host()
     assert plan(builder, desired()).steps == ()
@@ -192,7 +300,7 @@ def test_a_timer_that_the_policy_no_longer_wants_is_drift_and_taken_away() -> No
 
 
 def test_what_is_pinned_by_its_digest_is_protected_and_kept_as_well() -> None:
-    pinned = {**image("pinned", created=1, tags=[]), "digests": ["golden/x@sha256:1"]}
-    assert hygiene.doomed_images([pinned], over=10**12, keep=0, protect=["golden/*"]) == []
-    assert hygiene.doomed_images([pinned], over=10**12, keep=1, protect=[]) == []
-    assert len(hygiene.doomed_images([pinned], over=10**12, keep=0, protect=[])) == 1
+    golden = {**image("pinned", created=1, tags=[]), "digests": ["golden/x@sha256:1"]}
+    assert hygiene.doomed_images([golden], over=10**12, keep=0, protect=["golden/*"], releases=[]) == []
+    assert hygiene.doomed_images([golden], over=10**12, keep=1, protect=[], releases=[]) == []
+    assert len(hygiene.doomed_images([golden], over=10**12, keep=0, protect=[], releases=[])) == 1

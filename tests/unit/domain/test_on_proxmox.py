@@ -45,7 +45,7 @@ def test_the_step_works_on_the_controller_under_the_hypervisors_name_and_is_told
     where = {"kind": "proxmox", "api": "https://pve1.example.org:8006", "node": "pve", "token_id": "plan@pve!controlplane", "seeds": "local"}
     assert draft.variables["vm_provision_hypervisor"] == where
     assert [change.after for change in draft.changes if change.kind == "machine"] == [
-        "2 cores, 2048 MiB, bridge vmbr0, login ops, guest agent, started, and at each boot"
+        "2 cores, 2048 MiB, bridge vmbr0, login ops, guest agent, started, and at each boot; fetches 3 packages at its first boot, installs none"
     ]
 
 

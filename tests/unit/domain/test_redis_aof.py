@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.asking import what_to_ask
+from controlplane.domain.capabilities import redis_aof
 from controlplane.domain.evidence import Evidence
 from controlplane.domain.facts import facts_of
 from controlplane.domain.plan import Plan
@@ -127,6 +128,13 @@ def test_what_is_as_declared_gets_no_step_and_a_host_without_redis_none_either()
     assert plan(EvidenceBuilder()).refusals == ()
 
 
+def test_a_durable_setting_that_the_policy_leaves_open_and_a_start_would_not_have_is_forgotten_too() -> None:
+    builder = drifting()
+    state(builder)["running"].update(save="1 1", appendonly="yes")
+    found = redis_aof._set_live_only(state(builder), {"appendonly": "yes", "appendfsync": "everysec"})  # type: ignore[arg-type]
+    assert found == ["save"]
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -140,6 +148,7 @@ def test_what_is_as_declared_gets_no_step_and_a_host_without_redis_none_either()
         (lambda b: container(b).update(compose_project=None), "Compose did not make it, so nobody here can make it anew as it was"),
         (lambda b: container(b).update(command=["/bin/sh", "-c", "redis-server"]), "its command is a shell's"),
         (lambda b: state(b)["running"].update(maxmemory="5000"), "maxmemory was set while it runs and would be forgotten"),
+        (lambda b: (state(b)["running"].update(replicaof=""), state(b)["persisted"].update(replicaof="b 1")), "replicaof was set while it runs"),
         (lambda b: container(b).update(mounts=[]), "its data lies in mint-modules-redis's own layer"),
     ],
 )

@@ -12,11 +12,13 @@ from controlplane.domain.capabilities.proposal import Outlook, Proposal
 from controlplane.domain.checks import judge_host
 from controlplane.domain.evidence import Evidence, ProbeRecord, Reader
 from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.machines import Baseline, DockerPackages
 from controlplane.domain.planning import make_plan
 from tests.fakes.evidence_builder import COLLECTED, COLLECTED_TEXT, EvidenceBuilder, desired_mint_data
 from tests.fakes.machine_builder import GB, MIB, RUN, born, declared_machine, profile, seen_from_hypervisor, unborn
 
 NOW = datetime(2026, 1, 2, 12, 1, tzinfo=UTC)
+FETCHES = "; fetches 3 packages at its first boot, installs none"
 
 
 def propose(seen: dict[str, Any], **machine: Any) -> Proposal:
@@ -48,12 +50,35 @@ def test_a_machine_that_is_not_there_is_made_with_its_data_disk() -> None:
     assert changes(proposal) == [
         "volume mint-data-boot in default: None -> 8000000000 bytes, a copy of image debian-12.qcow2",
         "volume mint-data-DATA0001 in default: None -> 4000000000 bytes, blank",
-        "machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot",
+        f"machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot{FETCHES}",
         "file known_hosts: mint-data: None -> the host key that it is born with",
     ]
     (draft,) = proposal.drafts
     assert (draft.runs_on, [bound.at_least for bound in draft.bounds]) == ("kvm1", [int(12 * GB * 1.02)])
     assert draft.variables["vm_provision_disks"] == [{"serial": "DATA0001", "size": 4 * GB, "storage": "default", "volume": "mint-data-DATA0001"}]
+
+
+def prefetched(baseline: Baseline) -> object:
+    [draft] = propose(unborn(), profile=profile(baseline=baseline)).drafts
+    return draft.variables["vm_provision_prefetch"]
+
+
+def test_a_new_machine_fetches_what_its_own_sources_have_of_its_baseline() -> None:
+    docker = DockerPackages(packages=("docker-ce",), repository="https://deb.example.org/debian bookworm stable", signed_by="docker.asc")
+    bare = Baseline(packages=("tini",), services=(), time="none")
+    assert prefetched(bare) == ["tini"]
+    assert prefetched(bare.model_copy(update={"docker": DockerPackages(packages=("docker.io",))})) == ["tini", "docker.io"]
+    # Its repository is made known by bootstrap.
+    assert prefetched(bare.model_copy(update={"docker": docker})) == ["tini"]
+    [told] = [change for change in changes(propose(unborn(), profile=profile(baseline=bare))) if change.startswith("machine ")]
+    assert told.endswith("; fetches 1 package at its first boot, installs none")
+    [told] = [change for change in changes(propose(unborn(), profile=profile(baseline=Baseline(services=(), time="none")))) if "cores" in change]
+    assert told.endswith(", and at each boot")
+
+
+def test_a_machine_that_is_there_fetches_nothing() -> None:
+    [draft] = propose(born(disks=born()["disks"][:1])).drafts
+    assert draft.variables["vm_provision_prefetch"] == []
 
 
 def test_a_machine_as_declared_needs_nothing() -> None:
@@ -65,14 +90,14 @@ def test_a_half_made_machine_is_finished_and_only_what_is_missing_is_made() -> N
     half = unborn(run=RUN, storages=pool(volumes={"mint-data-boot": 8 * GB}), host_keys=["ssh-ed25519 A"])
     assert changes(propose(half)) == [
         "volume mint-data-DATA0001 in default: None -> 4000000000 bytes, blank",
-        "machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot",
+        f"machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot{FETCHES}",
     ]
 
 
 def test_a_defined_machine_that_its_run_left_is_finished() -> None:
     left = born(made=False, state="shut off", autostart=False)
     assert changes(propose(left)) == [
-        "machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot"
+        f"machine mint-data on kvm1: None -> 2 cores, 2048 MiB, network default, login ops, guest agent, started, and at each boot{FETCHES}"
     ]
     assert (judged(left).verdict, judged(left).reason) == (Verdict.DRIFTED, f"on kvm1: run {RUN} has not finished making it")
 

@@ -15,6 +15,11 @@ def module_util(role: str, name: str) -> ModuleType:
     return _load(ROOT / "roles" / role / "module_utils" / f"{name}.py", f"ansible.module_utils.{name}")
 
 
+def library(role: str, name: str) -> ModuleType:
+    """Return the module roles/<role>/library/<name>.py."""
+    return _load(ROOT / "roles" / role / "library" / f"{name}.py", f"{role}_{name}")
+
+
 def file(role: str, name: str) -> ModuleType:
     """Return roles/<role>/files/<name>.py."""
     return _load(ROOT / "roles" / role / "files" / f"{name}.py", f"{role}_{name}")

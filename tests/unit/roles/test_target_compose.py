@@ -43,6 +43,14 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], list[list[str
     return answer
 
 
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where texts are read from that lie nowhere yet."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(compose, "MEMORY", str(tmp_path / "run"))
+    return tmp_path / "run"
+
+
 def stack(**labels: str) -> compose.Stack:
     found = compose.stack_of(inspection(**labels))
     assert found is not None
@@ -90,7 +98,7 @@ READ = {"services": {"cache": {"image": "redis:7", "command": ["redis-server"]}}
     ],
 )
 def test_a_new_text_has_to_mean_the_change_and_nothing_else(
-    saying: Callable[[Answers], list[list[str]]], tmp_path: Path, after: dict[str, Any], fits: bool
+    saying: Callable[[Answers], list[list[str]]], tmp_path: Path, memory: Path, after: dict[str, Any], fits: bool
 ) -> None:
     path = str(tmp_path / "a.yml")
     saying(lambda argv: (0, json.dumps(after if any("draft" in word for word in argv) else READ), ""))
@@ -101,7 +109,31 @@ def test_a_new_text_has_to_mean_the_change_and_nothing_else(
     else:
         with pytest.raises(RefusedFault, match=r"Nothing was changed\. Write it there yourself"):
             compose.assert_only_command_differs(found, path, "new", told)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [memory]
+
+
+def test_compose_reads_a_new_text_from_memory_and_nothing_is_written_beside_the_files(
+    saying: Callable[[Answers], list[list[str]]], tmp_path: Path, memory: Path
+) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "a.yml").write_text("old")
+    found = stack(**{"project.config_files": f"{folder}/a.yml,{folder}/b.yml", "project.working_dir": str(folder)})
+    seen: list[Any] = []
+
+    def answer(argv: list[str]) -> tuple[int, str, str]:
+        named = [argv[at + 1] for at, word in enumerate(argv) if word == "--file"]
+        draft = Path(next(path for path in named if path.startswith(str(memory))))
+        seen.append((named[0], argv[argv.index("--project-directory") + 1], draft.read_bytes(), draft.parent.stat().st_mode & 0o777))
+        seen.append([path.name for path in folder.iterdir()])
+        return (1, "", f"{draft}: line 3") if len(seen) > 2 else (0, "{}", "")
+
+    saying(answer)
+    compose.reading_of(found, {f"{folder}/b.yml": "new\r\n"})
+    assert seen == [(f"{folder}/a.yml", str(folder), b"new\r\n", 0o700), ["a.yml"]]
+    with pytest.raises(RefusedFault, match=rf"Compose can't read {folder}/a\.yml, {folder}/b\.yml: {folder}/b\.yml: line 3\. Nothing was changed"):
+        compose.reading_of(found, {f"{folder}/b.yml": "worse"})
+    assert ([path.name for path in folder.iterdir()], list(memory.iterdir())) == (["a.yml"], [])
 
 
 class _Engine:

@@ -1,28 +1,48 @@
-"""The machine's timer chooses what to remove as a plan does."""
+"""The machine's timer chooses what to remove as a plan does, and knows of the same releases."""
 
 from __future__ import annotations
 
 import random
+from pathlib import Path
+from typing import Any
 
-from controlplane_target import hygiene_judge
+import pytest
+from controlplane_target import compose_stack, hygiene_judge, hygiene_releases, stack_back, stack_files
+from controlplane_target.faults import FailedFault
+from controlplane_target.stack_request import parse
+from controlplane_target.state import Home
+from pydantic import TypeAdapter
 
+from controlplane.adapters.collector import store
+from controlplane.adapters.collector.supervise import ProbeError
 from controlplane.domain import hygiene
-from tests.unit.domain.test_hygiene import MB, image, record
+from controlplane.domain.evidence_shapes.docker import DockerStore
+from tests.unit.domain.test_hygiene import MB, image, pin, record, release
+
+_PINS = [pin(name, repository) for repository in ("a", "b", "docker.io/library/a") for name in "123"]
 
 
 def test_the_machines_timer_chooses_as_a_plan_does() -> None:
     dice = random.Random(7)  # noqa: S311 - cases, no secrets
-    for _ in range(300):
+    seen = {"by age": 0, "by release": 0}
+    for _ in range(600):
         images = [
-            image(
-                str(n),
-                created=dice.randrange(1000),
-                size=dice.choice([0, dice.randrange(1, 300)]) * MB,
-                containers=dice.choice([0, 0, 1]),
-                tags=dice.sample(["a:1", "a:2", "b:1", "golden/x:1", "c/d:5"], dice.randrange(3)),
-                tagged=dice.choice([None, dice.randrange(1000)]),
-            )
+            {
+                **image(
+                    str(n),
+                    created=dice.randrange(1000),
+                    size=dice.choice([0, dice.randrange(1, 300)]) * MB,
+                    containers=dice.choice([0, 0, 1]),
+                    tags=dice.sample(["a:1", "a:2", "b:1", "golden/x:1", "c/d:5"], dice.randrange(3)),
+                    tagged=dice.choice([None, dice.randrange(1000)]),
+                ),
+                "digests": dice.sample([pin(name, repository) for repository in "ab" for name in "123"], dice.randrange(3)),
+            }
             for n in range(dice.randrange(8))
+        ]
+        releases = [
+            release(f"m{dice.randrange(4)}", *dice.sample(_PINS, 2), project=dice.choice(["shop", "other"]), is_open=dice.random() < 0.2)
+            for _ in range(dice.randrange(8))
         ]
         names = [str(n) for n in range(dice.randrange(8))]
         records = [
@@ -36,7 +56,109 @@ def test_the_machines_timer_chooses_as_a_plan_does() -> None:
             for number, name in enumerate(names)
         ]
         over, keep = dice.randrange(-100, 900) * MB, dice.randrange(3)
-        assert hygiene.doomed_images(images, over=over, keep=keep, protect=["golden/*"]) == hygiene_judge.doomed_images(
-            images, over=over, keep=keep, protect=["golden/*"]
-        )
+        chosen = hygiene.doomed_images(images, over=over, keep=keep, protect=["golden/*"], releases=releases)
+        assert chosen == hygiene_judge.doomed_images(images, over=over, keep=keep, protect=["golden/*"], releases=releases)
+        assert hygiene.kept_by_age(images, releases, keep) == hygiene_judge.kept_by_age(images, releases, keep)
         assert hygiene.doomed_cache(records, over=over) == hygiene_judge.doomed_cache(records, over=over)
+        without = hygiene.doomed_images(images, over=over, keep=keep, protect=["golden/*"], releases=[])
+        seen["by age" if chosen == without else "by release"] += 1
+    assert min(seen.values()) > 50
+
+
+# What the host has on record.
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Return a host on which nothing was released."""
+    monkeypatch.setattr(store, "BASE", str(tmp_path / "home"))
+    return Home(tmp_path / "home")
+
+
+def pinned(letter: str, name: str = "web") -> str:
+    return f"registry.example.org/shop/{name}@sha256:{letter * 64}"
+
+
+def deployed(home: Home, key: str, letter: str, *, phase: str = "done", at: float | None = 1.0, project: str = "shop") -> None:
+    """Leave what a run of compose_stack leaves: its journal, and the record of what was deployed last where it came to its end."""
+    asked: dict[str, Any] = {name: name for name in ("stack", "environment", "manifest_name", "env_digest")}
+    asked |= {
+        "project": project,
+        "manifest": f"sha256:{letter}",
+        "dir": f"/opt/{project}",
+        "files": [{"name": "compose.yml", "text": "x"}],
+        "wait_s": 1,
+    }
+    asked |= {"images": {"web": pinned(letter), "job": pinned(letter), "db": pinned("f", "db")}}
+    request, run = parse(asked | {"told": {"release": {"env": "A=canary\n", "digest": "env_digest"}}}), home.run(key)
+    run.write(role=compose_stack.ROLE, phase=phase, **request.noted, **({} if at is None else {"finished_at": at}))
+    if phase == "done":
+        stack_back.note_deployed(run, {})
+
+
+def recorded(home: Home) -> list[dict[str, Any]]:
+    """Return what the timer and a plan know alike."""
+    found = hygiene_releases.recorded(home)
+    assert store.recorded_releases() == found
+    told = {"images": [], "cache": [], "logs": [], "releases": found}
+    assert TypeAdapter(DockerStore).validate_python(told, strict=True) == told
+    return found
+
+
+def test_a_host_on_which_nothing_was_released_has_none_on_record(home: Home) -> None:
+    assert recorded(home) == []
+    home.run("R1").write(role="docker_data_root", phase="done", images={"web": "x"})
+    home.run("R2").write(role=compose_stack.ROLE, phase="pulled")
+    assert recorded(home) == []
+
+
+def test_releases_are_told_newest_first_with_the_digests_of_their_images_and_no_secret(home: Home) -> None:
+    deployed(home, "R2", "a", at=50.7)
+    deployed(home, "R1", "b", at=60.2)
+    newest, oldest = recorded(home)
+    assert newest == {"project": "shop", "manifest": "sha256:b", "images": [pinned("f", "db"), pinned("b")], "at": 60, "open": False}
+    assert (oldest["manifest"], oldest["at"]) == ("sha256:a", 50)
+
+
+@pytest.mark.parametrize(("phase", "told"), [("undone", []), ("prepared", []), ("failed", [True]), ("deploying", [True]), ("writing", [True])])
+def test_what_was_taken_back_is_none_and_what_is_half_deployed_is_open(home: Home, phase: str, told: list[bool]) -> None:
+    deployed(home, "R1", "a", phase=phase, at=None)
+    assert [one["open"] for one in recorded(home)] == told
+
+
+def test_what_was_deployed_last_is_known_also_where_its_run_is_gone(home: Home) -> None:
+    deployed(home, "R1", "a")
+    (home.run("R1").folder / "state.json").unlink()
+    [one] = recorded(home)
+    assert (one["manifest"], one["at"] > 1_700_000_000) == ("sha256:a", True)
+
+
+def test_of_a_stack_s_history_the_newest_are_told_and_all_that_are_open(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((hygiene_releases, "_MOST"), (store, "_MOST_RELEASES")):
+        monkeypatch.setattr(module, name, 2)
+    for number, letter in enumerate("abc"):
+        deployed(home, f"R{number}", letter, at=float(number))
+    deployed(home, "R9", "d", phase="failed", at=None)
+    deployed(home, "R8", "e", project="other", at=9.0)
+    assert [one["manifest"][-1] for one in recorded(home)] == ["e", "c", "b", "d"]
+
+
+def test_one_that_did_not_come_to_its_end_is_as_old_as_where_it_stands(home: Home) -> None:
+    deployed(home, "R1", "a", phase="failed", at=None)
+    home.run("R1").write(phase_at={"writing": 70.2, "deploying": 71.5, "failed": 75.9})
+    assert [one["at"] for one in recorded(home)] == [75]
+
+
+@pytest.mark.parametrize("spoilt", ["R1/state.json", "releases/shop.json"])
+def test_what_can_not_be_read_is_no_release_left_out(home: Home, spoilt: str) -> None:
+    deployed(home, "R1", "a")
+    (home.base / spoilt).write_text("{")
+    with pytest.raises(FailedFault, match="what was released here can't be read below"):
+        hygiene_releases.recorded(home)
+    with pytest.raises(ProbeError, match=f"{spoilt} is no journal"):
+        store.recorded_releases()
+
+
+def test_the_record_of_a_deployment_is_where_a_release_s_role_leaves_it(home: Home) -> None:
+    deployed(home, "R1", "a")
+    assert stack_files.record_of(home, "shop") == home.base / "releases/shop.json"

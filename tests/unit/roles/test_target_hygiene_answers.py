@@ -318,3 +318,24 @@ def test_a_log_that_can_not_be_cut_is_a_fault_of_its_own(store: Store) -> None:
     store.log.write_bytes(b"x" * 2 * MB)
     with pytest.raises(FailedFault, match="log of web can't be cut"):
         hygiene._remove(store.docker.engine(), {"kind": "log", "id": str(store.folder), "name": "web"})
+
+
+def test_the_timer_keeps_what_was_released_last_and_its_receipt_says_what_went_by_age(store: Store) -> None:
+    store.said["Images"][0]["RepoDigests"] = ["shop@sha256:1"]
+    assert store.timed()["kept_by_age"] == ["shop"]
+    assert store.deleted == ["image", "leaf"]
+
+
+def test_the_timer_keeps_an_older_image_that_was_released_since_the_younger_one(store: Store) -> None:
+    store.said["Images"][0]["RepoDigests"] = ["shop@sha256:1"]
+    store.home.run("R1").write(role="compose_stack", phase="done", project="shop", manifest="m1", images={"web": "shop@sha256:1"}, finished_at=5.0)
+    receipt = store.timed()
+    assert (receipt["kept_by_age"], store.deleted) == ([], ["leaf"])
+
+
+def test_where_the_releases_can_not_be_read_no_image_goes(store: Store) -> None:
+    store.home.run("R1").write(phase="done")
+    (store.home.base / "R1/state.json").write_text("{")
+    with pytest.raises(FailedFault, match=r"what was released here can't be read below .*, so no image was removed"):
+        store.timed()
+    assert store.deleted == ["leaf"]

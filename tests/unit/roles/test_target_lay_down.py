@@ -134,11 +134,29 @@ def test_a_dry_run_lies_in_memory_itself(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_each_file_is_durable_before_any_takes_its_place_and_all_are_written_before_the_first_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    did: list[tuple[str, str]] = []
+
+    def noted(what: str, path: Path) -> None:
+        if path.name.startswith(lay_down.UNFINISHED):
+            did.append((what, path.name.removeprefix(lay_down.UNFINISHED)))
+
+    sync, replace = lay_down.sync, Path.replace
+    monkeypatch.setattr(lay_down, "sync", lambda path: (noted("durable", path), sync(path)))
+    monkeypatch.setattr(Path, "replace", lambda path, place: (noted("in place", path), replace(path, place))[1])
+    monkeypatch.setattr(lay_down, "write", lambda path, _data, write=lay_down.write: (did.append(("written", path.name)), write(path, _data)))
+    lay_down.lay_down(tmp_path / "run", {"a.py": b"A", "b.py": b"B"})
+    assert did == [(what, name) for what in ("written", "durable", "in place") for name in ("a.py", "b.py")]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == {"a.py": b"A", "b.py": b"B"}
+
+
 def test_a_disk_that_is_full_takes_no_lease_and_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     def full(*_: Path | bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lay_down, "put", full)
+    monkeypatch.setattr(lay_down, "write", full)
     assert lay_down.main({"folder": str(tmp_path / "run"), "files": {"__main__.py": MAIN}}) == 1
     assert "No space left on device. No lease was taken." in capsys.readouterr().err.replace("]", ".")
 

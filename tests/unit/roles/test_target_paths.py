@@ -193,6 +193,32 @@ def test_a_listing_tells_what_clients_changed_from_what_is_lost(tmp_path: Path) 
     }
 
 
+def test_a_file_whose_attributes_alone_are_younger_is_neither_changed_nor_lost_and_one_that_nobody_can_have_removed_is_lost(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for side in (old, new):
+        (side / "deep").mkdir(parents=True)
+        for name in ("deep/read", "deep/mode", "gone/name", "never/name"):
+            (side / name).parent.mkdir(exist_ok=True)
+            (side / name).write_text(name)
+    for name in ("deep/read", "deep/mode"):
+        (new / name).write_text("other")
+    for name in ("gone", "never"):
+        (new / name / "name").unlink()
+    started = max((new / name).stat().st_ctime_ns for name in ("deep/read", "deep/mode", "gone", "never")) + 1
+    while (new / "deep/mode").stat().st_ctime_ns < started or (new / "gone").stat().st_ctime_ns < started:
+        (new / "deep/mode").chmod(0o600)
+        (new / "gone").chmod(0o700)
+    (new / "deep/read").read_text()
+    told = listed(str(old), str(new), started)
+    assert {key: told[key] for key in ("equal", "changed", "unknown", "gone", "lost")} == {
+        "equal": 0,
+        "changed": 0,
+        "unknown": 1,
+        "gone": 1,
+        "lost": ["deep/read", "never/name"],
+    }
+
+
 def test_a_place_gets_its_owner_and_mode_and_only_itself(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     before = (tmp_path / "file").stat()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import redis_aof, redis_client, redis_keys, redis_persist, text_change
+from controlplane_target import redis_aof, redis_client, redis_file, redis_keys, redis_persist, redis_streams, text_change
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import Redis, RedisError, log_in
 from controlplane_target.redis_keys import Held
@@ -93,13 +93,41 @@ def test_a_login_is_tried_only_where_one_is_asked_for_and_no_password_is_in_a_fa
     log_in(speaking(lambda _: b"+PONG\r\n"), user=None, passwords=["unused"])
 
 
+# As Redis 8.0 tells them: name, arity, flags, first key, last key, step.
+_FLAGS: dict[str, list[Any]] = {
+    name.decode(): [name, -2, flags, key, key, key]
+    for name, flags, key in (
+        (b"get", [b"readonly", b"fast"], 1),
+        (b"type", [b"readonly", b"fast"], 1),
+        (b"pfcount", [b"readonly", b"may_replicate"], 1),
+        (b"scan", [b"readonly"], 0),
+        (b"xread", [b"readonly", b"blocking", b"movablekeys"], 0),
+        (b"eval", [b"noscript", b"stale", b"movablekeys"], 0),
+        (b"set", [b"write", b"denyoom"], 1),
+        (b"mset", [b"write", b"denyoom"], 1),
+        (b"lmove", [b"write", b"denyoom"], 1),
+        (b"del", [b"write"], 1),
+        (b"json.set", [b"write", b"module"], 1),
+    )
+}
+# Of a command with parts only these say what they do (tried, 7.0.15).
+_FLAGS |= {
+    name: [name.encode(), -2, [], 0, 0, 0, [], [], [], [[part, 4, flags, key, key, 1] for part, flags, key in parts]]
+    for name, parts in {
+        "xgroup": [(b"xgroup|destroy", [b"write"], 2), (b"xgroup|help", [b"loading"], 0)],
+        "xinfo": [(b"xinfo|groups", [b"readonly"], 2)],
+        "function": [(b"function|load", [b"write"], 0)],
+    }.items()
+}
+
+
 class _Server:
     """What a server that started lately says of itself."""
 
     def __init__(self, *, served: str = "", evicted: str = "0", expired: str = "0", keys: str = "0") -> None:
         self._said = {
             "server": {"uptime_in_seconds": "100"},
-            "commandstats": {f"cmdstat_{name}": "calls=1,usec=2" for name in served.split()},
+            "commandstats": {f"cmdstat_{name}": f"calls={served.split().count(name)},usec=2" for name in served.split()},
             "stats": {"evicted_keys": evicted, "expired_keys": expired},
             "keyspace": {"db0": f"keys={keys},expires=0"},
         }
@@ -107,7 +135,9 @@ class _Server:
     def info(self, section: str) -> dict[str, str]:
         return self._said[section]
 
-    def ask(self, *_words: str) -> Any:
+    def ask(self, *words: str) -> Any:
+        if words[0] == "COMMAND":
+            return [_FLAGS.get(name) for name in words[2:]]
         return [b"1000", b"500000"]
 
 
@@ -122,7 +152,7 @@ def fared(monkeypatch: pytest.MonkeyPatch, before: redis_keys.Table | None, afte
     ("was", "now", "server", "told"),
     [
         (Held(b"d", -1, 0), Held(b"d", -1, 100), {}, {"equal": 1}),
-        (Held(b"d", -1, 0), Held(b"e", -1, 3), {}, {"changed": 1}),
+        (Held(b"d", -1, 0), Held(b"e", -1, 3), {"served": "set"}, {"changed": 1}),
         (Held(b"d", -1, 0), Held(b"e", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
         (Held(b"d", 5_000_000, 0), Held(b"d", -1, 100), {}, {"lost": 1, "names": ["db0 k"]}),
         (Held(b"d", -1, 0), None, {}, {"lost": 1, "names": ["db0 k"]}),
@@ -138,6 +168,68 @@ def test_a_key_that_differs_is_explained_by_a_client_or_lost(
     monkeypatch: pytest.MonkeyPatch, was: Held, now: Held | None, server: dict[str, str], told: dict[str, Any]
 ) -> None:
     assert fared(monkeypatch, {0: {b"k": was}}, {0: {b"k": now} if now else {}}, **server) == told
+
+
+@pytest.mark.parametrize(
+    ("calls", "told"),
+    [
+        # Nobody wrote: whoever worked on them read them only.
+        ("", {"lost": 3}),
+        ("get get get", {"lost": 3}),
+        ("eval get", {"lost": 3}),
+        # Nobody read: whoever worked on them wrote.
+        ("set set set", {"changed": 3}),
+        ("set set set scan type", {"changed": 3}),
+        ("mset", {"changed": 3}),
+        ("lmove set", {"changed": 3}),
+        ("set set", {"changed": 2, "lost": 1}),
+        # Which of both a key had is not known.
+        ("set set set get", {"unknown": 3}),
+        ("set set set xread", {"unknown": 3}),
+        ("set get", {"unknown": 1, "lost": 2}),
+        ("pfcount pfcount pfcount", {"unknown": 3}),
+        ("json.set", {"changed": 3}),
+        ("whatever", {"unknown": 3}),
+    ],
+)
+def test_that_somebody_worked_on_a_key_explains_another_value_only_where_it_can_have_been_a_write(
+    monkeypatch: pytest.MonkeyPatch, calls: str, told: dict[str, int]
+) -> None:
+    before: redis_keys.Table = {0: {b"%d" % number: Held(b"d", -1, 0) for number in range(3)}}
+    after: redis_keys.Table = {0: {key: Held(b"e", -1, 3) for key in before[0]}}
+    said = fared(monkeypatch, before, after, served=calls)
+    assert ("names" in said) is ("lost" in told)
+    assert {name: value for name, value in said.items() if name != "names"} == told
+
+
+def test_where_nobody_may_ask_what_a_command_does_a_key_that_differs_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_server: _Server, *words: str) -> Any:
+        if words[0] == "COMMAND":
+            raise RedisError("NOPERM this user has no permissions to run the 'command|info' command")
+        return [b"1000", b"500000"]
+
+    monkeypatch.setattr(_Server, "ask", refused)
+    assert fared(monkeypatch, {0: {b"k": Held(b"d", -1, 0)}}, {0: {b"k": Held(b"e", -1, 3)}}, served="set") == {"unknown": 1}
+
+
+@pytest.mark.parametrize(("served", "told"), [("xgroup|destroy", "changed"), ("xinfo|groups", "lost"), ("function|load", "lost")])
+def test_of_a_command_with_parts_one_that_writes_a_key_explains_one(monkeypatch: pytest.MonkeyPatch, served: str, told: str) -> None:
+    assert fared(monkeypatch, {0: {b"k": Held(b"d", -1, 0)}}, {0: {b"k": Held(b"e", -1, 3)}}, served=served)[told] == 1
+
+
+def test_this_programs_own_reading_of_every_key_is_no_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    before: redis_keys.Table = {0: {b"k": Held(b"d", -1, 0), b"l": Held(b"d", -1, 0)}}
+    after: redis_keys.Table = {0: {b"k": Held(b"e", -1, 3), b"l": Held(b"d", -1, 3)}}
+    for own, told in (("get get", {"equal": 1, "changed": 1}), ("get get get", {"equal": 1, "unknown": 1})):
+        server = _Server(served="set")
+
+        def read(_redis: Any, server: _Server = server, own: str = own) -> redis_keys.Table:
+            server._said["commandstats"] = _Server(served=f"set {own}")._said["commandstats"]
+            return after
+
+        monkeypatch.setattr(redis_keys, "table", read)
+        said = redis_keys.compared(before, {0: 2}, server)  # type: ignore[arg-type]
+        assert {name: value for name, value in said.items() if value} == told
 
 
 def test_one_call_explains_one_key_and_a_flush_explains_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +341,7 @@ def conf(tmp_path: Path) -> Iterator[tuple[int, Path, Path]]:
 
 def written(conf: tuple[int, Path, Path], text: str) -> bool:
     held, path, aside = conf
-    return redis_persist._write_in_place(held, str(path), text, aside)
+    return redis_file.write(held, str(path), text, aside)
 
 
 @pytest.mark.parametrize("text", [CONF + "appendonly yes\n", "port 1\n", CONF * 30000])
@@ -268,7 +360,7 @@ def test_a_configuration_file_is_whole_however_little_one_write_takes(
     assert written(conf, text) is True
     assert (conf[1].read_text(), conf[1].stat().st_ino, conf[2].exists()) == (text, inode, False)
     assert set(seen) == {(CONF, 0o600)}
-    assert redis_persist._text(conf[0]) == text
+    assert redis_file.text(conf[0]) == text
 
 
 @pytest.mark.parametrize("after", [0, 5])
@@ -403,3 +495,94 @@ def test_where_no_field_expires_or_nobody_may_ask_a_hash_is_read_as_one(
     found = redis_keys.table(speaking(of_hash(keyspace=keyspace, hpexpiretime=hpexpiretime, asked=asked)))
     whole = redis_keys._digest(b"hash", [b"token", b"t", b"name", b"x", b"over", b"o"])
     assert (found, asked.count(b"HPEXPIRETIME")) == ({0: {b"h": Held(whole, -1, 7)}}, times)
+
+
+# Consumer groups of streams.
+
+
+def told_of(rows: list[dict[str, Any]]) -> bytes:
+    """Return a reply of flat lists, name after value."""
+    flat = [[part for pair in row.items() for part in pair] for row in rows]
+    parts = [b"*%d\r\n" % len(row) + b"".join(b":%d\r\n" % one if isinstance(one, int) else bulk(one) for one in row) for row in flat]
+    return b"*%d\r\n" % len(rows) + b"".join(parts)
+
+
+def group(name: str, *, consumers: int = 2, pending: int = 1, last: str = "1-1", lag: int = 0) -> dict[str, Any]:
+    return {"name": name, "consumers": consumers, "pending": pending, "last-delivered-id": last, "entries-read": 9 - lag, "lag": lag}
+
+
+def consumer(name: str, *, pending: int = 1, idle: int = 5) -> dict[str, Any]:
+    return {"name": name, "pending": pending, "idle": idle}
+
+
+READ, BUSY, REST = group("g"), consumer("busy"), consumer("rest", pending=0)
+
+
+def of_stream(*, groups: bytes, consumers: bytes) -> Answers:
+    """Answer as a Redis with one stream of one entry."""
+    answers = {
+        b"INFO": bulk("# Keyspace\r\ndb0:keys=1,expires=0,avg_ttl=0,subexpiry=0\r\n"),
+        b"SELECT": b"+OK\r\n",
+        b"SCAN": b"*2\r\n" + bulk("0") + b"*1\r\n" + bulk("s"),
+        b"TYPE": b"+stream\r\n",
+        b"OBJECT": b":7\r\n",
+        b"XRANGE": b"*1\r\n*2\r\n" + bulk("1-1") + b"*2\r\n" + bulk("f") + bulk("v"),
+        b"PEXPIRETIME": b":-1\r\n",
+    }
+    told = {b"GROUPS": groups, b"CONSUMERS": consumers}
+    return lambda words: told[words[1]] if words[0] == b"XINFO" else answers[words[0]]
+
+
+@pytest.mark.parametrize(
+    ("groups", "consumers", "is_same"),
+    [
+        ([READ], [BUSY, REST], True),
+        # What a start does not keep, or time alone changes.
+        ([group("g", lag=3)], [consumer("busy", idle=900), REST], True),
+        ([group("g", consumers=1)], [BUSY], True),
+        # What nobody gets back.
+        ([], [], False),
+        ([READ, group("other", pending=0)], [BUSY, REST], False),
+        ([group("g", last="0-0")], [BUSY, REST], False),
+        ([group("g", pending=0)], [REST], False),
+        ([READ], [consumer("another"), REST], False),
+        ([READ], [BUSY, consumer("rest")], False),
+    ],
+)
+def test_a_stream_whose_groups_or_pending_entries_are_others_is_not_the_same(
+    speaking: Callable[[Answers], Redis], groups: list[dict[str, Any]], consumers: list[dict[str, Any]], is_same: bool
+) -> None:
+    before = redis_keys.table(speaking(of_stream(groups=told_of([READ]), consumers=told_of([BUSY, REST]))))
+    after = redis_keys.table(speaking(of_stream(groups=told_of(groups), consumers=told_of(consumers))))
+    assert before is not None
+    assert (before == after) is is_same
+
+
+def test_groups_are_the_same_in_any_order_and_consumers_are_asked_for_within_a_bound(
+    speaking: Callable[[Answers], Redis], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[bytes]] = []
+    many = [group(f"g{number}") for number in range(5)]
+
+    def answer(words: list[bytes]) -> bytes:
+        asked.append(words)
+        return told_of(many) if words[1] == b"GROUPS" else told_of([REST, BUSY])
+
+    found = redis_streams.groups(speaking(answer), [b"s"])
+    many.reverse()
+    assert redis_streams.groups(speaking(answer), [b"s"]) == found
+    assert [row[0] for row in found[b"s"]] == [b"g0", b"g1", b"g2", b"g3", b"g4"]
+    assert found[b"s"][0] == (b"g0", b"1-1", 1, ((b"busy", 1),))
+    monkeypatch.setattr(redis_streams, "_MOST_GROUPS", 2)
+    asked.clear()
+    assert [row[3] for row in redis_streams.groups(speaking(answer), [b"s"])[b"s"]] == [((b"busy", 1),), ((b"busy", 1),), (), (), ()]
+    assert [words[3] for words in asked[1:]] == [b"g0", b"g1"]
+
+
+@pytest.mark.parametrize("error", ["NOPERM this user has no permissions", "ERR no such key", "WRONGTYPE Operation against a key"])
+def test_of_a_stream_that_is_gone_or_that_nobody_may_ask_about_only_the_entries_count(speaking: Callable[[Answers], Redis], error: str) -> None:
+    told = b"-%s\r\n" % error.encode()
+    found = redis_keys.table(speaking(of_stream(groups=told, consumers=told)))
+    assert found == {0: {b"s": Held(redis_keys._digest(b"stream", [[[b"1-1", [b"f", b"v"]]], []]), -1, 7)}}
+    with pytest.raises(RedisError, match="OOM"):
+        redis_keys.table(speaking(of_stream(groups=b"-OOM command not allowed\r\n", consumers=told)))

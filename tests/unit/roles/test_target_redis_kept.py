@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import redis_anew, redis_aof, redis_keys, redis_persist, redis_server
-from controlplane_target.faults import FailedFault
+from controlplane_target import redis_anew, redis_aof, redis_keys, redis_live, redis_persist, redis_server
+from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import RedisError
 from controlplane_target.redis_keys import Held
 from controlplane_target.state import Home, Run
@@ -31,6 +31,7 @@ class Cache:
         self.runs |= {"appendonly": "no", "appendfsync": "everysec", "save": "60 1"}
         self.at_set: Callable[[str], object] = lambda _name: None
         self.status, self.served = "ok", {"cmdstat_get": "calls=9,usec=9"}
+        self.users = ["user default on nopass ~* &* +@all"]
         (data / "dump.rdb").write_bytes(HELD)
 
     def saves(self, content: bytes) -> None:
@@ -39,7 +40,7 @@ class Cache:
         (self.data / "temp-1.rdb").replace(self.data / "dump.rdb")
 
     def settings(self, names: Sequence[str]) -> dict[str, str]:
-        return {name: self.runs[name] for name in names}
+        return dict(self.runs) if list(names) == ["*"] else {name: self.runs[name] for name in names if name in self.runs}
 
     def set(self, name: str, value: str) -> None:
         self.at_set(name)
@@ -62,8 +63,8 @@ class Cache:
         }
         return told.get(section, {})
 
-    def ask(self, *_words: str) -> Any:
-        return [b"1000", b"0"]
+    def ask(self, *words: str) -> Any:
+        return [line.encode() for line in self.users] if words == ("ACL", "LIST") else [b"1000", b"0"]
 
     def close(self) -> None:
         """Nothing is open."""
@@ -75,7 +76,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     (tmp_path / "data").mkdir()
     made = Cache(tmp_path / "data")
     server = object.__new__(redis_server.Server)
-    server.name, server.redis, server.inspection, server.pid = "cache", made, {"Mounts": [], "Config": {"Cmd": []}}, os.getpid()  # type: ignore[assignment]
+    server.name, server.redis, server.pid = "cache", made, os.getpid()  # type: ignore[assignment]
+    server.inspection = {"Path": "redis-server", "Args": ["--save", "60 1"], "Mounts": [], "Config": {"Cmd": []}}
     monkeypatch.setattr(redis_aof.Request, "server", lambda _request: server)
     monkeypatch.setattr(redis_aof, "state_of", lambda _name: {"Running": True, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z"})
     monkeypatch.setattr(redis_keys, "table", lambda redis, limit_s=0.0: {0: dict(redis.keys)})  # noqa: ARG005 - as it is called
@@ -115,11 +117,12 @@ def test_the_dump_is_kept_byte_for_byte_before_anything_is_set_and_gone_once_it_
 
 def test_it_is_kept_where_the_server_takes_no_setting_and_the_run_goes_on_with_the_first(cache: Cache, run: Run) -> None:
     def refused(_name: str) -> None:
-        raise RedisError("ERR no")
+        raise RedisError("ERR Unable to turn on AOF")
 
     cache.at_set = refused
     request = redis_aof.parse(ASKED)
-    with pytest.raises(RedisError):
+    told = r"cache serves on, and does not take appendonly yes \(ERR Unable to turn on AOF\): look at its log .* the room .*Go back: .*R1/undo"
+    with pytest.raises(FailedFault, match=told):
         redis_aof.turn_on(run, request)
     assert (journal(run).phase, kept(cache)) == ("turning-on", HELD)
     cache.saves(b"REDIS0011 later")
@@ -329,3 +332,108 @@ def test_a_way_back_clears_it_away_but_where_keys_were_lost(cache: Cache, run: R
     monkeypatch.setattr(redis_aof, "_set_back", lambda *_: True)
     assert redis_aof.undo(run, run, redis_aof.parse(ASKED))["changed"] is True
     assert (journal(run).phase, kept(cache)) == ("undone", HELD if lost else None)
+
+
+# Settings and users that it has only while it runs.
+
+OPS = "user ops on #ab ~* &* +@all"
+FORGETS = "cache was left as it is, and goes on with what runs: its ACL user ops is in nothing that a start reads"
+
+
+def test_nothing_is_written_and_nothing_stopped_where_a_user_would_be_forgotten(
+    cache: Cache, run: Run, anew: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew(lambda: pytest.fail("it was made anew"))
+    monkeypatch.setattr(redis_persist, "write", lambda *_: pytest.fail("it was written"))
+    cache.users.append(OPS)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    with pytest.raises(FailedFault, match=f"{FORGETS}.*Then run this again"):
+        redis_aof.persist(run, request)
+    assert journal(run).phase == "on"
+
+
+@pytest.mark.parametrize("is_anew", [True, False])
+def test_it_is_refused_before_anything_changes_but_only_where_it_is_made_anew(cache: Cache, monkeypatch: pytest.MonkeyPatch, is_anew: bool) -> None:
+    cache.users.append(OPS)
+    monkeypatch.setattr(redis_aof, "_objections", lambda _server: [])
+    monkeypatch.setattr(redis_persist, "planned", lambda *_: {"path": "compose.yml", "anew": is_anew})
+    if is_anew:
+        with pytest.raises(RefusedFault, match=r"redis_aof refused for cache: its ACL user ops .*Nothing was changed\."):
+            redis_aof.refuse(redis_aof.parse(PERSISTED))
+    else:
+        assert redis_aof.refuse(redis_aof.parse(PERSISTED))["pending"] is True
+
+
+def test_no_way_back_is_begun_where_a_user_would_be_forgotten(
+    cache: Cache, run: Run, anew: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew(lambda: None)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    for module, name in ((redis_persist, "refuse_back"), (redis_aof, "_refuse_unless_running")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(redis_persist, "put_back", lambda *_: pytest.fail("it was put back"))
+    run.write(role="redis_aof")
+    cache.users.append(OPS)
+    with pytest.raises(FailedFault, match=FORGETS):
+        redis_aof.undo(run, run, request)
+
+
+def test_what_it_forgot_all_the_same_is_told_by_name_in_the_result_and_no_digest_stays(
+    cache: Cache, run: Run, anew: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgets() -> None:
+        assert set(journal(run).state["live"]["users"]) == {"default", "ops"}
+        cache.users.pop()
+        cache.runs["loglevel"] = "notice"
+
+    anew(forgets)
+    cache.users.append(OPS)
+    cache.runs["loglevel"] = "debug"
+    monkeypatch.setattr(redis_live, "forgotten", lambda *_, **__: [])
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    assert journal(run).state["live"] is None
+    monkeypatch.setattr(redis_persist, "lacking", lambda *_: [])
+    told = redis_aof.prove(journal(run), request)["told"]
+    assert told["forgotten"] == {"users": ["ops"], "settings": ["loglevel"]}
+
+
+def test_what_a_way_back_forgot_is_told_as_well_without_what_it_set_itself(
+    cache: Cache, run: Run, anew: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew(lambda: None)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    run.write(role="redis_aof")
+    cache.runs["loglevel"] = "debug"
+    anew(lambda: cache.runs.update(loglevel="notice", save="1 1", appendonly="no"))
+    monkeypatch.setattr(redis_server.Server, "await_saved", lambda *_: None)
+    for module, name in (
+        (redis_persist, "refuse_back"),
+        (redis_persist, "put_back"),
+        (redis_aof, "_refuse_unless_running"),
+        (redis_aof, "_set_back"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: False)
+    assert redis_aof.undo(run, run, request)["told"] == {"forgotten": {"settings": ["loglevel"]}}
+
+
+def test_what_a_way_back_that_was_cut_off_forgot_is_told_by_the_one_that_ends_it(cache: Cache, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.runs["loglevel"] = "debug"
+    note = redis_live.noted(cache)  # type: ignore[arg-type]
+    run.write(role="redis_aof", phase="undoing-anew", live=note)
+    cache.runs["loglevel"] = "notice"
+    for module, name in (
+        (redis_persist, "refuse_back"),
+        (redis_persist, "put_back"),
+        (redis_aof, "_refuse_unless_running"),
+        (redis_aof, "_set_back"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_: False)
+    assert redis_aof.undo(run, run, redis_aof.parse(PERSISTED))["told"] == {"forgotten": {"settings": ["loglevel"]}}
+    assert journal(run).state["live"] is None

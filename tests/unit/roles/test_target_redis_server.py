@@ -185,3 +185,14 @@ def test_what_is_no_manifest_in_a_folder_of_its_own_is_no_append_only_file(tmp_p
     else:
         folder.write_text("x")
     assert made.has_manifest() is False
+
+
+class _Limited:
+    """A Redis whose user may run all but what lists consumer groups."""
+
+    def text(self, *words: str) -> str:
+        return "ops" if words == ("ACL", "WHOAMI") else "no permissions" if words[3:5] == ("XINFO", "GROUPS") else "OK"
+
+
+def test_a_user_who_may_not_ask_for_consumer_groups_is_told_so() -> None:
+    assert server(_Limited()).lacking_rights() == ["XINFO GROUPS"]

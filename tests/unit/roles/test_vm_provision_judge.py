@@ -5,9 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
+from controlplane_target import packages
+from controlplane_target.state import Home
 
 from tests.unit.roles.loading import module_util
 
@@ -27,6 +31,7 @@ WANT: dict[str, Any] = {
     "user": "ops",
     "ssh_keys": ["ssh-ed25519 AAAA ops"],
     "agent": True,
+    "prefetch": [],
     "existing": False,
     "run": "CAP-1",
 }
@@ -145,6 +150,56 @@ def test_a_boot_without_the_seed_makes_no_new_machine_of_it() -> None:
     [trusted] = told["write_files"]
     assert (trusted["path"].startswith("/etc/cloud/cloud.cfg.d/"), trusted["content"]) == (True, "manual_cache_clean: true\n")
     assert told["runcmd"] == [["touch", "/etc/cloud/cloud-init.disabled"]]
+
+
+def fetching(folder: Path, *, lists: int = 0) -> tuple[list[str], list[str], list[str]]:
+    """Let the command of a new machine's first boot run with an apt of the test's own; return the unit's words, apt's, and what is left."""
+    command = json.loads(shape.user_data(want(prefetch=["docker.io", "tini"]), "private", "public").partition("\n")[2])["runcmd"][0]
+    here = [word.replace("/run/controlplane-prefetch", str(folder / "run")) for word in command]
+    end = here.index("--")
+    (folder / "apt-get").write_text(
+        f'#!/bin/sh\necho "$*" >> {folder}/asked\ncase "$*" in *update) ls {folder}/run >> {folder}/asked; exit {lists};; esac\n'
+    )
+    (folder / "apt-get").chmod(0o755)
+    subprocess.run(here[end + 1 :], env={"PATH": f"{folder}:/usr/bin:/bin"}, check=False)
+    return here[:end], (folder / "asked").read_text().splitlines(), [path.name for path in (folder / "run").iterdir()]
+
+
+def test_a_new_machine_fetches_its_packages_in_a_unit_of_its_own_and_installs_none(tmp_path: Path) -> None:
+    unit, asked, left = fetching(tmp_path)
+    # It waits for nobody, and a failure leaves no failed unit.
+    assert (unit[0], set(unit) >= {"--no-block", "--collect", "--unit=controlplane-prefetch.service"}) == ("systemd-run", True)
+    assert [asked[0].split()[-1], asked[1]] == ["update", "lists.begun"]
+    assert asked[2].endswith(" --download-only install -- docker.io tini")
+    assert (len(asked), left) == (3, ["lists"])
+
+
+def test_lists_that_were_not_all_read_leave_no_mark_and_nothing_is_fetched_by_them(tmp_path: Path) -> None:
+    _, asked, left = fetching(tmp_path, lists=100)
+    assert (len(asked), left) == (2, ["lists.begun"])
+    # apt itself ends well where only some of them were read.
+    assert "--option=APT::Update::Error-Mode=any" in asked[0].split()
+
+
+def test_the_command_of_the_first_boot_comes_through_systemd_as_it_is_and_never_decides_over_the_boot() -> None:
+    told = json.loads(shape.user_data(want(prefetch=["docker.io"]), "private", "public").partition("\n")[2])["runcmd"]
+    # Whatever becomes of the first, the last one's end is the boot's.
+    assert told == [shape.prefetch_command(["docker.io"]), ["touch", "/etc/cloud/cloud-init.disabled"]]
+    # systemd expands ${NAME} inside of a word, and $NAME where it is the whole word.
+    assert not [word for word in told[0] if "${" in word or "$$" in word or word.startswith("$")]
+
+
+def test_it_asks_apt_for_what_the_installation_asks_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installing: list[tuple[str, ...]] = []
+    monkeypatch.setattr(packages, "_as_unit", lambda _, *argv, **__: installing.append(argv))
+    monkeypatch.setattr(packages, "missing", list)
+    monkeypatch.setattr(packages, "active", lambda _: False)
+    packages.install(Home(tmp_path / "home").run("CAP-1"), ["tini"], repair=False)
+    _, asked, _ = fetching(tmp_path)
+    for done, line in zip(installing, (asked[0], asked[2]), strict=True):
+        options = {word for word in done if word.startswith("--") and word != "--" and not word.startswith("--option=Dpkg::Options::=")}
+        assert options <= set(line.split()), "what apt resolves to follows from them"
+    assert (packages.PREFETCH_UNIT, str(packages.LISTS_READ)) == (shape.PREFETCH_UNIT, shape.LISTS_READ)
 
 
 @pytest.mark.parametrize(

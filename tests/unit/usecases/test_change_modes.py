@@ -13,6 +13,7 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.proposal import Proposal, seal
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_list import run_rows
+from controlplane.usecases.change_modes import carry_out
 from tests.fakes.gates import GateSite
 
 
@@ -173,6 +174,28 @@ def test_an_approval_is_demanded_bound_used_once_and_expires() -> None:
     refused(site, proposal, "expired")
     site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
     key = site.carry_out(proposal)
+    assert site.approvals.held[proposal.proposal].used_by == key
+    site.file.text = ""
+    refused(site, proposal, f"its approval was used by {key}")
+
+
+@pytest.mark.parametrize("kind", ["promote", "demote"])
+def test_an_approval_is_demanded_also_where_the_site_demands_none_of_plans(site: GateSite, kind: Any) -> None:
+    if kind == "demote":
+        site.enforce("D235", "mint-data")
+    proposal = site.propose(kind, "D235", reason="so")
+
+    def act() -> str:
+        return carry_out(proposal, site.view, seen=site.seen(("mint-data",)), operator="ann@desk", ports=site.mode_ports)
+
+    before = list(site.receipts.chain)
+    with pytest.raises(
+        RefusedError, match=r"a mode is changed only with an approval, also where site\.yml says approval: none, and this has none: run"
+    ):
+        act()
+    assert (site.file.text, site.receipts.chain) == ("", before)
+    site.approvals.add(approve(proposal.proposal, approver="ann@desk", requester="ann@desk", now=site.clock.now()))
+    key = act()
     assert site.approvals.held[proposal.proposal].used_by == key
     site.file.text = ""
     refused(site, proposal, f"its approval was used by {key}")

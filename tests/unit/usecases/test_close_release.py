@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controlplane.domain.chain import chain_faults
+from controlplane.domain.coordination import GateResult, GateRun, stamp_of
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import InputInvalidError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.closeout import ReleaseCloseout
-from controlplane.domain.releases.values import EnvironmentName
+from controlplane.domain.releases.values import EnvironmentName, Rules
 from controlplane.ports.waves import Commit
 from controlplane.usecases.close_release import ClosePorts, close_release
 from tests.fakes.promotions import PromotedSite
@@ -105,6 +108,73 @@ def test_its_page_says_what_a_reviewer_asks_for(site: ClosingSite) -> None:
         f"Chain of {made.chain_length} receipts, head `{made.chain_head}`.",
     ):
         assert part in text, (part, text)
+
+
+def packed(site: ClosingSite, *runs: tuple[str, int, bool]) -> None:
+    """Let the release name a pack, with these runs: key, minutes from now, and whether it passed; the newest comes first."""
+    site.files.specs[STACK] = site.files.specs[STACK].model_copy(update={"promotion": Rules(pack="mint")})
+    hosts = dict.fromkeys(site.hosts, "sha256:facts")
+    site.runs.held = tuple(
+        GateRun(
+            run=key,
+            at=stamp_of(site.clock.time + timedelta(minutes=minutes)),
+            pack="mint",
+            policy=site.view.policy_digest,
+            hosts=hosts,
+            results=(
+                GateResult(check="D235", host="mint-data", checker="c", verdict="MET" if passed else "DRIFTED", passed=passed, reason="so"),
+                GateResult(check="D236", host="mint-data", checker="c", verdict="WAIVED", passed=True, reason="so"),
+            ),
+        )
+        for key, minutes, passed in runs
+    )
+
+
+def test_the_pack_is_on_its_closeout_before_and_after_with_what_it_came_to(site: ClosingSite) -> None:
+    packed(site, ("RUN-0", -1, True))
+    site.released()
+    [before] = site.runs.held
+    packed(site, ("RUN-2", 3, True), ("RUN-1", 2, True))
+    site.runs.held = (*site.runs.held, before)
+    site.clock.time += timedelta(minutes=5)
+    made, page, _ = site.closed()
+    assert [(one.when, one.pack, one.run, one.passed) for one in made.packs] == [("before", "mint", "RUN-0", True), ("after", "mint", "RUN-2", True)]
+    assert made.packs[1].results == {"D235 mint-data": "MET", "D236 mint-data": "WAIVED"}
+    text = site.folder.files[page].decode()
+    assert "| RUN-0 | mint, before | passed: 1 MET, 1 WAIVED |" in text
+    assert "| RUN-2 | mint, after | passed: 1 MET, 1 WAIVED |" in text
+
+
+@pytest.mark.parametrize(
+    ("runs", "told"),
+    [
+        ((), "pack mint was not run since it stands there. Next: controlplane gates run mint"),
+        ((("RUN-2", 3, False), ("RUN-1", 2, True)), "pack mint has not passed since: RUN-2: D235 did not pass. Next: controlplane gates run mint"),
+    ],
+)
+def test_what_the_pack_was_not_run_on_since_or_did_not_pass_does_not_close(site: ClosingSite, runs: tuple[Any, ...], told: str) -> None:
+    packed(site, ("RUN-0", -1, True))
+    site.released()
+    before = site.runs.held
+    packed(site, *runs)
+    site.runs.held = (*site.runs.held, *before)
+    site.clock.time += timedelta(minutes=5)
+    assert refused(site) == f"shop in production does not close: {told}"
+
+
+def test_staging_closes_with_what_is_on_record_of_the_pack(site: ClosingSite) -> None:
+    packed(site)
+    assert site.stage(1).outcome == "done"
+    assert site.prove(STACK, "staging", progress=lambda _: None).passed
+    made, page, _ = site.closed("staging")
+    assert [(one.when, one.run) for one in made.packs] == [("before", None), ("after", None)]
+    assert "mint, before | no run is on record |" in site.folder.files[page].decode()
+
+
+def test_a_closeout_from_before_packs_were_kept_is_read(site: ClosingSite) -> None:
+    made, _, _ = site.released().closed()
+    older = {key: value for key, value in made.model_dump(mode="json").items() if key != "packs"}
+    assert ReleaseCloseout.model_validate_json(json.dumps(older)).packs == ()
 
 
 def test_what_was_never_brought_does_not_close(site: ClosingSite) -> None:

@@ -12,8 +12,9 @@ from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.plays import StepResult
 from controlplane.ports.releases import KeptManifest
+from controlplane.usecases.ask_release import asked_of_hosts
 from controlplane.usecases.deploy_release import stage_release
-from controlplane.usecases.rehearse_release import Rehearsed, asked_of_hosts, rehearse
+from controlplane.usecases.rehearse_release import Rehearsed, rehearse
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS, STACK
 
@@ -30,7 +31,7 @@ def of(site: PromotedSite, what: Plan | KeptManifest, environment: EnvironmentNa
 
 
 def asked(site: PromotedSite, plan: Plan) -> tuple[GateLine, ...]:
-    return asked_of_hosts(site.site, plan, site.release_ports, progress=lambda _: None)
+    return tuple(one.docker for one in asked_of_hosts(site.site, plan, site.release_ports, progress=lambda _: None))
 
 
 def test_every_host_is_asked_in_check_mode_and_nothing_is_changed_or_put_on_record(site: PromotedSite) -> None:

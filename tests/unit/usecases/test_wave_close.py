@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
+from controlplane.domain.gates.values import Promotion
+from controlplane.usecases.run_gates import run_gates
+from tests.fakes.site import OPERATOR
 from tests.fakes.waves import FakeWaveSite
 
 LOOK: dict[str, Any] = {"goal": "look", "mutation": "none", "read_only": ["mint-data"]}
+OWN: dict[str, Any] = {"packs": {"mint": {"checks": ["D204"]}}, "checks": {"D204": {"title": "t", "file": "checks/test_d204.py"}}}
 
 
 def refusal(act: Any, *given: Any, kind: type[Exception] = RefusedError, **more: Any) -> str:
@@ -20,8 +25,7 @@ def refusal(act: Any, *given: Any, kind: type[Exception] = RefusedError, **more:
 
 
 def test_a_pack_that_is_unknown_after_a_step_is_kept_and_hides_nothing() -> None:
-    gates = {"packs": {"mint": {"checks": ["D204"]}}, "checks": {"D204": {"title": "t", "file": "checks/test_d204.py"}}}
-    site = FakeWaveSite(gates=gates)
+    site = FakeWaveSite(gates=OWN)
     site.wave(exit=[{"kind": "pack", "pack": "mint"}])
     site.led()
     site.site_checks.says = {"D204": "UNKNOWN"}
@@ -50,15 +54,41 @@ def test_a_pack_that_can_not_be_judged_stops_before_the_next_step() -> None:
 
 
 def test_streaks_begin_anew_with_the_last_change() -> None:
-    site = FakeWaveSite()
-    site.wave(exit=[{"kind": "stable", "checks": ["D235"], "runs": 3}], entry=[{"kind": "stable", "checks": ["D240"], "runs": 1}])
+    site = FakeWaveSite(gates={"packs": {"mint": {"checks": ["D235"]}}, "promotion": {"runs": 3, "interval": 3600}})
+    site.wave(exit=[{"kind": "stable", "checks": ["D235"], "runs": 2}], entry=[{"kind": "stable", "checks": ["D240"], "runs": 1}])
     site.wave(entry=[])
     site.led()
     site.run()
-    told = refusal(site.close)
-    assert "D235 on mint-data has 2 of 3 recorded runs since the last change at 2026-01-02T12:0" in told
-    assert told.endswith('It stays open. Then: controlplane wave close W1 --attest "..."')
+    # Closing runs the pack itself: however often it is typed, that is one run with those of the same hour.
+    for _ in range(3):
+        told = refusal(site.close)
+        assert "D235 on mint-data has 1 of 2 recorded runs since the last change at 2026-01-02T12:0" in told
+        assert ", 1h apart: controlplane gates run, next from 2026-01-02T13:0" in told
+        assert told.endswith('It stays open. Then: controlplane wave close W1 --attest "..."')
+    site.clock.time += timedelta(hours=1)
     assert site.close().outcome == "closed"
+
+
+def test_runs_by_the_minute_are_looked_through_until_enough_of_them_are_far_enough_apart() -> None:
+    site = FakeWaveSite({"W1": LOOK | {"exit": [{"kind": "stable", "checks": ["D204"], "runs": 2, "interval": 7200}]}}, gates=OWN)
+    site.open()
+    for _ in range(120):
+        run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
+        site.clock.time += timedelta(minutes=1)
+    assert site.close().outcome == "closed"
+
+
+def test_how_far_apart_runs_have_to_be_is_not_changed_while_a_wave_asks_for_it() -> None:
+    gates = OWN | {"promotion": {"runs": 3, "interval": 3600}}
+    for own, refused in (({}, True), ({"interval": 60}, False)):
+        site = FakeWaveSite({"W1": LOOK | {"exit": [{"kind": "stable", "checks": ["D204"], "runs": 1, **own}], "pack": "mint"}}, gates=gates)
+        site.open()
+        relaxed = site.view.gates.model_copy(update={"promotion": Promotion(runs=3, interval=1)})
+        site.view = site.view.model_copy(update={"gates": relaxed})
+        if refused:
+            assert "what it uses of gates.yml (pack, checks, promotion) changed since it was opened" in refusal(site.close)
+        else:
+            assert site.close().outcome == "closed"
 
 
 def test_a_check_of_the_site_is_judged_for_a_wave_without_a_pack() -> None:

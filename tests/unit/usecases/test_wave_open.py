@@ -140,6 +140,7 @@ def test_a_run_that_stopped_keeps_the_next_wave_shut_also_between_two_steps(step
     told = refusal(site.open)
     assert f"take it back: controlplane rollback {run}" in told
     assert "an earlier run left receipts unclosed" in told
+    assert f'A machine is gone for good? controlplane runs abandon {run} --reason "..."' in told
     assert site.rollback(str(run)).outcome == "rolled-back"
     assert site.open().plans == ()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,17 +49,25 @@ def parse(data: dict[str, Any]) -> Wanted:
     return Wanted(**data)
 
 
-def unit_state(name: str) -> dict[str, str]:
-    """Return {load, enabled, active} of a unit."""
-    shown = systemctl("show", "--property=LoadState,UnitFileState,ActiveState", "--", name)
-    held = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
-    return {"load": held.get("LoadState", ""), "enabled": held.get("UnitFileState", ""), "active": held.get("ActiveState", "")}
+def unit_states(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return {load, enabled, active} of each unit, by one call: a slow machine feels every program. Raises `FailedFault`."""
+    asked = list(dict.fromkeys(names))
+    if not asked:
+        return {}
+    # A block for each, in this order: a name may be another's alias, so that its own word tells nothing.
+    shown = systemctl("show", "--property=LoadState,UnitFileState,ActiveState", "--", *asked).strip("\n").split("\n\n")
+    if len(shown) != len(asked):
+        raise FailedFault(f"systemctl told of {len(shown)} units, and {len(asked)} were asked for: {', '.join(asked)}")
+    found = {}
+    for name, block in zip(asked, shown):
+        held = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        found[name] = {"load": held.get("LoadState", ""), "enabled": held.get("UnitFileState", ""), "active": held.get("ActiveState", "")}
+    return found
 
 
-def is_up(name: str) -> bool:
-    """Say whether a unit is enabled and active."""
-    state = unit_state(name)
-    return state["enabled"] in _ENABLED and state["active"] == "active"
+def asleep(states: dict[str, dict[str, str]]) -> list[str]:
+    """Return those units that are not both enabled and active."""
+    return [name for name, state in states.items() if state["enabled"] not in _ENABLED or state["active"] != "active"]
 
 
 def _pairs(wanted: Wanted) -> list[configs.Pair]:
@@ -132,7 +141,8 @@ def _dpkg_now(*, ours: bool) -> tuple[str, bool]:
 
 def refuse(home: Home, wanted: Wanted) -> dict[str, Any]:
     """Return what is to be done ({pending, packages, units, repair, planned}). Raises `RefusedFault` with all that speaks against it."""
-    missing, down, pairs = packages.missing(wanted.packages), [name for name in wanted.units if not is_up(name)], _pairs(wanted)
+    missing, states, pairs = packages.missing(wanted.packages), unit_states(wanted.units), _pairs(wanted)
+    down = asleep(states)
     found = [text for text in [_system_fault()] if text]
     ours, repair = is_ours_half_done(home), False
     if missing or ours:
@@ -142,7 +152,7 @@ def refuse(home: Home, wanted: Wanted) -> dict[str, Any]:
         if wanted.docker and missing:
             found += _docker_faults(wanted)
     for name in down:
-        state = unit_state(name)["load"]
+        state = states[name]["load"]
         if state == "masked" or (state == "not-found" and not missing):
             found.append(f"{name} is {state}{'' if state == 'masked' else ', and no package is left to bring it'}")
     if found:
@@ -172,8 +182,7 @@ Go back:              {folder}/undo     (stops and switches off those units, put
 def prepare(run: Run, wanted: Wanted, python: str) -> dict[str, Any]:
     """Record how it was, once, and lay down the way back."""
     if "configs" not in run.state:
-        names = dict.fromkeys([*wanted.units, *(DOCKER_UNITS if wanted.docker else ())])
-        before = {name: unit_state(name) for name in names}
+        before = unit_states([*wanted.units, *(DOCKER_UNITS if wanted.docker else ())])
         run.write(role=ROLE, phase="prepared", configs=_pairs(wanted), units=before, packages=packages.missing(wanted.packages))
     changed = False
     values = {"key": run.key, "folder": run.folder, "python": python}
@@ -190,6 +199,9 @@ def configure(run: Run, wanted: Wanted) -> dict[str, Any]:
     pairs = _pairs(wanted)
     if wanted.docker:
         run.home.write_last_change(run.key, time.time())
+    if any(Path(pair["after"]["path"]).is_relative_to(packages.APT) for pair in pairs):
+        # Before: a run that is killed in between must not take old lists for those of the new source.
+        packages.forget_lists()
     configs.switch(pairs, "after")
     run.write(phase="installing")
     return {"changed": bool(pairs), "written": [pair["after"]["path"] for pair in pairs]}
@@ -197,9 +209,10 @@ def configure(run: Run, wanted: Wanted) -> dict[str, Any]:
 
 def switch_on(run: Run, wanted: Wanted) -> dict[str, Any]:
     """Enable and start the units that are not. Raises `FailedFault`."""
-    down = [name for name in wanted.units if not is_up(name)]
+    states = unit_states(wanted.units)
+    down = asleep(states)
     if down:
-        off = [name for name in down if unit_state(name)["enabled"] not in _ENABLED]
+        off = [name for name in down if states[name]["enabled"] not in _ENABLED]
         try:
             # Also what an attempt that was killed wrote, and no systemd has read.
             systemctl("daemon-reload")
@@ -219,7 +232,7 @@ def switch_on(run: Run, wanted: Wanted) -> dict[str, Any]:
 def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
     """Read back that everything is there and up. Raises `FailedFault`."""
     problems = [f"{name} is not installed" for name in packages.missing(wanted.packages)]
-    problems += [f"{name} is not enabled and active ('systemctl status {name}' tells more)" for name in wanted.units if not is_up(name)]
+    problems += [f"{name} is not enabled and active ('systemctl status {name}' tells more)" for name in asleep(unit_states(wanted.units))]
     problems += [f"{pair['after']['path']} is not as it was written" for pair in _pairs(wanted)]
     root = (wanted.docker.get("daemon_json") or {}).get("data-root")
     if root and "docker.service" in wanted.units and not problems:
@@ -240,9 +253,10 @@ def undo(of: Run) -> dict[str, Any]:
     """Take back what that run switched on and wrote. Raises `RefusedFault` where somebody uses it or changed it since."""
     if of.state.get("role") != ROLE or "configs" not in of.state:
         return {"changed": False}
-    down = [name for name, was in of.state["units"].items() if was["active"] != "active" and unit_state(name)["active"] == "active"]
-    off = [name for name, was in of.state["units"].items() if was["enabled"] not in _ENABLED and unit_state(name)["enabled"] == "enabled"]
-    if "docker.service" in down and (held := Engine().info()["Containers"]):
+    before, now_is = of.state["units"], unit_states(of.state["units"])
+    up = [name for name, was in before.items() if was["active"] != "active" and now_is[name]["active"] == "active"]
+    off = [name for name, was in before.items() if was["enabled"] not in _ENABLED and now_is[name]["enabled"] == "enabled"]
+    if "docker.service" in up and (held := Engine().info()["Containers"]):
         raise RefusedFault(
             f"Docker holds {held} containers by now, which would stop. Nothing was changed. Remove them first, or leave Docker as it is."
         )
@@ -256,7 +270,7 @@ def undo(of: Run) -> dict[str, Any]:
                 f"{pair['after']['path']} was changed by somebody since this run wrote it. Nothing was changed. Take those changes back."
             )
         back.append(pair)
-    for name in sorted(down, key=lambda name: (not name.endswith(".socket"), name == "containerd.service")):
+    for name in sorted(up, key=lambda name: (not name.endswith(".socket"), name == "containerd.service")):
         systemctl("stop", name)
     for name in off:
         systemctl("disable", name)
@@ -265,4 +279,4 @@ def undo(of: Run) -> dict[str, Any]:
     if back:
         of.home.write_last_change(of.key, time.time())
     of.write(phase="undone")
-    return {"changed": bool(down or off or back), "stopped": down, "disabled": off, "restored": [pair["before"]["path"] for pair in back]}
+    return {"changed": bool(up or off or back), "stopped": up, "disabled": off, "restored": [pair["before"]["path"] for pair in back]}

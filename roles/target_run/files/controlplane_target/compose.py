@@ -2,7 +2,7 @@
 
 Rules:
 - A container is made anew only if its files, read here, are what it was made from: else another hand, or another environment, is at work.
-- A changed file has to mean exactly the change and nothing else, by Compose's own reading.
+- A changed file has to mean exactly the change and nothing else, by Compose's own reading. It reads it from memory: nothing is written beside the files.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from .systemd import active
 if TYPE_CHECKING:
     from .compose_text import ComposeText
 
+MEMORY = "/run"
 _LABEL = "com.docker.compose."
 _MOST_BYTES = 1 << 20
 _READ_LIMIT_S = 60.0
@@ -75,16 +77,19 @@ def reading(stack: Stack, files: tuple[str, ...] | None = None) -> dict[str, Any
 
 def reading_of(stack: Stack, texts: dict[str, str]) -> dict[str, Any]:
     """Return what Compose makes of the stack with these texts in place of its files' own. Raises `RefusedFault`."""
-    drafts = {path: Path(path).with_name(f".{Path(path).name}.controlplane-draft") for path in texts}
-    try:
+    # What is relative in them counts from the project's folder, wherever they lie. The texts may hold secrets: root's alone, and on no disk.
+    with tempfile.TemporaryDirectory(prefix="controlplane-draft-", dir=MEMORY) as folder:
+        drafts = {path: f"{folder}/{number}-{Path(path).name}" for number, path in enumerate(texts)}
         for path, draft in drafts.items():
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "w", newline="") as file:
+            with open(draft, "w", newline="", encoding="utf-8") as file:
                 file.write(texts[path])
-        return reading(stack, tuple(str(drafts.get(path, path)) for path in stack.files))
-    finally:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
+        try:
+            return reading(stack, tuple(drafts.get(path, path) for path in stack.files))
+        except RefusedFault as fault:
+            told = str(fault)
+            for path, draft in drafts.items():
+                told = told.replace(draft, path)
+            raise RefusedFault(told) from fault
 
 
 def assert_made_from(stack: Stack, container: str) -> None:

@@ -25,6 +25,7 @@ from . import (
     stack_look,
     stack_places,
     stack_prove,
+    stack_standing,
     stack_undo,
     stack_view,
     stack_watch,
@@ -63,11 +64,13 @@ class ComposeStack:
         self.home, self.engine, self.cancel = home, engine, cancel
 
     def refuse(self, run: Run, request: Request) -> dict[str, Any]:
-        """Return what is to be done ({already, changes, pull, doubts}); refused with all reasons at once."""
+        """Return what is to be done ({already, changes, pull, doubts, told}); refused with all reasons at once. `told` is of the way back."""
         look = self._looked(run, request)
         already = self._is_done(run, request)
         changes = [] if already else look.changes
-        return {"already": already, "changes": changes, "pull": look.absent, "doubts": look.doubts, "phase": run.phase}
+        held = stack_back.now(run, self.engine, request) if run.phase in UNTOUCHED else stack_back.before(run)
+        told = {"back": stack_standing.standing(self.engine, held, run.key)}
+        return {"already": already, "changes": changes, "pull": look.absent, "doubts": look.doubts, "phase": run.phase, "told": told}
 
     def prepare(self, run: Run, request: Request) -> dict[str, Any]:
         """Leave the way back; a run that changed something before keeps the one that it left then."""

@@ -16,7 +16,7 @@ import socket
 from typing import Any
 from urllib.parse import quote
 
-from . import hygiene_judge, lease
+from . import hygiene_judge, hygiene_releases, lease
 from .docker_engine import Engine, field, rows
 from .faults import FailedFault, RefusedFault
 from .files import read_json, write_json
@@ -93,14 +93,23 @@ def accounts(engine: Engine) -> dict[str, int]:
 def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> dict[str, Any]:
     """Bring the store back to the budgets, as the timer does; leave a receipt. Raises `FailedFault`."""
     folder = home.base / "hygiene" / "receipts"
-    receipt: dict[str, Any] = {"at": utc(now), "settings": settings, "removed": [], "planned": 0, "freed": {}, "left_out": "", "faults": []}
+    receipt: dict[str, Any] = {
+        "at": utc(now),
+        "settings": settings,
+        "removed": [],
+        "planned": 0,
+        "freed": {},
+        "kept_by_age": [],
+        "left_out": "",
+        "faults": [],
+    }
     host = socket.gethostname()
     try:
         with home.quiet() as quiet:
             reason = lease.standing_in_the_way(home, "hygiene-timer", f"root@{host} (timer)", now=now, host=host, unit_active=active)
             if quiet and not reason:
                 try:
-                    _clean_timed(settings, engine, receipt)
+                    _clean_timed(home, settings, engine, receipt)
                 except (OSError, ValueError) as fault:
                     raise FailedFault(f"Docker does not answer as it should: {fault}. See its log; the timer comes again") from fault
             else:
@@ -121,14 +130,21 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
     return receipt
 
 
-def _clean_timed(settings: dict[str, Any], engine: Engine, receipt: dict[str, Any]) -> None:
+def _clean_timed(home: Home, settings: dict[str, Any], engine: Engine, receipt: dict[str, Any]) -> None:
     before = accounts(engine)
-    store, budgets = look(engine), settings["budgets"]
-    if any(image["unique"] is None for image in store["images"]):
-        receipt["faults"].append("Docker did not tell what an image shares with others, so none was removed")
+    store, budgets, keep = look(engine), settings["budgets"], settings["keep"]
+    releases: list[dict[str, Any]] = []
+    try:
+        if any(image["unique"] is None for image in store["images"]):
+            raise FailedFault("Docker did not tell what an image shares with others")
+        releases = hygiene_releases.recorded(home)
+    except FailedFault as fault:
+        receipt["faults"].append(f"{fault}, so no image was removed")
         store["images"] = []
+    over = before["images"] - budgets["images"]
+    receipt["kept_by_age"] = hygiene_judge.kept_by_age(store["images"], releases, keep)
     doomed = [
-        *hygiene_judge.doomed_images(store["images"], over=before["images"] - budgets["images"], keep=settings["keep"], protect=settings["protect"]),
+        *hygiene_judge.doomed_images(store["images"], over=over, keep=keep, protect=settings["protect"], releases=releases),
         *hygiene_judge.doomed_cache(store["cache"], over=before["build_cache"] - budgets["build_cache"]),
         *hygiene_judge.doomed_logs(store["logs"], limit=budgets.get("log")),
     ]

@@ -222,7 +222,9 @@ def wait(run: Run, limit_s: float, claim: lease.Claim | None, ttl_s: int = 1800)
     if mine and working and claim is not None:
         lease.check(run.home, claim, now=time.time(), host=socket.gethostname(), ttl_s=ttl_s)
     answer = {} if working or outcome is None else outcome.get("answer") or {}
-    measured = {"downtime_s": answer["downtime_s"]} if answer.get("downtime_s") else {}
+    # What a leg cost that went back is in the journal alone.
+    missed = answer.get("downtime_s") or (None if working else run.state.get("downtime_s"))
+    measured = {"downtime_s": missed} if missed else {}
     return {"working": working, "phase": run.phase, "outcome": outcome if not working else None, "changed": bool(answer.get("changed")), **measured}
 
 

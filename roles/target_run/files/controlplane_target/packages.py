@@ -1,4 +1,8 @@
-"""Packages by dpkg and apt: what is missing, what is half done, and an installation that ends well even where the connection does not."""
+"""Packages by dpkg and apt: what is missing, what is half done, and an installation that ends well even where the connection does not.
+
+A machine that was made here fetches its packages by itself from its first boot on (roles/vm_provision/module_utils/vm_provision_shape.py). That is a
+saving and nothing else: what came of it is never relied on, and whatever is not there is fetched by the installation.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,15 @@ from typing import Any
 
 from .faults import FailedFault
 from .state import Run
-from .systemd import active
+from .systemd import active, systemctl
 
 UPDATES = Path("/var/lib/dpkg/updates")
 LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
 _UNIT = "controlplane-vm-bootstrap.service"
+# A new machine's own download, and what it leaves once all of apt's lists were read: a file as old as the moment in which the reading began.
+PREFETCH_UNIT, LISTS_READ = "controlplane-prefetch.service", Path("/run/controlplane-prefetch/lists")
+APT = Path("/etc/apt")
+_PREFETCH_WAIT_S, _LISTS_AGE_S = 300, 3600
 
 
 def _said(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -58,6 +66,9 @@ def _at_work() -> str:
     # Between two programs, and while apt reads lists, an installation of ours holds no lock.
     if active(_UNIT):
         return f"{_UNIT}, an earlier attempt's, still installs"
+    # It holds the lock for nobody's work, and the installation waits for it.
+    if active(PREFETCH_UNIT):
+        return ""
     descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,6 +77,36 @@ def _at_work() -> str:
     finally:
         os.close(descriptor)
     return ""
+
+
+def _wait_for_prefetch(run: Run) -> None:
+    """Wait until a new machine's own download has ended; one that takes longer is stopped, and apt goes on with what it brought."""
+    if not active(PREFETCH_UNIT):
+        return
+    # Whoever asks what this run does is told so.
+    run.write(package_unit=PREFETCH_UNIT)
+    end = time.monotonic() + _PREFETCH_WAIT_S
+    while active(PREFETCH_UNIT):
+        if time.monotonic() > end:
+            systemctl("stop", PREFETCH_UNIT, check=False)
+            break
+        time.sleep(1)
+    run.write(package_unit=None)
+
+
+def _lists_are_read(now: float) -> bool:
+    """Say whether a new machine's own download read all of apt's lists a while ago, and nothing by which apt finds them was changed since."""
+    try:
+        read_at = LISTS_READ.stat().st_mtime
+        changed_at = max(path.lstat().st_ctime for path in (APT, *APT.rglob("*")))
+    except OSError:
+        return False
+    return changed_at < read_at <= now <= read_at + _LISTS_AGE_S
+
+
+def forget_lists() -> None:
+    """Have the next installation read apt's lists anew."""
+    LISTS_READ.unlink(missing_ok=True)
 
 
 def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
@@ -94,14 +135,18 @@ def _as_unit(run: Run, *argv: str, must_end_well: bool = True) -> None:
 def install(run: Run, names: list[str], *, repair: bool) -> dict[str, Any]:
     """Bring the packages that are missing; finish first what an earlier run left half done. Raises `FailedFault`."""
     keep = ("--force-confdef", "--force-confold")
+    lacking = missing(names)
+    if lacking or repair:
+        _wait_for_prefetch(run)
     if repair:
         # A package that was unpacked before what it depends on can't be configured by dpkg alone; apt, below, brings the rest.
         _as_unit(run, "dpkg", *keep, "--configure", "-a", must_end_well=False)
-    lacking = missing(names)
+        lacking = missing(names)
     broken = repair and bool(half_done())
     if lacking or broken:
         options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
-        _as_unit(run, "apt-get", "--quiet", *options, "update")
+        if not _lists_are_read(time.time()):
+            _as_unit(run, "apt-get", "--quiet", *options, "update")
         # What another package would push out is no business of a bootstrap.
         install = ["apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install"]
         if broken:

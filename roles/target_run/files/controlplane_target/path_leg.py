@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, leg_verbs, path_layer, path_place, phases, services, settle_units
+from . import compose, leg_verbs, path_downtime, path_kept, path_layer, path_place, phases, services, settle_units
 from .cancel import Cancel
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
@@ -29,6 +29,8 @@ from .systemd import unit_name
 
 RETURNING, RESTARTING = "returning", "restarting"
 OPEN = (*phases.CRITICAL, RETURNING, RESTARTING)
+# What a hold of writes takes that no stop came of: it ended with whoever was killed, at a moment that nobody knows.
+_HELD_S = 60
 NEVER = {"Name": "no", "MaximumRetryCount": 0}
 
 
@@ -106,16 +108,35 @@ class PathLeg:
         if held is None:
             return [f"{self.name} is gone"]
         demand = "healthy" if held["State"].get("Health") else "running"
-        waited = [{"id": held["Id"], "name": self.name, "demand": demand}]
+        waited, began = [{"id": held["Id"], "name": self.name, "demand": demand}], time.monotonic()
         answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
-        if self.name in answered and self.run.state.get("stopped_at"):
-            self.run.write(downtime_s={self.name: round(answered[self.name] - self.run.state["stopped_at"], 3)})
+        if self.name in answered:
+            # The host's clock may have been set meanwhile.
+            self._end_downtime(min(max(time.time() - answered[self.name], 0.0), time.monotonic() - began))
         return missing
+
+    def _end_downtime(self, ago_s: float = 0.0) -> None:
+        most_s = None if self.run.state.get("stopped_at") else _HELD_S + 2 * self.request.answer_s
+        path_downtime.end(self.run, self.name, ago_s=ago_s, most_s=most_s)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold writes as long as the body runs; from when on is in the journal. Raises `FailedFault`, `OSError`."""
+        with self.proof.held(self.request.answer_s, lambda: path_downtime.begin(self.run)):
+            yield
+
+    def _keep_taken(self, life: dict[str, str]) -> None:
+        """Keep on disk what the data of that life are: the journal has the stop's mark by now, and the stop comes next. Raises `FailedFault`."""
+        taken = self.proof.taken()
+        if taken is not None:
+            path_kept.keep(self.run, life, taken)
 
     def _judged(self) -> tuple[dict[str, Any], list[str]]:
         """Return by path how the service's own data fare by its own reading, and what is wrong with them."""
         if self.request.service is None:
             return {}, []
+        if self.proof.taken() is None:
+            self.proof.take(path_kept.kept(self.run))
         try:
             told = self.proof.retried(self.request.answer_s)
         except (FailedFault, RefusedFault, OSError) as fault:
@@ -203,11 +224,14 @@ class PathLeg:
 
     def _close(self, phase: str) -> None:
         path_layer.off(self.run.key)
+        # One that did not answer was away for so long at least.
+        self._end_downtime()
         self.run.home.write_last_change(self.run.key, time.time())
         settle_units.uninstall_after(self.run.key)
         if phase == "undone" and self.origin.key != self.run.key:
             self.origin.write(phase="undone", undone_by=self.run.key)
         self.enter(phase, finished_at=time.time())
+        path_kept.forget(self.run)
 
 
 def is_in_place(path: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ import time
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from . import compose, path_layer, path_return, path_stack, phases, retired
+from . import compose, path_kept, path_layer, path_return, path_stack, phases, retired
 from .faults import FailedFault, RefusedFault
 from .path_layer import Layer
 from .path_layer_dirs import is_known
@@ -51,7 +51,7 @@ class PathMove(PathLeg):
         path_stack.assert_known(self.origin, self._stack(after=True))
         self._install_settle()
         others = path_return.other_anonymous(self.engine, held, self.paths)
-        self.enter("stopping", old=remembered(held), others=others, stopped_at=None, downtime_s={}, killed=[])
+        self.enter("stopping", old=remembered(held), others=others, stopped_at=None, killed=[], stop=path_kept.new_mark())
         try:
             self._stop_and_copy()
         except BaseException as fault:
@@ -68,8 +68,8 @@ class PathMove(PathLeg):
 
     def _stop_and_copy(self) -> None:
         old = self.run.state["old"]
-        with self.proof.held(self.request.answer_s):
-            # From here on clients wait: that is when the service is down for them.
+        with self._held():
+            self._keep_taken(path_kept.life_of(old))
             self.run.write(stopped_at=time.time())
             self._update(old["id"], NEVER)
             killed = self._stop(old["id"])
@@ -92,6 +92,7 @@ class PathMove(PathLeg):
         self.cancel.close()
         try:
             compose.await_unit(self._unit)
+            self._note_life()
             changed = self._written()
             if not changed:
                 self._make()
@@ -106,6 +107,12 @@ class PathMove(PathLeg):
         # In one: what was found must not be forgotten by a kill, and be judged anew without what it was compared with.
         self.enter("answered", proof=told, complaint="; ".join([*changed, *faults]))
         self.finish()
+
+    def _note_life(self) -> None:
+        """Tell the proof where an attempt before this one may have started the new container already: clients may have worked in that life of it."""
+        held = self.inspection() if self.run.phase == "starting" else None
+        if held is not None and held["Id"] != self.run.state["old"]["id"] and path_kept.has_lived(held):
+            self.proof.is_first_life = False
 
     def _written(self) -> list[str]:
         """Write the files; return what keeps them from being as they shall be where the container was made from them before, which goes on then."""
@@ -210,7 +217,8 @@ class PathMove(PathLeg):
         """Write that it goes back, and unmount the layer. What fails here is no reason to leave the service down: both are done again at the end."""
         # Started without that word the old container is known by its start (`ran_since`): a phase that would go on goes back all the same.
         with suppress(OSError):
-            self.enter("reverting", reason=reason)
+            # It runs on with its data: what they were is no measure for another stop.
+            self.enter("reverting", reason=reason, stop=None)
         with suppress(OSError, FailedFault):
             path_layer.off(self.run.key)
 

@@ -6,17 +6,19 @@ minio, and files without a command: the sha256 of each file, old place against n
 Rules:
 - What is read before is read with writes held until the service stops, so that nothing acknowledged lies between.
 - A Redis without an append-only file writes its dump within that time: it would not do so at a stop unless it has save points.
-- A proof that was cut off by the end of this process is not made up: what it would have said is told as unknown.
+- What was read before a stop can be kept and taken up by another process (path_kept.py). Where nothing was, or where the service may have run in between
+  so that nobody knows what clients did in that time, what differs is told as unknown: it is neither lost nor as it was.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from . import command, path_amcheck, path_postgres, redis_keys
+from . import command, path_amcheck, path_kept, path_postgres, redis_keys, redis_live
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_request import SURFACE, Request
@@ -37,6 +39,10 @@ class Proof:
         own = request.service
         self._kind, self._data, self._words = (own.kind, own.data, own.proof) if own is not None else (SURFACE, "", ())
         self._before: Any = None
+        # Of a Redis: its settings and users, which a start may forget.
+        self._live: dict[str, Any] | None = None
+        # Of the server that is judged: only in its first life since the stop do its own counters tell all that clients did.
+        self.is_first_life = True
 
     def refusals(self) -> list[str]:
         """Return what of the service itself speaks against a move."""
@@ -47,21 +53,39 @@ class Proof:
             return self._of_redis()
         return []
 
+    def taken(self) -> Any:
+        """Return what was read before the stop, as JSON holds it; None where nothing was."""
+        if self._kind != "redis" or self._before is None:
+            return self._before
+        table, counted = self._before
+        return {"keys": path_kept.plain(table), "counts": {str(database): count for database, count in counted.items()}, "live": self._live}
+
+    def take(self, taken: Any) -> None:
+        """Go by what another process read before the stop, as `taken` gave it; None where nothing is known of it."""
+        self._before = taken
+        if self._kind == "redis" and taken is not None:
+            counted = {int(database): int(count) for database, count in taken["counts"].items()}
+            self._before, self._live = (path_kept.table_of(taken["keys"]), counted), taken["live"]
+
     @contextmanager
-    def held(self, wait_s: float) -> Iterator[None]:
-        """Hold writes as long as the body runs, with all on disk that a start will read. Raises `FailedFault`, `OSError`."""
-        kind = self._kind
+    def held(self, wait_s: float, begin: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold writes as long as the body runs, with all on disk that a start will read. `begin` is called before the first write waits.
+
+        Raises `FailedFault`, `OSError`.
+        """
+        kind, self._before = self._kind, None
         if kind == "postgres":
-            with path_postgres.held(self._postgres) as self._before:
+            with path_postgres.held(self._postgres, begin) as self._before:
                 yield
         elif kind == "redis":
             server = self._redis()
             with closing(server.redis):
                 # While it serves: within the hold clients would wait for it.
                 server.await_quiet(wait_s)
-            server = self._redis()
-            with closing(server.redis), writes_held(self._redis().redis):
-                counted = redis_keys.counts(server.redis)
+            server, holding = self._redis(), self._redis().redis
+            begin()
+            with closing(server.redis), writes_held(holding):
+                counted, self._live = redis_keys.counts(server.redis), redis_live.noted(server.redis)
                 few = sum(counted.values()) <= _MOST_KEYS
                 self._before = (redis_keys.table(server.redis, limit_s=_READ_S) if few else None, counted)
                 if server.redis.settings(["appendonly"])["appendonly"] != "yes":
@@ -71,6 +95,7 @@ class Proof:
                 yield
         else:
             self._before = self._said() if self._words else None
+            begin()
             yield
 
     def answers(self) -> bool:
@@ -83,24 +108,40 @@ class Proof:
         return True
 
     def judged(self) -> dict[str, Any]:
-        """Return how the data fare in the service that runs now; `lost` names what is not as it was. Raises `FailedFault`, `OSError`."""
-        kind = self._kind
+        """Return how the data fare in the service that runs now. Raises `FailedFault`, `OSError`.
+
+        `lost` names what is not as it was, `unknown` is the number of what differs so that nobody can say why, `not_proven` says in words what was not compared.
+        """
         if self._before is None:
-            return {"unknown": "the run was cut off before its proof" if kind in ("postgres", "redis") or self._words else "no proof of its own"}
-        if kind == "postgres":
-            return self._checked(path_postgres.judged(self._postgres, self._before))
-        if kind == "redis":
-            table, counted = self._before
-            server = self._redis()
-            with closing(server.redis):
-                fared = redis_keys.compared(table, counted, server.redis)
-            named = fared.pop("names")
-            return {"keys": sum(counted.values()), **fared, "lost": named[: fared["lost"]] or (["keys"] if fared["lost"] else [])}
-        now = self._said()
-        return {
-            "output": "same" if now == self._before else "differs",
-            "lost": [] if now == self._before else [f"the output of {self._words[0]}"],
-        }
+            is_cut = self._kind in ("postgres", "redis") or bool(self._words)
+            return {"not_proven": ["all of it: what it was before the stop is not known" if is_cut else "all of it: it has no proof of its own"]}
+        if self._kind == "postgres":
+            told = path_postgres.judged(self._postgres, self._before)
+            return self._checked(self._sure(told, len(told["lost"])))
+        if self._kind == "redis":
+            return self._judged_redis()
+        is_same = self._said() == self._before
+        return self._sure({"output": "same" if is_same else "differs", "lost": [] if is_same else [f"the output of {self._words[0]}"]}, 1)
+
+    def _judged_redis(self) -> dict[str, Any]:
+        table, counted = self._before
+        server = self._redis()
+        with closing(server.redis):
+            fared = redis_keys.compared(table, counted, server.redis)
+            forgotten = redis_live.lost_since(self._live, server.redis, leaving=()) if self._live is not None else {}
+        named, lost = fared.pop("names"), fared["lost"]
+        told = {"keys": sum(counted.values()), **fared, "lost": named[:lost] or (["keys"] if lost else [])}
+        if forgotten:
+            told["forgotten"] = forgotten
+        if table is None:
+            told["not_proven"] = [f"what each key holds (too many, or too slow to read: of {told['keys']} keys only the number was compared)"]
+        return self._sure(told, lost)
+
+    def _sure(self, told: dict[str, Any], lost: int) -> dict[str, Any]:
+        """Return what was told, with what would be lost as unknown where clients may have worked in a life of the server that nobody counted."""
+        if self.is_first_life or not told["lost"]:
+            return told
+        return {**told, "unknown": int(told.get("unknown", 0)) + lost, "lost": []}
 
     def _checked(self, told: dict[str, Any]) -> dict[str, Any]:
         """Return what was told with what PostgreSQL's own check of its files says."""
@@ -120,9 +161,11 @@ class Proof:
             return [str(fault)]
         with closing(server.redis):
             folder = server.redis.settings(["dir"])["dir"]
+            # Turned on while it runs, the append-only file has a refusal of its own (redis_rest.py).
+            found = redis_live.forgotten(server, leaving=("appendonly",), anew=True)
         if folder == self._data or folder.startswith(self._data.rstrip("/") + "/"):
-            return []
-        return [f"Redis keeps its data in {folder}, not in {self._data}: name that in the policy"]
+            return found
+        return [*found, f"Redis keeps its data in {folder}, not in {self._data}: name that in the policy"]
 
     def retried(self, limit_s: float) -> dict[str, Any]:
         """Return what `judged` does, as soon as the service can be asked: one that runs may still load. Raises `FailedFault`, `OSError`."""
@@ -156,10 +199,11 @@ class Proof:
         login = Login(self.request.user or None, self.request.variable or None, self.password)
         return Server(self.request.container, login, self.request.port, None, self.engine)
 
-    def _said(self) -> tuple[int, str]:
+    def _said(self) -> str:
+        """Return the digest of what the policy's command says: that may be anything, and is kept on no disk."""
         said = command.run(["docker", "exec", self.request.container, *self._words], timeout_s=_PROOF_S)
         if said.code != 0:
             raise FailedFault(
                 f"{self.request.container}: its proof {' '.join(self._words)} ended with {said.code}: {said.err.strip()[-300:] or said.out.strip()[-300:]}"
             )
-        return said.code, said.out
+        return hashlib.sha256(said.out.encode("utf-8", "surrogateescape")).hexdigest()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import compose, path_layer, path_stack, phases, retired
+from . import compose, path_downtime, path_kept, path_layer, path_stack, phases, retired
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_layer import Layer
@@ -50,6 +50,9 @@ class PathReturn(PathLeg):
         held = self.inspection()
         if held is None:
             raise FailedFault(f"{self.name} is gone. Bring it up from its compose file ('docker compose up'), then run this again")
+        if path_kept.has_lived(held):
+            # An attempt before this one started it: clients may have worked in that life of it.
+            self.proof.is_first_life = False
         status, answer = self.engine.call("POST", f"/containers/{held['Id']}/start", timeout=120)
         if status not in (204, 304):
             raise FailedFault(f"{self.name} does not start on its old place: {(answer or {}).get('message', status)}")
@@ -104,6 +107,7 @@ class PathReturn(PathLeg):
     def _stop_for_return(self, told: dict[str, Any]) -> None:
         held = self.inspection()
         if held is None:
+            self._note_standing(held)
             self.enter(RETURNING, **told, stopped_at=self.run.state.get("stopped_at") or time.time())
             return
         # What an attempt before this one found is kept: by now its policy is off, and its volumes may be new ones.
@@ -111,22 +115,34 @@ class PathReturn(PathLeg):
         old = self.run.state["old"] if again and self.run.state.get("old") else remembered(held)
         others = self.run.state.get("others") or other_anonymous(self.engine, held, self.paths)
         if not held["State"]["Running"]:
+            self._note_standing(held)
             self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time())
             return
+        mark, life = path_kept.new_mark(), path_kept.life_of(remembered(held))
         if self.run.state["leg"] != "carry":
             # Without it a Redis would stop without its dump: then it does not stop.
-            with self.proof.held(self.request.answer_s):
-                self.enter(RETURNING, **told, old=old, others=others, stopped_at=time.time())
+            with self._held():
+                self.enter(RETURNING, **told, old=old, others=others, stopped_at=time.time(), stop=mark)
+                self._keep_taken(life)
                 self._halt(held)
             return
-        self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time())
+        self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time(), stop=mark)
         try:
-            with self.proof.held(self.request.answer_s):
+            with self._held():
+                self._keep_taken(life)
                 self._halt(held)
         except (FailedFault, RefusedFault, OSError):
             # It came up without answering: what it holds is on its disk, or nowhere.
             if (now := self.inspection()) is not None and now["State"]["Running"]:
                 self._halt(now)
+
+    def _note_standing(self, held: dict[str, Any] | None) -> None:
+        """Note that the service was found to stand still: what its data were is known only where an attempt before this one stopped this very life of it."""
+        path_downtime.begin(self.run)
+        is_still = held is not None and (not path_kept.has_lived(held) or path_kept.is_of(self.run, path_kept.life_of(remembered(held))))
+        if self.run.phase != RETURNING or not is_still:
+            self.proof.take(None)
+            self.run.write(stop=None)
 
     def _halt(self, held: dict[str, Any]) -> None:
         self._update(held["Id"], NEVER)
@@ -148,7 +164,8 @@ class PathReturn(PathLeg):
         An undo is over with that. What a failed leg carries back stays open, and is tried again.
         """
         path_layer.off(self.run.key)
-        self.run.write(reason=reason)
+        # It runs on with its data: what they were is no measure for another stop.
+        self.run.write(reason=reason, stop=None)
         there = self.run.state.get("trees_there") or self.run.state["trees"]
         path_stack.put_forward(self.origin)
         self._govern()

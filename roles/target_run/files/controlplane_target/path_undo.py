@@ -42,7 +42,9 @@ def undo(verbs: PersistentPath, run: Run, of: Run, *, overwrite: bool = False) -
     _refuse(verbs, of, request, overwrite=overwrite)
     leg_verbs.assert_leased(verbs.home, run)
     kept = {key: of.state[key] for key in ("request", "paths", "governed", "stack", "stack_after", "trees")}
-    run.write(role=of.state["role"], of=of.key, leg="undo", trees_there=None, old=None, others=None, ends_back="undone", **kept)
+    # What the way there cost was told by then; what an undo before this one cost that did not come to its end was not.
+    counted: dict[str, Any] = {} if run.state.get("leg") == "undo" else {"down_since": None, "downtime_s": {}}
+    run.write(role=of.state["role"], of=of.key, leg="undo", trees_there=None, old=None, others=None, ends_back="undone", **kept, **counted)
     verbs.leg(PathReturn, run, request).come_back("")
     return verbs.told(run, changed=True)
 

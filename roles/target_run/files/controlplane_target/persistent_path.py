@@ -10,9 +10,10 @@ Rules:
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any, TypeVar
 
-from . import compose, leg_verbs, path_edit, path_layer, path_leg, path_place, path_stack, phases, settle_units, way_back
+from . import compose, leg_verbs, path_edit, path_kept, path_layer, path_leg, path_place, path_stack, phases, settle_units, way_back
 from .cancel import Cancel
 from .docker_engine import Engine
 from .faults import FailedFault
@@ -51,6 +52,7 @@ Going back by hand, should Python be broken:
   4. docker start {container}
   5. remove the controlplane-settle-*.service of this run from /etc/systemd/system, if it is there
 """
+_MOST_NAMED = 50
 _Leg = TypeVar("_Leg", bound=PathLeg)
 
 
@@ -191,7 +193,7 @@ class PersistentPath:
                 "data": wanted.data,
                 "from": moved.get(wanted.data),
                 "to": wanted.destination,
-                "proof": _counted((state.get("proof") or {}).get(wanted.data)),
+                "proof": _counted((state.get("proof") or {}).get(wanted.data), run.folder / "state.json"),
             }
             for wanted in request.paths
         ]
@@ -210,6 +212,7 @@ class PersistentPath:
         """Remove what only an open leg needs, once the leg is closed."""
         if run.phase in phases.TERMINAL:
             settle_units.uninstall_after(run.key)
+            path_kept.forget(run)
         if run.phase not in OPEN:
             path_layer.off(run.key)
 
@@ -220,6 +223,12 @@ class PersistentPath:
         return {"changed": changed, "phase": run.phase, **{key: run.state[key] for key in kept if run.state.get(key)}}
 
 
-def _counted(proof: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a proof without names of keys, tables and files: those stay on this host."""
-    return {key: len(value) if key == "lost" else value for key, value in proof.items()} if proof else None
+def _counted(proof: dict[str, Any] | None, journal: Path) -> dict[str, Any] | None:
+    """Return a proof without names of what is lost: those stay on this host. What was not proven is named, as far as it is few."""
+    if not proof:
+        return None
+    told: dict[str, Any] = {key: len(value) if key == "lost" else value for key, value in proof.items() if key != "not_proven" or value}
+    named = told.get("not_proven") or []
+    if len(named) > _MOST_NAMED:
+        told["not_proven"] = [*named[:_MOST_NAMED], f"and {len(named) - _MOST_NAMED} more, named in {journal}"]
+    return told

@@ -4,6 +4,7 @@ Rules:
 - Compose works as a unit that nobody stops: a container that is half made anew is no way back.
 - Writes are held from before the keys are read until the old server has stopped; going back, its dump is written within that time.
 - What differs afterwards, and what no client explains, is a fault: it stays one until somebody takes the run back.
+- Settings and users that it has only while it runs are looked for before, and what it forgot all the same is told by name (redis_live.py).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from . import compose, redis_keys, settle_units
+from . import compose, redis_keys, redis_live, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_hold import writes_held
+from .redis_options import NAMES
 from .redis_server import Server, state_of
 from .state import Run
 from .systemd import unit_name
@@ -39,7 +41,8 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
         before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
         if saved:
             server.await_saved(request.wait_s)
-        journal.write(phase=phase, counts={str(database): count for database, count in counted.items()}, keys=None)
+        kept = {str(database): count for database, count in counted.items()}
+        journal.write(phase=phase, counts=kept, keys=None, live=redis_live.noted(server.redis))
         bring_up(journal, working, request)
     judge(journal, request, before)
 
@@ -91,9 +94,27 @@ def judge(journal: Run, request: Request, before: redis_keys.Table | None) -> No
     with closing(server.redis):
         counted = {int(database): count for database, count in journal.state["counts"].items()}
         keys = {"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)}
+        note_forgotten(journal, server, request)
     # A way back compares once more, and that says nothing of what the dump from before the first time is kept for.
     journal.write(keys=keys, dump_kept=keeps_dump(journal) or redis_keys.doubtful(keys))
     refuse_lost(journal, request)
+
+
+def refuse_forgotten(journal: Run, server: Server, request: Request) -> None:
+    """Raise `FailedFault` where the container, made anew, is sure to forget what it has only while it runs."""
+    if found := redis_live.forgotten(server, leaving=_set_by(journal, request), anew=True):
+        raise FailedFault(f"{request.container} was left as it is, and goes on with what runs: {'; '.join(found)}. Then run this again")
+
+
+def note_forgotten(journal: Run, server: Server, request: Request) -> None:
+    """Put into the journal, by name, what the server forgot since it was about to be made anew."""
+    if note := journal.state.get("live"):
+        journal.write(live=None, forgotten=redis_live.lost_since(note, server.redis, leaving=_set_by(journal, request)))
+
+
+def _set_by(journal: Run, request: Request) -> set[str]:
+    """Return the settings that the run itself sees to; going back, whatever it set."""
+    return {*request.settings, *(NAMES if journal.phase.startswith("undoing") else ())}
 
 
 def refuse_lost(journal: Run, request: Request) -> None:

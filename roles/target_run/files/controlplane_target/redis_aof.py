@@ -12,12 +12,13 @@ Rules:
 from __future__ import annotations
 
 import os
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import redis_anew, redis_persist
+from . import redis_anew, redis_dump, redis_live, redis_persist
 from .faults import FailedFault, RefusedFault
+from .redis_client import RedisError
 from .redis_hold import writes_held
 from .redis_options import NAMES
 from .redis_server import Login, Server, free_name, start, state_of
@@ -88,6 +89,8 @@ def refuse(request: Request) -> dict[str, Any]:
         except RefusedFault as fault:
             found.append(str(fault).removesuffix(" Nothing was changed."))
             persist = None
+        if persist is not None and persist["anew"]:
+            found += redis_live.forgotten(server, leaving=request.settings, anew=True)
     if found:
         raise RefusedFault(f"redis_aof refused for {request.container}: {'; '.join(found)}. Nothing was changed.")
     differing = {name: value for name, value in request.settings.items() if running[name] != value}
@@ -120,11 +123,11 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
         if differing:
             before = run.state.get("before") or server.redis.settings(_SHOWN)
             run.write(role=ROLE, phase="turning-on", before=before, container=request.container)
-            _keep_dump(server, run)
+            redis_dump.keep(server, run)
             if running.get("appendonly") == "no":
                 _set_aside(server, run, run.key)
             for name in differing:
-                server.redis.set(name, request.settings[name])
+                _set(server, run, name, request.settings[name])
         if request.settings.get("appendonly") == "yes":
             server.await_file(request.wait_s)
         after = server.redis.settings(_SHOWN)
@@ -132,6 +135,16 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
     # Where only persisting is left the state from before is the one now.
     run.write(role=ROLE, phase="on", started_at=started, before=run.state.get("before") or after, after=after, container=request.container)
     return {"changed": bool(differing)}
+
+
+def _set(server: Server, run: Run, name: str, value: str) -> None:
+    try:
+        server.redis.set(name, value)
+    except RedisError as fault:
+        raise FailedFault(
+            f"{server.name} serves on, and does not take {name} {value} ({fault}): look at its log ('docker logs {server.name}') and at the room on the "
+            f"disk of its data, then make a new plan. Go back: {run.folder}/undo"
+        ) from fault
 
 
 def persist(run: Run, request: Request) -> dict[str, Any]:
@@ -152,12 +165,14 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
         turn_on(run, request)
         server = request.server()
         with closing(server.redis):
+            if request.persist and request.route == "compose" and not told:
+                redis_anew.refuse_forgotten(run, server, request)
             changed = redis_persist.write(run, server, request)
         if request.persist and request.route == "compose" and not told:
             redis_persist.assert_as_written(run)
             redis_anew.make_anew(run, run, request, phase="making-anew")
             changed = True
-    _drop_dump(run, request)
+    redis_dump.drop(run, request)
     run.write(phase="done")
     return {"changed": changed, "downtime_s": run.state.get("downtime_s") or {}}
 
@@ -172,25 +187,6 @@ def _runs(run: Run, request: Request) -> bool:
         redis_anew.answering(request).redis.close()
         return True
     return bool(state["Running"])
-
-
-def _keep_dump(server: Server, run: Run) -> None:
-    dump = server.names()["dbfilename"]
-    with server.data_folder() as folder:
-        with suppress(FileNotFoundError, FileExistsError):
-            os.link(dump, f"{dump}.{run.key}", src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        os.fsync(folder)
-
-
-def _drop_dump(run: Run, request: Request) -> None:
-    """Remove the dump that was kept aside, unless it may be all that is left of some keys."""
-    if redis_anew.keeps_dump(run):
-        return
-    server = request.server()
-    with closing(server.redis):
-        dump = server.names()["dbfilename"]
-        with server.data_folder() as folder, suppress(FileNotFoundError):
-            os.unlink(f"{dump}.{run.key}", dir_fd=folder)
 
 
 def _set_aside(server: Server, run: Run, word: str) -> None:
@@ -218,7 +214,8 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
             raise FailedFault(f"{request.container}: {'; '.join(problems)}. Then plan again. Go back: {run.folder}/undo")
     # Names of keys may be somebody's: they stay on the host.
     keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"} or None
-    told = {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys}
+    forgotten = {"forgotten": run.state["forgotten"]} if run.state.get("forgotten") else {}
+    told = {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys, **forgotten}
     return {"changed": False, "told": {**told, "dump_kept": True} if redis_anew.keeps_dump(run) else told}
 
 
@@ -237,14 +234,19 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     with closing(server.redis):
         told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
         if told:
+            redis_anew.refuse_forgotten(of, server, request)
             changed = redis_persist.put_back(of, server, request)
+        else:
+            # Of an attempt that was cut off once its container was made anew.
+            redis_anew.note_forgotten(of, server, request)
     if told:
         redis_anew.make_anew(of, working, request, phase="undoing-anew", saved=True)
         changed = True
     changed = _set_back(of, request) or changed
-    _drop_dump(of, request)
+    redis_dump.drop(of, request)
     of.write(phase="undone")
-    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}}
+    told_back = {"told": {"forgotten": of.state["forgotten"]}} if of.state.get("forgotten") else {}
+    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}, **told_back}
 
 
 def _set_back(of: Run, request: Request) -> bool:

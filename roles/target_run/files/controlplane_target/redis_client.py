@@ -67,12 +67,16 @@ class Redis:
 
     def ask_all(self, commands: Sequence[Sequence[str | bytes]]) -> list[Any]:
         """Return the replies to many commands, sent at once. The first error reply is raised once all were read."""
-        self._socket.sendall(b"".join(_encoded(words) for words in commands))
-        replies = [self._reply() for _ in commands]
+        replies = self.tried(commands)
         for reply in replies:
             if isinstance(reply, RedisError):
                 raise reply
         return replies
+
+    def tried(self, commands: Sequence[Sequence[str | bytes]]) -> list[Any]:
+        """Return the replies to many commands, sent at once; an error reply is a `RedisError` in its place, and is not raised."""
+        self._socket.sendall(b"".join(_encoded(words) for words in commands))
+        return [self._reply() for _ in commands]
 
     def text(self, *words: str) -> str:
         """Return a reply as text."""

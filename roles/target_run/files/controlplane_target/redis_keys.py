@@ -2,8 +2,11 @@
 
 Rules:
 - A digest a key, of the value's own order where the type has one: what a server writes for a set or a hash after loading may be ordered anew.
+- Of a stream its consumer groups as well (redis_streams.py).
 - Expiry is the absolute time in milliseconds, which a restart keeps; from Redis 7.4 on fields of a hash have one as well.
-- What differs between two moments is either explained (it expired, or a client worked on it since) or told by name.
+- What differs between two moments is either explained (it expired, or clients wrote since, and worked on it) or told by name.
+- That somebody worked on a key may be a mere read. Redis counts calls, not keys: without a call that writes nothing is explained, and with reads besides it
+  is not known which of both a key had.
 """
 
 from __future__ import annotations
@@ -13,20 +16,11 @@ import re
 import time
 from typing import Any, NamedTuple
 
+from . import redis_calls, redis_streams
 from .redis_client import Redis, RedisError
 
 _BATCH, _FOR_EVER = 200, 1 << 31
 _MOST_NAMES = 20
-# A call of these can explain one key that is gone, a call of those any number. A script is in neither: what it calls is counted by itself.
-_REMOVING_ALL = frozenset(["flushall", "flushdb", "swapdb"])
-# A time that is over in EXPIRE, GETEX or RESTORE removes the key and counts as no expiry; SORT … STORE of nothing removes its destination.
-_REMOVING_WORDS = (
-    "del unlink getdel rename renamenx move spop srem lpop rpop lmpop blpop brpop blmpop rpoplpush lmove blmove hdel zrem zpopmin "
-    "zpopmax zmpop bzpopmin bzpopmax zremrangebyscore zremrangebyrank zremrangebylex expire pexpire expireat pexpireat restore sinterstore "
-    "sdiffstore sunionstore zinterstore zunionstore zdiffstore zrangestore georadius geosearchstore bitop hgetdel hexpire hpexpire hexpireat "
-    "hpexpireat migrate getex ltrim lrem smove sort"
-)
-_REMOVING = frozenset(_REMOVING_WORDS.split())
 # From so many on, and more than so large a share, that clients explain them is no certainty: a counted call need not have removed a key.
 _MANY_GONE, _SHARE_GONE = 10, 100
 
@@ -102,6 +96,8 @@ def _read(redis: Redis, keys: list[bytes], *, fields: bool) -> dict[bytes, Held]
     # Before the values: to read one is to work on it.
     idle = _idle(redis, [key for key, _ in asked])
     values = redis.ask_all([_reading(kind, key) for key, kind in asked])
+    groups = redis_streams.groups(redis, [key for key, kind in asked if kind == b"stream"])
+    values = [[value, groups[key]] if key in groups else value for (key, _), value in zip(asked, values)]
     names = {key: value[::2] for (key, kind), value in zip(asked, values) if fields and kind == b"hash" and value}
     expire = dict(zip(names, redis.ask_all([("HPEXPIRETIME", key, "FIELDS", str(len(held)), *held) for key, held in names.items()])))
     expiries = redis.ask_all([("PEXPIRETIME", key) for key, _ in asked])
@@ -159,23 +155,27 @@ def _flat(value: Any) -> bytes:
 
 
 def compared(before: Table | None, counted: dict[int, int], redis: Redis) -> dict[str, Any]:
-    """Return {equal, expired, changed, gone, lost, names}: how the keys from before fare in the server that started since.
+    """Return {equal, expired, changed, unknown, gone, lost, names}: how the keys from before fare in the server that started since.
 
-    Without a table only numbers are known. Changed is explained by a client that worked on that key, gone by as many calls that remove keys, expiries
-    and evictions as the server counts; what nothing explains is lost, and some of it is named.
+    Without a table only numbers are known. Changed is explained by a client that worked on that key, and by as many calls that write; unknown, where that
+    may have been one that only read. Gone is explained by as many calls that remove keys, expiries and evictions as the server counts; what nothing
+    explains is lost, and some of it is named.
     """
+    # Before this reads every key itself.
+    served = redis_calls.calls(redis)
     after = table(redis) if before is not None else None
-    told: dict[str, Any] = {"equal": 0, "expired": 0, "changed": 0, "gone": 0, "lost": 0, "names": []}
+    told: dict[str, Any] = {"equal": 0, "expired": 0, "changed": 0, "unknown": 0, "gone": 0, "lost": 0, "names": [], "touched": []}
     gone: list[str] = []
     if before is None or after is None:
         now = counts(redis)
         missing = sum(max(0, count - now.get(database, 0)) for database, count in counted.items())
     else:
         missing = _judged(before, after, redis, told, gone)
-    explained = min(missing, _removals(redis))
+        _explain(told, served, redis, own=sum(len(held) for held in after.values()))
+    explained = min(missing, redis_calls.removals(redis))
     told["gone"] += explained
     told["lost"] += missing - explained
-    told["names"] = (told["names"] + (gone if missing > explained else []))[:_MOST_NAMES]
+    told["names"] = (told["names"] + told.pop("touched") + (gone if missing > explained else []))[:_MOST_NAMES]
     return told
 
 
@@ -186,7 +186,7 @@ def doubtful(keys: dict[str, Any]) -> bool:
 
 
 def _judged(before: Table, after: Table, redis: Redis, told: dict[str, Any], gone: list[str]) -> int:
-    """Count into `told` how each key fares, name those that are not there in `gone`, and return their number."""
+    """Count into `told` how each key fares (`changed` is what somebody worked on), name those that are not there in `gone`, and return their number."""
     since_s = int(redis.info("server")["uptime_in_seconds"])
     seconds, micros = redis.ask("TIME")
     now_ms = int(seconds) * 1000 + int(micros) // 1000
@@ -202,20 +202,24 @@ def _judged(before: Table, after: Table, redis: Redis, told: dict[str, Any], gon
                 gone.append(name)
             elif now.idle < since_s - 1:
                 told["changed"] += 1
+                told["touched"].append(name)
             else:
                 told["lost"] += 1
                 told["names"].append(name)
     return len(gone)
 
 
-def _removals(redis: Redis) -> int:
-    """Return how many keys clients, expiries and evictions can have removed since the server started."""
-    calls = 0
-    for name, value in redis.info("commandstats").items():
-        command = name.removeprefix("cmdstat_").partition("|")[0].lower()
-        if command in _REMOVING:
-            calls += int(value.partition("calls=")[2].partition(",")[0] or 0)
-        if command in _REMOVING_ALL:
-            return 1 << 62
-    seen = redis.info("stats")
-    return calls + int(seen.get("evicted_keys", "0")) + int(seen.get("expired_keys", "0"))
+def _explain(told: dict[str, Any], served: dict[str, int], redis: Redis, *, own: int) -> None:
+    """Let as many of the keys that differ, and that somebody worked on, be changed as clients can have written; unknown where they read as well.
+
+    `served` are the calls before this read every key itself, with `own` calls.
+    """
+    worked = told["changed"]
+    if not worked:
+        return
+    done = redis_calls.done(redis, served, own=own)
+    explained = min(worked, done.writes)
+    told["changed"], told["unknown"] = (0, explained) if done.has_reads else (explained, 0)
+    told["lost"] += worked - explained
+    if worked == explained:
+        told["touched"].clear()

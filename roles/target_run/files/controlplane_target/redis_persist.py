@@ -10,20 +10,17 @@ Rules:
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import compose, inside, text_change, text_history, way_back
+from . import compose, inside, redis_file, text_change, text_history, way_back
 from .compose import Stack
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
-from .files import read_json, remove, write_atomic, write_like
+from .files import read_json, remove, write_like
 from .redis_options import UnclearError, with_directives, with_options
 from .redis_server import Server
 from .state import Run
@@ -112,15 +109,15 @@ def write(run: Run, server: Server, request: Request) -> bool:
     if change is None or (request.route == "compose" and is_told(server, request)):
         return False
     if request.route == "file":
-        with _same_file(server, request, os.O_RDWR) as (place, held):
-            old = _text(held)
+        with redis_file.opened(server, str(request.file), os.O_RDWR) as (place, held):
+            old = redis_file.text(held)
             new = with_directives(old, request.persist)
             _assert_known(change, place, old, run.folder / _WHOLE)
             remove(run.folder / _WHOLE)
             if new == old:
                 return False
             text_history.note(run.home, place, change)
-            return _write_in_place(held, place, new, run.folder / _WHOLE)
+            return redis_file.write(held, place, new, run.folder / _WHOLE)
     path, old, new, _ = _command(server, request)
     _assert_known(change, path, old)
     if new != old:
@@ -164,9 +161,9 @@ def put_back(of: Run, server: Server, request: Request) -> bool:
     if change is None:
         return False
     if request.route == "file":
-        with _same_file(server, request, os.O_RDWR) as (place, held):
-            old = _taken_back(of, change, place, _text(held))
-            return _write_in_place(held, place, old, of.folder / _WHOLE) if old is not None else False
+        with redis_file.opened(server, str(request.file), os.O_RDWR) as (place, held):
+            old = _taken_back(of, change, place, redis_file.text(held))
+            return redis_file.write(held, place, old, of.folder / _WHOLE) if old is not None else False
     path = str(of.state["path"])
     old = _taken_back(of, change, path, compose.read_text(path))
     if old is not None:
@@ -212,91 +209,9 @@ def _assert_known(change: dict[str, Any], path: str, text: str, aside: Path | No
     raise FailedFault(f"{path} was changed by somebody while this ran, and left as it is; the settings run. Make a new plan: it persists them")
 
 
-@contextmanager
-def _same_file(server: Server, request: Request, flags: int) -> Iterator[tuple[str, int]]:
-    """Open the configuration file on this host: the very one that the container sees. Raises `RefusedFault`."""
-    path = str(request.file)
-    place = server.place_of(path)
-    try:
-        with inside.opened_plainly(place, flags) as held:
-            with inside.opened(server.pid, path, os.O_PATH) as seen:
-                one, other = os.fstat(seen), os.fstat(held)
-            if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino):
-                raise RefusedFault(
-                    f"{place} was replaced since {server.name} started, which still sees the file before it: restart it first, with AOF as it is. "
-                    "Nothing was changed."
-                )
-            yield place, held
-    except OSError as fault:
-        raise RefusedFault(f"{path} of {server.name} can't be used, or {place} is a link: {fault.strerror}. Nothing was changed.") from fault
-
-
 def _file(server: Server, request: Request) -> tuple[str, str]:
-    with _same_file(server, request, os.O_RDONLY) as (place, held):
-        return place, _text(held)
-
-
-def _text(held: int) -> str:
-    return _content(held).decode("utf-8", "surrogateescape")
-
-
-def _content(held: int) -> bytes:
-    data = b""
-    while more := os.pread(held, 1 << 20, len(data)):
-        data += more
-    return data
-
-
-def _write_in_place(held: int, place: str, text: str, aside: Path) -> bool:
-    """Write a file without replacing it: a container to which the file itself is bound sees no other one. `aside` has its old text meanwhile.
-
-    Raises `FailedFault` where it could not be written, with the old text put back.
-    """
-    old = _content(held)
-    write_atomic(aside, old, mode=0o600)
-    try:
-        data = text.encode("utf-8", "surrogateescape")
-        _reserve(held, len(data))
-        _put(held, data)
-    except OSError as fault:
-        try:
-            _put_back(held, old)
-        except OSError as other:
-            raise FailedFault(
-                f"{place} could not be written ({fault.strerror}), nor put back ({other.strerror}): its text from before is {aside}. Copy it there ('cat "
-                f"{aside} > {place}', not mv) before anything restarts this Redis, then run this again"
-            ) from fault
-        remove(aside)
-        raise FailedFault(f"{place} could not be written ({fault.strerror}), and is as it was. Mend that, then run this again") from fault
-    remove(aside)
-    return True
-
-
-def _reserve(held: int, size: int) -> None:
-    """Let a full disk be told before the first byte. Raises `OSError`."""
-    try:
-        os.posix_fallocate(held, 0, size)
-    except OSError as fault:
-        # Not every filesystem can.
-        if fault.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise
-
-
-def _put(held: int, data: bytes) -> None:
-    """Make `data` all that the open file has. Raises `OSError`."""
-    written = 0
-    while written < len(data):
-        written += os.pwrite(held, data[written:], written)
-    os.ftruncate(held, len(data))
-    os.fsync(held)
-
-
-def _put_back(held: int, old: bytes) -> None:
-    """Make `old` all that the file has again; where it still begins with that, nothing is written. Raises `OSError`."""
-    if not _content(held).startswith(old):
-        _put(held, old)
-    os.ftruncate(held, len(old))
-    os.fsync(held)
+    with redis_file.opened(server, str(request.file), os.O_RDONLY) as (place, held):
+        return place, redis_file.text(held)
 
 
 def _command(server: Server, request: Request) -> tuple[str, str, str, Stack]:

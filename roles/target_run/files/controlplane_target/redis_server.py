@@ -39,6 +39,8 @@ _NEEDED = (
     ("SMEMBERS", "x"),
     ("ZRANGE", "x", "0", "-1"),
     ("XRANGE", "x", "-", "+"),
+    ("XINFO", "GROUPS", "x"),
+    ("XINFO", "CONSUMERS", "x", "y"),
     ("DUMP", "x"),
     ("PEXPIRETIME", "x"),
     ("OBJECT", "IDLETIME", "x"),
@@ -60,7 +62,8 @@ class Server:
 
     def __init__(self, name: str, login: Login, port: int, file: str | None, engine: Engine | None = None) -> None:
         self.name = name
-        inspection = (engine or Engine()).get(f"/containers/{name}/json")
+        self.engine = engine or Engine()
+        inspection = self.engine.get(f"/containers/{name}/json")
         self.inspection: dict[str, Any] = inspection
         if not inspection["State"]["Running"]:
             raise RefusedFault(f"{name} does not run, and AOF is turned on while it does. Nothing was changed. Start it.")
@@ -99,6 +102,12 @@ class Server:
         if mount is None or mount["Type"] not in ("bind", "volume"):
             raise RefusedFault(f"{path} of {self.name} lies in its own layer, which is gone once it is made anew. Nothing was changed.")
         return os.path.normpath(f"{mount['Source']}/{os.path.relpath(path, mount['Destination'])}")
+
+    def is_written_in_layer(self, path: str) -> bool:
+        """Say whether a path lies on no mount and differs from the image's: it is gone once the container is made anew."""
+        if self.mount_of(path) is not None:
+            return False
+        return any(change["Path"] == path for change in self.engine.get(f"/containers/{self.name}/changes") or [])
 
     @contextmanager
     def data_folder(self) -> Iterator[int]:
@@ -145,7 +154,7 @@ class Server:
             said = [(words, self.redis.text("ACL", "DRYRUN", user, *words)) for words in _NEEDED]
         except RedisError:
             return []
-        return [" ".join(words[:2]) if words[0] in ("CONFIG", "CLIENT", "OBJECT") else words[0] for words, answer in said if answer != "OK"]
+        return [" ".join(words[:2]) if words[0] in ("CONFIG", "CLIENT", "OBJECT", "XINFO") else words[0] for words, answer in said if answer != "OK"]
 
     def await_file(self, limit_s: float) -> None:
         """Return once the append-only file is written and nothing works on it. Raises `FailedFault`."""

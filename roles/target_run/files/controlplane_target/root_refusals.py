@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import configs, containerd_toml, daemon_json, mounts, redis_rest, retired
+from . import configs, containerd_toml, daemon_json, mounts, redis_live, redis_rest, retired
 from .docker_engine import Engine
 from .faults import FailedFault
 from .root_request import Move, Request
@@ -199,7 +199,7 @@ def of_the_running(containers: list[dict[str, Any]]) -> list[str]:
             found.append(
                 f"container {name} runs with --rm, and stopping it would delete it with its anonymous volumes: stop it yourself, or run it without --rm"
             )
-    return found + redis_rest.at_risk(containers)
+    return found + redis_rest.at_risk(containers) + redis_live.at_risk(containers)
 
 
 def needs(moves: list[Move]) -> list[dict[str, Any]]:

@@ -42,10 +42,10 @@ def record(run: Run, engine: Engine, request: Request) -> bool:
     """Leave undo, README and how things are now; return whether anything is new. Only for a run that has changed nothing yet."""
     values = {"key": run.key, "folder": run.folder, "python": sys.executable, "project": request.project, "place": request.folder}
     written = way_back.leave(run, {}, undo=_UNDO.format(**values), readme=_README.format(**values))
-    now = _now(run, engine, request)
-    if read_json(run.folder / _BEFORE) == now:
+    held = now(run, engine, request)
+    if read_json(run.folder / _BEFORE) == held:
         return bool(written)
-    write_json(run.folder / _BEFORE, now)
+    write_json(run.folder / _BEFORE, held)
     return True
 
 
@@ -54,7 +54,8 @@ def before(run: Run) -> dict[str, Any]:
     return dict(read_json(run.folder / _BEFORE) or {})
 
 
-def _now(run: Run, engine: Engine, request: Request) -> dict[str, Any]:
+def now(run: Run, engine: Engine, request: Request) -> dict[str, Any]:
+    """Return how things are now, as a way back needs it."""
     containers = of_project(engine.containers(), request.project)
     return {
         "files": stack_files.snapshots(request),

@@ -10,9 +10,23 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import leg_verbs, services, settle_units, stack_back, stack_files, stack_images, stack_judge, stack_look, stack_places, stack_view, stack_watch
+from . import (
+    leg_verbs,
+    services,
+    settle_units,
+    stack_back,
+    stack_files,
+    stack_images,
+    stack_judge,
+    stack_look,
+    stack_places,
+    stack_standing,
+    stack_view,
+    stack_watch,
+)
 from .compose import Stack, stack_from
 from .faults import FailedFault, RefusedFault
 from .files import read_json, text_of
@@ -29,7 +43,7 @@ UNDOING = "undoing"
 def undo(verbs: ComposeStack, run: Run, of: Run) -> dict[str, Any]:
     """Take back what the run `of` deployed; returns {changed, downtime_s}. Raises `RefusedFault`, `FailedFault`."""
     if of.phase == "new":
-        raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
+        raise RefusedFault(_unknown(of))
     leg_verbs.assert_leased(verbs.home, run)
     if of.phase == "writing":
         verbs.recover(of)
@@ -43,6 +57,25 @@ def undo(verbs: ComposeStack, run: Run, of: Run) -> dict[str, Any]:
     verbs.cancel.close()
     go_back(verbs, run, of)
     return {"changed": True, "downtime_s": run.state.get("downtime_s") or {}}
+
+
+def shown(verbs: ComposeStack, run: Run, of: Run, passed: Sequence[str]) -> dict[str, Any]:
+    """Return what going back would change, and change nothing; refused as the undo would be. `passed` are runs that would be back by then."""
+    if of.phase == "new":
+        raise RefusedFault(_unknown(of))
+    nothing: dict[str, Any] = {"files": [], "services": [], "pull": []}
+    if of.phase in ("prepared", "pulled", "undone"):
+        return {"changed": False, "doubts": [], "told": {"undo": nothing}}
+    held = stack_back.before(of)
+    back = stack_standing.standing(verbs.engine, held, run.key)
+    _refuse_found(of, [*_in_the_way(verbs, of, held, passed=passed), *back["against"]])
+    own = of_project(verbs.engine.containers(), str(of.state["project"]))
+    told = {**stack_standing.differences(held, own), "pull": [name for name, where in back["services"].items() if where == "registry"]}
+    return {"changed": any(told.values()), "doubts": back["doubts"], "told": {"undo": told}}
+
+
+def _unknown(of: Run) -> str:
+    return f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran."
 
 
 def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
@@ -82,13 +115,7 @@ def _disks(run: Run, held: dict[str, Any]) -> list[str]:
     """Return the mounts that a boot has to wait for before what was before is brought up."""
     if held["stack"] is None:
         return []
-    return stack_places.mounts_of(stack_judge.binds(_read_before(run, held)))
-
-
-def _read_before(run: Run, held: dict[str, Any]) -> dict[str, Any]:
-    """Return Compose's reading of the files as they were before. Raises `RefusedFault`."""
-    contents = {os.path.basename(shot["path"]): text_of(shot) for shot in held["files"]}
-    return stack_view.reading(stack_from(held["stack"]), contents, run.key).config
+    return stack_places.mounts_of(stack_judge.binds(stack_standing.read_before(run.key, held)))
 
 
 def _down(run: Run, watch: stack_watch.Watch) -> None:
@@ -141,26 +168,37 @@ def assert_places(run: Run, stack: Stack) -> dict[str, Any]:
 
 def _refuse(verbs: ComposeStack, run: Run, of: Run) -> None:
     """Raise `RefusedFault` with all that speaks against going back; pull what is needed for it and gone."""
-    held, state, found = stack_back.before(of), of.state, []
-    newest = read_json(stack_files.record_of(verbs.home, state["project"])) or {}
-    is_older = of.phase == "done" and newest.get("run") != of.key
-    if is_older:
-        found.append(f"run {newest.get('run')} deployed {state['project']} since: take that back first")
+    held = stack_back.before(of)
+    found = _in_the_way(verbs, of, held, passed=())
+    if held["stack"] is not None:
+        found += _of_what_ran(verbs, run, held)
+    _refuse_found(of, found)
+
+
+def _refuse_found(of: Run, found: list[str]) -> None:
+    if found:
+        raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
+
+
+def _in_the_way(verbs: ComposeStack, of: Run, held: dict[str, Any], *, passed: Sequence[str]) -> list[str]:
+    """Return what lies on that run; `passed` are those that would be back by then."""
+    state, found = of.state, []
+    newest = str((read_json(stack_files.record_of(verbs.home, state["project"])) or {}).get("run"))
+    is_older = of.phase == "done" and newest != of.key
+    if is_older and newest not in passed:
+        found.append(f"run {newest} deployed {state['project']} since: take that back first")
     found += stack_look.open_elsewhere(verbs.home, state["project"], of, ("writing", "deploying"))
     for shot in [] if is_older else held["files"]:
         known = (state["files"].get(os.path.basename(shot["path"])), _digest(shot))
         if stack_files.digest(shot["path"]) not in known:
             found.append(f"{shot['path']} was changed by somebody since this run wrote it: take those changes back")
-    if held["stack"] is not None:
-        found += _of_what_ran(verbs, run, held)
-    if found:
-        raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
+    return found
 
 
 def _of_what_ran(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[str]:
     """Return what speaks against bringing up what ran before."""
     try:
-        config = _read_before(run, held)
+        config = stack_standing.read_before(run.key, held)
     except RefusedFault as fault:
         return [str(fault).removesuffix(". Nothing was changed.")]
     found = stack_places.of_the_binds(stack_judge.binds(config), ())
@@ -169,11 +207,8 @@ def _of_what_ran(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[st
         if image is None:
             # Pulled now, while everything runs.
             stack_images.pull(verbs.engine, [*one["digests"][:1]] or [one["asked_for"]])
-        there = stack_images.local(verbs.engine, one["asked_for"])
-        if there is None or there["Id"] != one["image"]:
-            found.append(
-                f"{one['asked_for']}, which {one['name']} ran, does not name its image any more: docker tag {one['image']} {one['asked_for']}"
-            )
+        if told := stack_standing.misnamed(verbs.engine, one):
+            found.append(told)
     return found
 
 

@@ -45,7 +45,9 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
 
 
 def undo(verbs: ComposeStack, run: Run, of: Run, options: argparse.Namespace) -> Answer:
-    """Take back what the run `of` deployed, as a unit of its own with `--detach`."""
+    """Take back what the run `of` deployed, as a unit of its own with `--detach`; with `--check` show what that would change."""
+    if options.check:
+        return stack_undo.shown(verbs, run, of, [str(key) for key in _asked(run).get("passed") or []])
     if options.detach:
         return leg_verbs.detach(verbs, run, "undo", unit_of(str(of.state.get("project") or of.key)), ["--of", of.key])
     return leg_verbs.as_unit(verbs, run, "undo", lambda: stack_undo.undo(verbs, run, of))

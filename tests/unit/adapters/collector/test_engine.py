@@ -106,7 +106,7 @@ TABLE = {
     "/volumes": {
         "Volumes": [{"Name": "v", "Driver": "local", "Mountpoint": "/m", "Options": {"type": "none", "o": "bind", "device": "/mnt/data/v"}}]
     },
-    "/images/json": [{"Id": "sha256:1", "RepoTags": ["redis:7"], "Size": 5}],
+    "/images/json": [{"Id": "sha256:1", "RepoTags": ["redis:7"], "RepoDigests": ["redis@sha256:2"], "Created": 1700000000, "Size": 5}],
     "/system/df": {
         "LayersSize": 9,
         "BuildCache": [{"Size": 3, "Shared": False}, {"Size": 4, "Shared": True}],
@@ -138,9 +138,23 @@ def test_volumes_images_and_usage_are_told_in_bytes(serve: Serve) -> None:
     serve(_answers(TABLE | {"/containers/json?all=1": TABLE["/containers/json?all=1"][:1]}))  # type: ignore[index]
     [volume] = docker.docker_volumes({}, {})
     assert (volume["in_use_by"], volume["options"]["device"]) == (["db"], "/mnt/data/v")
-    assert docker.docker_images({}, {}) == [{"id": "sha256:1", "tags": ["redis:7"], "size": 5, "containers": 1}]
+    [image] = docker.docker_images({}, {})
+    assert image == {"id": "sha256:1", "tags": ["redis:7"], "digests": ["redis@sha256:2"], "created": 1700000000, "size": 5, "containers": 1}
     usage = docker.docker_usage({}, {})
     assert usage == {"images": 9, "build_cache": 3, "volumes": 2, "volume_bytes": {"v": 2}, "build_cache_records": 2}
+
+
+def test_an_image_without_a_name_has_none(serve: Serve) -> None:
+    nameless = {"Id": "sha256:1", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Created": 1, "Size": 5}
+    serve(_answers(TABLE | {"/images/json": [nameless], "/containers/json?all=1": []}))
+    [image] = docker.docker_images({}, {})
+    assert (image["tags"], image["digests"]) == ([], [])
+
+
+def test_more_images_than_are_looked_at_are_not_told_in_part(serve: Serve) -> None:
+    serve(_answers(TABLE | {"/images/json": TABLE["/images/json"] * (docker.MOST_IMAGES + 1)}))  # type: ignore[operator]
+    with pytest.raises(ProbeError, match="Docker holds 5001 images, more than the 5000 that are looked at"):
+        docker.docker_images({}, {})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +197,7 @@ def test_a_list_that_docker_leaves_out_is_a_failed_probe_and_one_that_is_null_is
     answer = {"LayersSize": 1, "Images": None, "BuildCache": None, "Volumes": None}
     serve(_answers({"/system/df": answer, "/system/df?type=image&type=build-cache": answer, "/containers/json?all=1": []}))
     assert docker.docker_usage({}, {})["volume_bytes"] == {}
-    assert store.docker_store({"store": True}, {}) == {"images": [], "cache": [], "logs": []}
+    assert store.docker_store({"store": True}, {}) == {"images": [], "cache": [], "logs": [], "releases": []}
     del answer[gone]
     look = docker.docker_usage if gone == "Volumes" else store.docker_store
     record = json.loads(run_probes([Probe("it", look)], {"store": True})["it"])

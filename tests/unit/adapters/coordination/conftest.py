@@ -76,7 +76,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FakeCoordi
     else:
         opened = request.getfixturevalue("postgres_store")
         with opened._database.transaction() as connection:
-            connection.exec_driver_sql("TRUNCATE controlplane_waves, controlplane_gate_runs, controlplane_gate_results")
+            connection.exec_driver_sql("TRUNCATE controlplane_waves, controlplane_release_leases, controlplane_gate_runs, controlplane_gate_results")
             connection.exec_driver_sql("UPDATE controlplane_ledger SET seen_at = NULL, last_token = 0")
         yield opened
 

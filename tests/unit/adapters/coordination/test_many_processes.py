@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from controlplane.adapters.coordination.schema import HEAD
 from tests.unit.adapters.coordination.conftest import MINUTE, T, Where
 from tests.unit.adapters.coordination.crew import Crew
 
@@ -76,7 +77,7 @@ def test_eight_processes_open_an_empty_store_at_once_and_one_makes_its_tables(wh
     assert crew.ask("open", **place(where)) == ["opened"] * 8
     with where.open() as store, store._database.reading() as connection:
         assert connection.execute(text("SELECT * FROM controlplane_ledger")).all() == [(1, None, 0)]
-        assert connection.execute(text("SELECT * FROM controlplane_version")).all() == [("0001",)]
+        assert connection.execute(text("SELECT * FROM controlplane_version")).all() == [(HEAD,)]
 
 
 @pytest.mark.slow

@@ -65,17 +65,17 @@ def test_an_older_store_is_brought_up_to_date_with_what_is_in_it_and_older_progr
     with where.open() as store:
         held = store.take("W8B", **OPEN)
     shutil.copytree(SCRIPTS, tmp_path / "migrations")
-    (tmp_path / "migrations/versions/v0002_notes.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = '0002', '0001'\n"
+    (tmp_path / "migrations/versions/v0003_notes.py").write_text(
+        "import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = '0003', '0002'\n"
         "def upgrade():\n    op.add_column('controlplane_waves', sa.Column('note', sa.Text))\n"
     )
     with monkeypatch.context() as newer:
         newer.setattr(migrate, "SCRIPTS", tmp_path / "migrations")
-        newer.setattr(migrate, "HEAD", "0002")
+        newer.setattr(migrate, "HEAD", "0003")
         with where.open() as store, store._database.reading() as connection:
             assert connection.execute(text("SELECT wave, note FROM controlplane_waves")).all() == [("W8B", None)]
             assert store.waves() == (held,)
-    with pytest.raises(RefusedError, match="has schema 0002, and this program knows none after 0001"):
+    with pytest.raises(RefusedError, match="has schema 0003, and this program knows none after 0002"):
         where.open()
 
 
@@ -88,7 +88,7 @@ def test_a_store_of_a_newer_program_is_refused_and_left_as_it_is(where: Where) -
         where.open()
     name = where.folder / "state" / "coordination.sqlite" if where.store == "sqlite" else where.store
     assert str(refused.value) == (
-        f"the store {name} has schema 0999, and this program knows none after 0001: a newer one has been at work there. "
+        f"the store {name} has schema 0999, and this program knows none after 0002: a newer one has been at work there. "
         "Nothing was changed. Update controlplane on this controller to what the others run."
     )
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.evidence import Reader
 from controlplane.domain.finding import Verdict
 from controlplane.domain.witness import questions_for
 from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, desired_mint_data
@@ -107,7 +106,7 @@ def test_an_address_that_is_not_the_host_s_own_and_another_gateway_are_drift(jud
 def test_the_second_witness_asks_dpkg_and_systemd_themselves(judge: Judge, settled: EvidenceBuilder) -> None:
     evidence = settled.build()
     findings = [f for (check, _), f in judge(evidence, desired=DESIRED).items() if check in ("D247", "D248") and f.verdict is Verdict.MET]
-    asked = {(q.surface, *q.argv[:1], q.argv[-1]): q.expect for q in questions_for(DESIRED, Reader(evidence), findings)}
+    asked = {(q.surface, *q.argv[:1], q.argv[-1]): q.expect for q in questions_for(DESIRED, evidence, findings)}
     assert asked["baseline.packages", "dpkg-query", "rsync"] == "installed"
     assert asked["baseline.docker", "dpkg-query", "docker.io"] == "installed"
     assert asked["baseline.unit:ssh.service", "systemctl", "ssh.service"] == "active"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.evidence import Reader
 from controlplane.domain.finding import Verdict
 from controlplane.domain.releases.wanted import ComposeText
 from controlplane.domain.witness import questions_for
@@ -108,7 +107,7 @@ def test_a_record_that_was_not_looked_at_is_doubt(judge: Judge, healthy: Evidenc
 def test_the_second_witness_is_asked_for_image_and_health_of_each_container(judge: Judge, healthy: EvidenceBuilder) -> None:
     evidence = running(healthy, WANTED).build()
     found = judge(evidence, desired=DESIRED)[KEY]
-    asked = questions_for(DESIRED, Reader(evidence), [found])
+    asked = questions_for(DESIRED, evidence, [found])
     assert [(question.argv[-1], question.expect) for question in asked] == [
         ("shop-web-1", "sha256:id-web healthy"),
         ("shop-db-1", "sha256:id-db healthy"),

@@ -8,6 +8,7 @@ from typing import Any
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.closing import LASTS, Recommendation, Resting, RunReport, recommend
+from controlplane.domain.waves.closeout import gap_impacts
 from tests.counting import calls
 
 HELD = Registers.model_validate(
@@ -48,7 +49,7 @@ CACHE = ("D237", "mint-apps", "budget.images")
 
 
 def asked(gap: str, *reports: RunReport, **more: Any) -> Recommendation:
-    return recommend(gap, Resting(registers=HELD, reports=reports, **{"governed": ("mint-apps", "mint-data"), "now": NOW, **more}))
+    return recommend(gap, Resting(reports=reports, **{"registers": HELD, "governed": ("mint-apps", "mint-data"), "now": NOW, **more}))
 
 
 def test_a_gap_closes_when_every_finding_that_links_to_it_is_met() -> None:
@@ -89,6 +90,33 @@ def test_a_waiver_is_no_evidence_that_something_was_mended() -> None:
 def test_what_no_check_judges_is_a_persons_to_say() -> None:
     found = asked("GAP-OP-2")
     assert (found.unjudged, found.objections, found.closable) == (("STOR-007",), (), False)
+
+
+def with_criteria(gap: str, *criteria: str) -> Registers:
+    return HELD.model_copy(update={"gaps": {**HELD.gaps, gap: HELD.gaps[gap].model_copy(update={"criteria": criteria})}})
+
+
+def test_what_the_criteria_of_a_gap_name_is_asked_like_its_findings() -> None:
+    more: dict[str, Any] = {
+        "registers": with_criteria("GAP-OP-1", "D234 on mint-data", "STOR-007", "D235 twice"),
+        "checks": frozenset(["D234", "D235"]),
+    }
+    seen = report(
+        "CAP-1", "2026-01-01T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET), ("D235", "mint-apps", "docker.data_root", Verdict.MET)
+    )
+    found = asked("GAP-OP-1", seen, **more)
+    assert found.objections == ("criteria: D234 on mint-data: no recorded run judged it: controlplane gates run",)
+    assert (found.unjudged, found.unstated) == (("STOR-007",), ("D235 twice",))
+    usage = report("CAP-2", "2026-01-02T00:00:00Z", ("D234", "mint-data", "boot.usage", Verdict.MET), (*OTHER, Verdict.DRIFTED))
+    assert asked("GAP-OP-1", seen, usage, **more).objections == ("criteria: D235 on mint-data: mount:/srv is DRIFTED in CAP-2: as seen",)
+
+
+def test_a_criterion_that_takes_a_word_keeps_a_gap_from_being_recommended() -> None:
+    seen = report("CAP-1", "2026-01-01T00:00:00Z", (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    found = asked("GAP-OP-1", seen, registers=with_criteria("GAP-OP-1", "The vendor agrees"))
+    assert (found.objections, found.unstated, found.closable) == ((), ("The vendor agrees",), False)
+    [impact] = gap_impacts(HELD, [found])
+    assert (impact.recommended, impact.objections) == (False, ("The vendor agrees: no check judges it",))
 
 
 def test_a_gap_that_serves_no_finding_shows_nothing() -> None:

@@ -62,6 +62,9 @@ def test_registers_in_which_every_rule_holds_have_no_fault() -> None:
         ("gaps/GAP-OP-1/loops", [], ("gaps", "GAP-OP-1"), "is in no loop"),
         ("gaps/GAP-OP-1/loops", ["LOOP-B-20260101"], ("gaps", "GAP-OP-1", "status"), "is open while LOOP-B-20260101 is closed"),
         ("gaps/GAP-OP-2/closed", None, ("gaps", "GAP-OP-2", "status"), "is fixed and does not say who closed it"),
+        ("gaps/GAP-OP-1/criteria", ["D234", "D999"], ("gaps", "GAP-OP-1", "criteria", 1), "there is no D999 among the checks of this program"),
+        ("gaps/GAP-OP-1/criteria", "D234 on nobody", ("gaps", "GAP-OP-1", "criteria", 0), "there is no nobody in policy.yml"),
+        ("gaps/GAP-OP-1/criteria", "STOR-009 is met", ("gaps", "GAP-OP-1", "criteria", 0), "there is no STOR-009 in findings.yml"),
         ("gaps/GAP-OP-2/status", "open", ("gaps", "GAP-OP-2", "closed"), "says who closed it while its status is open"),
         ("gaps/GAP-OP-2/status", "accepted", ("gaps", "GAP-OP-2", "reason"), "an accepted gap says why it may stay"),
         ("gaps/GAP-OP-2/status", "superseded", ("gaps", "GAP-OP-2", "superseded_by"), "write both or none"),
@@ -174,3 +177,8 @@ def test_thousands_of_entries_are_judged_without_looking_at_each_pair() -> None:
         return calls(lambda: broken_rules(held, checks=CHECKS))
 
     assert cost(3000) <= 10.5 * cost(300)
+
+
+def test_criteria_of_what_is_closed_and_checks_that_could_not_be_read_are_no_fault() -> None:
+    assert broken(changed("gaps/GAP-OP-2/criteria", ["D999", "STOR-009"])) == []
+    assert broken(changed("gaps/GAP-OP-1/criteria", "D999"), checks=None) == []

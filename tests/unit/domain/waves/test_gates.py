@@ -56,6 +56,7 @@ def case(**given: Any) -> GateCase:
         "findings": (),
         "registers": Registers(),
         "history": lambda _check, _host: (),
+        "interval": 3600,
         "standings": lambda _checks, _hosts: (),
         "closed_waves": {},
         "unlinked": (),
@@ -107,15 +108,49 @@ REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
         (REPORTED, {}, "DRIFTED", "no recorded run judged D236 on a: controlplane gates run"),
         (REPORTED, {"history": runs(ran("DRIFTED", passed=False))}, "MET", "holds"),
         (REPORTED, {"history": runs(ran("UNKNOWN", passed=False), ran())}, "UNKNOWN", "D236 on a was UNKNOWN in CAP-2026-01-02T13:00:00Z: so"),
-        (STABLE, {"history": runs(ran())}, "DRIFTED", "D236 on a has 1 of 2 recorded runs: controlplane gates run"),
+        (
+            STABLE,
+            {"history": runs(ran())},
+            "DRIFTED",
+            "D236 on a has 1 of 2 recorded runs, 1h apart: controlplane gates run, next from 2026-01-02T14:00:00Z on",
+        ),
+        (STABLE, {}, "DRIFTED", "D236 on a has 0 of 2 recorded runs, 1h apart: controlplane gates run"),
+        # Runs that follow each other quickly are one, however many there are; one that failed among them is none.
+        (
+            STABLE,
+            {"history": runs(*(ran(at=f"2026-01-02T13:{minute:02}:00Z") for minute in range(59, 0, -1)))},
+            "DRIFTED",
+            "D236 on a has 1 of 2 recorded runs, 1h apart: controlplane gates run, next from 2026-01-02T14:59:00Z on",
+        ),
+        (
+            STABLE,
+            {"history": runs(ran(at="2026-01-02T13:59:00Z"), ran(at="2026-01-02T13:30:00Z", passed=False), ran(at="2026-01-02T12:00:00Z"))},
+            "DRIFTED",
+            "D236 on a did not pass in CAP-2026-01-02T13:30:00Z: so",
+        ),
+        (STABLE | {"interval": 60}, {"history": runs(ran(at="2026-01-02T13:01:00Z"), ran(at="2026-01-02T13:00:00Z"))}, "MET", "holds"),
+        (
+            STABLE | {"interval": 7200},
+            {"history": runs(ran(), ran(at="2026-01-02T11:30:00Z"))},
+            "DRIFTED",
+            "D236 on a has 1 of 2 recorded runs, 2h apart: controlplane gates run, next from 2026-01-02T15:00:00Z on",
+        ),
         (STABLE, {"history": runs(ran(), ran(passed=False), ran())}, "DRIFTED", "D236 on a did not pass in CAP-2026-01-02T13:00:00Z: so"),
         (STABLE, {"history": runs(ran("UNKNOWN", passed=False), ran())}, "UNKNOWN", "D236 on a did not pass in CAP-2026-01-02T13:00:00Z: so"),
-        (STABLE, {"history": runs(ran("DRIFTED"), ran(), ran(passed=False))}, "MET", "holds"),
+        (
+            STABLE,
+            {"history": runs(ran("DRIFTED"), ran(at="2026-01-02T12:00:00Z"), ran(at="2026-01-02T11:00:00Z", passed=False))},
+            "MET",
+            "holds",
+        ),
         (
             STABLE,
             {"history": runs(ran(), ran(at="2026-01-02T11:59:59Z")), "changed_at": CHANGED},
             "DRIFTED",
-            "D236 on a has 1 of 2 recorded runs since the last change at 2026-01-02T12:00:00Z: controlplane gates run",
+            (
+                "D236 on a has 1 of 2 recorded runs since the last change at 2026-01-02T12:00:00Z, 1h apart: controlplane gates run, next from "
+                "2026-01-02T14:00:00Z on"
+            ),
         ),
         (STABLE, {"history": runs(ran(), ran(at="2026-01-02T12:00:00Z")), "changed_at": CHANGED}, "MET", "holds"),
         ({"kind": "pack", "pack": "mint"}, {}, "DRIFTED", "pack mint was not run after the last change: controlplane wave close runs it"),
@@ -194,7 +229,8 @@ def test_an_enforced_check_that_failed_is_not_promotable_and_doubt_about_it_is_u
 
 @pytest.mark.parametrize("gate", [STABLE | {"hosts": ["a", "b"]}, REPORTED | {"hosts": ["a", "b"]}])
 def test_recorded_runs_are_asked_where_the_check_is_judged_now_and_of_each_host_that_is_named(gate: dict[str, Any]) -> None:
-    held = {"site": (ran(), ran()), "a": (ran(), ran()), "b": (ran("UNKNOWN", passed=False), ran())}
+    apart = (ran(), ran(at="2026-01-02T12:00:00Z"))
+    held = {"site": apart, "a": apart, "b": (ran("UNKNOWN", passed=False), ran())}
 
     def judged(*places: str) -> tuple[str, str]:
         stood = [standing().model_copy(update={"host": place}) for place in places]

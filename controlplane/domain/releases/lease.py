@@ -1,0 +1,74 @@
+"""Who may change a stack in an environment: one verb at a time, over all controllers of a site. Times are UTC, such as 2026-01-01T00:00:00Z.
+
+Rules:
+- A lease is judged by the site's time, as a wave's is.
+- The same holder takes over at once: its twin on this controller is kept out by the lock there, so what is left is what was killed. Anybody else
+  waits until the lease is over.
+- Who lost it to another neither renews nor ends it: the token has to be that of the store.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from pydantic import Field
+
+from controlplane.domain.coordination import Stamp, moment_of, stamp_of
+from controlplane.domain.errors import RefusedError
+from controlplane.domain.names import Line
+from controlplane.domain.values import Value
+
+
+class ReleaseHeld(Value):
+    """One taking. `verb` is what goes on, such as promote; `token` is new with each taking and grows over the whole store."""
+
+    stack: Line
+    environment: Line
+    verb: Line
+    holder: Line
+    token: int = Field(ge=1)
+    taken_at: Stamp
+    expires_at: Stamp
+    ended_at: Stamp | None = None
+
+    def leased(self, at: datetime) -> bool:
+        """Say whether the lease lasts at that time."""
+        return self.ended_at is None and at < moment_of(self.expires_at)
+
+
+def release_taken(
+    latest: ReleaseHeld | None, stack: str, environment: str, verb: str, holder: str, *, token: int, at: datetime, ttl: timedelta
+) -> ReleaseHeld:
+    """Return the lease as its new holder has it. Raises `RefusedError` where another's lasts."""
+    if latest is not None and latest.holder != holder and latest.leased(at):
+        raise RefusedError(
+            f"{stack} in {environment} is being changed by {latest.holder}, release {latest.verb} since {latest.taken_at}, whose lease lasts until "
+            f"{latest.expires_at}. Nothing was changed. Leave it to them; if that controller is gone, run this again after that."
+        )
+    return ReleaseHeld(
+        stack=stack,
+        environment=environment,
+        verb=verb,
+        holder=holder,
+        token=token,
+        taken_at=stamp_of(at),
+        expires_at=stamp_of(at + ttl),
+    )
+
+
+def release_renewed(held: ReleaseHeld, latest: ReleaseHeld | None, *, at: datetime, ttl: timedelta) -> ReleaseHeld:
+    """Return the lease as it lasts `ttl` from now on. Raises `RefusedError` where it is no longer the caller's."""
+    lost = release_lost(held, latest)
+    if lost is not None:
+        raise RefusedError(f"{lost}. Nothing was changed.")
+    return held.model_copy(update={"expires_at": stamp_of(at + ttl)})
+
+
+def release_lost(held: ReleaseHeld, latest: ReleaseHeld | None) -> str | None:
+    """Return what became of a lease that is no longer the caller's, None where it still is."""
+    place = f"{held.stack} in {held.environment}"
+    if latest is None:
+        return f"the lease of {place} is not in the store: it is another store, or an older copy of it"
+    if latest.token != held.token:
+        return f"{place} is no longer this process's to change: {latest.holder} took it for release {latest.verb} at {latest.taken_at}"
+    return None if latest.ended_at is None else f"the lease of {place} was given back at {latest.ended_at}"

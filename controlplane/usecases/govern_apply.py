@@ -1,0 +1,66 @@
+"""The course of a plan that is applied by itself: what site.yml and a wave that goes on leave to it.
+
+Rules:
+- Where site.yml names windows, nothing begins outside of one; a window that ends stops before the next step, which a later one goes on with.
+- A host that belongs to a wave that changes machines and is not ended is changed there alone, whoever holds it and whether or not their lease
+  lasts. So is one that the wave only looks at: its gates rest on what they saw there. One that was carved out belongs to it no more.
+- Both are asked before anything else, and before each step once more, when the run is on record already: a wave that is opened meanwhile finds
+  that run, or is found here.
+- A store that can't be asked lets nothing begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from controlplane.domain.coordination import WaveHeld
+from controlplane.domain.errors import ControlPlaneError, RefusedError
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.site_view import SiteView
+from controlplane.domain.waves.record import record_of
+from controlplane.domain.windows import why_shut
+from controlplane.ports.clocks import Clock
+from controlplane.usecases.govern_course import Ungoverned
+from controlplane.usecases.wave_ports import without_end
+
+
+class PlainCourse(Ungoverned):
+    """The course of a plain apply; `waves` asks the store for every attempt at a wave."""
+
+    def __init__(self, site: SiteView, clock: Clock, waves: Callable[[], Iterable[WaveHeld]]) -> None:
+        self._site, self._clock, self._waves = site, clock, waves
+
+    def refuse(self, plan: Plan, run: str | None) -> None:
+        """Raise `RefusedError` where no step of the plan may begin now; `run` is the one of it that is open, if one is."""
+        if not plan.steps:
+            return
+        shut = self._shut()
+        held = _in_wave(plan.steps, self._waves())
+        if shut is None and held is None:
+            return
+        wave = "" if held is None else f" Plan it there: controlplane wave plan {held[0]}; or wait for its end: controlplane wave status {held[0]}."
+        told = "; ".join(why for why in (shut, held[1] if held is not None else None) if why is not None)
+        still = "" if run is None else f" {self.go_on(run)}"
+        raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.{wave}{still}")
+
+    def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Say whether the window is over, or a wave has the step's host now."""
+        try:
+            held = _in_wave((step,), self._waves())
+        except ControlPlaneError as lost:
+            return without_end(str(lost))
+        return self._shut() or (held[1] if held is not None else None)
+
+    def _shut(self) -> str | None:
+        return why_shut(self._site.windows, timezone=self._site.timezone, now=self._clock.now())
+
+
+def _in_wave(steps: Sequence[Step], attempts: Iterable[WaveHeld]) -> tuple[str, str] | None:
+    """Return the wave that hosts of these steps belong to, and that in words; None where they belong to none that goes on and changes machines."""
+    hosts = sorted({host for step in steps for host in (step.host, step.target)})
+    for held in attempts:
+        mine = [host for host in hosts if record_of(held.record).holds(host)] if held.mutating and held.ended_at is None else []
+        if mine:
+            belong = f"{', '.join(mine)} belong{'s' if len(mine) == 1 else ''} to wave {held.wave}"
+            return held.wave, f"{belong}, which changes machines and is not ended (state {held.state}, held by {held.holder})"
+    return None

@@ -1,0 +1,153 @@
+"""What a rollback of a release would take back, as the receipts say; nothing is changed.
+
+Rules:
+- What failed, or was begun and did not end, goes back first: nothing is passed over.
+- What can't be undone is named.
+- It is refused where the hosts would run different releases, or where a run can't be undone any more.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.releases.history import Deployed, Deployment, OnHost
+from controlplane.domain.releases.proof import proof_since
+from controlplane.domain.releases.values import EnvironmentName
+from controlplane.domain.releases.wanted import ReleaseWanted
+from controlplane.domain.values import Value
+from controlplane.ports.releases import ReleaseFiles
+from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history, ran
+from controlplane.usecases.rollback_guards import intents_of, refuse_unless_undoable
+
+
+class WayBack(Value):
+    """What a rollback would do: from which manifest to which (None: nothing ran before), by taking back which runs, newest first.
+
+    Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service.
+    `not_undone` is what stays as the newer releases left it.
+    """
+
+    stack: str
+    environment: EnvironmentName
+    hosts: tuple[str, ...]
+    leaves: str
+    to: str | None
+    images: dict[str, str]
+    runs: tuple[str, ...]
+    not_undone: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """Return the command that goes on with it, to the same end however often."""
+        to = f" --to {self.to}" if self.to is not None else ""
+        return f"controlplane release rollback {shlex.quote(self.stack)} --env {self.environment}{to}"
+
+
+def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | None, ports: ReleasePorts) -> WayBack:
+    """Return what a rollback to manifest `to`, or to the one before, would do. Raises `InputInvalidError`, `RefusedError`.
+
+    What failed, or was begun and did not end, goes back first: nothing is passed over.
+    """
+    chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now()))
+    found = history(site, stack, name, chain, ports.apply)
+    left = _left(found)
+    if not left:
+        raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
+    proof = proof_since(chain, found)
+    unproven = _went_back(found) and (proof is None or not proof.passed)
+    if unproven and found.current is not None and to in (None, found.current.manifest_name):
+        # Only the proof is missing, or did not pass: asked for once more it must not take a further release back.
+        return _way(site, found, (), to=found.current.manifest_name, left=left, ports=ports)
+    runs = _runs_back(left, to, stack)
+    intents = sorted((intent for run in runs for intent in intents_of(run, chain)), key=lambda intent: intent.seq)
+    refuse_unless_undoable(runs[-1], tuple(intents), chain, ports.apply.plans.get)
+    return _way(site, found, runs, to=_target(found, runs, stack), left=left, ports=ports)
+
+
+def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str | None, left: Sequence[Deployment], ports: ReleasePorts) -> WayBack:
+    taken = [one for one in left if one.run in runs]
+    before = next((one for host in found.hosts if (one := _stands_without(host, runs)) is not None), None)
+    return WayBack(
+        stack=found.stack,
+        environment="production" if found.environment == "production" else "staging",
+        hosts=tuple(dict.fromkeys(one.host for one in taken)) or tuple(host.host for host in found.hosts),
+        leaves=left[0].manifest_name,
+        to=to,
+        images=dict(wanted_by(before, ports).images) if before is not None else {},
+        runs=runs,
+        not_undone=not_undone(site.files, found.stack, taken),
+    )
+
+
+def _left(found: Deployed) -> list[Deployment]:
+    """Return whatever was brought and not taken back, over all hosts, the newest first; how it ended does not matter."""
+    held = [one for host in found.hosts for one in host.deployments if one.state != "undone"]
+    return sorted(held, key=lambda one: (one.begun_at, one.key), reverse=True)
+
+
+def _went_back(found: Deployed) -> bool:
+    """Say whether the last thing that became of the environment is that a deployment was taken back."""
+    every = [one for host in found.hosts for one in host.deployments]
+    back = max((one.undone_at for one in every if one.undone_at is not None), default=None)
+    return back is not None and back >= max(one.begun_at for one in every)
+
+
+def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[str, ...]:
+    """Return the runs to take back, newest first: up to the one before the newest that is done, or to the named manifest."""
+    order = tuple(dict.fromkeys(one.run for one in left))
+    by_run = {run: [one for one in left if one.run == run] for run in order}
+    stands = [all(one.state == "done" for one in by_run[run]) for run in order]
+    names = [by_run[run][0].manifest_name for run in order]
+    # What did not end well is no release that could be left or gone back to.
+    whole = [number for number, well in enumerate(stands) if well]
+    if to is None:
+        newest = whole[0] if whole else len(order)
+        if newest > 0:
+            return order[:newest]
+        return order[: whole[1]] if len(whole) > 1 else order
+    if whole and whole[0] == 0 and names[0] == to:
+        raise RefusedError(f"{to} is what {stack} runs now. Nothing was changed.")
+    target = next((number for number in whole if names[number] == to), None)
+    if target is None:
+        known = ", ".join(dict.fromkeys(names[number] for number in whole[1:])) or "none"
+        raise InputInvalidError([Fault("--to", 0, "", f"no deployment of {to} stands behind the current one; there are {known}")])
+    return order[:target]
+
+
+def _stands_without(host: OnHost, runs: Sequence[str]) -> Deployment | None:
+    """Return what a host runs once these runs are taken back."""
+    return next((one for one in reversed(host.deployments) if one.state == "done" and one.run not in runs), None)
+
+
+def _target(found: Deployed, runs: Sequence[str], stack: str) -> str | None:
+    """Return the manifest that all hosts run then. Raises `RefusedError` where they would run different ones."""
+    after = {host.host: _stands_without(host, runs) for host in found.hosts}
+    names = {host: one.manifest_name if one is not None else None for host, one in after.items()}
+    if len(set(names.values())) > 1:
+        told = ", ".join(f"{host} {name or 'nothing'}" for host, name in names.items())
+        raise RefusedError(
+            f"the hosts of {stack} would run different releases: {told}. Nothing was changed. Bring one release to all of them instead."
+        )
+    return next(iter(names.values()))
+
+
+def not_undone(files: ReleaseFiles, stack: str, taken: Sequence[Deployment]) -> tuple[str, ...]:
+    """Return what going back from these deployments leaves as it is."""
+    told: list[str] = []
+    for name, digest in dict.fromkeys((one.manifest_name, one.manifest) for one in taken):
+        try:
+            manifest = files.manifest(stack, name).manifest
+        except InputInvalidError:
+            manifest = None
+        if manifest is None or manifest.digest != digest:
+            told.append(f"whatever {name} changed for good: its manifest can't be read, or is another one now")
+        else:
+            told += [f"{line} ({name})" for line in manifest.irreversible]
+    return tuple(told)
+
+
+def wanted_by(deployment: Deployment, ports: ReleasePorts) -> ReleaseWanted:
+    return ran(next(step for step in ports.apply.plans.get(deployment.plan).steps if step.host == deployment.host))

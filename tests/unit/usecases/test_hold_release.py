@@ -1,0 +1,217 @@
+"""One verb at a time changes a stack in an environment; who lost it to another begins nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controlplane.domain.errors import RefusedError, UnknownError
+from controlplane.domain.receipt import open_intents
+from controlplane.domain.releases.lease import ReleaseHeld
+from controlplane.domain.releases.result import ReleaseResult
+from controlplane.ports.plays import StepResult
+from controlplane.usecases.deploy_release import promote_release, stage_release
+from controlplane.usecases.hold_release import TTL
+from controlplane.usecases.release_way_back import way_back
+from controlplane.usecases.return_release import return_release
+from tests.fakes.promotions import PromotedSite
+from tests.fakes.releases import STACK
+from tests.fakes.site import OPERATOR
+
+BOB = "bob@west"
+V1, V2 = {"1 intake", "1 seeds"}, {"2 intake", "2 seeds"}
+
+
+@pytest.fixture
+def site() -> PromotedSite:
+    made = PromotedSite()
+    assert made.promote(made.bring_to_gate(1)).outcome == "done"
+    return made
+
+
+def refusal_of(act: Callable[[], object]) -> str:
+    with pytest.raises(RefusedError) as refused:
+        act()
+    return str(refused.value)
+
+
+def bob_takes(site: PromotedSite) -> ReleaseHeld:
+    return site.leases.take_release(STACK, "production", "rollback", holder=BOB, now=site.clock.now(), ttl=TTL)
+
+
+def bob_takes_it_after_its_end(site: PromotedSite) -> ReleaseHeld:
+    site.clock.time += TTL + timedelta(seconds=1)
+    return bob_takes(site)
+
+
+def while_a_play_runs(site: PromotedSite, happens: Callable[[], object]) -> None:
+    """Let something happen during the next play, once."""
+    run = site.runner.run
+
+    def once(*words: Any, **given: Any) -> StepResult:
+        site.runner.run = run  # type: ignore[method-assign]
+        result = run(*words, **given)
+        happens()
+        return result
+
+    site.runner.run = once  # type: ignore[method-assign]
+
+
+def test_all_the_while_a_promotion_works_every_other_verb_of_its_environment_is_refused_and_then_let_in(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    bobs = replace(site.site, operator=BOB)
+    told: list[str] = []
+
+    def meanwhile() -> None:
+        # Another controller has locks of its own.
+        site.locks.held_by.clear()
+        again: dict[str, Any] = {"command": "again", "progress": lambda _: None}
+        told.append(refusal_of(lambda: promote_release(bobs, STACK, plan, site.release_ports, **again)))
+        back = way_back(bobs, STACK, "production", None, site.release_ports)
+        told.append(refusal_of(lambda: return_release(bobs, STACK, back, site.release_ports, to=None, progress=lambda _: None)))
+        assert stage_release(bobs, STACK, site.plan_of(3, "staging"), site.release_ports, **again).outcome == "done"
+        site.locks.held_by |= dict.fromkeys(("shop in production",), OPERATOR)
+
+    site.tests.during = meanwhile
+    assert site.promote(plan).outcome == "done"
+    assert [one.partition(" since ")[0] for one in told] == [f"shop in production is being changed by {OPERATOR}, release promote"] * 2
+    assert all("Nothing was changed." in one for one in told)
+    site.tests.during = lambda: None
+    bob_takes(site)
+
+
+def test_a_twin_on_this_controller_is_kept_out_by_its_lock(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    site.locks.held_by["shop in production"] = OPERATOR
+    assert refusal_of(lambda: site.promote(plan)) == f"shop in production is being changed by {OPERATOR}. Nothing was changed."
+    assert site.production() == V1
+
+
+def test_who_was_killed_goes_on_here_at_once_and_elsewhere_once_its_lease_is_over(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    site.leases.take_release(STACK, "production", "promote", holder=OPERATOR, now=site.clock.now(), ttl=TTL)
+    bobs = replace(site.site, operator=BOB)
+
+    def bob_promotes() -> ReleaseResult:
+        return promote_release(bobs, STACK, plan, site.release_ports, command="again", progress=lambda _: None)
+
+    assert "is being changed by" in refusal_of(bob_promotes)
+    assert site.promote(plan).outcome == "done"
+    site.leases.take_release(STACK, "production", "promote", holder=OPERATOR, now=site.clock.now(), ttl=TTL)
+    site.clock.time += TTL
+    assert bob_promotes().outcome == "done"
+
+
+def test_who_slept_past_its_lease_and_lost_it_begins_no_further_host(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    while_a_play_runs(site, lambda: bob_takes_it_after_its_end(site))
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("interrupted", {*V1, *V2})
+    assert result.messages[0].startswith(
+        "mint-data/010 release.deploy was not begun: shop in production is no longer this process's to change: bob@west took it for release rollback"
+    )
+    assert {one.step for one in open_intents(site.receipts.chain)} == {"*"}
+    # What it lost it does not give back either.
+    held = site.leases.find_release(STACK, "production")
+    assert held is not None
+    assert (held.holder, held.ended_at) == (BOB, None)
+
+
+def test_who_slept_past_its_lease_and_lost_it_begins_no_proof(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    smokes = sum(one.capability == "release.smoke" for one in site.receipts.chain)
+    answer = site.witness.answer
+
+    def asked(*words: Any) -> Any:
+        bob_takes_it_after_its_end(site)
+        return answer(*words)
+
+    site.witness.answer = asked  # type: ignore[method-assign]
+    result = site.promote(plan)
+    assert (result.outcome, "the smoke tests were not begun: shop in production is no longer" in result.messages[0]) == ("interrupted", True)
+    assert sum(one.capability == "release.smoke" for one in site.receipts.chain) == smokes
+
+
+def test_what_lost_its_lease_in_its_proof_is_not_taken_back_from_here(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    site.stubs = {2}
+    site.tests.during = lambda: bob_takes_it_after_its_end(site)
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("interrupted", V2)
+    assert "r2 does not stand: its behaviour is not proven" in result.messages[0]
+    assert "it was not taken back from here: shop in production is no longer" in result.messages[0]
+    assert not [one for one in site.receipts.chain if one.undoes is not None]
+
+
+def test_a_way_back_that_lost_its_lease_begins_no_further_play_and_no_further_run(site: PromotedSite) -> None:
+    for number in (2, 3):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    while_a_play_runs(site, lambda: bob_takes_it_after_its_end(site))
+    plays = len(site.runner.plays)
+    result = site.roll_back(to="r1")
+    assert (result.outcome, len(site.runner.plays)) == ("interrupted", plays + 1)
+    assert any("interrupted before anything was begun: shop in production is no longer" in one for one in result.messages)
+    site.clock.time += TTL
+    assert (site.roll_back(to="r1").outcome, site.production()) == ("rolled-back", V1)
+
+
+def test_a_way_back_that_lost_its_lease_between_two_runs_puts_no_further_one_on_record(site: PromotedSite) -> None:
+    for number in (2, 3):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    while_a_play_runs(site, lambda: while_a_play_runs(site, lambda: bob_takes_it_after_its_end(site)))
+    assert site.roll_back(to="r1").outcome == "interrupted"
+    assert ([one for one in open_intents(site.receipts.chain) if one.undoes], site.production()) == ([], V2)
+
+
+def test_what_failed_because_another_went_on_with_it_is_not_on_record_as_failed(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    site.runner.ends = [StepResult(status="failed", message="leased to another run", told={})]
+    while_a_play_runs(site, lambda: bob_takes_it_after_its_end(site))
+    result = site.promote(plan)
+    assert result.outcome == "interrupted"
+    assert "is no longer led from here: shop in production is no longer this process's to change" in result.messages[0]
+    assert [one for one in site.receipts.chain if one.outcome == "failed"] == []
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(timedelta(minutes=1), "done"), (TTL, "interrupted")])
+def test_a_store_that_can_t_be_asked_takes_nothing_away_as_long_as_the_lease_lasts(site: PromotedSite, late: timedelta, outcome: str) -> None:
+    plan = site.bring_to_gate(2)
+
+    def away(*_: object, **__: object) -> ReleaseHeld:
+        raise UnknownError("the store can't be used: no route. Nothing was changed.")
+
+    def breaks() -> None:
+        site.clock.time += late
+        site.leases.renew_release = site.leases.end_release = site.leases.find_release = away  # type: ignore[assignment,method-assign]
+
+    while_a_play_runs(site, breaks)
+    result = site.promote(plan)
+    assert result.outcome == outcome
+    if outcome == "interrupted":
+        assert "was not begun: nobody knows who has the lease since 2026-01-02T12:3" in result.messages[0]
+        assert "Z: the store can't be used: no route" in result.messages[0]
+
+
+def test_what_changed_since_it_was_shown_does_not_go_back(site: PromotedSite) -> None:
+    assert site.promote(site.bring_to_gate(2)).outcome == "done"
+    back = way_back(site.site, STACK, "production", None, site.release_ports)
+    assert site.promote(site.bring_to_gate(3)).outcome == "done"
+    told = refusal_of(lambda: return_release(site.site, STACK, back, site.release_ports, to=None, progress=lambda _: None))
+    assert told == (
+        "what there is to take back of shop in production changed since it was shown. Nothing was changed. "
+        "Look again: controlplane release rollback shop --env production --to r1 --dry-run"
+    )
+    assert site.production() == {"3 intake", "3 seeds"}
+
+
+def test_a_lease_ends_with_its_verb_however_that_ends(site: PromotedSite) -> None:
+    site.faults = ("production lacks PORT",)
+    plan = site.bring_to_gate(2)
+    refusal_of(lambda: site.promote(plan))
+    held = site.leases.find_release(STACK, "production")
+    assert held is not None
+    assert not held.leased(datetime.fromisoformat("2026-01-02T12:00:00+00:00"))
