@@ -65,6 +65,8 @@ class FieldsText:
         node, offset = part
         for key, held in node.value:
             if key.value == field:
+                if isinstance(value, list) and isinstance(held, yaml.SequenceNode) and _goes_on(held, value):
+                    return self._lengthening(held, offset, value[len(held.value) :])
                 return _Splice(offset + held.start_mark.index, self._end(held, offset), written(value))
         if not node.value:
             raise self._refused("holds nothing yet")
@@ -72,6 +74,13 @@ class FieldsText:
         if node.flow_style:
             return _Splice(end, end, f", {field}: {written(value)}")
         return self._below(end, f"{' ' * node.value[0][0].start_mark.column}{field}: {written(value)}")
+
+    def _lengthening(self, held: yaml.SequenceNode, offset: int, more: list[Any]) -> _Splice:
+        """Return the splice that adds to a list and leaves what stands in it, its comments included."""
+        end = self._end(held.value[-1], offset)
+        if held.flow_style:
+            return _Splice(end, end, "".join(f", {written(one)}" for one in more))
+        return self._below(end, "\n".join(f"{' ' * held.start_mark.column}- {written(one)}" for one in more))
 
     def _checked(self, splices: list[_Splice], wanted: Any) -> str:
         text = self._text
@@ -212,6 +221,12 @@ class RecordsText(FieldsText):
 
     def _lines_of(self, part: Any) -> dict[str | int, int]:
         return self._document.lines[id(part)]
+
+
+def _goes_on(held: yaml.SequenceNode, value: list[Any]) -> bool:
+    """Say whether a list is what stands there and more behind it."""
+    stands = [one.value if isinstance(one, yaml.ScalarNode) else None for one in held.value]
+    return 0 < len(stands) < len(value) and stands == value[: len(stands)]
 
 
 def has_root(text: str, root: str) -> bool:

@@ -10,9 +10,9 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.errors import RunFailedError
@@ -23,30 +23,53 @@ from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.run_gates import ID
 
 
+class _Said(NamedTuple):
+    """What a run says of one check on one host. Most runs say the same few things of thousands of them: each is held once."""
+
+    verdict: str
+    passed: bool
+    reason: str
+
+
 class _Told(NamedTuple):
-    """What a report says of its run: the run itself, without results, and its results by check and host."""
+    """What a report says of its run: the run itself, without results, its checkers, and what it says by check and host."""
 
     run: GateRun
-    results: dict[tuple[str, str], GateResult]
+    checkers: Mapping[str, str]
+    said: dict[str, dict[str, _Said]]
 
     def of(self, place: tuple[str, str] | None) -> GateRun | None:
         """Return the run with its result there alone, None where it has none; with all of them for no place."""
-        held = tuple(self.results.values()) if place is None else tuple(filter(None, (self.results.get(place),)))
+        places = [(check, host) for check, on in self.said.items() for host in on] if place is None else [place]
+        held = tuple(self._result(check, host) for check, host in places if host in self.said.get(check, {}))
         return self.run.model_copy(update={"results": held}) if held else None
+
+    def _result(self, check: str, host: str) -> GateResult:
+        checker = self.checkers.get(check, "unknown")
+        return GateResult(check=check, host=host, checker=checker, **self.said[check][host]._asdict())
 
 
 class ProvenRuns:
-    """Fills the port GateRunStore over another one. What was found of a run is kept: nothing of it changes once its receipt is written."""
+    """Fills the port GateRunStore over another one. What was found of a run is kept: nothing of it changes once its receipt is written.
+
+    The receipts are read once, and again only for runs that were not yet looked for: thousands of places ask for the same ones.
+    """
 
     def __init__(self, runs: GateRunStore, reports: GateReports, receipts: ReceiptStore) -> None:
         self._runs, self._reports, self._receipts = runs, reports, receipts
-        self._ends: dict[str, Receipt] = {}
+        self._ends: dict[str, Receipt] | None = None
+        self._fell: list[Receipt] = []
+        # Runs of the store that the receipts held no end of when they were looked for.
+        self._missing: set[str] = set()
         self._unread: str | None = None
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, _Told | str] = {}
+        # What is said of many places, by itself.
+        self._same: dict[_Said | str, Any] = {}
 
     def add_run(self, run: GateRun, *, now: datetime) -> None:
         """Keep the run. Raises `RefusedError` for a key that is there already."""
         self._runs.add_run(run, now=now)
+        self._ends = None
 
     def runs_of(self, check: str, host: str, *, limit: int = 50) -> tuple[GateRun, ...]:
         """Return the runs that judged the check on the host, the newest first, each with that result alone."""
@@ -60,8 +83,9 @@ class ProvenRuns:
 
     def _proven(self, rows: Sequence[GateRun], failed: Sequence[Receipt], place: tuple[str, str] | None, limit: int) -> tuple[GateRun, ...]:
         """Return the rows as their reports have them, and those put back that did not pass and that the store lacks since the oldest of them."""
-        found = [self._borne_out(row, place) for row in rows]
         there, since = {row.run for row in rows}, rows[-1].at if len(rows) == limit else ""
+        self._look_for(there)
+        found = [self._borne_out(row, place) for row in rows]
         lost = [run for end in failed if end.at >= since and end.key not in there and (run := self._lost(end.key, place)) is not None]
         return tuple(sorted((*found, *lost), key=lambda run: run.at, reverse=True)[:limit])
 
@@ -81,62 +105,61 @@ class ProvenRuns:
         return None if run is None or all(one.passed for one in run.results) else run
 
     def _failed(self) -> list[Receipt]:
-        if not self._ends:
-            self._load()
-        return [end for end in self._ends.values() if end.outcome == "failed" and end.evidence is not None]
+        self._known()
+        return self._fell
+
+    def _look_for(self, runs: set[str]) -> None:
+        """Read the receipts again where a run was not yet looked for in them: it may have ended since."""
+        strange = runs - self._known().keys() - self._missing
+        if strange:
+            self._ends = None
+            self._missing |= strange - self._known().keys()
 
     def _reported(self, key: str) -> _Told | str:
         """Return a run as its report has it, or why none bears it out."""
-        if key in self._told:
-            return self._told[key]
-        told = self._read(key)
-        if isinstance(told, _Told):
-            self._told[key] = told
-        return told
-
-    def _read(self, key: str) -> _Told | str:
-        if key not in self._ends:
-            self._load()
-        end = self._ends.get(key)
+        end = self._known().get(key)
         if self._unread is not None:
             return self._unread
         if end is None or end.evidence is None:
             return "the receipts of this site folder hold no such run: bring state/ of the controller that ran it"
+        if key not in self._told:
+            self._told[key] = self._read(end)
+        return self._told[key]
+
+    def _read(self, end: Receipt) -> _Told | str:
         try:
-            report = self._reports.of(key)
+            report = self._reports.of(end.key)
         except RunFailedError as error:
             return str(error).removesuffix(" Nothing was changed.")
         if report is None:
-            return f"the report that receipt {key} names is gone: restore it from a copy"
-        return _told_by(report, end)
+            return f"the report that receipt {end.key} names is gone: restore it from a copy"
+        return self._told_by(report, end)
 
-    def _load(self) -> None:
+    def _known(self) -> dict[str, Receipt]:
+        """Return the ends of gate runs by run."""
+        if self._ends is not None:
+            return self._ends
         try:
-            chain = [receipt for _, receipt in self._receipts.load()]
+            chain, self._unread = [receipt for _, receipt in self._receipts.load()], None
         except RunFailedError as error:
             # Who looks at how checks stand is told here, whatever else goes on without the receipts.
             chain, self._unread = [], str(error)
         self._ends = {one.key: one for one in chain if one.capability == ID and one.phase == "result"}
+        self._fell = [end for end in self._ends.values() if end.outcome == "failed" and end.evidence is not None]
+        return self._ends
 
-
-def _told_by(report: GateReport, end: Receipt) -> _Told | str:
-    if report.digest() != end.evidence:
-        return f"its report is not the one that receipt {end.key} names: restore it from a copy"
-    if not report.facts:
-        return "it was recorded before reports said what the hosts were: run the pack again"
-    results = {
-        (one.check, one.host): GateResult(
-            check=one.check,
-            host=one.host,
-            checker=report.checkers.get(one.check, "unknown"),
-            verdict=one.verdict,
-            passed=one.passed,
-            reason=one.reason,
-        )
-        for one in report.passing
-    }
-    policy = report.policy_digest or ""
-    return _Told(GateRun(run=report.run, at=report.judged_at, pack=report.pack, policy=policy, hosts=report.facts, results=()), results)
+    def _told_by(self, report: GateReport, end: Receipt) -> _Told | str:
+        if report.digest() != end.evidence:
+            return f"its report is not the one that receipt {end.key} names: restore it from a copy"
+        if not report.facts:
+            return "it was recorded before reports said what the hosts were: run the pack again"
+        said: dict[str, dict[str, _Said]] = {}
+        for one in report.passing:
+            held = _Said(one.verdict, one.passed, one.reason)
+            said.setdefault(one.check, {})[self._same.setdefault(one.host, one.host)] = self._same.setdefault(held, held)
+        policy = report.policy_digest or ""
+        run = GateRun(run=report.run, at=report.judged_at, pack=report.pack, policy=policy, hosts=report.facts, results=())
+        return _Told(run, report.checkers, said)
 
 
 def _doubted(one: GateResult, reason: str) -> GateResult:

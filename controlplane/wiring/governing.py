@@ -220,15 +220,17 @@ def plain_course(view: SiteView, plan: Plan) -> PlainCourse:
     from controlplane.usecases.interrupted_run import open_run  # noqa: PLC0415
     from controlplane.usecases.refuse_wave_plan import every_attempt, refuse_wave_plan  # noqa: PLC0415
 
+    trail = wiring.receipts(view.folder)
+    chain = [receipt for _, receipt in trail.load()]
+    # A site that has no wave and never had one has no store to ask. One that was opened goes on whatever became of its file.
+    has_waves = any(Path(view.folder, "waves").glob("*.yml")) or any(receipt.capability.startswith("wave.") for receipt in chain)
+
     def waves() -> tuple[WaveHeld, ...]:
-        # A site without waves has no store to ask.
-        if not any(Path(view.folder, "waves").glob("*.yml")):
+        if not has_waves:
             return ()
         with wiring.coordination(view.folder) as store:
             return every_attempt(store)
 
-    trail = wiring.receipts(view.folder)
-    chain = [receipt for _, receipt in trail.load()]
     refuse_wave_plan(plan, waves(), approvals=wiring.approvals(view.folder), chain=chain, now=wiring.clock().now())
     course = PlainCourse(view, wiring.clock(), waves)
     course.refuse(plan, open_run(plan, trail))

@@ -64,6 +64,7 @@ def test_the_roles_that_it_names_are_there(playbook: Path) -> None:
         assert (ROOT / "roles" / name).is_dir(), name
 
 
+@pytest.mark.slow
 @each_playbook
 def test_its_roles_are_found_by_the_command_that_its_head_tells(playbook: Path, tmp_path: Path) -> None:
     """Ansible looks for them beside the playbook, and in no folder next to that."""

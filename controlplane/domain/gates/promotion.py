@@ -81,7 +81,7 @@ def standing(
 
     `unlinked` says what the registers lack.
     """
-    timely = [run for run in runs if not (run.passed and _ahead(run, now))]
+    timely = [run for run in runs if not (run.passed and is_ahead(run, now))]
     rows, streak = _counted(runs, now_by, timedelta(seconds=demanded.interval), now)
     held_by: list[str] = []
     if streak < demanded.runs:
@@ -112,7 +112,8 @@ def _too_old(rows: Sequence[Counted], demanded: Promotion, now: datetime) -> lis
     return [f"the newest run that counts is of {newest.at}, more than {shown(limit)} ago: controlplane gates run"]
 
 
-def _ahead(run: Judged, now: datetime) -> bool:
+def is_ahead(run: Judged, now: datetime) -> bool:
+    """Say whether a run is dated later than now."""
     return moment_of(run.at) > now + BEHIND
 
 
@@ -123,7 +124,7 @@ def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta
     for run in runs:
         at = moment_of(run.at)
         changed = [name for name in ("policy", "checker", "host") if by is not None and getattr(run, name) != getattr(by, name)]
-        if run.passed and _ahead(run, now):
+        if run.passed and is_ahead(run, now):
             why = AHEAD
         elif not ended and not run.passed:
             ended = f"{run.run} did not pass"

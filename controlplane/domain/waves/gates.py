@@ -32,8 +32,8 @@ _Answer = tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]
 
 @dataclass(frozen=True)
 class GateCase:
-    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first; those that
-    are `interval` seconds apart count as several.
+    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first, without what
+    passed at a time that is yet to come; those that are `interval` seconds apart count as several.
 
     `window`, `approval`, `undo` and `backup` are answers that only the use case can give: None where they hold, else why they do not.
     """

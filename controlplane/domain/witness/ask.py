@@ -21,9 +21,11 @@ from controlplane.domain.evidence_shapes.system import Unit
 # at_most, at_least: the largest size, number or percentage that is said.
 How = Literal["is", "words", "lines", "within", "at_most", "at_least"]
 
-# Docker and df round: to three digits at worst.
+# Docker rounds its sizes, to three digits at worst, and of those just below the next unit it writes 1e+03MB. Nothing else is rounded: of a moment,
+# such a part would be months.
 _ROUNDED = 0.005
-_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(%|[kKMGTPE]?i?B|)(?![\w.])")
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e\+\d+)?)(%|[kKMGTPE]?i?B|)(?![\w.+])")
+_SIZE = re.compile(r"\d[kKMGTPE]?i?B")
 _POWERS = "kmgtpe"
 
 
@@ -78,7 +80,8 @@ def agrees(how: How, expect: str, said: str) -> bool:
         if not sizes or not all(sizes):
             return False
         value, limit = max(max(each) for each in sizes), float(expect)
-        return value <= limit * (1 + _ROUNDED) if how == "at_most" else value >= limit * (1 - _ROUNDED)
+        off = limit * _ROUNDED if _SIZE.search(said) else 0
+        return value <= limit + off if how == "at_most" else value >= limit - off
     return said == expect
 
 
@@ -93,9 +96,12 @@ def unit_asks(name: str, unit: Unit | None) -> list[Ask]:
         return []
     if unit["load_state"] != "loaded":
         return [Ask(("systemctl", "show", "--value", "-p", "LoadState", name), unit["load_state"])]
+    # Of another name of a unit is-enabled says only that it is one; of a script below /etc/init.d it says what became of its links.
+    own = unit["properties"].get("Id") or name
+    enabled = ("systemctl", "is-enabled", own) if unit["enabled"] != "generated" else ("systemctl", "show", "--value", "-p", "UnitFileState", name)
     # Both end with another code than 0 where they have nothing good to say.
     return [
-        Ask(("systemctl", "is-enabled", name), unit["enabled"], ends=(0, 1)),
+        Ask(enabled, unit["enabled"], ends=(0, 1)),
         Ask(("systemctl", "is-active", name), unit["active_state"], ends=(0, 3)),
     ]
 

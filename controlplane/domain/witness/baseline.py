@@ -66,9 +66,10 @@ def _installed(told: Told, names: Sequence[str]) -> list[Ask]:
     asked = []
     for name in dict.fromkeys(names):
         seen = told.reader.packages.get(name)
-        argv = ("dpkg-query", "--show", "--showformat=${db:Status-Status}", "--", name)
+        argv = ("dpkg-query", "--show", "--showformat=${db:Status-Status}\\n", "--", name)
         if seen is not None and is_installed(seen):
-            asked.append(Ask(argv, "installed"))
+            # A line for each architecture of which dpkg knows one.
+            asked.append(Ask(argv, "installed", "lines"))
         elif seen is not None and not seen["status"]:
             # What dpkg does not know it says nothing of, with code 1.
             asked.append(Ask(argv, "", ends=(1,)))

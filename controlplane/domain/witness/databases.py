@@ -12,9 +12,14 @@ from controlplane.domain.witness.ask import Ask, Asked, Told
 # What the engine says where the image has no such program.
 _NO_CLIENT = ("executable file", "psql: not found")
 _LOGIN = ("NOAUTH", "NOPERM")
-_NO_LOGIN = ("authentication failed", "no password supplied", "does not exist", "permission denied")
+_NO_LOGIN = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist", "permission denied")
 _DURABLE = ("fsync", "full_page_writes")
-_PSQL = 'exec psql -XAtqw -U "${POSTGRES_USER:-postgres}" -d postgres -c "$1"'
+# By the socket that is there: a server may have been given another port or place than its clients take for granted.
+_PSQL = (
+    "for one in /run/postgresql /tmp /var/run/postgresql; do for path in $one/.s.PGSQL.*; do if test -S $path; then"
+    " export PGHOST=$one PGPORT=${path##*.}; break 2; fi; done; done; "
+    'exec psql -XAtqw -U "${POSTGRES_USER:-postgres}" -d postgres -c "$1"'
+)
 
 
 def postgres(told: Told) -> Asked:

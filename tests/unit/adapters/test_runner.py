@@ -22,6 +22,8 @@ from controlplane.adapters.runner import Event, run_playbook
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.inventory import InventoryHost
 
+pytestmark = pytest.mark.slow
+
 CANARY = "c4nary-Zx9"
 LOCAL: dict[str, str | int | bool] = {"ansible_connection": "local", "ansible_python_interpreter": "/usr/bin/python3"}
 

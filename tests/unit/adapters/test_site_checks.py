@@ -16,6 +16,8 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.inventory import InventoryHost
 
+pytestmark = pytest.mark.slow
+
 HERE = InventoryHost(name="here", variables={"ansible_connection": "local"})
 NOWHERE = InventoryHost(name="nowhere", variables={"ansible_host": "127.0.0.1", "ansible_port": 1})
 ENDINGS = """

@@ -20,6 +20,8 @@ from controlplane.adapters.smoke_tests import PytestSmokeRunner
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.releases.values import Smoke
 
+pytestmark = pytest.mark.slow
+
 HERE = InventoryHost(name="here", variables={"ansible_connection": "local"})
 NOWHERE = InventoryHost(name="nowhere", variables={"ansible_host": "127.0.0.1", "ansible_port": 1})
 RELEASE = {"stack": "shop", "environment": "staging", "manifest": "r2"}

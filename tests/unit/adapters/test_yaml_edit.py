@@ -33,6 +33,20 @@ def test_a_field_that_is_there_is_replaced_where_it_stands() -> None:
     assert edited().with_field("GAP-OP-1", "loops", ["LOOP-A", "LOOP-C"]) == TEXT.replace("[LOOP-A]    #", "[LOOP-A, LOOP-C]    #")
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (
+            "gaps:\n  GAP-OP-1:\n    loops:\n      # the big one\n      - LOOP-A  # why\n      - LOOP-B  # and this\n    # below\n    title: x\n",
+            ("# and this\n", "# and this\n      - LOOP-C\n      - LOOP-D\n"),
+        ),
+        ("gaps:\n  GAP-OP-1: {loops: [LOOP-A,  # why\n    LOOP-B], title: x}  # tail\n", ("LOOP-B]", "LOOP-B, LOOP-C, LOOP-D]")),
+    ],
+)
+def test_a_list_that_goes_on_keeps_the_comments_in_it(text: str, wanted: tuple[str, str]) -> None:
+    assert edited(text).with_field("GAP-OP-1", "loops", ["LOOP-A", "LOOP-B", "LOOP-C", "LOOP-D"]) == text.replace(*wanted)
+
+
 def test_a_field_that_is_new_comes_last_in_the_record_and_in_its_style() -> None:
     closed = {"at": "2026-03-01T12:00:00Z", "by": "ops@desk", "runs": ["CAP-1"]}
     block = edited().with_field("GAP-OP-1", "closed", closed)

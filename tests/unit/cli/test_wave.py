@@ -252,11 +252,15 @@ def test_apply_leaves_a_waves_plan_to_its_wave(site: FakeWaveSite, call: Call, m
     assert (end.value.code, site.host.ran) == (4, [])
 
 
+@pytest.mark.parametrize("has_file", [True, False], ids=["its file there", "its file gone"])
 def test_apply_leaves_a_host_of_a_wave_to_it_also_with_a_plan_of_its_own(
-    site: FakeWaveSite, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site: FakeWaveSite, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, has_file: bool
 ) -> None:
     (tmp_path / "waves").mkdir()
-    (tmp_path / "waves/W1.yml").write_text("")
+    if has_file:
+        (tmp_path / "waves/W1.yml").write_text("")
+    else:
+        monkeypatch.setattr(wiring, "receipts", lambda _folder: site.receipts)
     (tmp_path / "site.yml").write_text("name: lab\n")
     site.view = site.view.model_copy(update={"folder": str(tmp_path), "approval": "none"})
     monkeypatch.setattr(wiring, "governed_site", lambda _given: (site.view, site.ports))

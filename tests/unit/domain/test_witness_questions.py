@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +16,7 @@ from controlplane.domain.asking import HYGIENE_SERVICE, HYGIENE_TIMER
 from controlplane.domain.checks import CHECKS, judge_host
 from controlplane.domain.desired import DesiredHost, Registered
 from controlplane.domain.disks import NfsMount
+from controlplane.domain.evidence_shapes.system import Unit
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.machines import Libvirt
@@ -21,7 +24,7 @@ from controlplane.domain.policy import Hygiene
 from controlplane.domain.registers.links import Linkage
 from controlplane.domain.services import WriteSurface
 from controlplane.domain.witness import UNASKED, Answer, Question, judge_answers, questions_for
-from controlplane.domain.witness.ask import agrees
+from controlplane.domain.witness.ask import agrees, unit_asks
 from tests.fakes.evidence_builder import COLLECTED, MINIO, POSTGRES, REDIS, EvidenceBuilder, bind, desired_mint_data
 from tests.fakes.machine_builder import brought_up, settle, unit
 from tests.fakes.release_builder import release_wanted, running
@@ -152,6 +155,44 @@ def test_a_unit_counts(said: str, bytes_: int) -> None:
     assert not agrees("at_least", str(bytes_ * 1.01), said)
 
 
+def test_a_size_that_docker_rounds_up_to_the_next_unit_counts_as_what_it_is() -> None:
+    assert agrees("at_least", "900000000", "1e+03MB (virtual 2GB)")
+    assert not agrees("at_most", "900000000", "1e+03MB (virtual 2GB)")
+
+
+def test_of_a_moment_nothing_is_rounded() -> None:
+    builder = EvidenceBuilder()
+    builder.probes["identity"]["boot_epoch"] = 1_700_000_000.4
+    [began] = [one for one in asked(builder, "reboot.proof") if "UserspaceTimestampMonotonic" in one.argv[-1]]
+
+    assert began.agrees("1699999998")
+    assert not began.agrees("1699999990")
+
+
+@pytest.mark.parametrize(
+    ("seen", "argv"),
+    [
+        ({"properties": {"Id": "chrony.service"}}, ("systemctl", "is-enabled", "chrony.service")),
+        ({"properties": {}}, ("systemctl", "is-enabled", "chronyd.service")),
+        ({"enabled": "generated"}, ("systemctl", "show", "--value", "-p", "UnitFileState", "chronyd.service")),
+    ],
+)
+def test_a_unit_is_asked_for_by_the_words_in_which_the_evidence_has_it(seen: dict[str, Any], argv: tuple[str, ...]) -> None:
+    asks = unit_asks("chronyd.service", cast("Unit", unit(**seen)))
+
+    assert [(one.argv, one.expect) for one in asks] == [
+        (argv, seen.get("enabled", "enabled")),
+        (("systemctl", "is-active", "chronyd.service"), "active"),
+    ]
+
+
+def test_a_package_of_two_architectures_is_installed() -> None:
+    question = asked(settle(EvidenceBuilder()), "baseline.packages", machine=brought_up())[0]
+
+    assert question.argv[2] == r"--showformat=${db:Status-Status}\n"
+    assert [question.agrees(said) for said in ("installed\ninstalled", "installed\nconfig-files", "config-files", "")] == [True, True, False, False]
+
+
 def test_no_container_may_have_a_writable_mount_that_the_evidence_lacks() -> None:
     [question] = asked(EvidenceBuilder(), "unlisted:*")
     known = f"/{REDIS} /data /mnt/data/mint-data/redis"
@@ -171,6 +212,35 @@ def test_databases_are_asked_for_what_runs_and_the_host_for_the_append_only_file
     manifest = "/mnt/data/mint-data/redis/appendonlydir/appendonly.aof.manifest"
     assert (redis[-1].argv[:2], redis[-1].expect) == (("find", manifest), manifest)
     assert postgres[-1].expect == "fsync=on\nfull_page_writes=on"
+
+
+def test_postgresql_is_asked_by_the_socket_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "psql").write_text('#!/bin/sh\necho "$PGHOST $PGPORT $*"\n')
+    (tmp_path / "psql").chmod(0o755)
+    (tmp_path / ".s.PGSQL.5433.lock").touch()
+    *_, shell, flag, script, name, sql = asked(EvidenceBuilder(), f"service:{POSTGRES}")[-1].argv
+    here = script.replace("/run/postgresql /tmp /var/run/postgresql", f"{tmp_path}/none {tmp_path}")
+    said = []
+    for there in (False, True):
+        if there:
+            server = socket.socket(socket.AF_UNIX)
+            server.bind(str(tmp_path / ".s.PGSQL.5433"))
+            server.close()
+        ran = subprocess.run(
+            [shell, flag, here, name, sql], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, check=True
+        )
+        said.append(ran.stdout.partition(" -X")[0])
+
+    assert here != script
+    assert said == [" ", f"{tmp_path} 5433"]
+
+
+@pytest.mark.parametrize("error", ['FATAL:  no pg_hba.conf entry for host "[local]", user "app"', "psql: not found"])
+def test_a_postgresql_that_lets_nobody_in_speaks_neither_for_nor_against(error: str) -> None:
+    question = asked(EvidenceBuilder(), f"service:{POSTGRES}")[-1]
+    [judged] = judge_answers([finding(f"service:{POSTGRES}")], [Answer(question=question, said=None, error=f"rc 2: {error}")])
+
+    assert judged.verdict is Verdict.MET
 
 
 @pytest.mark.parametrize("said", ["NOAUTH Authentication required.", None])

@@ -18,6 +18,8 @@ from controlplane.domain.inventory import InventoryHost
 from controlplane.render.project import render_cancel, render_steps
 from tests.fakes.site import FakeSite
 
+pytestmark = pytest.mark.slow
+
 KEY = "CAP-20260101-000000__storage.data_disk__R0001"
 HOST = InventoryHost(
     name="mint-data",

@@ -17,6 +17,8 @@ from controlplane_target.path_proof import Proof
 from controlplane_target.path_request import as_json, parse
 from controlplane_target.state import Home, Run
 
+pytestmark = pytest.mark.slow
+
 UNLESS_STOPPED = {"Name": "unless-stopped", "MaximumRetryCount": 0}
 NO = {"Name": "no", "MaximumRetryCount": 0}
 

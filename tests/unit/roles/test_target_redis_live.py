@@ -23,6 +23,7 @@ class Live:
 
     def __init__(self) -> None:
         self.users, self.written, self.denied = [DEFAULT], list[str](), False
+        self.version = "7.4.1"
         self.runs = {**redis_live._DEFAULTS, "auto-aof-rewrite-min-size": "67108864", "aclfile": "", "dir": "/data", "slave-priority": "1"}
 
     def settings(self, names: Sequence[str]) -> dict[str, str]:
@@ -33,6 +34,10 @@ class Live:
             raise RedisError("NOPERM this user has no permissions to run the 'acl|list' command")
         assert words == ("ACL", "LIST")
         return [line.encode() for line in self.users]
+
+    def info(self, section: str) -> dict[str, str]:
+        assert section == "server"
+        return {"redis_version": self.version}
 
     def get(self, path: str) -> Any:
         assert path == "/containers/cache/changes"
@@ -101,6 +106,31 @@ def test_a_folder_is_judged_where_it_is_told_and_the_save_points_of_redis_6_are_
     assert forgotten(live, "--dir", "/data") == ""
 
 
+def test_a_folder_that_is_told_by_a_link_is_the_one_that_it_leads_to(tmp_path: Path) -> None:
+    live, link = Live(), tmp_path / "link"
+    link.symlink_to("real")
+    (tmp_path / "real").mkdir()
+    live.runs["dir"] = str(tmp_path / "real")
+    assert forgotten(live, "--dir", str(link)) == ""
+    assert forgotten(live, "--dir", str(tmp_path)).startswith("dir (")
+
+
+def test_a_replica_of_a_cluster_is_told_its_master_by_the_clusters_own_file_and_no_one_is_no_master() -> None:
+    live = Live()
+    assert forgotten(live, "--replicaof", "no", "one") == ""
+    live.runs["replicaof"] = "10.0.0.2 6379"
+    assert forgotten(live).startswith("replicaof (10.0.0.2 6379")
+    live.runs["cluster-enabled"] = "yes"
+    assert forgotten(live, "--cluster-enabled", "yes") == ""
+
+
+@pytest.mark.parametrize(("version", "line"), [("5.0.14", ""), ("6.0.20", "user default on nopass ~* +@all")])
+def test_an_old_server_has_no_users_or_knows_of_no_channels(version: str, line: str) -> None:
+    live = Live()
+    live.version, live.users, live.denied = version, [line], not line
+    assert forgotten(live) == ""
+
+
 @pytest.mark.parametrize("name", ["requirepass", "masterauth"])
 def test_of_a_password_only_its_name_is_told(name: str) -> None:
     live = Live()
@@ -130,6 +160,7 @@ def test_a_user_that_nothing_names_is_refused_by_name_with_the_way_out() -> None
     assert HASH not in told
     assert forgotten(live, "--user", "ops", "on", ">hidden", "~*", "&*", "+@all") == ""
     assert forgotten(live, "--user", "ops", "on", f"#{HASH}", "~*") == ""
+    assert forgotten(live, "--user", "ops", "RESET", "ON", ">hidden", "~*") == ""
 
 
 @pytest.mark.parametrize(
@@ -220,6 +251,24 @@ def test_each_server_that_lets_one_in_is_asked_before_a_stop_and_others_tell_not
     monkeypatch.setattr(redis_rest, "servers", lambda _containers: held)
     [told] = redis_live.at_risk([])
     assert told.startswith("cache: its ACL user ops is in nothing that a start reads")
+    live.denied = True
+    assert redis_live.at_risk([]) == []
+
+
+@pytest.mark.parametrize("fault", [RedisError("ERR unknown command 'CONFIG'"), TimeoutError("timed out")])
+def test_a_server_that_hides_its_settings_or_falls_silent_keeps_nothing_else_from_being_asked(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    class Hiding(Live):
+        def settings(self, names: Sequence[str]) -> dict[str, str]:
+            raise fault
+
+    told = Live()
+    told.runs["maxmemory"] = "5"
+    lives = {"hiding": Hiding(), "cache": told}
+    monkeypatch.setattr(redis_live, "Server", lambda name, *_: server(lives[name]))
+    monkeypatch.setattr(redis_rest, "servers", lambda _containers: [redis_rest.Server({"Name": f"/{name}"}, 1) for name in lives])
+    assert [sentence.partition(" (")[0] for sentence in redis_live.at_risk([])] == ["cache: maxmemory"]
 
 
 def test_a_file_of_the_container_that_is_too_large_to_read_is_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import command, stack_images, stack_undo, stack_verbs
+from controlplane_target import command, stack_back, stack_images, stack_undo, stack_verbs
 from controlplane_target.command import Said
 from controlplane_target.faults import RefusedFault
 from controlplane_target.stack_login import LoginUnknown
@@ -127,6 +127,18 @@ def test_a_dry_run_names_what_would_be_pulled_and_pulls_nothing(host: StackHost)
         stack_undo.shown(host.verbs(), host.home.run("R9"), host.home.run("R2"), ())
 
 
+def test_a_dry_run_refuses_an_image_that_would_come_back_without_the_name_that_the_files_ask_for(host: StackHost) -> None:
+    host.deployed()
+    row = next(row for row in host.rows if row["Config"]["Image"] == ref("web"))
+    row["Config"]["Image"] = "web:latest"
+    host.images["web:latest"] = host.images[ref("web")]
+    run = second(host)
+    assert stack_back.before(run)["services"][1]["digests"] == [ref("web")]
+    del host.images["web:latest"], host.images[ref("web")]
+    with pytest.raises(RefusedFault, match="web:latest, which shop-web-1 ran, is not here any more and can't be pulled: it was asked for by no digest"):
+        stack_undo.shown(host.verbs(), host.home.run("R9"), run, ())
+
+
 def test_a_first_release_goes_back_to_nothing(host: StackHost) -> None:
     run = host.deployed()
     told = stack_undo.shown(host.verbs(), host.home.run("R9"), run, ())["told"]["undo"]
@@ -161,3 +173,16 @@ def test_the_verb_is_told_over_standard_input_what_would_be_back_by_then(host: S
     options = argparse.Namespace(check=True, detach=False)
     assert stack_verbs.undo(host.verbs(), host.home.run("R9"), first, options)["told"]["undo"]["files"]
     assert host.runs() == {"db": ref("db"), "web": ref("web", "2")}
+
+
+def test_a_dry_run_of_an_undo_says_that_docker_does_not_answer(host: StackHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.deployed()
+    run, verbs = second(host), host.verbs()
+
+    def silent() -> object:
+        raise ConnectionRefusedError("refused")
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
+    monkeypatch.setattr(verbs.engine, "containers", silent)
+    with pytest.raises(RefusedFault, match=r"Docker's socket /var/run/docker\.sock does not answer \(refused\)\. Nothing was changed"):
+        stack_verbs.undo(verbs, host.home.run("R9"), run, argparse.Namespace(check=True, detach=False))

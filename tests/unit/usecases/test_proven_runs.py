@@ -168,3 +168,53 @@ def test_receipts_that_cant_be_read_leave_what_the_store_says_unproven_and_stop_
     site.receipts.load = lambda: fails("x.json is no receipt")  # type: ignore[method-assign]
     assert (stand(site).streak, stand(site).runs[0].verdict) == (0, "UNKNOWN")
     assert stand(site).runs[0].reason.endswith("x.json is no receipt")
+
+
+def reads(site: GateSite, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that fills with what is read while many places are looked at, each twice."""
+    told: list[str] = []
+
+    def counted(what: str, read: Any, *of: Any) -> Any:
+        told.append(what)
+        return read(*of)
+
+    load, report_of = site.receipts.load, site.reports.of
+    monkeypatch.setattr(site.receipts, "load", lambda: counted("receipts", load))
+    monkeypatch.setattr(site.reports, "of", lambda run: counted(run, report_of, run))
+    for place in [("D204", "site"), ("D235", "mint-data"), ("D235", "mint-apps"), ("D240", "mint-data")] * 2:
+        site.runs.runs_of(*place)
+    return told
+
+
+def test_receipts_are_read_no_more_often_for_more_places_where_they_lack_runs_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As where two controllers share a store and not their state/.
+    site = earned()
+    lacking = {one.run for one in site.coordination.runs[1:]}
+    site.receipts.chain = [one for one in site.receipts.chain if one.key not in lacking]
+    told = reads(site, monkeypatch)
+    assert told.count("receipts") == 2
+    assert all(row.results[0].verdict == "UNKNOWN" for row in site.runs.runs_of("D204", "site")[:2])
+    # What ran meanwhile is looked for.
+    site.run()
+    assert site.runs.runs_of("D204", "site")[0].results[0].passed
+
+
+def test_receipts_without_a_gate_run_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reads(GateSite(), monkeypatch) == ["receipts"]
+
+
+def test_receipts_that_can_not_be_read_are_not_read_for_each_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = earned()
+    monkeypatch.setattr(site.receipts, "load", lambda: fails("x.json is no receipt"))
+    assert reads(site, monkeypatch).count("receipts") <= 2
+
+
+def test_a_report_that_bears_nothing_out_is_read_once_for_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = earned(bad=1)
+    old = {run: report.model_copy(update={"facts": {}}) for run, report in site.reports.held.items()}
+    site.reports.held.update(old)
+    site.receipts.chain = [
+        one.model_copy(update={"evidence": old[one.key].digest()}) if one.phase == "result" and one.key in old else one for one in site.receipts.chain
+    ]
+    told = reads(site, monkeypatch)
+    assert sorted(one for one in told if one != "receipts") == sorted(old)

@@ -10,6 +10,7 @@ import pytest
 from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.gates.values import Promotion
+from controlplane.usecases.reset_time import reset_time
 from controlplane.usecases.run_gates import run_gates
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import FakeWaveSite
@@ -75,6 +76,22 @@ def test_runs_by_the_minute_are_looked_through_until_enough_of_them_are_far_enou
     for _ in range(120):
         run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
         site.clock.time += timedelta(minutes=1)
+    assert site.close().outcome == "closed"
+
+
+def test_a_run_that_passed_by_a_clock_that_ran_ahead_makes_nothing_stable() -> None:
+    stable = {"kind": "stable", "checks": ["D204"], "runs": 2, "interval": 60}
+    site = FakeWaveSite({"W1": LOOK | {"pack": "mint", "exit": [stable]}}, gates=OWN)
+    site.clock.time += timedelta(hours=1)
+    run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
+    site.clock.time -= timedelta(hours=1)
+    reset_time(
+        "lab", operator=OPERATOR, reason="it ran ahead", receipts=site.receipts, store=site.store, clock=site.clock, entropy=site.ports.entropy
+    )
+    site.open()
+    # Closing runs the pack itself: that is the only one.
+    assert "D204 on site has 1 of 2 recorded runs, 1m apart" in refusal(site.close)
+    site.clock.time += timedelta(minutes=1)
     assert site.close().outcome == "closed"
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.vm.journal import last_attempts, read_journal
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 DRILLS = """
 import os, signal, pytest

@@ -54,10 +54,12 @@ _WORDS = _SIZES | {"maxmemory-policy", "appendonly", "appendfsync", "no-appendfs
 _SAVE_OF_6 = "900 1 300 10 60 10000"
 _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
 _ALL_EVENTS = "g$lshzxetd"
-# What a default user may whom nobody named.
-_ALL_RIGHTS = frozenset(["on", "~*", "&*", "+@all"])
+# What a default user may whom nobody named; of channels Redis 6.0 knows nothing, and one that is kept from some has other rules besides.
+_ALL_RIGHTS = frozenset(["on", "~*", "+@all"])
+_NO_LIMIT = frozenset(["nopass", "sanitize-payload", "&*"])
 _OLD = re.compile("slave|ziplist|^lua-time-limit$")
 _DIGEST, _PORT = 16, 6379
+_OLDEST_WITH_USERS = 6
 # Whoever stops a server asks for this by itself, of one that nobody may log in to as well (redis_rest.py).
 _OF_ITS_FILE = ("appendonly",)
 
@@ -73,8 +75,12 @@ def forgotten(server: Server, *, leaving: Collection[str], anew: bool) -> list[s
         why = str(fault).partition(" ")[0]
         said = f"its ACL users can't be listed ({why}), so whether a start would forget one is not known"
         return [f"{said}: allow its user 'acl list', or name another one (policy.yml, auth)"]
+    return _forgotten(server, users, leaving=leaving, anew=anew)
+
+
+def _forgotten(server: Server, users: dict[str, list[str]], *, leaving: Collection[str], anew: bool) -> list[str]:
     told = _told(server, anew=anew)
-    return [*_users_forgotten(server, users, told, anew=anew), *(_settings_forgotten(server.redis, told, leaving) if told is not None else [])]
+    return [*_users_forgotten(server, users, told, anew=anew), *(_settings_forgotten(server, told, leaving) if told is not None else [])]
 
 
 def noted(redis: Redis) -> dict[str, Any]:
@@ -103,7 +109,13 @@ def _digests(redis: Redis, salt: bytes) -> dict[str, dict[str, str]]:
 
 def _users(redis: Redis) -> dict[str, list[str]]:
     """Return each user's rules by its name. Raises `RedisError`."""
-    lines = [bytes(line).decode("utf-8", "surrogateescape") for line in redis.ask("ACL", "LIST")]
+    try:
+        told = redis.ask("ACL", "LIST")
+    except RedisError:
+        if int(redis.info("server").get("redis_version", "").partition(".")[0] or _OLDEST_WITH_USERS) < _OLDEST_WITH_USERS:
+            return {}
+        raise
+    lines = [bytes(line).decode("utf-8", "surrogateescape") for line in told]
     return redis_told.of_aclfile("\n".join(lines))
 
 
@@ -163,8 +175,8 @@ def _aclfile(redis: Redis) -> str:
 def _login(rules: list[str]) -> tuple[bool, frozenset[str]]:
     """Return whether rules let somebody in, and with which passwords' hashes; "nopass" is one that any is."""
     is_on, held = False, set[str]()
-    for rule in rules:
-        kind, rest = rule[:1], rule[1:]
+    for written in rules:
+        kind, rest, rule = written[:1], written[1:], written.lower()
         if rule in ("on", "off"):
             is_on = rule == "on"
         elif rule in ("nopass", "resetpass", "reset"):
@@ -176,10 +188,11 @@ def _login(rules: list[str]) -> tuple[bool, frozenset[str]]:
 
 
 def _rights(rules: list[str]) -> frozenset[str]:
-    return frozenset(rule for rule in rules if rule not in ("nopass", "sanitize-payload") and not rule.startswith("#"))
+    return frozenset(rule for rule in rules if rule not in _NO_LIMIT and not rule.startswith("#"))
 
 
-def _settings_forgotten(redis: Redis, told: redis_told.Told, leaving: Collection[str]) -> list[str]:
+def _settings_forgotten(server: Server, told: redis_told.Told, leaving: Collection[str]) -> list[str]:
+    redis = server.redis
     now = redis.settings([name for name in (*_DEFAULTS, "dir") if name not in leaving])
     # Without one that is told it is where the server was started.
     later = {**_DEFAULTS, **({"dir": ""} if told.settings.get("dir", "").startswith("/") else {})}
@@ -191,6 +204,11 @@ def _settings_forgotten(redis: Redis, told: redis_told.Told, leaving: Collection
             continue
         if name == "save" and name not in told.settings and now[name] == _SAVE_OF_6:
             continue
+        if name == "dir" and _is_same(server.pid, now[name], then):
+            continue
+        if name == "replicaof" and redis.settings(["cluster-enabled"]).get("cluster-enabled") == "yes":
+            # A cluster's own file has it, which every start reads.
+            continue
         found.append(name if name in _SECRET else f"{name} ({now[name] or 'empty'}, at its next start {then or 'empty'})")
     mend = "persist that first (its configuration file, or its command), or set it back"
     return [f"{', '.join(found)} was set while it runs, and a start would forget it: {mend}"] if found else []
@@ -198,8 +216,11 @@ def _settings_forgotten(redis: Redis, told: redis_told.Told, leaving: Collection
 
 def _plain(name: str, value: str) -> str:
     """Return a value in the one spelling that compares."""
+    value = " ".join(value.split())
     if name in _WORDS:
         value = value.lower()
+    if name == "replicaof" and value.lower() == "no one":
+        return ""
     if name == "dir":
         return os.path.normpath(value)
     if name == "notify-keyspace-events":
@@ -208,12 +229,21 @@ def _plain(name: str, value: str) -> str:
     return str(int(size[1]) * _UNITS[size[2]]) if size and size[2] in _UNITS else value
 
 
+def _is_same(pid: int, one: str, other: str) -> bool:
+    """Say whether both are one folder of the container: the server names its own without the links on the way there."""
+    try:
+        with inside.opened(pid, one, os.O_PATH) as first, inside.opened(pid, other, os.O_PATH) as second:
+            return os.path.sameopenfile(first, second)
+    except OSError:
+        return False
+
+
 def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")[:80]
 
 
 def at_risk(containers: Iterable[Inspection], engine: Engine | None = None) -> list[str]:
-    """Return what a stop and a start make each Redis forget, of those that let one in with what their own containers have; others tell nothing."""
+    """Return what a stop and a start make each Redis forget, of those that tell it to who has what their own containers have; others tell nothing."""
     found = []
     for held in redis_rest.servers(containers):
         try:
@@ -221,5 +251,10 @@ def at_risk(containers: Iterable[Inspection], engine: Engine | None = None) -> l
         except (FailedFault, RefusedFault, OSError):
             continue
         with closing(server.redis):
-            found += [f"{held.name}: {sentence}" for sentence in forgotten(server, leaving=_OF_ITS_FILE, anew=False)]
+            try:
+                sentences = _forgotten(server, _users(server.redis), leaving=_OF_ITS_FILE, anew=False)
+            except (FailedFault, OSError):
+                # It lets one in, and tells that one nothing of itself.
+                continue
+        found += [f"{held.name}: {sentence}" for sentence in sentences]
     return found

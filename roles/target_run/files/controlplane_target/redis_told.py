@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-_SERVERS = ("redis-server", "valkey-server")
-_SHELLS = ("sh", "bash", "ash", "dash")
-_STOP = frozenset([";", "&&", "||", "|", "&", ">", ">>", "<", "2>&1", ")"])
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+from .redis_script import Read, server_words
+
 _OLD_NAMES = {"slaveof": "replicaof"}
 _MOST_INCLUDES = 32
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-Read = Callable[[str], bytes]
+_WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"(?=\s|$)|'(?:[^'\\]|\\.)*'(?=\s|$)|[^\s"'])+)(?=\s|$)""", re.DOTALL)
+_PART = re.compile(r"""("(?:[^"\\]|\\.)*")|('(?:[^'\\]|\\.)*')|([^"']+)""", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)
+_ESCAPED = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "a": "\a"}
 
 
 class Told(NamedTuple):
@@ -35,8 +34,9 @@ class Told(NamedTuple):
 def told(command: Sequence[str], environment: Mapping[str, str], folder: str, read: Read) -> Told | None:
     """Return what a container's command tells its server, None where that can't be said. `folder` is where it works, `read` gives its files."""
     try:
-        words = _server_words(list(command), environment, read)
-        if words is None:
+        words = server_words(list(command), environment, folder, read)
+        if words is None or words[-1:] == ["-"]:
+            # With that it reads more from its standard input.
             return None
         file = words.pop(0) if words and not words[0].startswith("-") else None
         directives = [] if file is None else _of_file(os.path.normpath(os.path.join(folder, file)), read, 0)
@@ -64,11 +64,32 @@ def _effective(directives: list[tuple[str, list[str]]]) -> Told:
     return found
 
 
+def _split(line: str) -> list[str]:
+    """Return the words of a line as Redis itself has them: a backslash is one, except in quotes. Raises `ValueError` where a quote is open."""
+    found, at, end = [], 0, len(line.rstrip())
+    while at < end:
+        word = _WORD.match(line, at, end)
+        if word is None:
+            raise ValueError("a quote is not closed")
+        found.append("".join(_unquoted(*part) for part in _PART.findall(word[1])))
+        at = word.end()
+    return found
+
+
+def _unquoted(double: str, single: str, plain: str) -> str:
+    if double:
+        text = _ESCAPE.sub(
+            lambda one: bytes([int(one[1], 16)]).decode("utf-8", "surrogateescape") if one[1] else _ESCAPED.get(one[2], one[2]), double[1:-1]
+        )
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return single[1:-1].replace("\\'", "'") if single else plain
+
+
 def _of_words(words: list[str]) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     for word in words:
         if word.startswith("--"):
-            name, *values = shlex.split(word[2:]) or [""]
+            name, *values = _split(word[2:]) or [""]
             found.append((name.lower(), values))
         elif found:
             found[-1][1].append(word)
@@ -80,8 +101,8 @@ def _of_file(path: str, read: Read, depth: int) -> list[tuple[str, list[str]]]:
     if depth > _MOST_INCLUDES:
         raise ValueError("it includes too deep")
     found: list[tuple[str, list[str]]] = []
-    for line in read(path).decode("utf-8", "surrogateescape").splitlines():
-        words = [] if line.lstrip().startswith("#") else shlex.split(line)
+    for line in read(path).decode("utf-8", "surrogateescape").split("\n"):
+        words = [] if line.lstrip().startswith("#") else _split(line)
         if not words:
             continue
         if words[0].lower() == "include" and len(words) > 1:
@@ -90,56 +111,4 @@ def _of_file(path: str, read: Read, depth: int) -> list[tuple[str, list[str]]]:
             found += _of_file(words[1], read, depth + 1)
         else:
             found.append((words[0].lower(), words[1:]))
-    return found
-
-
-def _server_words(command: list[str], environment: Mapping[str, str], read: Read) -> list[str] | None:
-    """Return the words after `redis-server`, through an image's entry point, a shell's -c or a script. Raises `ValueError`."""
-    for index, word in enumerate(command):
-        if os.path.basename(word) in _SERVERS:
-            return command[index + 1 :]
-    for index, word in enumerate(command[:-1]):
-        if index and re.fullmatch(r"-[a-z]*c", word) and os.path.basename(command[index - 1]) in _SHELLS:
-            return _of_shell(command[index + 1], environment, [])
-    if len(command) > 1 and "entrypoint" in command[0] and (command[1].startswith("-") or command[1].endswith(".conf")):
-        return command[1:]
-    text = _script(command[0], environment, read)
-    return None if text is None else _of_shell(text, environment, command[1:])
-
-
-def _script(program: str, environment: Mapping[str, str], read: Read) -> str | None:
-    folders = [""] if "/" in program else environment.get("PATH", _PATH).split(":")
-    for folder in folders:
-        try:
-            data = read(os.path.join(folder, program))
-        except OSError:
-            continue
-        return data.decode("utf-8", "surrogateescape") if data.startswith(b"#!") else None
-    return None
-
-
-def _of_shell(script: str, environment: Mapping[str, str], arguments: list[str]) -> list[str] | None:
-    """Return the words of a script that names the server once, on a line of its own: any other can't be read without being run."""
-    lines = [line for line in script.replace("\\\n", " ").splitlines() if "-server" in line and not line.lstrip().startswith("#")]
-    if len(lines) != 1 or any(mark in lines[0].partition("-server")[2] for mark in ("`", "$(", "<<")):
-        return None
-    lexer = shlex.shlex(lines[0], posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    words = list(lexer)
-    starts = [index for index, word in enumerate(words) if os.path.basename(word) in _SERVERS]
-    if len(starts) != 1:
-        return None
-    found: list[str] = []
-    for word in words[starts[0] + 1 :]:
-        if word in _STOP:
-            break
-        if word == "$@":
-            found += arguments
-        elif any(mark in word for mark in ("$*", "${")) and not _VARIABLE.fullmatch(word):
-            return None
-        else:
-            # One that the script itself sets is a doubt.
-            if any((match.group(1) or match.group(2)) not in environment for match in _VARIABLE.finditer(word)):
-                return None
-            found.append(_VARIABLE.sub(lambda match: environment[match.group(1) or match.group(2)], word))
     return found

@@ -83,5 +83,5 @@ def differences(held: dict[str, Any], own: list[Container]) -> dict[str, list[di
 
 
 def _why_not_pulled(engine: Engine, one: dict[str, Any]) -> str | None:
-    pinned = next((name for name in [one["asked_for"], *one["digests"]] if _PINNED in name), None)
-    return "it was asked for by no digest" if pinned is None else stack_images.why_not_given(engine, pinned)
+    # By the digest alone it would come back without the name that the files ask for, and going back refuses that.
+    return stack_images.why_not_given(engine, one["asked_for"]) if _PINNED in one["asked_for"] else "it was asked for by no digest"

@@ -40,17 +40,24 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
         return _done(verbs, run, request, options, asked)
     except OSError as fault:
         if options.check or options.action in _LOOKING:
-            raise RefusedFault(f"Docker's socket {SOCKET} does not answer ({fault}). Nothing was changed. Start Docker.") from fault
+            raise _silent(fault) from fault
         raise FailedFault(f"{request.stack}: {fault}. The journal stands at {run.phase}: run this again, it goes on from there") from fault
 
 
 def undo(verbs: ComposeStack, run: Run, of: Run, options: argparse.Namespace) -> Answer:
     """Take back what the run `of` deployed, as a unit of its own with `--detach`; with `--check` show what that would change."""
     if options.check:
-        return stack_undo.shown(verbs, run, of, [str(key) for key in _asked(run).get("passed") or []])
+        try:
+            return stack_undo.shown(verbs, run, of, [str(key) for key in _asked(run).get("passed") or []])
+        except OSError as fault:
+            raise _silent(fault) from fault
     if options.detach:
         return leg_verbs.detach(verbs, run, "undo", unit_of(str(of.state.get("project") or of.key)), ["--of", of.key])
     return leg_verbs.as_unit(verbs, run, "undo", lambda: stack_undo.undo(verbs, run, of))
+
+
+def _silent(fault: OSError) -> RefusedFault:
+    return RefusedFault(f"Docker's socket {SOCKET} does not answer ({fault}). Nothing was changed. Start Docker.")
 
 
 def _done(verbs: ComposeStack, run: Run, request: Request, options: argparse.Namespace, asked: Answer) -> Answer:

@@ -15,8 +15,7 @@ from controlplane.adapters.coordination.schema import HEAD
 from tests.unit.adapters.coordination.conftest import MINUTE, T, Where
 from tests.unit.adapters.coordination.crew import Crew
 
-# SQLite's file is at each killed writer's mercy; PostgreSQL's server undoes what a lost connection left.
-SQLITE_FIRST = pytest.mark.parametrize("where", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
+pytestmark = pytest.mark.slow
 
 
 def place(where: Where) -> dict[str, str]:
@@ -56,7 +55,6 @@ def test_of_eight_processes_of_one_person_that_open_one_wave_at_once_one_wins(wh
         crew.members[answers.index(won)].ask("write", held=won, now=T.isoformat(), ended=True)
 
 
-@pytest.mark.slow
 def test_of_eight_processes_that_start_one_wave_at_once_one_wins_200_times(where: Where, crew: Crew) -> None:
     race(where, crew, 200)
 
@@ -80,7 +78,6 @@ def test_eight_processes_open_an_empty_store_at_once_and_one_makes_its_tables(wh
         assert connection.execute(text("SELECT * FROM controlplane_version")).all() == [(HEAD,)]
 
 
-@pytest.mark.slow
 def test_eight_processes_open_an_empty_file_at_once_and_none_finds_it_busy(tmp_path: Path, crew: Crew) -> None:
     """The switch to WAL is refused to one in a hundred that does not try again."""
     for number in range(60):
@@ -118,14 +115,12 @@ def kill_before_each_statement(where: Where, crew: Crew, after: Callable[[int], 
     raise AssertionError("it never came to its end")
 
 
-@SQLITE_FIRST
 def test_a_kill_before_any_statement_of_the_migration_leaves_a_store_that_the_next_one_makes(where: Where, crew: Crew) -> None:
     kills = kill_before_each_statement(where, crew, lambda _: None, opening=True)
     assert kills > 15
     goes_on(where, "W1")
 
 
-@SQLITE_FIRST
 def test_a_kill_before_any_statement_leaves_a_store_that_opens_and_goes_on(where: Where, crew: Crew) -> None:
     kills = kill_before_each_statement(where, crew, goes_on_now_and_then(where), opening=False)
     assert kills > 20
@@ -142,12 +137,10 @@ def killed_by_seed(where: Where, crew: Crew, seeds: range) -> None:
         goes_on(where, f"W-{seed}")
 
 
-@SQLITE_FIRST
 def test_a_kill_at_any_moment_leaves_a_store_that_opens_and_goes_on(where: Where, crew: Crew) -> None:
     killed_by_seed(where, crew, range(4))
 
 
-@pytest.mark.slow
 def test_a_hundred_kills_at_any_moment_leave_a_store_that_opens_and_goes_on(where: Where, crew: Crew) -> None:
     killed_by_seed(where, crew, range(100, 200))
 
