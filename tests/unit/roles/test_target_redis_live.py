@@ -260,7 +260,7 @@ def test_a_server_that_hides_its_settings_or_falls_silent_keeps_nothing_else_fro
     monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     class Hiding(Live):
-        def settings(self, names: Sequence[str]) -> dict[str, str]:
+        def settings(self, _names: Sequence[str]) -> dict[str, str]:
             raise fault
 
     told = Live()
