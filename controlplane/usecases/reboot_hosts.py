@@ -3,6 +3,7 @@
 Rules:
 - A host is rebooted only where fresh evidence shows that nobody holds its lease and no run's unit works there, whoever's controller that is.
 - What could not be observed is not rebooted.
+- Where site.yml names windows, none is rebooted outside of one.
 - Neither is a host on which a Redis is seen that a stop and a start would cost its keys.
 """
 
@@ -21,6 +22,7 @@ from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.windows import why_shut
 from controlplane.ports.plays import StepResult
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
@@ -59,14 +61,14 @@ def reboot_hosts(
         return ports.runner.run(render_reboot([route], roles=files), key=key, host=route.name, playbook="site.yml", progress=progress)
 
     with ports.locks.hold(names, operator=operator):
-        _refuse_unless_idle(chosen, ports, rebooted=())
+        _refuse_unless_free(site, chosen, ports, rebooted=())
         for number, (desired, route) in enumerate(chosen):
             if number:
                 # The reboots before took their time.
                 with telling(
                     f"{were_rebooted(names[:number])} Next: controlplane verify --after-reboot{named(names[number:])}    (goes on with the others)"
                 ):
-                    _refuse_unless_idle(chosen[number : number + 1], ports, rebooted=names[:number])
+                    _refuse_unless_free(site, chosen[number : number + 1], ports, rebooted=names[:number])
             key = make_run_key(REBOOT, ports.clock.now(), ports.entropy.four_hex())
             keys.append(key)
             _reboot(
@@ -79,8 +81,11 @@ def reboot_hosts(
     return tuple(keys)
 
 
-def _refuse_unless_idle(chosen: Sequence[tuple[DesiredHost, InventoryHost]], ports: ApplyPorts, *, rebooted: tuple[str, ...]) -> None:
-    """Raise `RefusedError` where somebody changes one of the hosts, `UnknownError` where that is not known."""
+def _refuse_unless_free(site: SiteView, chosen: Sequence[tuple[DesiredHost, InventoryHost]], ports: ApplyPorts, *, rebooted: tuple[str, ...]) -> None:
+    """Raise `RefusedError` where no window is open or somebody changes one of the hosts, `UnknownError` where that is not known."""
+    shut = why_shut(site.windows, timezone=site.timezone, now=ports.clock.now())
+    if shut is not None:
+        raise RefusedError(f"{shut}. {f'Only {were_rebooted(rebooted)}' if rebooted else 'Nothing was rebooted.'} Run this again then.")
     seen = ports.evidence.collect([route for _, route in chosen], {}, only=(*LEASE_PROBES, *_RESTART_PROBES))
     state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
     busy, doubts, lost = [], [], []

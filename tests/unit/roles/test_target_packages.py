@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[str, ...], bool]
     monkeypatch.setattr(packages, "_as_unit", as_unit)
     monkeypatch.setattr(packages, "missing", lambda names: [name for name in names if name != "there"])
     monkeypatch.setattr(packages, "active", lambda _: False)
+    monkeypatch.setattr(packages, "LOCKS", ())
     return calls
 
 
@@ -125,7 +128,7 @@ def test_an_installation_waits_for_a_new_machine_s_own_download_and_says_so(
 ) -> None:
     download = _Prefetch(monkeypatch, tmp_path, 3)
     packages.install(Home(tmp_path).run("CAP-1"), ["tini"], repair=False)
-    assert (download.looks, download.stopped) == (-1, False)
+    assert (download.looks < 0, download.stopped) == (True, False)
     assert download.told == [None, *["controlplane-prefetch.service"] * 3]
     assert Home(tmp_path).run("CAP-1").state["package_unit"] is None
     assert called[-1][0][-1] == "tini"
@@ -146,22 +149,43 @@ def test_what_has_nothing_to_install_waits_for_no_download(called: list[Any], mo
     assert (download.told, called) == ([], [])
 
 
-def test_a_new_machine_s_own_download_is_no_other_package_manager_at_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(packages, "LOCK", tmp_path / "lock")
+@contextmanager
+def other_package_manager(lock: Path) -> Iterator[None]:
     holder = subprocess.Popen(
-        [sys.executable, "-c", f"import fcntl; f = open({str(tmp_path / 'lock')!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"],
+        [sys.executable, "-c", f"import fcntl; f = open({str(lock)!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert holder.stdout is not None
     holder.stdout.readline()
     try:
+        yield
+    finally:
+        holder.communicate(b"\n")
+
+
+@pytest.mark.parametrize("held", ["dpkg", "lists"])
+def test_a_new_machine_s_own_download_is_no_other_package_manager_at_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, held: str) -> None:
+    monkeypatch.setattr(packages, "LOCKS", (tmp_path / "dpkg", tmp_path / "lists"))
+    with other_package_manager(tmp_path / held):
         monkeypatch.setattr(packages, "active", lambda unit: unit == packages.PREFETCH_UNIT)
         assert packages.lock_fault(0) == ""
         monkeypatch.setattr(packages, "active", lambda _: False)
-        assert packages.lock_fault(0).startswith("another package manager holds ")
-    finally:
-        holder.communicate(b"\n")
+        assert packages.lock_fault(0).startswith(f"another package manager holds {tmp_path / held} ")
+    assert packages.lock_fault(0) == ""
+
+
+def test_lists_that_another_reads_are_waited_for_and_named_instead_of_left_to_apt(
+    called: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = Home(tmp_path).run("CAP-1")
+    monkeypatch.setattr(packages, "LOCKS", (tmp_path / "lists",))
+    wait = packages.lock_fault
+    monkeypatch.setattr(packages, "lock_fault", lambda: wait(0.1))
+    with other_package_manager(tmp_path / "lists"), pytest.raises(FailedFault, match=r"another package manager holds .*no package was changed"):
+        packages.install(run, ["tini"], repair=False)
+    assert called == []
+    assert packages.install(run, ["tini"], repair=False)["installed"] == ["tini"]
 
 
 def test_what_dpkg_alone_could_finish_asks_no_apt(called: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -198,7 +222,7 @@ def test_an_installation_is_on_record_as_long_as_it_works(monkeypatch: pytest.Mo
 
 
 def test_what_an_earlier_attempt_installs_is_waited_for_though_it_holds_no_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(packages, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(packages, "LOCKS", (tmp_path / "lock",))
     works = iter([True, True, False])
     monkeypatch.setattr(packages, "active", lambda unit: unit != packages.PREFETCH_UNIT and next(works))
     assert packages.lock_fault(60) == ""

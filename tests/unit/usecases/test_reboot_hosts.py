@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.evidence import ProbeRecord
+from controlplane.domain.windows import Window
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from tests.fakes.site import OPERATOR, FakeSite
 
@@ -44,6 +46,20 @@ def test_a_host_that_another_controller_holds_is_refused_by_host_run_holder_and_
         f"mint-data {LEASED} 2126-01-02T11:30:00Z.",
         "If its controller is dead and no unit of it works any more: controlplane lease take mint-data",
     )
+
+
+def test_outside_of_the_sites_windows_nothing_is_rebooted() -> None:
+    site = FakeSite()
+    now = site.clock.now()
+    shut, opened = ((now + timedelta(hours=hours)).strftime("%H:%M") for hours in (1, 2))
+    site.view = site.view.model_copy(update={"windows": (Window(start=shut, end=opened),)})
+    with pytest.raises(RefusedError) as refused:
+        _reboot(site)
+    assert str(refused.value).startswith("no maintenance window is open; the next one is ")
+    assert str(refused.value).endswith("Nothing was rebooted. Run this again then.")
+    assert (site.runner.plays, site.receipts.chain) == ([], [])
+    site.view = site.view.model_copy(update={"windows": (Window(start=now.strftime("%H:%M"), end=shut),)})
+    assert len(_reboot(site)) == 1
 
 
 def test_a_host_whose_redis_would_start_empty_is_not_rebooted() -> None:

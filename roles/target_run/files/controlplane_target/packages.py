@@ -19,7 +19,8 @@ from .state import Run
 from .systemd import active, systemctl
 
 UPDATES = Path("/var/lib/dpkg/updates")
-LOCK, LOCK_WAIT_S = Path("/var/lib/dpkg/lock-frontend"), 300
+# apt waits for dpkg's by itself; of that of its lists it only says that somebody else has it.
+LOCKS, LOCK_WAIT_S = (Path("/var/lib/dpkg/lock-frontend"), Path("/var/lib/apt/lists/lock")), 300
 _UNIT = "controlplane-vm-bootstrap.service"
 # A new machine's own download, and what it leaves once all of apt's lists were read: a file as old as the moment in which the reading began.
 PREFETCH_UNIT, LISTS_READ = "controlplane-prefetch.service", Path("/run/controlplane-prefetch/lists")
@@ -69,13 +70,14 @@ def _at_work() -> str:
     # It holds the lock for nobody's work, and the installation waits for it.
     if active(PREFETCH_UNIT):
         return ""
-    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return f"another package manager holds {LOCK} ('fuser -v {LOCK}' tells who that is)"
-    finally:
-        os.close(descriptor)
+    for lock in LOCKS:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return f"another package manager holds {lock} ('fuser -v {lock}' tells who that is)"
+        finally:
+            os.close(descriptor)
     return ""
 
 
@@ -146,6 +148,8 @@ def install(run: Run, names: list[str], *, repair: bool) -> dict[str, Any]:
     if lacking or broken:
         options = [f"--option=Dpkg::Options::={option}" for option in keep] + [f"--option=DPkg::Lock::Timeout={LOCK_WAIT_S}"]
         if not _lists_are_read(time.time()):
+            if locked := lock_fault():
+                raise FailedFault(f"{locked}. The files are written, and no package was changed; then run this again. Go back: {run.folder}/undo")
             _as_unit(run, "apt-get", "--quiet", *options, "update")
         # What another package would push out is no business of a bootstrap.
         install = ["apt-get", "--quiet", "--yes", "--no-remove", "--no-install-recommends", *options, "install"]

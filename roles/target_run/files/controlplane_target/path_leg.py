@@ -135,7 +135,7 @@ class PathLeg:
         """Return by path how the service's own data fare by its own reading, and what is wrong with them."""
         if self.request.service is None:
             return {}, []
-        if self.proof.taken() is None:
+        if not self.proof.is_taken:
             self.proof.take(path_kept.kept(self.run))
         try:
             told = self.proof.retried(self.request.answer_s)

@@ -53,6 +53,11 @@ class Proof:
             return self._of_redis()
         return []
 
+    @property
+    def is_taken(self) -> bool:
+        """Say whether anything is known of how the data were before the stop."""
+        return self._before is not None
+
     def taken(self) -> Any:
         """Return what was read before the stop, as JSON holds it; None where nothing was."""
         if self._kind != "redis" or self._before is None:
