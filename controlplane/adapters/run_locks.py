@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC
 from pathlib import Path
 
+from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.errors import RefusedError
 from controlplane.ports.clocks import Clock
 
@@ -22,6 +23,11 @@ class HostLocks:
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
+
+    @property
+    def place(self) -> str:
+        """Return which folder it is, whichever way leads there: short, and without the characters that a path may have and a store not."""
+        return digest_of_bytes(os.fsencode(self._folder.resolve())).removeprefix("sha256:")[:16]
 
     @contextmanager
     def hold(self, hosts: Sequence[str], *, operator: str) -> Iterator[None]:

@@ -12,6 +12,11 @@ from controlplane.domain.plan import Plan
 class RunLocks(Protocol):
     """One run at a time may change a host from here; a killed program's lock is gone with it."""
 
+    @property
+    def place(self) -> str:
+        """Return a name of where the locks lie: whoever has another one is not kept out by them."""
+        ...
+
     def hold(self, hosts: Sequence[str], *, operator: str) -> AbstractContextManager[None]:
         """Hold the hosts' locks. Raises `RefusedError`, naming host, holder and since when."""
         ...

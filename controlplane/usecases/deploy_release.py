@@ -5,6 +5,8 @@ Rules:
   attempt of a run asks the gate again, before the first host that was not begun.
 - Before anything is changed each host says whether what runs there could come back; without that the gate is shut.
 - A deployment to production that fails, or whose smoke tests do not all pass or can't be run, is taken back at once, and that is said.
+- A host that belongs to a wave that is not ended is left to it: asked before anything begins, and before each host once more. The way back of a
+  promotion that failed waits for no wave.
 - The stack is held in its environment the whole time (hold_release.py): two verbs never take turns between a deployment and its proof.
 - Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
 - A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
@@ -30,7 +32,8 @@ from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_plan import apply_plan
 from controlplane.usecases.ask_release import asked_of_hosts
 from controlplane.usecases.hold_release import HeldRelease, held_release
-from controlplane.usecases.interrupted_run import open_run, way_back_command
+from controlplane.usecases.hosts_in_wave import hosts_of, in_wave, refuse_in_wave, wave_line
+from controlplane.usecases.interrupted_run import finished_steps, open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
 from controlplane.usecases.release_case import (
@@ -60,7 +63,8 @@ def _stage(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, comm
     ports = held.ports
     kept, view = planned(site, stack, "staging", plan)
     hosts = environment_of(site, stack, "staging")[1].hosts
-    course = ReleaseCourse(command, hosts, held, lambda _: None, _way_back(plan, ports))
+    course = ReleaseCourse(command, hosts, held, ports.waves, lambda _: None, _way_back(plan, ports))
+    _refuse_in_wave(plan, f"{kept.name} is not staged", course, ports)
     result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     if result.outcome == "done" and result.run is None:
         _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
@@ -97,11 +101,16 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
     kept, view = planned(site, stack, "production", plan)
     going_on = open_run(plan, ports.apply.receipts)
     course.begun = tuple(one for one in own if one.run == going_on)
+    by = ReleaseCourse(command, environment.hosts, held, ports.waves, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
     if not course.begun and (going_on is not None or not own or plan_release(site, stack, "production", kept, ports=ports.apply).steps):
         # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again; so has a run that began nothing yet.
         course.gate = course.judged(kept)
         refuse_shut(course.gate, f"{kept.name} is not promoted", _open_and_empty(going_on))
-    by = ReleaseCourse(command, environment.hosts, held, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
+    elif "failed" in states and (kept_off := in_wave(_left(plan, ports), ports.waves())) is not None:
+        # A host that failed would be tried once more: it may not, so what does not work goes back.
+        return course.take_back(f"its deployment failed, and {kept_off.told}")
+    elif going_on is not None:
+        _refuse_in_wave(plan, f"{kept.name} is not promoted further", by, ports)
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
@@ -128,6 +137,19 @@ def _open_and_empty(run: str | None) -> str:
     if run is None:
         return ""
     return f" Run {run} is open and began nothing yet: mend that and run this again, or close it: controlplane rollback {run}"
+
+
+def _refuse_in_wave(plan: Plan, what: str, course: ReleaseCourse, ports: ReleasePorts) -> None:
+    """Raise `RefusedError` where a host that is still to be changed belongs to a wave."""
+    run = open_run(plan, ports.apply.receipts)
+    refuse_in_wave(_left(plan, ports), ports.waves, what=what, then="" if run is None else f" {course.go_on(run)}")
+
+
+def _left(plan: Plan, ports: ReleasePorts) -> tuple[str, ...]:
+    """Return the hosts that are still to be changed."""
+    run = open_run(plan, ports.apply.receipts)
+    done = finished_steps(run, _loaded(ports)) if run is not None else {}
+    return hosts_of(step for step in plan.steps if step.id not in done)
 
 
 def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePorts) -> None:
@@ -198,7 +220,8 @@ class _Promotion:
 
     def judged(self, kept: KeptManifest) -> tuple[GateLine, ...]:
         """Return the gate; where all else holds, with what each host that was not begun says of the way back."""
-        lines = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
+        judged = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
+        lines = (*judged, wave_line(_left(self.plan, self.ports), self.ports.waves))
         if not is_open(lines):
             return lines
         begun = [one.host for one in self.begun]

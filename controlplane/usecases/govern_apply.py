@@ -11,17 +11,16 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from controlplane.domain.coordination import WaveHeld
-from controlplane.domain.errors import ControlPlaneError, RefusedError
+from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.site_view import SiteView
-from controlplane.domain.waves.record import record_of
 from controlplane.domain.windows import why_shut
 from controlplane.ports.clocks import Clock
 from controlplane.usecases.govern_course import Ungoverned
-from controlplane.usecases.wave_ports import without_end
+from controlplane.usecases.hosts_in_wave import hosts_of, in_wave, why_in_wave
 
 
 class PlainCourse(Ungoverned):
@@ -35,32 +34,17 @@ class PlainCourse(Ungoverned):
         if not plan.steps:
             return
         shut = self._shut()
-        held = _in_wave(plan.steps, self._waves())
+        held = in_wave(hosts_of(plan.steps), self._waves())
         if shut is None and held is None:
             return
-        wave = "" if held is None else f" Plan it there: controlplane wave plan {held[0]}; or wait for its end: controlplane wave status {held[0]}."
-        told = "; ".join(why for why in (shut, held[1] if held is not None else None) if why is not None)
+        wave = "" if held is None else f" Plan it there: controlplane wave plan {held.wave}; or wait for its end: {held.status}."
+        told = "; ".join(why for why in (shut, held.told if held is not None else None) if why is not None)
         still = "" if run is None else f" {self.go_on(run)}"
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.{wave}{still}")
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over, or a wave has the step's host now."""
-        try:
-            held = _in_wave((step,), self._waves())
-        except ControlPlaneError as lost:
-            return without_end(str(lost))
-        return self._shut() or (held[1] if held is not None else None)
+        return self._shut() or why_in_wave(hosts_of((step,)), self._waves)
 
     def _shut(self) -> str | None:
         return why_shut(self._site.windows, timezone=self._site.timezone, now=self._clock.now())
-
-
-def _in_wave(steps: Sequence[Step], attempts: Iterable[WaveHeld]) -> tuple[str, str] | None:
-    """Return the wave that hosts of these steps belong to, and that in words; None where they belong to none that goes on and changes machines."""
-    hosts = sorted({host for step in steps for host in (step.host, step.target)})
-    for held in attempts:
-        mine = [host for host in hosts if record_of(held.record).holds(host)] if held.mutating and held.ended_at is None else []
-        if mine:
-            belong = f"{', '.join(mine)} belong{'s' if len(mine) == 1 else ''} to wave {held.wave}"
-            return held.wave, f"{belong}, which changes machines and is not ended (state {held.state}, held by {held.holder})"
-    return None

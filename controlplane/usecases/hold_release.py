@@ -1,8 +1,9 @@
 """One verb at a time changes a stack in an environment, from its first look to its last proof or its way back, over all controllers of a site.
 
 Rules:
-- There are two locks: the kernel's on this controller, which goes with a program that was killed, and a lease in the store that controllers share.
-- Who was killed goes on here at once. From another controller that takes until the lease is over.
+- There are two locks: the kernel's in this folder of the site, which goes with a program that was killed, and a lease in the store that controllers
+  share.
+- Who was killed goes on here at once. From another controller, or another copy of the site, that takes until the lease is over.
 - Before each host, each proof and each play of a way back the lease is renewed: who slept past its end and lost it begins nothing more.
 - A store that can't be asked takes nothing away as long as the lease lasts; after that nobody knows who has it, and nothing more is begun.
 """
@@ -16,7 +17,7 @@ from datetime import timedelta
 
 from controlplane.domain.coordination import moment_of
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError
-from controlplane.domain.releases.lease import ReleaseHeld, release_lost
+from controlplane.domain.releases.lease import ReleaseHeld, holder_of, release_lost
 from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.plays import PlayRunner, StepResult
@@ -32,8 +33,7 @@ class HeldRelease:
 
     def __init__(self, held: ReleaseHeld, ports: ReleasePorts) -> None:
         self._held, self._leases, self._clock = held, ports.leases, ports.apply.clock
-        fenced = replace(ports.apply, runner=_FencedRunner(ports.apply.runner, self.lost))
-        self.ports = replace(ports, apply=fenced, prove=_FencedProver(ports, self.lost))
+        self.ports = replace(fenced(ports, self.lost), prove=_FencedProver(ports, self.lost))
 
     def lost(self) -> str | None:
         """Renew the lease; return why nothing more may be begun, None where it may."""
@@ -61,13 +61,19 @@ class HeldRelease:
             self._leases.end_release(self._held, now=self._clock.now())
 
 
+def fenced(ports: ReleasePorts, lost: Callable[[], str | None]) -> ReleasePorts:
+    """Return the ports, with plays that are begun only while `lost` gives no reason against it."""
+    return replace(ports, apply=replace(ports.apply, runner=_FencedRunner(ports.apply.runner, lost)))
+
+
 @contextmanager
 def held_release(site: ReleaseSite, stack: str, name: EnvironmentName, verb: str, ports: ReleasePorts) -> Iterator[HeldRelease]:
     """Hold a stack in an environment. Raises `RefusedError`, naming who does it; then nothing was changed."""
     # No host can have a name with a space in it.
     with ports.apply.locks.hold((f"{stack} in {name}",), operator=site.operator):
         now = ports.apply.clock.now()
-        held = HeldRelease(ports.leases.take_release(stack, name, verb, holder=site.operator, now=now, ttl=TTL), ports)
+        holder = holder_of(site.operator, ports.apply.locks.place)
+        held = HeldRelease(ports.leases.take_release(stack, name, verb, holder=holder, now=now, ttl=TTL), ports)
         try:
             yield held
         finally:
@@ -76,7 +82,7 @@ def held_release(site: ReleaseSite, stack: str, name: EnvironmentName, verb: str
 
 @dataclass(frozen=True)
 class _FencedRunner:
-    """Begins a play only while the lease is ours."""
+    """Begins a play only while it may: `lost` says why not."""
 
     runner: PlayRunner
     lost: Callable[[], str | None]

@@ -1,7 +1,7 @@
 """What a dry run of a rollback tells: whether each host could go back now, and what would start, stop and change there. Nothing is changed.
 
 Rules:
-- Evidence is fresh; a host that was not observed, or that another run holds, keeps the rollback from being begun, and is said.
+- Evidence is fresh; a host that was not observed, or that another run or a wave holds, keeps the rollback from being begun, and is said.
 - The role itself is asked, in check mode, for each run that would go back: what its undo would refuse it refuses here, in the same words.
 - What a host did not tell is UNKNOWN.
 """
@@ -16,12 +16,14 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.history import Deployment, OnHost
+from controlplane.domain.releases.lease import holder_of, shown
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.values import Value
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.apply_guards import held_by_another
 from controlplane.usecases.ask_release import dry_result, verdict_of
+from controlplane.usecases.hosts_in_wave import wave_line
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history
 from controlplane.usecases.release_way_back import WayBack, wanted_by, way_back
@@ -59,7 +61,7 @@ def rehearse_return(
     chosen = site.view.chosen(back.hosts)
     seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     runs = _runs_now(site, stack, on_hosts, seen, ports)
-    lines = _held(site, stack, name, ports)
+    lines = [*_held(site, stack, name, ports), *_in_wave(back, ports)]
     hosts: list[OnReturn] = []
     for one in on_hosts:
         going = [each for run in back.runs for each in reversed(one.deployments) if each.run == run and each.state != "undone"]
@@ -75,10 +77,15 @@ def rehearse_return(
 
 def _held(site: ReleaseSite, stack: str, name: EnvironmentName, ports: ReleasePorts) -> list[GateLine]:
     held = ports.leases.find_release(stack, name)
-    if held is None or held.holder == site.operator or not held.leased(ports.apply.clock.now()):
+    if held is None or held.holder == holder_of(site.operator, ports.apply.locks.place) or not held.leased(ports.apply.clock.now()):
         return []
-    told = f"{held.holder} changes it, release {held.verb} since {held.taken_at}, by a lease until {held.expires_at}"
+    told = f"{shown(held.holder)} changes it, release {held.verb} since {held.taken_at}, by a lease until {held.expires_at}"
     return [GateLine(name="lease", verdict=Verdict.DRIFTED, reason=told, next="wait for it")]
+
+
+def _in_wave(back: WayBack, ports: ReleasePorts) -> list[GateLine]:
+    line = wave_line(back.hosts if back.runs else (), ports.waves)
+    return [] if line.verdict is Verdict.MET else [line]
 
 
 def _runs_now(site: ReleaseSite, stack: str, hosts: Sequence[OnHost], seen: Seen, ports: ReleasePorts) -> dict[str, str]:

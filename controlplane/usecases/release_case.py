@@ -24,6 +24,7 @@ from controlplane.ports.gates import GateRunStore
 from controlplane.ports.releases import KeptManifest, ReleaseFiles, ReleaseLeases
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.govern_course import Ungoverned
+from controlplane.usecases.hosts_in_wave import Attempts, hosts_of, why_in_wave
 from controlplane.usecases.interrupted_run import how_to_go_on
 from controlplane.usecases.make_plan import plan_site
 
@@ -48,11 +49,15 @@ class Checked(NamedTuple):
 
 @dataclass(frozen=True)
 class ReleasePorts:
-    """Everything that a deployment touches: the ports of applying, gate runs, leases of stacks, the proof by behaviour, and the check of files."""
+    """Everything that a deployment touches: the ports of applying, gate runs, leases of stacks, the proof by behaviour, and the check of files.
+
+    `waves` asks the store for every attempt at a wave.
+    """
 
     apply: ApplyPorts
     runs: GateRunStore
     leases: ReleaseLeases
+    waves: Attempts
     prove: Prover
     check: Callable[[str, EnvironmentName], Checked]
 
@@ -208,13 +213,16 @@ class Led(Protocol):
 
 
 class ReleaseCourse(Ungoverned):
-    """The course of a deployment: host after host in the environment's order, each only while `held` is ours and `waits` gives no reason against it.
+    """The course of a deployment: host after host in the environment's order, each only while `held` is ours, none of `waves` has the host, and
+    `waits` gives no reason against it.
 
     `command` goes on with it, `back` gives the command that takes a run of it back.
     """
 
-    def __init__(self, command: str, hosts: Sequence[str], held: Led, waits: Callable[[Step], str | None], back: Callable[[str], str]) -> None:
-        self._command, self._hosts, self._held, self._waits, self._back = command, tuple(hosts), held, waits, back
+    def __init__(  # noqa: PLR0917 - one run's whole surroundings
+        self, command: str, hosts: Sequence[str], held: Led, waves: Attempts, waits: Callable[[Step], str | None], back: Callable[[str], str]
+    ) -> None:
+        self._command, self._hosts, self._held, self._waves, self._waits, self._back = command, tuple(hosts), held, waves, waits, back
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps in the order of the environment's hosts."""
@@ -226,7 +234,7 @@ class ReleaseCourse(Ungoverned):
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether it has to wait."""
-        return self._held.lost() or self._waits(step)
+        return self._held.lost() or why_in_wave(hosts_of((step,)), self._waves) or self._waits(step)
 
     def taken_over(self) -> str | None:
         """Ask who leads it: what failed because another went on with it is theirs to record."""

@@ -6,6 +6,8 @@ Rules:
 - The stack is held in its environment the whole time (hold_release.py), and what goes back is what was shown before.
 - It counts as back only where fresh evidence shows the former digests, and the smoke tests of the environment pass.
 - Interrupted, the command that is named goes on: it names the manifest, so that it never takes more back than was asked for.
+- A host of a wave that is not ended is left to it, before the first run and before each play; a failed promotion goes back all the same, by
+  `take_back`: it does not wait for a wave with what does not work.
 - A host that does not answer keeps no other from going back; what is left is said.
 """
 
@@ -22,7 +24,8 @@ from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.run_result import RunResult
-from controlplane.usecases.hold_release import HeldRelease, held_release
+from controlplane.usecases.hold_release import HeldRelease, fenced, held_release
+from controlplane.usecases.hosts_in_wave import refuse_in_wave, why_in_wave
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history
 from controlplane.usecases.release_way_back import WayBack, wanted_by, way_back
@@ -39,14 +42,21 @@ def return_release(site: ReleaseSite, stack: str, back: WayBack, ports: ReleaseP
                 f"what there is to take back of {stack} in {back.environment} changed since it was shown. Nothing was changed. "
                 f"Look again: {back.command} --dry-run"
             )
+        # Without runs only the proof is missing, which changes no machine.
+        if back.runs:
+            refuse_in_wave(back.hosts, ports.waves, what=f"{stack} in {back.environment} is not taken back")
         return _return(site, back, held, progress=progress)
 
 
 def _return(site: ReleaseSite, back: WayBack, held: HeldRelease, *, progress: Progress) -> ReleaseResult:
     returned: list[RunResult] = []
-    stack, ports = back.stack, held.ports
+
+    def kept() -> str | None:
+        return why_in_wave(back.hosts, held.ports.waves)
+
+    stack, ports = back.stack, fenced(held.ports, kept)
     for number, run in enumerate(back.runs):
-        lost = held.lost()
+        lost = held.lost() or kept()
         if lost is not None:
             return _result(back, "interrupted", returned, messages=(lost, f"Go on with it: {back.command}"))
         progress(f"{run} | roll back ({number + 1} of {len(back.runs)})")

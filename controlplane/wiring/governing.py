@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from controlplane import wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from controlplane.adapters.coordination import CoordinationStore
     from controlplane.adapters.gate_reports import GateReportFiles
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from controlplane.domain.coordination import WaveHeld
     from controlplane.domain.governance import Governance
     from controlplane.domain.plan import Plan
+    from controlplane.domain.receipt import Receipt
     from controlplane.domain.site_view import SiteView
+    from controlplane.ports.waves import WaveStore
     from controlplane.usecases.change_modes import ModePorts
     from controlplane.usecases.examine_site import DoctorPorts
     from controlplane.usecases.govern_apply import PlainCourse
@@ -212,25 +215,42 @@ def wave_site(given: str | None) -> Iterator[tuple[WaveSite, WavePorts]]:
         yield WaveSite(view=view, governance=content.governance, operator=wiring.operator()), ports
 
 
+def wave_attempts(
+    view: SiteView, opened: Callable[[], AbstractContextManager[WaveStore]], *, chain: Callable[[], Sequence[Receipt]]
+) -> Callable[[], tuple[WaveHeld, ...]]:
+    """Return what asks for every attempt at a wave of a site; `opened` gives the store, where there is something to ask it."""
+    from functools import cache  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from pathlib import Path  # noqa: PLC0415
+
+    from controlplane.usecases.refuse_wave_plan import every_attempt  # noqa: PLC0415
+
+    @cache
+    def has_waves() -> bool:
+        # A site that has no wave and never had one has no store to ask. One that was opened goes on whatever became of its file.
+        if any(Path(view.folder, "waves").glob("*.yml")):
+            return True
+        return any(receipt.capability.startswith("wave.") for receipt in chain())
+
+    def attempts() -> tuple[WaveHeld, ...]:
+        if not has_waves():
+            return ()
+        with opened() as store:
+            return every_attempt(store)
+
+    return attempts
+
+
 def plain_course(view: SiteView, plan: Plan) -> PlainCourse:
     """Return the course of a plan that is applied by itself. Raises `RefusedError` where it belongs to a wave, or none of it may begin now."""
-    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from functools import partial  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.usecases.govern_apply import PlainCourse  # noqa: PLC0415
     from controlplane.usecases.interrupted_run import open_run  # noqa: PLC0415
-    from controlplane.usecases.refuse_wave_plan import every_attempt, refuse_wave_plan  # noqa: PLC0415
+    from controlplane.usecases.refuse_wave_plan import refuse_wave_plan  # noqa: PLC0415
 
     trail = wiring.receipts(view.folder)
     chain = [receipt for _, receipt in trail.load()]
-    # A site that has no wave and never had one has no store to ask. One that was opened goes on whatever became of its file.
-    has_waves = any(Path(view.folder, "waves").glob("*.yml")) or any(receipt.capability.startswith("wave.") for receipt in chain)
-
-    def waves() -> tuple[WaveHeld, ...]:
-        if not has_waves:
-            return ()
-        with wiring.coordination(view.folder) as store:
-            return every_attempt(store)
-
+    waves = wave_attempts(view, partial(wiring.coordination, view.folder), chain=lambda: chain)
     refuse_wave_plan(plan, waves(), approvals=wiring.approvals(view.folder), chain=chain, now=wiring.clock().now())
     course = PlainCourse(view, wiring.clock(), waves)
     course.refuse(plan, open_run(plan, trail))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def releasing(given: str | None, stack: str | None, environment: EnvironmentName
     from controlplane.domain.site_view import view_of  # noqa: PLC0415
     from controlplane.usecases.judge_release import sound_views  # noqa: PLC0415
     from controlplane.usecases.release_case import ReleasePorts, ReleaseSite  # noqa: PLC0415
+    from controlplane.wiring.governing import wave_attempts  # noqa: PLC0415
 
     content = wiring.site(given).read(run_inventory=True)
     view, files = view_of(content), release_files(given)
@@ -112,7 +113,17 @@ def releasing(given: str | None, stack: str | None, environment: EnvironmentName
     )
     apply = wiring.apply_ports(content, view, more=_told(files, stack, environment))
     with wiring.coordination(view.folder) as store:
-        yield site, ReleasePorts(apply=apply, runs=wiring.proven_runs(view.folder, store), leases=store, prove=_prover(view), check=_checker(given))
+        yield (
+            site,
+            ReleasePorts(
+                apply=apply,
+                runs=wiring.proven_runs(view.folder, store),
+                leases=store,
+                waves=wave_attempts(view, lambda: nullcontext(store), chain=lambda: [one for _, one in apply.receipts.load()]),
+                prove=_prover(view),
+                check=_checker(given),
+            ),
+        )
 
 
 @contextmanager

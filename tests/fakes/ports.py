@@ -249,6 +249,8 @@ class FakeKnownHosts:
 class FakeLocks:
     """Locks in memory; `held_by` names who holds a host."""
 
+    place = "here"
+
     def __init__(self) -> None:
         self.held_by: dict[str, str] = {}
 

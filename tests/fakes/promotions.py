@@ -18,6 +18,7 @@ from controlplane.domain.services import Stack
 from controlplane.usecases import release_case
 from controlplane.usecases.deploy_release import promote_release, stage_release
 from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.refuse_wave_plan import every_attempt
 from controlplane.usecases.release_case import Checked, Progress, ReleasePorts, plan_release
 from controlplane.usecases.release_way_back import way_back
 from controlplane.usecases.return_release import return_release
@@ -57,6 +58,7 @@ class PromotedSite(ReleaseSite):
             apply=self.ports,
             runs=self.runs,  # type: ignore[arg-type]
             leases=self.leases,
+            waves=lambda: every_attempt(self.leases),
             prove=self.prove,
             check=lambda *_: Checked(self.faults, None),
         )

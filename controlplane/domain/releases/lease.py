@@ -2,8 +2,8 @@
 
 Rules:
 - A lease is judged by the site's time, as a wave's is.
-- The same holder takes over at once: its twin on this controller is kept out by the lock there, so what is left is what was killed. Anybody else
-  waits until the lease is over.
+- The same holder takes over at once: its twin is kept out by the lock, so what is left is what was killed. Anybody else waits until the lease is
+  over. Locks lie in the folder of the site, so the same operator with another copy of it, which has locks of its own, is somebody else.
 - Who lost it to another neither renews nor ends it: the token has to be that of the store.
 """
 
@@ -18,9 +18,21 @@ from controlplane.domain.errors import RefusedError
 from controlplane.domain.names import Line
 from controlplane.domain.values import Value
 
+_LOCKS = ", locks "
+
+
+def holder_of(operator: str, locks: str) -> str:
+    """Return who holds a lease, for the store: the operator, and the place of the locks that keep twins out."""
+    return f"{operator}{_LOCKS}{locks}"
+
+
+def shown(holder: str) -> str:
+    """Return the operator of a holder, for people."""
+    return holder.rpartition(_LOCKS)[0] or holder
+
 
 class ReleaseHeld(Value):
-    """One taking. `verb` is what goes on, such as promote; `token` is new with each taking and grows over the whole store."""
+    """One taking. `verb` is what goes on, such as promote; `holder` is as `holder_of` has it; `token` grows with each taking over the whole store."""
 
     stack: Line
     environment: Line
@@ -41,9 +53,10 @@ def release_taken(
 ) -> ReleaseHeld:
     """Return the lease as its new holder has it. Raises `RefusedError` where another's lasts."""
     if latest is not None and latest.holder != holder and latest.leased(at):
+        copy = ", from another copy of the site" if shown(latest.holder) == shown(holder) else ""
         raise RefusedError(
-            f"{stack} in {environment} is being changed by {latest.holder}, release {latest.verb} since {latest.taken_at}, whose lease lasts until "
-            f"{latest.expires_at}. Nothing was changed. Leave it to them; if that controller is gone, run this again after that."
+            f"{stack} in {environment} is being changed by {shown(latest.holder)}{copy}, release {latest.verb} since {latest.taken_at}, whose lease "
+            f"lasts until {latest.expires_at}. Nothing was changed. Leave it to them; if that controller is gone, run this again after that."
         )
     return ReleaseHeld(
         stack=stack,
@@ -70,5 +83,5 @@ def release_lost(held: ReleaseHeld, latest: ReleaseHeld | None) -> str | None:
     if latest is None:
         return f"the lease of {place} is not in the store: it is another store, or an older copy of it"
     if latest.token != held.token:
-        return f"{place} is no longer this process's to change: {latest.holder} took it for release {latest.verb} at {latest.taken_at}"
+        return f"{place} is no longer this process's to change: {shown(latest.holder)} took it for release {latest.verb} at {latest.taken_at}"
     return None if latest.ended_at is None else f"the lease of {place} was given back at {latest.ended_at}"

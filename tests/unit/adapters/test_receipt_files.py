@@ -368,3 +368,12 @@ def test_a_second_run_on_a_host_is_refused_by_holder_and_since_when_and_let_in_a
             pass
     with other.hold(("a", "b"), operator="bob"):
         pass
+
+
+def test_the_locks_of_two_copies_of_a_site_are_told_apart_and_one_folder_is_the_same_by_any_way(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    one, link, two = (HostLocks(tmp_path / name / "state" / "locks", FakeClock()).place for name in ("one", "link", "two"))
+    assert (one == link, one == two, len(one)) == (True, False, 16)
+    # A store takes no such name.
+    assert HostLocks(tmp_path / "a\udcff\nb", FakeClock()).place.isalnum()

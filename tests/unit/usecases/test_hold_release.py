@@ -11,18 +11,21 @@ import pytest
 
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.receipt import open_intents
-from controlplane.domain.releases.lease import ReleaseHeld
+from controlplane.domain.releases.lease import ReleaseHeld, holder_of
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.deploy_release import promote_release, stage_release
 from controlplane.usecases.hold_release import TTL
 from controlplane.usecases.release_way_back import way_back
 from controlplane.usecases.return_release import return_release
+from tests.fakes.ports import FakeLocks
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import STACK
 from tests.fakes.site import OPERATOR
 
 BOB = "bob@west"
+# Who is killed here, as the store has it.
+HERE = holder_of(OPERATOR, FakeLocks.place)
 V1, V2 = {"1 intake", "1 seeds"}, {"2 intake", "2 seeds"}
 
 
@@ -93,7 +96,7 @@ def test_a_twin_on_this_controller_is_kept_out_by_its_lock(site: PromotedSite) -
 
 def test_who_was_killed_goes_on_here_at_once_and_elsewhere_once_its_lease_is_over(site: PromotedSite) -> None:
     plan = site.bring_to_gate(2)
-    site.leases.take_release(STACK, "production", "promote", holder=OPERATOR, now=site.clock.now(), ttl=TTL)
+    site.leases.take_release(STACK, "production", "promote", holder=HERE, now=site.clock.now(), ttl=TTL)
     bobs = replace(site.site, operator=BOB)
 
     def bob_promotes() -> ReleaseResult:
@@ -101,9 +104,28 @@ def test_who_was_killed_goes_on_here_at_once_and_elsewhere_once_its_lease_is_ove
 
     assert "is being changed by" in refusal_of(bob_promotes)
     assert site.promote(plan).outcome == "done"
-    site.leases.take_release(STACK, "production", "promote", holder=OPERATOR, now=site.clock.now(), ttl=TTL)
+    site.leases.take_release(STACK, "production", "promote", holder=HERE, now=site.clock.now(), ttl=TTL)
     site.clock.time += TTL
     assert bob_promotes().outcome == "done"
+
+
+def test_the_same_operator_with_another_copy_of_the_site_is_somebody_else_whose_locks_keep_nobody_out_here(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(2)
+    told: list[str] = []
+
+    def meanwhile() -> None:
+        # A second checkout has locks of its own.
+        held, site.locks.held_by = site.locks.held_by, {}
+        site.locks.place = "there"
+        told.append(refusal_of(lambda: site.promote(plan)))
+        told.append(refusal_of(site.roll_back))
+        site.locks.held_by, site.locks.place = held, FakeLocks.place
+
+    site.tests.during = meanwhile
+    assert site.promote(plan).outcome == "done"
+    first = f"shop in production is being changed by {OPERATOR}, from another copy of the site, release promote"
+    assert [one.partition(" since ")[0] for one in told] == [first] * 2
+    assert all("Nothing was changed." in one for one in told)
 
 
 def test_who_slept_past_its_lease_and_lost_it_begins_no_further_host(site: PromotedSite) -> None:

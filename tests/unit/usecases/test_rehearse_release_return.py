@@ -10,11 +10,14 @@ import pytest
 
 from controlplane.domain.errors import InterruptedRunError
 from controlplane.domain.finding import Verdict
+from controlplane.domain.releases.lease import holder_of
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.hold_release import TTL
 from controlplane.usecases.rehearse_release_return import RehearsedReturn, rehearse_return
+from tests.fakes.ports import FakeLocks
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS, STACK
+from tests.fakes.site import OPERATOR
 from tests.fakes.unsafe_yaml import load_unsafe
 
 V3 = {"3 intake", "3 seeds"}
@@ -119,6 +122,17 @@ def test_another_verb_that_works_on_it_is_said(site: PromotedSite) -> None:
     line = rehearsed(site).lines[0]
     assert (line.name, line.verdict) == ("lease", Verdict.DRIFTED)
     assert line.reason.startswith("bob@west changes it, release promote since ")
+
+
+def test_what_was_killed_here_is_in_nobody_s_way_and_the_same_operator_with_another_copy_of_the_site_is(site: PromotedSite) -> None:
+    here, there = (holder_of(OPERATOR, place) for place in (FakeLocks.place, "there"))
+    site.leases.take_release(STACK, "production", "promote", holder=here, now=site.clock.now(), ttl=TTL)
+    assert rehearsed(site).lines[0].name != "lease"
+    site.clock.time += TTL
+    site.leases.take_release(STACK, "production", "promote", holder=there, now=site.clock.now(), ttl=TTL)
+    line = rehearsed(site).lines[0]
+    assert (line.name, line.verdict) == ("lease", Verdict.DRIFTED)
+    assert line.reason.startswith(f"{OPERATOR} changes it, release promote since ")
 
 
 def test_where_only_the_proof_is_missing_no_host_is_asked(site: PromotedSite) -> None:

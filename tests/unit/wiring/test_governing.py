@@ -1,0 +1,36 @@
+"""A site that never had a wave has no store to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from controlplane.wiring.governing import wave_attempts
+from tests.fakes.coordination import FakeCoordination
+from tests.fakes.site import FakeSite
+
+
+@pytest.mark.parametrize(("leaves", "asked"), [("nothing", 0), ("a file", 2), ("a receipt", 2)])
+def test_the_store_is_asked_for_waves_where_there_is_one_or_was_one(tmp_path: Path, leaves: str, asked: int) -> None:
+    site, store, opened = FakeSite(), FakeCoordination(), list[str]()
+    assert site.apply(site.plan()).outcome == "done"
+    chain = list(site.receipts.chain)
+    store.take("W1", state="open", mutating=True, holder="bob", record={}, now=site.clock.now(), ttl=timedelta(hours=1))
+    (tmp_path / "waves").mkdir()
+    if leaves == "a file":
+        (tmp_path / "waves" / "W1.yml").write_text("")
+    if leaves == "a receipt":
+        chain.append(chain[-1].model_copy(update={"capability": "wave.open"}))
+
+    @contextmanager
+    def open_store() -> Iterator[FakeCoordination]:
+        opened.append("store")
+        yield store
+
+    attempts = wave_attempts(site.view.model_copy(update={"folder": str(tmp_path)}), open_store, chain=lambda: chain)
+    assert [[held.wave for held in attempts()] for _ in range(2)] == [["W1"] if asked else []] * 2
+    assert len(opened) == asked
