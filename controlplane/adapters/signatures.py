@@ -164,7 +164,9 @@ class Signatures:
         timed = _TIMED.search(told)
         if timed is not None:
             return f"is signed by a key that {self._allowed.name} does not allow at that time: {timed[1].strip()}"
-        broken = "; ".join(line.strip() for line in told.splitlines() if "bad options" in line or "bad key" in line)
+        # What it can't read of the file it says by the line's number: an option, a key, or what should be one of the two.
+        unread = re.compile(rf"{re.escape(str(self._allowed))}:\d+: ")
+        broken = "; ".join(line.strip() for line in told.splitlines() if unread.match(line))
         return f"is signed by a key that {self._allowed.name} does not name" + (f" ({broken})" if broken else "")
 
     def _why(self, told: str, principal: str, namespace: str) -> str:

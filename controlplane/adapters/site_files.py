@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from controlplane.adapters.governance_files import read_governance
 from controlplane.adapters.inventory import InventoryRead, read_inventory
 from controlplane.adapters.strict_yaml import Document, collector_resting, read_document
+from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.faults import Place, fault_at, validated
 from controlplane.domain.governance import Governance
@@ -21,7 +22,7 @@ from controlplane.domain.inventory import Inventory
 from controlplane.domain.machine_rules import machine_faults
 from controlplane.domain.machines import Libvirt, Machines
 from controlplane.domain.policy import Policy
-from controlplane.domain.policy_rules import policy_faults
+from controlplane.domain.policy_rules import idle_waivers, policy_faults
 from controlplane.domain.site import Site, SiteContent, site_faults
 
 VARIABLE = "CONTROLPLANE_SITE"
@@ -67,7 +68,7 @@ class SiteFolder:
             faults += read.faults
             inventory: Inventory | None = read.inventory
             document = read_document(self.folder / "policy.yml")
-            policy = _model(Policy, document, lambda data: policy_faults(data, inventory), faults)
+            policy = _model(Policy, document, lambda data: (*policy_faults(data, inventory), *idle_waivers(data, list(CHECKS))), faults)
             machines = self._machines(document.data, inventory, faults)
             keys = self._keys(machines, faults)
             governance = self._governance(document.data, inventory, machines)

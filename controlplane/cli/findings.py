@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from controlplane.domain.finding import AuditReport, Finding
+    from controlplane.domain.gates.values import SiteCheck
 
 _COLOURS = {"MET": "green", "DRIFTED": "red", "WAIVED": "yellow", "UNKNOWN": "magenta"}
 _ORDER = ("UNKNOWN", "DRIFTED", "WAIVED", "MET")
 
 
-def print_report(report: AuditReport, output: str, *, everything: bool = False, next_command: str | None = None) -> None:
-    """Print the report on standard output in the form that `-o` named; text shows MET findings only with `everything`."""
+def print_report(
+    report: AuditReport, output: str, *, everything: bool = False, next_command: str | None = None, own: Mapping[str, SiteCheck] | None = None
+) -> None:
+    """Print the report on standard output in the form that `-o` named; text shows MET findings only with `everything`.
+
+    `own` are the site's own checks, where the report has some: SARIF says what each is about.
+    """
     if output == "json":
         # The same text as `print_json` gives, in a fifth of the time: an audit of fifty hosts has a thousand findings.
         click.echo(report.model_dump_json(indent=2))
@@ -26,7 +34,7 @@ def print_report(report: AuditReport, output: str, *, everything: bool = False, 
         from controlplane.cli.options import print_json  # noqa: PLC0415 - loaded for the form that is asked for
         from controlplane.render.sarif import sarif_of  # noqa: PLC0415
 
-        print_json(sarif_of(report))
+        print_json(sarif_of(report, own))
     elif output == "junit":
         from controlplane.render.junit import junit_of  # noqa: PLC0415
 
@@ -90,4 +98,6 @@ def closing_lines(report: AuditReport, *, everything: bool, next_command: str | 
 
 def _no_evidence(report: AuditReport, host: str) -> str:
     reasons = [finding.reason for finding in report.findings if finding.host == host]
-    return plain(f"{host}: no evidence, so {len(reasons)} findings are UNKNOWN: {reasons[0] if reasons else 'nothing was asked'}")
+    if not reasons:
+        return f"{host}: no evidence, and none of these checks asked for any"
+    return plain(f"{host}: no evidence, so {len(reasons)} findings are UNKNOWN: {reasons[0]}")

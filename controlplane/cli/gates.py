@@ -45,7 +45,7 @@ def run(pack: str | None, site: str | None, hosts: tuple[str, ...], *, everythin
     with leaving(ON_RECORD), wiring.gate_ports(view) as ports:
         with working("judging"):
             report = run_gates(view, pack=pack, hosts=hosts, operator=wiring.operator(), ports=ports)
-        print_report(report, output, everything=everything)
+        print_report(report, output, everything=everything, own=view.gates.checks)
         if output == "text":
             _say_passing(report)
     return report.exit_code()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -27,16 +28,14 @@ def watch_status(ask: Callable[[], dict[str, Any]]) -> int:
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    with Live(console=Console(), auto_refresh=False) as live:
+    with Live(console=Console(), auto_refresh=False) as live, suppress(KeyboardInterrupt):
         while True:
             told = ask()
             live.update(Text("\n".join([*status_lines(told), "", "Ctrl-C ends this view; nothing else."])), refresh=True)
             if told["ended_at"] is not None:
-                return 0
-            try:
-                time.sleep(_EVERY_S)
-            except KeyboardInterrupt:
-                return 0
+                break
+            time.sleep(_EVERY_S)
+    return 0
 
 
 def status_lines(told: dict[str, Any]) -> list[str]:

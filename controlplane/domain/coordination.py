@@ -59,7 +59,10 @@ class WaveHeld(Value):
 
 
 class GateResult(Value):
-    """What one check said of one host in a gate run; `checker` is the digest of what judged it."""
+    """What one check said of one host in a gate run; `checker` is the digest of what judged it.
+
+    `elsewhere`: whose run it was holds its receipt, and here nothing shows that it passed. It counts for nothing and ends nothing.
+    """
 
     check: Line
     host: Line
@@ -67,6 +70,7 @@ class GateResult(Value):
     verdict: Literal["MET", "DRIFTED", "WAIVED", "UNKNOWN"]
     passed: bool
     reason: str
+    elsewhere: bool = False
 
 
 class GateRun(Value):

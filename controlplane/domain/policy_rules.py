@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from controlplane.domain.faults import Place
@@ -134,6 +134,15 @@ def _waiver_faults(data: Any) -> Iterator[Said]:
         key = (str(inside(waiver, "check")), str(host), str(inside(waiver, "surface")))
         if seen.setdefault(key, number) != number:
             yield ("waivers", number), f"waives the same as waivers.{seen[key]}: keep one of them"
+
+
+def idle_waivers(data: Any, checks: Sequence[str]) -> Iterator[Said]:
+    """Yield each waiver of a check that is none of this program's `checks`: unseen, it would accept nothing."""
+    for number, waiver in entries(inside(data, "waivers")):
+        check = inside(waiver, "check")
+        if isinstance(check, str) and check not in checks:
+            told = f"{check} is no check of this program, so nothing would be waived: name one of {', '.join(checks)}. "
+            yield ("waivers", number, "check"), f"{told}What a check of the site's own finds is expected by a STOR finding with an open gap"
 
 
 def _inventory_faults(data: Any, inventory: Inventory) -> Iterator[Said]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
-from controlplane.domain.finding import AuditReport, Finding, Verdict
+from controlplane.domain.finding import AuditReport, Finding, Verdict, summarise
 from controlplane.domain.values import Value
+
+_BAD = (Verdict.DRIFTED, Verdict.UNKNOWN)
 
 
 class SessionStart(Value):
@@ -32,13 +34,28 @@ class SessionStart(Value):
 
 
 def compared(now: Sequence[Finding], before: Sequence[Finding]) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-    """Return (what drifts or is unknown and did not or was not before, what did and does not any more)."""
+    """Return (what drifts or is unknown and did not or was not before, what did and does not any more).
+
+    What is no longer named is mended only where nothing of its check is UNKNOWN on its host: who sees nothing names no surfaces.
+    """
     then = {_place(one): one.verdict for one in before}
     here = {_place(one): one.verdict for one in now}
-    bad = (Verdict.DRIFTED, Verdict.UNKNOWN)
-    drifted = tuple(one for one in now if one.verdict in bad and then.get(_place(one)) is not one.verdict)
-    mended = tuple(one for one in before if one.verdict in bad and here.get(_place(one)) not in bad)
+    blind = {(one.check, one.host) for one in now if one.verdict is Verdict.UNKNOWN}
+    drifted = tuple(one for one in now if one.verdict in _BAD and then.get(_place(one)) is not one.verdict)
+    gone = (one for one in before if one.verdict in _BAD and here.get(_place(one)) not in _BAD)
+    mended = tuple(one for one in gone if _place(one) in here or (one.check, one.host) not in blind)
     return drifted, mended
+
+
+def remembered(seen: AuditReport, last: AuditReport | None, governed: Container[str]) -> AuditReport:
+    """Return what the next session compares with: what this one saw, and of the governed hosts that it left out what was seen of them last."""
+    if last is None:
+        return seen
+    looked = {row.host for row in seen.hosts}
+    left = tuple(row for row in last.hosts if row.host not in looked and row.host in governed)
+    names = {row.host for row in left}
+    findings = (*seen.findings, *(one for one in last.findings if one.host in names))
+    return seen.model_copy(update={"hosts": (*seen.hosts, *left), "findings": findings, "summary": summarise(findings)})
 
 
 def _place(finding: Finding) -> tuple[str, str, str]:

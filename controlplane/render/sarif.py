@@ -6,6 +6,7 @@ known), WAIVED a `fail` with a suppression.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from controlplane import __version__
@@ -13,17 +14,19 @@ from controlplane.domain.checks import CHECKS
 from controlplane.domain.checks.case import Check
 from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import AuditReport, Finding, Severity, Verdict
+from controlplane.domain.gates.catalogue import told_of
+from controlplane.domain.gates.values import SiteCheck
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVEL: dict[Severity, Literal["note", "warning", "error"]] = {"low": "note", "medium": "warning", "high": "error"}
 _KIND = {Verdict.MET: "pass", Verdict.UNKNOWN: "open", Verdict.DRIFTED: "fail", Verdict.WAIVED: "fail"}
 
 
-def sarif_of(report: AuditReport) -> dict[str, Any]:
-    """Return the document."""
+def sarif_of(report: AuditReport, own: Mapping[str, SiteCheck] | None = None) -> dict[str, Any]:
+    """Return the document; `own` are the site's own checks, by id, where the report has some."""
     rules = list(dict.fromkeys(finding.check for finding in report.findings))
     run: dict[str, Any] = {
-        "tool": {"driver": {"name": "controlplane", "version": __version__, "rules": [_rule(check) for check in rules]}},
+        "tool": {"driver": {"name": "controlplane", "version": __version__, "rules": [_rule(check, own or {}) for check in rules]}},
         "invocations": [{"executionSuccessful": True, "endTimeUtc": report.judged_at}],
         "properties": {"site": report.site, "policyDigest": report.policy_digest},
         "results": [_result(finding, rules.index(finding.check)) for finding in report.findings],
@@ -31,15 +34,15 @@ def sarif_of(report: AuditReport) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(check_id: str) -> dict[str, Any]:
-    check = CHECKS.get(check_id)
+def _rule(check_id: str, own: Mapping[str, SiteCheck]) -> dict[str, Any]:
+    check = CHECKS.get(check_id) or own.get(check_id)
     if check is None:
         return {"id": check_id}
     return {
-        "id": check.id,
+        "id": check_id,
         "name": check.title.replace("'", "").title().replace(" ", ""),
         "shortDescription": {"text": check.title},
-        "fullDescription": {"text": described(check)},
+        "fullDescription": {"text": described(check) if isinstance(check, Check) else told_of(check)},
         "defaultConfiguration": {"level": _LEVEL[check.severity]},
     }
 

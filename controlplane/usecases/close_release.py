@@ -136,9 +136,10 @@ def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, ports: ClosePo
 
 
 def _own_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...]:
+    # Also without a loop of its own: the closeout names what is open in the site, and what can't be read can't be named.
+    registers = site.governance.checked_registers()
     if spec.loop is None:
         return ()
-    registers = site.governance.checked_registers()
     return tuple(name for name, gap in registers.gaps.items() if gap.is_open and spec.loop in gap.loops)
 
 

@@ -125,7 +125,7 @@ def unlinked(site: SiteView, host: str) -> tuple[str, ...]:
 def _by(  # noqa: PLR0917 - what decides is named in one place
     site: SiteView, check: str, host: str, judged: Sequence[Judged], checkers: CheckerDigests, seen: Mapping[str, str] | None
 ) -> Digests | None:
-    last = judged[0].host if judged else ""
+    last = next((one.host for one in judged if not one.elsewhere), "")
     digest = (SITE if host == SITE else seen.get(host)) if seen is not None else last
     if digest is None:
         return None
@@ -143,4 +143,5 @@ def _judged(run: GateRun, *, host: str) -> Judged:
         policy=run.policy,
         checker=result.checker,
         host=run.hosts.get(host, ""),
+        elsewhere=result.elsewhere,
     )

@@ -3,8 +3,9 @@
 Rules:
 - The store says which runs there are, the report says what they found: whoever may write the store could write there that a check passed. A report
   counts that has the very digest which the receipt of its run holds.
-- What passed by the store alone is UNKNOWN: its receipt or its report is missing, or says nothing of it. What did not pass is believed as it
-  stands, as it only ever holds back; a run that ended in an error has no report.
+- What passed by the store alone is UNKNOWN: its report is missing, or says nothing of it. What did not pass is believed as it stands, as it only
+  ever holds back; a run that ended in an error has no report.
+- A run whose receipt is not here was another controller's, or nobody's: what passed in it is UNKNOWN too, and marked as being `elsewhere`.
 - A run that did not pass and that the store no longer has is counted all the same, where its receipt and its report are there.
 """
 
@@ -97,7 +98,8 @@ class ProvenRuns:
             return found
         why = told if isinstance(told, str) else "its report says nothing of it"
         reason = f"only the store says that it passed, {why}"
-        return row.model_copy(update={"results": tuple(_doubted(one, reason) if one.passed else one for one in row.results)})
+        elsewhere = self._unread is None and row.run not in self._known()
+        return row.model_copy(update={"results": tuple(_doubted(one, reason, elsewhere=elsewhere) if one.passed else one for one in row.results)})
 
     def _lost(self, key: str, place: tuple[str, str] | None) -> GateRun | None:
         told = self._reported(key)
@@ -121,7 +123,7 @@ class ProvenRuns:
         if self._unread is not None:
             return self._unread
         if end is None or end.evidence is None:
-            return "the receipts of this site folder hold no such run: bring state/ of the controller that ran it"
+            return "the receipts of this site folder hold no such run: it was another controller's"
         if key not in self._told:
             self._told[key] = self._read(end)
         return self._told[key]
@@ -162,5 +164,5 @@ class ProvenRuns:
         return _Told(run, report.checkers, said)
 
 
-def _doubted(one: GateResult, reason: str) -> GateResult:
-    return one.model_copy(update={"verdict": "UNKNOWN", "passed": False, "reason": reason})
+def _doubted(one: GateResult, reason: str, *, elsewhere: bool) -> GateResult:
+    return one.model_copy(update={"verdict": "UNKNOWN", "passed": False, "reason": reason, "elsewhere": elsewhere})

@@ -2,7 +2,7 @@
 
 Rules:
 - By the receipts: what was brought. By fresh evidence: whether it runs. Where the two differ that is said; what could not be seen is UNKNOWN.
-- Whatever was interrupted, the command that goes on with it stands there.
+- Whatever was interrupted, the command that goes on with it stands there, also where that was between two hosts.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Any
 from controlplane.domain.amounts import show_age
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import Finding
-from controlplane.domain.receipt import Receipt
+from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.interrupted_run import way_back_command
 from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.record_run import WHOLE
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, demanded_of, environment_of, history, ran
 
 ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
@@ -46,7 +49,7 @@ def _environment(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Se
         "proof": {"run": proof.receipt.key, "passed": proof.passed, "at": proof.receipt.at} if proof is not None else None,
         "hosts": [_host(one, judged.get(one.host)) for one in found.hosts],
         "taken_back": _taken_back(found),
-        "goes_on": _goes_on(site, stack, name, found, chain=chain),
+        "goes_on": _goes_on(site, name, found, chain, ports),
     }
 
 
@@ -90,20 +93,43 @@ def _judged(site: ReleaseSite, stack: str, found: Deployed, ports: ReleasePorts)
     return [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
 
 
-def _goes_on(site: ReleaseSite, stack: str, name: EnvironmentName, found: Deployed, *, chain: Sequence[Receipt]) -> str | None:
+def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
     """Return the command that goes on with what is open, None where nothing is."""
     unsettled = next((one.unsettled for one in found.hosts if one.unsettled is not None), None)
     failed = next((one.failed for one in found.hosts if one.failed is not None), None)
-    one = unsettled or _half_back(found) or failed or (_unproven(found, chain) if name == "production" else None)
+    one = unsettled or _half_back(found) or failed
+    if one is None and (between := _between_hosts(site, found, chain, ports)) is not None:
+        return between
+    one = one or (_unproven(found, chain) if name == "production" else None)
     if one is None:
         return None
-    back = f"controlplane release rollback {shlex.quote(stack)} --env {name}"
+    back = f"controlplane release rollback {shlex.quote(found.stack)} --env {name}"
     if one.state in ("returning", "undone"):
         return back
-    verb = "promote" if name == "production" else "stage"
     # Another machine under the same name knows nothing of that deployment, and can't take it back.
-    gone = f"; or, for good without {one.host}: take it out of {name} in releases/{stack}.yml" if _was_abandoned(one, chain) else ""
-    return f"controlplane release {verb} {shlex.quote(stack)} --plan {shlex.quote(kept_plan(site, one.plan))}    (or take it back: {back}{gone})"
+    gone = f"; or, for good without {one.host}: take it out of {name} in releases/{found.stack}.yml" if _was_abandoned(one, chain) else ""
+    return f"{_by_plan(site, found, one.plan)}    (or take it back: {back}{gone})"
+
+
+def _between_hosts(site: ReleaseSite, found: Deployed, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
+    """Return what goes on with a run that is open while none of its hosts is: it began none yet, waits with the next, or lacks its end alone."""
+    for intent in open_intents(chain):
+        if intent.capability != WHOLE or intent.undoes is not None:
+            continue
+        plan = ports.apply.plans.get(intent.plan)
+        bound = brings(plan)
+        if bound is None or (bound.stack, bound.environment) != (found.stack, found.environment):
+            continue
+        back = way_back_command(intent.run, plan, chain)
+        if any(one.run == intent.run and one.state == "undone" for host in found.hosts for one in host.deployments):
+            return back
+        return f"{_by_plan(site, found, plan.plan)}    (or take it back: {back})"
+    return None
+
+
+def _by_plan(site: ReleaseSite, found: Deployed, plan: str) -> str:
+    verb = "promote" if found.environment == "production" else "stage"
+    return f"controlplane release {verb} {shlex.quote(found.stack)} --plan {shlex.quote(kept_plan(site, plan))}"
 
 
 def _was_abandoned(one: Deployment, chain: Sequence[Receipt]) -> bool:
@@ -178,15 +204,17 @@ def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[st
     lines += [f"Window     {_window(site, spec, ports)}", f"Approval   {demanded_of(site, spec)}", f"Loop       {spec.loop or 'none'}"]
     lines += [f"Proof      {', '.join(production.smoke.files)}, within {production.smoke.within} s; a skipped test is not a pass", ""]
     lines += ["## Gate", *_gate_lines(spec, production.hosts), "", "## Commands"]
+    # The rules of a promotion are production's alone.
+    staging, promotion = (", then: controlplane approve {}" if asked != "none" else "" for asked in (site.view.approval, demanded_of(site, spec)))
     commands = [
         f"controlplane release check {name}",
-        f"controlplane release stage {name} --manifest NAME --out stage.json    (read it, then: controlplane approve stage.json)",
+        f"controlplane release stage {name} --manifest NAME --out stage.json    (read it{staging.format('stage.json')})",
         f"controlplane release stage {name} --plan stage.json",
         f"controlplane release smoke {name} --env staging",
         *([f"controlplane release recert {name} --manifest NAME"] if spec.recert else []),
         *([f"controlplane gates run {spec.promotion.pack}"] if spec.promotion.pack else []),
         *(f"controlplane ready {host}" for host in production.hosts),
-        f"controlplane release promote {name} --out promote.json    (the gate and the preview; then: controlplane approve promote.json)",
+        f"controlplane release promote {name} --out promote.json    (the gate and the preview: read it{promotion.format('promote.json')})",
         f"controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
         *([f"controlplane gates run {spec.promotion.pack}    (once more, as it is after the release)"] if spec.promotion.pack else []),
         f'controlplane release close {name} --env production --attest "what you attest"',
@@ -218,6 +246,7 @@ def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
         *(f"- storage of {host}: its ready receipt holds" for host in hosts),
         *([f"- gaps: none is open in {spec.loop}"] if spec.loop else []),
         "- window and approval",
+        "- waves: no host belongs to a wave that changes machines and is not ended",
         *(f"- way back of {host}: what runs there could come back, its images there or in their registry, its files readable" for host in hosts),
     ]
 

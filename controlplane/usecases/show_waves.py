@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from datetime import timedelta
 from typing import Any
 
 from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.gates.promotion import shown
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.order import left_alone
 from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
-from controlplane.domain.waves.values import Wave
+from controlplane.domain.waves.values import DecidedGate, PromotableGate, StableGate, Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_case import governed
@@ -101,7 +103,7 @@ def brief(name: str, site: WaveSite, ports: WavePorts) -> list[str]:
     lines += [f"May use    {', '.join(wave.capabilities) or 'no capability'}", f"Gaps       {', '.join(wave.gaps) or 'none'}"]
     for phase, gates in (("Entry", wave.entry), ("Exit", wave.exit)):
         lines += ["", f"## {phase} gates", *(f"- {describe(gate)}" for gate in gates), *(["- none"] if not gates else [])]
-    lines += ["", "## Commands", *_commands(name, wave)]
+    lines += ["", "## Commands", *_commands(name, wave, site.view.gates.promotion.interval)]
     lines += [
         "",
         "## It has to leave behind",
@@ -117,18 +119,45 @@ def _course(wave: Wave) -> str:
     return f" (first {wave.hosts[0]} alone, then {wave.batch} at a time; at most {wave.failure_limit} may fail)"
 
 
-def _commands(name: str, wave: Wave) -> list[str]:
+def _commands(name: str, wave: Wave, interval: int) -> list[str]:
+    """Return the commands in their order; `interval` is how far apart runs have to be where a gate does not say."""
     quoted = shlex.quote(name)
-    lines = [f"1. controlplane wave preflight {quoted}    (looks; changes nothing)", f"2. controlplane wave open {quoted}"]
+    steps = [f"controlplane wave preflight {quoted}    (looks; changes nothing)", f"controlplane wave open {quoted}"]
+    if wave.mutation == "controlled":
+        steps += [
+            f"controlplane wave plan {quoted}    (read the preview: steps, downtime, destructive actions)",
+            f"controlplane wave approve {quoted}    (whoever approves; bound to the plan, its hosts and the window)",
+            f"controlplane wave run {quoted}    (within the window; interrupted or stopped, the same command goes on)",
+        ]
+    lines = [f"{number}. {step}" for number, step in enumerate(steps, 1)]
     if wave.mutation == "controlled":
         alone = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name]
         lines += [
-            f"3. controlplane wave plan {quoted}    (read the preview: steps, downtime, destructive actions)",
-            f"4. controlplane wave approve {quoted}    (whoever approves; bound to the plan, its hosts and the window)",
-            f"5. controlplane wave run {quoted}    (within the window; interrupted or stopped, the same command goes on)",
             *(f"   then 3 to 5 once more: controlplane wave plan {quoted} --capability {one}" for one in alone),
             "   Way back: controlplane rollback RUN    (RUN stands in 'controlplane runs list')",
             "   Way back without a controller, on the host itself: /var/lib/controlplane/RUN/undo",
         ]
-    lines.append(f'{"6" if wave.mutation == "controlled" else "3"}. controlplane wave close {quoted} --attest "what you attest"')
-    return lines
+    last = [*_for_exit(wave, interval), f'controlplane wave close {quoted} --attest "what you attest"']
+    return [*lines, *(f"{number}. {step}" for number, step in enumerate(last, len(steps) + 1))]
+
+
+def _for_exit(wave: Wave, interval: int) -> list[str]:
+    """Return what a person does for exit gates that neither a run of the wave nor its closing brings about."""
+    steps = []
+    stable = [gate for gate in wave.exit if isinstance(gate, StableGate) and gate.runs > 1]
+    if stable:
+        runs = max(gate.runs for gate in stable)
+        apart = shown(timedelta(seconds=max(gate.interval or interval for gate in stable)))
+        run = f"controlplane gates run {wave.pack}" if wave.pack is not None else "controlplane gates run"
+        steps.append(f"{run}    (until {runs} runs in a row passed, each {apart} after the one before at least; closing makes one itself)")
+    for gate in wave.exit:
+        if isinstance(gate, PromotableGate):
+            where = " ".join(f"--host {shlex.quote(host)}" for host in gate.hosts or wave.seen)
+            steps += [
+                f"controlplane gates promote {' '.join(gate.checks)} {where} --out promotion.json    (which runs count; promote, or hold)",
+                "controlplane approve promotion.json    (whoever approves)",
+                "controlplane gates promote --apply promotion.json    (then commit gates.yml)",
+            ]
+        elif isinstance(gate, DecidedGate):
+            steps.append(f"controlplane gaps close GAP    (each that is open of {', '.join(gate.gaps)}: on its runs, or with --accept REASON)")
+    return steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controlplane.domain.digest import digest_of
 from controlplane.domain.gates.catalogue import gated_checks
 from controlplane.domain.receipt import open_intents
-from controlplane.domain.session import SessionStart, compared
+from controlplane.domain.session import SessionStart, compared, remembered
 from controlplane.ports.sites import SessionStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.audit import audit_site
@@ -41,8 +41,9 @@ def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, h
         loops=_counted([loop.status for loop in registers.loops.values()]),
         proposed=tuple(f"{one.proposes} {one.check} on {one.host}" for one in stand if one.proposes),
     )
-    sessions.keep(report)
     key = begin_entry("start", "*", site, ports, family="session").close(evidence=digest_of(made.model_dump(mode="json")))
+    # Last of all: of a session that was cut off nobody was told, so the next one compares with the one before it.
+    sessions.keep(remembered(report, last, site.view.desired.by_name()))
     return made.model_copy(update={"receipt": key})
 
 

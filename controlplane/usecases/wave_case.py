@@ -8,7 +8,6 @@ from typing import Literal
 
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import RunFailedError
-from controlplane.domain.gates.promotion import is_ahead
 from controlplane.domain.plan import Plan
 from controlplane.domain.waves.closeout import is_closeout
 from controlplane.domain.waves.gates import GateCase
@@ -77,8 +76,8 @@ def case_of(
         carved=record.out,
         findings=None if look is None else look.findings,
         registers=site.governance.registers,
-        # What passed by a clock that ran ahead says nothing, here as in a promotion.
-        history=lambda check, host: (run for run in history_of(ports.gates.runs, check, host) if not (run.passed and is_ahead(run, now))),
+        # As in a promotion.
+        history=lambda check, host: (run for run in history_of(ports.gates.runs, check, host) if not run.says_nothing(now)),
         interval=site.view.gates.promotion.interval,
         standings=lambda checks, names: standings(
             site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from controlplane.domain.checks import CHECKS
-from controlplane.domain.gates.values import Gates
+from controlplane.domain.gates.values import Gates, SiteCheck
 
 
 def known_checks(gates: Gates) -> tuple[str, ...]:
@@ -22,7 +22,11 @@ def gated_checks(gates: Gates) -> tuple[str, ...]:
 def description_of(check: str, gates: Gates) -> tuple[str, tuple[str, ...]]:
     """Return (title, lines of description) of a check that there is."""
     if check in gates.checks:
-        own = gates.checks[check]
-        return own.title, (f"The site's own, {own.file}: a test that fails is DRIFTED, one that could not run is UNKNOWN.",)
+        return gates.checks[check].title, (told_of(gates.checks[check]),)
     text = inspect.getdoc(CHECKS[check].questions) or ""
     return CHECKS[check].title, tuple(line for line in text.splitlines() if line)
+
+
+def told_of(own: SiteCheck) -> str:
+    """Return in a line what a check of the site's own judges by."""
+    return f"The site's own, {own.file}: a test that fails is DRIFTED, one that could not run is UNKNOWN."

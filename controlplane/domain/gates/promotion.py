@@ -5,6 +5,7 @@ Rules:
   another policy, checker or host than is judged now.
 - Runs closer together than the site's interval count as one. One that passed and is dated later than now does not count: a clock was wrong. One that
   did not pass ends the streak whatever its date.
+- One that passed for another controller, whose receipts are not here, counts for nothing and ends nothing: nobody here can show that it passed.
 - The newest that counts may not be older than a week, or than three intervals where that is longer: nobody looked since.
 - The linkage of the host's STOR findings has to be complete.
 - Computed, never assumed: nothing here changes a mode. Only a person demotes; a failure under enforcement proposes it, and there an expected
@@ -41,6 +42,11 @@ class Judged(Value):
     policy: str
     checker: str
     host: str
+    elsewhere: bool = False
+
+    def says_nothing(self, now: datetime) -> bool:
+        """Say whether it is passed over: as one that nobody here can show to have passed, or that passed by a clock that ran ahead."""
+        return self.elsewhere or (self.passed and is_ahead(self, now))
 
 
 class Digests(Value):
@@ -81,7 +87,7 @@ def standing(
 
     `unlinked` says what the registers lack.
     """
-    timely = [run for run in runs if not (run.passed and is_ahead(run, now))]
+    timely = [run for run in runs if not run.says_nothing(now)]
     rows, streak = _counted(runs, now_by, timedelta(seconds=demanded.interval), now)
     held_by: list[str] = []
     if streak < demanded.runs:
@@ -120,11 +126,14 @@ def is_ahead(run: Judged, now: datetime) -> bool:
 def _counted(runs: Sequence[Judged], now_by: Digests | None, interval: timedelta, now: datetime) -> tuple[list[Counted], int]:
     rows: list[Counted] = []
     streak, ended, last = 0, "", None
-    by = now_by or (Digests(policy=runs[0].policy, checker=runs[0].checker, host=runs[0].host) if runs else None)
+    first = next((run for run in runs if not run.elsewhere), None)
+    by = now_by or (Digests(policy=first.policy, checker=first.checker, host=first.host) if first is not None else None)
     for run in runs:
         at = moment_of(run.at)
         changed = [name for name in ("policy", "checker", "host") if by is not None and getattr(run, name) != getattr(by, name)]
-        if run.passed and is_ahead(run, now):
+        if run.elsewhere:
+            why = run.reason
+        elif run.says_nothing(now):
             why = AHEAD
         elif not ended and not run.passed:
             ended = f"{run.run} did not pass"

@@ -183,6 +183,15 @@ def test_a_line_that_ssh_can_not_read_is_told(keys: Path, tmp_path: Path) -> Non
     assert "bad options: unknown key option" in found.reason
 
 
+def test_options_that_a_blank_parts_are_told_by_their_line(keys: Path, tmp_path: Path) -> None:
+    grow(ReceiptFiles(tmp_path / "receipts", SshSigner(keys / "ann", None)), 1)
+    team = write_signers(tmp_path / "allowed_signers", keys, ann=f'valid-before="20300101" namespaces="{RECEIPTS}"')
+
+    (found,) = faults(tmp_path / "receipts", SshSigner(None, team))
+
+    assert found.reason == f"is signed by a key that allowed_signers does not name ({team}:1: invalid key)"
+
+
 @pytest.fixture
 def agent(keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An ssh-agent that holds ann's key."""

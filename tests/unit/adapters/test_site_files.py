@@ -128,6 +128,18 @@ def test_a_hypervisor_is_not_told_to_lack_its_row_where_the_machines_could_not_b
     assert [fault.partition(":")[0] for fault in faults_of(folder)] == ["machines.yml"]
 
 
+def test_a_waiver_that_would_waive_nothing_is_a_fault(tmp_path: Path) -> None:
+    folder = new_site(tmp_path)
+    host = next(iter(SiteFolder(folder).read(run_inventory=False).policy.hosts))
+    policy = folder / "policy.yml"
+    given = f"host: {host}, reason: r, approved_by: ops, expires: 2030-01-01"
+    policy.write_text(policy.read_text() + f"waivers:\n  - {{check: D237, {given}}}\n  - {{check: S001, {given}}}\n")
+    [told] = faults_of(folder)
+    line = len(policy.read_text().splitlines())
+    assert told.startswith(f"policy.yml:{line}: waivers.1.check: S001 is no check of this program, so nothing would be waived: name one of D234, ")
+    assert told.endswith("What a check of the site's own finds is expected by a STOR finding with an open gap")
+
+
 def test_a_control_character_hides_no_other_fault_of_its_file(tmp_path: Path) -> None:
     folder = new_site(tmp_path / "s")
     policy = folder / "policy.yml"

@@ -117,3 +117,9 @@ def test_a_host_that_gave_nothing_is_told_in_one_line(capsys: pytest.CaptureFixt
         "h: no evidence, so 2 findings are UNKNOWN: the host was not reached: no route",
         "1 host, 2 findings: 0 met, 0 drifted, 0 waived, 2 unknown.",
     ]
+
+
+def test_a_host_that_gave_nothing_and_was_asked_for_nothing_is_no_doubt(capsys: pytest.CaptureFixture[str]) -> None:
+    blind = HostSeen(host="h", reached=False, collected_at=None, evidence_digest=None)
+    print_report(report(MET.model_copy(update={"host": "site"})).model_copy(update={"hosts": (blind,)}), "text")
+    assert capsys.readouterr().out.splitlines()[0] == "h: no evidence, and none of these checks asked for any"

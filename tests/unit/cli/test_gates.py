@@ -98,7 +98,12 @@ def test_a_drift_in_report_mode_is_in_every_form_of_output(run: Run, site: GateS
     assert [(suite.get("name"), suite.get("failures")) for suite in suites] == [("mint-apps", "0"), ("mint-data", "0"), ("site", "1")]
     assert sum(int(suite.get("tests", 0)) for suite in suites) == int(suites.get("tests", 0))
     [sarif] = run("gates", "run", "mint", "-o", "sarif").json()["runs"]
-    assert {rule["id"] for rule in sarif["tool"]["driver"]["rules"]} == {"D235", "D204"}
+    rules = {rule["id"]: rule for rule in sarif["tool"]["driver"]["rules"]}
+    assert {check: rule["shortDescription"]["text"] for check, rule in rules.items()} == {
+        "D235": "placement of Docker's roots",
+        "D204": "secrets are there",
+    }
+    assert (rules["D204"]["defaultConfiguration"], "checks/test_d204.py" in rules["D204"]["fullDescription"]["text"]) == ({"level": "error"}, True)
     assert [one["kind"] for one in sarif["results"] if one["ruleId"] == "D204"] == ["fail"]
     assert "\x1b" not in run("gates", "run", "mint").out
 

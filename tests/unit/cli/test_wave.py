@@ -212,6 +212,28 @@ def test_a_brief_is_the_runbook_of_that_wave(site: FakeWaveSite, call: Call) -> 
         assert line in out.splitlines()
 
 
+def test_the_brief_of_a_wave_that_changes_no_machine_says_what_its_exit_gates_ask_of_a_person(site: FakeWaveSite, call: Call) -> None:
+    exits = [
+        {"kind": "stable", "checks": ["D235"], "runs": 3, "interval": "12h"},
+        {"kind": "linked"},
+        {"kind": "decided", "gaps": ["GAP-OP-1", "GAP-OP-2"]},
+        {"kind": "promotable", "checks": ["D235", "D236"]},
+    ]
+    site.wave(mutation="governance", hosts=[], read_only=["mint-data"], capabilities=[], exit=exits)
+    _, out, _ = call("brief", "W1")
+    lines = out.splitlines()
+    assert lines[lines.index("## Commands") + 1 : lines.index("## It has to leave behind") - 1] == [
+        "1. controlplane wave preflight W1    (looks; changes nothing)",
+        "2. controlplane wave open W1",
+        "3. controlplane gates run mint    (until 3 runs in a row passed, each 12h after the one before at least; closing makes one itself)",
+        "4. controlplane gaps close GAP    (each that is open of GAP-OP-1, GAP-OP-2: on its runs, or with --accept REASON)",
+        "5. controlplane gates promote D235 D236 --host mint-data --out promotion.json    (which runs count; promote, or hold)",
+        "6. controlplane approve promotion.json    (whoever approves)",
+        "7. controlplane gates promote --apply promotion.json    (then commit gates.yml)",
+        '8. controlplane wave close W1 --attest "what you attest"',
+    ]
+
+
 def test_status_without_a_terminal_is_shown_once(site: FakeWaveSite, call: Call) -> None:
     site.led()
     site.host.probes["docker_info"]["root"] = "/var/lib/docker\x1b[2J"

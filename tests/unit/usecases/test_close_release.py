@@ -13,7 +13,7 @@ import pytest
 from controlplane.domain.chain import chain_faults
 from controlplane.domain.coordination import GateResult, GateRun, stamp_of
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import InputInvalidError, InterruptedRunError, RefusedError, UnknownError
+from controlplane.domain.errors import Fault, InputInvalidError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.closeout import ReleaseCloseout
@@ -220,6 +220,14 @@ def test_while_a_gap_of_its_loop_is_open_it_does_not_close(site: ClosingSite) ->
     assert refused(site) == f"shop in production does not close: GAP-OP-1 is open in {LOOP}. Next: controlplane gaps close GAP-OP-1"
     site.register({"GAP-OP-1": {"title": "too slow", "status": "accepted", "reason": "r", "loops": [LOOP]}})
     assert site.closed()[0].open_gaps == ()
+
+
+def test_registers_that_can_not_be_read_do_not_close_as_nothing_open_also_without_a_loop(site: ClosingSite) -> None:
+    site.released()
+    site.files.specs[STACK] = site.files.specs[STACK].model_copy(update={"loop": None})
+    wrong = Fault("registers/gaps.yml", 3, "GAP-OP-9", "has no title")
+    site.site = replace(site.site, governance=replace(site.site.governance, registers=None, register_faults=(wrong,)))
+    assert "registers/gaps.yml:3" in refused(site, InputInvalidError)
 
 
 def test_what_runs_otherwise_than_it_was_brought_does_not_close(site: ClosingSite) -> None:

@@ -23,6 +23,7 @@ from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.deploy_release import stage_release
 from controlplane.usecases.release_case import demanded_of, landings
+from controlplane.usecases.show_releases import release_status
 from tests.fakes.promotions import GOOD, PromotedSite
 from tests.fakes.unsafe_yaml import load_unsafe
 
@@ -579,6 +580,9 @@ def _promote_until_cut(site: PromotedSite, at: int, *, stub: bool) -> None:
     with suppress(InterruptedRunError, KeyboardInterrupt, RefusedError):
         site.promote(plan)
     site.arm(None)
+    if open_intents(site.receipts.chain):
+        goes_on = {one["environment"]: one["goes_on"] for one in release_status(site.site, "shop", site.release_ports)["environments"]}
+        assert goes_on["production"] is not None
     ends = [_again(site, plan) for _ in range(2)]
     assert ends[0] in ("done", "rolled-back", "taken back"), ends
     assert ends[1] == ("taken back" if stub else "done")

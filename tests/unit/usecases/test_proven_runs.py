@@ -93,7 +93,7 @@ def test_by_what_a_run_judged_and_when_says_its_report_too() -> None:
 @pytest.mark.parametrize(
     ("lost", "why"),
     [
-        ("receipt", "the receipts of this site folder hold no such run: bring state/ of the controller that ran it"),
+        ("receipt", "the receipts of this site folder hold no such run: it was another controller's"),
         ("report", "is gone: restore it from a copy"),
         ("other report", "its report is not the one that receipt"),
         ("old report", "it was recorded before reports said what the hosts were: run the pack again"),
@@ -122,9 +122,11 @@ def test_what_passed_by_the_store_alone_is_unknown_and_ends_the_streak(lost: str
             one.model_copy(update={"evidence": evidence}) if (one.key, one.phase) == (run, "result") else one for one in site.receipts.chain
         ]
     found = stand(site)
-    assert found.streak == (0 if lost == "no report" else 1)
-    row = found.runs[found.streak]
-    assert (row.verdict, row.reason.startswith("did not pass: only the store says that it passed, ")) == ("UNKNOWN", True)
+    # One that may be another controller's ends nothing.
+    assert found.streak == {"no report": 0, "receipt": 2}.get(lost, 1)
+    row = found.runs[0 if lost == "no report" else 1]
+    ends = "" if lost == "receipt" else "did not pass: "
+    assert (row.verdict, row.counts, row.reason.startswith(f"{ends}only the store says that it passed, ")) == ("UNKNOWN", False, True)
     assert why in row.reason
     assert "Nothing was changed" not in row.reason
     assert "D204 on site" in not_promoted(site)
@@ -147,11 +149,17 @@ def test_a_run_that_ended_in_an_error_has_no_report_and_ends_the_streak() -> Non
     assert (stand(site).streak, stand(site).runs[0].verdict) == (0, "UNKNOWN")
 
 
-def test_a_row_that_no_run_wrote_earns_nothing() -> None:
-    site = earned(runs=2)
-    forged = site.coordination.runs[1].model_copy(update={"run": "CAP-20260102-235959__verify.pack.run__Rffff", "at": stamp_of(site.clock.now())})
-    site.coordination.runs.append(forged)
-    assert (stand(site).streak, stand(site).runs[0].verdict) == (0, "UNKNOWN")
+@pytest.mark.parametrize("own", [2, 3])
+def test_a_run_that_another_controller_made_or_nobody_earns_nothing_and_ends_nothing(own: int) -> None:
+    site = earned(runs=own)
+    run, at = "CAP-20260102-235959__verify.pack.run__Rffff", stamp_of(site.clock.now())
+    site.coordination.runs.append(site.coordination.runs[1].model_copy(update={"run": run, "at": at}))
+    found = stand(site)
+    assert (found.streak, found.runs[0].verdict, found.runs[0].counts, found.proposes) == (own, "UNKNOWN", False, "promote" if own == 3 else None)
+    assert found.runs[0].reason.endswith("it was another controller's")
+    # What did not pass holds back, whoever saw it.
+    rewrite(site, own, passed=False, verdict="DRIFTED", reason="no owner")
+    assert (stand(site).streak, stand(site).proposes) == (0, None)
 
 
 def test_a_failure_that_the_store_has_lost_ends_the_streak_all_the_same() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import RunFailedError
+from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
@@ -61,6 +62,20 @@ def plan_of(site: PromotedSite, number: int, environment: EnvironmentName) -> st
     held = [plan for plan in site.ports.plans.held.values() if plan.steps[0].variables["compose_stack_manifest_name"] == f"r{number}"]  # type: ignore[attr-defined]
     plan = [one for one in held if one.steps[0].variables["compose_stack_environment"] == environment][-1]
     return kept_plan(site.site, plan.plan)
+
+
+def cut_behind(site: PromotedSite, receipts: int) -> None:
+    """Interrupt what runs next as soon as it has left so many receipts."""
+    append, end = site.receipts.append, len(site.receipts.chain) + receipts
+
+    def cut(receipt: Receipt) -> Receipt:
+        made = append(receipt)
+        if len(site.receipts.chain) < end:
+            return made
+        site.receipts.append = append  # type: ignore[method-assign]
+        raise KeyboardInterrupt(made.key)
+
+    site.receipts.append = cut  # type: ignore[method-assign]
 
 
 def test_before_anything_was_brought_staging_is_next(site: PromotedSite) -> None:
@@ -198,6 +213,38 @@ def test_a_promotion_that_was_cut_off_goes_on_by_its_plan_before_anything_else(s
     assert (row(site)["goes_on"], status(site)["next"]) == (None, goes_on)
 
 
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize(("receipts", "brought"), [(1, ["r1", "r1"]), (3, ["r2", "r1"]), (5, ["r2", "r2"])])
+def test_a_run_that_was_cut_while_none_of_its_hosts_was_open_goes_on_by_its_plan_or_goes_back(
+    site: PromotedSite, environment: EnvironmentName, receipts: int, brought: list[str]
+) -> None:
+    """On record alone, between two hosts, and before its end."""
+    promoted(site)
+    # Staging's plan is made as it is carried out.
+    promote = partial(site.promote, site.bring_to_gate(2)) if environment == "production" else None
+    cut_behind(site, receipts)
+    result = promote() if promote is not None else site.stage(2)
+    assert result.outcome == "interrupted"
+    [run] = [one.run for one in open_intents(site.receipts.chain)]
+    found = row(site, environment)
+    assert [(one["brought"], one["open"]) for one in found["hosts"]] == [(name, None) for name in brought]
+    verb = "promote" if environment == "production" else "stage"
+    back = f"controlplane rollback {run}" if receipts == 1 else f"controlplane release rollback shop --env {environment}"
+    file = plan_of(site, 2, environment)
+    assert found["goes_on"] == f"controlplane release {verb} shop --plan {file}    (or take it back: {back})"
+    assert status(site)["next"] == found["goes_on"]
+    others = row(site, "staging" if environment == "production" else "production")
+    assert others["goes_on"] is None
+
+
+def test_a_run_that_is_back_and_lacks_its_end_alone_is_closed(site: PromotedSite) -> None:
+    cut_behind(site, 5)
+    assert site.stage(1).outcome == "interrupted"
+    [run] = [one.run for one in open_intents(site.receipts.chain)]
+    site.take_back(run)
+    assert row(site)["goes_on"] == f"controlplane rollback {run}"
+
+
 def test_a_deployment_that_failed_is_ended_by_its_plan_or_goes_back(site: PromotedSite) -> None:
     site.stage(1)
     site.runner.ends, site.hosts["mint-apps"].breaks_after = [StepResult(status="failed", message="disk full", told={})], 1
@@ -296,6 +343,7 @@ def test_the_brief_names_every_line_of_the_gate_and_every_command(site: Promoted
         "- pack mint: its newest run passed",
         "- storage of mint-apps: its ready receipt holds\n- storage of mint-data: its ready receipt holds",
         "- gaps: none is open in LOOP-SHOP",
+        "- waves: no host belongs to a wave that changes machines and is not ended",
         "controlplane release stage shop --plan stage.json",
         "controlplane ready mint-apps",
         "controlplane release promote shop --plan promote.json",
@@ -313,3 +361,14 @@ def test_the_brief_tells_limits_below_an_hour_and_the_approval_that_is_really_de
     assert "Approval   other" in lines
     assert "- smoke: passed in staging within 30 min, after it was staged" in lines
     assert "- recert: typecheck, state, within 1 h 30 min" in lines
+
+
+@pytest.mark.parametrize(
+    ("site_asks", "release_asks", "named"), [("none", None, []), ("none", "self", ["promote"]), ("self", None, ["stage", "promote"])]
+)
+def test_the_brief_names_an_approval_where_one_is_demanded(site: PromotedSite, site_asks: str, release_asks: str | None, named: list[str]) -> None:
+    spec = site.files.specs[STACK]
+    site.files.specs[STACK] = spec.model_copy(update={"promotion": spec.promotion.model_copy(update={"approval": release_asks})})
+    site.site = replace(site.site, view=site.view.model_copy(update={"approval": site_asks}))
+    text = "\n".join(release_brief(site.site, STACK, site.release_ports))
+    assert re.findall(r"controlplane approve (\w+)\.json", text) == named

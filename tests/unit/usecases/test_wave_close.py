@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.digest import digest_of_bytes
+from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.gates.values import Promotion
 from controlplane.usecases.reset_time import reset_time
@@ -76,6 +77,22 @@ def test_runs_by_the_minute_are_looked_through_until_enough_of_them_are_far_enou
     for _ in range(120):
         run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
         site.clock.time += timedelta(minutes=1)
+    assert site.close().outcome == "closed"
+
+
+def test_a_run_of_another_controller_s_makes_nothing_stable_and_is_in_nobodys_way() -> None:
+    stable = {"kind": "stable", "checks": ["D204"], "runs": 4, "interval": 60}
+    site = FakeWaveSite({"W1": LOOK | {"pack": "mint", "exit": [stable]}}, gates=OWN)
+    site.open()
+    site.clock.time += timedelta(minutes=2)
+    run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
+    site.clock.time += timedelta(minutes=2)
+    [theirs] = site.wave_ports.gates.runs.latest_runs("mint", 1)
+    run = "CAP-20260102-235959__verify.pack.run__Rffff"
+    site.store.add_run(theirs.model_copy(update={"run": run, "at": stamp_of(site.clock.now())}), now=site.clock.now())
+    # Opening and closing make one each.
+    assert "D204 on site has 3 of 4 recorded runs" in refusal(site.close)
+    site.clock.time += timedelta(minutes=2)
     assert site.close().outcome == "closed"
 
 

@@ -1,0 +1,99 @@
+"""session start: what it compares with is what was seen last of each host, and a host that is not seen mends nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.domain.finding import AuditReport, Verdict
+from controlplane.domain.registers import Registers
+from controlplane.domain.session import SessionStart
+from controlplane.usecases.start_session import start_session
+from tests.fakes.evidence_builder import healthy_probes
+from tests.fakes.waves import FakeWaveSite
+
+LARGE = {"path": "/tmp/dump", "size": 50_000_000}
+
+
+class Sessions:
+    """What the last session saw, in memory."""
+
+    def __init__(self, site: FakeWaveSite) -> None:
+        self.site = site
+        self.held: AuditReport | None = None
+
+    def last(self) -> AuditReport | None:
+        return self.held
+
+    def keep(self, report: AuditReport) -> None:
+        self.site.world.touch("keep the session")
+        self.held = report
+
+    def start(self, *hosts: str) -> SessionStart:
+        return start_session(self.site.site(), self.site.wave_ports, self, hosts=hosts)
+
+
+def surfaces(found: SessionStart, what: str) -> list[tuple[str, str]]:
+    return [(one.host, one.surface) for one in getattr(found, what)]
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    site = FakeWaveSite(hosts=("mint-apps", "mint-data"), registers=Registers())
+    for host in site.hosts.values():
+        host.probes = healthy_probes()
+    return Sessions(site)
+
+
+def let_drift(sessions: Sessions, host: str) -> None:
+    sessions.site.hosts[host].probes["tmp"] = {"files": [LARGE], "truncated": False}
+
+
+def test_a_session_of_some_hosts_forgets_nothing_of_the_others(sessions: Sessions) -> None:
+    let_drift(sessions, "mint-data")
+    sessions.start()
+    sessions.start("mint-apps")
+    assert surfaces(sessions.start(), "drifted") == []
+
+    sessions.start("mint-apps")
+    sessions.site.hosts["mint-data"].probes = healthy_probes()
+    assert surfaces(sessions.start(), "mended") == [("mint-data", "tmp:/tmp/dump")]
+
+
+def test_what_was_seen_of_a_host_that_the_policy_no_longer_names_is_forgotten(sessions: Sessions) -> None:
+    sessions.start()
+    state = sessions.site.view.desired
+    left = state.model_copy(update={"hosts": tuple(one for one in state.hosts if one.host != "mint-data")})
+    sessions.site.view = sessions.site.view.model_copy(update={"desired": left})
+    sessions.start()
+    assert sessions.held is not None
+    assert {one.host for one in sessions.held.hosts} | {one.host for one in sessions.held.findings} == {"mint-apps"}
+    assert sessions.held.summary.met == len(sessions.held.findings)
+
+
+def test_a_host_that_is_not_reached_mended_nothing(sessions: Sessions) -> None:
+    let_drift(sessions, "mint-data")
+    sessions.start()
+    sessions.site.evidence.unreached["mint-data"] = "no route"
+
+    found = sessions.start()
+
+    assert surfaces(found, "mended") == []
+    assert {one.verdict for one in found.drifted} == {Verdict.UNKNOWN}
+
+
+def test_of_a_session_that_was_cut_off_anywhere_the_next_one_tells_all(sessions: Sessions) -> None:
+    sessions.start()
+    let_drift(sessions, "mint-data")
+    before = sessions.held
+    cut = 0
+    while True:
+        sessions.held = before
+        sessions.site.arm(cut + 1)
+        try:
+            sessions.start()
+            break
+        except KeyboardInterrupt:
+            cut += 1
+        assert surfaces(sessions.start(), "drifted") == [("mint-data", "tmp:/tmp/dump")]
+    assert "keep the session" in sessions.site.world.places
+    assert cut == len(sessions.site.world.places)
