@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.coordination import stamp_of
+from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.gates.values import Promotion
 from controlplane.usecases.reset_time import reset_time
