@@ -15,10 +15,11 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine
-from controlplane.domain.releases.history import Deployment, OnHost
+from controlplane.domain.releases.history import Deployment
 from controlplane.domain.releases.lease import holder_of, shown
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.run_key import make_run_key
+from controlplane.domain.site_view import SiteView
 from controlplane.domain.values import Value
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.apply_guards import held_by_another
@@ -58,9 +59,12 @@ def rehearse_return(
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
     on_hosts = [one for one in history(site, stack, name, chain, ports.apply).hosts if one.host in back.hosts]
     progress(f"{stack} in {name}: what runs, by evidence")
-    chosen = site.view.chosen(back.hosts)
+    brought = {one.host: one.current for one in on_hosts if one.current is not None}
+    # What is asked of a host is what was brought there.
+    view = site.view.releasing({host: wanted_by(one, ports) for host, one in brought.items()})
+    chosen = view.chosen(back.hosts)
     seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    runs = _runs_now(site, stack, on_hosts, seen, ports)
+    runs = _runs_now(view, stack, brought, seen, ports)
     lines = [*_held(site, stack, name, ports), *_in_wave(back, ports)]
     hosts: list[OnReturn] = []
     for one in on_hosts:
@@ -88,12 +92,10 @@ def _in_wave(back: WayBack, ports: ReleasePorts) -> list[GateLine]:
     return [] if line.verdict is Verdict.MET else [line]
 
 
-def _runs_now(site: ReleaseSite, stack: str, hosts: Sequence[OnHost], seen: Seen, ports: ReleasePorts) -> dict[str, str]:
+def _runs_now(view: SiteView, stack: str, brought: Mapping[str, Deployment], seen: Seen, ports: ReleasePorts) -> dict[str, str]:
     """Return what D249 says of what was brought to each host last."""
-    brought = {one.host: one.current for one in hosts if one.current is not None}
     if not brought:
         return {}
-    view = site.view.releasing({host: wanted_by(one, ports) for host, one in brought.items()})
     report = judge_site(view, hosts=tuple(brought), seen=seen, now=ports.apply.clock.now())
     found = [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
     return {one.host: f"{brought[one.host].manifest_name}: {one.verdict.value}: {one.reason}" for one in found}

@@ -59,6 +59,19 @@ def test_every_host_is_observed_and_asked_and_what_would_change_is_named(site: P
     assert (list(told.hosts[0].services), list(told.hosts[0].files), told.hosts[0].pull) == (CHANGES["services"], CHANGES["files"], ("seeds",))
 
 
+def test_each_host_is_asked_for_the_release_that_was_brought_there(site: PromotedSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    collect = site.release_ports.apply.evidence.collect
+
+    def hear(hosts: Any, desired: Mapping[str, Any], **given: Any) -> Any:
+        asked.update(desired)
+        return collect(hosts, desired, **given)
+
+    monkeypatch.setattr(site.release_ports.apply.evidence, "collect", hear)
+    rehearsed(site)
+    assert {host: [one.stack for one in desired.releases] for host, desired in asked.items()} == {host: [STACK] for host in HOSTS}
+
+
 def test_each_run_that_would_go_back_is_asked_with_those_that_would_be_back_by_then(site: PromotedSite, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, list[str]]] = []
     dry_run = site.runner.dry_run
