@@ -21,12 +21,20 @@ from tests.unit.adapters.coordination.cluster import missing_reason as no_server
 
 _NUMBERS = itertools.count(1)
 # Begun first, so that none of them is what all others wait for at the end.
-_LONGEST = ("test_whole_move.py", "test_releases.py", "test_path_killed.py", "test_redis_aof_killed.py", "test_docker_data_root.py")
+_LONGEST = (
+    "test_releases.py",
+    "test_whole_move.py",
+    "test_example_site.py",
+    "test_redis_aof_killed.py",
+    "test_docker_data_root.py",
+    "test_path_killed.py",
+    "test_whole_move_killed.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the files that take longest begin first; a file's own tests keep their order."""
-    items.sort(key=lambda item: item.path.name not in _LONGEST)
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
 
 
 class LabMachine:
