@@ -19,7 +19,7 @@ from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
 from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, ServiceWanted
 from controlplane.domain.site_view import SiteView
-from controlplane.domain.windows import Window, next_opening, open_now
+from controlplane.domain.windows import Window, why_shut
 from controlplane.ports.gates import GateRunStore
 from controlplane.ports.releases import KeptManifest, ReleaseFiles, ReleaseLeases
 from controlplane.usecases.apply_plan import ApplyPorts
@@ -193,11 +193,8 @@ def stricter(site: ReleaseSite, spec: ReleaseSpec) -> ReleaseSite:
 
 
 def shut(windows: Sequence[Window], site: ReleaseSite, now: datetime) -> str | None:
-    """Return why no maintenance window is open, None where one is or there are none."""
-    chosen = windows or site.view.windows
-    if not chosen or open_now(chosen, timezone=site.view.timezone, now=now) is not None:
-        return None
-    return f"no maintenance window is open; the next one is {next_opening(chosen, timezone=site.view.timezone, now=now)}"
+    """Return why none of a release's windows is open, or of the site's where it names none; None where one is or there are none."""
+    return why_shut(windows or site.view.windows, timezone=site.view.timezone, now=now)
 
 
 class Led(Protocol):
