@@ -12,8 +12,10 @@ roles/target_run/files/controlplane_target/hygiene_judge.py is its twin; a test 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from controlplane.domain.evidence_shapes.docker import CacheRecord, ContainerLog, RecordedRelease, StoredImage
@@ -90,10 +92,12 @@ def _released(images: Sequence[StoredImage], releases: Sequence[RecordedRelease]
 
 def _newest(images: Sequence[StoredImage], keep: int, repositories: Sequence[str]) -> set[str]:
     found: set[str] = set()
-    for repository in repositories:
-        held = [image for image in images if repository in _repositories(image)]
-        held.sort(key=lambda image: (image["created"], image["last_tagged"] or 0, image["id"]), reverse=True)
-        found.update(image["id"] for image in held[:keep])
+    counted = dict.fromkeys(repositories, 0)
+    for image in sorted(images, key=lambda image: (image["created"], image["last_tagged"] or 0, image["id"]), reverse=True):
+        for repository in _repositories(image):
+            if counted.get(repository, keep) < keep:
+                counted[repository] += 1
+                found.add(image["id"])
     return found
 
 
@@ -112,19 +116,26 @@ def _short(name: str) -> str:
 
 def doomed_cache(records: Sequence[CacheRecord], *, over: int) -> list[Doomed]:
     """Return the records of the build cache that have to go so that `over` bytes are freed, or all that may."""
-    left = {record["id"]: record for record in records}
+    by_id = {record["id"]: record for record in records}
+    # By id, how many of those that are left were made from it.
+    made = Counter(parent for record in by_id.values() for parent in set(record["parents"]))
+    free = [(record["last_used"] or 0, record["id"]) for record in by_id.values() if not made[record["id"]] and _may_go(record)]
+    heapify(free)
     found: list[Doomed] = []
     freed = 0
-    while freed < over:
-        parents = {parent for record in left.values() for parent in record["parents"]}
-        free = [record for record in left.values() if record["id"] not in parents and not record["in_use"] and not record["shared"]]
-        if not free:
-            break
-        record = min(free, key=lambda one: (one["last_used"] or 0, one["id"]))
+    while free and freed < over:
+        record = by_id[heappop(free)[1]]
         found.append(Doomed("cache", record["id"], record["what"], record["size"], record["last_used"]))
         freed += record["size"]
-        del left[record["id"]]
+        for parent in set(record["parents"]):
+            made[parent] -= 1
+            if not made[parent] and parent in by_id and _may_go(by_id[parent]):
+                heappush(free, (by_id[parent]["last_used"] or 0, parent))
     return found
+
+
+def _may_go(record: CacheRecord) -> bool:
+    return not record["in_use"] and not record["shared"]
 
 
 def log_limit(limits: LogLimits | None) -> int | None:

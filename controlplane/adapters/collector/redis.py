@@ -146,7 +146,8 @@ def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]
     if is_running:
         enter(inspection["State"]["Pid"])
     words = server_words(command, environment, lambda program: _script(program, environment) if is_running else None)
-    file, options = parse_words(words) if words is not None else (None, [])
+    parsed = None if words is None else parse_words(words)
+    file, options = parsed or (None, [])
     if is_running:
         try:
             if file:
@@ -156,7 +157,7 @@ def _look(inspection: dict[str, Any], service: dict[str, Any]) -> dict[str, Any]
             failure = f"{file}: {error}"
         passwords += secrets_of(directives + options)
         state = _unreachable(told["why"]) if "why" in told else _running(directives + options, service, [told["password"]] if told else passwords)
-    if words is not None and failure is None and (is_running or not file):
+    if parsed is not None and failure is None and (is_running or not file):
         state["persisted"] = effective(directives + options)
         state["persisted_from"] = "command line" if not file else f"{file} and command line" if options else file
     elif failure is not None and state["error"] is None:

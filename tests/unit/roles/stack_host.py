@@ -158,6 +158,9 @@ class StackHost:
         folder = words[words.index("--project-directory") + 1]
         if "down" in words:
             self.at("down")
+            named = [words[at + 1] for at, word in enumerate(words) if word in ("--file", "--env-file")]
+            if away := [path for path in named if not Path(path).exists()]:
+                return Said(1, f"open {away[0]}: no such file or directory", "")
             self.rows = []
             watch.look()
             return Said(0, "", "")

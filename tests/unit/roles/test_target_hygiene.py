@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from controlplane_target import compose_stack, hygiene_judge, hygiene_releases, stack_back, stack_files
-from controlplane_target.faults import FailedFault
 from controlplane_target.stack_request import parse
 from controlplane_target.state import Home
 from pydantic import TypeAdapter
@@ -17,6 +18,7 @@ from controlplane.adapters.collector import store
 from controlplane.adapters.collector.supervise import ProbeError
 from controlplane.domain import hygiene
 from controlplane.domain.evidence_shapes.docker import DockerStore
+from tests.counting import calls
 from tests.unit.domain.test_hygiene import MB, image, pin, record, release
 
 _PINS = [pin(name, repository) for repository in ("a", "b", "docker.io/library/a") for name in "123"]
@@ -65,6 +67,28 @@ def test_the_machines_timer_chooses_as_a_plan_does() -> None:
     assert min(seen.values()) > 50
 
 
+@pytest.mark.parametrize("judge", [hygiene, hygiene_judge], ids=["plan", "timer"])
+def test_the_choice_costs_no_more_than_in_proportion_to_the_images_each_of_a_repository_of_its_own(judge: ModuleType) -> None:
+    def choice(number: int) -> int:
+        images = [image(str(n), created=n, tags=[f"r{n}:1"]) for n in range(number)]
+        return calls(lambda: judge.doomed_images(images, over=1, keep=1, protect=[], releases=[]))
+
+    assert choice(400) < 2.5 * choice(200)
+
+
+@pytest.mark.parametrize("judge", [hygiene, hygiene_judge], ids=["plan", "timer"])
+@pytest.mark.parametrize("is_chain", [True, False], ids=["each made from the one before", "none made from another"])
+def test_the_choice_costs_no_more_than_in_proportion_to_the_records_of_the_build_cache(judge: ModuleType, is_chain: bool) -> None:
+    def choice(number: int) -> int:
+        records = [record(str(n), last_used=n, parents=[str(n - 1)] if n and is_chain else []) for n in range(number)]
+        chosen: list[Any] = []
+        cost = calls(lambda: chosen.extend(judge.doomed_cache(records, over=number * 10 * MB)))
+        assert len(chosen) == number
+        return cost
+
+    assert choice(400) < 2.5 * choice(200)
+
+
 # What the host has on record.
 
 
@@ -98,8 +122,8 @@ def deployed(home: Home, key: str, letter: str, *, phase: str = "done", at: floa
 
 def recorded(home: Home) -> list[dict[str, Any]]:
     """Return what the timer and a plan know alike."""
-    found = hygiene_releases.recorded(home)
-    assert store.recorded_releases() == found
+    found, doubts = hygiene_releases.recorded(home)
+    assert (store.recorded_releases(), doubts) == (found, [])
     told = {"images": [], "cache": [], "logs": [], "releases": found}
     assert TypeAdapter(DockerStore).validate_python(told, strict=True) == told
     return found
@@ -149,14 +173,41 @@ def test_one_that_did_not_come_to_its_end_is_as_old_as_where_it_stands(home: Hom
     assert [one["at"] for one in recorded(home)] == [75]
 
 
-@pytest.mark.parametrize("spoilt", ["R1/state.json", "releases/shop.json"])
-def test_what_can_not_be_read_is_no_release_left_out(home: Home, spoilt: str) -> None:
+@pytest.mark.parametrize(("spoilt", "way_on"), [("R1/state.json", "move .*/R1 out of .*home"), ("releases/shop.json", "deploy shop anew")])
+def test_what_can_not_be_read_is_no_release_left_out(home: Home, spoilt: str, way_on: str) -> None:
     deployed(home, "R1", "a")
     (home.base / spoilt).write_text("{")
-    with pytest.raises(FailedFault, match="what was released here can't be read below"):
-        hygiene_releases.recorded(home)
+    [doubt] = hygiene_releases.recorded(home).doubts
+    assert re.search(f"{home.base}/{spoilt} can't be read .Expecting property name.* Bring it back from a backup of this host, or.* {way_on}", doubt)
     with pytest.raises(ProbeError, match=f"{spoilt} is no journal"):
         store.recorded_releases()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        '"R1"',
+        '{"role": "compose_stack", "phase": "done", "images": {"web": "x"}}',
+        '{"role": "compose_stack", "phase": "done", "images": 1}',
+    ],
+)
+def test_a_journal_that_is_none_is_a_doubt_and_the_others_are_told(home: Home, text: str) -> None:
+    deployed(home, "R1", "a")
+    deployed(home, "R2", "b", project="other")
+    (home.base / "R1/state.json").write_text(text)
+    told = hygiene_releases.recorded(home)
+    assert [one.split(" can't be read ")[0].rpartition(" ")[2] for one in told.doubts] == [f"{home.base}/R1/state.json"]
+    # The one whose journal it was is known as its stack's last one all the same.
+    assert [one["manifest"][-1] for one in sorted(told.releases, key=lambda one: str(one["project"]))] == ["b", "a"]
+
+
+def test_a_folder_that_can_not_be_listed_is_a_doubt(home: Home) -> None:
+    home.base.mkdir()
+    (home.base / "releases").write_text("")
+    assert [doubt.partition(": ")[0] for doubt in hygiene_releases.recorded(home).doubts] == ["what was released here can't be told"]
 
 
 def test_the_record_of_a_deployment_is_where_a_release_s_role_leaves_it(home: Home) -> None:

@@ -333,9 +333,24 @@ def test_the_timer_keeps_an_older_image_that_was_released_since_the_younger_one(
     assert (receipt["kept_by_age"], store.deleted) == ([], ["leaf"])
 
 
-def test_where_the_releases_can_not_be_read_no_image_goes(store: Store) -> None:
+def test_where_a_journal_can_not_be_read_no_image_goes_that_a_release_may_have(store: Store) -> None:
+    store.said["Images"][0]["RepoDigests"] = ["shop@sha256:1"]
     store.home.run("R1").write(phase="done")
     (store.home.base / "R1/state.json").write_text("{")
-    with pytest.raises(FailedFault, match=r"what was released here can't be read below .*, so no image was removed"):
+    with pytest.raises(FailedFault, match=r"/R1/state.json can't be read .* no image that has a registry's digest is removed"):
         store.timed()
     assert store.deleted == ["leaf"]
+
+
+def test_where_a_journal_can_not_be_read_an_image_goes_that_no_registry_has_beyond_the_newest_of_its_repository(store: Store) -> None:
+    # By what can be read, two releases tell of its repository, and neither that image nor the newer one is of them.
+    for number in "12":
+        store.home.run(f"R{number}").write(role="compose_stack", phase="done", project="p", manifest=number, images={"web": f"shop@sha256:{number}"})
+    (store.home.run("R3").folder).mkdir()
+    (store.home.base / "R3/state.json").write_text("{")
+    store.container["Image"] = "sha256:" + "9" * 64
+    with pytest.raises(FailedFault, match=r"R3/state\.json can't be read"):
+        store.timed()
+    receipt = store.receipt()
+    assert (receipt["removed"][0], receipt["kept_by_age"], len(receipt["faults"])) == (f"image {OLD} shop:1", ["shop"], 1)
+    assert store.deleted == ["image", "leaf"]

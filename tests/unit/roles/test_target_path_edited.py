@@ -20,6 +20,8 @@ from controlplane_target.path_source import Source
 from controlplane_target.persistent_path import PersistentPath
 from controlplane_target.state import Home, Run
 
+from tests.unit.roles import compose_stand_in
+
 TEXT = "name: shop\nservices:\n  db:\n    image: x\n    volumes: [/srv/old:/data]\n"
 ALWAYS = {"Name": "always", "MaximumRetryCount": 0}
 
@@ -70,6 +72,7 @@ class Host:
         self.file.write_text(TEXT.replace("/srv/old", str(tmp_path / "old")))
         self.stack = Stack("shop", str(tmp_path), "db", (str(self.file),), (), "h1")
         made = path_edit.edit(self.stack, self.request)
+        compose_stand_in.install(monkeypatch, tmp_path)
         self.run.folder.mkdir(parents=True)
         path_stack.record(self.run, made)
         self.file.write_text(made.texts[str(self.file)][1])

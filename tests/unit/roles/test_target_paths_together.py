@@ -19,6 +19,8 @@ from controlplane_target.path_request import Request, as_json, parse
 from controlplane_target.path_return import PathReturn
 from controlplane_target.state import Home, Run
 
+from tests.unit.roles import compose_stand_in
+
 TEXT = "services:\n  db:\n    image: x\n    volumes:\n      - data:/data   # what it keeps\nvolumes: {data: {}}\n"
 MORE = "services:\n  db:\n    volumes: [/tmp/uploads]\n"
 
@@ -95,7 +97,8 @@ def test_an_override_file_holds_all_entries(tmp_path: Path) -> None:
     assert made.stack.files == (*held.files, path)
 
 
-def test_files_that_were_written_in_part_are_written_to_their_end(tmp_path: Path) -> None:
+def test_files_that_were_written_in_part_are_written_to_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compose_stand_in.install(monkeypatch, tmp_path)
     run, asked = Run(Home(tmp_path / "home"), "R1"), request(data(), uploads())
     held = stack(tmp_path, TEXT, MORE)
     made = path_edit.edit(held, asked)

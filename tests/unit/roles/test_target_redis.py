@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import redis_aof, redis_client, redis_file, redis_keys, redis_persist, redis_streams, text_change
+from controlplane_target import redis_aof, redis_change, redis_client, redis_file, redis_keys, redis_streams, text_change
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import Redis, RedisError, log_in
 from controlplane_target.redis_keys import Held
@@ -320,10 +320,10 @@ def test_what_an_earlier_run_wrote_and_did_not_end_with_is_this_runs_own_to_take
     for key, phase, asked in (("R1", "on", ASKED), ("R2", "done", ASKED), ("R3", "on", {**ASKED, "container": "other"})):
         home.run(key).write(role="redis_aof", phase=phase, asked=asked)
         (tmp_path / key / "settings.json").write_text(json.dumps(change))
-    assert redis_persist._of_another(home.run("R9"), request, "new") == change
-    assert redis_persist._of_another(home.run("R9"), request, "newer") is None
+    assert redis_change.of_another(home.run("R9"), request, "new") == change
+    assert redis_change.of_another(home.run("R9"), request, "newer") is None
     home.run("R1").write(phase="undone")
-    assert redis_persist._of_another(home.run("R9"), request, "new") is None
+    assert redis_change.of_another(home.run("R9"), request, "new") is None
 
 
 CONF = "port 6379\nrequirepass hidden\n# a line\n"
@@ -420,9 +420,9 @@ def test_what_cannot_be_put_back_either_is_kept_for_root_alone(conf: tuple[int, 
     assert (conf[2].read_text(), conf[2].stat().st_mode & 0o777) == (CONF, 0o600)
     change = text_change.change_of(CONF, CONF + "appendonly yes\n")
     with pytest.raises(FailedFault, match=r"an earlier attempt was cut off while it wrote it"):
-        redis_persist._assert_known(change, str(conf[1]), conf[1].read_text(), conf[2])
+        redis_change.assert_known(change, str(conf[1]), conf[1].read_text(), conf[2])
     with pytest.raises(FailedFault, match=r"was changed by somebody"):
-        redis_persist._assert_known(change, str(conf[1]), conf[1].read_text(), conf[2].with_name("nowhere"))
+        redis_change.assert_known(change, str(conf[1]), conf[1].read_text(), conf[2].with_name("nowhere"))
 
 
 # Fields of hashes that expire (Redis 7.4 and newer).

@@ -97,6 +97,86 @@ def test_a_setting_that_a_start_would_not_have_is_named_with_both_values_unless_
     assert forgotten(live, *words).startswith(f"{name} (")
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "now"),
+    [
+        # As a server of 7.0 and 8.0 answers CONFIG GET, whichever way it was told (config.c; memtoull in util.c; notify.c).
+        ("hz", "1000", "500"),
+        ("hz", "0", "1"),
+        ("maxmemory", "1gb", "1073741824"),
+        ("maxmemory", "1GB", "1073741824"),
+        ("maxmemory", "1g", "1000000000"),
+        ("maxmemory", "100m", "100000000"),
+        ("maxmemory", "5k", "5000"),
+        ("maxmemory", "5Kb", "5120"),
+        ("maxmemory", "7b", "7"),
+        ("maxmemory", "007", "7"),
+        ("auto-aof-rewrite-min-size", "1mb", "1048576"),
+        ("appendonly", "YES", "yes"),
+        ("stop-writes-on-bgsave-error", "No", "no"),
+        ("no-appendfsync-on-rewrite", "Yes", "yes"),
+        ("appendfsync", "Always", "always"),
+        ("maxmemory-policy", "VOLATILE-TTL", "volatile-ttl"),
+        ("save", '""', ""),
+        ("save", '"60 1 300 10"', "60 1 300 10"),
+        ("save", "060 01", "60 1"),
+        ("save", "60   1", "60 1"),
+        ("save", "60 1\nsave 300 10", "60 1 300 10"),
+        ("save", '60 1\nsave ""\nsave 300 10', "300 10"),
+        ("save", "60 1\nsave", "60 1"),
+        ("notify-keyspace-events", "Kg$lshzxetd", "AK"),
+        ("notify-keyspace-events", "mEKA", "AKEm"),
+        ("notify-keyspace-events", "AKEn", "AKE"),
+        ("notify-keyspace-events", "Kn", "nK"),
+        ("notify-keyspace-events", "KEgxE", "gxKE"),
+        ("replicaof", "NO ONE", ""),
+        ("replicaof", "master 06379", "master 6379"),
+        ("replicaof", "no one\nslaveof master 6379", "master 6379"),
+        ("min-slaves-to-write", "2", "2"),
+        ("primaryauth", "hidden", "hidden"),
+        ("primaryuser", "copy", "copy"),
+        # What is not among those that are refused is told by the server itself, before and after.
+        ("client-output-buffer-limit", "Slave 256mb 64MB 60", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+        ("client-output-buffer-limit", '"pubsub 32mb 8mb 60"', "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+    ],
+)
+def test_a_value_that_the_server_writes_otherwise_than_it_was_told_is_no_other_one(tmp_path: Path, name: str, told: str, now: str) -> None:
+    live, file = Live(), tmp_path / "redis.conf"
+    asked_for = {"min-slaves-to-write": "min-replicas-to-write", "primaryauth": "masterauth", "primaryuser": "masteruser"}
+    live.runs[asked_for.get(name, name)] = now
+    file.write_text(f"{name} {told}\n")
+    assert forgotten(live, str(file)) == ""
+    # What is only here while it runs is still seen.
+    live.runs["maxmemory-policy"] = "allkeys-random"
+    assert forgotten(live, str(file)).startswith("maxmemory-policy (")
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "now"),
+    [
+        ("hz", "500", "499"),
+        ("maxmemory", "1g", "1073741824"),
+        ("save", "60 1", "60 10"),
+        ("notify-keyspace-events", "KE", "AKE"),
+        ("notify-keyspace-events", "gKE", "gnKE"),
+        ("replicaof", "master 6379", "Master 6379"),
+        ("requirepass", '"a b"', "a  b"),
+    ],
+)
+def test_a_value_that_is_another_one_is_told_however_near(tmp_path: Path, name: str, told: str, now: str) -> None:
+    live, file = Live(), tmp_path / "redis.conf"
+    live.runs[name] = now
+    file.write_text(f"{name} {told}\n")
+    assert forgotten(live, str(file)).startswith(name)
+
+
+def test_a_password_that_begins_like_an_option_is_one() -> None:
+    live = Live()
+    live.runs["requirepass"] = "--hidden"
+    assert forgotten(live, "--requirepass", "--hidden", "--hz", "10") == ""
+    assert "hidden" not in forgotten(live, "--requirepass", "--Hidden")
+
+
 def test_a_folder_is_judged_where_it_is_told_and_the_save_points_of_redis_6_are_nobodys_setting() -> None:
     live = Live()
     live.runs.update(dir="/elsewhere", save="900 1 300 10 60 10000")

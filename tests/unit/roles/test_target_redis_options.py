@@ -23,6 +23,16 @@ ON = {"appendonly": "yes", "appendfsync": "always", "save": "60 1 30 100"}
         ("redis-server --save 60 1 --save 30 2 --port 1", {"save": "1 1"}, "redis-server --save '1 1' --port 1"),
         ('redis-server --pass "${A B}" --appendonly no', {"appendonly": "yes"}, 'redis-server --pass "${A B}" --appendonly yes'),
         ("redis-server --save 1 1 ${MORE}", {"save": "2 2"}, "redis-server --save '2 2' ${MORE}"),
+        (["redis-server", "--requirepass", "--pw"], {"save": ""}, ["redis-server", "--requirepass", "--pw", "--save", ""]),
+        (
+            ["redis-server", "--save", "--appendonly", "no"],
+            ON | {"save": ""},
+            ["redis-server", "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+        ),
+        (["redis-server", "--save", "1 1", "--requirepass", "--pw"], {"save": "2 2"}, ["redis-server", "--save", "2 2", "--requirepass", "--pw"]),
+        (["--requirepass", "--pw", "--appendonly", "no"], {"appendonly": "yes"}, ["--requirepass", "--pw", "--appendonly", "yes"]),
+        ("redis-server --requirepass --pw --appendonly no", {"appendonly": "yes"}, "redis-server --requirepass --pw --appendonly yes"),
+        (["wrap", "--user", "redis-server", "--appendonly", "no"], {"appendonly": "yes"}, ["wrap", "--user", "redis-server", "--appendonly", "yes"]),
     ],
 )
 def test_options_take_the_place_of_what_is_there_or_the_end(command: str | list[str], settings: dict[str, str], wanted: str | list[str]) -> None:
@@ -47,6 +57,20 @@ def test_options_take_the_place_of_what_is_there_or_the_end(command: str | list[
 )
 def test_what_a_shell_would_read_is_not_touched(command: str | list[str]) -> None:
     with pytest.raises(UnclearError):
+        with_options(command, {"appendonly": "yes"})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["redis-server", "--requirepass", "--appendonly", "--hz", "5"],
+        ["redis-server", "--masterauth", "--AppendOnly=x"],
+        "redis-server --requirepass --appendonly --hz 5",
+        "redis-server --requirepass '--appendonly x'",
+    ],
+)
+def test_a_value_that_reads_like_a_setting_of_these_is_refused_and_not_said(command: str | list[str]) -> None:
+    with pytest.raises(UnclearError, match=r"^one of its words reads like a setting that is to be changed, and Redis takes it as the value of the"):
         with_options(command, {"appendonly": "yes"})
 
 

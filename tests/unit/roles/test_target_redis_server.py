@@ -196,3 +196,21 @@ class _Limited:
 
 def test_a_user_who_may_not_ask_for_consumer_groups_is_told_so() -> None:
     assert server(_Limited()).lacking_rights() == ["XINFO GROUPS"]
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_dump_that_it_began_by_itself_meanwhile_is_waited_for(tmp_path: Path) -> None:
+    busy, quiet = {**DONE, "rdb_bgsave_in_progress": "1"}, {**DONE, "rdb_bgsave_in_progress": "0", "rdb_last_bgsave_status": "ok"}
+    redis, held = saying(tmp_path, quiet, busy, busy, quiet)
+    asked: list[str] = []
+
+    def ask(word: str) -> int:
+        asked.append(word)
+        if asked == ["LASTSAVE", "BGSAVE"]:
+            raise redis_server.RedisError("ERR Background save already in progress")
+        return len(asked)
+
+    redis.ask = ask  # type: ignore[attr-defined]
+    held.await_saved(60)
+    assert asked == ["LASTSAVE", "BGSAVE", "BGSAVE", "LASTSAVE"]
+    assert redis.heard >= 4

@@ -73,10 +73,22 @@ def told(*command: str) -> Told | None:
         (("sh", "-c", 'exec redis-server "$@"', "--", "--appendonly", "yes"), {"appendonly": "yes"}),
         (("sh", "-c", "redis-server --requirepass ab#cd --hz 5 # ours"), {"requirepass": "ab#cd", "hz": "5"}),
         (("redis-server", r"--requirepass a\b"), {"requirepass": r"a\b"}),
+        # The first word after a bare name is its value, but for the one that may have none.
+        (("redis-server", "--requirepass", "--secret", "--hz", "5"), {"requirepass": "--secret", "hz": "5"}),
+        (("redis-server", "--requirepass", "--hz", "--hz", "5"), {"requirepass": "--hz", "hz": "5"}),
+        (("redis-server", "--hz 5", "--requirepass", "--"), {"hz": "5", "requirepass": "--"}),
+        (("redis-server", "--save", "60 1", "--SAVE", "--hz", "5"), {"save": "", "hz": "5"}),
+        (("redis-server", "--save", "60 1", "--save"), {"save": ""}),
+        (
+            ("redis-server", "/etc/redis.conf", "--masterauth", "--maxmemory", "--maxmemory", "1"),
+            {"maxmemory": "1", "save": "900 1 60 1", "replicaof": "other 6379", "masterauth": "--maxmemory"},
+        ),
     ],
 )
 def test_options_are_read_however_the_server_is_started(command: tuple[str, ...], settings: dict[str, str]) -> None:
-    assert told(*command) == Told(settings, {})
+    found = told(*command)
+    assert found is not None
+    assert found.settings == settings
 
 
 @pytest.mark.parametrize("file", ["/etc/redis.conf", "redis.conf"])
@@ -102,6 +114,8 @@ def test_a_file_is_read_with_those_that_it_includes_in_their_place_and_the_words
         ("sh", "-c", "redis-server --daemonize yes && redis-cli config set maxmemory 5 && sleep inf"),
         ("sh", "-c", "CMD=$(which redis-server)\n$CMD $ARGS"),
         ("sh", "-c", "cat /etc/redis.conf | redis-server -"),
+        ("redis-server", "-", "--hz", "5"),
+        ("redis-server", "--requirepass", "-"),
         ("/stack.sh",),
         ("gone.sh", "redis-server"),
         ("redis-server", "--save", "60 1", "--requirepass 'unclosed"),

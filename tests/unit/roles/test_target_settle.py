@@ -6,16 +6,18 @@ import ast
 import base64
 import shlex
 import subprocess
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from controlplane_target import leg_verbs, settle_units
+from controlplane_target import leg_verbs, settle_units, systemd
 from controlplane_target.cancel import Cancel
 from controlplane_target.docker_engine import Engine, inventory_difference
 from controlplane_target.docker_root import DockerRoot
-from controlplane_target.faults import CancelledFault, FailedFault
+from controlplane_target.faults import CancelledFault, FailedFault, RefusedFault
 from controlplane_target.phases import CRITICAL
 from controlplane_target.state import Home, Run
 
@@ -141,9 +143,75 @@ def test_where_a_unit_that_ended_can_not_be_settled_the_hosts_own_goes_on_with_i
     assert (tmp_path / "settled").exists()
 
 
+def held_by_another(run: Run, lock: str, then: Callable[[], None]) -> threading.Thread:
+    """Hold that lock as another process would, and do `then` before it is let go."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with run.home.lock(lock):
+            held.set()
+            time.sleep(0.5)
+            then()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    return holder
+
+
+@pytest.fixture
+def verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DockerRoot:
+    """Verbs whose lease is held, and which leave this process' signals alone."""
+    monkeypatch.setattr(leg_verbs, "assert_leased", lambda _home, _run: None)
+    monkeypatch.setattr(Cancel, "install", lambda _self: None)
+    return DockerRoot(Home(tmp_path), Engine("/nonexistent"), Cancel())
+
+
+def test_what_the_host_settles_after_its_start_ends_first_and_is_gone_on_with(verbs: DockerRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leg_verbs, "_TWIN_S", 0.0)
+    run = verbs.home.run("R1")
+    run.write(phase="stopping")
+    settling = {"verb": "settle", "rc": 1, "message": "interrupted while stopping"}
+    holder = held_by_another(run, verbs.lock, lambda: verbs.home.run("R1").write(phase="reverted", outcome=settling))
+    answer = leg_verbs.as_unit(verbs, run, "move", lambda: {"phase": verbs.home.run("R1").phase})
+    holder.join()
+    assert answer == {"phase": "reverted"}
+    assert (run.state["outcome"]["verb"], run.state["outcome"]["rc"]) == ("move", 0)
+
+
+def test_the_same_work_on_the_way_already_is_refused_and_how_it_ended_is_said(verbs: DockerRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leg_verbs, "_TWIN_S", 0.0)
+    run = verbs.home.run("R1")
+    run.write(phase="prepared")
+    holder = held_by_another(run, verbs.lock, lambda: None)
+    with pytest.raises(RefusedFault, match="the same work runs already"):
+        leg_verbs.as_unit(verbs, run, "move", dict)
+    holder.join()
+    assert (run.state["outcome"]["verb"], run.state["outcome"]["rc"]) == ("move", 4)
+
+
+@pytest.mark.parametrize(("ended_as", "begun"), [("settle", ["a.service"]), ("move", [])])
+def test_a_killed_unit_is_settled_before_the_verb_begins_anew_and_one_at_its_end_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_as: str, begun: list[str]
+) -> None:
+    states = iter(["deactivating", "deactivating", "inactive", "inactive"])
+    run, started = Home(tmp_path).run("R1"), []
+
+    def says(*_: str, check: bool = True) -> str:
+        state = next(states)
+        if state == "inactive" and not check:
+            Home(tmp_path).run("R1").write(outcome={"verb": ended_as, "rc": 1, "message": "it ended so"})
+        return state
+
+    monkeypatch.setattr(systemd, "systemctl", says)
+    monkeypatch.setattr(leg_verbs, "start_transient", lambda unit, _argv, **_: started.append(unit) or True)
+    answer = leg_verbs.detach(DockerRoot(Home(tmp_path), Engine("/nonexistent"), Cancel()), run, "move", "a.service", [])
+    assert (started, answer["attached"], run.state["outcome"] is None) == (begun, not begun, bool(begun))
+
+
 def test_a_leg_that_is_begun_as_a_unit_is_settled_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Sequence[str]] = []
-    monkeypatch.setattr(leg_verbs, "active", lambda _unit: False)
+    monkeypatch.setattr(systemd, "systemctl", lambda *_words, **_how: "inactive")
     monkeypatch.setattr(leg_verbs, "start_transient", lambda _unit, _argv, *, after, gentle: bool(begun.append(after)) or not gentle)
     verbs, run = DockerRoot(Home(tmp_path), Engine("/nonexistent"), Cancel()), Home(tmp_path).run("R1")
     leg_verbs.detach(verbs, run, "move", "a.service", [])

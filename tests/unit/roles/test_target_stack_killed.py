@@ -81,20 +81,34 @@ def test_a_way_back_that_is_killed_is_ended_by_the_host_or_by_the_next_one(host:
     assert (host.state(), host.home.run("R3").phase, host.home.run("R4").phase) == (before, "undone", "undone")
 
 
+def killed_between_files_and_containers(host: StackHost, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """Let a run take the first release back, and be killed once its containers and the first of its files are gone."""
+
+    def killed(*_: object) -> None:
+        (host.folder / "compose.yml").unlink()
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("controlplane_target.stack_files.put_back", killed)
+        with pytest.raises(KilledError):
+            stack_undo.undo(host.verbs(), host.home.run(key), host.home.run("R1"))
+
+
 def test_a_first_release_whose_way_back_is_killed_between_files_and_containers_ends_all_the_same(
     host: StackHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = host.deployed()
-    with monkeypatch.context() as patched:
-
-        def killed(*_: object) -> None:
-            (host.folder / "compose.yml").unlink()
-            raise KilledError
-
-        patched.setattr("controlplane_target.stack_files.put_back", killed)
-        with pytest.raises(KilledError):
-            stack_undo.undo(host.verbs(), run, run)
+    host.deployed()
+    killed_between_files_and_containers(host, monkeypatch, "R1")
     assert settled(host, "R1").phase == "undone"
+    assert (host.runs(), host.folder.exists()) == ({}, False)
+
+
+def test_it_is_ended_by_the_next_one_as_well_though_compose_finds_its_files_no_more(host: StackHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.deployed()
+    killed_between_files_and_containers(host, monkeypatch, "R3")
+    stack_undo.shown(host.verbs(), host.home.run("R4"), host.home.run("R1"), ())
+    stack_undo.undo(host.verbs(), host.home.run("R4"), host.home.run("R1"))
+    assert {key: host.home.run(key).phase for key in ("R1", "R3", "R4")} == dict.fromkeys(("R1", "R3", "R4"), "undone")
     assert (host.runs(), host.folder.exists()) == ({}, False)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +159,53 @@ def test_a_file_that_somebody_changed_is_told_as_the_undo_itself_would(host: Sta
     (host.folder / "compose.yml").write_text("services: {}")
     with pytest.raises(RefusedFault, match=r"compose\.yml was changed by somebody since this run wrote it"):
         stack_undo.shown(host.verbs(), host.home.run("R9"), run, ())
+
+
+def test_a_folder_that_was_renamed_since_takes_nothing_back(host: StackHost) -> None:
+    host.deployed()
+    run = second(host)
+    host.deploy(run, host.request("2"))
+    runs = host.runs()
+    host.folder.rename(host.folder.with_name("renamed"))
+    told = r"/\.env was changed by somebody since this run wrote it.* Nothing was changed"
+    with pytest.raises(RefusedFault, match=told):
+        stack_undo.shown(host.verbs(), host.home.run("R9"), run, ())
+    with pytest.raises(RefusedFault, match=told):
+        stack_undo.undo(host.verbs(), host.home.run("R9"), run)
+    assert (host.runs(), host.folder.exists()) == (runs, False)
+
+
+@pytest.mark.parametrize(
+    ("take_away", "told"),
+    [
+        (
+            lambda folder: folder.rename(folder.with_name("renamed")),
+            r"project shop runs from /\S+/shop, which is not there, and Compose .*: move it back",
+        ),
+        (lambda folder: (folder / ".env").unlink(), r"Compose takes project shop down by files that are missing \(/\S+/\.env\): put them back"),
+    ],
+    ids=["folder", "file"],
+)
+def test_a_first_release_whose_files_are_gone_under_it_takes_nothing_back(host: StackHost, take_away: Callable[[Path], object], told: str) -> None:
+    run = host.deployed()
+    take_away(host.folder)
+    before, ran = host.state(), list(host.ran)
+    refusal = rf"^undo of R1 refused: {told}, or take shop down by hand: .*\. Nothing was changed\.$"
+    with pytest.raises(RefusedFault, match=refusal):
+        stack_undo.shown(host.verbs(), host.home.run("R9"), run, ())
+    with pytest.raises(RefusedFault, match=refusal):
+        stack_undo.undo(host.verbs(), host.home.run("R9"), run)
+    assert (host.state(), host.ran, host.home.run("R9").phase, host.home.run("R1").phase) == (before, ran, "new", "done")
+
+
+def test_a_first_release_that_a_person_took_down_beside_its_renamed_folder_goes_back_to_nothing(host: StackHost) -> None:
+    run = host.deployed()
+    renamed = host.folder.rename(host.folder.with_name("renamed"))
+    host.rows, ran = [], list(host.ran)
+    assert stack_undo.undo(host.verbs(), host.home.run("R9"), run)["changed"] is True
+    assert (host.home.run("R1").phase, host.ran, host.folder.exists()) == ("undone", ran, False)
+    assert (renamed / "compose.yml").exists()
+    assert not (host.home.base / "releases/shop.json").exists()
 
 
 def test_a_run_that_the_host_does_not_know_is_said(host: StackHost) -> None:

@@ -71,6 +71,19 @@ def test_a_copy_has_no_difference(trees: tuple[Path, Path]) -> None:
     assert result.hashed == 4
 
 
+def test_owners_are_carried_by_number_whoever_that_is_on_this_host(trees: tuple[Path, Path]) -> None:
+    """Images know their users by numbers of their own: postgres is 999 in one and 70 in another, and what one left the other keeps."""
+    source, copy = trees
+    # The first of them is somebody here, by another name; the place itself is a service's own as well.
+    owners = {"": (1, 1), "file": (70, 70), "folder": (999, 999), "folder/below/deep": (70, 999), "link": (4242, 4343)}
+    for name, (uid, gid) in owners.items():
+        os.chown(source / name, uid, gid, follow_symlinks=False)
+    assert {held.what for held in compare(trees).differences} == {"owner"}
+    copy_tree(str(source), str(copy), live=False)
+    assert compare(trees).differences == []
+    assert {name: (seen.st_uid, seen.st_gid) for name in owners for seen in [os.lstat(copy / name)]} == owners
+
+
 def chattr(path: Path, flags: int) -> None:
     tree_flags.write(os.fsencode(path), flags)
 

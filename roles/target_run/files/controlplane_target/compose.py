@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,11 @@ class Stack:
         named = [word for path in files or self.files for word in ("--file", path)]
         named += [word for path in self.environment_files for word in ("--env-file", path)]
         return ["docker", "compose", "--project-name", self.project, "--project-directory", self.directory, *named, *words]
+
+    @property
+    def by_hand(self) -> str:
+        """The command with which a person brings the service up to its files."""
+        return " ".join(self.argv("up", "--detach", "--no-deps", self.service))
 
 
 def stack_of(inspection: dict[str, Any]) -> Stack | None:
@@ -99,10 +104,9 @@ def assert_made_from(stack: Stack, container: str) -> None:
         raise RefusedFault(f"Compose can't read {', '.join(stack.files)}: {said.err.strip()[-400:]}. Nothing was changed.")
     now = said.out.split()[-1] if said.out.split() else ""
     if now != stack.made_from:
-        again = " ".join(stack.argv("up", "--detach", "--no-deps", stack.service))
         raise RefusedFault(
             f"{container} was not made from {', '.join(stack.files)} as they are, or other variables were set then: to make it anew would change more "
-            f"than was planned. Nothing was changed. Bring it up to its files yourself ({again}), then plan again. (Compose before 5.5 also says so of "
+            f"than was planned. Nothing was changed. Bring it up to its files yourself ({stack.by_hand}), then plan again. (Compose before 5.5 also says so of "
             "every service with an env_file: then write these settings there yourself.)"
         )
 
@@ -116,8 +120,21 @@ def file_of_command(stack: Stack) -> tuple[str, ComposeText]:
     naming = [(path, text) for path, text in texts if text.command(stack.service) is not None]
     defining = [(path, text) for path, text in texts if text.has_service(stack.service)]
     if not defining:
-        raise RefusedFault(f"none of {', '.join(stack.files)} defines the service {stack.service} itself. Nothing was changed.")
+        raise undefined(stack, [text for _, text in texts])
     return naming[-1] if naming else defining[0]
+
+
+def undefined(stack: Stack, texts: Iterable[ComposeText]) -> RefusedFault:
+    """Return the refusal of a service that none of the stack's own files defines: its labels name no file that those include."""
+    said = f"none of {', '.join(stack.files)} defines the service {stack.service} itself"
+    included = list(dict.fromkeys(path for text in texts for path in text.includes()))
+    if not included:
+        return RefusedFault(f"{said}. Nothing was changed.")
+    return RefusedFault(
+        f"{said}, but they include {', '.join(included)}, and an included file is not changed here. Nothing was changed. Name the one that defines it "
+        "beside the stack's own files instead of including it (--file, or COMPOSE_FILE) and bring the service up; or write this there yourself. Then "
+        "plan again."
+    )
 
 
 def assert_only_command_differs(stack: Stack, path: str, text: str, told: Callable[[list[str]], list[str]]) -> None:
@@ -160,7 +177,7 @@ def assert_alone(inspection: dict[str, Any], stack: Stack, engine: Engine) -> No
 
 
 def digests(stack: Stack) -> dict[str, str]:
-    """Return {path: sha256} of each file that Compose reads for the stack."""
+    """Return {path: sha256} of each file that Compose is told of; what those lead to is known by its reading (compose_note.py)."""
     implied = (os.path.join(stack.directory, ".env"),) if not stack.environment_files else stack.environment_files
     return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in (*stack.files, *implied) if os.path.isfile(path)}
 
@@ -196,7 +213,7 @@ def _up(stack: Stack, how: tuple[str, ...], *, stop_s: int, unit: str, log: Path
     if said.code != 0:
         told = log.read_bytes()[before:].decode(errors="replace") if log.exists() else said.err
         raise FailedFault(
-            f"Compose did not bring {stack.service} up: {told.strip()[-600:]}. All it said is in {log}. Mend what it names and bring it up by hand: {' '.join(stack.argv('up', '--detach', '--no-deps', stack.service))}; then plan again"
+            f"Compose did not bring {stack.service} up: {told.strip()[-600:]}. All it said is in {log}. Mend what it names and bring it up by hand: {stack.by_hand}; then plan again"
         )
 
 

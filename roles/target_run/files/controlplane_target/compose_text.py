@@ -48,6 +48,15 @@ class ComposeText:
         named = [value for key, value in self._root.value if key.value == "name"]
         return str(named[0].value) if named and isinstance(named[0], nodes.ScalarNode) else None
 
+    def includes(self) -> list[str]:
+        """Return the paths of the files that this one includes, as they stand."""
+        held = next((node for key, node in self._root.value if key.value == "include"), None)
+        found = []
+        for entry in held.value if isinstance(held, nodes.SequenceNode) else []:
+            named = [value for key, value in entry.value if key.value == "path"] if isinstance(entry, nodes.MappingNode) else [entry]
+            found += [one for node in named for one in (node.value if isinstance(node, nodes.SequenceNode) else [node])]
+        return [str(one.value) for one in found if isinstance(one, nodes.ScalarNode)]
+
     def command(self, service: str) -> str | list[str] | None:
         """Return the service's `command` as it stands, None where it has none here. Raises `RefusedFault`."""
         node = self._own(service, "command")

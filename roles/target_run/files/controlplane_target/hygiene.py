@@ -133,14 +133,14 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
 def _clean_timed(home: Home, settings: dict[str, Any], engine: Engine, receipt: dict[str, Any]) -> None:
     before = accounts(engine)
     store, budgets, keep = look(engine), settings["budgets"], settings["keep"]
-    releases: list[dict[str, Any]] = []
-    try:
-        if any(image["unique"] is None for image in store["images"]):
-            raise FailedFault("Docker did not tell what an image shares with others")
-        releases = hygiene_releases.recorded(home)
-    except FailedFault as fault:
-        receipt["faults"].append(f"{fault}, so no image was removed")
+    if any(image["unique"] is None for image in store["images"]):
+        receipt["faults"].append("Docker did not tell what an image shares with others, so no image was removed")
         store["images"] = []
+    releases, doubts = hygiene_releases.recorded(home)
+    if doubts:
+        receipt["faults"] += [f"{doubt}. Until then no image that has a registry's digest is removed" for doubt in doubts]
+        # With none on record the newest of each repository stay.
+        releases, store["images"] = [], [image for image in store["images"] if not hygiene_releases.may_be_released(image)]
     over = before["images"] - budgets["images"]
     receipt["kept_by_age"] = hygiene_judge.kept_by_age(store["images"], releases, keep)
     doomed = [

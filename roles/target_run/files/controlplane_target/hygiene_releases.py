@@ -2,39 +2,99 @@
 
 Rules:
 - Deployed is what came to its end, and was not taken back. What was begun and did not come to an end is told as open.
-- A journal that can't be read is a fault, never no release.
+- A journal that can't be read may be a release's, also one that was not taken back: it is told as a doubt, by its name, never as no release.
 
-controlplane/adapters/collector/store.py tells a plan the same; a test holds both to the same answers.
+controlplane/adapters/collector/store.py tells a plan the same, and there such a doubt ends the collection of it; a test holds both to the same answers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from .faults import FailedFault
-from .files import read_json
+from .files import read_bytes
 from .state import Home, epoch
 
 _ROLE = "compose_stack"
 _OPEN = ("writing", "deploying", "undoing", "failed")
 # Of each stack, the newest.
 _MOST = 50
+# What a journal that is no journal is read with.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
-def recorded(home: Home) -> list[dict[str, Any]]:
-    """Return [{project, manifest, images, at, open}], newest first; `images` by their digests. Raises `FailedFault`."""
+class Recorded(NamedTuple):
+    """Releases as [{project, manifest, images, at, open}], newest first, `images` by their digests; and a sentence for each journal that can't be read."""
+
+    releases: list[dict[str, Any]]
+    doubts: list[str]
+
+
+def recorded(home: Home) -> Recorded:
+    """Return what was released here, and what of it can't be known."""
+    found: dict[str, dict[str, Any]] = {}
+    doubts: list[str] = []
+    folder = home.base / "releases"
     try:
-        return _newest(home)
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise FailedFault(f"what was released here can't be read below {home.base} ({fault!r})") from fault
+        journals = [home.base / name / "state.json" for name in _names(home.base)]
+        records = [folder / name for name in _names(folder) if name.endswith(".json")]
+    except OSError as fault:
+        return Recorded([], [f"what was released here can't be told: {fault}"])
+    for path in journals:
+        try:
+            state = _held(path)
+            if state is not None and _is_release(state):
+                found[path.parent.name] = _told(state, _ended(state))
+        except _UNREADABLE as fault:
+            doubts.append(
+                _doubt(
+                    path, fault, f"or, if that run needs no way back any more (its README says what it did), move {path.parent} out of {home.base}"
+                )
+            )
+    for path in records:
+        try:
+            record = _held(path)
+            if record is not None and record["run"] not in found:
+                found[record["run"]] = _told({**record, "phase": "done"}, epoch(record["at"]))
+        except _UNREADABLE as fault:
+            doubts.append(_doubt(path, fault, f"or move it out of {folder} and deploy {path.stem} anew, which writes it again"))
+    return Recorded(_newest(found), doubts)
 
 
-def _newest(home: Home) -> list[dict[str, Any]]:
-    found = {run.key: _told(run.state, _ended(run.state)) for run in home.runs() if _is_release(run.state)}
-    for path in sorted((home.base / "releases").glob("*.json")):
-        record = read_json(path) or {}
-        if record and record["run"] not in found:
-            found[record["run"]] = _told({**record, "phase": "done"}, epoch(record["at"]))
+def may_be_released(image: dict[str, Any]) -> bool:
+    """Say whether a release can have that image: it names each by the digest that a registry knows it by, and some have none."""
+    return bool(image["digests"])
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _held(path: Path) -> dict[str, Any] | None:
+    """Return what a journal holds, None where there is none. Raises `OSError`, `ValueError`."""
+    try:
+        data = read_bytes(path)
+    except NotADirectoryError:
+        return None
+    if data is None:
+        return None
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError(f"it holds a {type(found).__name__}, not an object")
+    return found
+
+
+def _doubt(path: Path, fault: Exception, otherwise: str) -> str:
+    why = str(fault) if isinstance(fault, (OSError, ValueError)) else repr(fault)
+    return f"what was released here can't be told: {path} can't be read ({why}). Bring it back from a backup of this host, {otherwise}"
+
+
+def _newest(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     newest = sorted(found.items(), key=lambda one: (one[1]["at"], one[0]), reverse=True)
     counted: dict[str, int] = {}
     told = []

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 from . import lease, settle_units
@@ -19,12 +20,15 @@ from .cancel import Cancel
 from .faults import CancelledFault, FailedFault, RefusedFault, TargetFault
 from .root_trees import Trees
 from .state import Home, Run, boot_id
-from .systemd import active, start_transient
+from .systemd import active, start_transient, stopped_within
 
 Answer = dict[str, Any]
 _MOST_PASSES = 3
 # A pass that was this short leaves little to the critical section.
 _SHORT_PASS_S = 5.0
+# The host's own settling starts services and waits for their health; one at its end has only its last words to write.
+_SETTLING_S = 900.0
+_TWIN_S = 2.0
 
 
 class Works(Protocol):
@@ -147,6 +151,11 @@ def asked(run: Run) -> dict[str, Any]:
 
 def detach(verbs: Works, run: Run, verb: str, unit: str, extra: list[str]) -> Answer:
     """Start a verb as that unit, or attach to it."""
+    if stopped_within(unit, _SETTLING_S):
+        # What its end settled is gone on with; what it says of itself is how this ended only where it came to its own end.
+        run.reload()
+        if (run.state.get("outcome") or {}).get("verb") == verb:
+            return {"unit": unit, "attached": True}
     if active(unit):
         return {"unit": unit, "attached": True}
     run.write(unit=unit, outcome=None)
@@ -158,19 +167,26 @@ def detach(verbs: Works, run: Run, verb: str, unit: str, extra: list[str]) -> An
 def as_unit(verbs: Works, run: Run, verb: str, work: Callable[[], Answer]) -> Answer:
     """Carry out a verb as the unit that it is; how it ended stands in the journal."""
     verbs.cancel.install()
-    with run.home.lock(verbs.lock, wait=False):
-        assert_leased(verbs.home, run)
-        try:
-            answer = work()
-        except (TargetFault, OSError, ValueError, KeyError) as fault:
-            run.reload()
-            text = str(fault) if isinstance(fault, RefusedFault) else told(fault, run)
-            code = fault.code if isinstance(fault, TargetFault) else 1
+    try:
+        # Whoever is at a leg that stands open is the host itself, which settles it: that ends first, and is gone on with.
+        is_settling = any(verbs.is_open(one) for one in run.home.runs())
+        with ExitStack() as held:
+            with verbs.cancel.possible():
+                held.enter_context(run.home.lock(verbs.lock, patience_s=_SETTLING_S if is_settling else _TWIN_S))
+            assert_leased(verbs.home, run)
+            run.write(outcome=None)
+            try:
+                answer = work()
+            finally:
+                verbs.clean_up(run)
+            run.write(outcome={"verb": verb, "rc": 0, "message": "", "answer": answer})
+    except (TargetFault, OSError, ValueError, KeyError) as fault:
+        run.reload()
+        text = str(fault) if isinstance(fault, RefusedFault) else told(fault, run)
+        code = fault.code if isinstance(fault, TargetFault) else 1
+        if run.folder.is_dir():
             run.write(outcome={"verb": verb, "rc": code, "message": text})
-            raise (RefusedFault if code == 4 else FailedFault)(text) from fault
-        finally:
-            verbs.clean_up(run)
-        run.write(outcome={"verb": verb, "rc": 0, "message": "", "answer": answer})
+        raise (RefusedFault if code == 4 else FailedFault)(text) from fault
     return answer
 
 

@@ -140,7 +140,7 @@ def _file_of(stack: Stack, data: str) -> str:
     naming = [path for path, text in texts if data in text.mounts(stack.service)]
     defining = [path for path, text in texts if text.has_service(stack.service)]
     if not defining:
-        raise RefusedFault(f"none of {', '.join(stack.files)} defines the service {stack.service} itself. Nothing was changed.")
+        raise compose.undefined(stack, [text for _, text in texts])
     path = naming[-1] if naming else defining[0]
     if Path(path).is_symlink():
         raise RefusedFault(f"{path} is a symbolic link, which an atomic write would replace: name the file itself. Nothing was changed.")

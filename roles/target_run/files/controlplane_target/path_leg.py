@@ -63,6 +63,11 @@ class PathLeg:
         """The request for the paths that move."""
         return self.request.only([path["data"] for path in self.paths])
 
+    @property
+    def is_redis(self) -> bool:
+        """Say whether it is a Redis: stopped while it serves, and without an append-only file, it may lose what no dump has."""
+        return self.request.service is not None and self.request.service.kind == "redis"
+
     def enter(self, phase: str, **changes: Any) -> None:
         """Write the phase that begins now, and when."""
         leg_verbs.enter(self.run, phase, **changes)

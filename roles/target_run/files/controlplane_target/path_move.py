@@ -234,12 +234,11 @@ class PathMove(PathLeg):
 
     def _end(self, container: str) -> None:
         """Stop a server that may have been told to end, or not. A Redis that still answers would lose what no dump has: the hold writes one."""
-        is_redis = self.request.service is not None and self.request.service.kind == "redis"
         try:
-            with self.proof.held(self.request.answer_s) if is_redis else nullcontext():
+            with self.proof.held(self.request.answer_s) if self.is_redis else nullcontext():
                 self._stop(container)
         except (FailedFault, RefusedFault, OSError):
-            if is_redis and self.proof.answers():
+            if self.is_redis and self.proof.answers():
                 raise
             # On its way down it answers nobody.
             self._stop(container)

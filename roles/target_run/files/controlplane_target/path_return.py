@@ -5,6 +5,7 @@ Rules:
 - Compose makes the container from the old files, without starting it, and what is newest is copied into whatever it then mounts, and compared.
 - For an anonymous volume Compose would give it what the container before had at that path, which is the new place itself: so its anonymous volumes are
   made anew, and the others of that container are copied as well.
+- What writes can't be held of is not stopped, but for what a failed leg left without an answer.
 - Where that does not work before the service starts there, it is brought up on its new places again, which hold what is newest.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from . import compose, path_downtime, path_kept, path_layer, path_stack, phases, retired
@@ -89,7 +91,10 @@ class PathReturn(PathLeg):
             self._assert_not_theirs()
             # An attempt before this one stopped it.
             self._stay(told)
-        raise FailedFault(
+        raise self._left(told)
+
+    def _left(self, told: str) -> FailedFault:
+        return FailedFault(
             f"{told}. It was not taken back: {self.name} was left on {self._told_places()}, where its newest data are. Mend that, then run this again"
         )
 
@@ -119,22 +124,37 @@ class PathReturn(PathLeg):
             self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time())
             return
         mark, life = path_kept.new_mark(), path_kept.life_of(remembered(held))
-        if self.run.state["leg"] != "carry":
+        told, is_carried = {**told, "old": old, "others": others, "stop": mark}, self.run.state["leg"] == "carry"
+        if is_carried:
+            self.enter(RETURNING, **told, stopped_at=self.run.state.get("stopped_at") or time.time())
+        try:
             # Without it a Redis would stop without its dump: then it does not stop.
             with self._held():
-                self.enter(RETURNING, **told, old=old, others=others, stopped_at=time.time(), stop=mark)
+                if not is_carried:
+                    self.enter(RETURNING, **told, stopped_at=time.time())
                 self._keep_taken(life)
                 self._halt(held)
-            return
-        self.enter(RETURNING, **told, old=old, others=others, stopped_at=self.run.state.get("stopped_at") or time.time(), stop=mark)
-        try:
-            with self._held():
-                self._keep_taken(life)
-                self._halt(held)
-        except (FailedFault, RefusedFault, OSError):
+        except (FailedFault, RefusedFault, OSError) as fault:
+            self._go_on_without_hold(fault, old, is_carried=is_carried)
+
+    def _go_on_without_hold(self, fault: Exception, old: dict[str, Any], *, is_carried: bool) -> None:
+        """Stop what could not be held only where nothing is lost with it; raise `FailedFault` and leave it on its new places else."""
+        now = self.inspection()
+        if now is None or not now["State"]["Running"]:
+            if is_carried:
+                return
+            raise fault
+        # It ran on with its data: what they were is no measure for another stop.
+        self.proof.take(None)
+        self.run.write(stop=None)
+        if is_carried and not (self.is_redis and self.proof.answers()):
             # It came up without answering: what it holds is on its disk, or nowhere.
-            if (now := self.inspection()) is not None and now["State"]["Running"]:
-                self._halt(now)
+            self._halt(now)
+            return
+        with suppress(FailedFault, OSError):
+            self._update(now["Id"], old["restart"])
+        self._end_downtime()
+        raise self._left(str(fault).removesuffix(" Nothing was changed.").rstrip(".")) from fault
 
     def _note_standing(self, held: dict[str, Any] | None) -> None:
         """Note that the service was found to stand still: what its data were is known only where an attempt before this one stopped this very life of it."""

@@ -3,15 +3,17 @@
 Rules:
 - How a file was is kept without its text, as text_change.py does; a file that is new is removed again. What later runs wrote in it stays (text_history.py).
 - One that is neither as it was nor as this run writes it is somebody's, and left as it is.
+- What they include, and whatever else Compose reads, has to mean what it did, or nothing is made anew for this (compose_note.py).
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import compose, text_change, text_history
+from . import compose, compose_note, text_change, text_history
 from .compose import Stack
 from .faults import FailedFault
 from .files import read_json, remove, write_json, write_like
@@ -25,8 +27,10 @@ _FILE = "compose.json"
 def record(run: Run, made: Edit) -> bool:
     """Keep how the files change, by how they are now; return whether that is new. Only for a run that has not changed one yet."""
     changes = {path: text_change.change_of(old or "", new) | {"absent": old is None} for path, (old, new) in made.texts.items()}
-    kept = {"changes": changes, "files": compose.digests(made.stack)}
-    if read_json(run.folder / _FILE) == kept:
+    known = read_json(run.folder / _FILE) or {}
+    read = compose_note.noted(_before(made.stack, changes), {}, salt=(known.get("read") or {}).get("salt", ""))
+    kept = {"changes": changes, "files": compose.digests(made.stack), "read": read}
+    if known == kept:
         return False
     write_json(run.folder / _FILE, kept)
     return True
@@ -38,12 +42,23 @@ def recorded(run: Run) -> dict[str, Any]:
 
 
 def assert_known(run: Run, stack: Stack) -> None:
-    """Raise `FailedFault` where one of the stack's files is neither as it was when the way back was left, nor as this run writes it."""
-    changes, known = recorded(run), (read_json(run.folder / _FILE) or {"files": {}})["files"]
+    """Raise `FailedFault` where one of the stack's files is neither as it was when the way back was left, nor as this run writes it.
+
+    The same where Compose makes something else of them, but for this run's change.
+    """
+    kept = read_json(run.folder / _FILE) or {"changes": {}, "files": {}}
+    changes, known = kept["changes"], kept["files"]
     for path, digest in compose.digests(stack).items():
         wanted = (changes[path]["before"], changes[path]["after"]) if path in changes else (known.get(path),)
         if digest not in wanted:
             raise FailedFault(f"{path} was changed by somebody while this ran, and was left as it is: run this again, it goes by the file as it is")
+    there = {path: change for path, change in changes.items() if not change["absent"]}
+    compose_note.assert_as_noted(kept.get("read"), _before(stack, changes), there)
+
+
+def _before(stack: Stack, changes: dict[str, Any]) -> Stack:
+    """Return the stack as it is told before a run's change: without the override file that this brings."""
+    return replace(stack, files=tuple(path for path in stack.files if path not in changes or not changes[path]["absent"]))
 
 
 def write(run: Run, stack: Stack, request: Request, *, strict: bool) -> None:

@@ -167,7 +167,7 @@ def _changed(path: str, recorded: str) -> list[str]:
 
 def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> list[str]:
     """Remove the items; return the paths that were removed. Refused as a whole where anything speaks against one of them."""
-    with home.lock("purge", wait=False):
+    with home.lock("purge", patience_s=0):
         found = reasons(home, items, terms)
         if found:
             raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")

@@ -6,7 +6,7 @@ Rules:
 - Values of secrets are in no sentence. What is noted until afterwards is a digest for each name, with a salt that is made anew each time: a user's
   line has the plain hashes of its passwords.
 
-Source: Redis 7.0 and 8.0, redis.conf and acl.c.
+Source: Redis 7.0 and 8.0, redis.conf, config.c and acl.c.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ _SIZES = frozenset(["maxmemory", "auto-aof-rewrite-min-size"])
 _WORDS = _SIZES | {"maxmemory-policy", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "stop-writes-on-bgsave-error"}
 _SAVE_OF_6 = "900 1 300 10 60 10000"
 _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
+# It takes any, and keeps to these.
+_LEAST_HZ, _MOST_HZ = 1, 500
 _ALL_EVENTS = "g$lshzxetd"
 # What a default user may whom nobody named; of channels Redis 6.0 knows nothing, and one that is kept from some has other rules besides.
 _ALL_RIGHTS = frozenset(["on", "~*", "+@all"])
@@ -215,16 +217,21 @@ def _settings_forgotten(server: Server, told: redis_told.Told, leaving: Collecti
 
 
 def _plain(name: str, value: str) -> str:
-    """Return a value in the one spelling that compares."""
-    value = " ".join(value.split())
+    """Return a value as the server itself would write it, whichever way it was told (config.c, `memtoull` in util.c, notify.c)."""
     if name in _WORDS:
         value = value.lower()
+    if name in ("save", "replicaof"):
+        value = " ".join(str(int(word)) if word.isdecimal() else word for word in value.split())
     if name == "replicaof" and value.lower() == "no one":
         return ""
     if name == "dir":
         return os.path.normpath(value)
+    if name == "hz" and value.isdecimal():
+        return str(min(max(int(value), _LEAST_HZ), _MOST_HZ))
     if name == "notify-keyspace-events":
-        return "".join(sorted(set(value.replace("A", _ALL_EVENTS))))
+        classes = set(value.replace("A", _ALL_EVENTS))
+        # With all of the others it does not tell of new keys.
+        return "".join(sorted(classes - {"n"} if classes.issuperset(_ALL_EVENTS) else classes))
     size = re.fullmatch(r"(\d+)([a-z]*)", value) if name in _SIZES else None
     return str(int(size[1]) * _UNITS[size[2]]) if size and size[2] in _UNITS else value
 

@@ -1,12 +1,15 @@
 """Redis' options as words of its command line, and as lines of its configuration file: set some, keep every other. Pure.
 
-Source: `redis.conf` of Redis 7.0 and 8.0; an option's words reach to the next one that begins with `--`, the last of two directives holds.
+Source: `redis.conf`, and `main` in server.c, of Redis 7.0 and 8.0; an option's words reach to the next one that begins with `--`, but the first of
+them is its value however it begins; the last of two directives holds.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from collections.abc import Sequence
 
 
 class UnclearError(Exception):
@@ -17,7 +20,21 @@ NAMES = ("appendonly", "appendfsync", "save")
 # After these, words are no longer Redis' own.
 _SHELLS = re.compile(r"(?:^|/)(?:sh|bash|ash|dash|env)$")
 _OF_A_SHELL = "its command is a shell's, so what Redis itself is told can't be changed surely"
+_SERVERS = ("redis-server", "valkey-server")
+# Without a value these are whole: what follows them is a value only where it does not begin with `--`.
+_WHOLE = frozenset(["--save", "--sentinel"])
 _SHELL_MARKS = re.compile(r"[;&|<>`\n]|\$\(")
+
+
+def are_names(words: Sequence[str]) -> list[bool]:
+    """Say of each of Redis' own words whether it names an option: one behind a bare name is that one's value, also where it begins with `--`."""
+    found: list[bool] = []
+    is_awaited = False
+    for word in words:
+        is_name = word.startswith("--") and not is_awaited
+        is_awaited = is_name and len(word.split()) == 1 and word.lower() not in _WHOLE
+        found.append(is_name)
+    return found
 
 
 def with_options(command: str | list[str], settings: dict[str, str]) -> str | list[str]:
@@ -34,6 +51,7 @@ def with_options(command: str | list[str], settings: dict[str, str]) -> str | li
         raise UnclearError(f"its command can't be read as words: {fault}") from fault
     if words and _SHELLS.search(words[0]):
         raise UnclearError(_OF_A_SHELL)
+    _names(words, settings)
     text, missing = command.strip(), []
     for name, value in settings.items():
         # Up to the next option, with its quotes; what stands beside it keeps its spelling.
@@ -52,10 +70,9 @@ def _with_words(words: list[str], settings: dict[str, str]) -> list[str]:
     kept: list[str] = []
     written: set[str] = set()
     dropping = False
-    for word in words:
-        name = word[2:].lower() if word.startswith("--") else None
-        if name is not None:
-            key = name.split(" ", 1)[0].split("=", 1)[0]
+    for word, is_name in zip(words, _names(words, settings)):
+        if is_name:
+            key = _key(word)
             dropping = key in settings
             if dropping and key not in written:
                 written.add(key)
@@ -63,6 +80,20 @@ def _with_words(words: list[str], settings: dict[str, str]) -> list[str]:
         if not dropping:
             kept.append(word)
     return kept + [word for name, value in settings.items() if name not in written for word in (f"--{name}", value)]
+
+
+def _names(words: list[str], settings: dict[str, str]) -> list[bool]:
+    """Say of each word of a command whether it names an option. Raises `UnclearError` where one that looks like a setting of these is a value."""
+    at = next((index + 1 for index, word in enumerate(words) if os.path.basename(word) in _SERVERS), 0)
+    found = [*[False] * at, *are_names(words[at:])]
+    # It may be a password: which word it is, is not said.
+    if any(word.startswith("--") and not is_name and _key(word) in settings for word, is_name in zip(words, found)):
+        raise UnclearError("one of its words reads like a setting that is to be changed, and Redis takes it as the value of the option before it")
+    return found
+
+
+def _key(word: str) -> str:
+    return word[2:].lower().split(" ", 1)[0].split("=", 1)[0]
 
 
 def with_directives(text: str, settings: dict[str, str]) -> str:

@@ -179,7 +179,12 @@ class Server:
         before = self.redis.ask("LASTSAVE")
         # It tells whole seconds: within the same one a new dump could not be told from the one before.
         time.sleep(1.1)
-        self.redis.ask("BGSAVE")
+        try:
+            self.redis.ask("BGSAVE")
+        except RedisError:
+            # It began to write by itself since it was quiet: one dump at a time.
+            self.await_quiet(limit_s)
+            self.redis.ask("BGSAVE")
         self.await_quiet(limit_s)
         if self.redis.info("persistence").get("rdb_last_bgsave_status") != "ok" or self.redis.ask("LASTSAVE") == before:
             raise FailedFault(f"{self.name} could not write its dump: look at its log ('docker logs {self.name}') and at the disk")

@@ -4,7 +4,7 @@ Rules:
 - Passwords are among it: nothing of this is shown, written down, or part of a fault.
 - What can't be told surely (a script that does more than start the server, a file that is gone) is None, never nothing.
 
-Source: Redis 7.0 and 8.0, config.c: options are read after the file, `save` lines add up and an empty one clears them, the last of others holds.
+Source: Redis 7.0 and 8.0, config.c: options are read after the file, `save` lines add up and an empty value clears them, the last of others holds.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from .redis_options import are_names
 from .redis_script import Read, server_words
 
-_OLD_NAMES = {"slaveof": "replicaof"}
+# Redis' own from before, and Valkey's.
+_OTHER_NAMES = {"slaveof": "replicaof", "min-slaves-to-write": "min-replicas-to-write", "primaryauth": "masterauth", "primaryuser": "masteruser"}
 _MOST_INCLUDES = 32
 _WORD = re.compile(r"""\s*((?:"(?:[^"\\]|\\.)*"(?=\s|$)|'(?:[^'\\]|\\.)*'(?=\s|$)|[^\s"'])+)(?=\s|$)""", re.DOTALL)
 _PART = re.compile(r"""("(?:[^"\\]|\\.)*")|('(?:[^'\\]|\\.)*')|([^"']+)""", re.DOTALL)
@@ -35,7 +37,7 @@ def told(command: Sequence[str], environment: Mapping[str, str], folder: str, re
     """Return what a container's command tells its server, None where that can't be said. `folder` is where it works, `read` gives its files."""
     try:
         words = server_words(list(command), environment, folder, read)
-        if words is None or words[-1:] == ["-"]:
+        if words is None or "-" in (*words[:1], *words[-1:]):
             # With that it reads more from its standard input.
             return None
         file = words.pop(0) if words and not words[0].startswith("-") else None
@@ -58,9 +60,9 @@ def _effective(directives: list[tuple[str, list[str]]]) -> Told:
             found.users[values[0]] = [rule for value in values[1:] for rule in value.split()]
         elif name == "save":
             spread = [part for value in values for part in value.split()]
-            found.settings["save"] = " ".join([*found.settings.get("save", "").split(), *spread]) if spread else ""
+            found.settings["save"] = "" if values == [""] else " ".join([*found.settings.get("save", "").split(), *spread])
         else:
-            found.settings[_OLD_NAMES.get(name, name)] = " ".join(values)
+            found.settings[_OTHER_NAMES.get(name, name)] = " ".join(values)
     return found
 
 
@@ -87,13 +89,14 @@ def _unquoted(double: str, single: str, plain: str) -> str:
 
 def _of_words(words: list[str]) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
-    for word in words:
-        if word.startswith("--"):
+    for word, is_name in zip(words, are_names(words)):
+        if is_name:
             name, *values = _split(word[2:]) or [""]
             found.append((name.lower(), values))
         elif found:
             found[-1][1].append(word)
-    return found
+    # One that stands alone in a command is an empty one.
+    return [(name, [""] if name == "save" and not values else values) for name, values in found]
 
 
 def _of_file(path: str, read: Read, depth: int) -> list[tuple[str, list[str]]]:

@@ -29,7 +29,9 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as fault:
         raise RefusedFault(f"the request of 'redis {options.action}' is malformed: {fault!r}. Nothing was changed.") from fault
     try:
-        return _done(run, of, request, options)
+        # The host itself may bring up what a power cut left half made anew, at any time after its start.
+        with home.lock("redis"):
+            return _done(run, of, request, options)
     except OSError as fault:
         raise FailedFault(
             f"{request.container}: {fault}. The journal stands at {(of if options.action == 'undo' else run).phase}: run this again, it goes on from there"

@@ -2,6 +2,7 @@
 
 Rules:
 - What speaks against it is collected, and images that are gone are pulled, before anything is stopped.
+- A first deployment is taken down by the files that it wrote: as long as anything of it is there, they have to be.
 - No volume is removed, and nothing that a release did to its data is taken back.
 - Proven is what runs afterwards, by the images' own ids: a tag that names another one by now would make the way back none (docker/compose#13149).
 """
@@ -94,7 +95,7 @@ def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
         leg_verbs.enter(run, UNDOING, of=of.key, leg="undo", trees=[], downed=False, **kept, **watched)
     watch = stack_watch.Watch(verbs.engine, run, run.state["project"])
     if held["stack"] is None:
-        _down(run, watch)
+        _down(verbs, run, watch)
         stack_files.put_back(held["files"], held["made"])
         run.write(downtime_s={})
     else:
@@ -118,14 +119,16 @@ def _disks(run: Run, held: dict[str, Any]) -> list[str]:
     return stack_places.mounts_of(stack_judge.binds(stack_standing.read_before(run.key, held)))
 
 
-def _down(run: Run, watch: stack_watch.Watch) -> None:
+def _down(verbs: ComposeStack, run: Run, watch: stack_watch.Watch) -> None:
     if run.state.get("downed"):
         return
     stack = stack_from(run.state["stack"])
-    # The files of a first deployment are there until this has ended; volumes stay, whatever is in them.
-    said = stack_watch.compose(stack.argv("down", "--remove-orphans"), watch)
-    if said.code != 0:
-        raise FailedFault(f"Compose did not take {run.state['release']} down: {_last_words(run, said.out)}")
+    # An attempt that was killed, or a person, took it down before: then the files by which Compose does may be gone as well.
+    if of_project(verbs.engine.containers(), stack.project) or all(map(os.path.exists, (*stack.files, *stack.environment_files))):
+        # Volumes stay, whatever is in them.
+        said = stack_watch.compose(stack.argv("down", "--remove-orphans"), watch)
+        if said.code != 0:
+            raise FailedFault(f"Compose did not take {run.state['release']} down: {_last_words(run, said.out)}")
     run.write(downed=True)
 
 
@@ -192,7 +195,19 @@ def _in_the_way(verbs: ComposeStack, of: Run, held: dict[str, Any], *, passed: S
         known = (state["files"].get(os.path.basename(shot["path"])), _digest(shot))
         if stack_files.digest(shot["path"]) not in known:
             found.append(f"{shot['path']} was changed by somebody since this run wrote it: take those changes back")
-    return found
+    return found if is_older or held["stack"] is not None else [*found, *_files_away(verbs, of, held)]
+
+
+def _files_away(verbs: ComposeStack, of: Run, held: dict[str, Any]) -> list[str]:
+    """Return which files of a first deployment are gone under what runs: they are as they were before it, but Compose takes it down by them."""
+    project, folder = of.state["project"], of.state["folder"]
+    gone = [shot["path"] for shot in held["files"] if stack_files.digest(shot["path"]) is None]
+    if not gone or not of_project(verbs.engine.containers(), project):
+        return []
+    by_hand = f"or take {project} down by hand: docker compose --project-name {project} down (never with --volumes)"
+    if not os.path.isdir(folder):
+        return [f"project {project} runs from {folder}, which is not there, and Compose takes it down by the files in it: move it back, {by_hand}"]
+    return [f"Compose takes project {project} down by files that are missing ({', '.join(gone)}): put them back, {by_hand}"]
 
 
 def _of_what_ran(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[str]:

@@ -60,12 +60,16 @@ def _locked_at_once(descriptor: int) -> bool:
 
 
 @contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def _locked(path: Path, *, patience_s: float | None = None) -> Iterator[None]:
     with _opened(path) as descriptor:
-        if wait:
+        if patience_s is None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        elif not _locked_at_once(descriptor):
-            raise RefusedFault(f"another process on this host holds {path}: the same work runs already. Nothing was changed. Wait for it.")
+        else:
+            end = time.monotonic() + patience_s
+            while not _locked_at_once(descriptor):
+                if time.monotonic() >= end:
+                    raise RefusedFault(f"another process on this host holds {path}: the same work runs already. Nothing was changed. Wait for it.")
+                time.sleep(0.2)
         yield
 
 
@@ -90,10 +94,10 @@ class Home:
         return [Run(self, path.name) for path in sorted(self.base.iterdir()) if (path / "state.json").is_file()]
 
     @contextmanager
-    def lock(self, name: str = "shared", *, wait: bool = True) -> Iterator[None]:
-        """Hold one of the folder's locks; without `wait` a held one is refused."""
+    def lock(self, name: str = "shared", *, patience_s: float | None = None) -> Iterator[None]:
+        """Hold one of the folder's locks; one that is held for longer than `patience_s` seconds is refused, and without that waited for."""
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(self.base / f".{name}.lock", wait=wait):
+        with _locked(self.base / f".{name}.lock", patience_s=patience_s):
             yield
 
     @contextmanager

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 
 from .faults import FailedFault
@@ -24,6 +25,17 @@ def systemctl(*arguments: str, check: bool = True, timeout: float = 180) -> str:
 def active(unit: str) -> bool:
     """Return whether the unit is up, on its way up or on its way down: in each of them its processes may work."""
     return systemctl("is-active", unit, check=False).strip() in ("active", "activating", "deactivating", "reloading")
+
+
+def stopped_within(unit: str, limit_s: float) -> bool:
+    """Return whether the unit was on its way down and has come to its end within `limit_s` seconds."""
+    end, was_stopping = time.monotonic() + limit_s, False
+    while systemctl("is-active", unit, check=False).strip() == "deactivating":
+        was_stopping = True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.25)
+    return was_stopping
 
 
 def loaded(unit: str) -> bool:

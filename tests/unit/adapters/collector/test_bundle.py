@@ -49,6 +49,37 @@ def test_the_command_answers_between_its_marks_whatever_else_is_printed() -> Non
     assert probes["mounts"]["status"] == "ok"
 
 
+def _imported(asked: dict[str, Any]) -> set[str]:
+    """Return what the collector itself imported for that question, as `-X importtime` names it; what its children do is not among it."""
+    command = bundle.command(asked, sys.executable).replace(" -I -S ", " -I -S -X importtime ", 1)
+    told = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=True).stderr
+    return {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+
+
+def test_a_probe_is_imported_where_it_runs_and_what_most_of_them_stand_on_only_for_all() -> None:
+    probes = set(bundle.MODULES) - {"main", "supervise", "tools"}
+    whole, alone = _imported(NOTHING), _imported(NOTHING | {"only": ["target_state"]})
+    assert "collector.supervise" in whole & alone
+    # The two that bring these are imported by their names, of which Python keeps no time.
+    assert {name for name in probes if f"collector.{name}" in whole} == {"engine", "fingerprint", "mounts", "redact"}
+    assert not {name for name in probes if f"collector.{name}" in alone}
+    # What a host without Docker, and one question, have no need of.
+    assert not {"socket", "ctypes", "shutil", "calendar"} & whole
+    assert not {"hashlib", "threading"} & alone
+
+
+def test_a_probe_that_can_not_even_be_imported_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "_modules", lambda: [(name, "1 / 0" if name == "units" else SOURCES[name]) for name in bundle.MODULES])
+    bundle.program.cache_clear()
+    try:
+        done = subprocess.run(["/bin/sh", "-c", bundle.command(NOTHING, sys.executable)], capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        bundle.program.cache_clear()
+    probes = unpack(done.stdout)
+    assert (probes["units"]["status"], probes["units"]["error"]) == ("failed", "ZeroDivisionError: division by zero")
+    assert probes["mounts"]["status"] == "ok"
+
+
 def test_a_host_without_python_says_so() -> None:
     done = subprocess.run(["/bin/sh", "-c", bundle.command(NOTHING)], env={"PATH": "/nonexistent"}, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "no python3 on this host" or "platform-python" in done.stdout

@@ -45,6 +45,7 @@ def test_more_than_six_fields_are_named_as_bad() -> None:
         (["docker-entrypoint.sh", "--appendonly", "yes"], ["--appendonly", "yes"]),
         (["sh", "-c", 'exec redis-server --save "60 1" --dir "$DIR" && true'], ["--save", "60 1", "--dir", "/data"]),
         (["serve-redis", "--appendonly", "yes"], ["--dir", "/data", "--appendonly", "yes"]),
+        (["sh", "-c", "redis-server --requirepass ab#cd --hz 5 # ours"], ["--requirepass", "ab#cd", "--hz", "5"]),
     ],
 )
 def test_the_words_after_the_server_are_found_however_it_is_started(command: list[str], words: list[str]) -> None:
@@ -68,7 +69,9 @@ def test_a_command_that_can_t_be_read_without_running_it_gives_nothing(command: 
 
 def test_the_command_line_goes_over_the_file_and_save_lines_add_up() -> None:
     files = {"/etc/redis.conf": "# x\nappendonly no\nsave 900 1\nsave 300 10\ninclude /etc/more.conf\n", "/etc/more.conf": 'dir "/srv/re dis"\n'}
-    file, options = parse_words(["/etc/redis.conf", "--appendonly", "yes", "--requirepass", "s3cret"])
+    parsed = parse_words(["/etc/redis.conf", "--appendonly", "yes", "--requirepass", "s3cret"])
+    assert parsed is not None
+    file, options = parsed
     assert file == "/etc/redis.conf"
     directives = parse_file(file, files.__getitem__) + options
     assert effective(directives) == {"appendonly": "yes", "save": "900 1 300 10", "dir": "/srv/re dis"}
@@ -77,6 +80,17 @@ def test_the_command_line_goes_over_the_file_and_save_lines_add_up() -> None:
 
 def test_an_empty_save_clears_the_points_before_it() -> None:
     assert effective([("save", ["900", "1"]), ("save", [""])]) == {"save": ""}
+
+
+def test_names_from_before_and_valkey_s_are_the_same_settings() -> None:
+    told = [("replicaof", ["a", "1"]), ("slaveof", ["b", "2"]), ("min-slaves-to-write", ["3"]), ("primaryauth", ["s3cret"])]
+    assert effective(told) == {"replicaof": "b 2", "min-replicas-to-write": "3"}
+    assert secrets_of(told) == ["s3cret"]
+
+
+def test_a_file_with_an_open_quote_is_not_told_and_not_shown() -> None:
+    with pytest.raises(OSError, match=r"^/a can't be read: a quote is not closed$"):
+        parse_file("/a", lambda _path: "appendonly yes\nrequirepass 's3cret\n")
 
 
 def test_a_file_that_includes_itself_ends() -> None:

@@ -103,3 +103,22 @@ def test_a_told_password_is_hidden_in_a_command_and_a_short_one_hides_no_setting
     command = {"Path": "redis-server", "Args": ["--maxmemory", "1gb", CANARY], "Config": {}, "State": {"Running": False}}
     state = _look(command, {"secret": {"password": password}})
     assert (state["persisted"], state["error"]) == ({"maxmemory": shown}, "the container does not run")
+
+
+@pytest.mark.parametrize(
+    ("words", "persisted"),
+    [
+        (["--requirepass", "--appendonly", "--appendonly", "yes"], {"appendonly": "yes"}),
+        (["--masterauth", "--appendonly", "--hz", "5"], {}),
+        (["--save", "60 1", "--save", "--appendonly", "yes"], {"save": "", "appendonly": "yes"}),
+    ],
+)
+def test_a_value_that_reads_like_an_option_is_none(words: list[str], persisted: dict[str, str]) -> None:
+    state = _look({"Path": "redis-server", "Args": words, "Config": {}, "State": {"Running": False}}, {})
+    assert (state["persisted"], state["persisted_from"]) == (persisted, "command line")
+
+
+@pytest.mark.parametrize("words", [["-"], ["--appendonly", "yes", "-"], ["--appendonly", "yes", "--requirepass 'open"]])
+def test_what_a_command_tells_is_unknown_where_it_can_t_be_told_surely(words: list[str]) -> None:
+    state = _look({"Path": "redis-server", "Args": words, "Config": {}, "State": {"Running": False}}, {})
+    assert (state["persisted"], state["persisted_from"]) == ({}, None)

@@ -1,0 +1,50 @@
+"""The settings of a Redis in its configuration file: the very file that its container sees, read, written and put back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import inside, redis_change, redis_file, text_history
+from .files import remove
+from .redis_options import with_directives
+from .redis_server import Server
+from .state import Run
+
+if TYPE_CHECKING:
+    from .redis_aof import Request
+
+# All of its text while it is written, for root alone.
+_WHOLE = "configuration-before"
+
+
+def text(server: Server, request: Request) -> tuple[str, str]:
+    """Return where the file lies on this host, and what it holds. Raises `RefusedFault`."""
+    with redis_file.opened(server, str(request.file), os.O_RDONLY) as (place, held):
+        return place, redis_file.text(held)
+
+
+def lacking(server: Server, request: Request) -> list[str]:
+    """Return what the file, as the container sees it, does not carry."""
+    seen = inside.read(server.pid, str(request.file)).decode("utf-8", "surrogateescape")
+    return [] if with_directives(seen, request.persist) == seen else [f"{request.file} does not carry the settings"]
+
+
+def write(run: Run, server: Server, request: Request, change: dict[str, Any]) -> bool:
+    """Write the settings into the file; return whether that changed anything. Raises `FailedFault` where somebody wrote there meanwhile."""
+    with redis_file.opened(server, str(request.file), os.O_RDWR) as (place, held):
+        old = redis_file.text(held)
+        new = with_directives(old, request.persist)
+        redis_change.assert_known(change, place, old, run.folder / _WHOLE)
+        remove(run.folder / _WHOLE)
+        if new == old:
+            return False
+        text_history.note(run.home, place, change)
+        return redis_file.write(held, place, new, run.folder / _WHOLE)
+
+
+def put_back(of: Run, server: Server, request: Request, change: dict[str, Any]) -> bool:
+    """Put the file back; return whether that changed anything. Raises `FailedFault` where somebody wrote there meanwhile."""
+    with redis_file.opened(server, str(request.file), os.O_RDWR) as (place, held):
+        old = redis_change.taken_back(of, change, place, redis_file.text(held))
+        return redis_file.write(held, place, old, of.folder / _WHOLE) if old is not None else False
