@@ -68,6 +68,7 @@ def render_steps(
             "target_run_role": step.role,
             "target_run_holder": holder,
             "target_run_ttl_s": LEASE_SECONDS,
+            "target_run_ends_with_role": True,
         }
         if undoes is not None:
             variables[f"{step.role}_rollback_of"] = undoes[step.id]

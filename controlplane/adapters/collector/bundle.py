@@ -1,7 +1,7 @@
 """Join the collector into one command line for a POSIX shell; runs on the controller and is no part of the payload.
 
-The modules travel as compressed source and are made from it in memory: nothing is written on the host. The longest single argument that Linux takes
-is 128 KiB, and Ansible's become wraps ours once more, so the command is refused well below that.
+The modules travel as compressed source and are made from it in memory, each when it is imported: nothing is written on the host. The longest single
+argument that Linux takes is 128 KiB, and Ansible's become wraps ours once more, so the command is refused well below that.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ MODULES = (
 ).split()
 LONGEST = 100_000
 _LOADER = (
-    "import base64,zlib,json,sys,types\n"
+    "import base64,zlib,json,sys\n"
+    "from _frozen_importlib import ModuleSpec\n"
     "D=lambda text:json.loads(zlib.decompress(base64.b64decode(text)))\n"
-    "K=types.ModuleType('collector');K.__path__=[];sys.modules['collector']=K\n"
-    "for N,S in D(P):\n"
-    " m=types.ModuleType('collector.'+N);m.__package__='collector';sys.modules[m.__name__]=m;setattr(K,N,m)\n"
-    " exec(compile(S,'collector/'+N+'.py','exec'),m.__dict__)\n"
-    "K.main.main(D(sys.argv[1]),sys.stdin.buffer if sys.argv[2:] else None)\n"
+    "S={'collector':'',**{'collector.'+N:T for N,T in D(P)}}\n"
+    "class L:\n"
+    " find_spec=staticmethod(lambda N,*_:ModuleSpec(N,L,is_package=N=='collector') if N in S else None)\n"
+    " create_module=staticmethod(lambda _:None)\n"
+    " exec_module=staticmethod(lambda m:exec(compile(S[m.__name__],m.__name__.replace('.','/')+'.py','exec'),m.__dict__))\n"
+    "sys.meta_path.insert(0,L)\n"
+    "from collector.main import main\n"
+    "main(D(sys.argv[1]),sys.stdin.buffer if sys.argv[2:] else None)\n"
 )
 _FIND = 'P=$(command -v python3 || command -v /usr/libexec/platform-python) || { echo "no python3 on this host" >&2; exit 127; }; exec "$P"'
 

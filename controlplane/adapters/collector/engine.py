@@ -6,7 +6,6 @@ import glob
 import json
 import os
 import re
-import socket
 from typing import Any
 
 from .supervise import Absent, ProbeError
@@ -65,6 +64,8 @@ def _ask(path: str, timeout: float | None) -> tuple[int, dict[str, str], bytes]:
     where = next((name for name in SOCKETS if os.path.exists(name)), None)
     if where is None:
         raise ProbeError("Docker's socket is not there: the daemon is not running, or listens elsewhere")
+    import socket  # noqa: PLC0415 - most of what this module imports, and no host without Docker needs it
+
     with socket.socket(socket.AF_UNIX) as stream:
         stream.settimeout(timeout)
         try:

@@ -8,67 +8,63 @@ import json
 import os
 import signal
 import zlib
-from typing import Any, BinaryIO
+from importlib import import_module
+from typing import Any, BinaryIO, Callable
 
-from .beneath import beneath
-from .block import block
-from .docker import docker_containers, docker_images, docker_info, docker_usage, docker_volumes
-from .docker_config import docker_config
-from .fstab import fstab
-from .identity import identity
-from .machines import machines
-from .mounts import mounts, usage
-from .network import network
-from .packages import packages
-from .places import paths
-from .postgres import postgres
-from .redis import redis
-from .releases import releases
-from .signatures import signatures
-from .state import target_state
-from .store import docker_store
 from .supervise import ENDS, Probe, run_probes
-from .surfaces import surfaces
-from .tmp import tmp
 from .tools import PATH
-from .units import units
 
 MOST_TOLD = 4 << 20
 BEGIN, END = "<<<controlplane-evidence:", ":controlplane-evidence>>>"
 
+# What most probes stand on is read once, before they part.
+_SHARED = ("docker", "state")
+
+
+def _from(module: str, name: str | None = None) -> Callable[[dict[str, Any], dict[str, Any]], Any]:
+    """Return the probe of that name in a module that is imported where the probe runs: in a child of its own, beside the others, if at all."""
+
+    def run(asked: dict[str, Any], seen: dict[str, Any]) -> Any:
+        return getattr(import_module(f".{module}", __package__), name or module)(asked, seen)
+
+    return run
+
+
 # Slow ones first, so that the others run beside them.
 PROBES = [
-    Probe("docker_usage", docker_usage, 20.0),
-    Probe("docker_store", docker_store, 20.0, ("docker_usage",)),
-    Probe("docker_containers", docker_containers, 10.0),
-    Probe("units", units),
-    Probe("block", block),
-    Probe("docker_info", docker_info),
-    Probe("docker_volumes", docker_volumes),
-    Probe("fstab", fstab),
-    Probe("docker_images", docker_images),
-    Probe("target_state", target_state, 15.0),
-    Probe("tmp", tmp, 10.0),
-    Probe("surfaces", surfaces, 8.0),
-    Probe("identity", identity),
-    Probe("packages", packages),
-    Probe("network", network),
-    Probe("mounts", mounts),
-    Probe("usage", usage, 8.0),
-    Probe("beneath", beneath),
-    Probe("signatures", signatures, 8.0, ("block",)),
-    Probe("docker_config", docker_config, 5.0, ("units",)),
-    Probe("redis", redis, 8.0, ("docker_containers",)),
-    Probe("postgres", postgres, 8.0, ("docker_containers",)),
-    Probe("releases", releases),
-    Probe("paths", paths, 10.0, ("block", "docker_info", "docker_config", "docker_containers", "docker_volumes")),
+    Probe("docker_usage", _from("docker", "docker_usage"), 20.0),
+    Probe("docker_store", _from("store", "docker_store"), 20.0, ("docker_usage",)),
+    Probe("docker_containers", _from("docker", "docker_containers"), 10.0),
+    Probe("units", _from("units")),
+    Probe("block", _from("block")),
+    Probe("docker_info", _from("docker", "docker_info")),
+    Probe("docker_volumes", _from("docker", "docker_volumes")),
+    Probe("fstab", _from("fstab")),
+    Probe("docker_images", _from("docker", "docker_images")),
+    Probe("target_state", _from("state", "target_state"), 15.0),
+    Probe("tmp", _from("tmp"), 10.0),
+    Probe("surfaces", _from("surfaces"), 8.0),
+    Probe("identity", _from("identity")),
+    Probe("packages", _from("packages")),
+    Probe("network", _from("network")),
+    Probe("mounts", _from("mounts")),
+    Probe("usage", _from("mounts", "usage"), 8.0),
+    Probe("beneath", _from("beneath")),
+    Probe("signatures", _from("signatures"), 8.0, ("block",)),
+    Probe("docker_config", _from("docker_config"), 5.0, ("units",)),
+    Probe("redis", _from("redis"), 8.0, ("docker_containers",)),
+    Probe("postgres", _from("postgres"), 8.0, ("docker_containers",)),
+    Probe("releases", _from("releases")),
+    Probe("paths", _from("places", "paths"), 10.0, ("block", "docker_info", "docker_config", "docker_containers", "docker_volumes")),
 ]
 
 
 def collect(asked: dict[str, Any]) -> bytes:
     """Return the probes' records as one JSON object."""
     # What runs on a hypervisor is asked of none but hypervisors.
-    chosen = [*PROBES, *([Probe("machines", machines, 30.0)] if "machines" in asked else [])]
+    chosen = [*PROBES, *([Probe("machines", _from("machines"), 30.0)] if "machines" in asked else [])]
+    for module in () if "only" in asked else _SHARED:
+        import_module(f".{module}", __package__)
     records = run_probes([probe for probe in chosen if probe.name in asked.get("only", [probe.name])], asked, output=1)
     return ("{" + ",".join(f"{json.dumps(name)}:{record}" for name, record in records.items()) + "}").encode("utf-8", "replace")
 

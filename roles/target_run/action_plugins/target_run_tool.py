@@ -4,6 +4,7 @@ Rules:
 - What is asked goes over standard input, as JSON: no argument holds it, and nothing is copied to the target for it. So do passwords.
 - A verb that changes the host works under the lease that this play took, and only as long as somebody reads its answer (`connection.py` there).
 - In a dry run such a verb is told `--check`, and shows what it would do.
+- The last one that looks may give the lease back in the same breath: the role's `release` then finds its run and token among the facts, and asks nobody.
 - A verb that says no, or fails, fails the task with its own words.
 """
 
@@ -22,6 +23,7 @@ _ARGUMENTS = {
     "words": {"type": "list", "elements": "str", "required": True},
     "request": {"type": "dict"},
     "changes": {"type": "bool", "default": False},
+    "releases": {"type": "bool", "default": False},
     "told": {"type": "path"},
     "lay_down": {
         "type": "dict",
@@ -31,7 +33,8 @@ _ARGUMENTS = {
 }
 _YAML = ("error", "tokens", "events", "nodes", "reader", "scanner", "parser", "composer", "resolver")
 _NO_LEASE = "This play took no lease, so it changes nothing. Nothing was changed. Its first role has to be target_run."
-# What is laid down comes first, and then runs in place of the program that did it.
+# What is laid down comes first, and then goes on in the process that did it, which Python was started for as for the tool itself.
+_PACKAGE = "controlplane_target"
 _LAY_DOWN = "import json,sys,zlib; told = json.loads(zlib.decompress(sys.stdin.buffer.read())); exec(told['program'])"
 
 
@@ -48,14 +51,18 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             return {**result, "failed": True, "changed": False, "rc": None, "answer": {}, "msg": _NO_LEASE}
         argv = [*(arguments["command"] or tool["command"]), *arguments["words"]]
         if tool is not None and not arguments["command"]:
-            argv += self._carried(tool, changes=arguments["changes"])
+            argv += self._carried(tool, changes=arguments["changes"], releases=arguments["releases"])
         told = _asked(_with_told(arguments["request"], arguments["told"], (task_vars or {}).get("inventory_hostname")))
         if arguments["lay_down"]:
-            argv = [argv[0], "-I", "-S", "-c", _LAY_DOWN, *argv]
             down = arguments["lay_down"]
+            at = next(number for number, word in enumerate(argv) if Path(word).name == _PACKAGE)
+            argv = [*argv[:at], "-c", _LAY_DOWN, *argv[at + 1 :]]
             files = {**down["files"], **(_yaml() if down["yaml"] else {})}
             told = zlib.compress(json.dumps({"program": down["program"], "folder": down["folder"], "files": files}).encode())
-        return {**result, **self._answered(self._low_level_execute_command(shlex.join(argv), in_data=told))}
+        said = self._answered(self._low_level_execute_command(shlex.join(argv), in_data=told))
+        if tool is not None and said["answer"].get("released") is True:
+            said["ansible_facts"] = {"target_run_released": [tool["run"], tool["claim"][-1]]}
+        return {**result, **said}
 
     def _no_input(self) -> str:
         """Return why a command can't be given input here, empty where it can."""
@@ -69,10 +76,11 @@ class ActionModule(ActionBase):  # type: ignore[misc] # Ansible has no types
             self._connection.set_option("pipelining", True)
         return ""
 
-    def _carried(self, tool: dict[str, Any], *, changes: bool) -> list[str]:
+    def _carried(self, tool: dict[str, Any], *, changes: bool, releases: bool) -> list[str]:
         if changes and self._task.check_mode:
             return ["--run", tool["run"], "--check"]
-        return ["--run", tool["run"], *tool["claim"], *(["--hold"] if changes else [])]
+        how = ["--hold"] if changes else ["--release"] if releases and not self._task.check_mode else []
+        return ["--run", tool["run"], *tool["claim"], *how]
 
     def _answered(self, done: dict[str, Any]) -> dict[str, Any]:
         answer = _last_answer(done.get("stdout", ""))

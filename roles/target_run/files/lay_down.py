@@ -1,13 +1,12 @@
 """Lay down the run's tools, each file atomically, and become them. Travels in the command that it is the first part of.
 
-`told` is {"folder", "files": {name: text}}, where a name may begin with one folder of its own; what the tools are run with follows as this
-program's own arguments.
+`told` is {"folder", "files": {name: text}}, where a name may begin with one folder of its own; what the tools are told follows as this program's
+own arguments. They run in this process, as if Python had been started with their folder: a second start costs as much again as the lease itself.
 """
 
 import fcntl
 import hashlib
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -100,6 +99,13 @@ def version_of(wanted):
     return told.hexdigest()[:32]
 
 
+def remove(folder):
+    """Remove a folder with all in it, as far as that goes."""
+    import shutil  # noqa: PLC0415 - it brings every way to compress, and there is seldom anything to remove
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def keep_compiled_in_memory(package, version):
     """Let Python keep what it compiles of the tools below /run: compiled once for all runs of a boot, and never half written by a power cut.
 
@@ -119,11 +125,11 @@ def keep_compiled_in_memory(package, version):
                 return
         for other in COMPILED.iterdir():
             if other != place:
-                shutil.rmtree(other, ignore_errors=True)
+                remove(other)
         if link.is_symlink() and os.readlink(link) == str(place):
             return
         if link.is_dir() and not link.is_symlink():
-            shutil.rmtree(link)
+            remove(link)
         link.unlink(missing_ok=True)
         link.symlink_to(place)
     except OSError:
@@ -151,7 +157,15 @@ def main(told):
     return 0
 
 
+def become(package):
+    """Run the package as Python runs a folder; this program's arguments are its own."""
+    program = package / "__main__.py"
+    sys.argv[0] = str(package)
+    sys.path.insert(0, str(package))
+    exec(compile(program.read_bytes(), str(program), "exec"), {"__name__": "__main__", "__file__": str(program)})  # noqa: S102 - just laid down
+
+
 if "told" in globals():
     if code := main(globals()["told"]):
         sys.exit(code)
-    os.execv(sys.executable, sys.argv[1:])  # noqa: S606 - an argument list, and no shell
+    become(Path(globals()["told"]["folder"], "controlplane_target"))

@@ -26,6 +26,11 @@ options:
       - In a dry run it gets C(--check) in place of the lease.
     type: bool
     default: false
+  releases:
+    description:
+      - Whether the lease is given back once a verb that only looks has found nothing amiss, as the play's last one.
+    type: bool
+    default: false
   told:
     description:
       - A file on the controller, C({host: {service: {"password"}}}) as JSON, whose part for this host is added to what the verb is asked.

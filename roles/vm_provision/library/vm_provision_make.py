@@ -20,6 +20,7 @@ description:
   - Defines the domain first, with a UUID of its own, so that its name is claimed or refused in one step; then volumes, seed, start at boot, start.
   - Marks in the domain's metadata say how far it is. Only a volume that they call half made is made again; nothing else is ever removed.
   - Of a machine that is there already only missing data disks are attached, as they are asked for.
+  - Says C(is_there) where the machine is nobody's half-made work, so that nobody has to wait for it, and else the C(host_key) that it is born with.
 options:
   name: {description: name of the machine, type: str, required: true}
   hypervisor: {description: "kind, uri and accelerator", type: dict, required: true}
@@ -91,7 +92,8 @@ class Making:
         mac = "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
         formats = {storage: shape.volume_format(self.pools[storage]["kind"]) for storage, _, _ in shape.volumes_of(want)}
         self.say(f"defined with {want['cores']} cores, {want['memory'] // 1024**2} MiB")
-        self.domain = {"uuid": identity, "mac": mac, "run": want["run"], "started": False, "host_key": "", "autostart": False, "state": "shut off"}
+        self.domain = {"uuid": identity, "mac": mac, "run": want["run"], "made": False, "started": False, "host_key": ""}
+        self.domain.update(autostart=False, state="shut off")
         if self.check:
             return
         folder = seed.key_folder(asked.HOME, want["run"])
@@ -203,7 +205,8 @@ def main():
         module.fail_json(msg=f"{module.params['name']}: {error}. So far: {so_far}. A second run goes on from here.")
     name = module.params["name"]
     diff = {"before": "", "after": "".join(f"{name}: {each}\n" for each in making.done)}
-    module.exit_json(changed=bool(making.done), done=making.done, diff=diff)
+    born = {"is_there": judge.is_there(making.domain), "host_key": making.domain["host_key"]}
+    module.exit_json(changed=bool(making.done), done=making.done, diff=diff, **born)
 
 
 if __name__ == "__main__":

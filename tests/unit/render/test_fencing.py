@@ -102,6 +102,13 @@ def test_a_play_checks_changes_and_releases_with_the_token_that_it_took(machine:
     assert json.loads((machine.base / "lease-token.json").read_text()) == {"last": 1}
 
 
+def test_the_proof_that_a_rendered_play_ends_with_gives_the_lease_back_itself(machine: Machine) -> None:
+    proof = {"name": "prove | Look", "target_run_tool": {"words": ["state"], "releases": "{{ target_run_ends_with_role | default(false) }}"}}
+    code, said = machine.play(_project([proof]))
+    assert (code, machine.lease()) == (0, None), said
+    assert re.search(r"prove \| Give the lease back\] \*+\s+skipping: \[mint-data\]", said), said
+
+
 def test_a_play_that_wakes_up_after_its_run_was_resumed_changes_nothing_and_releases_nothing(machine: Machine) -> None:
     mark, told = machine.folder / "mark", machine.folder / "told"
     tell = {"name": "Keep it", "ansible.builtin.copy": {"dest": str(told), "content": "{{ ansible_failed_result.stderr }}", "mode": "0600"}}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import command, data_disk_look, data_disk_make, data_disk_mount, data_disk_request
+from controlplane_target import command, data_disk_look, data_disk_make, data_disk_mount, data_disk_place, data_disk_request
 from controlplane_target import data_disk_probe as probe
 from controlplane_target import data_disk_view as view
 from controlplane_target.faults import FailedFault, RefusedFault
@@ -25,12 +25,20 @@ LOOK: dict[str, Any] = {
     "format": True,
     "field": "policy.yml, hosts.mint-data.disks[].serial",
 }
-MAKE: dict[str, Any] = {"node": "/dev/vdb", "number": "254:16", "size": 4096, "filesystem": "ext4", "uuid": UUID}
-MOUNT: dict[str, Any] = {"path": "/mnt/data", "filesystem": "ext4", "uuid": UUID, "options": ["noatime"]}
+PLACE: dict[str, Any] = {
+    "make": True,
+    "node": "/dev/vdb",
+    "number": "254:16",
+    "size": 4096,
+    "mount": "/mnt/data",
+    "filesystem": "ext4",
+    "uuid": UUID,
+    "options": ["noatime"],
+}
 Ran = list[list[str]]
 
 
-@pytest.mark.parametrize(("action", "asked"), [("look", LOOK), ("make", MAKE), ("mount", MOUNT)])
+@pytest.mark.parametrize(("action", "asked"), [("look", LOOK), ("place", PLACE), ("place", PLACE | {"make": False})])
 def test_a_sound_request_comes_as_it_went(action: str, asked: dict[str, Any]) -> None:
     assert data_disk_request.parse(action, json.dumps(asked)) == asked
 
@@ -45,10 +53,11 @@ def test_a_sound_request_comes_as_it_went(action: str, asked: dict[str, Any]) ->
         ("look", LOOK | {"max_size": True}, "max_size is True, but has to be a whole number"),
         ("look", LOOK | {"format": 1}, "format is 1, but has to be true or false"),
         ("look", LOOK | {"options": "noatime"}, "options is 'noatime', but has to be a list of texts"),
-        ("make", MAKE | {"filesystem": "vfat"}, "the filesystem 'vfat' is none of ext4, xfs"),
-        ("make", MAKE | {"force": True}, "force is unknown"),
-        ("make", {"uuid": UUID, "filesystem": "ext4"}, "node is missing; number is missing; size is missing"),
-        ("mount", MOUNT | {"options": [1]}, "options is [1], but has to be a list of texts"),
+        ("place", PLACE | {"filesystem": "vfat"}, "the filesystem 'vfat' is none of ext4, xfs"),
+        ("place", PLACE | {"make": "yes"}, "make is 'yes', but has to be true or false"),
+        ("place", PLACE | {"force": True}, "force is unknown"),
+        ("place", {name: PLACE[name] for name in list(PLACE)[4:]}, "make is missing; node is missing; number is missing; size is missing"),
+        ("place", PLACE | {"options": [1]}, "options is [1], but has to be a list of texts"),
     ],
 )
 def test_any_other_request_is_refused_by_what_is_wrong_with_it(action: str, asked: dict[str, Any], words: str) -> None:
@@ -59,8 +68,8 @@ def test_any_other_request_is_refused_by_what_is_wrong_with_it(action: str, aske
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])
 def test_what_is_no_object_is_refused(text: str) -> None:
-    with pytest.raises(RefusedFault, match="data-disk make is asked by an object of node, number, size, filesystem, uuid"):
-        data_disk_request.parse("make", text)
+    with pytest.raises(RefusedFault, match="data-disk place is asked by an object of make, node, number, size, mount, filesystem, uuid, options"):
+        data_disk_request.parse("place", text)
 
 
 @pytest.fixture
@@ -96,7 +105,7 @@ def only_looked(ran: Ran) -> bool:
 def test_a_dry_run_shows_the_filesystem_and_makes_none(disk: dict[str, Any], ran: Ran) -> None:
     assert disk
     shown = {"before_header": "/dev/vdb", "after_header": "/dev/vdb", "before": "/dev/vdb: blank\n", "after": f"/dev/vdb: ext4 {UUID}\n"}
-    assert data_disk_make.make(MAKE, check=True) == {"changed": True, "diff": [shown]}
+    assert data_disk_make.make(PLACE, check=True) == {"changed": True, "diff": [shown]}
     assert only_looked(ran)
 
 
@@ -135,7 +144,7 @@ def test_a_disk_that_is_not_the_blank_one_that_was_judged_is_refused(
     if run:
         monkeypatch.setattr(command, "run", run)
     with pytest.raises(RefusedFault) as refused:
-        data_disk_make.make(MAKE, check=check)
+        data_disk_make.make(PLACE, check=check)
     assert str(refused.value) == f"{words}. Nothing was changed on the disk."
     assert only_looked(ran)
 
@@ -171,7 +180,7 @@ def point(**changes: Any) -> dict[str, Any]:
 
 def test_a_dry_run_shows_the_mount_and_mounts_nothing(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(view, "look", lambda _path: point())
-    answer = data_disk_mount.mount(MOUNT, check=True)
+    answer = data_disk_mount.mount(PLACE, check=True)
     assert (answer["changed"], answer["diff"][0]["before"]) == (True, "/mnt/data: absent\n")
     assert answer["diff"][0]["after"] == f"/mnt/data: folder, immutable\nmount -t ext4 -o noatime UUID={UUID} /mnt/data\n"
     assert ran == []
@@ -191,6 +200,47 @@ def test_a_dry_run_shows_the_mount_and_mounts_nothing(ran: Ran, monkeypatch: pyt
 def test_a_mountpoint_that_is_not_free_is_refused(ran: Ran, monkeypatch: pytest.MonkeyPatch, seen: dict[str, Any], words: str) -> None:
     monkeypatch.setattr(view, "look", lambda _path: seen)
     with pytest.raises(RefusedFault) as refused:
-        data_disk_mount.mount(MOUNT, check=False)
+        data_disk_mount.mount(PLACE, check=False)
     assert str(refused.value) == f"{words}. Nothing was changed there."
     assert ran == []
+
+
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done to a disk and a mountpoint that take it all."""
+    done: list[str] = []
+    monkeypatch.setattr(data_disk_make, "_refuse_unless_blank", lambda _want: False)
+    monkeypatch.setattr(data_disk_make, "_make", lambda _want, **_: done.append("make"))
+    monkeypatch.setattr(data_disk_mount, "_change", lambda _path, _seen, argv: done.append(argv[0]))
+    monkeypatch.setattr(view, "look", lambda _path: point())
+    return done
+
+
+@pytest.mark.parametrize(("make", "did"), [(True, ["make", "mount"]), (False, ["mount"])])
+def test_one_call_makes_the_filesystem_that_is_asked_for_and_mounts_it(placed: list[str], ran: Ran, make: bool, did: list[str]) -> None:
+    answer = data_disk_place.place(PLACE | {"make": make}, check=False)
+    assert (placed, answer["changed"], len(answer["diff"])) == (did, True, len(did))
+    assert not make or ran == [["udevadm", "settle", "--timeout=10"]]
+
+
+def test_one_call_shows_the_filesystem_and_the_mount_each_by_itself_and_does_neither(placed: list[str], ran: Ran) -> None:
+    answer = data_disk_place.place(PLACE, check=True)
+    assert [one["after_header"] for one in answer["diff"]] == ["/dev/vdb", "/mnt/data"]
+    assert (placed, ran) == ([], [])
+
+
+def test_a_mountpoint_that_is_not_free_is_refused_before_the_disk_is_written(placed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "look", lambda _path: point(exists=True, folder=True, entries=["stray"]))
+    with pytest.raises(RefusedFault, match=r"not an empty folder: stray\. Nothing was changed there"):
+        data_disk_place.place(PLACE, check=False)
+    assert placed == []
+
+
+def test_once_the_disk_was_written_a_mountpoint_that_was_taken_is_a_failure_and_no_refusal(
+    placed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = iter([point(), point(exists=True, folder=True, entries=["stray"])])
+    monkeypatch.setattr(view, "look", lambda _path: next(seen))
+    with pytest.raises(FailedFault, match="The disk and its filesystem are whole; mend that, and run this again"):
+        data_disk_place.place(PLACE, check=False)
+    assert placed == ["make"]

@@ -28,8 +28,7 @@ def run(tmp_path: Path) -> Any:
         program = PROGRAM.replace('Path("/run")', f"Path({str(tmp_path / 'memory')!r})")
         (tmp_path / "memory").mkdir(exist_ok=True)
         told = {"program": program, "folder": str(tmp_path / folder), "files": files}
-        argv = [sys.executable, "-I" if keeps else "-B", str(tmp_path / folder / "controlplane_target"), *words]
-        command = [sys.executable, "-I", "-S", "-c", tool._LAY_DOWN, *argv]
+        command = [sys.executable, "-I", "-S", *([] if keeps else ["-B"]), "-c", tool._LAY_DOWN, *words]
         done = subprocess.run(command, input=zlib.compress(json.dumps(told).encode()), capture_output=True, check=False)
         return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -47,6 +46,14 @@ def test_the_tools_are_there_for_root_alone_and_what_they_say_is_the_answer(run:
     assert (tmp_path / "run/controlplane_target/helper.py").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     assert run("no").returncode == 3
+
+
+def test_the_tools_run_in_the_process_that_laid_them_down_as_if_it_had_been_started_with_their_folder(run: Any, tmp_path: Path) -> None:
+    says = "import json, sys; print(json.dumps([__name__, __file__, sys.argv, sys.path[0], 'zlib' in sys.modules]))"
+    done = run("a b", "--", "-c", __main__=says)
+    package = str(tmp_path / "run/controlplane_target")
+    # Whoever lays down unpacks; a Python that was started anew would not have imported what does.
+    assert json.loads(done.stdout) == ["__main__", f"{package}/__main__.py", [package, "a b", "--", "-c"], package, True]
 
 
 def test_what_a_killed_attempt_left_and_what_another_version_had_goes_away(run: Any, tmp_path: Path) -> None:

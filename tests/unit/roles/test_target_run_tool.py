@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import zlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +56,15 @@ def test_a_verb_that_changes_holds_the_lease_and_in_a_dry_run_only_shows(check: 
     assert command == f"python3 /run/tool fstab write {ends}"
     assert told == b"\n"
     assert result["changed"] is True
+
+
+def test_laying_down_and_the_first_verb_are_one_start_of_python() -> None:
+    python = ["/usr/bin/python3", "-I", "-S", "-X", "utf8"]
+    down = {"program": "pass", "folder": "/var/lib/controlplane/R1", "files": {"a.py": "A = 1"}}
+    arguments = {"words": ["lease", "take", "--run", "R1"], "command": [*python, "/var/lib/controlplane/R1/controlplane_target"], "lay_down": down}
+    _, command, told = _run(arguments)
+    assert shlex.split(command) == [*python, "-c", tool._LAY_DOWN, "lease", "take", "--run", "R1"]
+    assert json.loads(zlib.decompress(told)) == down
 
 
 def test_words_are_data_for_the_shell() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 from controlplane_target import verbs
-from controlplane_target.arguments import parser
+from controlplane_target.arguments import parser, verb_of
 
+from tests.counting import calls
 from tests.target_verbs import ASKED_BY_OTHERS, ASKED_BY_ROLES, ASKED_BY_SHARED_WORK
 
 PACKAGE = Path(verbs.__file__).parent
@@ -29,6 +30,60 @@ def _taken() -> set[str]:
 
 def test_the_command_line_and_the_modules_know_the_same_verbs() -> None:
     assert set(verbs._VERBS) == _taken()
+
+
+def _shape(name: str, whole: argparse.ArgumentParser) -> list[tuple[object, ...]]:
+    [own] = [action.choices[name] for action in whole._actions if isinstance(action, argparse._SubParsersAction)]
+    assert own.prog == f"controlplane_target {name}"
+    return [(action.option_strings, action.dest, action.choices, action.default, action.required) for action in own._actions]
+
+
+@pytest.mark.parametrize("name", sorted(verbs._VERBS))
+def test_a_verb_takes_the_same_by_itself_as_beside_the_others(name: str) -> None:
+    assert _shape(name, parser(name)) == _shape(name, parser())
+
+
+def test_only_the_verb_that_is_asked_for_is_prepared() -> None:
+    assert 4 * calls(lambda: parser("fstab")) < calls(parser)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verb"),
+    [
+        (["fstab", "look"], "fstab"),
+        (["--base", "lease", "fstab", "look"], "fstab"),
+        (["--base=/x", "state"], "state"),
+        (["--help"], None),
+        ([], None),
+    ],
+)
+def test_the_verb_is_the_first_word_of_its_own(arguments: list[str], verb: str | None) -> None:
+    assert verb_of(arguments) == verb
+
+
+def test_what_is_no_verb_is_told_all_that_are(tmp_path: Path) -> None:
+    code, said = _call(tmp_path, "reboot", None)
+    assert (code, all(repr(name) in said for name in verbs._VERBS)) == (2, True), said
+
+
+def _imports(*words: str) -> set[str]:
+    """Return what Python imported for a verb, as `-X importtime` names it."""
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-X", "importtime", str(PACKAGE), *words, "--run", "R1"]
+    told = subprocess.run(argv, input="{}", capture_output=True, text=True, check=False).stderr
+    return {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+
+
+@pytest.mark.parametrize("words", [("lease", "show"), ("bootstrap", "refuse"), ("data-disk", "look"), ("fstab", "look")])
+def test_a_verb_imports_no_page_of_help_and_no_way_to_docker(tmp_path: Path, words: tuple[str, str]) -> None:
+    imported = _imports("--base", str(tmp_path), *words)
+    assert "controlplane_target.verbs" in imported
+    # What a page of help is laid out by, and what speaks HTTP.
+    assert not imported & {"http.client", "email.parser", "ssl", "controlplane_target.docker_engine"}
+    assert words[0] in ("bootstrap", "fstab") or "shutil" not in imported, "these two need it for their own"
+
+
+def test_the_lease_is_asked_for_without_what_speaks_to_a_network(tmp_path: Path) -> None:
+    assert "socket" not in _imports("--base", str(tmp_path), "lease", "show")
 
 
 @pytest.mark.parametrize("module", verbs._VERBS.values())

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import configs, containerd_toml, packages, root_request
-from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .files import restore, snapshot, text_of, write_atomic
 from .mounts import read
@@ -229,6 +228,13 @@ def switch_on(run: Run, wanted: Wanted) -> dict[str, Any]:
     return {"changed": bool(down), "units": down}
 
 
+def _docker() -> dict[str, Any]:
+    """Return what Docker says of itself."""
+    from .docker_engine import Engine  # noqa: PLC0415 - it brings a third of all that is imported here, and most verbs ask no Docker
+
+    return Engine().info()
+
+
 def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
     """Read back that everything is there and up. Raises `FailedFault`."""
     problems = [f"{name} is not installed" for name in packages.missing(wanted.packages)]
@@ -236,7 +242,7 @@ def prove(run: Run, wanted: Wanted) -> dict[str, Any]:
     problems += [f"{pair['after']['path']} is not as it was written" for pair in _pairs(wanted)]
     root = (wanted.docker.get("daemon_json") or {}).get("data-root")
     if root and "docker.service" in wanted.units and not problems:
-        seen = Engine().info()["DockerRootDir"]
+        seen = _docker()["DockerRootDir"]
         problems += [] if seen == root else [f"Docker runs on {seen}, not on {root}"]
     if is_ours_half_done(run.home) and (half_done := packages.half_done()):
         problems.append(f"dpkg calls {', '.join(half_done[:5])} half done")
@@ -256,7 +262,7 @@ def undo(of: Run) -> dict[str, Any]:
     before, now_is = of.state["units"], unit_states(of.state["units"])
     up = [name for name, was in before.items() if was["active"] != "active" and now_is[name]["active"] == "active"]
     off = [name for name, was in before.items() if was["enabled"] not in _ENABLED and now_is[name]["enabled"] == "enabled"]
-    if "docker.service" in up and (held := Engine().info()["Containers"]):
+    if "docker.service" in up and (held := _docker()["Containers"]):
         raise RefusedFault(
             f"Docker holds {held} containers by now, which would stop. Nothing was changed. Remove them first, or leave Docker as it is."
         )

@@ -1,4 +1,4 @@
-"""The verbs of `bootstrap`: refuse, prepare, configure, install, switch-on, prove, undo."""
+"""The verbs of `bootstrap`: refuse, prepare, bring, prove, undo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from . import bootstrap, configs, packages
 from .faults import RefusedFault
-from .state import Home
+from .state import Home, Run
 
 
 def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
@@ -25,22 +25,28 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     if options.action == "refuse":
         return bootstrap.refuse(home, wanted)
     if options.check:
-        return _shown(options.action, bootstrap.refuse(home, wanted))
+        return _shown(bootstrap.refuse(home, wanted))
     steps: dict[str, Callable[[], dict[str, Any]]] = {
         "prepare": lambda: bootstrap.prepare(run, wanted, sys.executable),
-        "configure": lambda: bootstrap.configure(run, wanted),
-        "install": lambda: packages.install(run, wanted.packages, repair=options.repair),
-        "switch-on": lambda: bootstrap.switch_on(run, wanted),
+        "bring": lambda: _brought(run, wanted, repair=options.repair),
         "prove": lambda: bootstrap.prove(run, wanted),
     }
     return steps[options.action]()
 
 
-def _shown(action: str, seen: dict[str, Any]) -> dict[str, Any]:
-    """Return what a dry run shows of one step."""
-    if action == "configure":
-        return {"changed": bool(seen["planned"]), "diff": configs.diffs(seen["planned"])}
-    names, what = (seen["packages"], "packages") if action == "install" else (seen["units"], "units that are on")
-    repairs = ["what dpkg left half done, finished"] if action == "install" and seen["repair"] else []
-    shown = {"before_header": what, "after_header": what, "before": "", "after": "".join(f"{line}\n" for line in [*repairs, *names])}
-    return {"changed": bool(names or repairs), "diff": [shown] if names or repairs else []}
+def _brought(run: Run, wanted: bootstrap.Wanted, *, repair: bool) -> dict[str, Any]:
+    """Write the files, install, switch on, in this order: Docker's very first start reads its file. One call, for nobody decides in between."""
+    steps = [bootstrap.configure(run, wanted), packages.install(run, wanted.packages, repair=repair), bootstrap.switch_on(run, wanted)]
+    return {name: told for step in steps for name, told in step.items()} | {"changed": any(step["changed"] for step in steps)}
+
+
+def _shown(seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what a dry run shows: each file, then the packages, then the units."""
+    repairs = ["what dpkg left half done, finished"] if seen["repair"] else []
+    listed = (("packages", [*repairs, *seen["packages"]]), ("units that are on", seen["units"]))
+    diffs = configs.diffs(seen["planned"]) + [
+        {"before_header": what, "after_header": what, "before": "", "after": "".join(f"{line}\n" for line in lines)}
+        for what, lines in listed
+        if lines
+    ]
+    return {"changed": bool(diffs), "diff": diffs}

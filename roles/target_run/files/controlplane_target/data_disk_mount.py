@@ -14,10 +14,10 @@ from .faults import FailedFault, RefusedFault
 def mount(want: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Make the folder (0755, root) if it is absent, set its flag, beneath the mount where one is there, and mount; or only show that.
 
-    `want` has path, uuid, filesystem and options; options that are not in effect are put into effect. Raises `RefusedFault`, `FailedFault`.
+    `want` has mount (the path), uuid, filesystem and options; options that are not in effect are put into effect. Raises `RefusedFault`, `FailedFault`.
     """
-    path = want["path"]
-    seen = _looked(want)
+    path = want["mount"]
+    seen = looked(want)
     argv = _mounting(want, seen)
     changed = not seen["immutable"] or argv is not None
     if changed and not check:
@@ -27,9 +27,9 @@ def mount(want: dict[str, Any], *, check: bool) -> dict[str, Any]:
     return {"changed": changed, "diff": [{"before_header": path, "after_header": path, "before": f"{path}: {before}\n", "after": after}]}
 
 
-def _looked(want: dict[str, Any]) -> dict[str, Any]:
+def looked(want: dict[str, Any]) -> dict[str, Any]:
     """Return how the mountpoint is; refuse one that is no empty folder, or is taken."""
-    path = want["path"]
+    path = want["mount"]
     try:
         seen = view.look(path)
     except (probe.ProbeError, FailedFault, OSError) as fault:
@@ -46,9 +46,9 @@ def _mounting(want: dict[str, Any], seen: dict[str, Any]) -> list[str] | None:
     """Return the command that is still needed, None if the right options are in effect."""
     options = want["options"] or ["defaults"]
     if not seen["mounted"]:
-        return ["mount", "-t", want["filesystem"], "-o", ",".join(options), f"UUID={want['uuid']}", want["path"]]
+        return ["mount", "-t", want["filesystem"], "-o", ",".join(options), f"UUID={want['uuid']}", want["mount"]]
     if view.missing_options(want["options"], seen["mounted"]["options"]):
-        return ["mount", "-o", f"remount,{','.join(options)}", want["path"]]
+        return ["mount", "-o", f"remount,{','.join(options)}", want["mount"]]
     return None
 
 

@@ -22,8 +22,16 @@ _SHAPES: dict[str, dict[str, type]] = {
         "format": bool,
         "field": str,
     },
-    "make": {"node": str, "number": str, "size": int, "filesystem": str, "uuid": str},
-    "mount": {"path": str, "filesystem": str, "uuid": str, "options": list},
+    "place": {
+        "make": bool,
+        "node": str,
+        "number": str,
+        "size": int,
+        "mount": str,
+        "filesystem": str,
+        "uuid": str,
+        "options": list,
+    },
 }
 _CALLED = {str: "text", int: "a whole number", bool: "true or false", list: "a list of texts", dict: "an object of kind and value"}
 

@@ -1,4 +1,4 @@
-"""The verbs of `data-disk`: look, make, mount."""
+"""The verbs of `data-disk`: look, place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from . import data_disk_look, data_disk_make, data_disk_mount, data_disk_request
+from . import data_disk_look, data_disk_place, data_disk_request
 from .state import Home
 
 
@@ -15,6 +15,4 @@ def act(_home: Home, options: argparse.Namespace) -> dict[str, Any]:
     asked = data_disk_request.parse(options.action, sys.stdin.read())
     if options.action == "look":
         return data_disk_look.look(asked)
-    if options.action == "make":
-        return data_disk_make.make(asked, check=options.check)
-    return data_disk_mount.mount(asked, check=options.check)
+    return data_disk_place.place(asked, check=options.check)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from .systemd import active
 @contextmanager
 def held(home: Home, options: argparse.Namespace) -> Iterator[None]:
     """Let the body change the host: nobody takes the lease meanwhile, it is renewed, and all of it ends once nobody reads the answer any more."""
-    claim, host = _claim(options), socket.gethostname()
+    claim, host = _claim(options), os.uname().nodename
     with lease.holding(home, claim, now=time.time(), host=host, ttl_s=options.ttl) as lock:
         # What `command` and `hold` start inherits the lock: should this process be killed, nobody takes the lease before that has ended. What systemd
         # does for it is systemd's, and apt works in a unit that the lease knows.
@@ -34,7 +33,7 @@ def held(home: Home, options: argparse.Namespace) -> Iterator[None]:
 
 def act(home: Home, options: argparse.Namespace) -> dict[str, Any] | int:
     """Carry out one of the verbs; `hold` returns the command's exit code, which speaks for itself."""
-    host, now = socket.gethostname(), time.time()
+    host, now = os.uname().nodename, time.time()
     if options.action == "show":
         reason = lease.standing_in_the_way(home, options.run, options.holder, now=now, host=host, unit_active=active) if options.run else None
         if reason:
@@ -46,9 +45,13 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any] | int:
     if options.action == "hold":
         with held(home, options):
             return _run(options.command)
-    claim = _claim(options)
-    released = lease.release(home, claim, unit_active=active)
-    return {"released": released, "left": None if released else lease.left_of(home, claim, unit_active=active)}
+    released = give_back(home, options)
+    return {"released": released, "left": None if released else lease.left_of(home, _claim(options), unit_active=active)}
+
+
+def give_back(home: Home, options: argparse.Namespace) -> bool:
+    """Give back the lease of the claim; False where it is not held any more, or something of its run still works here."""
+    return lease.release(home, _claim(options), unit_active=active)
 
 
 def _claim(options: argparse.Namespace) -> lease.Claim:

@@ -3,6 +3,7 @@
 Rules:
 - Requests come as JSON on standard input, never as arguments.
 - With `--hold` a verb changes the host: it works under the lease of its claim. With `--check` it only tells what it would do.
+- With `--release` a verb that only looks is a play's last one: once it has found nothing amiss, the lease of its claim is given back.
 - Each family of verbs has a module of its own, and only that is imported: a slow machine feels every import.
 """
 
@@ -14,7 +15,7 @@ import sys
 from contextlib import nullcontext
 from importlib import import_module
 
-from .arguments import parser
+from .arguments import parser, verb_of
 from .faults import RefusedFault, TargetFault
 from .state import Home
 
@@ -40,13 +41,10 @@ _VERBS = {
 
 # What changes the host, each as (verb, its action). Those that can't tell beforehand what they would do know no `--check`.
 _SHOWN = {
-    ("bootstrap", "configure"),
-    ("bootstrap", "install"),
-    ("bootstrap", "switch-on"),
+    ("bootstrap", "bring"),
     ("compose-stack", "deploy"),
     ("compose-stack", "undo"),
-    ("data-disk", "make"),
-    ("data-disk", "mount"),
+    ("data-disk", "place"),
     ("docker-root", "move"),
     ("fstab", "break-glass"),
     ("fstab", "record"),
@@ -85,7 +83,7 @@ def main(arguments: list[str]) -> int:
     """Run one verb; return its exit code."""
     # argparse takes `--` for its own, and what follows belongs to another program.
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    options = parser().parse_args(arguments[:end])
+    options = parser(verb_of(arguments[:end])).parse_args(arguments[:end])
     options.command = arguments[end + 1 :]
     try:
         answer = _answer(Home(options.base), options)
@@ -105,6 +103,8 @@ def _answer(home: Home, options: argparse.Namespace) -> dict[str, object] | int:
     held = import_module(f"{__package__}.lease_verbs").held(home, options) if options.hold else nullcontext()
     with held:
         answer: dict[str, object] | int = verb.act(home, options)
+    if options.release and not isinstance(answer, int):
+        answer["released"] = import_module(f"{__package__}.lease_verbs").give_back(home, options)
     return answer
 
 
@@ -114,6 +114,8 @@ def _refuse_unless_safe(options: argparse.Namespace) -> None:
     named = " ".join(filter(None, asked))
     if options.check and asked not in _SHOWN:
         raise RefusedFault(f"{named!r} can't be shown, only done. Nothing was changed.")
+    if options.release and asked in _CHANGES:
+        raise RefusedFault(f"{named!r} changes this host, and gives no lease back. Nothing was changed.")
     # A unit belongs to whoever holds the lease of its run, and asks for that by itself.
     is_unit = options.verb in ("compose-stack", "docker-root", "persistent-path") and options.action != "prepare" and not options.detach
     if asked in _CHANGES and not options.hold and not options.check and not is_unit:
