@@ -13,6 +13,7 @@ from tests.lab.operating import Operator, Target
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 
+@pytest.mark.long
 def test_a_run_is_abandoned_with_its_machine_and_taken_back_when_that_comes_back(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     made = machine(services=True)
     made.lab.seed(made.name, stack="mint-data", rows=500, keys=50, objects=4)

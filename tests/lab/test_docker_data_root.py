@@ -268,7 +268,10 @@ def test_a_play_that_has_waited_long_enough_says_that_the_work_goes_on_and_the_n
     host.assert_on_one_place(NEW)
 
 
-@pytest.mark.parametrize(("phase", "root"), [("stopped", OLD), ("switched", NEW), ("starting", NEW)])
+@pytest.mark.parametrize(
+    ("phase", "root"),
+    [pytest.param("stopped", OLD, marks=pytest.mark.long), ("switched", NEW), pytest.param("starting", NEW, marks=pytest.mark.long)],
+)
 def test_after_a_power_cut_the_machine_brings_its_services_to_one_place_without_a_controller(host: Host, phase: str, root: str) -> None:
     host.lay_down()
     # Between the switch and the start nothing runs that could be held: the journal is put back to the moment before.
@@ -286,7 +289,7 @@ def test_after_a_power_cut_the_machine_brings_its_services_to_one_place_without_
     host.assert_on_one_place(NEW)
 
 
-@pytest.mark.parametrize(("phase", "ends", "root"), [("copied", "done", NEW), ("starting", "undone", OLD)])
+@pytest.mark.parametrize(("phase", "ends", "root"), [("copied", "done", NEW), pytest.param("starting", "undone", OLD, marks=pytest.mark.long)])
 def test_a_power_cut_on_the_way_back_ends_on_one_place_as_well(host: Host, phase: str, ends: str, root: str) -> None:
     host.lay_down()
     host.start("move")

@@ -230,7 +230,7 @@ def test_the_stateless_stack_answers_on_its_ports_and_writes_into_its_writable_l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after_s", [0.6, 1.2, 1.8, 2.4, 3.0])
+@pytest.mark.parametrize("after_s", [*(pytest.param(after_s, marks=pytest.mark.long) for after_s in (0.6, 1.8, 3.0)), 1.2, 2.4])
 def test_an_up_that_is_killed_anywhere_is_mended_by_the_next_one(machine: Make, lab: Lab, after_s: float) -> None:
     host = machine()
     lab.down([host.name], destroy=True)

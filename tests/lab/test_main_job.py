@@ -141,6 +141,8 @@ def an_altered_receipt_is_seen(site: Site) -> None:
     site.assert_receipts_hold()
 
 
+# What `script/demo` does, in test_example_site.py, and test_whole_move.py go the same way.
+@pytest.mark.long
 def test_the_main_job_from_audit_to_purge(machine: Make, tmp_path: Path) -> None:
     host = machine(services=True)
     host.lab.seed(host.name, stack="mint-data", rows=2000, keys=200, objects=8)

@@ -35,6 +35,8 @@ def moving(host: LabMachine, folder: Path, *, places: dict[str, str] = PLACES) -
     return site
 
 
+# With all else of a plan, and through its reboot and purge, in test_whole_move.py.
+@pytest.mark.long
 def test_every_service_is_moved_under_writes_and_taken_back_with_what_was_written_since(machine: Make, tmp_path: Path) -> None:
     host = machine(services=True)
     host.lab.seed(host.name)
@@ -101,6 +103,7 @@ def test_every_service_is_moved_under_writes_and_taken_back_with_what_was_writte
     site.assert_receipts_hold()
 
 
+@pytest.mark.long
 def test_what_was_moved_survives_a_reboot_and_its_old_volumes_are_purged_by_name(machine: Make, tmp_path: Path) -> None:
     host = machine(services=True)
     host.lab.seed(host.name)

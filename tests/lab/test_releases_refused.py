@@ -34,6 +34,8 @@ def test_what_would_lose_data_or_stand_half_way_is_refused_and_nothing_that_runs
         carry_out(site, "stage", "v1")
         containers = host.sh("docker ps -q --no-trunc | sort")
         for case in (
+            # First, as long as nothing was tried over the first release.
+            a_project_folder_that_was_renamed_on_the_host,
             an_anonymous_volume_in_a_compose_file,
             an_anonymous_volume_of_an_image,
             a_bind_source_that_is_not_there,
@@ -46,6 +48,7 @@ def test_what_would_lose_data_or_stand_half_way_is_refused_and_nothing_that_runs
         assert host.sh("docker volume ls -q | sort").split() == ["storefront_objects", "storefront_postgres"]
         of_two_at_once_one_is_refused(site, build)
         a_controller_that_dies_is_followed_by_another(site, build)
+        a_rollback_into_a_folder_that_was_renamed_is_refused(site)
         a_registry_that_asks_for_a_login_gives_to_who_is_logged_in_on_the_host(site, build, registry)
 
 
@@ -82,6 +85,20 @@ def a_project_in_another_folder(site: ReleaseSite, _build: Builder, _registry: R
     policy.write_text(text.replace(DIR, "/opt/stacks/shop"))
     refused(site, "stage", STACK, "--manifest", "v1", code=4, told=f"runs from {DIR}, not from /opt/stacks/shop")
     policy.write_text(text)
+
+
+def a_project_folder_that_was_renamed_on_the_host(site: ReleaseSite, _build: Builder, _registry: Registry) -> None:
+    """What runs goes on, of the same project; a new folder in its place would have no way back to it, and without its files none is taken down."""
+    host = site.machines["staging"]
+    host.sh(f"mv {DIR} {DIR}.renamed")
+    refused(site, "stage", STACK, "--manifest", "v1", code=4, told=f"runs from {DIR}, which is not there: it was renamed or removed")
+    told = f"runs from {DIR}, which is not there, and Compose takes it down by the files in it: move it back"
+    refused(site, "rollback", STACK, "--env", "staging", "--dry-run", code=4, told=told)
+    [status] = site.did("release", "status", STACK, code=3)["releases"]
+    [seen] = status["environments"][0]["hosts"]
+    assert (seen["verdict"], f"{DIR}/compose.yml is not what was deployed" in seen["reason"]) == ("DRIFTED", True), seen
+    assert host.run(["test", "-e", DIR]).returncode == 1
+    host.sh(f"mv {DIR}.renamed {DIR}")
 
 
 def a_registry_that_dies_in_the_middle(site: ReleaseSite, build: Builder, registry: Registry) -> None:
@@ -129,6 +146,15 @@ def a_controller_that_dies_is_followed_by_another(site: ReleaseSite, build: Buil
     containers = site.machines["staging"].sh("docker ps -q --no-trunc | sort")
     assert site.did(*words)["deployed"]["changed"] == []
     assert site.machines["staging"].sh("docker ps -q --no-trunc | sort") == containers
+
+
+def a_rollback_into_a_folder_that_was_renamed_is_refused(site: ReleaseSite) -> None:
+    host, runs = site.machines["staging"], site.running("staging")
+    host.sh(f"mv {DIR} {DIR}.renamed")
+    refused(site, "rollback", STACK, "--env", "staging", "--dry-run", code=4, told=f"{DIR}/.env was changed by somebody since this run")
+    host.sh(f"mv {DIR}.renamed {DIR}")
+    assert site.running("staging") == runs
+    site.did("release", "rollback", STACK, "--env", "staging", "--dry-run", code=3)
 
 
 def a_registry_that_asks_for_a_login_gives_to_who_is_logged_in_on_the_host(site: ReleaseSite, build: Builder, registry: Registry) -> None:

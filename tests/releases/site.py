@@ -20,6 +20,7 @@ import yaml
 from tests.lab.operating import MAIN, ROOT, Running, Said, allow, signing_key
 from tests.releases.builds import PORTS
 from tests.releases.doors import Door
+from tests.releases.governance import ALWAYS, LOOP, PACK, write_governance
 from tests.releases.registry import NAME
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ _HOSTS = """all:
     ansible_ssh_common_args: "-F SSH_CONFIG"
   hosts:
 """
+# Each container's image with its service, and behind an empty line each image's digests.
 _RUNNING = """
-for container in $(docker ps -aq --filter label=com.docker.compose.project=PROJECT); do
-  set -- $(docker inspect -f '{{index .Config.Labels "com.docker.compose.service"}} {{.Image}}' $container)
-  echo "$1 $(docker image inspect -f '{{json .RepoDigests}}' $2)"
-done
+held=$(docker ps -aq --filter label=com.docker.compose.project=PROJECT)
+if [ -z "$held" ]; then exit; fi
+docker inspect -f '{{.Image}} {{index .Config.Labels "com.docker.compose.service"}}' $held
+echo
+docker image inspect -f '{{.Id}} {{json .RepoDigests}}' $(docker inspect -f '{{.Image}}' $held)
 """
 
 
@@ -112,8 +115,11 @@ class ReleaseSite:
             "environments": {where: self.environment(where) for where in self.machines},
             "recert": [
                 {"name": "build", "run": [sys.executable, "-m", "compileall", "-q", "-f", "modules"], "within": "1m"},
-                {"name": "site", "run": [*MAIN, "policy", "check"], "within": "1m"},
+                {"name": f"pack {PACK}", "run": [*MAIN, "gates", "run", PACK], "within": "3m"},
+                {"name": "authority status", "run": [*MAIN, "doctor"], "within": "1m"},
             ],
+            "promotion": {"pack": PACK},
+            "loop": LOOP,
             **more,
         }
         (self.releases / f"{STACK}.yml").write_text(yaml.safe_dump(given, sort_keys=False))
@@ -173,13 +179,16 @@ class ReleaseSite:
         answer = self.did("ready", self.machines["production"].name, *(["--after-reboot"] if reboot else []))
         return str(answer["receipt"])
 
+    def receipts(self) -> list[str]:
+        """Return the names of all receipts that are on disk."""
+        return sorted(path.name for path in (self.site / "state/receipts").glob("*.json"))
+
     def running(self, where: Where) -> dict[str, str]:
         """Return the digest of the image that each service of the stack really runs, as Docker on the machine says, by service."""
-        found = {}
-        for line in self.machines[where].sh(_RUNNING.replace("PROJECT", PROJECT)).splitlines():
-            service, _, digests = line.partition(" ")
-            found[service] = next((one for one in json.loads(digests) if one.partition("@")[0].endswith(f"/{service}")), "")
-        return found
+        containers, _, images = self.machines[where].sh(_RUNNING.replace("PROJECT", PROJECT)).partition("\n\n")
+        digests = {image: json.loads(said) for image, said in (line.split(" ", 1) for line in images.splitlines())}
+        held = [line.split(" ", 1) for line in containers.splitlines()]
+        return {service: next((one for one in digests[image] if one.partition("@")[0].endswith(f"/{service}")), "") for image, service in held}
 
     def smoke(self, where: Where) -> subprocess.CompletedProcess[str]:
         """Run the site's smoke tests by plain pytest, without this program: what is proven must not rest on it."""
@@ -212,7 +221,8 @@ class ReleaseSite:
         anna = signing_key(folder, "anna")
         signing = {"signing_key": str(anna), "allowed_signers": str(allow(folder, anna))}
         site = {"name": "storefront", "inventory": "hosts.yml", "timezone": "UTC", "approval": self.approval, "evidence_max_age": "15m", **signing}
-        (self.site / "site.yml").write_text("".join(f"{key}: {value}\n" for key, value in site.items()))
+        (self.site / "site.yml").write_text("".join(f"{key}: {value}\n" for key, value in {**site, "windows": [ALWAYS]}.items()))
+        write_governance(self.site, [*self.machines.values()][-1].name)
         (self.site / ".gitignore").write_text(_IGNORED)
         self.git("init", "-q", "-b", "main")
         self.write_spec()

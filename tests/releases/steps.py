@@ -26,18 +26,18 @@ def carry_out(site: ReleaseSite, verb: str, name: str, *, code: int = 0) -> dict
 
 
 def prove(site: ReleaseSite, name: str) -> None:
-    """Bring what a promotion takes: smoke tests in staging, the modules' own commands, production's storage."""
+    """Bring what a promotion takes: smoke tests in staging, the modules' own commands, the site's pack and its authority status."""
     assert site.did("release", "smoke", STACK, "--env", "staging")["passed"]
     assert site.did("release", "recert", STACK, "--manifest", name)["passed"]
-    site.make_ready()
 
 
 def shut(site: ReleaseSite, name: str) -> set[str]:
-    """Return which lines of the gate do not hold, but for window and approval; nothing is changed by looking."""
-    receipts, running = site.did("receipts", "list"), site.running("production")
-    gate = site.did("release", "promote", STACK, "--manifest", name, "--dry-run", code=4)["gate"]
-    assert (site.did("receipts", "list"), site.running("production")) == (receipts, running)
-    return {line["name"] for line in gate if line["verdict"] != "MET"} - {"window", "approval"}
+    """Return which lines of the gate do not hold, and keep the plan; nothing is changed by looking."""
+    receipts, running = site.receipts(), site.running("production")
+    words = ("release", "promote", STACK, "--manifest", name, "--dry-run", "--out", plan_of(site, name, "promote"))
+    gate = site.did(*words, code=4)["gate"]
+    assert (site.receipts(), site.running("production")) == (receipts, running)
+    return {line["name"] for line in gate if line["verdict"] != "MET"}
 
 
 def assert_runs(site: ReleaseSite, where: Where, build: Mapping[str, str]) -> None:
