@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.listing import names_in
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.chain import Anchor, Head, Named, files_of_closing
 from controlplane.domain.coordination import moment_of
@@ -48,12 +49,15 @@ class AnchorFiles:
             anchors.append(_head(content, name))
             fault = self._signer.fault(Path(name), HEADS, at=moment_of(anchors[-1].at))
             faults += [ChainFault(file=name, reason=fault)] if fault is not None else []
-        for name, path in _closeouts_of(self._site) if self._site is not None else ():
+        folders, unread = _attempts_of(self._site) if self._site is not None else ([], [])
+        for name in (f"{folder}/closeout.json" for folder in folders):
             try:
-                anchors.append(_closeout(path.read_bytes(), name))
+                anchors.append(_closeout(Path(self._site or "", name).read_bytes(), name))
+            except FileNotFoundError:
+                continue
             except (OSError, InputInvalidError):
-                faults.append(ChainFault(file=name, reason="is no closeout, or was altered"))
-        return tuple(anchors), tuple(faults)
+                faults.append(ChainFault(file=name, reason="is no closeout, can't be read, or was altered"))
+        return tuple(anchors), (*faults, *unread)
 
     def lost(self, receipts: Named) -> tuple[ChainFault, ...]:
         """Return each file that a receipt of a closing names and that is gone or is another one; none without a site."""
@@ -76,10 +80,20 @@ def _why_lost(path: Path, digest: str, kind: Literal["closeout", "page"], key: s
     return None if found == digest else f"was altered: {key} names another digest"
 
 
-def _closeouts_of(site: Path) -> Iterator[tuple[str, Path]]:
-    for kind in ("waves", "releases"):
-        for path in sorted(site.glob(f"state/{kind}/*/*/closeout.json")):
-            yield str(path.relative_to(site)), path
+def _attempts_of(site: Path) -> tuple[list[str], list[ChainFault]]:
+    """Return the folders, below the site's, in which a closeout may lie, and each that can't be read: what it holds, nobody knows."""
+    folders, faults = ["state/waves", "state/releases"], []
+    for _ in ("by wave or stack", "by attempt"):
+        below: list[str] = []
+        for folder in folders:
+            try:
+                below += [f"{folder}/{name}" for name in names_in(site / folder)]
+            except NotADirectoryError:
+                continue
+            except OSError as error:
+                faults.append(ChainFault(file=folder, reason=f"can't be listed ({error.strerror}): which closeouts it holds is not known"))
+        folders = below
+    return folders, faults
 
 
 class HeadFiles:

@@ -26,14 +26,18 @@ class ApprovalFiles:
         self._folder = folder
         self._signer = signer
 
-    def add(self, approval: Approval) -> None:
-        """Sign and store the approval; an earlier one of the same plan, and its marks, are replaced. Raises `RefusedError` for a key that may not."""
+    def add(self, approval: Approval) -> Approval:
+        """Sign and store the approval, and return it by the name of the key that signed it, where the site has signers.
+
+        An earlier one of the same plan, and its marks, are replaced. Raises `RefusedError` for a key that may not.
+        """
         path = self._path(approval.plan)
         content = (approval.model_dump_json(indent=2, exclude={"used_by", "expired"}) + "\n").encode()
-        self._signer.sign(path, content, APPROVALS)
+        principal = self._signer.sign(path, content, APPROVALS)
         write_durably(path, content)
         self._mark(approval.plan, "used").unlink(missing_ok=True)
         self._mark(approval.plan, "expired").unlink(missing_ok=True)
+        return approval.model_copy(update={"approver": principal or approval.approver})
 
     def signs_as(self) -> str | None:
         """Return how the allowed signers name the operator's own key; None where they do not."""
@@ -42,8 +46,17 @@ class ApprovalFiles:
     def find(self, plan: str, *, at: datetime) -> Approval | None:
         """Return the approval of that plan whose signature holds at that time, or None. Raises `RefusedError` for a wrong signature."""
         path = self._path(plan)
-        if not path.exists():
+        try:
+            return self._read(plan, path, at)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise RefusedError(
+                f"{path} can't be read ({error.strerror}), so nobody knows whether the plan is approved. Nothing was changed. Let this user read it, "
+                "or run this as the one whose folder it is."
+            ) from None
+
+    def _read(self, plan: str, path: Path, at: datetime | None) -> Approval:
         judged = self._signer.judged(path, APPROVALS, at=at)
         if judged.fault is not None:
             raise RefusedError(
@@ -53,12 +66,11 @@ class ApprovalFiles:
             approval = Approval.model_validate_json(path.read_bytes())
         except ValidationError:
             raise RefusedError(f"{path} is no approval. Have the plan approved again. Nothing was changed.") from None
-        used = self._mark(plan, "used")
         # Who signed is who approved; the name inside the file only counts where the site has no signers.
         return approval.model_copy(
             update={
-                "used_by": used.read_text().strip() if used.exists() else None,
-                "expired": self._mark(plan, "expired").exists(),
+                "used_by": self._marked(plan, "used"),
+                "expired": self._marked(plan, "expired") is not None,
                 "approver": judged.principal or approval.approver,
             }
         )
@@ -75,6 +87,12 @@ class ApprovalFiles:
     def expire(self, plan: str, *, seen_at: str) -> None:
         """Mark the approval as seen expired, durably: a clock that is set back does not revive it."""
         write_durably(self._mark(plan, "expired"), f"{seen_at}\n".encode())
+
+    def _marked(self, plan: str, what: str) -> str | None:
+        try:
+            return self._mark(plan, what).read_text().strip()
+        except FileNotFoundError:
+            return None
 
     def _path(self, plan: str) -> Path:
         return self._folder / f"{plan.removeprefix('sha256:')}.json"

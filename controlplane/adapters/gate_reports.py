@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.listing import names_in
 from controlplane.domain.errors import RunFailedError
-from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.report import GateReport, ReportHead, digest_of_report
 from controlplane.domain.registers.closing import RunReport
 from controlplane.domain.run_key import is_run_key
 
@@ -27,23 +30,52 @@ class GateReportFiles:
             raise RunFailedError(f"{self._folder}/{report.run}.json is there already: run keys are used once. Nothing was changed.") from None
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
-        """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
-        files = sorted(path for path in self._folder.glob("CAP-*.json") if is_run_key(path.stem))
+        """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none, and a folder that can't be read."""
+        try:
+            names = names_in(self._folder, "CAP-*.json")
+        except OSError as error:
+            why = f"{self._folder} can't be listed ({error.strerror}), so nobody knows what gate runs found"
+            raise RunFailedError(f"{why}. Nothing was changed. Let this user read it, or run this as the one whose folder it is.") from None
+        files = [self._folder / name for name in names if is_run_key(name.removesuffix(".json"))]
         return tuple(map(_as_run, map(_read, files[-limit:])))
 
-    def of(self, run: str) -> GateReport | None:
-        """Return the report of that run, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
+    def head_of(self, run: str) -> ReportHead | None:
+        """Return the head of that run's report, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
         path = self._folder / f"{run}.json"
-        return _read(path) if is_run_key(run) and path.exists() else None
+        return _read_head(path) if is_run_key(run) else None
 
 
 def _read(path: Path) -> GateReport:
-    try:
+    with _reading(path):
         report = GateReport.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    return _named(report, path)
+
+
+def _read_head(path: Path) -> ReportHead | None:
+    """Read a report without making values of its findings, of which there are thousands: their digest alone is asked for."""
+    with _reading(path):
+        try:
+            plain = from_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        # What is no mapping is refused by its type.
+        whole = plain if isinstance(plain, dict) else {}
+        report = GateReport.model_validate_json(to_json({**whole, "findings": []}))
+        digest = digest_of_report(whole)
+    return ReportHead(_named(report, path), digest)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
         raise RunFailedError(
             f"{path} is no report of a gate run ({type(error).__name__}): restore it, or move it away. Nothing was changed."
         ) from None
+
+
+def _named(report: GateReport, path: Path) -> GateReport:
     if report.run != path.stem:
         raise RunFailedError(f"{path} is the report of {report.run}: restore it, or move it away. Nothing was changed.")
     return report

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from controlplane.adapters.listing import yaml_files_in
 from controlplane.adapters.release_specs import Surroundings, read_specs
 from controlplane.adapters.strict_yaml import Document, read_document
 from controlplane.domain.capabilities import CAPABILITIES
@@ -118,11 +119,10 @@ def _names(document: Document, key: str) -> list[str] | None:
 def _waves(
     folder: Path, *, checks: Collection[str], packs: Collection[str], hosts: Collection[str] | None
 ) -> tuple[dict[str, Wave], dict[str, Document], list[Fault]]:
-    files = sorted((folder / "waves").glob("*.yml"))
+    files, wrong = yaml_files_in(folder / "waves")
     names = [file.stem for file in files]
     found: dict[str, Wave] = {}
     documents: dict[str, Document] = {}
-    wrong: list[Fault] = []
     for file in files:
         if not _is_wave(file.stem):
             wrong.append(Fault(str(file), 0, "", f"{file.stem!r} is no wave id: it has to match {WAVE}"))

@@ -73,10 +73,15 @@ class PlanFolder:
             raise RunFailedError(f"{why}. Make room there, or let this user write there, then run the same command again.") from None
 
     def get(self, digest: str) -> Plan:
-        """Return the plan. Raises `RunFailedError` when it is gone."""
+        """Return the plan. Raises `RunFailedError` when it is gone, or can't be looked for."""
         path = self._path(digest)
-        if not path.exists():
-            raise RunFailedError(f"{path} is gone, and with it what the run was to do. Restore it from a backup of the state folder.")
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise RunFailedError(f"{path} is gone, and with it what the run was to do. Restore it from a backup of the state folder.") from None
+        except OSError as error:
+            why = f"{path} can't be read ({error.strerror}), so nobody knows what the run was to do"
+            raise RunFailedError(f"{why}. Nothing was changed. Let this user read it, or run this as the one whose folder it is.") from None
         return JsonPlanFiles().read(str(path))
 
     def _path(self, digest: str) -> Path:

@@ -12,7 +12,7 @@ _MIB = 1024**2
 _DRIVE = re.compile(r"(scsi|virtio|sata|ide)\d+")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _MAC = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.IGNORECASE)
-# The role writes this; see roles/vm_provision/module_utils/vm_provision_proxmox_mark.py.
+# The role writes this; see roles/vm_provision/module_utils/vm_provision_proxmox_shape.py.
 _MARK = re.compile(r"^controlplane-(run|made|host-key): (.+?)\s*$", re.MULTILINE)
 
 

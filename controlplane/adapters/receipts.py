@@ -3,6 +3,7 @@
 Rules:
 - A receipt is on the disk before `append` returns: the intent before the change, the result after it.
 - Its signature is there before it: a receipt that shows is signed, wherever the program was killed.
+- A folder that is not there holds none; one that can't be read is no empty chain.
 - One writer at a time holds the folder's lock and takes the next number by creating the file exclusively.
 - A file is in the one form that this program writes, so that no byte of it is outside of what digests and signatures cover.
 """
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.adapters.listing import names_in
 from controlplane.adapters.signatures import Signed
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.chain import link
@@ -38,7 +40,7 @@ class ReceiptFiles:
         self._signer = signer
 
     def load(self) -> tuple[tuple[str, Receipt], ...]:
-        """Return (file name, receipt) in order. Raises `RunFailedError` for a file that is no receipt."""
+        """Return (file name, receipt) in order. Raises `RunFailedError` for a file that is no receipt, and where the folder can't be read."""
         return tuple((path.name, _parsed(path, _bytes(path))) for path in self._paths())
 
     def append(self, receipt: Receipt) -> Receipt:
@@ -89,7 +91,11 @@ class ReceiptFiles:
         return self._signer.checks
 
     def _paths(self) -> list[Path]:
-        return sorted(self._folder.glob("[0-9]*.json"))
+        try:
+            return [self._folder / name for name in names_in(self._folder, "[0-9]*.json")]
+        except OSError as error:
+            why = f"{self._folder} can't be listed ({error.strerror}), so nobody knows what is on record"
+            raise RunFailedError(f"{why}. Nothing was changed. Let this user read it, or run this as the one whose folder it is.") from None
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from controlplane.adapters.compose_yaml import LARGEST, read_compose
 from controlplane.adapters.durable_files import write_durably
 from controlplane.adapters.edit_lock import locked
+from controlplane.adapters.listing import yaml_files_in
 from controlplane.adapters.private_file import read_private
 from controlplane.adapters.release_key import keyed_digest
 from controlplane.adapters.release_specs import FOLDER, Surroundings, read_manifest, read_manifests, read_spec, stack_names, why_not_below
@@ -171,7 +172,10 @@ class ReleaseFolder:
 
     def _manifest_path(self, stack: str, name: str) -> Path:
         folder = self._releases / stack / "manifests"
-        known = sorted(path.stem for path in folder.glob("*.yml"))
+        files, faults = yaml_files_in(folder)
+        if faults:
+            raise InputInvalidError(faults)
+        known = [path.stem for path in files]
         if name not in known:
             told = f"there is no manifest {name}: write {name}.yml there, or name one of {', '.join(known) or 'none'}"
             raise InputInvalidError([Fault(str(folder), 0, "", told)])

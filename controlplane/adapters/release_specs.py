@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from controlplane.adapters.listing import yaml_files_in
 from controlplane.adapters.strict_yaml import Document, read_document
-from controlplane.domain.errors import Fault
+from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.faults import Place, fault_at, validated
 from controlplane.domain.releases.manifest import Manifest, ManifestName
 from controlplane.domain.releases.rules import manifest_faults, same_project, spec_faults
@@ -33,16 +34,19 @@ class Surroundings(NamedTuple):
 
 
 def stack_names(site: Path) -> tuple[str, ...]:
-    """Return the names of the stacks, sorted."""
-    return tuple(sorted(file.stem for file in (site / FOLDER).glob("*.yml")))
+    """Return the names of the stacks, sorted. Raises `InputInvalidError` where the folder can't be read."""
+    files, faults = yaml_files_in(site / FOLDER)
+    if faults:
+        raise InputInvalidError(faults)
+    return tuple(file.stem for file in files)
 
 
 def read_specs(site: Path, around: Surroundings) -> tuple[dict[str, ReleaseSpec], list[Fault]]:
     """Return what each file says that has no fault, and every fault of all of them and of their manifests."""
     specs: dict[str, ReleaseSpec] = {}
-    faults: list[Fault] = []
+    files, faults = yaml_files_in(site / FOLDER)
     projects: dict[tuple[str, str], dict[str, tuple[Document, Place]]] = {}
-    for stack in stack_names(site):
+    for stack in (file.stem for file in files):
         spec, document, wrong = read_spec(site, stack, around)
         faults += wrong
         faults += read_manifests(site, stack, spec)[1]
@@ -82,8 +86,8 @@ def read_spec(site: Path, stack: str, around: Surroundings) -> tuple[ReleaseSpec
 def read_manifests(site: Path, stack: str, spec: ReleaseSpec | None) -> tuple[list[KeptManifest], list[Fault]]:
     """Return a stack's manifests without faults, the one that was built first first, and every fault of all of them."""
     kept: list[KeptManifest] = []
-    faults: list[Fault] = []
-    for path in sorted((site / FOLDER / stack / "manifests").glob("*.yml")):
+    files, faults = yaml_files_in(site / FOLDER / stack / "manifests")
+    for path in files:
         found, wrong = read_manifest(path, stack, spec)
         faults += wrong
         kept += [found] if found is not None else []

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from controlplane.adapters.durable_files import write_durably
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import AuditReport
 
 
@@ -16,12 +17,25 @@ class SessionFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
+    @property
+    def name(self) -> str:
+        """Return the file's path."""
+        return str(self._path)
+
     def last(self) -> AuditReport | None:
-        """Return what the last session saw, None for the first. What can't be read is as if there had been none."""
+        """Return what the last session saw, None where there is no file. Raises `RunFailedError` for one that can't be read, or is no report."""
         try:
             return AuditReport.model_validate_json(self._path.read_bytes())
-        except (OSError, ValidationError):
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            why = f"can't be read ({error.strerror})"
+        except ValidationError:
+            why = "is not what a session wrote"
+        raise RunFailedError(
+            f"{self._path} {why}, so nobody knows what the last session saw. Nothing was changed. Restore it from a copy; or move it away: the "
+            "next session then compares with none, and says so."
+        )
 
     def keep(self, report: AuditReport) -> None:
         """Keep what this one saw."""

@@ -35,19 +35,21 @@ class SshSigner:
         """Say whether there are signers to check by."""
         return self._signatures is not None
 
-    def sign(self, path: Path, content: bytes, namespace: str, *, at: datetime | None = None) -> None:
-        """Write `path`.sig durably, before `path` itself is there: what shows is signed.
+    def sign(self, path: Path, content: bytes, namespace: str, *, at: datetime | None = None) -> str | None:
+        """Write `path`.sig durably, before `path` itself is there: what shows is signed. Return how the allowed signers name the key.
 
         `at` is when its signature is said to be made, None: now. Raises `RefusedError` when the key can't sign, or has not the role.
         """
         if self._key is not None:
             made = self._signature(content, namespace, path.name)
-            self._refuse_unallowed(path.name, content, made, namespace, at)
+            principal = self._allowed_principal(path.name, content, made, namespace, at)
             write_durably(signature_of(path), made)
-        elif self._allowed is not None:
+            return principal
+        if self._allowed is not None:
             raise RefusedError(
                 f"{path.name} was not written: {self._allowed.name} says who may sign, and there is no key. Name a signing_key in site.yml."
             )
+        return None
 
     def own_principal(self) -> str | None:
         """Return how the allowed signers name the operator's own key; None where they do not, or there is no key."""
@@ -83,15 +85,16 @@ class SshSigner:
             raise RefusedError(f"{self._key} could not sign {what}: {told}. Load it into ssh-agent, or name another signing_key in site.yml.")
         return done.stdout
 
-    def _refuse_unallowed(self, name: str, content: bytes, made: bytes, namespace: str, at: datetime | None) -> None:
+    def _allowed_principal(self, name: str, content: bytes, made: bytes, namespace: str, at: datetime | None) -> str | None:
         if self._signatures is None or self._allowed is None:
-            return
+            return None
         with tempfile.TemporaryDirectory() as folder:
             trial = Path(folder, name)
             signature_of(trial).write_bytes(made)
-            fault = self._signatures.judge(Signed(trial, content, at), namespace).fault
-        if fault is not None:
+            judged = self._signatures.judge(Signed(trial, content, at), namespace)
+        if judged.fault is not None:
             raise RefusedError(
-                f"{name} was not written, because it {fault} ({self._key}). Sign with the key of one who is {role_of(namespace)}, or add this one to "
-                f"{self._allowed}."
+                f"{name} was not written, because it {judged.fault} ({self._key}). Sign with the key of one who is {role_of(namespace)}, or add this "
+                f"one to {self._allowed}."
             )
+        return judged.principal

@@ -24,6 +24,7 @@ from controlplane.domain.machines import Libvirt, Machines
 from controlplane.domain.policy import Policy
 from controlplane.domain.policy_rules import idle_waivers, policy_faults
 from controlplane.domain.site import Site, SiteContent, site_faults
+from controlplane.domain.waiver_ends import WaiverEnds
 
 VARIABLE = "CONTROLPLANE_SITE"
 Model = TypeVar("Model", bound=BaseModel)
@@ -49,10 +50,11 @@ def find_site(given: str | None, environment: Mapping[str, str], current: Path) 
 
 
 class SiteFolder:
-    """A site's folder on this machine."""
+    """A site's folder on this machine; `ends` reads which waivers its receipts say are over, and is asked only where one has limits."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ends: Callable[[Path, Site], WaiverEnds] | None = None) -> None:
         self.folder = folder
+        self._ends = ends
 
     def read(self, *, run_inventory: bool) -> SiteContent:
         """Return all that the folder says; `run_inventory` allows inventory scripts and plugins.
@@ -77,7 +79,9 @@ class SiteFolder:
         if faults or site is None or policy is None:
             raise InputInvalidError([*faults, *governance.faults])
         notes = (read.note,) if read.note else ()
-        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys, governance)
+        limited = self._ends is not None and any(waiver.until is not None for waiver in policy.waivers)
+        ended = self._ends(self.folder, site) if self._ends is not None and limited else WaiverEnds()
+        return SiteContent(str(self.folder), site, policy, inventory, document, notes, machines, keys, governance, ended)
 
     def _governance(self, policy: Any, inventory: Inventory | None, machines: Machines | None) -> Governance:
         hosts = policy.get("hosts") if isinstance(policy, Mapping) else None

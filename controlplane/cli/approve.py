@@ -21,16 +21,15 @@ def approve(plan_file: str, site: str | None, output: str) -> int:
 
     asked = wiring.approvable(plan_file)
     approvals = wiring.approvals(site)
-    who = wiring.operator()
     reset = last_reset([receipt for _, receipt in wiring.receipts(site).load()])
-    made = make_approval(asked.digest, approver=who, requester=asked.requester, now=wiring.clock().now(), reset=reset)
+    made = make_approval(asked.digest, approver=wiring.operator(), requester=asked.requester, now=wiring.clock().now(), reset=reset)
     with leaving("The approval is there or it is not, nothing else was changed; run the same command again."):
-        approvals.add(made)
+        made = approvals.add(made)
     if output == "json":
         click.echo(made.model_dump_json(indent=2))
     else:
         destructive = "" if asked.modes else f" Destructive actions in it: {', '.join(asked.destructive) or 'none'}."
-        click.echo(f"Approved {asked.digest} by {who} until {made.expires_at}.{destructive}")
+        click.echo(f"Approved {asked.digest} by {made.approver} until {made.expires_at}.{destructive}")
         for line in asked.modes:
             click.echo(plain(line))
         click.echo(f"Next: controlplane {asked.then} {plan_file}")

@@ -145,7 +145,8 @@ def link_gap(gap: str, loops: tuple[str, ...], findings: tuple[str, ...], site: 
 def close(gap: str, runs: tuple[str, ...], *, attest: str | None, met: tuple[str, ...], accept: str | None, site: str | None, output: str) -> int:
     """Close a gap on the evidence of recorded runs. Exit 4: its criteria are not met, and nothing was changed."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.close_gap import ClosingPorts, Word, close_gap  # noqa: PLC0415
+    from controlplane.usecases.close_gap import Word, close_gap  # noqa: PLC0415
+    from controlplane.usecases.closing_record import ClosingPorts  # noqa: PLC0415
 
     if accept is not None and (runs or attest is not None or met):
         raise click.UsageError("--accept rests on no evidence: leave --run, --attest and --met out")
@@ -202,6 +203,9 @@ def say_edited(edited: Edited, done: str, output: str) -> int:
         return 0
     with_it = f"; {', '.join(edited.closed_findings)} closed with it" if edited.closed_findings else ""
     click.echo(f"{edited.id} {done}{with_it}.")
+    for key, earlier in edited.written_before.items():
+        ended = "was stopped" if earlier.ended == "stopped" else "did not end well"
+        click.echo(f"before    {', '.join(earlier.findings)} was written by {key}, which {ended}")
     for path in edited.files:
         click.echo(f"changed   {path}")
     if edited.receipt is not None:

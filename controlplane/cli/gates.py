@@ -60,6 +60,8 @@ def _say_passing(report: GateReport) -> None:
         click.echo(f"not passed  {one.check} on {one.host}: {plain(one.reason)}")
     if report.silent:
         click.echo(f"not judged  {', '.join(report.silent)}: nothing to ask of these hosts")
+    for ended in report.ended:
+        click.echo(f"waiver over {ended.check}{f' {ended.surface}' if ended.surface else ''} on {ended.host}: {plain(ended.reason)}")
     click.echo(f"run         {report.run}")
 
 

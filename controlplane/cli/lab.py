@@ -205,20 +205,27 @@ def cut(host: str, output: str) -> None:
 @lab.command(epilog="Example: controlplane lab ssh mint-data -- docker ps", context_settings={"ignore_unknown_options": True})
 @HOST
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def ssh(host: str, command: tuple[str, ...]) -> None:
+@_output
+def ssh(host: str, command: tuple[str, ...], output: str) -> None:
     """Log in to a machine as root, or run a command on it; the exit code is the command's.
 
-    One quoted word is a shell script, several words are a program and its arguments.
+    One quoted word is a shell script, several words are a program and its arguments; what is the command's stands behind '--'.
     """
     import subprocess  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.cli.stopping import leaving  # noqa: PLC0415 - as above
     from controlplane.wiring import lab  # noqa: PLC0415 - as above
 
+    if output == "json" and not command:
+        raise click.UsageError("a login has no JSON: name a command, such as: controlplane lab ssh HOST -o json -- docker ps")
     words = ["sh", "-c", command[0]] if len(command) == 1 else list(command)
     argv = lab().ssh_argv(host, words)
     with leaving(f"What ran on {host} may have done a part of its work. Next: look there, with: controlplane lab ssh {host}"):
-        sys.exit(subprocess.run(argv, check=False).returncode)
+        done = subprocess.run(argv, check=False, capture_output=output == "json")
+    if output == "json":
+        said = {"stdout": done.stdout.decode(errors="replace"), "stderr": done.stderr.decode(errors="replace")}
+        click.echo(json.dumps({"host": host, "command": list(command), "exit_code": done.returncode, **said}))
+    sys.exit(done.returncode)
 
 
 @lab.command(epilog="Example: controlplane lab status -o json")

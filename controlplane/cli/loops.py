@@ -98,9 +98,11 @@ def close(loop: str, site: str | None, output: str) -> int:
     """Close a loop in which nothing is open. Exit 4: something is, and nothing was changed."""
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.gaps import say_edited  # noqa: PLC0415
-    from controlplane.usecases.edit_registers import close_loop  # noqa: PLC0415
+    from controlplane.usecases.close_loop import close_loop  # noqa: PLC0415
+    from controlplane.usecases.closing_record import ClosingPorts  # noqa: PLC0415
 
-    return say_edited(close_loop(wiring.registers(site), loop, by=wiring.operator(), now=wiring.clock().now()), "closed", output)
+    ports = ClosingPorts(registers=wiring.registers(site), record=wiring.gate_record(site), entropy=wiring.entropy())
+    return say_edited(close_loop(loop, by=wiring.operator(), ports=ports), "closed", output)
 
 
 @loops.command(epilog="Example: controlplane loops schema > loops.schema.json")

@@ -110,8 +110,10 @@ def suggest(site: str | None, hosts: tuple[str, ...], target: str | None, run_in
 
 
 def _counted(report: PolicyReport) -> str:
+    from controlplane.domain.amounts import counted  # noqa: PLC0415 - a verb that isn't called costs nothing
+
     counts = {"host": report.hosts, "group": report.groups, "waiver": report.waivers}
-    return ", ".join(f"{number} {what}" if number == 1 else f"{number} {what}s" for what, number in counts.items())
+    return ", ".join(counted(number, what) for what, number in counts.items())
 
 
 def _faults(error: InputInvalidError) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.findings import plain
+from controlplane.domain.amounts import counted
 
 if TYPE_CHECKING:
     from controlplane.domain.plan import Change, Plan, Step
@@ -39,7 +40,8 @@ def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply") 
 def _close(made: Plan, out: str | None, then: str) -> None:
     destroyed = [f"{change.target} on {step.host}" for step in made.steps for change in step.changes if change.destructive]
     count = sum(len(step.changes) for step in made.steps)
-    click.echo(f"{_number(len(made.steps), 'step')}, {_number(count, 'change')} on {_number(len(made.hosts), 'host')}, {len(made.refusals)} refused.")
+    told = f"{counted(len(made.steps), 'step')}, {counted(count, 'change')} on {counted(len(made.hosts), 'host')}"
+    click.echo(f"{told}, {len(made.refusals)} refused.")
     _row("destroys", ", ".join(destroyed) or "nothing")
     stops = [(step.host, name, step.downtime.estimate_s) for step in made.steps for name in step.downtime.services]
     for host, name in sorted({(host, name) for host, name, _ in stops}):
@@ -54,10 +56,6 @@ def _close(made: Plan, out: str | None, then: str) -> None:
         _row("next", f"run this again with --out FILE, then {then} FILE    (nothing was changed so far)")
     elif not made.refusals:
         click.echo("Nothing to do.")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _show_step(step: Step) -> None:

@@ -33,7 +33,7 @@ def start(site: str | None, hosts: tuple[str, ...], output: str) -> int:
         return made.exit_code()
     count = made.report.summary
     click.echo(f"{made.site}: {count.met} met, {count.drifted} drifted, {count.waived} waived, {count.unknown} unknown.")
-    click.echo(f"since     {made.since or 'this is the first session'}")
+    click.echo(f"since     {made.since or plain(made.lost or 'this is the first session')}")
     for one in made.drifted:
         click.echo(f"drifted   {one.verdict.value:<8} {one.check} {one.host} {plain(one.surface)}: {plain(one.reason)}")
     for one in made.mended:

@@ -28,7 +28,9 @@ def wave() -> None:
 @output_option()
 def list_waves(site: str | None, output: str) -> int:
     """List the site's waves with where each stands and what is next."""
-    from controlplane.usecases.show_waves import wave_rows  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.cli.folding import echo_folded  # noqa: PLC0415
+    from controlplane.usecases.show_waves import wave_rows  # noqa: PLC0415
 
     with _governed(site) as (found, ports):
         rows = wave_rows(found, ports)
@@ -37,6 +39,8 @@ def list_waves(site: str | None, output: str) -> int:
         return 0
     for row in rows:
         click.echo(_fitting(f"{row['wave']:<8} {row['state']:<11} {row['mutation']:<11} {row['goal']}"))
+        if row["doubt"]:
+            echo_folded(f"{'doubt':<8} ", plain(row["doubt"]))
     going_on = next((row for row in rows if row["next"] and row["state"] not in ("not opened", "aborted")), None)
     due = going_on or next((row for row in rows if row["next"]), None)
     if due is not None:
@@ -164,7 +168,7 @@ def approve(name: str, site: str | None, output: str) -> int:
         click.echo(made.model_dump_json(indent=2))
         return 0
     window = f"from {planned.opens} to {planned.closes}" if planned.closes else "at any time"
-    click.echo(f"Approved {made.plan} for {', '.join(made.hosts)} {window}, until {made.expires_at}.")
+    click.echo(f"Approved {made.plan} for {', '.join(made.hosts)} {window} by {made.approver}, until {made.expires_at}.")
     click.echo(f"Destructive actions in it: {', '.join(planned.destructive) or 'none'}.")
     click.echo(f"Next: controlplane wave run {name}")
     return 0

@@ -45,6 +45,7 @@ def status_lines(told: dict[str, Any]) -> list[str]:
     record = told["record"] or {}
     held = f", held by {told['holder']} until {told['lease_until']}" if told["holder"] else ""
     lines = [f"{told['wave']}  {told['state']}{held}", f"goal      {told['goal']}"]
+    lines += [f"doubt     {told['doubt']}"] if told["doubt"] else []
     lines += [f"changes   {', '.join(told['hosts']) or 'nothing'}", f"looks at  {', '.join(told['read_only']) or 'no other host'}"]
     for gate in record.get("entry", []):
         lines.append(f"gate      {_STANDS[gate['verdict']]:<11} {gate['what']}")

@@ -15,6 +15,11 @@ def show_bytes(count: int) -> str:
     return f"{count} B"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things, each a `what`, such as `1 stack` or `2 stacks`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def show_age(age: timedelta) -> str:
     """Return a duration in its one or two largest units, such as `3 d 4 h`."""
     seconds = int(age.total_seconds())

@@ -1,7 +1,9 @@
 """One registry of everything that the control plane can do by name: what it is, how safe it is, what it takes, and which verb it is.
 
 Rules:
-- What changes machines is only ever previewed by `cap run`: the plan that it writes is approved and applied like any other.
+- What changes machines is only ever previewed by `cap run`: the plan that it writes is approved and applied like any other; a way back, which needs
+  no plan, is only rehearsed.
+- A stack is staged by the name under which receipts have it, release.deploy.
 - A capability runs as the very command line that is shown; there is no second way to the same thing.
 """
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.values import Value
 
 Safety = Literal["read-only", "records", "governance", "mutating", "destructive"]
@@ -17,7 +19,7 @@ _SAFETY: dict[Safety, str] = {
     "read-only": "looks and changes nothing",
     "records": "looks, and puts on record what it found",
     "governance": "changes the site's own files",
-    "mutating": "changes machines, by an approved plan that can be taken back",
+    "mutating": "changes machines, by an approved plan that can be taken back, or by taking one back",
     "destructive": "deletes what can't be had back, by an approved plan of its own",
 }
 
@@ -65,7 +67,9 @@ def _changes() -> list[Registered]:
         safety: Safety = "destructive" if capability.only_by_name else "mutating"
         first = _FIRST.get(capability.id)
         verb = first or ("plan", "--capability", capability.id)
-        inputs = ("--host HOST", "--out FILE") if first is None else ("STACK" if capability.led_by else "HOST", "--out FILE")
+        inputs: tuple[str, ...] = ("--host HOST", "--out FILE") if first is None else ("HOST", "--out FILE")
+        if capability.led_by:
+            inputs = ("STACK", "--manifest NAME", "--out FILE")
         found.append(
             Registered(
                 name=capability.id,
@@ -79,6 +83,31 @@ def _changes() -> list[Registered]:
             )
         )
     return found
+
+
+def _releases() -> list[Registered]:
+    """Return what brings a stack further than to staging, or back; all of it by the role that staged it."""
+    role = CAPABILITIES[release_deploy.ID].role
+    rows: list[tuple[str, str, Literal["none", "plan"], tuple[str, ...], tuple[str, ...]]] = [
+        (
+            "release.promote",
+            "Bring what staging proved to production, through its gate",
+            "plan",
+            ("STACK", "--manifest NAME", "--out FILE"),
+            ("release", "promote"),
+        ),
+        (
+            "release.rollback",
+            "Bring the release before back, proven by digest and behaviour",
+            "none",
+            ("STACK", "--env ENVIRONMENT", "--to MANIFEST"),
+            ("release", "rollback", "--dry-run"),
+        ),
+    ]
+    return [
+        Registered(name=name, title=title, safety="mutating", approval=approval, inputs=inputs, role=role, receipt=True, verb=verb)
+        for name, title, approval, inputs, verb in rows
+    ]
 
 
 def _looks() -> list[Registered]:
@@ -98,6 +127,15 @@ def _looks() -> list[Registered]:
         ("release.smoke", "Prove a running stack by its behaviour", "records", ("STACK", "--env ENVIRONMENT"), True, ("release", "smoke")),
         ("release.recert", "Certify modules and site by their own commands", "records", ("STACK", "--manifest NAME"), True, ("release", "recert")),
         ("release.status", "What runs where, by which release", "read-only", ("STACK",), False, ("release", "status")),
+        ("release.brief", "The runbook of a promotion", "read-only", ("STACK",), False, ("release", "brief")),
+        (
+            "release.close",
+            "Look once more, and leave the closeout receipt of a release",
+            "records",
+            ("STACK", "--env ENVIRONMENT", "--attest TEXT", "--deferred TEXT"),
+            True,
+            ("release", "close"),
+        ),
         ("gaps.status", "How the gaps stand; fails on an orphan", "read-only", (), False, ("gaps", "status")),
         ("loops.status", "How the loops stand; fails on an orphan", "read-only", (), False, ("loops", "status")),
         ("authority.project.status", "Is this site governed, or does it drift?", "read-only", (), False, ("doctor",)),
@@ -108,4 +146,4 @@ def _looks() -> list[Registered]:
     ]
 
 
-REGISTRY: dict[str, Registered] = {one.name: one for one in (*_looks(), *_changes())}
+REGISTRY: dict[str, Registered] = {one.name: one for one in (*_looks(), *_changes(), *_releases())}

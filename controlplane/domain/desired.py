@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
+from controlplane.domain.digest import digest_of
 from controlplane.domain.disks import Disk, NfsMount
 from controlplane.domain.errors import InputInvalidError
 from controlplane.domain.faults import NOWHERE, Source, fault_at
@@ -32,7 +33,10 @@ from controlplane.domain.values import Value
 
 
 class HostWaiver(Value):
-    """A waiver of one host; it holds while now < `ends_at` and the observed values stay within `until`."""
+    """A waiver of one host; it holds while now < `ends_at` and the observed values stay within `until`.
+
+    `void` is why it does not hold whatever is observed: a limit of it was crossed before (`waiver_ends`).
+    """
 
     check: str
     surface: str | None = None
@@ -41,6 +45,11 @@ class HostWaiver(Value):
     # Lax, because JSON has no moments: it reads the text that it wrote.
     ends_at: Annotated[datetime, Field(strict=False)]
     until: Until | None = None
+    void: str | None = None
+
+    def digest(self, host: str) -> str:
+        """Return the digest of what was given: with another day, limit or reason it is another waiver."""
+        return digest_of({"host": host, **self.model_dump(mode="json", exclude_none=True, exclude={"void"})})
 
     def in_force(self, *, now: datetime) -> bool:
         """Return whether its last day is not over."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controlplane.domain.amounts import counted
 from controlplane.domain.machine_shapes import MachineSeen
 from controlplane.domain.machines import DesiredMachine
 
@@ -44,4 +45,4 @@ def _cards(machine: DesiredMachine, seen: MachineSeen) -> list[str]:
 
 
 def _count(number: int | None, what: str) -> str:
-    return f"an unknown number of {what}s" if number is None else f"{number} {what}{'' if number == 1 else 's'}"
+    return f"an unknown number of {what}s" if number is None else counted(number, what)

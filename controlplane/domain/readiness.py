@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.docker_presence import is_without_docker
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
@@ -24,6 +25,8 @@ from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.values import Value
 
 ID = "infra.vm.ready.status"
+# What is not in its place while a data disk is not mounted, whatever else is the matter with it.
+_ON_MOUNTS = frozenset({"D235", "D236", "D240", "D241", "D245"})
 
 
 class Need(Value):
@@ -75,6 +78,8 @@ def judge_readiness(
     needs += [_open_run(receipt) for receipt in _open_on(host, chain)] + _meanwhile(host, chain)
     if isinstance(seen, Unreached):
         needs.insert(0, _unknown("reachability", f"the host was not reached: {seen.reason}", "restore the connection"))
+    elif not seen.reached:
+        needs.insert(0, _unknown("reachability", f"the host itself showed nothing ({_first_failure(seen)})", "restore the connection"))
     else:
         needs += _holder(host, Reader(seen), now=_moment(judged_at)) + _services(desired, Reader(seen))
     met = sum(finding.verdict is Verdict.MET for finding in own)
@@ -90,6 +95,10 @@ def judge_readiness(
         needs=tuple(needs),
         noted=tuple(noted),
     )
+
+
+def _first_failure(seen: Evidence) -> str:
+    return next((record.error for record in seen.probes.values() if record.error), "no probe of it gave a reason")
 
 
 def holds_until(desired: DesiredHost, findings: Sequence[Finding], *, now: datetime, ready_for: timedelta) -> datetime:
@@ -165,9 +174,19 @@ def _need(finding: Finding, plan: Plan) -> Need:
     elif capability is not None:
         step = f"controlplane ready {host} --plan FILE, then approve and apply it"
     else:
-        refused = [refusal.reason for refusal in plan.refusals if refusal.host == host]
-        step = f"no plan mends it: {'; '.join(refused)}" if refused else "no capability mends it: by hand"
+        step = _without_a_step(finding, plan)
     return Need(what=what, verdict=finding.verdict, reason=finding.reason, capability=capability, next=step)
+
+
+def _without_a_step(finding: Finding, plan: Plan) -> str:
+    """Return what to do about a drift that no step of the plan promises to mend."""
+    host, of_machine = finding.host, finding.check == "D246"
+    mounting = next((s.capability for s in plan.steps if s.host == host and any(m.surface.startswith("mount:") for m in s.mends)), None)
+    if mounting is not None and finding.check in _ON_MOUNTS:
+        return f"see whether it goes with the mount that {mounting} brings: controlplane ready {host} --plan FILE, approve and apply it, ask again"
+    # Nothing but provision works on the machine itself, and it works on nothing else.
+    refused = [refusal.reason for refusal in plan.refusals if refusal.host == host and (refusal.capability == vm_provision.ID) is of_machine]
+    return f"no plan mends it: {'; '.join(refused)}" if refused else "no capability mends it: by hand"
 
 
 def _open_run(receipt: Receipt) -> Need:

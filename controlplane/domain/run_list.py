@@ -68,11 +68,15 @@ def _look(intent: Receipt) -> str:
     if intent.capability == "verify.pack.run":
         named = "" if intent.step == "all" else f" {intent.step}"
         return f"see how the checks stand: controlplane gates run{named}"
-    if intent.capability == "release.smoke":
-        stack, _, environment = intent.step.partition("/")
-        return f"prove it again: controlplane release smoke {stack} --env {environment}"
-    if intent.capability == "release.recert":
-        return f"certify it again: controlplane release recert {intent.step} --manifest NAME"
+    stack, _, environment = intent.step.partition("/")
+    of_release = {
+        "release.smoke": f"prove it again: controlplane release smoke {stack} --env {environment}",
+        "release.recert": f"certify it again: controlplane release recert {stack} --manifest NAME",
+        "release.begin": "nothing: what goes on with the release looks once more",
+        "release.close": f'close it again: controlplane release close {stack} --env {environment} --attest "..."',
+    }.get(intent.capability)
+    if of_release is not None:
+        return of_release
     if intent.capability.startswith("gates."):
         return "see which modes hold: controlplane gates status"
     return f"see how the host is: controlplane verify --host {intent.host}"

@@ -12,12 +12,13 @@ _BAD = (Verdict.DRIFTED, Verdict.UNKNOWN)
 
 
 class SessionStart(Value):
-    """`since` is when the last session began, None for the first; `drifted` and `mended` compare with it. `previous` findings are never shown."""
+    """`since` is when the last session began; `drifted` and `mended` compare with it. None for the first, and where `lost` says what became of it."""
 
     site: str | None
     at: str
     operator: str
     since: str | None
+    lost: str | None = None
     report: AuditReport
     drifted: tuple[Finding, ...]
     mended: tuple[Finding, ...]

@@ -27,7 +27,8 @@ def shown(desired: DesiredHost) -> list[str]:
     lines += [f"accepted on the boot disk {each.container}:{each.path}: {each.reason}" for each in desired.boot_accepted]
     for waiver in desired.waivers:
         surface = f" {waiver.surface}" if waiver.surface else ""
-        lines.append(f"waived {waiver.check}{surface} until {waiver.ends_at:%Y-%m-%dT%H:%M:%SZ} by {waiver.approved_by}: {waiver.reason}")
+        over = f" (its waiver {waiver.void})" if waiver.void is not None else ""
+        lines.append(f"waived {waiver.check}{surface} until {waiver.ends_at:%Y-%m-%dT%H:%M:%SZ} by {waiver.approved_by}: {waiver.reason}{over}")
     return lines
 
 

@@ -22,6 +22,7 @@ from controlplane.domain.names import PROJECT, AsTuple, Line, check_line, check_
 from controlplane.domain.policy import Policy, policy_digest
 from controlplane.domain.site_paths import FilePath
 from controlplane.domain.values import Value
+from controlplane.domain.waiver_ends import WaiverEnds, ending
 from controlplane.domain.windows import Window
 
 
@@ -104,6 +105,8 @@ class SiteContent:
     # The texts of the files that machines.yml names, by their names there.
     keys: Mapping[str, str] = field(default_factory=dict)
     governance: Governance = field(default_factory=Governance)
+    # Waivers that receipts say are over.
+    ended: WaiverEnds = field(default_factory=WaiverEnds)
 
     @property
     def policy_digest(self) -> str:
@@ -119,4 +122,4 @@ class SiteContent:
     def desired(self) -> DesiredState:
         """Return the desired state of every host."""
         state = resolve(self.policy, self.inventory, machines=self.machines, keys=self.keys, timezone=self.site.timezone, source=self.source)
-        return self.governance.registered(state)
+        return ending(self.governance.registered(state), self.ended)

@@ -16,6 +16,7 @@ from controlplane.domain.registers import Registers
 from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.site import BackupGate, SiteContent
 from controlplane.domain.values import Value
+from controlplane.domain.waiver_ends import WaiverEnds, ending
 from controlplane.domain.windows import Window
 
 
@@ -57,6 +58,10 @@ class SiteView(Value):
         """Return the same site with a release to be brought to these hosts."""
         hosts = [host.model_copy(update={"releases": (wanted[host.host],)}) if host.host in wanted else host for host in self.desired.hosts]
         return self.model_copy(update={"desired": DesiredState(hosts=tuple(hosts))})
+
+    def ending(self, ends: WaiverEnds) -> SiteView:
+        """Return the same site without the waivers that ended, or may have."""
+        return self.model_copy(update={"desired": ending(self.desired, ends)})
 
     def chosen(self, names: tuple[str, ...]) -> tuple[tuple[DesiredHost, InventoryHost], ...]:
         """Return the named hosts, or all, each with its route. Raises `InputInvalidError` for every name that is none."""

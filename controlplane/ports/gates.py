@@ -10,7 +10,7 @@ from typing import Protocol
 from controlplane.domain.coordination import GateRun
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.proposal import ModeChange
-from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.report import GateReport, ReportHead
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.registers.closing import RunReport
@@ -23,8 +23,8 @@ class GateReports(Protocol):
         """Keep a report under its run's key, durably, once."""
         ...
 
-    def of(self, run: str) -> GateReport | None:
-        """Return the report of that run, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
+    def head_of(self, run: str) -> ReportHead | None:
+        """Return the head of that run's report, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
         ...
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:

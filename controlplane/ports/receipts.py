@@ -54,8 +54,8 @@ class ApprovalStore(Protocol):
         """Return the approval of that plan whose signature holds at that time, or None. Raises `RefusedError` for a wrong signature."""
         ...
 
-    def add(self, approval: Approval) -> None:
-        """Sign and store the approval."""
+    def add(self, approval: Approval) -> Approval:
+        """Sign and store the approval, and return it by the name of the key that signed it, where the site has signers."""
         ...
 
     def signs_as(self) -> str | None:

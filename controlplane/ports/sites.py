@@ -11,8 +11,13 @@ from controlplane.domain.site import SiteContent
 class SessionStore(Protocol):
     """What the last session of an operator saw."""
 
+    @property
+    def name(self) -> str:
+        """Return where it is kept."""
+        ...
+
     def last(self) -> AuditReport | None:
-        """Return it, None for the first."""
+        """Return it, None where nothing is kept. Raises `RunFailedError` for what can't be read."""
         ...
 
     def keep(self, report: AuditReport) -> None:

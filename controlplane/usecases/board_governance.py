@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
-from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPoint, BoardPromotion, BoardRelease, BoardTrend, BoardWave
+from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPoint, BoardPromotion, BoardTrend, BoardWave
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import ControlPlaneError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.catalogue import gated_checks
 from controlplane.domain.governance import Governance
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.record import record_of
@@ -20,8 +21,9 @@ from controlplane.ports.clocks import Clock
 from controlplane.ports.gates import CheckerDigests, GateRunStore
 from controlplane.ports.plans import PlanArchive
 from controlplane.ports.receipts import ReceiptStore
-from controlplane.ports.waves import WaveStore
+from controlplane.ports.waves import WaveFolder, WaveStore
 from controlplane.usecases.board_releases import releases_of
+from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.gate_standings import history_of, standings
 
 # As many columns as a page can hold.
@@ -39,28 +41,31 @@ def governance_of(
     clock: Clock,
     receipts: ReceiptStore,
     plans: PlanArchive,
+    folder: WaveFolder,
 ) -> BoardGovernance:
     """Return all of it for these hosts. A store that can't be read raises `ControlPlaneError`, as everything that asks it."""
+    try:
+        chain: list[Receipt] | None = [receipt for _, receipt in receipts.load()]
+    except ControlPlaneError:
+        # That the chain can't be read stands elsewhere on the board.
+        chain = None
     stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers, now=clock.now())
     judged = [one for one in stand if one.runs or one.mode == "enforce"]
     return BoardGovernance(
-        waves=_waves(site, governance, waves, clock),
+        waves=_waves(site, governance, waves, clock, lambda held: _state(held, chain, folder)),
         promotions=tuple(
             BoardPromotion(check=one.check, host=one.host, mode=one.mode, streak=one.streak, wanted=one.wanted, held_by=one.held_by) for one in judged
         ),
         trends=tuple(_trend(one.check, one.host, runs) for one in judged if one.runs),
         links=_links(governance),
-        releases=_releases(governance, receipts, plans),
+        releases=releases_of(governance, chain, plans.get) if chain is not None else (),
     )
 
 
-def _releases(governance: Governance, receipts: ReceiptStore, plans: PlanArchive) -> tuple[BoardRelease, ...]:
-    try:
-        chain = [receipt for _, receipt in receipts.load()]
-    except ControlPlaneError:
-        # That the chain can't be read stands elsewhere on the board.
-        return ()
-    return releases_of(governance, chain, plans.get)
+def _state(held: WaveHeld, chain: Sequence[Receipt] | None, folder: WaveFolder) -> str:
+    if chain is None:
+        return f"{held.state} in the store alone, the receipts can't be read" if held.state == "closed" else held.state
+    return proven_state(held, chain, folder.read)
 
 
 def _trend(check: str, host: str, runs: GateRunStore) -> BoardTrend:
@@ -85,7 +90,7 @@ def _links(governance: Governance) -> tuple[BoardLink, ...]:
     )
 
 
-def _waves(site: SiteView, governance: Governance, store: WaveStore, clock: Clock) -> tuple[BoardWave, ...]:
+def _waves(site: SiteView, governance: Governance, store: WaveStore, clock: Clock, state_of: Callable[[WaveHeld], str]) -> tuple[BoardWave, ...]:
     try:
         known = governance.checked_waves()
     except ControlPlaneError:
@@ -98,24 +103,25 @@ def _waves(site: SiteView, governance: Governance, store: WaveStore, clock: Cloc
         windows = wave.windows or site.windows
         opening = open_now(windows, timezone=site.timezone, now=now) or next_opening(windows, timezone=site.timezone, now=now)
         one = held.get(name)
+        state = state_of(one) if one is not None else "not opened"
         shown.append(
             BoardWave(
                 id=name,
                 goal=wave.goal,
-                state=one.state if one is not None else "not opened",
+                state=state,
                 mutation=wave.mutation,
                 hosts=wave.seen,
                 window=str(opening) if opening is not None else None,
-                gates=_gates(wave, one),
+                gates=_gates(wave, one, state),
             )
         )
     return tuple(shown)
 
 
-def _gates(wave: Wave, held: WaveHeld | None) -> tuple[BoardGate, ...]:
-    """Return the gates as they were judged; one that nobody asked yet is UNKNOWN."""
-    judged = {(str(one.phase), one.what): one for one in (record_of(held.record).entry if held is not None else ())}
-    closed = held is not None and held.state == "closed"
+def _gates(wave: Wave, held: WaveHeld | None, state: str) -> tuple[BoardGate, ...]:
+    """Return the gates as they were judged; one that nobody asked yet is UNKNOWN, and so are those of a wave whose end nothing proves."""
+    unproven = held is not None and held.state == "closed" != state
+    judged = {(str(one.phase), one.what): one for one in (record_of(held.record).entry if held is not None and not unproven else ())}
     found = []
     for phase, gates in (("entry", wave.entry), ("exit", wave.exit)):
         for gate in gates:
@@ -123,7 +129,9 @@ def _gates(wave: Wave, held: WaveHeld | None) -> tuple[BoardGate, ...]:
             seen = judged.get((phase, what))
             if seen is not None:
                 verdict, reason = Verdict(seen.verdict), seen.reason
-            elif closed:
+            elif unproven:
+                verdict, reason = Verdict.UNKNOWN, state
+            elif state == "closed":
                 verdict, reason = Verdict.MET, "held when the wave was closed"
             else:
                 verdict, reason = Verdict.UNKNOWN, "not asked yet"

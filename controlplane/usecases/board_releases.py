@@ -32,5 +32,9 @@ def _row(  # noqa: PLR0917 - one row's whole surroundings
     if current is None:
         return row.model_copy(update={"doubt": found.doubt})
     proof = proof_since(chain, found)
-    said = {"manifest": current.manifest_name, "since": found.since, "proof": proof.receipt.key if proof is not None else None}
+    said = {
+        "manifest": current.manifest_name,
+        "since": found.since.at if found.since is not None else None,
+        "proof": proof.receipt.key if proof is not None else None,
+    }
     return row.model_copy(update={**said, "proven": proof is not None and proof.passed})

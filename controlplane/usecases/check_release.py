@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from controlplane.domain.amounts import counted
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.names import AsTuple
@@ -103,7 +104,7 @@ def _spec(stack: str, environment: EnvironmentName | None, ports: CheckPorts, si
     if environment is not None and environment not in spec.environments:
         told = f"has no {environment}: add it, or name one of {', '.join(spec.environments)}"
         raise InputInvalidError([ports.files.fault(stack, ("environments",), told)])
-    parts = [Part("release file", told=f"{len(spec.environments)} environments, {len(spec.images)} images")]
+    parts = [Part("release file", told=f"{counted(len(spec.environments), 'environment')}, {counted(len(spec.images), 'image')}")]
     try:
         kept = ports.files.manifests(stack)
     except InputInvalidError as error:

@@ -4,8 +4,8 @@ Rules:
 - A gap is closed on runs whose findings are MET, for every finding that it serves and every check that its criteria name. What no check judges
   takes the word of who closes it. The program recommends; a person closes.
 - Closing the last open gap of a finding closes the finding: else the two would contradict each other.
-- All of it is put together before the first receipt, which says what the register is going to say: where a kill came between the writing and the
-  last receipt, the same call puts on record what was done.
+- What an attempt wrote that was stopped between the two registers, or did not end well there, counts as closed by the one that ends it, and is
+  named with that attempt's key. One that is known to have written nothing is named for nothing.
 """
 
 from __future__ import annotations
@@ -15,30 +15,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controlplane.domain.errors import ControlPlaneError, RefusedError
+from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.closing import Recommendation, recommend
 from controlplane.domain.registers.criteria import stated
-from controlplane.domain.run_key import make_run_key
-from controlplane.domain.site import SiteContent
-from controlplane.ports.clocks import Entropy
-from controlplane.ports.registers import Entry, RegisterStore
+from controlplane.ports.registers import Entry
 from controlplane.usecases.apply_guards import sound_chain
-from controlplane.usecases.edit_registers import STAMP, Edited, refuse_unknown, refuse_worse, with_edits
-from controlplane.usecases.read_registers import Record, resting
-from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.closing_record import Closing, ClosingPorts, attempts, bring_to_its_end, carry_out, failures
+from controlplane.usecases.edit_registers import STAMP, Earlier, Edited, refuse_unknown, refuse_worse, with_edits
+from controlplane.usecases.read_registers import resting
 
 ID = "gaps.close"
-
-
-@dataclass(frozen=True)
-class ClosingPorts:
-    """Everything that the closing of a gap touches."""
-
-    registers: RegisterStore
-    record: Record
-    entropy: Entropy
 
 
 @dataclass(frozen=True)
@@ -61,27 +49,22 @@ def close_gap(gap: str, word: Word, *, ports: ClosingPorts) -> Edited:
         refuse_unknown(before, "gaps", gap)
         now = ports.record.clock.now()
         chain = sound_chain(ports.record.receipts, now=now)
+        receipts = [one for _, one in chain]
         if held.gaps[gap].status != "open":
-            return _brought_to_its_end(gap, before, [one for _, one in chain], word, ports)
+            return bring_to_its_end(Closing(ID, gap, word.by), held.gaps[gap], before, receipts, ports)
         rests = resting(before.governance, ports.record, governed=sorted(before.policy.hosts), named=word.runs, chain=chain)
         recommendation = recommend(gap, rests)
         statements = () if word.accept else _statements(recommendation, word)
         closed: dict[str, Any] = {"at": now.strftime(STAMP), "by": word.by, "runs": [] if word.accept else list(recommendation.runs)}
         closed |= {"met": list(statements)} if statements else {}
-        ended = _ended_with(gap, held)
-        entries = _entries(gap, closed, ended, word)
+        last_of, earlier = _last_of(gap, held), _written_before(gap, held, receipts)
+        entries = _entries(gap, closed, [name for name in last_of if held.findings[name].status != "closed"], word)
         refuse_worse(before, with_edits(held, entries))
-        texts = ports.registers.prepared(entries)
-        key = make_run_key(ID, now, ports.entropy.four_hex())
-        ledger, told = _ledger(key, before, word, ports), _told(gap, closed, ended, word.accept or word.attest)
-        ledger.intend(key, host="*", capability=ID, step=gap, told=told)
-        try:
-            files = ports.registers.write(texts)
-        except ControlPlaneError as error:
-            ledger.close(key, host="*", capability=ID, step=gap, outcome="failed", reason=str(error))
-            raise
-        ledger.close(key, host="*", capability=ID, step=gap, outcome="done", reason=word.accept or word.attest, told=told)
-        return Edited(id=gap, files=files, closed_findings=ended, receipt=key)
+        there = {name for one in earlier.values() for name in one.findings}
+        more: dict[str, Any] = {"findings": [name for name in last_of if name in there or held.findings[name].status != "closed"]}
+        more |= {"written_before": {key: one.model_dump(mode="json") for key, one in earlier.items()}} if earlier else {}
+        closing = Closing(ID, gap, word.by, closed, reason=word.accept or word.attest, more=more)
+        return carry_out(closing, ports.registers.prepared(entries), before, now, ports)
 
 
 def _statements(recommendation: Recommendation, word: Word) -> tuple[str, ...]:
@@ -103,15 +86,30 @@ def _statements(recommendation: Recommendation, word: Word) -> tuple[str, ...]:
     return tuple(found[criterion] for criterion in recommendation.unstated)
 
 
-def _ended_with(gap: str, held: Registers) -> tuple[str, ...]:
-    """Return the findings of which this is the last open gap."""
+def _last_of(gap: str, held: Registers) -> tuple[str, ...]:
+    """Return the findings that have no other gap that is open."""
     return tuple(
         name
         for name, finding in held.findings.items()
-        if gap in finding.gaps
-        and finding.status != "closed"
-        and not any(one != gap and one in held.gaps and held.gaps[one].is_open for one in finding.gaps)
+        if gap in finding.gaps and not any(one != gap and one in held.gaps and held.gaps[one].is_open for one in finding.gaps)
     )
+
+
+def _written_before(gap: str, held: Registers, chain: Sequence[Receipt]) -> dict[str, Earlier]:
+    """Return what attempts at this closing closed before they were stopped or failed, by their keys."""
+    closed = [name for name in _last_of(gap, held) if held.findings[name].status == "closed"]
+    failed = failures(ID, gap, chain)
+    found: dict[str, Earlier] = {}
+    for one in attempts(ID, gap, chain):
+        # What is closed now is the work of another then.
+        if failed.get(one.key) is False:
+            continue
+        # What a first attempt wrote is also named by a second that was stopped in turn.
+        mine = [name for name in closed if name in (one.told or {}).get("findings", ())]
+        closed = [name for name in closed if name not in mine]
+        if mine:
+            found[one.key] = Earlier(findings=tuple(mine), ended="failed" if one.key in failed else "stopped")
+    return found
 
 
 def _entries(gap: str, closed: dict[str, Any], ended: Sequence[str], word: Word) -> list[Entry]:
@@ -120,29 +118,3 @@ def _entries(gap: str, closed: dict[str, Any], ended: Sequence[str], word: Word)
     entries += [Entry("gaps", gap, "status", "accepted" if word.accept else "fixed"), Entry("gaps", gap, "closed", closed)]
     reason = word.accept or word.attest
     return [*entries, Entry("gaps", gap, "reason", reason)] if reason else entries
-
-
-def _told(gap: str, closed: dict[str, Any], ended: Sequence[str], reason: str | None) -> dict[str, Any]:
-    """Return what receipts say of a closing."""
-    return {"gap": gap, "closed": {"met": [], **closed}, "reason": reason, "findings": list(ended)}
-
-
-def _brought_to_its_end(gap: str, before: SiteContent, chain: Sequence[Receipt], word: Word, ports: ClosingPorts) -> Edited:
-    """Put on record a closing that was stopped once the register said it. Raises `RefusedError` where there is none."""
-    held = before.governance.checked_registers().gaps[gap]
-    ended = {one.key for one in chain if one.phase == "result"}
-    says = held.closed.model_dump(mode="json") if held.closed is not None else None
-    begun = [one for one in chain if one.phase == "intent" and one.capability == ID and one.step == gap and one.key not in ended]
-    stopped = next((one for one in begun if (one.told or {}).get("closed") == says), None)
-    if stopped is None:
-        raise RefusedError(f"{gap} is {held.status} already. Nothing was changed.")
-    told = dict(stopped.told or {})
-    _ledger(stopped.key, before, word, ports).close(
-        stopped.key, host="*", capability=ID, step=gap, outcome="done", reason=told.get("reason"), told=told
-    )
-    return Edited(id=gap, files=(), closed_findings=tuple(told.get("findings", ())), receipt=stopped.key)
-
-
-def _ledger(key: str, site: SiteContent, word: Word, ports: ClosingPorts) -> Ledger:
-    record = ports.record
-    return Ledger(record.receipts, record.clock, run=key, site=site.site.name, plan="", policy=site.policy_digest, operator=word.by)

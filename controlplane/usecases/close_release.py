@@ -5,6 +5,7 @@ Rules:
 - The commit is that of the manifest that was deployed: where its file is gone, or says something else now, nothing is closed.
 - Where the release names a pack, its newest run since the release stands has to have passed: in production, as before it was promoted.
 - No gap of the release's own loop may be open; the site's other open gaps and loops are named.
+- How the site stood before is what was put on record as the release was begun; without that it is UNKNOWN.
 - The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm; after
   one that was killed the next writes over its files, which no receipt names.
 """
@@ -18,7 +19,8 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.releases.closeout import PackAround, ReleaseCloseout, actions, open_gaps, packs_around, proofs
+from controlplane.domain.releases.around import Stood, open_gaps, open_loops, state_of, stood_before
+from controlplane.domain.releases.closeout import PackAround, ReleaseCloseout, actions, packs_around, proofs
 from controlplane.domain.releases.gate import pack_fault
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
 from controlplane.domain.releases.manifest import Manifest
@@ -29,6 +31,7 @@ from controlplane.domain.waves.closeout import Attestation, FileChange
 from controlplane.ports.waves import SiteHistory, WaveFolder
 from controlplane.render.release_page import release_page
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.begin_release import look_around
 from controlplane.usecases.judge_hosts import judge_by_two
 from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history, ran
@@ -73,7 +76,8 @@ def close_release(
     now = apply.clock.now()
     attestation = Attestation(by=site.operator, at=now.strftime(STAMP), text=attest)
     attempt = _attempt(current, chain)
-    made = _closeout(site, spec, current, manifest, chain, report, packs, ports, attempt=attempt, attestation=attestation, deferred=deferred)
+    around = _around(found, chain, report, site, ports)
+    made = _closeout(site, spec, current, manifest, chain, report, packs, around, ports, attempt=attempt, attestation=attestation, deferred=deferred)
     key = make_run_key(ID, apply.clock.now(), apply.entropy.four_hex())
     ledger = Ledger(apply.receipts, apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator)
     # Before the files: whose key may not sign leaves none that no receipt names.
@@ -122,8 +126,8 @@ def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, ports: ClosePo
         return ()
     runs = ports.release.runs.latest_runs(pack, _MOST_RUNS)
     standing = [one.current for one in found.hosts if one.current is not None]
-    since = found.since or max(one.begun_at for one in standing)
-    around = packs_around(pack, runs, begun_at=min(one.begun_at for one in standing), since=since)
+    since = found.since or max(one.brought for one in standing)
+    around = packs_around(pack, runs, begun_at=min(standing, key=lambda one: one.begun_seq).begun_at, since=since.at)
     if found.environment == "production":
         newest = next((one for one in runs if one.run == around[1].run), None)
         hosts = [one.host for one in found.hosts]
@@ -152,6 +156,14 @@ def _look(site: ReleaseSite, found: Deployed, ports: ClosePorts) -> AuditReport:
     return judge_by_two(view, hosts=tuple(plans), seen=seen, now=apply.clock.now(), witness=apply.witness)
 
 
+def _around(found: Deployed, chain: Sequence[Receipt], report: AuditReport, site: ReleaseSite, ports: ClosePorts) -> tuple[Stood, Stood]:
+    """Return how the site stood before the first of what stands was begun, and how it stands now."""
+    release = ports.release
+    every, standing = deployments(chain, release.apply.plans.get), {one.current.key for one in found.hosts if one.current is not None}
+    before = stood_before(chain, every, next(one for one in every if one.key in standing))
+    return before, look_around(site, release, lambda: state_of(found, report))
+
+
 def _refuse_unproven(stack: str, name: str, report: AuditReport) -> None:
     about = [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
     wrong = [f"{one.host}: {one.reason}" for one in about if one.verdict is not Verdict.MET]
@@ -169,6 +181,7 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
     chain: Sequence[Receipt],
     report: AuditReport,
     packs: tuple[PackAround, ...],
+    around: tuple[Stood, Stood],
     ports: ClosePorts,
     *,
     attempt: str,
@@ -190,12 +203,14 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
         outcome="closed",
         evidence=proofs(chain, current.stack, current.manifest),
         packs=packs,
+        before=around[0],
+        after=around[1],
         files_changed=_files_changed(current, chain, ports.history),
-        actions=actions(chain, [one.plan for one in mine if one.manifest == current.manifest]),
+        actions=actions(chain, mine, current),
         own_loop=spec.loop,
         own_gaps=(),
         open_gaps=open_gaps(registers) if registers is not None else (),
-        open_loops=tuple(name for name, loop in registers.loops.items() if loop.status == "open") if registers is not None else (),
+        open_loops=open_loops(registers) if registers is not None else (),
         verify=report.summary,
         remaining=tuple(one for one in report.findings if one.verdict in (Verdict.DRIFTED, Verdict.UNKNOWN)),
         not_undone=not_undone(site.files, current.stack, [current]),

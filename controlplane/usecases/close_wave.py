@@ -167,7 +167,7 @@ def _closeout(
         gates=(*record.entry, *judged),
         files_changed=_files_changed(record, ports),
         plans=record.plans,
-        actions=actions_of(chain, record, hosts=wave.seen),
+        actions=actions_of(name, chain, record, hosts=wave.seen),
         gaps=gap_impacts(registers, asked),
         loops=loop_impacts(registers, wave.gaps),
         verify=look.looked.summary,

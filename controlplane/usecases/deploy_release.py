@@ -8,6 +8,8 @@ Rules:
 - A host that belongs to a wave that is not ended is left to it: asked before anything begins, and before each host once more. The way back of a
   promotion that failed waits for no wave.
 - The stack is held in its environment the whole time (hold_release.py): two verbs never take turns between a deployment and its proof.
+- How the site stood before is looked at once the gate is open and no wave is in the way. It goes on record when the plan's own guards hold too,
+  before the first host is begun (begin_release.py).
 - Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
 - A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
 """
@@ -31,6 +33,7 @@ from controlplane.domain.run_result import RunResult
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_plan import apply_plan
 from controlplane.usecases.ask_release import asked_of_hosts
+from controlplane.usecases.begin_release import look_before
 from controlplane.usecases.hold_release import HeldRelease, held_release
 from controlplane.usecases.hosts_in_wave import hosts_of, in_wave, refuse_in_wave, wave_line
 from controlplane.usecases.interrupted_run import finished_steps, open_run, way_back_command
@@ -65,6 +68,7 @@ def _stage(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, comm
     hosts = environment_of(site, stack, "staging")[1].hosts
     course = ReleaseCourse(command, hosts, held, ports.waves, lambda _: None, _way_back(plan, ports))
     _refuse_in_wave(plan, f"{kept.name} is not staged", course, ports)
+    course.begins = look_before(site, stack, "staging", plan, ports)
     result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     if result.outcome == "done" and result.run is None:
         _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
@@ -111,6 +115,7 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
         return course.take_back(f"its deployment failed, and {kept_off.told}")
     elif going_on is not None:
         _refuse_in_wave(plan, f"{kept.name} is not promoted further", by, ports)
+    by.begins = look_before(site, stack, "production", plan, ports)
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
@@ -246,9 +251,9 @@ class _Promotion:
     def _proof_on_record(self) -> SmokeReport | None:
         """Return the newest proof of this deployment: one that did not pass is not asked again, the deployment is taken back."""
         own = _own(self.plan, self.ports)
-        since = max((one.ended_at or one.begun_at for one in own), default=None)
+        since = max((one.brought for one in own), default=None)
         proof = newest_proof(_loaded(self.ports), self.stack, "production")
-        if proof is None or since is None or proof.receipt.at < since:
+        if proof is None or since is None or proof.receipt.seq < since.seq:
             return None
         return proof.report if proof.report.manifest == own[0].manifest else None
 

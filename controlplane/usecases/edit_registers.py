@@ -1,4 +1,4 @@
-"""File and link what stands in the registers, and close loops; gaps are closed on evidence (`close_gap`).
+"""File and link what stands in the registers. Closing leaves receipts (`close_gap`, `close_loop`).
 
 Rules:
 - No edit breaks a rule that held before it: it is refused, and nothing is written.
@@ -9,12 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.faults import Nowhere, validated
+from controlplane.domain.names import AsTuple
 from controlplane.domain.registers import Gap, Loop, Registers
 from controlplane.domain.registers.rules import broken_rules
 from controlplane.domain.site import SiteContent
@@ -25,12 +27,23 @@ STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _KINDS: dict[str, type[Value]] = {"gaps": Gap, "loops": Loop}
 
 
+class Earlier(Value):
+    """What an attempt that was stopped or failed had written of what the one after it ended."""
+
+    findings: Annotated[tuple[str, ...], AsTuple]
+    ended: Literal["stopped", "failed"]
+
+
 class Edited(Value):
-    """What an edit did: the record, the files that it changed, and the key of its receipt, if it left one."""
+    """What an edit did: the record, the files that it changed, and the key of its receipt, if it left one.
+
+    `written_before` are those of `closed_findings` that an earlier attempt closed which came to no good end, by its key.
+    """
 
     id: str
     files: tuple[str, ...]
     closed_findings: tuple[str, ...] = ()
+    written_before: dict[str, Earlier] = Field(default={})
     receipt: str | None = None
 
 
@@ -74,21 +87,6 @@ def link(store: RegisterStore, about: str, links: Sequence[tuple[str, str, str, 
         refuse_worse(before, with_edits(held, entries))
         new = [entry for entry in entries if tuple(entry.value) != _field(before, entry.register, entry.record, entry.field)]
         return Edited(id=about, files=store.write(store.prepared(new)))
-
-
-def close_loop(store: RegisterStore, loop: str, *, by: str, now: datetime) -> Edited:
-    """Close a loop in which nothing is open. The runs that its gaps were closed on go with it."""
-    with store.editing():
-        before = store.read()
-        held = before.governance.checked_registers()
-        refuse_unknown(before, "loops", loop)
-        if held.loops[loop].status != "open":
-            raise RefusedError(f"{loop} is {held.loops[loop].status} already. Nothing was changed.")
-        gaps = [one for one in held.gaps.values() if loop in one.loops and one.closed is not None]
-        runs = list(dict.fromkeys(run for one in gaps if one.closed for run in one.closed.runs))
-        entries = [Entry("loops", loop, "status", "closed"), Entry("loops", loop, "closed", {"at": now.strftime(STAMP), "by": by, "runs": runs})]
-        refuse_worse(before, with_edits(held, entries))
-        return Edited(id=loop, files=store.write(store.prepared(entries)))
 
 
 def _next_gap(held: Registers, area: str) -> str:

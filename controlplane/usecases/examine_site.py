@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from controlplane.domain.amounts import show_age
+from controlplane.domain.amounts import counted, show_age
 from controlplane.domain.errors import ControlPlaneError, InputInvalidError
 from controlplane.domain.examination import Examination, Level, Point, Upstream, examined
 from controlplane.domain.receipt import Receipt, open_intents
@@ -30,6 +30,7 @@ _LOOK = {
     "gates": "give the same proposal to --apply again, and see which modes hold (controlplane gates status)",
     "wave": "controlplane wave status {0} says what to type",
     "gaps": "controlplane gaps close {0}, with the words that were said, brings it to its end",
+    "loops": "controlplane loops close {0} brings it to its end",
 }
 
 
@@ -80,8 +81,8 @@ def _point(what: str, look: Callable[[DoctorPorts], _Seen], ports: DoctorPorts) 
 def _policy(ports: DoctorPorts) -> _Seen:
     content = ports.content()
     notes = "; ".join(content.notes)
-    counted = f"{len(content.policy.hosts)} hosts, {content.policy_digest[:19]}"
-    return ("warn", f"{counted}; {notes}") if notes else ("pass", counted)
+    told = f"{counted(len(content.policy.hosts), 'host')}, {content.policy_digest[:19]}"
+    return ("warn", f"{told}; {notes}") if notes else ("pass", told)
 
 
 def _gates(ports: DoctorPorts) -> _Seen:
@@ -89,7 +90,7 @@ def _gates(ports: DoctorPorts) -> _Seen:
     if not gates.packs:
         return "warn", "gates.yml names no pack: write one, so that runs are on record"
     enforced = sum(mode == "enforce" for by_host in gates.modes.values() for mode in by_host.values())
-    return "pass", f"{len(gates.packs)} packs, {len(gates.checks)} checks of the site's own, {enforced} enforced"
+    return "pass", f"{counted(len(gates.packs), 'pack')}, {counted(len(gates.checks), 'check')} of the site's own, {enforced} enforced"
 
 
 def _registers(ports: DoctorPorts) -> _Seen:
@@ -99,14 +100,16 @@ def _registers(ports: DoctorPorts) -> _Seen:
         return "warn", "the site has none: findings are linked to no work"
     if governance.broken_faults:
         shown = "; ".join(str(fault) for fault in governance.broken_faults[:3])
-        return "fail", f"{len(governance.broken_faults)} rules do not hold: {shown}. All of them: controlplane gaps status"
+        rules = f"{counted(len(governance.broken_faults), 'rule')} {'does' if len(governance.broken_faults) == 1 else 'do'} not hold"
+        return "fail", f"{rules}: {shown}. All of them: controlplane gaps status"
     still = sum(gap.is_open for gap in held.gaps.values())
-    return "pass", f"{len(held.findings)} findings, {len(held.gaps)} gaps ({still} open), {len(held.loops)} loops; every one is linked"
+    gaps, loops = f"{counted(len(held.gaps), 'gap')} ({still} open)", counted(len(held.loops), "loop")
+    return "pass", f"{counted(len(held.findings), 'finding')}, {gaps}, {loops}; every one is linked"
 
 
 def _waves(ports: DoctorPorts) -> _Seen:
     waves = ports.content().governance.checked_waves()
-    return ("pass", f"{len(waves)} waves") if waves else ("warn", "the site has no waves/ folder")
+    return ("pass", counted(len(waves), "wave")) if waves else ("warn", "the site has no waves/ folder")
 
 
 def _releases(ports: DoctorPorts) -> _Seen:
@@ -114,7 +117,7 @@ def _releases(ports: DoctorPorts) -> _Seen:
     if not releases:
         return "pass", "the site releases no stack"
     places = sum(len(spec.environments) for spec in releases.values())
-    return "pass", f"{len(releases)} stacks in {places} environments: {', '.join(sorted(releases))}"
+    return "pass", f"{counted(len(releases), 'stack')} in {counted(places, 'environment')}: {', '.join(sorted(releases))}"
 
 
 def _signers(ports: DoctorPorts) -> _Seen:
@@ -135,8 +138,8 @@ def _chain(ports: DoctorPorts) -> _Seen:
     faults = trail_faults(store, ports.anchors())
     if faults:
         shown = "; ".join(f"{fault.file} {fault.reason}" for fault in faults[:3])
-        return "fail", f"{len(faults)} faults: {shown}. All of them: controlplane receipts verify"
-    return "pass", f"{len(chain)} receipts hold"
+        return "fail", f"{counted(len(faults), 'fault')}: {shown}. All of them: controlplane receipts verify"
+    return "pass", f"{counted(len(chain), 'receipt')} {'holds' if len(chain) == 1 else 'hold'}"
 
 
 def _open_runs(ports: DoctorPorts) -> _Seen:
@@ -193,8 +196,8 @@ def _upstream(head: str, upstream: Upstream | None, ports: DoctorPorts) -> _Seen
     age = max(ports.clock.now() - upstream.fetched, timedelta(0)) if upstream.fetched is not None else None
     known = f"as fetched {show_age(age)} ago" if age is not None else "as it was cloned: nobody has fetched since"
     if upstream.behind:
-        return "fail", f"at {head[:12]}, {upstream.behind} commits behind its upstream, {known}: pull first, or you work by an old policy"
-    stand = f"{upstream.ahead} commits not pushed to its upstream" if upstream.ahead else "as its upstream"
+        return "fail", f"at {head[:12]}, {counted(upstream.behind, 'commit')} behind its upstream, {known}: pull first, or you work by an old policy"
+    stand = f"{counted(upstream.ahead, 'commit')} not pushed to its upstream" if upstream.ahead else "as its upstream"
     if age is None or age > _FETCHED_WITHIN:
         return "warn", f"at {head[:12]}, {stand}, {known}: 'git fetch' shows whether others changed the policy meanwhile"
     return "warn" if upstream.ahead else "pass", f"at {head[:12]}, {stand}, {known}"

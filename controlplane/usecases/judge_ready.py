@@ -66,10 +66,14 @@ def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, 
 
 
 def standing_of(host: str, site: SiteView, *, clock: Clock, receipts: ReceiptStore) -> tuple[Receipt, str | None]:
-    """Return the newest ready receipt of a host and why it no longer holds (None: it does). Makes no connection. Raises `InputInvalidError`."""
+    """Return the newest ready receipt of a host and why it no longer holds (None: it does). Makes no connection.
+
+    Raises `InputInvalidError`, and `RefusedError` where the clock is behind the receipts: by it nothing would ever end.
+    """
     ((_, route),) = site.chosen((host,))
-    chain = [receipt for _, receipt in sound_chain(receipts)]
+    now = clock.now()
+    chain = [receipt for _, receipt in sound_chain(receipts, now=now)]
     receipt = last_ready(chain, host)
     if receipt is None:
         raise InputInvalidError([Fault("HOST", 0, "", f"{host} was never judged: run 'controlplane ready {host}'")])
-    return receipt, void_because(receipt, chain, policy=site.policy_digest, route=digest_of(route.model_dump(mode="json")), now=clock.now())
+    return receipt, void_because(receipt, chain, policy=site.policy_digest, route=digest_of(route.model_dump(mode="json")), now=now)

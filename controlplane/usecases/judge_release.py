@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from controlplane.domain.amounts import counted
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import Fault, InputInvalidError, UnknownError
 from controlplane.domain.faults import Place
@@ -82,7 +83,7 @@ def judge_environment(files: CheckedFiles, stack: str, name: EnvironmentName, sp
     """Return how one environment stands. `desired` are the hosts of the policy, None where that could not be read."""
     of = _Of(files, stack, name, spec)
     contract, contract_faults = _tried(lambda: files.contract(stack, name))
-    told = f"{_counted(contract.variables, 'variable')}, {len(contract.secrets)} secret" if contract is not None else ""
+    told = f"{counted(len(contract.variables), 'variable')}, {len(contract.secrets)} secret" if contract is not None else ""
     compose, views = _compose(of, contract, desired)
     env, secrets, untold = _env(of, contract, views)
     return Judged((Part("contract", contract_faults, told=told), compose, env, _beside(of, views, desired)), views, secrets, untold)
@@ -187,8 +188,9 @@ def _env(of: _Of, contract: Contract | None, views: Mapping[str, ComposeView]) -
     deciding = {variable for view in views.values() for variable in view.deciding}
     contract_file = of.files.shown(f"releases/{of.environment.contract}")
     wrong = judge_env(contract, said, file=file, contract_file=contract_file, deciding=deciding)
-    untold = f"{_counted(said.faults, 'line')} of its environment file could not be read" if said.faults else None
-    return Part(what, (*faults, *wrong), told=f"{_counted(said.entries, 'variable')}, as the contract asks"), secret_values(contract, said), untold
+    untold = f"{counted(len(said.faults), 'line')} of its environment file could not be read" if said.faults else None
+    told = f"{counted(len(said.entries), 'variable')}, as the contract asks"
+    return Part(what, (*faults, *wrong), told=told), secret_values(contract, said), untold
 
 
 def _tried(read: Callable[[], Read]) -> tuple[Read | None, tuple[Fault, ...]]:
@@ -201,8 +203,4 @@ def _tried(read: Callable[[], Read]) -> tuple[Read | None, tuple[Fault, ...]]:
 def _said(view: ComposeView) -> str:
     binds = tuple(bind for one in view.binds().values() for bind in one)
     volumes = tuple({volume.name for one in view.volumes().values() for volume in one})
-    return f"{_counted(view.services, 'service')}, {_counted(binds, 'bind')}, {_counted(volumes, 'named volume')}"
-
-
-def _counted(found: tuple[object, ...], what: str) -> str:
-    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
+    return f"{counted(len(view.services), 'service')}, {counted(len(binds), 'bind')}, {counted(len(volumes), 'named volume')}"

@@ -46,7 +46,7 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
     refuse_shut(f"wave {name} does not open", judged, "Nothing was changed.")
     packs = (pack_ran(look.pack, "*"),) if look.pack is not None else ()
     record = record.model_copy(update={"entry": judged, "preflight": look.looked, "packs": packs})
-    entry = begin_entry("open", name, site, ports)
+    entry = begin_entry("open", name, site, ports, told={"attempt": record.attempt})
     try:
         taken = ports.waves.take(
             name,

@@ -92,7 +92,7 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     opens, closes = stamped(opening)
     scope = Scope(wave=name, hosts=planned.hosts, opens_at=opens, closes_at=closes)
     made = approve(planned.plan, approver=site.operator, requester=planned.asked_by or held.holder, now=now, scope=scope, reset=last_reset(chain))
-    ports.apply.approvals.add(made)
+    made = ports.apply.approvals.add(made)
     bound = planned.model_copy(update={"approved": True, "opens": opens, "closes": closes})
     try:
         ports.waves.write(held, state=held.state, record=record.with_plan(bound).plain(), now=now)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.errors import RunFailedError
-from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.report import ReportHead
 from controlplane.domain.receipt import Receipt
 from controlplane.ports.gates import GateReports, GateRunStore
 from controlplane.ports.receipts import ReceiptStore
@@ -130,12 +130,12 @@ class ProvenRuns:
 
     def _read(self, end: Receipt) -> _Told | str:
         try:
-            report = self._reports.of(end.key)
+            head = self._reports.head_of(end.key)
         except RunFailedError as error:
             return str(error).removesuffix(" Nothing was changed.")
-        if report is None:
+        if head is None:
             return f"the report that receipt {end.key} names is gone: restore it from a copy"
-        return self._told_by(report, end)
+        return self._told_by(head, end)
 
     def _known(self) -> dict[str, Receipt]:
         """Return the ends of gate runs by run."""
@@ -150,8 +150,9 @@ class ProvenRuns:
         self._fell = [end for end in self._ends.values() if end.outcome == "failed" and end.evidence is not None]
         return self._ends
 
-    def _told_by(self, report: GateReport, end: Receipt) -> _Told | str:
-        if report.digest() != end.evidence:
+    def _told_by(self, head: ReportHead, end: Receipt) -> _Told | str:
+        report = head.report
+        if head.digest != end.evidence:
             return f"its report is not the one that receipt {end.key} names: restore it from a copy"
         if not report.facts:
             return "it was recorded before reports said what the hosts were: run the pack again"

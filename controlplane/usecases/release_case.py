@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.examination import Examination
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt
@@ -51,7 +52,7 @@ class Checked(NamedTuple):
 class ReleasePorts:
     """Everything that a deployment touches: the ports of applying, gate runs, leases of stacks, the proof by behaviour, and the check of files.
 
-    `waves` asks the store for every attempt at a wave.
+    `waves` asks the store for every attempt at a wave, `authority` examines whether the site is governed.
     """
 
     apply: ApplyPorts
@@ -60,6 +61,7 @@ class ReleasePorts:
     waves: Attempts
     prove: Prover
     check: Callable[[str, EnvironmentName], Checked]
+    authority: Callable[[], Examination]
 
 
 @dataclass(frozen=True)
@@ -213,13 +215,14 @@ class ReleaseCourse(Ungoverned):
     """The course of a deployment: host after host in the environment's order, each only while `held` is ours, none of `waves` has the host, and
     `waits` gives no reason against it.
 
-    `command` goes on with it, `back` gives the command that takes a run of it back.
+    `command` goes on with it, `back` gives the command that takes a run of it back, `begins` is told the run before each host is.
     """
 
     def __init__(  # noqa: PLR0917 - one run's whole surroundings
         self, command: str, hosts: Sequence[str], held: Led, waves: Attempts, waits: Callable[[Step], str | None], back: Callable[[str], str]
     ) -> None:
         self._command, self._hosts, self._held, self._waves, self._waits, self._back = command, tuple(hosts), held, waves, waits, back
+        self.begins: Callable[[str], None] = lambda _run: None
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps in the order of the environment's hosts."""
@@ -229,9 +232,12 @@ class ReleaseCourse(Ungoverned):
         """Name the verb that ran it."""
         return how_to_go_on(run, f"'{self._command}'", self._back(run))
 
-    def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
-        """Say whether it has to wait."""
-        return self._held.lost() or why_in_wave(hosts_of((step,)), self._waves) or self._waits(step)
+    def pause(self, step: Step, run: str) -> str | None:
+        """Say whether it has to wait; where it need not, it begins now."""
+        told = self._held.lost() or why_in_wave(hosts_of((step,)), self._waves) or self._waits(step)
+        if told is None:
+            self.begins(run)
+        return told
 
     def taken_over(self) -> str | None:
         """Ask who leads it: what failed because another went on with it is theirs to record."""

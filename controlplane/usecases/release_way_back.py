@@ -85,14 +85,14 @@ def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str |
 def _left(found: Deployed) -> list[Deployment]:
     """Return whatever was brought and not taken back, over all hosts, the newest first; how it ended does not matter."""
     held = [one for host in found.hosts for one in host.deployments if one.state != "undone"]
-    return sorted(held, key=lambda one: (one.begun_at, one.key), reverse=True)
+    return sorted(held, key=lambda one: one.begun_seq, reverse=True)
 
 
 def _went_back(found: Deployed) -> bool:
     """Say whether the last thing that became of the environment is that a deployment was taken back."""
     every = [one for host in found.hosts for one in host.deployments]
-    back = max((one.undone_at for one in every if one.undone_at is not None), default=None)
-    return back is not None and back >= max(one.begun_at for one in every)
+    back = max((one.undone_seq for one in every if one.undone_seq is not None), default=None)
+    return back is not None and back > max(one.begun_seq for one in every)
 
 
 def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[str, ...]:

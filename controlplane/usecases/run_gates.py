@@ -5,6 +5,7 @@ Rules:
 - A run is on record with the digests of policy, checker and host that it judged, so that a streak is never made of different things. The report
   has them too, and the receipt holds its digest: what the store says is believed as far as that bears it out (`proven_runs`).
 - A run that ends in an error is on record as one that could judge nothing; one that was stopped by a person is not, and is run again.
+- A waiver of which it sees a limit crossed is over for good: the receipt says so, however the run ends, and every later judgement reads it there.
 - A controller whose clock is behind is refused before it begins: its run would stand among others where it does not belong.
 - Nothing on a host is changed.
 """
@@ -14,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
-from controlplane.domain.checks import CHECKS
+from controlplane.domain.checks import CHECKS, doubt_of
+from controlplane.domain.checks.waivers import crossings
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError
@@ -30,6 +34,7 @@ from controlplane.domain.gates.values import SITE
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.waiver_ends import TOLD, WaiverEnd, ends_of
 from controlplane.ports.clocks import Clock, Entropy, SiteTime
 from controlplane.ports.gates import CheckerDigests, GateReports, GateRunStore, SiteChecks
 from controlplane.ports.hosts import EvidenceSource
@@ -77,32 +82,38 @@ def run_gates(
     Raises `InputInvalidError` for a pack or a host that there is not.
     """
     checks = tuple(dict.fromkeys((*checks_of(site, pack), *more)))
-    chosen = site.chosen(hosts)
     begun = ports.clock.now()
-    sound_chain(ports.receipts, now=begun)
+    site = site.ending(ends_of([one for _, one in sound_chain(ports.receipts, now=begun)]))
+    chosen = site.chosen(hosts)
     ports.time.assert_time(begun)
     key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=pack or ALL)
     close = partial(ledger.close, key, host="*", capability=ID, step=pack or ALL)
+    ended: list[WaiverEnd] = []
     try:
-        made = _judged(site, key, pack, chosen, checks=checks, ports=ports, seen=seen)
+        made = _judged(site, key, pack, chosen, checks=checks, ports=ports, seen=seen, ended=ended)
     except InterruptedRunError as error:
-        close(outcome="interrupted", reason=str(error))
+        close(outcome="interrupted", reason=str(error), told=_told(ended))
         raise
     except ControlPlaneError as error:
         # Where the store itself is what failed, the receipt alone says so.
         with suppress(ControlPlaneError):
             _keep_failed(site, key, pack, [desired.host for desired, _ in chosen], checks=checks, ports=ports, why=str(error))
-        close(outcome="failed", reason=str(error))
+        close(outcome="failed", reason=str(error), told=_told(ended))
         raise
     failed = made.not_passed()
     close(
         outcome="failed" if failed else "done",
         reason="; ".join(f"{one.check} on {one.host}: {one.verdict}: {one.reason}" for one in failed) or None,
         evidence=made.digest(),
+        told=_told(ended),
     )
     return made
+
+
+def _told(ended: Sequence[WaiverEnd]) -> dict[str, Any] | None:
+    return {TOLD: [one.model_dump(mode="json") for one in ended]} if ended else None
 
 
 def _judged(
@@ -114,12 +125,14 @@ def _judged(
     checks: Sequence[str],
     ports: GatePorts,
     seen: Mapping[str, Evidence | Unreached] | None,
+    ended: list[WaiverEnd],
 ) -> GateReport:
-    """Judge, and keep the report and the run."""
+    """Judge, and keep the report and the run; `ended` is given the waivers that are seen to be crossed, before anything else may fail."""
     if seen is None:
         seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
     now = ports.clock.now()
+    ended += (one for desired, _ in chosen for one in _crossed(desired, seen.get(desired.host), now, site.max_age))
     own = {name: held for name, held in site.gates.checks.items() if name in checks}
     builtin = frozenset(name for name in checks if name in CHECKS)
     report = judge(seen, [desired for desired, _ in chosen], only=builtin, site=site, now=now, max_age=site.max_age)
@@ -140,6 +153,7 @@ def _judged(
         silent=tuple(check for check in checks if not any(one.check == check for one in findings)),
         checkers={one.check: ports.checkers.of(one.check, own) for one in passing},
         facts=digests,
+        ended=tuple(ended),
     )
     ports.reports.keep(made)
     results = tuple(
@@ -149,6 +163,10 @@ def _judged(
     ran = GateRun(run=key, at=now.strftime(STAMP), pack=pack or ALL, policy=site.policy_digest, hosts=digests, results=results)
     ports.runs.add_run(ran, now=now)
     return made
+
+
+def _crossed(desired: DesiredHost, one: Evidence | Unreached | None, now: datetime, max_age: timedelta) -> tuple[WaiverEnd, ...]:
+    return crossings(desired, one, now=now) if isinstance(one, Evidence) and not doubt_of(one, now=now, max_age=max_age) else ()
 
 
 def _keep_failed(site: SiteView, key: str, pack: str | None, hosts: Sequence[str], *, checks: Sequence[str], ports: GatePorts, why: str) -> None:

@@ -139,7 +139,7 @@ def _was_abandoned(one: Deployment, chain: Sequence[Receipt]) -> bool:
 def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
     """Return what was brought last and was met by no smoke run since; what came back is proven by the rollback itself."""
     current = found.current
-    brought = max((one.current.ended_at or one.current.begun_at for one in found.hosts if one.current is not None), default=None)
+    brought = max((one.current.brought for one in found.hosts if one.current is not None), default=None)
     if current is None or proof_since(chain, found) is not None or found.since != brought:
         return None
     return current
@@ -147,7 +147,7 @@ def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
 
 def _taken_back(found: Deployed) -> str | None:
     """Return the manifest of the newest deployment, where that was taken back."""
-    newest = max((one for host in found.hosts for one in host.deployments), key=lambda one: (one.begun_at, one.key), default=None)
+    newest = max((one for host in found.hosts for one in host.deployments), key=lambda one: one.begun_seq, default=None)
     return newest.manifest_name if newest is not None and newest.state == "undone" else None
 
 

@@ -14,13 +14,17 @@ from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import DecidedGate, PromotableGate, StableGate, Wave
 from controlplane.domain.windows import next_opening, open_now
+from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_case import governed
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded
 
 
 def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
-    """Return each wave of the site with where it stands; the latest attempt of those that were opened."""
+    """Return each wave of the site with where it stands; the latest attempt of those that were opened.
+
+    `doubt` is what is missing of one that the store calls closed and no receipt proves to be.
+    """
     held = {one.wave: one for one in ports.waves.waves()}
     chain = loaded(ports)
     now = ports.apply.clock.now().strftime(STAMP)
@@ -28,6 +32,7 @@ def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
     for name, wave in site.governance.checked_waves().items():
         one = held.get(name)
         record = settled(record_of(one.record), chain) if one is not None else None
+        proven = proven_state(one, chain, ports.folder.read) if one is not None else None
         rows.append(
             {
                 "wave": name,
@@ -36,6 +41,7 @@ def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
                 "hosts": list(wave.hosts),
                 "read_only": list(wave.read_only),
                 "state": one.state if one is not None else "not opened",
+                "doubt": proven if one is not None and proven != one.state else None,
                 "holder": one.holder if one is not None and one.ended_at is None else None,
                 "lease_until": one.expires_at if one is not None and one.ended_at is None else None,
                 "next": next_of(name, governed(wave, site), one.state if one is not None else None, record, now=now),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from controlplane.domain.digest import digest_of
 from controlplane.domain.gates.catalogue import gated_checks
-from controlplane.domain.receipt import open_intents
+from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.session import SessionStart, compared, remembered
 from controlplane.ports.sites import SessionStore
 from controlplane.usecases.apply_guards import sound_chain
@@ -16,10 +18,13 @@ from controlplane.usecases.wave_ports import WavePorts, WaveSite, begin_entry
 
 
 def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, hosts: tuple[str, ...]) -> SessionStart:
-    """Return where things stand on fresh evidence, and leave a receipt of it. Nothing on a host is changed."""
+    """Return where things stand on fresh evidence, and leave a receipt of it. Nothing on a host is changed.
+
+    Raises `RunFailedError` where what the last session saw can't be read: it is neither a first session nor written over.
+    """
     chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
-    report = audit_site(site.view, hosts=hosts, checks=(), clock=ports.apply.clock, evidence=ports.apply.evidence)
     last = sessions.last()
+    report = audit_site(site.view, hosts=hosts, checks=(), clock=ports.apply.clock, evidence=ports.apply.evidence)
     seen = {row.host for row in report.hosts}
     before = [one for one in last.findings if one.host in seen] if last is not None else []
     drifted, mended = compared(report.findings, before) if last is not None else ((), ())
@@ -32,6 +37,7 @@ def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, h
         at=ports.apply.clock.now().strftime(STAMP),
         operator=site.operator,
         since=last.judged_at if last is not None else None,
+        lost=_lost(chain, sessions.name) if last is None else None,
         report=report,
         drifted=drifted,
         mended=mended,
@@ -45,6 +51,16 @@ def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, h
     # Last of all: of a session that was cut off nobody was told, so the next one compares with the one before it.
     sessions.keep(remembered(report, last, site.view.desired.by_name()))
     return made.model_copy(update={"receipt": key})
+
+
+def _lost(chain: Sequence[Receipt], name: str) -> str | None:
+    """Return why there is nothing to compare with though this is not the first session; None where it is."""
+    earlier = [one.key for one in chain if one.capability == "session.start" and one.outcome == "done"]
+    if not earlier:
+        return None
+    return (
+        f"{name} is gone, or {earlier[-1]} was cut off before it kept what it saw: nothing is compared. Restore the file from a copy, if there is one"
+    )
 
 
 def _counted(states: list[str]) -> dict[str, int]:

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from controlplane.domain.coordination import WaveHeld
-from controlplane.domain.errors import RunFailedError
 from controlplane.domain.plan import Plan
-from controlplane.domain.waves.closeout import is_closeout
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.waves.changed import beginnings, in_order, last_change
 from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Planned, WaveRecord
-from controlplane.domain.waves.trail import closing_of, last_change
 from controlplane.domain.waves.values import ApprovalGate, ClosedGate, FreshBackupGate, Gate, UndoGate, Wave, WindowGate
 from controlplane.domain.windows import Opening, open_now, why_shut
 from controlplane.usecases.approval_guard import judge_approval
+from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.gate_standings import history_of, standings
 from controlplane.usecases.look_at_wave import Look, pack_ran
 from controlplane.usecases.run_gates import host_digests
@@ -71,21 +70,23 @@ def case_of(
     hosts = record.without_carved(wave.seen)
     digests = None if look is None else {host: digest for host, digest in host_digests(look.seen).items() if digest != "unreached"}
     last = planned or record.last_plan
+    chain = loaded(ports)
+    began = beginnings(chain)
     return GateCase(
         hosts=hosts,
         carved=record.out,
         findings=None if look is None else look.findings,
         registers=site.governance.registers,
-        # As in a promotion.
-        history=lambda check, host: (run for run in history_of(ports.gates.runs, check, host) if not run.says_nothing(now)),
+        # What says nothing is passed over as in a promotion.
+        history=lambda check, host: in_order((run for run in history_of(ports.gates.runs, check, host) if not run.says_nothing(now)), began, now),
         interval=site.view.gates.promotion.interval,
         standings=lambda checks, names: standings(
             site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
         ),
-        closed_waves=_states(wave, ports),
+        closed_waves=_states(wave, chain, ports),
         unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],
         packs=(*record.packs, *((pack_ran(look.pack, "*"),) if look is not None and look.pack is not None else ())),
-        changed_at=last_change(loaded(ports), hosts=wave.hosts, since=record.opened_at),
+        changed=last_change(chain, wave=name, attempt=record.attempt, opened_at=record.opened_at, hosts=wave.hosts, now=now),
         window=_window(wave, site, now),
         approval=_approval(name, wave, site, ports, planned=last, now=now),
         undo=_undo(plan),
@@ -100,30 +101,10 @@ def _window(wave: Wave, site: WaveSite, now: datetime) -> str | None:
     return opening_now(wave, site, now)[1]
 
 
-def _states(wave: Wave, ports: WavePorts) -> dict[str, str]:
-    """Return the state of each wave; of those that a gate wants closed only what their receipts prove counts as closed.
-
-    Whoever may write the store could write that word there. What was done is in the receipts.
-    """
+def _states(wave: Wave, chain: Sequence[Receipt], ports: WavePorts) -> dict[str, str]:
+    """Return the state of each wave; of those that a gate wants closed only what their receipts prove counts as closed."""
     asked = {gate.wave for gate in (*wave.entry, *wave.exit) if isinstance(gate, ClosedGate)}
-    return {held.wave: _proven(held, ports) if held.wave in asked else held.state for held in ports.waves.waves()}
-
-
-def _proven(held: WaveHeld, ports: WavePorts) -> str:
-    if held.state != "closed":
-        return held.state
-    said = closing_of(held.wave, held.record.get("attempt"), loaded(ports))
-    if said is None:
-        return (
-            "closed in the store alone, these receipts hold no closing of that attempt: bring state/ of the controller that closed it, or lead "
-            "this wave there"
-        )
-    file = str((said.told or {}).get("file"))
-    try:
-        fits = is_closeout(ports.folder.read(file), said)
-    except RunFailedError:
-        return f"closed by {said.key}, and {file} can't be read: restore it from a copy"
-    return "closed" if fits else f"closed by {said.key}, and {file} is not what that says: restore it from a copy"
+    return {one.wave: proven_state(one, chain, ports.folder.read) if one.wave in asked else one.state for one in ports.waves.waves()}
 
 
 def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned | None, now: datetime) -> str | None:

@@ -132,14 +132,16 @@ class Entry:
         return self.key
 
 
-def begin_entry(verb: str, name: str, site: WaveSite, ports: WavePorts, *, host: str = "*", family: str = "wave") -> Entry:
+def begin_entry(
+    verb: str, name: str, site: WaveSite, ports: WavePorts, *, host: str = "*", family: str = "wave", told: dict[str, Any] | None = None
+) -> Entry:
     """Put on record what is about to become of a wave, or of a session; a kill before its result leaves the intent, which blocks nobody."""
     capability = f"{family}.{verb}"
     key = make_run_key(capability, ports.apply.clock.now(), ports.apply.entropy.four_hex())
     ledger = Ledger(
         ports.apply.receipts, ports.apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator
     )
-    ledger.intend(key, host=host, capability=capability, step=name)
+    ledger.intend(key, host=host, capability=capability, step=name, told=told)
     return Entry(ledger, capability, name, host)
 
 

@@ -27,6 +27,7 @@ from controlplane.wiring.trail import (
     kept_receipts,
     receipts,
     site_signer,
+    waiver_ends,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ __all__ = [
     "registers",
     "sessions",
     "site_signer",
+    "waiver_ends",
     "wave_site",
 ]
 
@@ -88,7 +90,7 @@ def site(given: str | None) -> SiteFolder:
 
     from controlplane.adapters.site_files import SiteFolder, find_site  # noqa: PLC0415
 
-    return SiteFolder(find_site(given, os.environ, Path.cwd()))
+    return SiteFolder(find_site(given, os.environ, Path.cwd()), ends=waiver_ends)
 
 
 def site_view(given: str | None, *, run_inventory: bool = True) -> SiteView:

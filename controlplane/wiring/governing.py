@@ -103,6 +103,7 @@ def board_governance(given: str | None, view: SiteView, hosts: tuple[str, ...]) 
 
     from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
     from controlplane.adapters.plan_files import PlanFolder  # noqa: PLC0415
+    from controlplane.adapters.wave_folder import WaveFiles  # noqa: PLC0415
     from controlplane.usecases.board_governance import governance_of  # noqa: PLC0415
 
     said, _ = wiring.governance(given)
@@ -121,6 +122,7 @@ def board_governance(given: str | None, view: SiteView, hosts: tuple[str, ...]) 
             clock=wiring.clock(),
             receipts=wiring.receipts(given),
             plans=plans,
+            folder=WaveFiles(Path(view.folder)),
         )
 
 
@@ -222,12 +224,17 @@ def wave_attempts(
     from functools import cache  # noqa: PLC0415 - a verb that isn't called costs nothing
     from pathlib import Path  # noqa: PLC0415
 
+    from controlplane.adapters.listing import names_in  # noqa: PLC0415
     from controlplane.usecases.refuse_wave_plan import every_attempt  # noqa: PLC0415
 
     @cache
     def has_waves() -> bool:
         # A site that has no wave and never had one has no store to ask. One that was opened goes on whatever became of its file.
-        if any(Path(view.folder, "waves").glob("*.yml")):
+        try:
+            if names_in(Path(view.folder, "waves"), "*.yml"):
+                return True
+        except OSError:
+            # Which there are is not known: the store says which were opened.
             return True
         return any(receipt.capability.startswith("wave.") for receipt in chain())
 

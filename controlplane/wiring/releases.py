@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.page_files import PageFiles
     from controlplane.adapters.release_files import ReleaseFolder
     from controlplane.adapters.service_secrets import Told
+    from controlplane.domain.examination import Examination
     from controlplane.domain.releases.smoke import SmokeReport
     from controlplane.domain.releases.values import EnvironmentName
     from controlplane.domain.site_view import SiteView
@@ -122,6 +123,7 @@ def releasing(given: str | None, stack: str | None, environment: EnvironmentName
                 waves=wave_attempts(view, lambda: nullcontext(store), chain=lambda: [one for _, one in apply.receipts.load()]),
                 prove=_prover(view),
                 check=_checker(given),
+                authority=_examiner(given),
             ),
         )
 
@@ -163,6 +165,17 @@ def _prover(view: SiteView) -> Callable[..., SmokeReport]:
         return run_smoke(stack, environment, view, operator=wiring.operator(), ports=smoke_ports(view), progress=progress)
 
     return prove
+
+
+def _examiner(given: str | None) -> Callable[[], Examination]:
+    def examine() -> Examination:
+        from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
+        from controlplane.usecases.examine_site import examine_site  # noqa: PLC0415
+
+        with wiring.doctor_ports(given) as (name, ports):
+            return examine_site(name, ports)
+
+    return examine
 
 
 def _checker(given: str | None) -> Callable[[str, EnvironmentName], Checked]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.receipts import ReceiptFiles
     from controlplane.adapters.signing import SshSigner
     from controlplane.domain.site import Site
+    from controlplane.domain.waiver_ends import WaiverEnds
 
 
 def receipts(given: str | None, *, anew: bool = False) -> ReceiptFiles:
@@ -25,6 +26,24 @@ def receipts(given: str | None, *, anew: bool = False) -> ReceiptFiles:
 
     folder = wiring.site(given)
     return ReceiptFiles(folder.folder / "state" / "receipts", site_signer(folder.folder, folder.read_site(), anew=anew))
+
+
+def waiver_ends(folder: Path, said: Site) -> WaiverEnds:
+    """Return which waivers the receipts of a site say are over, or why nobody knows."""
+    from controlplane.adapters.receipts import ReceiptFiles  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from controlplane.domain.chain import chain_faults  # noqa: PLC0415
+    from controlplane.domain.errors import RunFailedError  # noqa: PLC0415
+    from controlplane.domain.waiver_ends import WaiverEnds, ends_of  # noqa: PLC0415
+
+    try:
+        chain = ReceiptFiles(folder / "state" / "receipts", site_signer(folder, said)).load()
+    except RunFailedError as error:
+        return WaiverEnds(doubt=str(error))
+    # One that is missing may be the one that said so. Who signed them is asked by whatever changes anything: it takes long.
+    faults = chain_faults(chain)
+    if faults:
+        return WaiverEnds(doubt=f"{faults[0].file} {faults[0].reason}. Look into it with 'controlplane receipts verify'")
+    return ends_of([receipt for _, receipt in chain])
 
 
 def kept_receipts(folder: str, signers: str | None) -> ReceiptFiles:

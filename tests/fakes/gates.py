@@ -11,7 +11,7 @@ from controlplane.domain.approval import approve
 from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.proposal import ModeChange, Proposal
-from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.report import GateReport, ReportHead
 from controlplane.domain.gates.values import Gates, Mode, SiteCheck
 from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
@@ -58,8 +58,9 @@ class FakeGateReports:
         self.world.touch("keep gate report")
         self.held[report.run] = report
 
-    def of(self, run: str) -> GateReport | None:
-        return self.held.get(run)
+    def head_of(self, run: str) -> ReportHead | None:
+        report = self.held.get(run)
+        return None if report is None else ReportHead(report, report.digest())
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         return tuple(

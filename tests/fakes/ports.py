@@ -178,8 +178,9 @@ class FakeApprovals:
     def expire(self, plan: str, *, seen_at: str) -> None:  # noqa: ARG002 - the port's signature
         self.held[plan] = self.held[plan].model_copy(update={"expired": True})
 
-    def add(self, approval: Approval) -> None:
+    def add(self, approval: Approval) -> Approval:
         self.held[approval.plan] = approval
+        return approval
 
     def signs_as(self) -> str | None:
         return self.me

@@ -7,6 +7,7 @@ from typing import Any
 from controlplane.domain.approval import approve
 from controlplane.domain.coordination import GateRun
 from controlplane.domain.digest import digest_of
+from controlplane.domain.examination import Examination, Point, examined
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import ID as READY
@@ -39,7 +40,8 @@ class _Runs:
 
 
 class PromotedSite(ReleaseSite):
-    """Builds in `stubs` are healthy and do nothing: their smoke tests fail wherever they run. `faults` is what the check of production finds."""
+    """Builds in `stubs` are healthy and do nothing: their smoke tests fail wherever they run. `faults` is what the check of production finds,
+    `points` what an examination of the site does."""
 
     def __init__(self, *, approval: str = "none") -> None:
         super().__init__()
@@ -51,6 +53,7 @@ class PromotedSite(ReleaseSite):
                 host.probes["releases"][f"shop-{name}"] = {"record": None, "changed": []}
         self.stubs: set[int] = set()
         self.faults: tuple[str, ...] = ()
+        self.points: tuple[Point, ...] = (Point(name="policy", level="pass", told="2 hosts"),)
         self.runs = _Runs()
         self.site = release_case.ReleaseSite(self.view, Governance(), self.files, self.views, OPERATOR)
         self.leases = FakeCoordination(self.world)
@@ -61,6 +64,7 @@ class PromotedSite(ReleaseSite):
             waves=lambda: every_attempt(self.leases),
             prove=self.prove,
             check=lambda *_: Checked(self.faults, None),
+            authority=self.examine,
         )
 
     def views(self, stack: str, environment: EnvironmentName) -> dict[str, ComposeView]:
@@ -68,6 +72,10 @@ class PromotedSite(ReleaseSite):
         project = spec.environments[environment].project
         services = tuple(ServiceView(name=name, image=None, container=None, networks=("default",)) for name in spec.images)
         return {host: ComposeView(project=project, dir=f"/opt/stacks/{project}", services=services) for host in spec.environments[environment].hosts}
+
+    def examine(self) -> Examination:
+        self.world.touch("examine site")
+        return examined("lab", self.points)
 
     def prove(self, stack: str, environment: EnvironmentName, *, progress: Progress) -> SmokeReport:
         assert stack == STACK

@@ -10,7 +10,7 @@ from controlplane.domain.approval import Approval
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
-from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.report import GateReport, ReportHead
 from controlplane.domain.gates.values import Gates, SiteCheck
 from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
@@ -118,8 +118,8 @@ class FakeReports:
         self.world.touch("keep report")
         self.held.append(report)
 
-    def of(self, run: str) -> GateReport | None:
-        return next((one for one in self.held if one.run == run), None)
+    def head_of(self, run: str) -> ReportHead | None:
+        return next((ReportHead(one, one.digest()) for one in self.held if one.run == run), None)
 
     def latest(self, limit: int) -> tuple[RunReport, ...]:
         return tuple(RunReport(run=one.run, at=one.judged_at, findings=one.findings) for one in self.held[-limit:])

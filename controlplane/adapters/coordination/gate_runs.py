@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Row, Select, insert, select
@@ -15,6 +16,8 @@ from controlplane.domain.digest import canonical_json
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.plain_json import load_plain
 
+# How many runs are asked for by their numbers in one query.
+_AT_ONCE = 500
 _RESULT = tuple(gate_results.c[name] for name in ("run_id", "check_id", "host", "checker", "verdict", "passed", "reason"))
 
 
@@ -40,14 +43,24 @@ class GateRunTables:
     def runs_of(self, check: str, host: str, *, limit: int = 50) -> tuple[GateRun, ...]:
         """Return the runs that judged the check on the host, the newest first, each with that result alone."""
         found = (
-            select(gate_runs, *(column.label(f"its_{column.name}") for column in _RESULT))
+            select(gate_runs.c.id, gate_runs.c.run, *(column.label(f"its_{column.name}") for column in _RESULT))
             .join_from(gate_results, gate_runs, gate_runs.c.id == gate_results.c.run_id)
             .where(gate_results.c.check_id == check, gate_results.c.host == host)
             .order_by(gate_results.c.at.desc(), gate_results.c.run_id.desc())
             .limit(limit)
         )
         with self._database.reading() as connection:
-            return tuple(_run(row, [row]) for row in connection.execute(found))
+            rows = connection.execute(found).all()
+            strange = [row.id for row in rows if (row.id, row.run) not in self._known]
+            for first in range(0, len(strange), _AT_ONCE):
+                asked = select(gate_runs).where(gate_runs.c.id.in_(strange[first : first + _AT_ONCE]))
+                self._known.update({(row.id, row.run): _run(row, ()) for row in connection.execute(asked)})
+        return tuple(self._known[row.id, row.run].model_copy(update={"results": (_result(row),)}) for row in rows)
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, str], GateRun]:
+        """Return runs without results, by number and key: none is ever changed, and each is asked for of every place that it judged."""
+        return {}
 
     def latest_runs(self, pack: str, limit: int = 50) -> tuple[GateRun, ...]:
         """Return the pack's runs, the newest first."""
@@ -82,15 +95,16 @@ def _run(row: Row[Any], results: Iterable[Row[Any]]) -> GateRun:
         pack=row.pack,
         policy=row.policy,
         hosts=load_plain(row.hosts),
-        results=tuple(
-            GateResult(
-                check=one.its_check_id,
-                host=one.its_host,
-                checker=one.its_checker,
-                verdict=one.its_verdict,
-                passed=one.its_passed,
-                reason=load_plain(one.its_reason),
-            )
-            for one in results
-        ),
+        results=tuple(map(_result, results)),
+    )
+
+
+def _result(row: Row[Any]) -> GateResult:
+    return GateResult(
+        check=row.its_check_id,
+        host=row.its_host,
+        checker=row.its_checker,
+        verdict=row.its_verdict,
+        passed=row.its_passed,
+        reason=load_plain(row.its_reason),
     )

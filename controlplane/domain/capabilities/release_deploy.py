@@ -90,6 +90,11 @@ def _refuse(desired: DesiredHost, wanted: ReleaseWanted, running: Mapping[str, l
             f"project {wanted.project} runs from {', '.join(others)}, not from {wanted.dir}: a renamed folder is another project, with empty "
             "volumes. Name the folder that it runs from in the policy's stacks"
         )
+    if running and wanted.dir in reader.paths and not reader.paths[wanted.dir]["exists"]:
+        raise CannotError(
+            f"project {wanted.project} runs from {wanted.dir}, which is not there: it was renamed or removed, and with it the way back to what runs. "
+            f"Move it back; or, to give its files up, make an empty {wanted.dir}"
+        )
     away = sorted(
         f"{source} ({name}: {inside})"
         for name, service in wanted.services.items()

@@ -3,6 +3,7 @@
 Rules:
 - daemon.json and containerd's configuration are written before Docker's packages are installed, so its very first start uses them.
 - Docker does not come where the mount below which its root is to lie, or the guard of that mount, can't be had: the rest of the baseline does.
+  Nor is one that is there and down started then, or where it would start on another root than the declared one.
 - Where a Docker is there already its root is docker.data_root's business; here only packages and units that are missing are brought.
 - Nothing is removed: a package that something else replaced, a unit that is masked, a Docker from elsewhere are refusals.
 """
@@ -31,6 +32,7 @@ READY = "enabled and active"
 _DOCKER_BYTES, _PACKAGE_BYTES = 700_000_000, 100_000_000
 # These can't be enabled by anybody who doesn't know why they are as they are.
 _KEPT_DOWN = ("masked", "error", "bad-setting")
+_DEFAULT_ROOT = "/var/lib/docker"
 
 
 def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
@@ -90,27 +92,46 @@ def _decide(desired: DesiredHost, baseline: Baseline, reader: Reader, outlook: O
 
 
 def _against_docker(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[str]:
-    """Return what keeps Docker from being installed or finished. Raises `Unobserved`."""
-    if not coming_docker.missing_of(coming_docker.named_packages(desired), reader):
+    """Return what keeps Docker from being installed, finished or started. Raises `Unobserved`."""
+    lacking = coming_docker.missing_of(coming_docker.named_packages(desired), reader)
+    if not lacking and not unit_problem(DOCKER, reader.units.get(DOCKER)):
         return []
     there = not is_without_docker(reader)
-    if there and not coming_docker.is_begun(desired, reader):
+    if lacking and there and not coming_docker.is_begun(desired, reader):
         names = ", ".join(coming_docker.named_packages(desired))
         return [f"a Docker is there that {names} did not bring: name its packages in machines.yml, or remove it yourself"]
     if there and coming_docker.answers(reader):
         return []
+    if not lacking:
+        return _against_a_start(desired, reader, outlook) if there else []
     if there and not coming_docker.is_configured(desired, reader):
         return [f"Docker is installed in part and would start on a root that is not {desired.docker.data_root}: finish or remove it yourself"]
     if desired.data == "disk" and desired.docker.data_root is None:
         return [f"Docker is not installed: the policy names no docker.data_root for {desired.host}, so its data would lie on the boot disk"]
+    return _against_its_mounts(desired, reader, outlook, "installed")
+
+
+def _against_a_start(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[str]:
+    """Return what keeps a Docker that is there, and down, from being started. Raises `Unobserved`."""
+    root, flags = desired.docker.data_root, reader.docker_config["dockerd_flags"]
+    named = any(flag.startswith(("--data-root", "--graph", "-g")) for flag in flags)
+    if root not in (None, _DEFAULT_ROOT) and not named and not coming_docker.is_configured(desired, reader):
+        return [
+            f"Docker is not started: it would start on another root than {root}. If it never kept anything, write data-root into {DAEMON_JSON}; "
+            "if it did, start it yourself, and docker.data_root moves it"
+        ]
+    return _against_its_mounts(desired, reader, outlook, "started")
+
+
+def _against_its_mounts(desired: DesiredHost, reader: Reader, outlook: Outlook, what: str) -> list[str]:
     told = []
     for path in guarded_mounts(desired):
         if path in outlook.missing:
-            told.append(f"Docker is not installed: its root is to lie on {path}, which can't be provided: {outlook.missing[path]}")
+            told.append(f"Docker is not {what}: its root is to lie on {path}, which can't be provided: {outlook.missing[path]}")
         elif path not in outlook.mounts:
-            told.append(f"Docker is not installed: its root is to lie on {path}, which is not mounted")
+            told.append(f"Docker is not {what}: its root is to lie on {path}, which is not mounted")
     if not told and guarded_mounts(desired) and not outlook.guarded and not is_guarded(desired, reader, outlook):
-        told.append("Docker is not installed: storage.fstab has to guard it first, or it could start on the bare mountpoint")
+        told.append(f"Docker is not {what}: storage.fstab has to guard it first, or it could start on the bare mountpoint")
     return told
 
 

@@ -2,7 +2,9 @@
 
 Rules:
 - Only what is missing is made: volumes, the machine, its disks. What is there is never replaced, shrunk, re-made or destroyed.
-- A machine or volume that is there already and that no run of this program marked as its own half-made work is a refusal, never taken over.
+- A machine or volume that is there already and that no run of this program marked as its own half-made work is a refusal, never taken over; a
+  machine that is as declared may be given the data disks that it lacks.
+- What an interrupted run left half made is finished only where it is what is declared now: a run that made another machine of it could not say so.
 - The machine's SSH host key is made on the hypervisor's side and known before its first boot.
 - What the baseline will bring is fetched from the first boot on, as far as the machine's own sources have it; bootstrap installs it.
 """
@@ -43,16 +45,23 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
 
 def _complete(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposal:
     """Add disks that are missing to a machine that is there; everything else that differs is left to a person."""
-    missing = missing_disks(machine, seen)
-    by_hand = [f"{reason}: change it on {machine.hypervisor_name} yourself" for reason in differences(machine, seen) if not _is_missing_disk(reason)]
+    missing, where = missing_disks(machine, seen), machine.hypervisor_name
+    by_hand = [f"{reason}: change it on {where} yourself" for reason in differences(machine, seen) if not _is_missing_disk(reason)]
     if not missing or by_hand:
-        return Proposal(refusals=tuple(by_hand))
+        return Proposal(refusals=(*by_hand, *_asleep(machine, seen)))
     if isinstance(machine.hypervisor, Proxmox):
         return Proposal(refusals=on_proxmox.missing_disk_refusals(machine, missing))
     refusals = [*_strangers(machine, seen, missing), *_storage_refusals(machine, boot, seen, missing, boot_too=False)]
     if refusals:
         return Proposal(refusals=tuple(refusals))
     return _proposal(machine, boot, seen, tuple(_disk_changes(machine, seen, missing)), missing, boot_too=False)
+
+
+def _asleep(machine: DesiredMachine, seen: MachineSeen) -> list[str]:
+    """Return what a person has to do so that the machine runs, now and after the next boot of its hypervisor."""
+    where = machine.hypervisor_name
+    told = [] if seen["state"] == "running" else [f"{machine.name} is {seen['state']}: see why, and start it on {where} yourself"]
+    return told if seen["autostart"] else [*told, f"{machine.name} is not started at boot: have {where} do that"]
 
 
 def _strangers(machine: DesiredMachine, seen: MachineSeen, missing: tuple[str, ...]) -> list[str]:
@@ -75,6 +84,8 @@ def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposa
     refusals = on_proxmox.refusals(machine, boot) if isinstance(machine.hypervisor, Proxmox) else []
     if seen["other"]:
         refusals.append(f"{seen['other']} is in its place on {where}: nothing is replaced; give this machine another id or name")
+    if seen["exists"]:
+        refusals += _left_otherwise(machine, seen)
     if boot.image is not None and boot.image not in seen["images"]:
         refusals.append(f"{where} has no image {boot.image} in storage {boot.storage}: put it there, or name another in the profile")
     if boot.template is not None and boot.template not in seen["templates"]:
@@ -107,6 +118,15 @@ def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposa
     if not seen["host_keys"]:
         changes.append(Change(kind="file", target=f"known_hosts: {machine.name}", before=None, after="the host key that it is born with"))
     return _proposal(machine, boot, seen, tuple(changes), missing, boot_too=boot_too)
+
+
+def _left_otherwise(machine: DesiredMachine, seen: MachineSeen) -> list[str]:
+    """Return in what a half-made machine is not the declared one, but for what is still to be made of it."""
+    made = seen.copy()
+    made["made"] = None  # that it is half made is why it is asked
+    left = [reason for reason in differences(machine, made) if not _is_missing_disk(reason)]
+    by_hand = f"change that on {machine.hypervisor_name} yourself, or write machines.yml as it was"
+    return [f"run {seen['run']} left {machine.name} half made, and {reason}: {by_hand}" for reason in left]
 
 
 def _prefetch(machine: DesiredMachine) -> tuple[str, ...]:

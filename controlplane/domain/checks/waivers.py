@@ -3,6 +3,7 @@
 Rules:
 - Only DRIFTED can be waived: an UNKNOWN stays UNKNOWN.
 - A waiver whose `until` can't be checked does not hold.
+- One that was crossed once is over for good: a recorded run says so in its receipt, and later judgements read it there (`waiver_ends`).
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Any
 from controlplane.domain.amounts import show_bytes
 from controlplane.domain.checks.budgets import used_of
 from controlplane.domain.checks.case import Answer, Case, fill_of
-from controlplane.domain.desired import HostWaiver
-from controlplane.domain.evidence import Unobserved
+from controlplane.domain.desired import DesiredHost, HostWaiver
+from controlplane.domain.evidence import Evidence, Unobserved
 from controlplane.domain.finding import Verdict
+from controlplane.domain.waiver_ends import WaiverEnd
 
 
 def waive(case: Case, check: str, surface: str, answer: Answer, *, now: datetime) -> Answer:
@@ -38,17 +40,37 @@ def waive(case: Case, check: str, surface: str, answer: Answer, *, now: datetime
 def _why_void(case: Case, waiver: HostWaiver, *, now: datetime) -> str:
     if not waiver.in_force(now=now):
         return f"its waiver by {waiver.approved_by} ended {waiver.ends_at:%Y-%m-%d %H:%M %Z}".rstrip()
-    if waiver.until is None:
-        return ""
-    for key, limit in waiver.until.model_dump(exclude_none=True).items():
+    if waiver.void is not None:
+        return f"its waiver by {waiver.approved_by} {waiver.void}"
+    crossed, doubts = _compared(case, waiver)
+    if crossed:
+        return f"its waiver by {waiver.approved_by} is void: {crossed[0]}"
+    return f"its waiver by {waiver.approved_by} does not hold: {doubts[0]}" if doubts else ""
+
+
+def crossings(desired: DesiredHost, evidence: Evidence, *, now: datetime) -> tuple[WaiverEnd, ...]:
+    """Return the waivers of a host that this evidence shows to be crossed and that nobody knew to be, also where nothing drifts."""
+    case = Case(desired, evidence, general=False)
+    return tuple(
+        WaiverEnd(host=desired.host, check=one.check, surface=one.surface, waiver=one.digest(desired.host), reason="; ".join(crossed))
+        for one in desired.waivers
+        if one.void is None and one.in_force(now=now) and (crossed := _compared(case, one)[0])
+    )
+
+
+def _compared(case: Case, waiver: HostWaiver) -> tuple[list[str], list[str]]:
+    """Return the limits of a waiver that are crossed, and those that could not be checked, in words."""
+    crossed, doubts = [], []
+    for key, limit in waiver.until.model_dump(exclude_none=True).items() if waiver.until is not None else ():
         read, show = _OBSERVED[key]
         try:
             value = read(case)
         except Unobserved as doubt:
-            return f"its waiver by {waiver.approved_by} does not hold: {key} could not be checked ({doubt})"
+            doubts.append(f"{key} could not be checked ({doubt})")
+            continue
         if value > limit:
-            return f"its waiver by {waiver.approved_by} is void: {key} is {show(value)}, it was given up to {show(limit)}"
-    return ""
+            crossed.append(f"{key} is {show(value)}, it was given up to {show(limit)}")
+    return crossed, doubts
 
 
 def _percent(value: float) -> str:

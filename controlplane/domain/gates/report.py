@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
 from controlplane.domain.digest import digest_of
 from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.gates.passing import Passing
+from controlplane.domain.waiver_ends import WaiverEnd
+
+# What is not said is left out of the digest, so that reports from before it could be said keep theirs.
+_UNSAID = ("checkers", "facts", "ended")
+
+
+def digest_of_report(plain: Mapping[str, Any]) -> str:
+    """Return the digest of a report as plain JSON."""
+    return digest_of({name: value for name, value in plain.items() if value or name not in _UNSAID})
 
 
 class GateReport(AuditReport):
     """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in its mode, and why not.
 
     `silent` are checks of the pack that had nothing to ask of these hosts; `checkers` are the digests of what judged each of the others, and
-    `facts` those of what each host was.
+    `facts` those of what each host was. `ended` are waivers of which it saw a limit crossed, first of all runs.
     """
 
     run: str
@@ -24,11 +34,11 @@ class GateReport(AuditReport):
     silent: tuple[str, ...] = ()
     checkers: dict[str, str] = Field(default={})
     facts: dict[str, str] = Field(default={})
+    ended: tuple[WaiverEnd, ...] = ()
 
     def digest(self) -> str:
         """Return the digest that its receipt holds."""
-        # What is not said is left out, so that reports from before it could be said keep their digest.
-        return digest_of(self.model_dump(mode="json", exclude={name for name in ("checkers", "facts") if not getattr(self, name)}))
+        return digest_of_report(self.model_dump(mode="json"))
 
     def exit_code(self) -> int:
         """Return 5 if anything is UNKNOWN, else 3 if a check that is enforced drifts, else 0."""
@@ -41,3 +51,10 @@ class GateReport(AuditReport):
         return tuple(
             one for one in self.passing if not one.passed and (checks is None or one.check in checks) and (hosts is None or one.host in hosts)
         )
+
+
+class ReportHead(NamedTuple):
+    """A report without its findings, and the digest of all of it: what a streak is made of, and what shows that it is the one that was recorded."""
+
+    report: GateReport
+    digest: str

@@ -15,7 +15,8 @@ from controlplane.domain.coordination import GateRun
 from controlplane.domain.finding import Finding, Summary
 from controlplane.domain.names import AsTuple
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.registers import Registers
+from controlplane.domain.releases.around import OpenGap, Stood
+from controlplane.domain.releases.history import Deployment
 from controlplane.domain.values import Value
 from controlplane.domain.waves.closeout import Action, Attestation, FileChange
 
@@ -43,12 +44,10 @@ class PackAround(Value):
     results: dict[str, str] = Field(default={})
 
 
-class OpenGap(Value):
-    """A gap of the site that is open when the release is closed, with its loops."""
+class ReleaseAction(Action):
+    """One thing that was done on a host, and of which manifest; None before that was kept."""
 
-    gap: str
-    title: str
-    loops: tuple[str, ...]
+    manifest: str | None = None
 
 
 class ReleaseCloseout(Value):
@@ -67,8 +66,11 @@ class ReleaseCloseout(Value):
     evidence: tuple[Proof, ...]
     # Those that were closed before packs were kept have none.
     packs: Annotated[tuple[PackAround, ...], AsTuple] = ()
+    # Likewise.
+    before: Stood | None = None
+    after: Stood | None = None
     files_changed: tuple[FileChange, ...]
-    actions: tuple[Action, ...]
+    actions: tuple[ReleaseAction, ...]
     own_loop: str | None
     own_gaps: tuple[str, ...]
     open_gaps: tuple[OpenGap, ...]
@@ -110,15 +112,23 @@ def _around(pack: str, when: Literal["before", "after"], run: GateRun | None) ->
     return PackAround(pack=pack, when=when, run=run.run, at=run.at, passed=passed, results=results)
 
 
-def actions(chain: Sequence[Receipt], plans: Sequence[str]) -> tuple[Action, ...]:
-    """Return what these plans did on hosts, and what was taken back of it, in its order."""
+def actions(chain: Sequence[Receipt], every: Sequence[Deployment], current: Deployment) -> tuple[ReleaseAction, ...]:
+    """Return what was done on hosts for the manifest that stands, and since it stands, in its order: what was brought over it and taken back, too.
+
+    `every` are the deployments of the stack in the environment, in the order of the chain: what a clock says that ran ahead hides none of them.
+    """
+    first = next(place for place, one in enumerate(every) if one.key == current.key)
+    plans = {one.plan: one.manifest_name for place, one in enumerate(every) if one.manifest == current.manifest or place >= first}
     done = [one for one in chain if one.phase == "result" and one.plan in plans and one.capability == release_deploy.ID]
     return tuple(
-        Action(receipt=one.key, host=one.host, capability=one.capability, outcome=one.outcome or "", at=one.at, downtime_s=one.downtime_s)
+        ReleaseAction(
+            receipt=one.key,
+            host=one.host,
+            capability=one.capability,
+            outcome=one.outcome or "",
+            at=one.at,
+            downtime_s=one.downtime_s,
+            manifest=plans[one.plan],
+        )
         for one in done
     )
-
-
-def open_gaps(registers: Registers) -> tuple[OpenGap, ...]:
-    """Return the site's open gaps."""
-    return tuple(OpenGap(gap=name, title=gap.title, loops=gap.loops) for name, gap in registers.gaps.items() if gap.is_open)

@@ -16,6 +16,7 @@ from controlplane.domain.amounts import show_age
 from controlplane.domain.coordination import GateRun, moment_of
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.history import Since
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.proof import Proof
 from controlplane.domain.releases.smoke import SmokeReport, changed_files
@@ -39,7 +40,8 @@ class GateLine(Value):
 class PromotionCase:
     """What the gate is judged on.
 
-    `staged` is when each staging host got this very manifest, None where it did not; `running` are D249's findings there on fresh evidence.
+    `staged` is since which receipt each staging host has this very manifest, None where it has not; `running` are D249's findings there on fresh
+    evidence.
     `unlike` are the services that production would run by another image than staging: production's digest and staging's, None where staging has no
     such service; None as long as nothing is staged.
     `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `asked` are the files of
@@ -55,7 +57,7 @@ class PromotionCase:
     name: str
     manifest: Manifest
     now: datetime
-    staged: Mapping[str, str | None]
+    staged: Mapping[str, Since | None]
     running: Sequence[Finding]
     unlike: Mapping[str, tuple[str, str | None]] | None
     smoked: Proof | None
@@ -121,7 +123,7 @@ def _contract(case: PromotionCase) -> GateLine:
 
 def _staged(case: PromotionCase) -> GateLine:
     step = f"controlplane release stage {case.stack} --manifest {case.name} --out FILE"
-    missing = sorted(host for host, at in case.staged.items() if at is None)
+    missing = sorted(host for host, since in case.staged.items() if since is None)
     if missing or not case.staged:
         where = ", ".join(missing) or "no host"
         return GateLine(name="staged", verdict=Verdict.DRIFTED, reason=f"{case.name} is not what {where} got last in staging", next=step)
@@ -156,7 +158,7 @@ def _smoke(case: PromotionCase) -> GateLine:
         return GateLine(name="smoke", verdict=Verdict.DRIFTED, reason="no smoke run in staging is on record", next=step)
     receipt, report = case.smoked
     told = _stale(receipt.at, case.now, case.spec.promotion.smoke_within)
-    since = max((at for at in case.staged.values() if at is not None), default=None)
+    since = max((one for one in case.staged.values() if one is not None), default=None)
     if report.manifest != case.manifest.digest:
         told = f"the newest one met {report.manifest_name}, not {case.name}"
     elif not report.passed:
@@ -164,7 +166,7 @@ def _smoke(case: PromotionCase) -> GateLine:
         told = report.doubt or f"{len(failed)} of {len(report.tests)} tests did not pass: {', '.join(failed[:3])}"
     elif receipt.outcome != "done":
         told = "the newest one did not end well"
-    elif since is not None and receipt.at < since:
+    elif since is not None and receipt.seq < since.seq:
         told = "it was staged again since"
     elif changed := _asked_otherwise(case, report):
         told = f"staging asks for something else now: {', '.join(changed)}"

@@ -3,13 +3,14 @@
 Rules:
 - A deployment is a step of capability release.deploy with a receipt; what it deployed stands in the plan that the receipt names.
 - Deployed is what was done and not taken back. One that failed changes nothing here: what a host really runs then, evidence alone tells.
+- The chain says what came after what; times are what the clocks said, of which one may have run ahead.
 - While a deployment or its way back is open nobody knows which of two releases a host runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.plan import Plan, Step
@@ -20,11 +21,18 @@ DEPLOY = "release.deploy"
 State = Literal["open", "done", "failed", "returning", "undone"]
 
 
+class Since(NamedTuple):
+    """The number of the receipt since which something stands, by which it is compared, and its time, to be shown."""
+
+    seq: int
+    at: str
+
+
 class Deployment(Value):
     """One deployment of a stack on one host. `run` is the whole run, `key` the host's part of it; `plan` and `manifest` are digests.
 
     `images` are by compose service, pinned. `state` is open until its result is on record, and `returning` while its way back is; `undone_at` is
-    when that ended.
+    when that ended. `begun_seq`, `ended_seq` and `undone_seq` are the numbers of the receipts of those times: their order is the one that counts.
     """
 
     stack: str
@@ -38,9 +46,19 @@ class Deployment(Value):
     manifest_name: str
     images: dict[str, str]
     begun_at: str
+    begun_seq: int
     ended_at: str | None
+    ended_seq: int | None
     undone_at: str | None = None
+    undone_seq: int | None = None
     state: State
+
+    @property
+    def brought(self) -> Since:
+        """Return when it was brought; of one that did not end, when it was begun."""
+        if self.ended_seq is None or self.ended_at is None:
+            return Since(self.begun_seq, self.begun_at)
+        return Since(self.ended_seq, self.ended_at)
 
 
 class OnHost(Value):
@@ -61,12 +79,13 @@ class OnHost(Value):
         return standing[-2] if len(standing) > 1 else None
 
     @property
-    def since(self) -> str | None:
+    def since(self) -> Since | None:
         """Return since when the current one stands: since it was deployed, or since the last one over it was taken back."""
         current = self.current
         if current is None:
             return None
-        return max([current.ended_at or current.begun_at, *(one.undone_at for one in self.deployments if one.undone_at is not None)])
+        back = (Since(one.undone_seq, one.undone_at) for one in self.deployments if one.undone_seq is not None and one.undone_at is not None)
+        return max([current.brought, *back])
 
     @property
     def failed(self) -> Deployment | None:
@@ -93,7 +112,7 @@ class Deployed(Value):
         return None if self.doubt is not None or not self.hosts else self.hosts[0].current
 
     @property
-    def since(self) -> str | None:
+    def since(self) -> Since | None:
         """Return since when what stands stands on all hosts, None where nothing does."""
         return max((one.since for one in self.hosts if one.since is not None), default=None)
 
@@ -122,7 +141,7 @@ def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tup
     """
     results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
     undone = undone_keys(chain)
-    undone_at = {one.undoes: one.at for one in chain if one.phase == "result" and one.outcome == "rolled-back" and one.undoes is not None}
+    back = {one.undoes: one for one in chain if one.phase == "result" and one.outcome == "rolled-back" and one.undoes is not None}
     returning = {receipt.undoes for receipt in open_intents(chain) if receipt.undoes is not None}
     plans: dict[str, Plan] = {}
     found = []
@@ -133,7 +152,8 @@ def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tup
             plans[intent.plan] = plan_of(intent.plan)
         result = results.get(intent.key)
         made = _deployment(intent, result, _step(plans[intent.plan], intent), _state(intent, result, undone=undone, returning=returning))
-        found.append(made.model_copy(update={"undone_at": undone_at.get(intent.key)}))
+        gone = back.get(intent.key)
+        found.append(made if gone is None else made.model_copy(update={"undone_at": gone.at, "undone_seq": gone.seq}))
     return tuple(found)
 
 
@@ -177,6 +197,8 @@ def _deployment(intent: Receipt, result: Receipt | None, step: Step, state: Stat
         manifest_name=str(said.get("compose_stack_manifest_name")),
         images={str(service): str(image) for service, image in said["compose_stack_images"].items()},
         begun_at=intent.at,
+        begun_seq=intent.seq,
         ended_at=result.at if result is not None else None,
+        ended_seq=result.seq if result is not None else None,
         state=state,
     )

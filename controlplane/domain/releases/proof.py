@@ -2,7 +2,8 @@
 
 Rules:
 - A run that ended without saying what its tests came to (it was interrupted, or broke) says nothing either way, and is in the way of nothing.
-- What counts is only what came after the release stands: after it was deployed, and after whatever was deployed over it was taken back.
+- What counts is only what came after the release stands: after it was deployed, and after whatever was deployed over it was taken back,
+  by the order of the receipts.
 """
 
 from __future__ import annotations
@@ -40,6 +41,6 @@ def newest_proof(chain: Sequence[Receipt], stack: str, environment: str) -> Proo
 def proof_since(chain: Sequence[Receipt], found: Deployed) -> Proof | None:
     """Return the newest smoke run of what stands in an environment, of this manifest and since it stands; None where there is none."""
     proof, current = newest_proof(chain, found.stack, found.environment), found.current
-    if proof is None or current is None or found.since is None or proof.receipt.at < found.since:
+    if proof is None or current is None or found.since is None or proof.receipt.seq < found.since.seq:
         return None
     return proof if proof.report.manifest == current.manifest else None

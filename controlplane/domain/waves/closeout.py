@@ -14,6 +14,7 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.closing import Recommendation
 from controlplane.domain.values import Value
+from controlplane.domain.waves.changed import since_opening
 from controlplane.domain.waves.record import Carved, GateJudged, Looked, PackRan, Planned, WaveRecord
 from controlplane.domain.waves.values import Output, Wave
 
@@ -100,14 +101,15 @@ def is_closeout(content: bytes, said: Receipt) -> bool:
         return False
 
 
-def actions_of(chain: Sequence[Receipt], record: WaveRecord, *, hosts: Collection[str]) -> tuple[Action, ...]:
+def actions_of(name: str, chain: Sequence[Receipt], record: WaveRecord, *, hosts: Collection[str]) -> tuple[Action, ...]:
     """Return everything that was done on the wave's hosts while it was open, in its order: by its plans, taken back, or beside it (a reboot)."""
     mine = {one.plan for one in record.plans}
+    meanwhile = {place for place, _ in since_opening(chain, wave=name, attempt=record.attempt, opened_at=record.opened_at)}
 
-    def belongs(one: Receipt) -> bool:
-        return one.plan in mine or (one.at >= record.opened_at and one.host in hosts and not one.capability.startswith("wave."))
+    def belongs(place: int, one: Receipt) -> bool:
+        return one.plan in mine or (place in meanwhile and one.host in hosts and not one.capability.startswith("wave."))
 
-    done = [one for one in chain if one.phase == "result" and one.host != "*" and belongs(one)]
+    done = [one for place, one in enumerate(chain) if one.phase == "result" and one.host != "*" and belongs(place, one)]
     return tuple(
         Action(receipt=one.key, host=one.host, capability=one.capability, outcome=one.outcome or "", at=one.at, downtime_s=one.downtime_s)
         for one in done

@@ -5,7 +5,8 @@ Rules:
 - A host that was carved out of the wave is not asked about at its end; it is named as what remains.
 - What is named and was not judged is UNKNOWN, never a pass: a host outside of the wave, a surface that no finding speaks of.
 - What holds for a time only (window, approval, undo, backup) is asked right before the change, the window again before each step of it.
-- What changed the wave's hosts ends every streak: runs from before the last change say nothing of what it left.
+- What changed the wave's hosts ends every streak: runs from before the last change say nothing of what it left. Which came first, the order of
+  the receipts says (`changed`).
 - Runs that follow each other too soon are one: closing runs the pack itself, and closing again proves nothing more. One that failed among them
   counts all the same.
 """
@@ -24,6 +25,7 @@ from controlplane.domain.gates.passing import passings
 from controlplane.domain.gates.promotion import AHEAD, Judged, Standing, shown
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers import Registers
+from controlplane.domain.waves.changed import LastChange
 from controlplane.domain.waves.record import GateJudged, PackRan, Phase
 from controlplane.domain.waves.values import AT_RUN, Gate, Wave
 
@@ -32,8 +34,8 @@ _Answer = tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]
 
 @dataclass(frozen=True)
 class GateCase:
-    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first, without what
-    passed at a time that is yet to come; those that are `interval` seconds apart count as several.
+    """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first by the chain,
+    without what passed at a time that is yet to come; those that are `interval` seconds apart count as several.
 
     `window`, `approval`, `undo` and `backup` are answers that only the use case can give: None where they hold, else why they do not.
     """
@@ -48,7 +50,7 @@ class GateCase:
     closed_waves: Mapping[str, str]
     unlinked: Sequence[str]
     packs: Sequence[PackRan] = ()
-    changed_at: datetime | None = None
+    changed: LastChange | None = None
     window: str | None = None
     approval: str | None = None
     undo: str | None = None
@@ -148,9 +150,11 @@ def _unstable(check: str, host: str, wanted: int, apart: timedelta, case: GateCa
     """Return what keeps a check from having passed in so many runs so far apart, the newest of them first; None where nothing does."""
     counted: list[datetime] = []
     for run in case.history(check, host):
-        at = moment_of(run.at)
-        if case.changed_at is not None and at < case.changed_at:
+        at, after = moment_of(run.at), _after_change(run.run, run.at, case)
+        if after is False:
             break
+        if after is None and run.passed:
+            continue
         if not run.passed:
             return "UNKNOWN" if run.verdict == "UNKNOWN" else "DRIFTED", f"{check} on {host} did not pass in {run.run}: {run.reason}"
         if not counted or counted[-1] - at >= apart:
@@ -164,12 +168,12 @@ def _unstable(check: str, host: str, wanted: int, apart: timedelta, case: GateCa
     )
 
 
-def _after_change(at: str, case: GateCase) -> bool:
-    return case.changed_at is None or datetime.fromisoformat(at.replace("Z", "+00:00")) >= case.changed_at
+def _after_change(run: str, at: str, case: GateCase) -> bool | None:
+    return case.changed is None or case.changed.precedes(run, at)
 
 
 def _since(case: GateCase) -> str:
-    return "" if case.changed_at is None else f" since the last change at {case.changed_at:%Y-%m-%dT%H:%M:%SZ}"
+    return "" if case.changed is None else f" since the last change at {case.changed}"
 
 
 def _pairs(gate: Any, case: GateCase) -> list[tuple[str, str]]:
@@ -184,10 +188,12 @@ def _places(check: str, hosts: tuple[str, ...], case: GateCase) -> tuple[str, ..
 
 
 def _pack(gate: Any, case: GateCase) -> _Answer:
-    ran = [one for one in case.packs if one.pack == gate.pack and _after_change(one.at, case)]
+    ran = [one for one in case.packs if one.pack == gate.pack and _after_change(one.run, one.at, case) is not False]
     if not ran:
         return "DRIFTED", f"pack {gate.pack} was not run after the last change: controlplane wave close runs it"
     last = ran[-1]
+    if last.passed and _after_change(last.run, last.at, case) is None:
+        return "UNKNOWN", f"nobody can say whether {last.run}, which these receipts lack, was{_since(case)}: controlplane wave close runs the pack"
     return ("MET", last.run) if last.passed else ("UNKNOWN" if last.unknown else "DRIFTED", f"{last.run}: {last.reason}")
 
 

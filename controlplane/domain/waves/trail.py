@@ -8,7 +8,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from controlplane.domain.receipt import Outcome, Receipt, open_intents, undone_keys
@@ -104,9 +103,3 @@ def closing_of(name: str, attempt: object, chain: Sequence[Receipt]) -> Receipt 
     if not said or (said[-1].capability, said[-1].outcome) != ("wave.close", "done") or (said[-1].told or {}).get("attempt") != attempt:
         return None
     return said[-1]
-
-
-def last_change(chain: Sequence[Receipt], *, hosts: Collection[str], since: str) -> datetime | None:
-    """Return when a run or a rollback last changed one of these hosts since then (a stamp), None where none did."""
-    done = [one.at for one in chain if one.plan and one.phase == "result" and one.host in hosts and one.at >= since]
-    return datetime.fromisoformat(max(done).replace("Z", "+00:00")) if done else None

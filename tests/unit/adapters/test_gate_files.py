@@ -20,6 +20,7 @@ from controlplane.domain.finding import Finding, Summary, Verdict
 from controlplane.domain.gates.proposal import ModeChange, Proposal, seal
 from controlplane.domain.gates.report import GateReport
 from controlplane.domain.gates.values import SiteCheck
+from tests.counting import calls
 
 GATES = """\
 # what runs together
@@ -126,23 +127,48 @@ def test_a_report_says_by_what_it_judged_and_one_from_before_it_could_keeps_its_
     [one] = files.latest(1)
     assert (one.policy, one.checkers) == ("x", {"D235": "sha256:c"})
     assert one.digest != report().digest()
-    for later in ({"checkers", "facts"}, {"facts"}):
+    for later in ({"checkers", "facts", "ended"}, {"facts", "ended"}):
         told = report().model_copy(update={"checkers": {} if "checkers" in later else {"D235": "sha256:c"}})
         plain = told.model_dump(mode="json", exclude=later)
         (tmp_path / f"{report().run}.json").write_text(json.dumps(plain))
         assert [one.digest for one in files.latest(1)] == [digest_of(plain)]
+        head = files.head_of(report().run)
+        assert head is not None
+        assert head.digest == digest_of(plain)
 
 
 def test_a_report_is_read_by_its_run_and_by_nothing_else(tmp_path: Path) -> None:
     files = GateReportFiles(tmp_path / "gates")
-    assert files.of(report().run) is None
+    assert files.head_of(report().run) is None
     files.keep(report())
-    assert files.of(report().run) == report()
+    # Of what it found the digest alone.
+    assert files.head_of(report().run) == (report().model_copy(update={"findings": ()}), report().digest())
     (tmp_path / "other.json").write_text(report().model_dump_json())
-    assert files.of("../other") is None
-    (tmp_path / "gates" / f"{report().run}.json").write_text("{}")
-    with pytest.raises(RunFailedError, match="is no report of a gate run"):
-        files.of(report().run)
+    assert files.head_of("../other") is None
+    strange = (report().model_dump_json().replace('"as declared"', "NaN"), report().model_dump_json().replace("R0001", "R0002"))
+    for text in ("{}", "[]", "{", *strange):
+        (tmp_path / "gates" / f"{report().run}.json").write_text(text)
+        with pytest.raises(RunFailedError, match=r"is no report of a gate run|is the report of"):
+            files.head_of(report().run)
+
+
+def test_the_head_of_a_report_costs_no_more_where_it_found_more_and_its_digest_is_of_all_of_it(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path)
+    few, many = report(), report("CAP-20260301-120000__verify.pack.run__R0002")
+    many = many.model_copy(update={"findings": many.findings * 1000})
+    for one in (few, many):
+        files.keep(one)
+        files.head_of(one.run)
+    assert calls(lambda: files.head_of(many.run)) == calls(lambda: files.head_of(few.run))
+    head = files.head_of(many.run)
+    assert head is not None
+    assert head.digest == many.digest()
+    # A finding that is another one shows, though no finding is made of it.
+    path = tmp_path / f"{many.run}.json"
+    path.write_text(path.read_text().replace('"MET"', '"DRIFTED"', 1))
+    head = files.head_of(many.run)
+    assert head is not None
+    assert head.digest != many.digest()
 
 
 def test_only_the_newest_are_read_the_oldest_of_them_first(tmp_path: Path) -> None:

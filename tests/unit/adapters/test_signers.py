@@ -48,7 +48,7 @@ def test_a_file_without_namespaces_gives_every_role_to_every_key(keys: Path, tmp
     signer = SshSigner(keys / "ann", keys / "signers")
     grow(ReceiptFiles(tmp_path / "receipts", signer), 2)
     approvals = ApprovalFiles(tmp_path / "approvals", signer)
-    approvals.add(approve("sha256:aa", approver="a", requester=None, now=COLLECTED))
+    assert approvals.add(approve("sha256:aa", approver="a", requester=None, now=COLLECTED)).approver == "ann@example.org"
     ProposalFiles(signer).write(str(tmp_path / "p.json"), PROPOSAL)
 
     assert faults(tmp_path / "receipts", signer) == ()

@@ -9,19 +9,23 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import click
 import pytest
 
 from controlplane import wiring
 from controlplane.adapters.receipts import ReceiptFiles
 from controlplane.adapters.signing import SshSigner
+from controlplane.cli.release import release
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.capability_registry import REGISTRY
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.session import compared
+from controlplane.wiring.releases import releasing
 from tests.fakes.chains import close_wave, grow, receipt
 from tests.fakes.command_line import Run, Said, command_line
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.ports import FakeClock
+from tests.fakes.release_site import make_site
 
 ROOT = Path(__file__).parents[3]
 
@@ -62,6 +66,28 @@ def test_a_site_in_order_is_governed_and_what_it_lacks_is_a_warning(run: Run) ->
     assert found["version control"] == ("warn", "the site is not under version control: nobody sees who changed what")
 
 
+def test_what_there_is_one_of_is_told_in_the_singular(tmp_path: Path, run: Run) -> None:
+    folder = make_site(tmp_path / "shop")
+    ReceiptFiles(folder / "state" / "receipts", SshSigner(None, None)).append(receipt(1, site="shop"))
+    found = points(run("doctor", "--site", str(folder), "-o", "json"))
+    assert found["policy"][1].startswith("1 host, sha256:")
+    assert found["gates"] == ("pass", "1 pack, 0 checks of the site's own, 0 enforced")
+    assert found["registers"] == ("pass", "0 findings, 0 gaps (0 open), 1 loop; every one is linked")
+    assert found["releases"] == ("pass", "1 stack in 2 environments: shop")
+    assert found["chain"] == ("pass", "1 receipt holds")
+    (folder / "registers" / "gaps.yml").write_text("gaps: {GAP-OP-1: {title: an orphan, loops: []}}\n")
+    assert points(run("doctor", "--site", str(folder), "-o", "json"))["registers"][1].startswith("1 rule does not hold: ")
+
+
+def test_the_authority_status_of_a_release_is_what_doctor_says(run: Run, site: Path) -> None:
+    (site / "waves" / "W9.yml").write_text("goal: 3\n")
+    said = run("doctor", "-o", "json").json()
+    assert said["verdict"] == "DRIFT"
+    # Its store is open meanwhile, as it is while a release is brought.
+    with releasing(str(site), None, "production") as (_, ports):
+        assert ports.authority().model_dump(mode="json") == said
+
+
 def test_what_is_broken_fails_by_itself_and_hides_nothing_else(run: Run, site: Path) -> None:
     (site / "policy.yml").write_text("version: 1\nhots: {}\n")
     (site / "state" / "receipts").mkdir(parents=True)
@@ -82,7 +108,7 @@ def test_a_closeout_that_was_dropped_fails(run: Run, site: Path) -> None:
     assert points(run("doctor", "-o", "json"))["chain"] == ("pass", "4 receipts hold")
     closeout.unlink()
     level, told = points(run("doctor", "-o", "json"))["chain"]
-    assert (level, "1 faults: state/waves/W8B/20260102-120000/closeout.json can't be read" in told) == ("fail", True), told
+    assert (level, "1 fault: state/waves/W8B/20260102-120000/closeout.json can't be read" in told) == ("fail", True), told
 
 
 def test_a_change_of_modes_and_an_end_of_a_wave_that_were_stopped_are_a_warning_until_something_ends_there(run: Run, site: Path) -> None:
@@ -136,11 +162,11 @@ def test_a_policy_older_than_its_upstream_fails(run: Run, site: Path, tmp_path: 
     assert (level, told.endswith("not committed: hosts.yml")) == ("warn", True), told
     git(site, "commit", "-qam", "two")
     level, told = points(run("doctor", "-o", "json"))["version control"]
-    assert (level, "1 commits not pushed to its upstream, as fetched " in told) == ("warn", True), told
+    assert (level, "1 commit not pushed to its upstream, as fetched " in told) == ("warn", True), told
     git(site, "push", "-q")
     git(site, "reset", "-q", "--hard", "HEAD~1")
     level, told = points(run("doctor", "-o", "json"))["version control"]
-    assert (level, "1 commits behind its upstream, as fetched " in told) == ("fail", True), told
+    assert (level, "1 commit behind its upstream, as fetched " in told) == ("fail", True), told
 
 
 def test_what_nobody_fetched_for_long_is_no_pass(run: Run, site: Path, tmp_path: Path) -> None:
@@ -189,6 +215,28 @@ def test_the_registry_names_every_capability_with_the_verb_that_it_is(run: Run) 
     shown = run("cap", "show", "docker.data_root").out
     assert "role      docker_data_root" in shown
     assert "verb      controlplane plan --capability docker.data_root" in shown
+
+
+def test_the_registry_reaches_every_verb_of_releases_with_what_it_takes() -> None:
+    context = click.Context(release)
+    verbs = {name: release.get_command(context, name) for name in release.list_commands(context)}
+    reached = {one.verb[1]: one for one in REGISTRY.values() if one.verb[0] == "release"}
+    assert set(reached) == set(verbs)
+    assert {name: (one.safety, one.approval, one.role, one.receipt) for name, one in reached.items() if one.safety != "read-only"} == {
+        "smoke": ("records", "none", None, True),
+        "recert": ("records", "none", None, True),
+        "close": ("records", "none", None, True),
+        "stage": ("mutating", "plan", "compose_stack", True),
+        "promote": ("mutating", "plan", "compose_stack", True),
+        "rollback": ("mutating", "none", "compose_stack", True),
+    }
+    assert {name for name, one in reached.items() if one.safety == "read-only" and not one.receipt} == {"check", "status", "brief"}
+    for name, one in reached.items():
+        verb, named = verbs[name], {word.partition(" ")[0] for word in one.inputs}
+        assert verb is not None
+        options = {parameter.opts[0]: parameter.required for parameter in verb.params if isinstance(parameter, click.Option)}
+        assert named <= {"STACK", *options}, name
+        assert {option for option, required in options.items() if required} <= named, name
 
 
 def test_a_capability_that_there_is_not_is_refused_with_those_that_there_are(run: Run) -> None:

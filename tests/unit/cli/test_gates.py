@@ -16,7 +16,9 @@ from jsonschema import Draft202012Validator
 from controlplane import wiring
 from controlplane.adapters.proposal_files import ProposalFiles
 from controlplane.adapters.strict_yaml import parse_document, read_document
+from controlplane.domain.desired import DesiredState, HostWaiver
 from controlplane.domain.finding import Verdict
+from controlplane.domain.policy import Until
 from tests.fakes.command_line import Run, command_line
 from tests.fakes.gates import GateSite
 
@@ -64,6 +66,15 @@ def test_a_run_that_passes_says_so_and_under_which_key(run: Run, site: GateSite)
 def test_a_check_that_asks_nothing_is_named(run: Run, site: GateSite) -> None:
     site.settle(packs={"mint": site.gates.packs["mint"].model_copy(update={"checks": ("D235", "D248")})})
     assert "not judged  D248: nothing to ask of these hosts" in run("gates", "run", "mint").out
+
+
+def test_a_waiver_that_a_run_ends_is_named(run: Run, site: GateSite) -> None:
+    waiver = HostWaiver(check="D234", reason="grows", approved_by="ops", ends_at=site.clock.time + timedelta(days=9), until=Until(root_used=10))
+    hosts = [host.model_copy(update={"waivers": (waiver,)}) if host.host == "mint-data" else host for host in site.view.desired.hosts]
+    site.view = site.view.model_copy(update={"desired": DesiredState(hosts=tuple(hosts))})
+    told = "waiver over D234 on mint-data: root_used is 20.8%, it was given up to 10%\n"
+    assert told in run("gates", "run", "mint").out
+    assert told not in run("gates", "run", "mint").out
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ class FakeLab:
         self.calls.append(("down", names, options))
         return list(names)
 
+    def ssh_argv(self, host: str, words: list[str]) -> list[str]:
+        self.calls.append(("ssh", (host, *words), {}))
+        return words
+
     def status(self) -> list[MachineStatus]:
         return [MachineStatus(name="db", state="running", engine="26", boot_device="/dev/loop1", data_device="/dev/loop2", data_file="/d")]
 
@@ -63,6 +67,27 @@ def test_up_without_options_asks_for_what_each_machine_has(fake: FakeLab) -> Non
         "data_bytes": 4 * 2**30,
     }
     assert fake.calls == [("up", (), options)]
+
+
+def test_what_a_command_on_a_machine_said_is_json_on_demand_with_its_exit_code(fake: FakeLab, capfd: pytest.CaptureFixture[str]) -> None:
+    said = CliRunner().invoke(lab, ["ssh", "db", "-o", "json", "--", "echo out; echo err >&2; exit 3"])
+    assert said.exit_code == 3
+    assert json.loads(said.stdout) == {
+        "host": "db",
+        "command": ["echo out; echo err >&2; exit 3"],
+        "exit_code": 3,
+        "stdout": "out\n",
+        "stderr": "err\n",
+    }
+    # Behind the dashes all is the command's, and by itself it prints where it is told to.
+    said = CliRunner().invoke(lab, ["ssh", "db", "--", "printf", "%s", "-o"])
+    assert (said.exit_code, fake.calls[-1]) == (0, ("ssh", ("db", "printf", "%s", "-o"), {}))
+    assert capfd.readouterr().out == "-o"
+
+
+def test_a_login_has_no_json(fake: FakeLab) -> None:
+    said = CliRunner().invoke(lab, ["ssh", "db", "-o", "json"])
+    assert (said.exit_code, "a login has no JSON: name a command" in said.output, fake.calls) == (2, True, [])
 
 
 @pytest.mark.parametrize(("flag", "disk"), [("--without-data-disk", "none"), ("--foreign-data-disk", "foreign"), ("--with-data-disk", "own")])

@@ -21,6 +21,7 @@ from controlplane.domain.signers import RECEIPTS
 from tests.fakes.chains import close_wave, grow, make_keys
 from tests.fakes.evidence_builder import COLLECTED
 from tests.fakes.ports import FakeClock
+from tests.fakes.site import FakeSite
 
 CUT = "A cut-off end would show up to there only:"
 Run = Callable[..., tuple[int | str | None, str, str]]
@@ -179,3 +180,13 @@ def test_verify_takes_no_earlier_verbs_word_for_a_signature(
     assert (code, err.splitlines()[0].startswith(f"{last.name}: is signed by a key that signers does not name")) == (1, True), err
     folder = ("--receipts", str(site / "state" / "receipts"), "--allowed-signers", str(keys / "signers"))
     assert run("receipts", "verify", *folder)[0] == 1
+
+
+def test_an_approval_is_said_to_be_of_whose_key_signed_it(run: Run, site: Path) -> None:
+    wiring.plan_files().write("plan.json", FakeSite().plan())
+    code, out, err = run("approve", "plan.json", "--site", str(site))
+    assert (code, " by ann@example.org until " in out, err) == (0, True, "")
+    assert json.loads(run("approve", "plan.json", "--site", str(site), "-o", "json")[1])["approver"] == "ann@example.org"
+    # Where nobody says whose key it is, it is the operator's.
+    (site / "site.yml").write_text("name: lab\n")
+    assert " by ann@desk until " in run("approve", "plan.json", "--site", str(site))[1]

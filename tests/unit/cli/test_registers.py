@@ -202,6 +202,16 @@ def test_a_closing_that_was_stopped_before_its_last_receipt_is_brought_to_its_en
     assert run(*words).err == f"{gap} is fixed already. Nothing was changed.\n"
 
 
+def test_a_loop_whose_closing_was_stopped_is_told_with_the_call_that_ends_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = run("loops", "file", "--title", "Short work", "-o", "json").json()["id"]
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Ledger, "close", lambda *_args, **_more: stop_at_once())
+        assert run("loops", "close", loop).code == 130
+    assert f"controlplane loops close {loop} brings it to its end" in run("doctor").out
+    assert run("loops", "close", loop).code == 0
+    assert "was stopped" not in run("doctor").out
+
+
 def test_a_register_that_can_not_be_written_leaves_a_receipt_that_says_so(run: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_path: Path, _text: str) -> None:
         raise RunFailedError("gaps.yml can't be written (No space left on device)")
@@ -237,8 +247,56 @@ def test_a_closing_that_was_stopped_between_its_two_files_goes_on(run: Run, site
         stopped.setattr(RegisterFiles, "_write", staticmethod(stop))
         assert run("gaps", "close", "GAP-OP-932").code == 130
     assert run("policy", "check").code == 2
-    assert run("gaps", "close", "GAP-OP-932").code == 0
+    [first] = [one for _, one in wiring.receipts(str(site)).load() if one.step == "GAP-OP-932"]
+    # A second one that is stopped before it writes names what the first wrote as well, and is no other writer of it.
+    with monkeypatch.context() as stopped:
+        stopped.setattr(RegisterFiles, "_write", staticmethod(lambda *_: stop_at_once()))
+        assert run("gaps", "close", "GAP-OP-932").code == 130
+    said = run("gaps", "close", "GAP-OP-932")
+    assert said.code == 0
+    assert "GAP-OP-932 closed; STOR-001 closed with it.\n" in said.out
+    assert f"before    STOR-001 was written by {first.key}, which was stopped\n" in said.out
+    told = [one for _, one in wiring.receipts(str(site)).load() if one.step == "GAP-OP-932"][-1].told
+    assert told is not None
+    assert (told["findings"], told["written_before"]) == (["STOR-001"], {first.key: {"findings": ["STOR-001"], "ended": "stopped"}})
     assert run("policy", "check").code == 0
+
+
+def stop_at_once() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_closing_that_could_not_be_written_is_named_for_what_it_wrote_alone(
+    run: Run, site: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    write, left = RegisterFiles._write, iter(range(written))
+
+    def full(path: Path, text: str) -> None:
+        if next(left, None) is None:
+            raise RunFailedError(f"{path.name} can't be written (No space left on device)")
+        write(path, text)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(RegisterFiles, "_write", staticmethod(full))
+        assert run("gaps", "close", "GAP-OP-949", "--accept", "for now").code == 1
+    first = wiring.receipts(str(site)).load()[-1][1]
+    findings = site / "registers" / "findings.yml"
+    assert (first.outcome, first.told) == ("failed", {"written": [str(findings)] if written else []})
+    if not written:
+        at = findings.read_text().index("STOR-006:")
+        findings.write_text(findings.read_text()[:at] + findings.read_text()[at:].replace("status: open", "status: closed", 1))
+    said = run("gaps", "close", "GAP-OP-949", "--accept", "for now")
+    told = f"before    STOR-006 was written by {first.key}, which did not end well\n"
+    assert (said.code, told in said.out, "before " in said.out) == (0, bool(written), bool(written)), said
+
+
+def test_a_finding_that_somebody_closed_before_is_none_that_closes_with_a_gap(run: Run, site: Path) -> None:
+    file = site / "registers" / "findings.yml"
+    at = file.read_text().index("STOR-006:")
+    file.write_text(file.read_text()[:at] + file.read_text()[at:].replace("status: open", "status: closed", 1))
+    said = run("gaps", "close", "GAP-OP-949", "--accept", "uploads are passed on", "-o", "json")
+    assert (said.code, said.json()["closed_findings"], said.json()["written_before"]) == (0, [], {}), said
 
 
 def test_several_links_of_one_call_are_all_there(run: Run, site: Path) -> None:
@@ -337,7 +395,24 @@ def test_a_loop_is_called_closable_once_gaps_of_it_are_closed_and_not_before_the
     assert run("loops", "status").out == f"loops: 3 open\nclosable  {loop}\nNext: controlplane loops close {loop}\n"
 
 
-def test_a_loop_closes_once_nothing_in_it_is_open(run: Run) -> None:
+def test_a_closing_of_a_loop_that_was_stopped_is_brought_to_its_end_by_the_same_call(run: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = run("loops", "file", "--title", "Small work", "-o", "json").json()["id"]
+
+    def stop(*_args: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(Ledger, "close", stop)
+        assert run("loops", "close", loop).code == 130
+    [intent] = [one for _, one in wiring.receipts(str(site)).load() if one.capability == "loops.close"]
+    text = (site / "registers" / "loops.yml").read_bytes()
+    said = run("loops", "close", loop, "-o", "json")
+    assert (said.code, said.json()["files"], said.json()["receipt"]) == (0, [], intent.key), said
+    assert (site / "registers" / "loops.yml").read_bytes() == text
+    assert run("loops", "close", loop).err == f"{loop} is closed already. Nothing was changed.\n"
+
+
+def test_a_loop_closes_once_nothing_in_it_is_open(run: Run, site: Path) -> None:
     said = run("loops", "file", "--title", "Small work", "-o", "json")
     loop = said.json()["id"]
     assert loop.startswith("LOOP-SMALL-WORK-20")
@@ -345,7 +420,14 @@ def test_a_loop_closes_once_nothing_in_it_is_open(run: Run) -> None:
     said = run("loops", "close", loop)
     assert (said.code, f"{loop} is closed while GAP-OP-949 is open in it" in said.err) == (4, True), said
     assert run("gaps", "close", "GAP-OP-949", "--accept", "uploads are passed on").code == 0
-    assert run("loops", "close", loop).code == 0
+    said = run("loops", "close", loop, "-o", "json")
+    assert said.code == 0
+    intent, result = [one for _, one in wiring.receipts(str(site)).load() if one.capability == "loops.close"]
+    assert (said.json()["receipt"], intent.phase, result.outcome) == (intent.key, "intent", "done")
+    assert result.told == intent.told
+    assert intent.told is not None
+    assert (intent.told["loop"], intent.told["gaps"]) == (loop, ["GAP-OP-949"])
+    assert run("loops", "close", loop).err == f"{loop} is closed already. Nothing was changed.\n"
     assert [row["status"] for row in run("loops", "list", "-o", "json").json()["loops"]] == ["open", "open", "closed"]
     assert "GAP-OP-949" in run("loops", "show", loop).out
 

@@ -104,6 +104,23 @@ def test_a_dry_run_of_a_rollback_asks_every_host_and_changes_nothing(run: Run, s
     assert (len(site.receipts.chain), len(site.runner.plays), site.running("staging")) == (chain, plays, runs)
 
 
+def test_by_its_name_in_the_registry_a_rollback_is_only_rehearsed_and_a_promotion_only_shown(run: Run, site: PromotedSite) -> None:
+    for number in (1, 2):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    brief = run("cap", "run", "-o", "json", "release.brief", "shop")
+    assert (brief.code, json.loads(brief.out)["stack"]) == (0, "shop")
+    held = list(site.receipts.chain)
+    site.runner.dry_ends = dict.fromkeys(HOSTS, YES)
+    back = run("cap", "run", "release.rollback", "shop", "--env", "production")
+    assert (back.code, back.err.splitlines()[0]) == (3, "$ controlplane release rollback --dry-run shop --env production"), back
+    assert site.receipts.chain == held
+    site.runner.dry_ends = {}
+    site.bring_to_gate(3)
+    held = list(site.receipts.chain)
+    assert run("cap", "run", "release.promote", "shop", "--manifest", "r3").code == 3
+    assert (site.receipts.chain, site.production()) == (held, {"2 intake", "2 seeds"})
+
+
 def test_a_rollback_without_it_shows_what_goes_back_and_does_it(run: Run, site: PromotedSite) -> None:
     assert site.stage(1).outcome == "done"
     assert site.stage(2).outcome == "done"

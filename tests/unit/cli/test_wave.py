@@ -63,6 +63,7 @@ def test_the_whole_way_by_exit_codes_and_each_verb_names_the_next(site: FakeWave
     assert Path("plan.json").exists()
     code, out, _ = call("approve", "W1")
     assert (code, last(out)) == (0, "Next: controlplane wave run W1")
+    assert " at any time by ann@desk, until " in out
     assert "Destructive actions in it: serial DATA0001." in out
     code, out, err = call("run", "W1")
     assert code == 0

@@ -124,6 +124,18 @@ def test_a_renamed_folder_is_refused_by_name(healthy: EvidenceBuilder) -> None:
     assert reason.startswith("shop: project shop runs from /opt/stacks/shop-old, not from /opt/stacks/shop: a renamed folder is another project")
 
 
+def test_a_folder_that_was_renamed_under_what_runs_is_refused_and_one_that_is_yet_to_come_is_not(healthy: EvidenceBuilder) -> None:
+    healthy.probes["paths"][DIR] = place(DIR, "254:1", "/", exists=False, nearest="/opt/stacks")
+    assert proposed(first(healthy), V1).refusals == ()
+    running(healthy, V1)
+    healthy.probes["releases"]["shop"]["changed"] = [".env", "compose.release.yml", "compose.yml"]
+    [reason] = proposed(healthy).refusals
+    assert reason.startswith(f"shop: project shop runs from {DIR}, which is not there: it was renamed or removed, and with it the way back")
+    assert reason.endswith(f"Move it back; or, to give its files up, make an empty {DIR}")
+    healthy.probes["paths"][DIR] = place(DIR, "254:1", "/")
+    assert proposed(healthy).refusals == ()
+
+
 def test_a_missing_bind_source_is_refused_by_name(healthy: EvidenceBuilder) -> None:
     healthy.probes["paths"]["/mnt/data/shop/db"] = place("/mnt/data/shop/db", "254:16", "/mnt/data", exists=False)
     [reason] = proposed(first(healthy), V1).refusals

@@ -15,6 +15,7 @@ from controlplane.domain.run_list import run_rows
 from controlplane.domain.run_result import unmet_promises
 from controlplane.domain.witness import Answer, Question, judge_answers, questions_for
 from controlplane.ports.plays import StepResult
+from tests.fakes.chains import receipt
 from tests.fakes.evidence_builder import MINIO, EvidenceBuilder, bind, desired_mint_data
 from tests.fakes.site import FakeSite
 
@@ -46,6 +47,18 @@ def test_open_steps_are_listed_with_what_to_do_and_closed_ones_with_nothing() ->
     assert [(row.capability, row.state) for row in rows] == [("plan.apply", "open"), ("storage.data_disk", "done"), ("storage.fstab", "open")]
     assert rows[1].next == "nothing"
     assert rows[2].next.startswith("resume it: controlplane apply with the same plan file")
+
+
+@pytest.mark.parametrize(
+    ("capability", "told"),
+    [
+        ("release.begin", "nothing: what goes on with the release looks once more"),
+        ("release.close", 'close it again: controlplane release close shop --env production --attest "..."'),
+    ],
+)
+def test_what_a_release_leaves_beside_its_runs_says_what_follows_where_it_was_cut(capability: str, told: str) -> None:
+    [row] = run_rows([receipt(1, capability=capability, step="shop/production", plan="", host="*")])
+    assert (row.state, row.next) == ("interrupted", told)
 
 
 def test_a_run_is_listed_as_rolled_back_once_all_of_its_steps_are() -> None:

@@ -197,6 +197,53 @@ def test_a_docker_that_runs_gets_what_is_missing_beside_it_and_keeps_its_root() 
     assert mends(proposal) == {"D247 baseline.docker"}
 
 
+def down(**config: Any) -> EvidenceBuilder:
+    """Return a machine whose Docker is installed, guarded and down."""
+    builder = settle(EvidenceBuilder())
+    for name in ("docker.service", "docker.socket", "containerd.service"):
+        drop_in = {"path": guard_path(name), "text": guard_text(name, [("/mnt/data", DATA_UUID)]), "mtime": 1.0}
+        builder.probes["units"][name] |= {"active_state": "inactive", "drop_ins": [drop_in]}
+    builder.probes["docker_config"] |= config
+    return builder.fail("docker_info", "failed", "Docker's socket is not there")
+
+
+STARTED = ["unit docker.service: not enabled and active -> enabled and active"]
+
+
+@pytest.mark.parametrize("config", [{}, {"daemon_json": None, "dockerd_flags": ["--data-root=/mnt/data/docker"]}], ids=["file", "flag"])
+def test_a_docker_that_is_down_is_started_on_its_root(config: dict[str, Any]) -> None:
+    proposal = propose(down(**config), guarded=False)
+    assert (proposal.refusals, changes(proposal), mends(proposal)) == ((), STARTED, {"D247 baseline.docker"})
+
+
+def test_where_the_default_root_is_the_declared_one_a_docker_that_is_down_is_started() -> None:
+    docker = desired_mint_data().docker.model_copy(update={"data_root": "/var/lib/docker", "containerd_root": None})
+    proposal = propose(down(daemon_json=None), wanted(data="boot", disks=(), docker=docker), missing="none is declared")
+    assert (proposal.refusals, changes(proposal)) == ((), STARTED)
+
+
+def test_a_docker_that_is_down_is_never_started_on_another_root_than_the_declared_one() -> None:
+    proposal = propose(down(daemon_json='{"log-driver": "local"}'))
+    assert (proposal.drafts, proposal.refusals) == (
+        (),
+        (
+            "Docker is not started: it would start on another root than /mnt/data/docker. If it never kept anything, write data-root into "
+            "/etc/docker/daemon.json; if it did, start it yourself, and docker.data_root moves it",
+        ),
+    )
+
+
+def test_a_docker_that_is_down_is_never_started_without_its_mount_or_the_guard_of_that() -> None:
+    told = "Docker is not started: its root is to lie on /mnt/data, which can't be provided: serial DATA0001 is not there"
+    proposal = propose(down(), missing="serial DATA0001 is not there")
+    assert (proposal.drafts, proposal.refusals) == ((), (told,))
+    bare = down()
+    bare.probes["units"]["docker.service"]["drop_ins"] = []
+    proposal = propose(bare, guarded=False)
+    told = "Docker is not started: storage.fstab has to guard it first, or it could start on the bare mountpoint"
+    assert (proposal.drafts, proposal.refusals) == ((), (told,))
+
+
 def test_a_docker_from_elsewhere_is_refused() -> None:
     builder = settle(EvidenceBuilder())
     builder.probes["packages"]["docker.io"] = NONE

@@ -102,6 +102,23 @@ def test_a_defined_machine_that_its_run_left_is_finished() -> None:
     assert (judged(left).verdict, judged(left).reason) == (Verdict.DRIFTED, f"on kvm1: run {RUN} has not finished making it")
 
 
+def test_a_machine_that_its_run_left_half_made_and_that_is_declared_otherwise_by_now_is_refused() -> None:
+    left = born(made=False, state="shut off", autostart=False, cores=1, memory=512 * MIB)
+    begun, by_hand = f"run {RUN} left mint-data half made, and it has", "change that on kvm1 yourself, or write machines.yml as it was"
+    assert (propose(left).drafts, propose(left).refusals) == (
+        (),
+        (
+            f"{begun} 1 core, declared are 2: {by_hand}",
+            f"{begun} {512 * MIB} bytes of memory, declared are {2048 * MIB}: {by_hand}",
+        ),
+    )
+
+
+def test_what_is_still_to_be_made_of_a_half_made_machine_is_no_difference() -> None:
+    left = born(made=False, state="shut off", autostart=False, disks=[])
+    assert (propose(left).refusals, [draft.changes[0].target for draft in propose(left).drafts]) == ((), ["mint-data-boot in default"])
+
+
 def test_a_disk_that_a_finished_machine_lacks_is_added_and_nothing_else_is_touched() -> None:
     seen = born(disks=born()["disks"][:1])
     assert changes(propose(seen)) == [
@@ -132,6 +149,8 @@ def test_a_disk_that_a_finished_machine_lacks_is_added_and_nothing_else_is_touch
         (born(memory=1024 * MIB), f"it has {1024 * MIB} bytes of memory, declared are {2048 * MIB}: change it on kvm1 yourself"),
         (born(agent=False), "it has no channel for the guest agent: change it on kvm1 yourself"),
         (born(cards=[]), "it has no card on network default: change it on kvm1 yourself"),
+        (born(state="shut off"), "mint-data is shut off: see why, and start it on kvm1 yourself"),
+        (born(autostart=False), "mint-data is not started at boot: have kvm1 do that"),
     ],
 )  # fmt: skip
 def test_each_refusal_says_what_is_in_the_way(seen: dict[str, Any], told: str) -> None:

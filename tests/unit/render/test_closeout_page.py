@@ -145,4 +145,4 @@ def test_impacts_of_nothing_are_none() -> None:
     from controlplane.domain.waves.record import WaveRecord
 
     record = WaveRecord(opened_by="ann", opened_at="2026-01-02T12:00:00Z", attempt="x", head=None)
-    assert (gap_impacts(Registers(), []), loop_impacts(Registers(), ["GAP-OP-1"]), actions_of([], record, hosts=("a",))) == ((), (), ())
+    assert (gap_impacts(Registers(), []), loop_impacts(Registers(), ["GAP-OP-1"]), actions_of("W1", [], record, hosts=("a",))) == ((), (), ())

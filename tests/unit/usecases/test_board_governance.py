@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,14 +12,19 @@ import pytest
 from controlplane import wiring
 from controlplane.domain.board import BoardGovernance
 from controlplane.domain.coordination import GateResult, GateRun
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.governance import Governance
 from controlplane.domain.waves.record import GateJudged, WaveRecord
 from controlplane.usecases.board_governance import governance_of
 from controlplane.usecases.board_releases import releases_of
+from controlplane.usecases.record_run import Ledger
 from tests.fakes.coordination import FakeCoordination
+from tests.fakes.interruption import Interruption
 from tests.fakes.releases import ReleaseSite
+from tests.fakes.waves import FakeFolder
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,7 +54,7 @@ def world() -> ReleaseSite:
     return ReleaseSite()
 
 
-def shown(site: Path, store: FakeCoordination, world: ReleaseSite | None = None) -> BoardGovernance:
+def shown(site: Path, store: FakeCoordination, world: ReleaseSite | None = None, folder: FakeFolder | None = None) -> BoardGovernance:
     world = world or ReleaseSite()
     view = wiring.site_view(str(site))
     governance, _ = wiring.governance(str(site))
@@ -62,6 +68,7 @@ def shown(site: Path, store: FakeCoordination, world: ReleaseSite | None = None)
         clock=Noon(),
         receipts=world.receipts,
         plans=world.ports.plans,
+        folder=folder or FakeFolder(Interruption()),
     )
 
 
@@ -72,6 +79,40 @@ def test_a_site_without_runs_shows_its_waves_as_not_opened_and_no_trend(site: Pa
     assert (found.promotions, found.trends) == ((), ())
     assert [link.stor for link in found.links] == [f"STOR-00{number}" for number in range(1, 9)]
     assert {link.fault for link in found.links} == {None}
+
+
+def test_a_wave_is_closed_where_its_receipt_and_its_closeout_say_so_and_not_by_the_store_alone(site: Path, world: ReleaseSite) -> None:
+    store, folder = FakeCoordination(), FakeFolder(world.world)
+    judged = GateJudged(phase="entry", kind="closed", what="another wave is closed: wave W8A", verdict="MET", reason="closed")
+    record = WaveRecord(opened_by="ann@desk", attempt="1", head=None, entry=(judged,)).plain()
+    held = store.take("W8B", state="open", mutating=True, holder="ann@desk", record=record, now=NOW, ttl=timedelta(hours=1))
+    store.write(held, state="closed", record=record, now=NOW, ended=True)
+
+    def wave() -> tuple[str, set[Verdict]]:
+        [found] = [one for one in shown(site, store, world, folder).waves if one.id == "W8B"]
+        assert {gate.reason for gate in found.gates if gate.verdict is Verdict.UNKNOWN} <= {found.state}
+        return found.state, {gate.verdict for gate in found.gates}
+
+    unknown = {Verdict.UNKNOWN}
+    state, verdicts = wave()
+    assert (state.partition(":")[0], verdicts) == ("closed in the store alone, these receipts hold no closing of that attempt", unknown)
+    closeout = {"attempt": "1"}
+    key, file = "CAP-20260301-120000__wave.close__R0001", "state/waves/W8B/1/closeout.json"
+    ledger = Ledger(world.receipts, Noon(), run=key, site="lab", plan="", policy="x", operator="ann@desk")
+    ledger.intend(key, host="*", capability="wave.close", step="W8B")
+    told = {"attempt": "1", "file": file}
+    ledger.close(key, host="*", capability="wave.close", step="W8B", outcome="done", evidence=digest_of(closeout), told=told)
+    assert wave() == (f"closed by {key}, and {file} can't be read: restore it from a copy", unknown)
+    folder.files[file] = b"{}"
+    assert wave() == (f"closed by {key}, and {file} is not what that says: restore it from a copy", unknown)
+    folder.files[file] = json.dumps(closeout).encode()
+    assert wave() == ("closed", {Verdict.MET})
+
+    def broken() -> tuple[()]:
+        raise RunFailedError("x.json is no receipt")
+
+    world.receipts.load = broken  # type: ignore[method-assign]
+    assert wave() == ("closed in the store alone, the receipts can't be read", unknown)
 
 
 def test_gates_stand_as_they_were_judged_and_runs_become_a_trend(site: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,42 +13,17 @@ import pytest
 from controlplane.domain.chain import chain_faults
 from controlplane.domain.coordination import GateResult, GateRun, stamp_of
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import Fault, InputInvalidError, InterruptedRunError, RefusedError, UnknownError
+from controlplane.domain.errors import Fault, InputInvalidError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.receipt import open_intents
-from controlplane.domain.registers import Registers
+from controlplane.domain.releases.around import State
 from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.releases.values import EnvironmentName, Rules
+from controlplane.ports.plays import StepResult
 from controlplane.ports.waves import Commit
-from controlplane.usecases.close_release import ClosePorts, close_release
-from tests.fakes.promotions import PromotedSite
-from tests.fakes.releases import STACK
+from controlplane.usecases.reset_time import reset_time
+from tests.fakes.closings import LOOP, OTHER, ClosingSite
+from tests.fakes.releases import HOSTS, STACK
 from tests.fakes.site import OPERATOR
-from tests.fakes.waves import FakeFolder, FakeHistory
-
-LOOP, OTHER = "LOOP-SHOP-RELEASE", "LOOP-OTHER"
-
-
-class ClosingSite(PromotedSite):
-    """A site whose release has a loop, with registers; `closed` closes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder, self.history = FakeFolder(self.world), FakeHistory()
-        self.files.specs[STACK] = self.files.specs[STACK].model_copy(update={"loop": LOOP})
-        self.register({"GAP-OP-9": {"title": "of others", "loops": [OTHER]}})
-
-    def register(self, gaps: dict[str, Any]) -> None:
-        loops = {LOOP: {"title": "the shop"}, OTHER: {"title": "others"}, "LOOP-OLD": {"title": "over", "status": "closed"}}
-        registers = Registers.model_validate({"loops": loops, "gaps": gaps}, strict=False)
-        self.site = replace(self.site, governance=replace(self.site.governance, registers=registers))
-
-    def released(self, number: int = 1) -> ClosingSite:
-        assert self.promote(self.bring_to_gate(number)).outcome == "done"
-        return self
-
-    def closed(self, environment: EnvironmentName = "production", attest: str = "orders come in", deferred: tuple[str, ...] = ()) -> Any:
-        ports = ClosePorts(self.release_ports, self.folder, self.history)
-        return close_release(self.site, STACK, environment, ports, attest=attest, deferred=deferred)
 
 
 @pytest.fixture
@@ -210,7 +185,66 @@ def test_a_proof_of_the_build_before_does_not_count(site: ClosingSite) -> None:
 def test_what_a_rollback_brought_back_and_proved_closes(site: ClosingSite) -> None:
     site.released().released(2)
     assert site.roll_back().outcome == "rolled-back"
-    assert site.closed()[0].manifest == "r1"
+    made, page, _ = site.closed()
+    assert made.manifest == "r1"
+    done = [(one.host, one.manifest, one.outcome) for one in made.actions]
+    brought = [(host, manifest, "done") for manifest in ("r1", "r2") for host in HOSTS]
+    assert (done[:4], sorted(done[4:])) == (brought, [(host, "r2", "rolled-back") for host in HOSTS])
+    assert "| mint-apps | r2 | rolled-back |" in site.folder.files[page].decode()
+
+
+def reset(site: ClosingSite, *, to: datetime) -> None:
+    """Let the clock have run ahead until now."""
+    site.clock.time = to
+    given: dict[str, Any] = {"receipts": site.receipts, "store": site.leases, "clock": site.clock, "entropy": site.ports.entropy}
+    reset_time("lab", operator=OPERATOR, reason="its clock ran ahead", **given)
+
+
+def test_what_was_brought_over_it_after_a_clock_had_run_ahead_is_on_its_closeout_too(site: ClosingSite) -> None:
+    began = site.clock.time
+    site.clock.time = began + timedelta(hours=3)
+    site.released()
+    reset(site, to=began + timedelta(minutes=10))
+    site.released(2)
+    assert site.roll_back().outcome == "rolled-back"
+    done = [(one.manifest, one.outcome) for one in site.closed()[0].actions]
+    assert done == [("r1", "done")] * 2 + [("r2", "done")] * 2 + [("r2", "rolled-back")] * 2
+
+
+def test_a_proof_by_a_clock_that_ran_ahead_does_not_count_past_a_release_that_was_taken_back_since(site: ClosingSite) -> None:
+    began = site.clock.time
+    site.clock.time = began + timedelta(hours=3)
+    assert site.stage(1).outcome == "done"
+    assert site.smoke("staging").passed
+    reset(site, to=began + timedelta(minutes=10))
+    assert site.stage(2).outcome == "done"
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RunFailedError("pytest is gone")
+
+    site.release_ports = replace(site.release_ports, prove=broken)
+    assert site.roll_back("staging").outcome == "failed"
+    assert "r1 was not proven since it stands there" in refused(site, environment="staging")
+
+
+def test_how_it_stood_before_is_of_the_run_that_the_chain_has_first(site: ClosingSite) -> None:
+    began = site.clock.time
+    site.clock.time = began + timedelta(hours=3)
+    site.runner.ends = [StepResult(status="done", message="", told={}), StepResult(status="failed", message="no room", told={})]
+    assert site.stage(1).outcome == "failed"
+    for one in site.hosts["mint-data"].probes["docker_containers"]:
+        one.update(running=False, state="exited")
+    reset(site, to=began + timedelta(minutes=10))
+    assert site.stage(1).outcome == "done"
+    assert site.smoke("staging").passed
+    before = site.closed("staging")[0].before
+    assert before is not None
+    assert isinstance(before.state, State)
+    assert [one.manifest for one in before.state.hosts] == [None, None]
+
+
+def test_what_another_release_did_before_it_is_not_what_this_one_did(site: ClosingSite) -> None:
+    assert {one.manifest for one in site.released().released(2).closed()[0].actions} == {"r2"}
 
 
 def test_while_a_gap_of_its_loop_is_open_it_does_not_close(site: ClosingSite) -> None:

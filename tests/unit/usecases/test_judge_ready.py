@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.domain.chain import chain_faults
 from controlplane.domain.desired import HostWaiver
-from controlplane.domain.errors import InputInvalidError
+from controlplane.domain.errors import InputInvalidError, RefusedError
 from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import Need, Readiness, void_because
@@ -17,6 +17,7 @@ from controlplane.usecases.judge_ready import judge_ready, standing_of
 from controlplane.usecases.record_run import Ledger
 from tests.fakes.evidence_builder import MINIO, desired_mint_data, healthy_probes
 from tests.fakes.host import FakeHost
+from tests.fakes.machine_builder import born, declared_machine
 from tests.fakes.site import OPERATOR, FakeSite
 
 
@@ -82,6 +83,24 @@ def test_a_host_that_was_not_reached_is_not_ready() -> None:
     assert (answer.ready, answer.exit_code(), answer.needs[0].what, answer.needs[0].reason) == (
         False, 5, "reachability", "the host was not reached: no route",
     )  # fmt: skip
+
+
+def test_a_host_of_which_only_its_hypervisor_speaks_was_not_reached_and_its_machine_s_own_trouble_is_told() -> None:
+    fake = site({"machine": born(state="shut off")}, machine=declared_machine())
+    answer, _ = ask(fake)
+    assert (answer.ready, answer.exit_code(), answer.needs[0].what, answer.needs[0].verdict.value) == (False, 5, "reachability", "UNKNOWN")
+    assert need(answer, "D246 machine").next == "no plan mends it: mint-data is shut off: see why, and start it on kvm1 yourself"
+
+
+def test_what_hangs_on_a_mount_that_the_plan_brings_is_not_left_to_a_person_and_other_things_are() -> None:
+    fake = FakeSite()
+    fake.host.probes["tmp"]["files"] = [{"path": "/tmp/dump", "size": 20_000_000}]
+    answer, plan = ask(fake)
+    assert "storage.data_disk" in {step.capability for step in plan.steps}
+    assert need(answer, "D245 disk.usage:/mnt/data").next == (
+        "see whether it goes with the mount that storage.data_disk brings: controlplane ready mint-data --plan FILE, approve and apply it, ask again"
+    )
+    assert need(answer, "D238 tmp:/tmp/dump").next == "no capability mends it: by hand"
 
 
 def test_what_the_second_witness_does_not_confirm_is_not_ready() -> None:
@@ -226,6 +245,14 @@ def test_a_ready_receipt_ends_by_itself() -> None:
     assert standing(fake) is None
     fake.clock.time += timedelta(hours=1)
     assert standing(fake) == "it ended at 2026-01-03T12:00:04Z"
+
+
+def test_a_clock_that_went_back_does_not_make_a_ready_receipt_last() -> None:
+    fake = site()
+    ask(fake)
+    fake.clock.time -= timedelta(days=300)
+    with pytest.raises(RefusedError, match="Set this controller's clock"):
+        standing(fake)
 
 
 def test_a_change_of_the_policy_voids_a_ready_receipt() -> None:

@@ -113,7 +113,7 @@ def test_what_passed_by_the_store_alone_is_unknown_and_ends_the_streak(lost: str
         site.reports.held[run] = report.model_copy(update={"pack": "other"})
     elif lost == "no report":
         monkeypatch.setattr(
-            site.reports, "of", lambda _run: fails("x.json is no report of a gate run: restore it, or move it away. Nothing was changed.")
+            site.reports, "head_of", lambda _run: fails("x.json is no report of a gate run: restore it, or move it away. Nothing was changed.")
         )
     else:
         site.reports.held[run] = report.model_copy(update={"facts": {}} if lost == "old report" else {"passing": report.passing[:1]})
@@ -186,9 +186,9 @@ def reads(site: GateSite, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         told.append(what)
         return read(*of)
 
-    load, report_of = site.receipts.load, site.reports.of
+    load, report_of = site.receipts.load, site.reports.head_of
     monkeypatch.setattr(site.receipts, "load", lambda: counted("receipts", load))
-    monkeypatch.setattr(site.reports, "of", lambda run: counted(run, report_of, run))
+    monkeypatch.setattr(site.reports, "head_of", lambda run: counted(run, report_of, run))
     for place in [("D204", "site"), ("D235", "mint-data"), ("D235", "mint-apps"), ("D240", "mint-data")] * 2:
         site.runs.runs_of(*place)
     return told

@@ -106,9 +106,59 @@ def test_a_waiver_passes_by_name_goes_on_being_judged_and_ends_by_its_day_or_by_
     usage |= dict.fromkeys(("free", "available"), usage["size"] * 5 // 100)
     [passing] = site.run(hosts=("mint-data",)).passing
     assert (passing.verdict, passing.passed, "its waiver by ops is void" in passing.reason) == ("DRIFTED", False, True), passing
+    crossed = site.receipts.chain[-1]
+    # It fell below again: what was crossed once is over, and the receipt of the run that saw it says so.
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    report = site.run(hosts=("mint-data",))
+    [passing] = report.passing
+    over = f"its waiver by ops ended for good: root_used is 95%, it was given up to 90% in {crossed.key}. Give it anew in policy.yml, or take it out"
+    assert (passing.verdict, passing.passed, over in passing.reason) == ("DRIFTED", False, True), passing
+    # Said once: later receipts do not repeat it.
+    assert (report.ended, site.receipts.chain[-1].told) == ((), None)
     usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
     [passing] = site.run(hosts=("mint-data",), after=timedelta(days=2)).passing
     assert (passing.verdict, "its waiver by ops ended" in passing.reason) == ("DRIFTED", True), passing
+
+
+def test_a_run_that_saw_a_limit_crossed_and_then_fails_ends_the_waiver_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = GateSite(packs={"usage": {"checks": ["D234"]}}, checks={})
+    usage = site.host.probes["usage"]["/"]
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 5 // 100)
+    ends = site.clock.time + timedelta(days=9)
+    waiver = HostWaiver(check="D234", reason="grows", approved_by="ops", ends_at=ends, until=Until(root_used=90))
+    waived = [one.model_copy(update={"waivers": (waiver,)}) for one in site.view.desired.hosts]
+    site.view = site.view.model_copy(update={"desired": DesiredState(hosts=tuple(waived))})
+
+    def busy(*_given: object, **_told: object) -> None:
+        raise RefusedError("the store is busy")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(site.coordination, "add_run", busy)
+        with pytest.raises(RefusedError, match="the store is busy"):
+            site.run("usage", hosts=("mint-data",))
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    [passing] = site.run("usage", hosts=("mint-data",)).passing
+    assert (passing.verdict, "its waiver by ops ended for good: root_used is 95%" in passing.reason) == ("DRIFTED", True), passing
+
+
+def test_a_limit_that_is_crossed_while_nothing_drifts_ends_its_waiver_too_and_one_given_anew_is_another() -> None:
+    site = GateSite(packs={"mint": {"checks": ["D240"]}, "usage": {"checks": ["D234"]}}, checks={})
+    usage = site.host.probes["usage"]["/"]
+    waiver = HostWaiver(check="D234", reason="grows", approved_by="ops", ends_at=site.clock.time + timedelta(days=9), until=Until(root_used=90))
+
+    def give(one: HostWaiver) -> None:
+        hosts = [host.model_copy(update={"waivers": (one,)}) for host in site.view.desired.hosts if host.host == "mint-data"]
+        site.view = site.view.model_copy(update={"desired": DesiredState(hosts=tuple(hosts))})
+
+    give(waiver)
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 5 // 100)
+    # Its check is none of this pack.
+    [ended] = site.run("mint", hosts=("mint-data",)).ended
+    assert (ended.host, ended.check, ended.reason) == ("mint-data", "D234", "root_used is 95%, it was given up to 90%")
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 15 // 100)
+    assert [one.verdict for one in site.run("usage", hosts=("mint-data",)).passing] == ["DRIFTED"]
+    give(waiver.model_copy(update={"reason": "grows, and is pruned from now on"}))
+    assert [one.verdict for one in site.run("usage", hosts=("mint-data",)).passing] == ["WAIVED"]
 
 
 def test_a_run_of_some_hosts_says_nothing_of_the_others() -> None:

@@ -214,11 +214,11 @@ def test_a_promotion_that_was_cut_off_goes_on_by_its_plan_before_anything_else(s
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
-@pytest.mark.parametrize(("receipts", "brought"), [(1, ["r1", "r1"]), (3, ["r2", "r1"]), (5, ["r2", "r2"])])
+@pytest.mark.parametrize(("receipts", "brought"), [(1, ["r1", "r1"]), (3, ["r1", "r1"]), (5, ["r2", "r1"]), (7, ["r2", "r2"])])
 def test_a_run_that_was_cut_while_none_of_its_hosts_was_open_goes_on_by_its_plan_or_goes_back(
     site: PromotedSite, environment: EnvironmentName, receipts: int, brought: list[str]
 ) -> None:
-    """On record alone, between two hosts, and before its end."""
+    """On record alone, with how things stood before it, between two hosts, and before its end."""
     promoted(site)
     # Staging's plan is made as it is carried out.
     promote = partial(site.promote, site.bring_to_gate(2)) if environment == "production" else None
@@ -229,7 +229,7 @@ def test_a_run_that_was_cut_while_none_of_its_hosts_was_open_goes_on_by_its_plan
     found = row(site, environment)
     assert [(one["brought"], one["open"]) for one in found["hosts"]] == [(name, None) for name in brought]
     verb = "promote" if environment == "production" else "stage"
-    back = f"controlplane rollback {run}" if receipts == 1 else f"controlplane release rollback shop --env {environment}"
+    back = f"controlplane rollback {run}" if "r2" not in brought else f"controlplane release rollback shop --env {environment}"
     file = plan_of(site, 2, environment)
     assert found["goes_on"] == f"controlplane release {verb} shop --plan {file}    (or take it back: {back})"
     assert status(site)["next"] == found["goes_on"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from controlplane.adapters.session_files import SessionFile
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.registers import Registers
 from controlplane.domain.session import SessionStart
@@ -20,6 +24,7 @@ class Sessions:
     def __init__(self, site: FakeWaveSite) -> None:
         self.site = site
         self.held: AuditReport | None = None
+        self.name = "state/session.json"
 
     def last(self) -> AuditReport | None:
         return self.held
@@ -68,6 +73,33 @@ def test_what_was_seen_of_a_host_that_the_policy_no_longer_names_is_forgotten(se
     assert sessions.held is not None
     assert {one.host for one in sessions.held.hosts} | {one.host for one in sessions.held.findings} == {"mint-apps"}
     assert sessions.held.summary.met == len(sessions.held.findings)
+
+
+def test_a_session_is_the_first_only_where_no_receipt_tells_of_another(sessions: Sessions) -> None:
+    first = sessions.start()
+    assert (first.since, first.lost) == (None, None)
+    sessions.held = None
+    lost = sessions.start()
+    told = f"state/session.json is gone, or {first.receipt} was cut off before it kept what it saw: nothing is compared."
+    assert (lost.since, str(lost.lost).startswith(told)) == (None, True)
+    again = sessions.start()
+    assert (again.since, again.lost) == (lost.report.judged_at, None)
+
+
+def test_where_the_last_session_can_not_be_read_none_begins(sessions: Sessions, tmp_path: Path) -> None:
+    sessions.start()
+    asked, receipts = sessions.site.evidence.asked, len(sessions.site.receipts.chain)
+    file = tmp_path / "session.json"
+    file.write_text("{")
+    with pytest.raises(RunFailedError) as told:
+        start_session(sessions.site.site(), sessions.site.wave_ports, SessionFile(file), hosts=())
+    assert str(told.value).startswith(f"{file} is not what a session wrote, so nobody knows what the last session saw. Nothing was changed.")
+    assert (sessions.site.evidence.asked, len(sessions.site.receipts.chain), file.read_text()) == (asked, receipts, "{")
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(RunFailedError, match=r"can't be read \(Is a directory\)"):
+        SessionFile(file).last()
+    assert SessionFile(tmp_path / "none.json").last() is None
 
 
 def test_a_host_that_is_not_reached_mended_nothing(sessions: Sessions) -> None:

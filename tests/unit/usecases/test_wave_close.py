@@ -11,6 +11,7 @@ from controlplane.domain.coordination import stamp_of
 from controlplane.domain.digest import digest_of_bytes
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.gates.values import Promotion
+from controlplane.usecases.record_run import Ledger
 from controlplane.usecases.reset_time import reset_time
 from controlplane.usecases.run_gates import run_gates
 from tests.fakes.site import OPERATOR
@@ -169,6 +170,21 @@ def test_a_closeout_holds_the_gates_of_its_beginning_of_its_run_and_of_its_end()
     assert told == [("entry", "backup", "MET"), ("entry", "approval", "MET"), ("entry", "undo", "MET"), ("exit", "met", "MET")]
 
 
+def test_a_closeout_of_a_wave_that_a_clock_which_ran_ahead_opened_lists_what_was_done_once_the_time_was_reset() -> None:
+    site = FakeWaveSite({"W1": LOOK}, gates=OWN)
+    site.clock.time += timedelta(hours=1)
+    site.open()
+    site.clock.time -= timedelta(hours=1)
+    reset_time(
+        "lab", operator=OPERATOR, reason="it ran ahead", receipts=site.receipts, store=site.store, clock=site.clock, entropy=site.ports.entropy
+    )
+    host = site.governance.waves["W1"].seen[0]
+    ledger = Ledger(site.receipts, site.clock, run="CAP-1", site="lab", plan="", policy="x", operator=OPERATOR)
+    ledger.intend("CAP-1", host=host, capability="host.reboot", step="reboot")
+    ledger.close("CAP-1", host=host, capability="host.reboot", step="reboot", outcome="done")
+    assert [one.receipt for one in site.close().actions] == ["CAP-1"]
+
+
 def test_a_closeout_lists_what_was_done_beside_the_plans_and_files_that_are_not_committed() -> None:
     site = FakeWaveSite()
     site.led()
@@ -249,3 +265,44 @@ def test_a_closeout_that_is_not_what_its_receipt_says_ends_nothing() -> None:
     site.folder.files[path] = whole
     assert site.close().attestation.text == "seen it"
     assert (site.state(), site.said("close")) == ("closed", ["done"])
+
+
+def test_a_change_that_a_clock_which_ran_ahead_has_dated_keeps_no_gate_shut() -> None:
+    stable = {"kind": "stable", "checks": ["D235"], "runs": 2, "interval": 3600}
+    site = FakeWaveSite()
+    site.wave(exit=[stable, {"kind": "pack", "pack": "mint"}])
+    site.led()
+    site.clock.time += timedelta(days=400)
+    site.approve()
+    assert site.run().outcome == "done"
+    ahead = stamp_of(site.clock.now())
+    site.clock.time -= timedelta(days=400)
+    reset_time(
+        "lab", operator=OPERATOR, reason="it ran ahead", receipts=site.receipts, store=site.store, clock=site.clock, entropy=site.ports.entropy
+    )
+    # What passed by that clock is no run of now; what closing itself runs is the first.
+    told = refusal(site.close)
+    assert f"D235 on mint-data has 1 of 2 recorded runs since the last change at {ahead[:10]}" in told
+    assert "later than now, a clock ran ahead; the order of the receipts counts), 1h apart: controlplane gates run" in told
+    assert "pack" not in told.split("gates are not open")[1].split("stays open")[0]
+    site.clock.time += timedelta(hours=1)
+    assert site.close().outcome == "closed"
+
+
+def test_a_run_that_failed_by_a_clock_that_ran_ahead_is_past_once_others_passed_behind_it() -> None:
+    stable = {"kind": "stable", "checks": ["D204"], "runs": 1, "interval": 60}
+    site = FakeWaveSite({"W1": LOOK | {"exit": [stable]}}, gates=OWN)
+    site.open()
+    site.clock.time += timedelta(hours=1)
+    site.site_checks.says["D204"] = "DRIFTED"
+    run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
+    site.clock.time -= timedelta(hours=1)
+    reset_time(
+        "lab", operator=OPERATOR, reason="it ran ahead", receipts=site.receipts, store=site.store, clock=site.clock, entropy=site.ports.entropy
+    )
+    told = refusal(site.close)
+    assert "D204 on site did not pass in CAP-20260102-1300" in told
+    assert "(dated 2026-01-02T13:00:13Z, later than now: a clock ran ahead)" in told
+    site.site_checks.says["D204"] = "MET"
+    run_gates(site.view, pack="mint", hosts=(), operator=OPERATOR, ports=site.wave_ports.gates)
+    assert site.close().outcome == "closed"

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from controlplane.cli.wave_status import status_lines
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.gates.values import Gates
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
+from controlplane.usecases.show_waves import wave_rows, wave_status
 from tests.fakes.waves import BOB, MOVE, FakeWaveSite
 
 # The fakes begin at 12:00 on a Friday.
@@ -58,9 +60,16 @@ def test_what_the_store_says_of_another_waves_closing_counts_by_the_signed_recei
     site.open("W0")
     [held] = site.store.attempts
     site.store.attempts = [held.model_copy(update={"state": "closed", "ended_at": held.opened_at})]
+    doubts = {row["wave"]: row["doubt"] for row in wave_rows(site.site(), site.wave_ports)}
+    assert (doubts["W1"], str(doubts["W0"]).partition(":")[0]) == (
+        None,
+        "closed in the store alone, these receipts hold no closing of that attempt",
+    )
+    assert any(line.startswith("doubt     closed in the store alone") for line in status_lines(wave_status("W0", site.site(), site.wave_ports)))
     assert "W0 is closed in the store alone, these receipts hold no closing of that attempt: bring state/ of the controller" in refusal(site.open)
     site.store.attempts = [held]
     site.close("W0")
+    assert wave_status("W0", site.site(), site.wave_ports)["doubt"] is None
     path = next(one for one in site.folder.files if one.endswith("closeout.json"))
     whole = site.folder.files.pop(path)
     assert f"{path} can't be read: restore it from a copy" in refusal(site.open)
@@ -222,7 +231,8 @@ def test_a_wave_is_led_to_its_end_by_the_files_that_it_was_opened_by(how: str) -
         put_back()
         getattr(site, verb)()
     assert site.state() == "closed"
-    assert next(one.told for one in site.receipts.chain if one.capability == "wave.open" and one.told)["files"] == site.record().plain()["files"]
+    began, ended = [one.told or {} for one in site.receipts.chain if one.capability == "wave.open"]
+    assert (began, ended["files"]) == ({"attempt": site.record().attempt}, site.record().plain()["files"])
 
 
 def test_what_the_wave_does_not_use_of_gates_may_change_and_so_may_modes() -> None:

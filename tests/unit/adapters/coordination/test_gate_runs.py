@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from controlplane.adapters.coordination.schema import gate_results, gate_runs
 from controlplane.domain.coordination import GateResult, GateRun, stamp_of
@@ -74,6 +74,21 @@ def test_the_same_key_twice_is_refused_and_the_first_stays(store: Any) -> None:
 def test_a_run_with_two_results_of_one_check_on_one_host_is_none() -> None:
     with pytest.raises(ValidationError, match="run RUN-1 has two results of D235 on mint-data"):
         run("RUN-1", result(), result(passed=False))
+
+
+def test_what_a_run_says_of_all_hosts_is_read_once_for_all_places(where: Where) -> None:
+    with where.open() as store:
+        for day in range(3):
+            store.add_run(run(f"RUN-{day}", *(result(host=f"h{number}") for number in range(5)), day=day), now=T + 3 * DAY)
+        asked: list[str] = []
+        event.listen(store._database.engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+        for number in range(5):
+            found = store.runs_of("D235", f"h{number}")
+            assert [(one.run, one.results, len(one.hosts)) for one in found] == [(f"RUN-{day}", (result(host=f"h{number}"),), 5) for day in (2, 1, 0)]
+        assert sum("hosts" in one for one in asked) == 1
+        # One that is added meanwhile is asked for by itself.
+        store.add_run(run("RUN-9", result(host="h0"), day=9), now=T + 9 * DAY)
+        assert [one.run for one in store.runs_of("D235", "h0", limit=2)] == ["RUN-9", "RUN-2"]
 
 
 def test_among_five_thousand_results_the_newest_are_found_by_an_index(where: Where) -> None:

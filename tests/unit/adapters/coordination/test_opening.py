@@ -42,6 +42,12 @@ def test_the_ledger_has_one_row_and_who_writes_is_alone(where: Where) -> None:
         assert connection.execute(text("SELECT * FROM controlplane_ledger")).all() == [(1, None, 0)]
 
 
+def test_what_was_written_is_on_the_disk_before_anybody_is_told(where: Where) -> None:
+    asked = {"PRAGMA journal_mode": "wal", "PRAGMA synchronous": 2} if where.store == "sqlite" else {"SHOW synchronous_commit": "on"}
+    with where.open() as store, store._database.transaction() as connection:
+        assert {one: connection.exec_driver_sql(one).scalar() for one in asked} == asked
+
+
 def test_a_second_opening_finds_what_was_written(where: Where) -> None:
     with where.open() as store:
         held = store.take("W8B", **OPEN)

@@ -12,13 +12,15 @@ from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import PromotionCase, is_open, promotion_gate
+from controlplane.domain.releases.history import Since
 from controlplane.domain.releases.manifest import Manifest
 from controlplane.domain.releases.proof import Proof
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
 from controlplane.domain.releases.values import ReleaseSpec
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
-AN_HOUR_AGO, STAGED_AT = "2026-01-02T11:00:00Z", "2026-01-02T10:00:00Z"
+AN_HOUR_AGO = "2026-01-02T11:00:00Z"
+STAGED = Since(5, "2026-01-02T10:00:00Z")
 MANIFEST = Manifest(
     stack="shop", commit="abcdef1", built_at="2026-01-02T09:00:00Z", images={"web": "registry.example.org/shop/web@sha256:" + "a" * 64}
 )
@@ -54,7 +56,7 @@ PASSED = GateRun(
 def receipt(capability: str, at: str = AN_HOUR_AGO, **other: Any) -> Receipt:
     """Return the result of a look that ended well."""
     plain: dict[str, Any] = {
-        "seq": 1,
+        "seq": 7,
         "previous": None,
         "key": f"CAP-20260102-110000__{capability}__R0001",
         "run": f"CAP-20260102-110000__{capability}__R0001",
@@ -108,7 +110,7 @@ GOOD = PromotionCase(
     name="v2",
     manifest=MANIFEST,
     now=NOW,
-    staged={"one": STAGED_AT},
+    staged={"one": STAGED},
     running=[finding()],
     unlike={},
     smoked=Proof(receipt("release.smoke"), report()),
@@ -169,7 +171,7 @@ SHUT: list[tuple[str, dict[str, Any], str, str]] = [
     ("smoke", {"smoked": Proof(receipt("release.smoke"), report(tests=()))}, "DRIFTED", "0 of 0 tests did not pass"),
     ("smoke", {"smoked": Proof(receipt("release.smoke"), report(doubt="web ran another image"))}, "DRIFTED", "web ran another image"),
     ("smoke", {"smoked": Proof(receipt("release.smoke", outcome="failed"), report())}, "DRIFTED", "did not end well"),
-    ("smoke", {"smoked": Proof(receipt("release.smoke", at="2026-01-01T11:00:00Z"), report())}, "DRIFTED", "it was staged again since"),
+    ("smoke", {"smoked": Proof(receipt("release.smoke", seq=4), report())}, "DRIFTED", "it was staged again since"),
     ("smoke", {"asked": ASKED | {"shop/test.py": "3" * 64}}, "DRIFTED", "staging asks for something else now: shop/test.py"),
     ("smoke", {"asked": ASKED | {"shop/test_more.py": "3" * 64}}, "DRIFTED", "staging asks for something else now: shop/test_more.py"),
     ("smoke", {"asked": {"shop/test.py": "2" * 64}}, "DRIFTED", "staging asks for something else now: shop/conftest.py"),

@@ -43,7 +43,9 @@ def test_a_deployment_is_known_by_its_run_its_plan_its_manifest_and_when_it_was(
         manifest_name="r1",
         images=dict(manifest(1).images),
         begun_at=intent.at,
+        begun_seq=intent.seq,
         ended_at=result.at,
+        ended_seq=result.seq,
         state="done",
     )
 

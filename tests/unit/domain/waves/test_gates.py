@@ -10,11 +10,13 @@ import pytest
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.promotion import AHEAD, Counted, Judged, Standing
 from controlplane.domain.registers import Registers
+from controlplane.domain.waves.changed import Begun, LastChange
 from controlplane.domain.waves.gates import GateCase, describe, judge_gates
 from controlplane.domain.waves.record import PackRan
 from controlplane.domain.waves.values import Wave
 
-CHANGED = datetime(2026, 1, 2, 12, tzinfo=UTC)
+CHANGED = LastChange("CAP-C", datetime(2026, 1, 2, 12, tzinfo=UTC), ahead=False, place=5, began={})
+AHEAD_OF_NOW = CHANGED._replace(at=datetime(2027, 2, 6, 12, tzinfo=UTC), ahead=True, began={"CAP-1": Begun(6, None)})
 
 
 def wave(*entry: dict[str, Any], **more: Any) -> Wave:
@@ -145,14 +147,14 @@ REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
         ),
         (
             STABLE,
-            {"history": runs(ran(), ran(at="2026-01-02T11:59:59Z")), "changed_at": CHANGED},
+            {"history": runs(ran(), ran(at="2026-01-02T11:59:59Z")), "changed": CHANGED},
             "DRIFTED",
             (
                 "D236 on a has 1 of 2 recorded runs since the last change at 2026-01-02T12:00:00Z, 1h apart: controlplane gates run, next from "
                 "2026-01-02T14:00:00Z on"
             ),
         ),
-        (STABLE, {"history": runs(ran(), ran(at="2026-01-02T12:00:00Z")), "changed_at": CHANGED}, "MET", "holds"),
+        (STABLE, {"history": runs(ran(), ran(at="2026-01-02T12:00:00Z")), "changed": CHANGED}, "MET", "holds"),
         ({"kind": "pack", "pack": "mint"}, {}, "DRIFTED", "pack mint was not run after the last change: controlplane wave close runs it"),
         (
             {"kind": "pack", "pack": "mint"},
@@ -162,9 +164,35 @@ REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
         ),
         (
             {"kind": "pack", "pack": "mint"},
-            {"packs": [pack(at="2026-01-02T11:00:00Z")], "changed_at": CHANGED},
+            {"packs": [pack(at="2026-01-02T11:00:00Z")], "changed": CHANGED},
             "DRIFTED",
             "pack mint was not run after the last change: controlplane wave close runs it",
+        ),
+        # A change that is dated later than now: the chain says what came after it, and nobody of a run that the chain lacks.
+        ({"kind": "pack", "pack": "mint"}, {"packs": [pack()], "changed": AHEAD_OF_NOW}, "MET", "CAP-1"),
+        (
+            {"kind": "pack", "pack": "mint"},
+            {"packs": [pack()], "changed": AHEAD_OF_NOW._replace(began={})},
+            "UNKNOWN",
+            (
+                "nobody can say whether CAP-1, which these receipts lack, was since the last change at 2027-02-06T12:00:00Z (CAP-C: later than "
+                "now, a clock ran ahead; the order of the receipts counts): controlplane wave close runs the pack"
+            ),
+        ),
+        (
+            STABLE | {"runs": 1},
+            {"history": runs(ran()), "changed": AHEAD_OF_NOW},
+            "DRIFTED",
+            (
+                "D236 on a has 0 of 1 recorded runs since the last change at 2027-02-06T12:00:00Z (CAP-C: later than now, a clock ran ahead; the "
+                "order of the receipts counts), 1h apart: controlplane gates run"
+            ),
+        ),
+        (
+            STABLE | {"runs": 1},
+            {"history": runs(ran(passed=False)), "changed": AHEAD_OF_NOW},
+            "DRIFTED",
+            "D236 on a did not pass in CAP-2026-01-02T13:00:00Z: so",
         ),
         ({"kind": "pack", "pack": "mint"}, {"packs": [pack(), pack(passed=False)]}, "DRIFTED", "CAP-1: so"),
         ({"kind": "pack", "pack": "mint"}, {"packs": [pack(passed=False, unknown=True)]}, "UNKNOWN", "CAP-1: so"),

@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.record import Planned, WaveRecord, record_of
-from controlplane.domain.waves.trail import failed_hosts, last_change, last_run, settled, unclosed
+from controlplane.domain.waves.trail import failed_hosts, last_run, settled, unclosed
 
 PLANNED = Planned(plan="p", file="f", made_at="m", capabilities=("storage.fstab",), hosts=("a",), steps=1, downtime_s={})
 RECORD = WaveRecord(opened_by="ann", opened_at="2026-01-02T12:00:00Z", attempt="x", head=None, plans=(PLANNED,))
@@ -96,15 +96,6 @@ def test_a_run_between_two_steps_is_as_open_as_one_within_a_step() -> None:
     assert unclosed(between, hosts=("b",)) == ()
     assert [one.key for one in unclosed(between, hosts=(), plans=("p",))] == ["R1"]
     assert unclosed([*whole("done"), *step("done")], hosts=("a",)) == ()
-
-
-def test_only_changes_of_the_waves_hosts_since_it_opened_end_a_streak() -> None:
-    chain = [*whole("done"), *step("done")]
-    told = last_change(chain, hosts=("a",), since="2026-01-02T12:00:00Z")
-    assert told is not None
-    assert told.isoformat() == "2026-01-02T12:05:00+00:00"
-    assert last_change(chain, hosts=("b",), since="2026-01-02T12:00:00Z") is None
-    assert last_change(chain, hosts=("a",), since="2026-01-02T12:06:00Z") is None
 
 
 def test_a_record_is_read_back_as_it_was() -> None:
