@@ -77,7 +77,7 @@ def _print_text(answer: Readiness, plan_file: str | None, *, steps: int) -> None
         click.echo(f"receipt   {answer.receipt}, until {answer.expires_at}")
         return
     click.secho(f"{answer.host} is not ready: {len(answer.needs)} in the way, {answer.met} met.", fg="red")
-    if plan_file is not None:
+    if plan_file is not None and steps:
         click.echo(f"next      controlplane apply {plan_file}    ({steps} {'step' if steps == 1 else 'steps'}; nothing was changed so far)")
 
 

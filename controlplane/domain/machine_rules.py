@@ -83,6 +83,8 @@ def _machine_faults(at: Place, machine: Any, data: Any) -> Iterator[Said]:
         yield (*at, "profile"), f"{profile_name} has no ssh_keys, so nobody could log in: add one to that profile"
     if inside(hypervisor, "kind") == "proxmox" and inside(machine, "id") is None:
         yield (*at, "id"), "is missing: on Proxmox VE each machine is named by its number"
+    if inside(hypervisor, "kind") == "libvirt" and inside(machine, "id") is not None:
+        yield (*at, "id"), "is a number of Proxmox VE, and libvirt gives its machines none: leave it out"
     if inside(machine, "address") not in (None, "dhcp") and inside(machine, "gateway") is None:
         yield (*at, "gateway"), "is missing: a machine with a fixed address needs it to be reached from elsewhere"
 

@@ -117,6 +117,14 @@ def reasons(scene: Scene, surface: str) -> list[tuple[str, str]]:
     return [(f["verdict"], f["reason"]) for f in said.json["findings"] if f["surface"] == surface]
 
 
+def assert_way_on(scene: Scene, words: str) -> None:
+    """What is printed as the way on says so, and makes no filesystem."""
+    said = scene.site.run("plan", "-o", "json")
+    assert said.code in (3, 4, 5), said
+    assert any(words in refusal["reason"] for refusal in said.json["refusals"]), said.json["refusals"]
+    assert "mkfs" not in {change["kind"] for step in said.json["steps"] for change in step["changes"]}, said.json["steps"]
+
+
 def assert_back(scene: Scene) -> None:
     """The disk is mounted again, the containers run on it, and no byte is lost."""
     host = scene.host
@@ -136,6 +144,7 @@ def test_without_its_data_disk_it_says_which_one_is_missing_and_one_that_appears
     assert_down_and_nothing_written(scene)
     serial = Path(scene.host.status.boot_device).name.removeprefix("virtio-").replace("BOOT", "DATA")
     assert reasons(scene, f"mount:{MOUNT}") == [("DRIFTED", f"no disk with serial {serial} is attached")]
+    assert_way_on(scene, f"serial {serial} is not there: attach it")
     scene.host.plug()
     assert_back(scene)
 
@@ -148,6 +157,7 @@ def test_a_foreign_disk_in_its_place_is_named_as_such_and_left_as_it_is(moved: D
     assert scene.host.serial in scene.host.by_id()
     assert_down_and_nothing_written(scene)
     assert reasons(scene, f"mount:{MOUNT}") == [("DRIFTED", f"no disk with serial {serial} is attached")]
+    assert_way_on(scene, f"serial {serial} is not there: attach it")
     scene.host.down()
     files = scene.host.lab.home.machine(scene.host.name)
     subprocess.run(["qemu-img", "compare", "-q", files.foreign, files.foreign.with_suffix(".qcow2")], check=True)
@@ -167,6 +177,7 @@ def test_a_filesystem_that_lost_its_first_mebibyte_is_not_mounted_and_its_repair
     assert reasons(scene, f"mount:{MOUNT}") == [("DRIFTED", f"nothing is mounted at {MOUNT}")]
     [(verdict, reason)] = reasons(scene, f"fstab:{MOUNT}")
     assert (verdict, reason) == ("DRIFTED", f"the disk with serial {host.serial} carries no ext4 that an entry could name")
+    assert_way_on(scene, "See what is left of it: e2fsck -fn -b 32768 -B 4096 /dev/")
     # As one repairs it: by the copy of the superblock that ext4 keeps at block 32768.
     repaired = host.run(["e2fsck", "-fy", "-b", "32768", "-B", "4096", host.data_device], timeout=900)
     assert repaired.returncode == 1, repaired

@@ -3,6 +3,7 @@
 Rules:
 - A disk is formatted only if exactly one device has its identity, its size lies in the policy's range, it is blank by two
   witnesses, nothing holds it or is mounted from it, and it shares no leaf with the boot disk. Anything else is a refusal.
+- A disk that looks blank where /etc/fstab names a filesystem that no device here carries had one, or stands in for the one that had: a refusal.
 - The UUID is chosen before the filesystem exists, from machine and identity: the preview names it, and a second try finds it.
 - A disk that carries exactly that UUID is ours already: it is mounted, never formatted.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 
-from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mountpoint, is_blank, mounted_disk
+from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mountpoint, is_blank, mounted_disk, refuse_lost_filesystem
 from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, carries
@@ -74,6 +75,8 @@ def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | 
     if live is not None:
         return mounted_disk(disk, number, live, reader), None
     blank = is_blank(disk, number, device, reader, wanted)
+    if blank:
+        refuse_lost_filesystem(disk, device, reader)
     beneath, bare = bare_mountpoint(disk.mount, reader)
     changes = [Change(kind="mkfs", target=disk.label, before="blank", after=f"{disk.filesystem} UUID={wanted}", destructive=True)] if blank else []
     if not beneath["exists"]:

@@ -93,17 +93,14 @@ def _decide(desired: DesiredHost, baseline: Baseline, reader: Reader, outlook: O
 
 def _against_docker(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[str]:
     """Return what keeps Docker from being installed, finished or started. Raises `Unobserved`."""
-    lacking = coming_docker.missing_of(coming_docker.named_packages(desired), reader)
-    if not lacking and not unit_problem(DOCKER, reader.units.get(DOCKER)):
-        return []
+    if not coming_docker.missing_of(coming_docker.named_packages(desired), reader):
+        return _against_a_start(desired, reader, outlook)
     there = not is_without_docker(reader)
-    if lacking and there and not coming_docker.is_begun(desired, reader):
+    if there and not coming_docker.is_begun(desired, reader):
         names = ", ".join(coming_docker.named_packages(desired))
         return [f"a Docker is there that {names} did not bring: name its packages in machines.yml, or remove it yourself"]
     if there and coming_docker.answers(reader):
         return []
-    if not lacking:
-        return _against_a_start(desired, reader, outlook) if there else []
     if there and not coming_docker.is_configured(desired, reader):
         return [f"Docker is installed in part and would start on a root that is not {desired.docker.data_root}: finish or remove it yourself"]
     if desired.data == "disk" and desired.docker.data_root is None:
@@ -113,13 +110,13 @@ def _against_docker(desired: DesiredHost, reader: Reader, outlook: Outlook) -> l
 
 def _against_a_start(desired: DesiredHost, reader: Reader, outlook: Outlook) -> list[str]:
     """Return what keeps a Docker that is there, and down, from being started. Raises `Unobserved`."""
+    if not unit_problem(DOCKER, reader.units.get(DOCKER)) or is_without_docker(reader) or coming_docker.answers(reader):
+        return []
     root, flags = desired.docker.data_root, reader.docker_config["dockerd_flags"]
     named = any(flag.startswith(("--data-root", "--graph", "-g")) for flag in flags)
     if root not in (None, _DEFAULT_ROOT) and not named and not coming_docker.is_configured(desired, reader):
-        return [
-            f"Docker is not started: it would start on another root than {root}. If it never kept anything, write data-root into {DAEMON_JSON}; "
-            "if it did, start it yourself, and docker.data_root moves it"
-        ]
+        way = f"if it never kept anything, write data-root into {DAEMON_JSON}; if it did, start it yourself, and docker.data_root moves it"
+        return [f"Docker is not started: it would start on another root than {root}: {way}"]
     return _against_its_mounts(desired, reader, outlook, "started")
 
 

@@ -12,7 +12,7 @@ from controlplane.domain.evidence import Unobserved
 
 
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
-    """Judge `reboot.proof` of hosts with declared disks or Docker roots.
+    """Judge `reboot.proof` of hosts with declared disks, NFS exports or Docker roots.
 
     Description: the host was booted after the last change to fstab, daemon.json, the guards and its storage, and came up with every declared mount
     and with Docker running on its declared root.
@@ -20,7 +20,7 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
     Unknown: boot time, fstab, Docker, the units or this program's state on the host could not be observed.
     Rationale: a configuration that has never been booted is a guess, and the next power cut tests it at the worst time.
     """
-    if desired.disks or desired.docker.data_root or desired.docker.containerd_root:
+    if desired.disks or desired.nfs or desired.docker.data_root or desired.docker.containerd_root:
         yield Question("reboot.proof", _proof)
 
 

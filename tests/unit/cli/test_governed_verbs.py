@@ -396,6 +396,12 @@ def test_ready_says_what_is_in_the_way_and_writes_the_plan_that_mends_it(run: Ru
     assert run("apply", "mend.json").code == 0
 
 
+def test_a_plan_without_steps_is_not_what_comes_next(run: Run, site: FakeSite) -> None:
+    site.evidence.unreached["mint-data"] = "no route"
+    said = run("ready", "mint-data", "--plan", "mend.json")
+    assert (said.code, Path("mend.json").is_file(), "apply" in said.out) == (5, True, False)
+
+
 def test_the_json_of_ready_names_host_needs_and_evidence(run: Run) -> None:
     told = json.loads(run("ready", "mint-data", "-o", "json").out)
     assert (told["host"], told["ready"], told["receipt"]) == ("mint-data", False, None)

@@ -114,6 +114,7 @@ def test_a_disk_that_a_new_machine_can_t_be_given_is_refused(tmp_path: Path) -> 
         ("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.0/24,", "machines.db1.address: '192.0.2.0/24' names no single machine"),
         ("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.5/24,", "machines.db1.gateway: is missing"),
         ("hypervisor: kvm1,", "hypervisor: kvm1, id: [101],", "machines.db1.id: "),
+        ("hypervisor: kvm1,", "hypervisor: kvm1, id: 101,", "machines.db1.id: is a number of Proxmox VE, and libvirt gives its machines none"),
         ("hypervisor: kvm1,", "hypervisor: [kvm1],", "machines.db1.hypervisor: a list is no text: write one plain value"),
         ("image: debian-12.qcow2", "image: '{{ x }}'", "profiles.standard.boot.image"),
     ],

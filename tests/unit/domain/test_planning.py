@@ -239,6 +239,29 @@ def test_a_disk_in_doubt_is_refused_and_nothing_is_built_on_it(name: str) -> Non
     assert told in by_capability["storage.fstab"]
 
 
+def _with_an_entry(spec: str) -> EvidenceBuilder:
+    builder = _drifting()
+    entry = {"line": 1, "spec": spec, "file": "/mnt/data", "vfstype": "ext4", "options": ["nofail"], "freq": 0, "passno": 2}
+    builder.probes["fstab"] |= {"text": f"{spec} /mnt/data ext4 nofail 0 2\n", "entries": [entry]}
+    return builder
+
+
+@pytest.mark.parametrize(("filesystem", "look"), [("ext4", "e2fsck -fn -b 32768 -B 4096 /dev/vdb"), ("xfs", "xfs_repair -n /dev/vdb")])
+def test_a_disk_that_lost_the_filesystem_that_fstab_names_is_never_formatted(filesystem: str, look: str) -> None:
+    disk = Disk(serial="DATA0001", min_size=3 * GB, max_size=200 * GB, mount="/mnt/data", filesystem=filesystem)
+    plan = _plan(_with_an_entry(f"UUID={DATA_UUID}"), desired_host("mint-data", disks=(disk,)), "storage.data_disk")
+    assert plan.steps == ()
+    [refusal] = plan.refusals
+    told = f"serial DATA0001 (vdb) looks blank, but /etc/fstab names UUID={DATA_UUID} for /mnt/data, and no disk here carries that"
+    assert refusal.reason.startswith(told)
+    assert look in refusal.reason
+
+
+@pytest.mark.parametrize("spec", ["/dev/vdb", "UUID=11111111-1111-4111-8111-111111111111"])
+def test_an_entry_that_names_no_lost_filesystem_does_not_keep_a_blank_disk_from_its_own(spec: str) -> None:
+    assert _capabilities(_plan(_with_an_entry(spec)))[0] == "storage.data_disk"
+
+
 def test_a_blank_disk_without_sizes_is_refused() -> None:
     disk = Disk(serial="DATA0001", mount="/mnt/data")
 
@@ -262,7 +285,7 @@ def test_a_probe_that_the_disk_rests_on_refuses_everything(probe: str, status: s
 @pytest.mark.parametrize(
     ("probe", "steps"),
     [
-        ("fstab", ["storage.data_disk", "docker.data_root"]),
+        ("fstab", []),
         ("units", ["storage.data_disk", "docker.data_root"]),
         ("beneath", ["storage.data_disk", "storage.fstab", "docker.data_root"]),
         ("docker_config", ["storage.data_disk"]),

@@ -224,13 +224,9 @@ def test_where_the_default_root_is_the_declared_one_a_docker_that_is_down_is_sta
 
 def test_a_docker_that_is_down_is_never_started_on_another_root_than_the_declared_one() -> None:
     proposal = propose(down(daemon_json='{"log-driver": "local"}'))
-    assert (proposal.drafts, proposal.refusals) == (
-        (),
-        (
-            "Docker is not started: it would start on another root than /mnt/data/docker. If it never kept anything, write data-root into "
-            "/etc/docker/daemon.json; if it did, start it yourself, and docker.data_root moves it",
-        ),
-    )
+    way = "if it never kept anything, write data-root into /etc/docker/daemon.json; if it did, start it yourself, and docker.data_root moves it"
+    told = f"Docker is not started: it would start on another root than /mnt/data/docker: {way}"
+    assert (proposal.drafts, proposal.refusals) == ((), (told,))
 
 
 def test_a_docker_that_is_down_is_never_started_without_its_mount_or_the_guard_of_that() -> None:

@@ -53,7 +53,7 @@ def scene() -> Scene:
         "entries": [],
         "immutable": False,
     }
-    return want, {"candidates": [disk], "twins": [], "mountpoint": point}
+    return want, {"candidates": [disk], "twins": [], "mountpoint": point, "lost": []}
 
 
 def done() -> Scene:
@@ -154,4 +154,16 @@ def test_all_that_speaks_against_a_disk_is_told_at_once() -> None:
 def test_a_killed_mkfs_of_the_same_filesystem_speaks_not_against_it() -> None:
     want, seen = scene()
     seen["candidates"][0].update(signatures=[f"ext4 {UUID}"], unfinished=True)
+    assert judge.objections(want, seen) == []
+
+
+@pytest.mark.parametrize(("filesystem", "look"), [("ext4", "e2fsck -fn -b 32768 -B 4096 /dev/vdb"), ("xfs", "xfs_repair -n /dev/vdb")])
+def test_a_disk_that_lost_what_fstab_names_is_not_taken_for_a_blank_one(filesystem: str, look: str) -> None:
+    want, seen = scene()
+    want["filesystem"], seen["lost"] = filesystem, [f"UUID={UUID}"]
+    [told] = judge.objections(want, seen)
+    assert told.startswith(f"serial DATA0001 (/dev/vdb) looks blank, but /etc/fstab names UUID={UUID} for /mnt/data")
+    assert look in told
+    # What a killed run of ours left on it is no blank disk, and goes on.
+    seen["candidates"][0] |= {"signatures": [f"{filesystem} {UUID}"], "unfinished": True}
     assert judge.objections(want, seen) == []

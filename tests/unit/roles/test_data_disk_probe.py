@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from controlplane_target import command
+from controlplane_target import data_disk_look as look
 from controlplane_target import data_disk_probe as probe
 from controlplane_target import data_disk_view as view
 
@@ -171,3 +172,15 @@ def test_a_program_that_fails_never_means_blank(monkeypatch: pytest.MonkeyPatch,
 )
 def test_options_that_the_kernel_shows_are_compared(wanted: list[str], effective: list[str], missing: list[str]) -> None:
     assert view.missing_options(wanted, effective) == missing
+
+
+def test_what_fstab_names_for_the_mountpoint_and_no_device_carries_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "fstab"
+    table.write_text(
+        "UUID=here / ext4 defaults 0 1\nUUID=gone /mnt/data/ ext4 nofail 0 2\nUUID=other /srv ext4 nofail 0 2\n# UUID=x /mnt/data ext4\n"
+    )
+    monkeypatch.setattr(probe, "signature", lambda node: {"/dev/vda": {"UUID": "here"}}.get(node, {}))
+    known = {number: {"node": node, "node_ok": True, "size": 8} for number, node in (("8:0", "/dev/vda"), ("8:16", "/dev/vdb"))}
+    assert look._lost("/mnt/data", known, table) == ["UUID=gone"]
+    assert look._lost("/", known, table) == []
+    assert look._lost("/mnt/data", known, tmp_path / "none") == []

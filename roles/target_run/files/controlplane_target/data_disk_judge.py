@@ -1,7 +1,7 @@
 """Say what speaks against putting the planned filesystem on a disk, and what of it is lacking. Pure: looking is done elsewhere.
 
 `want` is what the plan says: identity (kind, value), min_size, max_size, filesystem, uuid, mount, format, and field, the policy's place for it.
-`seen` is what was found: candidates, twins and mountpoint, as data_disk_look.seen returns them.
+`seen` is what was found: candidates, twins, mountpoint and lost, as data_disk_look.seen returns them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def objections(want: dict[str, Any], seen: dict[str, Any]) -> list[str]:
         why = "is in the lineage of the boot disk: it carries /, or shares a disk with it"
         return [f"{name} ({disk['node']}) {why}. Name a disk of its own in {field}."]
     mounted = is_mounted(seen)
-    return [*_against_the_disk(want, disk, mounted), *_against_the_mountpoint(want, seen, mounted)]
+    return [*_against_the_disk(want, disk, mounted), *_against_making(want, disk, seen["lost"]), *_against_the_mountpoint(want, seen, mounted)]
 
 
 def lacking(want: dict[str, Any], seen: dict[str, Any]) -> list[str]:
@@ -96,6 +96,19 @@ def _against_the_disk(want: dict[str, Any], disk: dict[str, Any], mounted: bool)
         ),
     ]
     return [f"{_name(want)} ({disk['node']}) {what}. {remedy} in {want['field']}." for wrong, what, remedy in against if wrong]
+
+
+def _against_making(want: dict[str, Any], disk: dict[str, Any], lost: list[str]) -> list[str]:
+    """Say that a disk that looks blank may have lost the filesystem that fstab names."""
+    if not lost or disk["signatures"]:
+        return []
+    look = f"xfs_repair -n {disk['node']}" if want["filesystem"] == "xfs" else f"e2fsck -fn -b 32768 -B 4096 {disk['node']}"
+    told = (
+        f"{_name(want)} ({disk['node']}) looks blank, but /etc/fstab names {', '.join(lost)} for {want['mount']}, and no disk here carries that: its "
+        f"filesystem is damaged, or this is another disk. See what is left of it ({look}), remove the line from /etc/fstab where nothing of it is "
+        f"wanted, or name another disk in {want['field']}."
+    )
+    return [told]
 
 
 def _against_the_mountpoint(want: dict[str, Any], seen: dict[str, Any], mounted: bool) -> list[str]:

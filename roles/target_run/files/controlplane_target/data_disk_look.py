@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from . import data_disk_judge as judge
 from . import data_disk_probe as probe
 from . import data_disk_view as view
+from . import fstab_lines
 from .faults import FailedFault, RefusedFault
 
 
@@ -40,7 +43,18 @@ def seen(want: dict[str, Any]) -> dict[str, Any]:
     mountpoint = view.look(want["mount"])
     if mountpoint["mounted"]:
         mountpoint["missing_options"] = view.missing_options(want["options"], mountpoint["mounted"]["options"])
-    return {"candidates": found, "twins": twins, "mountpoint": mountpoint}
+    return {"candidates": found, "twins": twins, "mountpoint": mountpoint, "lost": _lost(want["mount"], known)}
+
+
+def _lost(mount: str, known: dict[str, dict[str, Any]], table: Path = Path("/etc/fstab")) -> list[str]:
+    """Return the filesystems that fstab names for that mountpoint by a UUID, and that no device here carries."""
+    lines = table.read_text("utf-8", "surrogateescape").splitlines() if table.exists() else []
+    entries = [entry for entry in map(fstab_lines.parse, lines) if entry is not None]
+    named = [entry["spec"] for entry in entries if os.path.normpath(entry["file"]) == mount and entry["spec"].startswith("UUID=")]
+    if not named:
+        return []
+    here = {f"UUID={probe.signature(one['node']).get('UUID')}" for one in known.values() if one["node_ok"] and one["size"]}
+    return [spec for spec in named if spec not in here]
 
 
 def _described(one: dict[str, Any], known: dict[str, dict[str, Any]], planned: str) -> dict[str, Any]:

@@ -322,6 +322,15 @@ def test_a_reboot_after_the_last_change_is_the_proof(healthy: EvidenceBuilder, j
     assert (finding.verdict, finding.severity, finding.reason) == (verdict, "medium", reason)
 
 
+def test_a_host_whose_data_lie_on_nfs_alone_needs_the_proof_too(healthy: EvidenceBuilder, judge: Judge) -> None:
+    desired = DesiredHost(host="s", tier="nfs", data="nfs", nfs=(NfsMount(source="nas:/tank", mount="/mnt/nas", mode="ro"),))
+    assert judge(healthy, desired)["D242", "reboot.proof"].reason == "/mnt/nas is not mounted"
+    _nfs()(healthy)
+    assert judge(healthy, desired)["D242", "reboot.proof"].verdict == "MET"
+    healthy.probes["target_state"]["last_change"].update(boot_id="boot-2")
+    assert judge(healthy, desired)["D242", "reboot.proof"].verdict == "DRIFTED"
+
+
 def test_a_host_without_declared_storage_needs_no_proof(healthy: EvidenceBuilder, judge: Judge) -> None:
     findings = judge(healthy, DesiredHost(host="mint-apps", tier="boot-only", data="boot"))
     assert not [key for key in findings if key[0] in ("D240", "D241", "D242", "D245")]
