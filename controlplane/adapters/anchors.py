@@ -3,7 +3,7 @@
 Rules:
 - A head counts only with a signature of its own, where there are signers.
 - A closeout needs none: its digest is in the signed receipt that closed its wave or release, and it anchors what came before that.
-- That receipt names its files: one that is gone is told as one that was altered is.
+- That receipt names its files, and so does that of a release's beginning what was before it: one that is gone is told as one that was altered is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 from controlplane.adapters.durable_files import write_durably
 from controlplane.adapters.listing import names_in
 from controlplane.adapters.signing import SshSigner
-from controlplane.domain.chain import Anchor, Head, Named, files_of_closing
+from controlplane.domain.chain import Anchor, Head, Named, files_of
 from controlplane.domain.coordination import moment_of
 from controlplane.domain.digest import digest_of, digest_of_bytes
 from controlplane.domain.errors import Fault, InputInvalidError
@@ -27,6 +27,8 @@ from controlplane.domain.receipt import ChainFault
 from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.signers import HEADS
 from controlplane.domain.waves.closeout import Closeout
+
+_WITH = {"closeout": "closed", "page": "closed", "before": "began"}
 
 
 class AnchorFiles:
@@ -60,23 +62,23 @@ class AnchorFiles:
         return tuple(anchors), (*faults, *unread)
 
     def lost(self, receipts: Named) -> tuple[ChainFault, ...]:
-        """Return each file that a receipt of a closing names and that is gone or is another one; none without a site."""
+        """Return each file that a closing, or the beginning of a release, names and that is gone or is another one; none without a site."""
         if self._site is None:
             return ()
-        named = [(receipt.key, *one) for _, receipt in receipts for one in files_of_closing(receipt)]
+        named = [(receipt.key, *one) for _, receipt in receipts for one in files_of(receipt)]
         found = ((file, _why_lost(self._site / file, digest, kind, key)) for key, file, digest, kind in named)
         return tuple(ChainFault(file=file, reason=why) for file, why in found if why is not None)
 
 
-def _why_lost(path: Path, digest: str, kind: Literal["closeout", "page"], key: str) -> str | None:
+def _why_lost(path: Path, digest: str, kind: Literal["closeout", "page", "before"], key: str) -> str | None:
     """Return why a file is not what the receipt with that key says, or None."""
     try:
         content = path.read_bytes()
         found = digest_of_bytes(content) if kind == "page" else digest_of(json.loads(content))
     except OSError as error:
-        return f"can't be read ({error.strerror}), and {key} closed with it: restore it from a copy"
+        return f"can't be read ({error.strerror}), and {key} {_WITH[kind]} with it: restore it from a copy"
     except ValueError:
-        return f"is no closeout, and {key} closed with it: restore it from a copy"
+        return f"is no JSON, and {key} {_WITH[kind]} with it: restore it from a copy"
     return None if found == digest else f"was altered: {key} names another digest"
 
 

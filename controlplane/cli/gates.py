@@ -76,13 +76,13 @@ def status(site: str | None, hosts: tuple[str, ...], output: str) -> int:
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.domain.gates.catalogue import gated_checks  # noqa: PLC0415
-    from controlplane.usecases.gate_standings import SOME, standings  # noqa: PLC0415
+    from controlplane.usecases.gate_standings import SOME, order_of, standings  # noqa: PLC0415
 
     view = wiring.site_view(site)
     names = [desired.host for desired, _ in view.chosen(hosts)]
     with wiring.gate_ports(view) as ports:
-        checks, now = gated_checks(view.gates), ports.clock.now()
-        found = standings(view, checks=checks, hosts=names, runs=ports.runs, checkers=ports.checkers, now=now, read=SOME)
+        checks, now, began = gated_checks(view.gates), ports.clock.now(), order_of(ports.receipts)
+        found = standings(view, checks=checks, hosts=names, runs=ports.runs, checkers=ports.checkers, began=began, now=now, read=SOME)
     if output == "json":
         print_json({"standings": [one.model_dump(mode="json") for one in found]})
     else:
@@ -100,13 +100,14 @@ def explain(check: str, site: str | None, hosts: tuple[str, ...], output: str) -
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.findings import plain  # noqa: PLC0415
     from controlplane.domain.gates.catalogue import description_of, known_checks  # noqa: PLC0415
-    from controlplane.usecases.gate_standings import standings  # noqa: PLC0415
+    from controlplane.usecases.gate_standings import order_of, standings  # noqa: PLC0415
 
     view = wiring.site_view(site)
     _refuse_unknown((check,), known_checks(view.gates))
     names = [desired.host for desired, _ in view.chosen(hosts)]
     with wiring.gate_ports(view) as ports:
-        found = standings(view, checks=[check], hosts=names, runs=ports.runs, checkers=ports.checkers, now=ports.clock.now())
+        now, began = ports.clock.now(), order_of(ports.receipts)
+        found = standings(view, checks=[check], hosts=names, runs=ports.runs, checkers=ports.checkers, began=began, now=now)
     title, lines = description_of(check, view.gates)
     if output == "json":
         print_json({"check": check, "title": title, "description": lines, "standings": [one.model_dump(mode="json") for one in found]})

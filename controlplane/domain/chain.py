@@ -25,6 +25,7 @@ from controlplane.domain.values import Value
 
 RESET = "site.time"
 CLOSINGS = ("wave.close", "release.close")
+BEGINNING = "release.begin"
 _FORKS = "the chain forks here, two controllers wrote it or one of the two was put in"
 
 Named = Sequence[tuple[str, Receipt]]
@@ -99,16 +100,17 @@ def anchor_faults(receipts: Named, anchors: Sequence[Anchor]) -> tuple[ChainFaul
     return tuple(ChainFault(file=anchor.source, reason=why) for anchor in anchors if (why := _why_loose(anchor, receipts)) is not None)
 
 
-def files_of_closing(receipt: Receipt) -> tuple[tuple[str, str, Literal["closeout", "page"]], ...]:
-    """Return the files that the receipt of a closing names, each with its digest; none of any other receipt.
+def files_of(receipt: Receipt) -> tuple[tuple[str, str, Literal["closeout", "page", "before"]], ...]:
+    """Return the files that the receipt of a closing, or of a release's beginning, names, each with its digest; none of any other receipt.
 
-    A closeout's digest is that of its JSON. The pages of closings from before they were held have none, and are left out.
+    The digest of a closeout, and of what was before, is that of its JSON. The pages of closings from before they were held have none, and are left
+    out.
     """
-    if receipt.capability not in CLOSINGS or receipt.phase != "result" or receipt.outcome != "done":
+    if receipt.capability not in (*CLOSINGS, BEGINNING) or receipt.phase != "result" or receipt.outcome != "done":
         return ()
     told = receipt.told or {}
-    named: tuple[tuple[object, object, Literal["closeout", "page"]], ...] = (
-        (told.get("file"), receipt.evidence, "closeout"),
+    named: tuple[tuple[object, object, Literal["closeout", "page", "before"]], ...] = (
+        (told.get("file"), receipt.evidence, "before" if receipt.capability == BEGINNING else "closeout"),
         (told.get("page"), told.get("page_digest"), "page"),
     )
     return tuple((file, digest, kind) for file, digest, kind in named if isinstance(file, str) and isinstance(digest, str))

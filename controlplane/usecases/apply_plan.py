@@ -130,6 +130,18 @@ def apply_plan(
             raise RunFailedError(f"{error}\n{course.go_on(run)}") from error
 
 
+def refuse_unseen(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts) -> None:
+    """Raise `RefusedError` where `apply_plan` would refuse the plan before it looks at a host: who looks first, for minutes, asks this before."""
+    refuse_unless_bound(plan, site, roles_digest(ports.roles))
+    refuse_unless_confirmable(plan, site)
+    now = ports.clock.now()
+    chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=now))
+    _, resumed = open_of(plan, chain)
+    # Of one that was applied the look says whether anything is left to approve.
+    if resumed is not None or not was_applied(plan, chain):
+        refuse_unless_approved(plan, site, operator=operator, approvals=ports.approvals, chain=chain, run=resumed, now=now)
+
+
 def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], course: Course) -> RunResult:
     chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
     mine, resumed = open_of(plan, chain)

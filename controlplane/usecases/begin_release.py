@@ -1,7 +1,9 @@
 """How the site stands around a release: looked at before anything of it is changed and put on record as it begins, and once more when it is closed.
 
 Rules:
-- It goes on record after the gate and every refusal, and before the first host is begun: whatever was refused leaves none.
+- It is looked at once whatever needs no look has let the plan through, as looking takes minutes. It goes on record after the gate and every
+  refusal, and before the first host is begun: whatever was refused leaves none.
+- It lies in a file of its own, whose digest the receipt holds, as a closeout does: every load of the chain would read it else.
 - Once something of a plan stands nothing is recorded of before it any more, however it is gone on with.
 - What can't be told is UNKNOWN on that record, and is in no release's way: its gate is another matter.
 """
@@ -14,11 +16,13 @@ from typing import TypeVar
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError
 from controlplane.domain.plan import Plan
-from controlplane.domain.releases.around import ID, UNKNOWN, State, Stood, Unknown, authority_of, open_gaps, open_loops, state_of
+from controlplane.domain.releases.around import ID, UNKNOWN, State, Stood, Unknown, attempt_of, authority_of, open_gaps, open_loops, state_of
 from controlplane.domain.releases.history import deployments
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.run_key import make_run_key
+from controlplane.domain.site_view import SiteView
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.apply_plan import refuse_unseen
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history
@@ -27,21 +31,29 @@ from controlplane.usecases.release_way_back import wanted_by
 _T = TypeVar("_T")
 
 
-def look_before(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan, ports: ReleasePorts) -> Callable[[str], None]:
-    """Look at how things stand before a plan is carried out; return what puts that on record for a run, once its first host is about to begin."""
+def look_before(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan, ports: ReleasePorts, *, view: SiteView) -> Callable[[str], None]:
+    """Look at how things stand before a plan is carried out; return what puts that on record for a run, once its first host is about to begin.
+
+    `view` is the site with that release. Raises `RefusedError` for a plan that would be refused without a look.
+    """
     if _stands(plan, ports):
         return lambda _run: None
+    refuse_unseen(plan, view, operator=site.operator, ports=ports.apply)
+    begun: list[str] = []
     stood = look_around(site, ports, lambda: _state(site, stack, name, ports))
 
     def begin(run: str) -> None:
-        if _stands(plan, ports):
+        if begun:
             return
         apply = ports.apply
         key = make_run_key(ID, apply.clock.now(), apply.entropy.four_hex())
         ledger = Ledger(apply.receipts, apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator)
-        said, step = stood.model_dump(mode="json"), f"{stack}/{name}"
+        step = f"{stack}/{name}"
         ledger.intend(key, host="*", capability=ID, step=step)
-        ledger.close(key, host="*", capability=ID, step=step, outcome="done", evidence=digest_of(said), told={"run": run, "stood": said})
+        file = ports.folder.keep(stack, f"{name}-{attempt_of(key)}", "before.json", (stood.model_dump_json(indent=2) + "\n").encode())
+        evidence = digest_of(stood.model_dump(mode="json"))
+        ledger.close(key, host="*", capability=ID, step=step, outcome="done", evidence=evidence, told={"run": run, "file": file})
+        begun.append(run)
 
     return begin
 

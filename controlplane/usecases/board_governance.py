@@ -10,6 +10,7 @@ from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import ControlPlaneError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.catalogue import gated_checks
+from controlplane.domain.gates.run_order import beginnings
 from controlplane.domain.governance import Governance
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.site_view import SiteView
@@ -49,7 +50,8 @@ def governance_of(
     except ControlPlaneError:
         # That the chain can't be read stands elsewhere on the board.
         chain = None
-    stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers, now=clock.now())
+    began = beginnings(chain or ())
+    stand = standings(site, checks=gated_checks(site.gates), hosts=hosts, runs=runs, checkers=checkers, began=began, now=clock.now())
     judged = [one for one in stand if one.runs or one.mode == "enforce"]
     return BoardGovernance(
         waves=_waves(site, governance, waves, clock, lambda held: _state(held, chain, folder)),

@@ -37,7 +37,7 @@ from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.audit import judge
-from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.gate_standings import order_of, standings
 from controlplane.usecases.record_run import STAMP, Ledger
 from controlplane.usecases.run_gates import host_digests
 
@@ -95,11 +95,11 @@ def considered(
     site: SiteView, *, checks: Sequence[str], hosts: Sequence[str], seen: Mapping[str, Evidence | Unreached] | None, ports: ModePorts
 ) -> tuple[Standing, ...]:
     """Return how these checks stand; with `seen` on that evidence, and held back by what does not pass now. The site's own checks are run then."""
-    now = ports.clock.now()
+    now, began = ports.clock.now(), order_of(ports.receipts)
     if seen is None:
-        return standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, now=now)
+        return standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, began=began, now=now)
     digests = {host: digest for host, digest in host_digests(seen).items() if digest != "unreached"}
-    found = standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, now=now, seen=digests)
+    found = standings(site, checks=checks, hosts=hosts, runs=ports.runs, checkers=ports.checkers, began=began, now=now, seen=digests)
     desired = [one for one in site.desired.hosts if one.host in seen]
     report = judge(seen, desired, only=frozenset(checks) & CHECKS.keys(), site=site, now=now, max_age=site.max_age, digests=False)
     judged = passings((*report.findings, *_own_findings(site, checks, hosts, ports)), site.registers)

@@ -19,7 +19,7 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.finding import AuditReport, Verdict
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.releases.around import Stood, open_gaps, open_loops, state_of, stood_before
+from controlplane.domain.releases.around import Stood, attempt_of, open_gaps, open_loops, state_of, stood_before
 from controlplane.domain.releases.closeout import PackAround, ReleaseCloseout, actions, packs_around, proofs
 from controlplane.domain.releases.gate import pack_fault
 from controlplane.domain.releases.history import Deployed, Deployment, deployments
@@ -28,7 +28,7 @@ from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.waves.closeout import Attestation, FileChange
-from controlplane.ports.waves import SiteHistory, WaveFolder
+from controlplane.ports.waves import SiteHistory
 from controlplane.render.release_page import release_page
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.begin_release import look_around
@@ -44,10 +44,9 @@ _MOST_RUNS = 200
 
 @dataclass(frozen=True)
 class ClosePorts:
-    """The ports of releases, and where a closeout goes."""
+    """The ports of releases, and the history of the site's files."""
 
     release: ReleasePorts
-    folder: WaveFolder
     history: SiteHistory
 
 
@@ -82,8 +81,8 @@ def close_release(
     ledger = Ledger(apply.receipts, apply.clock, run=key, site=site.view.name, plan="", policy=site.view.policy_digest, operator=site.operator)
     # Before the files: whose key may not sign leaves none that no receipt names.
     ledger.intend(key, host="*", capability=ID, step=f"{stack}/{name}")
-    file = ports.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
-    page = ports.folder.keep(stack, attempt, "closeout.md", release_page(made))
+    file = ports.release.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
+    page = ports.release.folder.keep(stack, attempt, "closeout.md", release_page(made))
     told_of = {"attempt": attempt, "file": file, "page": page, "manifest": current.manifest, "run": current.run, "head": ports.history.head()}
     more = {"chain_length": made.chain_length, "chain_head": made.chain_head}
     evidence = digest_of(made.model_dump(mode="json"))
@@ -94,8 +93,7 @@ def close_release(
 def _attempt(current: Deployment, chain: Sequence[Receipt]) -> str:
     """Return the name of this closing: of what is closed and how often it was, so that one that was killed is followed by itself."""
     closed = [one for one in chain if one.capability == ID and one.phase == "result" and (one.told or {}).get("run") == current.run]
-    stamp, _, key = current.run.removeprefix("CAP-").partition("__")
-    return f"{current.environment}-{stamp}-{key.rpartition('__')[2]}-{len(closed) + 1}"
+    return f"{current.environment}-{attempt_of(current.run)}-{len(closed) + 1}"
 
 
 def _settled(found: Deployed, stack: str, name: str) -> Deployment:
@@ -160,7 +158,7 @@ def _around(found: Deployed, chain: Sequence[Receipt], report: AuditReport, site
     """Return how the site stood before the first of what stands was begun, and how it stands now."""
     release = ports.release
     every, standing = deployments(chain, release.apply.plans.get), {one.current.key for one in found.hosts if one.current is not None}
-    before = stood_before(chain, every, next(one for one in every if one.key in standing))
+    before = stood_before(chain, every, next(one for one in every if one.key in standing), release.folder.read)
     return before, look_around(site, release, lambda: state_of(found, report))
 
 

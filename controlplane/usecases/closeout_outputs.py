@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from controlplane.domain.gates.promotion import Standing
 from controlplane.domain.waves.values import Wave
-from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.gate_standings import order_of, standings
 from controlplane.usecases.look_at_wave import Look
 from controlplane.usecases.run_gates import host_digests
 from controlplane.usecases.wave_ports import WavePorts, WaveSite
@@ -33,6 +33,7 @@ def outputs_of(wave: Wave, site: WaveSite, ports: WavePorts, look: Look) -> dict
             hosts=list(wave.seen),
             runs=ports.gates.runs,
             checkers=ports.gates.checkers,
+            began=order_of(ports.apply.receipts),
             now=ports.apply.clock.now(),
             seen=digests,
         )

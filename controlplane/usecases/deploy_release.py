@@ -8,8 +8,8 @@ Rules:
 - A host that belongs to a wave that is not ended is left to it: asked before anything begins, and before each host once more. The way back of a
   promotion that failed waits for no wave.
 - The stack is held in its environment the whole time (hold_release.py): two verbs never take turns between a deployment and its proof.
-- How the site stood before is looked at once the gate is open and no wave is in the way. It goes on record when the plan's own guards hold too,
-  before the first host is begun (begin_release.py).
+- How the site stood before is looked at once the gate is open, no wave is in the way, and the plan's own guards hold that need no look. It goes on
+  record when the others hold too, before the first host is begun (begin_release.py).
 - Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
 - A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
 """
@@ -68,7 +68,7 @@ def _stage(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, comm
     hosts = environment_of(site, stack, "staging")[1].hosts
     course = ReleaseCourse(command, hosts, held, ports.waves, lambda _: None, _way_back(plan, ports))
     _refuse_in_wave(plan, f"{kept.name} is not staged", course, ports)
-    course.begins = look_before(site, stack, "staging", plan, ports)
+    course.begins = look_before(site, stack, "staging", plan, ports, view=view)
     result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     if result.outcome == "done" and result.run is None:
         _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
@@ -115,7 +115,7 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
         return course.take_back(f"its deployment failed, and {kept_off.told}")
     elif going_on is not None:
         _refuse_in_wave(plan, f"{kept.name} is not promoted further", by, ports)
-    by.begins = look_before(site, stack, "production", plan, ports)
+    by.begins = look_before(site, stack, "production", plan, ports, view=view)
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)

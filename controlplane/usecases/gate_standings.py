@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 from controlplane.domain.coordination import GateRun
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.gates.promotion import BEFORE, Digests, Judged, Standing, standing
+from controlplane.domain.gates.run_order import Begun, beginnings, in_order
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.site_view import SiteView
 from controlplane.ports.gates import CheckerDigests, GateRunStore
+from controlplane.ports.receipts import ReceiptStore
 
 # Runs that are read at first; a pack that runs each minute needs more of them for a streak of days.
 SOME, MANY = 8, 50
+# How many times as many are read where those did not say enough.
+_MORE = 8
 
 
 def standings(
@@ -23,21 +29,31 @@ def standings(
     hosts: Sequence[str],
     runs: GateRunStore,
     checkers: CheckerDigests,
+    began: Mapping[str, Begun],
     now: datetime,
     seen: Mapping[str, str] | None = None,
     read: int = MANY,
 ) -> tuple[Standing, ...]:
     """Return how these checks stand on these hosts, by the newest `read` runs or as many as it takes.
 
-    `seen` are the digests of the hosts as they are now; without it those of the last run count, which is enough to look at and not to promote by.
+    `began` is where runs began in the chain, whose order counts (`order_of`). `seen` are the digests of the hosts as they are now; without it those
+    of the last run count, which is enough to look at and not to promote by.
     """
     return tuple(
         one
         for check in checks
         for broken in [_broken(check, runs, MANY)]
         for host in _places(check, hosts, runs)
-        for one in [_standing(site, check, host, runs=runs, broken=broken, checkers=checkers, now=now, seen=seen, read=read)]
+        for one in [_standing(site, check, host, runs=runs, broken=broken, checkers=checkers, began=began, now=now, seen=seen, read=read)]
     )
+
+
+def order_of(receipts: ReceiptStore) -> Mapping[str, Begun]:
+    """Return where runs began in the chain. Where that can't be read nothing is in order, and no run is borne out as passed (proven_runs.py)."""
+    try:
+        return beginnings([receipt for _, receipt in receipts.load()])
+    except RunFailedError:
+        return {}
 
 
 def _places(check: str, hosts: Sequence[str], runs: GateRunStore) -> tuple[str, ...]:
@@ -66,20 +82,22 @@ def _standing(
     runs: GateRunStore,
     broken: Sequence[GateRun],
     checkers: CheckerDigests,
+    began: Mapping[str, Begun],
     now: datetime,
     seen: Mapping[str, str] | None,
     read: int,
 ) -> Standing:
     limit = max(read, site.gates.promotion.runs)
     mode, lacking = site.gates.mode(check, host), unlinked(site, host)
+    history = in_order(_read(check, host, runs, broken, limit), began, now)
+    judged: list[Judged] = []
     while True:
-        judged, whole = _recorded(check, host, runs, broken, limit)
+        judged += islice(history, limit - len(judged))
         by = _by(site, check, host, judged, checkers, seen)
         found = standing(check, host, mode, judged, now_by=by, demanded=site.gates.promotion, unlinked=lacking, now=now)
-        if whole or found.streak >= found.wanted or found.runs[-1].reason.startswith(BEFORE):
+        if len(judged) < limit or found.streak >= found.wanted or found.runs[-1].reason.startswith(BEFORE):
             return found
-        limit *= 8
-        broken = _broken(check, runs, limit)
+        limit *= _MORE
 
 
 def _recorded(check: str, host: str, runs: GateRunStore, broken: Sequence[GateRun], limit: int) -> tuple[tuple[Judged, ...], bool]:
@@ -97,14 +115,20 @@ def _recorded(check: str, host: str, runs: GateRunStore, broken: Sequence[GateRu
 
 def history_of(runs: GateRunStore, check: str, host: str) -> Iterator[Judged]:
     """Yield what recorded runs said of one check on one host, newest first; one in which the check's file broke judged it UNKNOWN."""
-    given, limit = set[str](), MANY
+    return _read(check, host, runs, _broken(check, runs, MANY), MANY)
+
+
+def _read(check: str, host: str, runs: GateRunStore, broken: Sequence[GateRun], limit: int) -> Iterator[Judged]:
+    """Yield them, at first as many as `limit`; `broken` are as many of the runs in which the check's file broke."""
+    given = set[str]()
     while True:
-        judged, whole = _recorded(check, host, runs, _broken(check, runs, limit), limit)
+        judged, whole = _recorded(check, host, runs, broken, limit)
         yield from (one for one in judged if one.run not in given)
         if whole:
             return
         given |= {one.run for one in judged}
-        limit *= 8
+        limit *= _MORE
+        broken = _broken(check, runs, limit)
 
 
 def unlinked(site: SiteView, host: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from controlplane.domain.site_view import SiteView
 from controlplane.domain.windows import Window, why_shut
 from controlplane.ports.gates import GateRunStore
 from controlplane.ports.releases import KeptManifest, ReleaseFiles, ReleaseLeases
+from controlplane.ports.waves import WaveFolder
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.govern_course import Ungoverned
 from controlplane.usecases.hosts_in_wave import Attempts, hosts_of, why_in_wave
@@ -52,7 +53,7 @@ class Checked(NamedTuple):
 class ReleasePorts:
     """Everything that a deployment touches: the ports of applying, gate runs, leases of stacks, the proof by behaviour, and the check of files.
 
-    `waves` asks the store for every attempt at a wave, `authority` examines whether the site is governed.
+    `waves` asks the store for every attempt at a wave, `authority` examines whether the site is governed, `folder` keeps what a release leaves.
     """
 
     apply: ApplyPorts
@@ -62,6 +63,7 @@ class ReleasePorts:
     prove: Prover
     check: Callable[[str, EnvironmentName], Checked]
     authority: Callable[[], Examination]
+    folder: WaveFolder
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from controlplane.domain.digest import digest_of
 from controlplane.domain.gates.catalogue import gated_checks
+from controlplane.domain.gates.run_order import beginnings
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.session import SessionStart, compared, remembered
 from controlplane.ports.sites import SessionStore
@@ -30,8 +31,15 @@ def start_session(site: WaveSite, ports: WavePorts, sessions: SessionStore, *, h
     drifted, mended = compared(report.findings, before) if last is not None else ((), ())
     registers = site.governance.checked_registers()
     names = [row.host for row in report.hosts]
-    now = ports.apply.clock.now()
-    stand = standings(site.view, checks=gated_checks(site.view.gates), hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now)
+    stand = standings(
+        site.view,
+        checks=gated_checks(site.view.gates),
+        hosts=names,
+        runs=ports.gates.runs,
+        checkers=ports.gates.checkers,
+        began=beginnings(chain),
+        now=ports.apply.clock.now(),
+    )
     made = SessionStart(
         site=report.site,
         at=ports.apply.clock.now().strftime(STAMP),

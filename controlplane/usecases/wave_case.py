@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from controlplane.domain.gates.run_order import beginnings, in_order
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.waves.changed import beginnings, in_order, last_change
+from controlplane.domain.waves.changed import last_change
 from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Planned, WaveRecord
 from controlplane.domain.waves.values import ApprovalGate, ClosedGate, FreshBackupGate, Gate, UndoGate, Wave, WindowGate
@@ -81,7 +82,7 @@ def case_of(
         history=lambda check, host: in_order((run for run in history_of(ports.gates.runs, check, host) if not run.says_nothing(now)), began, now),
         interval=site.view.gates.promotion.interval,
         standings=lambda checks, names: standings(
-            site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, now=now, seen=digests
+            site.view, checks=checks, hosts=names, runs=ports.gates.runs, checkers=ports.gates.checkers, began=began, now=now, seen=digests
         ),
         closed_waves=_states(wave, chain, ports),
         unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],

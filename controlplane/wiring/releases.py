@@ -97,7 +97,10 @@ def releasing(given: str | None, stack: str | None, environment: EnvironmentName
 
     The environment file's text goes to the role of that stack alone; None: to none.
     """
-    from controlplane import wiring  # noqa: PLC0415 - a verb that isn't called costs nothing
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane import wiring  # noqa: PLC0415
+    from controlplane.adapters.wave_folder import WaveFiles  # noqa: PLC0415
     from controlplane.domain.site_view import view_of  # noqa: PLC0415
     from controlplane.usecases.judge_release import sound_views  # noqa: PLC0415
     from controlplane.usecases.release_case import ReleasePorts, ReleaseSite  # noqa: PLC0415
@@ -124,6 +127,7 @@ def releasing(given: str | None, stack: str | None, environment: EnvironmentName
                 prove=_prover(view),
                 check=_checker(given),
                 authority=_examiner(given),
+                folder=WaveFiles(Path(view.folder), "releases"),
             ),
         )
 
@@ -134,12 +138,10 @@ def closing(given: str | None, stack: str, environment: EnvironmentName) -> Iter
     from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
 
     from controlplane.adapters.git_history import GitHistory  # noqa: PLC0415
-    from controlplane.adapters.wave_folder import WaveFiles  # noqa: PLC0415
     from controlplane.usecases.close_release import ClosePorts  # noqa: PLC0415
 
     with releasing(given, stack, environment) as (site, ports):
-        folder = Path(site.view.folder)
-        yield site, ClosePorts(release=ports, folder=WaveFiles(folder, "releases"), history=GitHistory(folder))
+        yield site, ClosePorts(release=ports, history=GitHistory(Path(site.view.folder)))
 
 
 def _told(files: ReleaseFolder, stack: str | None, environment: EnvironmentName) -> Callable[[str], Told]:

@@ -10,7 +10,7 @@ from controlplane.domain.releases.values import EnvironmentName
 from controlplane.usecases.close_release import ClosePorts, close_release
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import STACK
-from tests.fakes.waves import FakeFolder, FakeHistory
+from tests.fakes.waves import FakeHistory
 
 LOOP, OTHER = "LOOP-SHOP-RELEASE", "LOOP-OTHER"
 
@@ -20,7 +20,7 @@ class ClosingSite(PromotedSite):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder, self.history = FakeFolder(self.world), FakeHistory()
+        self.history = FakeHistory()
         self.files.specs[STACK] = self.files.specs[STACK].model_copy(update={"loop": LOOP})
         self.register({"GAP-OP-9": {"title": "of others", "loops": [OTHER]}})
 
@@ -34,5 +34,5 @@ class ClosingSite(PromotedSite):
         return self
 
     def closed(self, environment: EnvironmentName = "production", attest: str = "orders come in", deferred: tuple[str, ...] = ()) -> Any:
-        ports = ClosePorts(self.release_ports, self.folder, self.history)
+        ports = ClosePorts(self.release_ports, self.history)
         return close_release(self.site, STACK, environment, ports, attest=attest, deferred=deferred)

@@ -26,6 +26,7 @@ from controlplane.usecases.return_release import return_release
 from tests.fakes.coordination import FakeCoordination
 from tests.fakes.releases import STACK, ReleaseSite, digest
 from tests.fakes.site import OPERATOR
+from tests.fakes.waves import FakeFolder
 
 GOOD = (SmokeTest(name="test_flow.py::test_it", outcome="passed", seconds=0.5),)
 BAD = (SmokeTest(name="test_flow.py::test_it", outcome="failed", reason="a stub answered"),)
@@ -56,7 +57,7 @@ class PromotedSite(ReleaseSite):
         self.points: tuple[Point, ...] = (Point(name="policy", level="pass", told="2 hosts"),)
         self.runs = _Runs()
         self.site = release_case.ReleaseSite(self.view, Governance(), self.files, self.views, OPERATOR)
-        self.leases = FakeCoordination(self.world)
+        self.leases, self.folder = FakeCoordination(self.world), FakeFolder(self.world)
         self.release_ports = ReleasePorts(
             apply=self.ports,
             runs=self.runs,  # type: ignore[arg-type]
@@ -65,6 +66,7 @@ class PromotedSite(ReleaseSite):
             prove=self.prove,
             check=lambda *_: Checked(self.faults, None),
             authority=self.examine,
+            folder=self.folder,
         )
 
     def views(self, stack: str, environment: EnvironmentName) -> dict[str, ComposeView]:

@@ -1,17 +1,22 @@
 """How a site stood before a release was begun, and how it stands when that is closed: what runs where, open gaps and loops, its authority status.
 
 Rules:
-- Before is what was put on record when the release was begun. Without such a record it is UNKNOWN: afterwards nobody can tell any more.
+- Before is what was put on record when the release was begun: a file, by the digest that its receipt holds. Without it, or where it is another, it
+  is UNKNOWN: afterwards nobody can tell any more.
 - What could not be told is UNKNOWN by name, with why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from controlplane.domain.chain import BEGINNING
+from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import RunFailedError
 from controlplane.domain.examination import Examination
 from controlplane.domain.finding import AuditReport
 from controlplane.domain.names import AsTuple
@@ -20,7 +25,7 @@ from controlplane.domain.registers import Registers
 from controlplane.domain.releases.history import Deployed, Deployment
 from controlplane.domain.values import Value
 
-ID = "release.begin"
+ID = BEGINNING
 Unknown = Literal["UNKNOWN"]
 UNKNOWN: Unknown = "UNKNOWN"
 PARTS = ("state", "gaps", "loops", "authority")
@@ -96,8 +101,14 @@ def open_loops(registers: Registers) -> tuple[str, ...]:
     return tuple(name for name, loop in registers.loops.items() if loop.status == "open")
 
 
-def stood_before(chain: Sequence[Receipt], every: Sequence[Deployment], first: Deployment) -> Stood:
-    """Return what is on record of before `first` was begun, `every` being the deployments on record.
+def attempt_of(key: str) -> str:
+    """Return the part of a run's key that no other run has: its time and its number."""
+    stamp, _, rest = key.removeprefix("CAP-").partition("__")
+    return f"{stamp}-{rest.rpartition('__')[2]}"
+
+
+def stood_before(chain: Sequence[Receipt], every: Sequence[Deployment], first: Deployment, read: Callable[[str], bytes]) -> Stood:
+    """Return what is on record of before `first` was begun, `every` being the deployments on record. `read` gives the file that a receipt names.
 
     A plan that failed may have been carried out in several runs: each of them counts that was not taken back.
     """
@@ -105,10 +116,16 @@ def stood_before(chain: Sequence[Receipt], every: Sequence[Deployment], first: D
     told = next((one for one in reversed(chain) if one.capability == ID and one.phase == "result" and (one.told or {}).get("run") in runs), None)
     if told is None:
         return _unknown(None, f"it is on no record: when {first.run} was begun, nothing was kept of how things stood")
+    file = (told.told or {}).get("file")
     try:
-        return Stood.model_validate((told.told or {}).get("stood"))
-    except ValidationError:
-        return _unknown(told.at, f"{told.key} says it in a form that this version does not read")
+        content = read(str(file))
+        if digest_of(json.loads(content)) != told.evidence:
+            return _unknown(told.at, f"{file} is not what {told.key} names: restore it from a copy")
+        return Stood.model_validate_json(content)
+    except RunFailedError:
+        return _unknown(told.at, f"{file}, which {told.key} names, can't be read: restore it from a copy")
+    except ValueError:
+        return _unknown(told.at, f"{file}, which {told.key} names, says it in a form that this version does not read")
 
 
 def _unknown(at: str | None, why: str) -> Stood:

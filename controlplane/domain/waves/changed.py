@@ -1,31 +1,21 @@
 """What the order of the receipts says: when a wave's hosts were last changed, and which gate runs came after that.
 
 Rules:
-- The chain says what came after what. By its time a change that a clock which ran ahead has dated would be the last one until that time comes,
-  and a run by such a clock the newest, also when that time has come: what failed after it would be hidden behind it.
+- The chain says what came after what. By its time a change that a clock which ran ahead has dated would be the last one until that time comes.
 - A run follows a change where it began after the receipt of it: one that was under way meanwhile may have looked before.
 - A run that these receipts don't hold follows by its time; where the change itself is dated later than now, nobody can say: doubt, no pass.
 """
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from math import inf
 from typing import NamedTuple
 
 from controlplane.domain.coordination import moment_of
 from controlplane.domain.coordination_rules import BEHIND
-from controlplane.domain.gates.promotion import Judged, is_ahead
+from controlplane.domain.gates.run_order import Begun, beginnings
 from controlplane.domain.receipt import Receipt
-
-
-class Begun(NamedTuple):
-    """Where a run began in the chain, and the earliest time at which one behind it did; None where none is behind it."""
-
-    place: int
-    behind: str | None
 
 
 class LastChange(NamedTuple):
@@ -75,46 +65,6 @@ def since_opening(chain: Sequence[Receipt], *, wave: str, attempt: str, opened_a
         return [(place, one) for place, one in enumerate(chain) if one.at >= opened_at]
     begun = next(place for place, one in enumerate(chain) if one.key == opening)
     return list(enumerate(chain))[begun:]
-
-
-def beginnings(chain: Sequence[Receipt]) -> dict[str, Begun]:
-    """Return where each run of the chain began in it."""
-    found: dict[str, Begun] = {}
-    behind: str | None = None
-    for place in range(len(chain) - 1, -1, -1):
-        one = chain[place]
-        if one.phase == "intent":
-            found[one.key] = Begun(place, behind)
-            behind = one.at if behind is None else min(behind, one.at)
-    return found
-
-
-def in_order(runs: Iterable[Judged], began: Mapping[str, Begun], now: datetime) -> Iterator[Judged]:
-    """Yield gate runs in the order of the chain, the newest first. `runs` come by their times; one that the chain lacks as it comes.
-
-    No more of them are read than it takes: one is yielded once all are read that may have begun behind it.
-    """
-    held: list[Judged] = []
-    for run in runs:
-        insort(held, _named(run) if is_ahead(run, now) else run, key=lambda one: _place(one, began))
-        while held and _all_behind_read(held[-1], began, run.at):
-            yield held.pop()
-    yield from reversed(held)
-
-
-def _named(run: Judged) -> Judged:
-    return run.model_copy(update={"reason": f"{run.reason} (dated {run.at}, later than now: a clock ran ahead)"})
-
-
-def _place(run: Judged, began: Mapping[str, Begun]) -> float:
-    begun = began.get(run.run)
-    return inf if begun is None else begun.place
-
-
-def _all_behind_read(run: Judged, began: Mapping[str, Begun], read: str) -> bool:
-    begun = began.get(run.run)
-    # So far the clock of one that is behind the chain may be back and still be believed.
-    return begun is None or begun.behind is None or moment_of(read) < moment_of(begun.behind) - BEHIND
 
 
 def _opens(one: Receipt, wave: str, attempt: str) -> bool:

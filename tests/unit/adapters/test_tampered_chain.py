@@ -6,15 +6,17 @@ import random
 import shutil
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from controlplane.adapters.anchors import HeadFiles
+from controlplane.adapters.anchors import AnchorFiles, HeadFiles
 from controlplane.adapters.receipts import ReceiptFiles
 from controlplane.adapters.signatures import signature_of
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.chain import Head
-from controlplane.domain.receipt import ChainFault
+from controlplane.domain.digest import digest_of
+from controlplane.domain.receipt import ChainFault, Receipt
 from tests.fakes.chains import close_release, close_wave, faults, grow, make_keys, receipt, verified
 
 LENGTH = 30
@@ -341,3 +343,26 @@ def test_a_closeout_that_is_kept_elsewhere_is_a_head_too(site: Path, folder: Pat
     _cut(folder, 5)
 
     assert [fault.file for fault in faults(folder, signer, heads=(str(kept),))] == [str(kept)]
+
+
+def test_what_was_kept_of_before_a_release_is_held_by_its_receipt(tmp_path: Path) -> None:
+    file = "state/releases/shop/staging-20260102-120000-R0001/before.json"
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text('{"at": "then"}')
+    key = "CAP-20260102-120000__release.begin__R0001"
+    plain: dict[str, Any] = {"seq": 2, "previous": None, "key": key, "run": key, "phase": "result", "at": "2026-01-02T12:00:00Z", "site": "lab"}
+    plain |= {"host": "*", "capability": "release.begin", "step": "shop/staging", "plan": "", "policy": "p", "operator": "ann@desk"}
+    said = Receipt.model_validate({**plain, "outcome": "done", "evidence": digest_of({"at": "then"}), "told": {"run": "R", "file": file}})
+    anchors = AnchorFiles(SshSigner(None, None), site=tmp_path)
+
+    def lost() -> list[str]:
+        return [f"{one.file}: {one.reason}" for one in anchors.lost((("000002", said),))]
+
+    assert (anchors.read(), lost()) == (((), ()), [])
+    path.write_text('{"at": "now"}')
+    assert lost() == [f"{file}: was altered: {key} names another digest"]
+    path.write_text("{")
+    assert lost() == [f"{file}: is no JSON, and {key} began with it: restore it from a copy"]
+    path.unlink()
+    assert lost() == [f"{file}: can't be read (No such file or directory), and {key} began with it: restore it from a copy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from tests.fakes.another_user import refused
 from tests.fakes.release_site import make_site
 
 RUN = "CAP-20260102-110000__verify.pack.run__R0001"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NONE = SshSigner(None, None)
 
 
@@ -34,7 +36,7 @@ NONE = SshSigner(None, None)
         (lambda folder: ReceiptFiles(folder, NONE).examine(), RunFailedError, "so nobody knows what is on record. Nothing was changed."),
         (lambda folder: GateReportFiles(folder).latest(3), RunFailedError, "so nobody knows what gate runs found. Nothing was changed."),
         (lambda folder: GateReportFiles(folder).head_of(RUN), RunFailedError, f"{RUN}.json is no report of a gate run (PermissionError)"),
-        (lambda folder: ApprovalFiles(folder, NONE).find("sha256:aa"), RefusedError, "so nobody knows whether the plan is approved."),
+        (lambda folder: ApprovalFiles(folder, NONE).find("sha256:aa", at=NOW), RefusedError, "so nobody knows whether the plan is approved."),
         (lambda folder: PlanFolder(folder).get("sha256:aa"), RunFailedError, "so nobody knows what the run was to do. Nothing was changed."),
     ],
 )
@@ -51,7 +53,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert ReceiptFiles(tmp_path / "none", NONE).load() == ()
     assert GateReportFiles(tmp_path / "none").latest(3) == ()
     assert GateReportFiles(tmp_path / "none").head_of(RUN) is None
-    assert ApprovalFiles(tmp_path / "none", NONE).find("sha256:aa") is None
+    assert ApprovalFiles(tmp_path / "none", NONE).find("sha256:aa", at=NOW) is None
     assert AnchorFiles(NONE, site=tmp_path / "none").read() == ((), ())
     assert names_in(tmp_path / "none") == []
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from controlplane.domain.chain import chain_faults
+from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError
 from controlplane.domain.examination import Examination, Point
 from controlplane.domain.plan import Plan
@@ -15,7 +17,9 @@ from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.around import ID, PARTS, AuthorityStatus, State, Stood
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.ports.plays import StepResult
+from controlplane.usecases.begin_release import look_before
 from controlplane.usecases.deploy_release import stage_release
+from controlplane.usecases.release_case import planned
 from tests.fakes.closings import LOOP, OTHER, ClosingSite
 from tests.fakes.releases import HOSTS, SECRET, STACK
 
@@ -33,7 +37,7 @@ def begun(site: ClosingSite) -> list[Receipt]:
 
 
 def last_stood(site: ClosingSite) -> Stood:
-    return Stood.model_validate((begun(site)[-1].told or {})["stood"])
+    return Stood.model_validate_json(site.folder.files[(begun(site)[-1].told or {})["file"]])
 
 
 def stage(site: ClosingSite, plan: Plan) -> ReleaseResult:
@@ -80,6 +84,10 @@ def test_of_a_first_release_nothing_ran_before_and_the_record_holds_no_secret(si
     assert (staged.step, promoted.step, promoted.plan, promoted.host) == ("shop/staging", "shop/production", "", "*")
     assert brought(last_stood(site)) == [(host, None, None) for host in HOSTS]
     assert SECRET not in promoted.model_dump_json()
+    assert set(promoted.told or {}) == {"run", "file"}
+    content = site.folder.files[(promoted.told or {})["file"]]
+    assert SECRET.encode() not in content
+    assert promoted.evidence == digest_of(json.loads(content))
     first = next(one for one in site.receipts.chain if one.capability == "release.deploy" and one.seq > promoted.seq)
     assert (first.phase, (promoted.told or {})["run"]) == ("intent", first.run)
 
@@ -89,7 +97,7 @@ def test_what_was_begun_before_that_was_kept_is_unknown_by_name(site: ClosingSit
     [_, kept] = begun(site)
     run = (kept.told or {})["run"]
     # As a version that kept nothing left it.
-    other = kept.model_copy(update={"told": {"run": "CAP-20260101-000000__plan.apply__R0000", "stood": (kept.told or {})["stood"]}})
+    other = kept.model_copy(update={"told": {"run": "CAP-20260101-000000__plan.apply__R0000", "file": (kept.told or {})["file"]}})
     site.receipts.chain = relinked([other if one.key == kept.key and one.phase == "result" else one for one in site.receipts.chain])
     made, page, _ = site.closed()
     assert made.before is not None
@@ -99,6 +107,25 @@ def test_what_was_begun_before_that_was_kept_is_unknown_by_name(site: ClosingSit
     text = site.folder.files[page].decode()
     assert "| Open gaps | UNKNOWN | GAP-OP-9 |" in text
     assert "UNKNOWN before (state, gaps, loops, authority): it is on no record: when CAP-" in text
+
+
+def test_a_file_that_is_gone_or_another_one_is_unknown_by_name(site: ClosingSite) -> None:
+    site.released()
+    file, key = (begun(site)[-1].told or {})["file"], begun(site)[-1].key
+    whole = site.folder.files[file]
+    for content, told in (
+        (None, f"{file}, which {key} names, can't be read: restore it from a copy"),
+        (b"{}", f"{file} is not what {key} names: restore it from a copy"),
+        (b"{", f"{file}, which {key} names, says it in a form that this version does not read"),
+    ):
+        site.folder.files.pop(file, None)
+        if content is not None:
+            site.folder.files[file] = content
+        before = site.closed()[0].before
+        assert before is not None
+        assert before.why == dict.fromkeys(PARTS, told)
+    site.folder.files[file] = whole
+    assert brought(site.closed()[0].before) == [(host, None, None) for host in HOSTS]
 
 
 def relinked(chain: list[Receipt]) -> list[Receipt]:
@@ -150,6 +177,33 @@ def test_what_is_refused_leaves_no_record_of_before(site: ClosingSite) -> None:
     with pytest.raises(RefusedError):
         stage(site, plan)
     assert site.receipts.chain == held
+
+
+def test_what_is_refused_without_a_look_is_refused_before_the_long_one(site: ClosingSite) -> None:
+    plan = site.plan_of(1, "staging")
+    looked: list[str] = []
+
+    def examine() -> Examination:
+        looked.append("site")
+        raise ControlPlaneError("away")
+
+    site.release_ports = replace(site.release_ports, authority=examine)
+    site.site = replace(site.site, view=site.view.model_copy(update={"approval": "self"}))
+    with pytest.raises(RefusedError, match="this plan has none: run 'controlplane approve'"):
+        stage(site, plan)
+    assert (looked, site.receipts.chain) == ([], [])
+    site.site = replace(site.site, view=site.view)
+    assert stage(site, plan).outcome == "done"
+    assert looked == ["site"]
+
+
+def test_before_each_host_nothing_is_read_again(site: ClosingSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = site.plan_of(1, "staging")
+    begins = look_before(site.site, STACK, "staging", plan, site.release_ports, view=planned(site.site, STACK, "staging", plan)[1])
+    monkeypatch.setattr(site.receipts, "load", lambda: pytest.fail("the chain was read"))
+    for _ in HOSTS:
+        begins("CAP-20260102-120000__plan.apply__R0001")
+    assert len(begun(site)) == 1
 
 
 def test_what_can_not_be_told_is_unknown_and_in_no_releases_way(site: ClosingSite) -> None:

@@ -33,10 +33,10 @@ def site() -> ClosingSite:
 
 def refused(site: ClosingSite, kind: type[Exception] = RefusedError, environment: EnvironmentName = "production", **more: Any) -> str:
     """Return why it does not close; nothing is on record of it, and no file is there."""
-    before = len(site.receipts.chain)
+    before = (len(site.receipts.chain), dict(site.folder.files))
     with pytest.raises(kind) as refusal:
         site.closed(environment, **more)
-    assert (len(site.receipts.chain), site.folder.files) == (before, {})
+    assert (len(site.receipts.chain), site.folder.files) == before
     return str(refusal.value)
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.promotion import Standing
 from controlplane.domain.registers import Registers
-from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.gate_standings import order_of, standings
+from controlplane.usecases.reset_time import reset_time
 from tests.fakes.gates import GateSite
+from tests.fakes.site import OPERATOR
 
 
 def stand(site: GateSite, check: str, **more: Any) -> dict[str, Standing]:
     given: dict[str, Any] = {"hosts": ("mint-apps", "mint-data"), "now": site.clock.now(), **more}
-    return {one.host: one for one in standings(site.view, checks=[check], runs=site.coordination, checkers=site.checkers, **given)}
+    return {
+        one.host: one
+        for one in standings(site.view, checks=[check], runs=site.coordination, checkers=site.checkers, began=order_of(site.receipts), **given)
+    }
 
 
 def test_a_check_of_machines_stands_on_each_and_one_of_none_on_the_site() -> None:
@@ -32,6 +39,24 @@ def test_three_runs_far_enough_apart_earn_it_and_two_of_one_hour_are_one() -> No
     assert (stand(site, "D235")["mint-data"].streak, stand(site, "D235")["mint-data"].proposes) == (2, None)
     site.run()
     assert (stand(site, "D235")["mint-data"].streak, stand(site, "D235")["mint-data"].proposes) == (3, "promote")
+
+
+@pytest.mark.parametrize("passed", [2, 12])
+def test_what_failed_after_a_clock_had_run_ahead_ends_the_streak_also_once_that_time_has_come(passed: int) -> None:
+    site = GateSite(promotion={"runs": 2, "interval": 600})
+    began = site.clock.time
+    site.clock.time = began + timedelta(hours=9)
+    for _ in range(passed):
+        site.run(after=timedelta(minutes=11))
+    ahead, site.clock.time = site.clock.time, began + timedelta(minutes=30)
+    given: dict[str, Any] = {"receipts": site.receipts, "store": site.coordination, "clock": site.clock, "entropy": site.gate_ports.entropy}
+    reset_time("lab", operator=OPERATOR, reason="its clock ran ahead", **given)
+    site.site_checks.says = {("D204", "site"): (Verdict.DRIFTED, "no secret")}
+    failed = site.run(after=timedelta(minutes=1)).run
+    site.clock.time = ahead + timedelta(minutes=9)
+    found = stand(site, "D204", read=4)["site"]
+    assert (found.streak, found.proposes, found.runs[0].run) == (0, None, failed)
+    assert found.runs[0].reason.startswith("did not pass: ")
 
 
 def test_runs_that_follow_each_other_quickly_are_looked_at_until_the_streak_is_found() -> None:

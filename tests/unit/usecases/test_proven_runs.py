@@ -11,14 +11,16 @@ from controlplane.domain.coordination import GateRun, stamp_of
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.promotion import Standing
-from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.gate_standings import order_of, standings
 from tests.fakes.gates import GateSite
 
 DRIFT = {("D204", "site"): (Verdict.DRIFTED, "no owner")}
 
 
 def stand(site: GateSite, check: str = "D204") -> Standing:
-    [one] = standings(site.view, checks=[check], hosts=("mint-data",), runs=site.runs, checkers=site.checkers, now=site.clock.now())
+    [one] = standings(
+        site.view, checks=[check], hosts=("mint-data",), runs=site.runs, checkers=site.checkers, began=order_of(site.receipts), now=site.clock.now()
+    )
     return one
 
 

@@ -14,7 +14,7 @@ from controlplane.domain.policy import Until
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.registers import Registers
 from controlplane.domain.run_list import run_rows
-from controlplane.usecases.gate_standings import standings
+from controlplane.usecases.gate_standings import order_of, standings
 from controlplane.usecases.look_at_wave import pack_ran
 from tests.fakes.gates import GateSite
 
@@ -232,7 +232,15 @@ def test_a_run_that_ends_in_an_error_ends_every_streak_and_one_that_was_stopped_
     assert {(one.check, one.host, one.verdict, one.passed, one.reason) for one in last.results} == {
         (check, host, "UNKNOWN", False, "pytest is gone") for check, host in (("D235", "mint-apps"), ("D235", "mint-data"), ("D204", "site"))
     }
-    stood = standings(site.view, checks=["D235", "D204"], hosts=["mint-data"], runs=site.coordination, checkers=site.checkers, now=site.clock.now())
+    stood = standings(
+        site.view,
+        checks=["D235", "D204"],
+        hosts=["mint-data"],
+        runs=site.coordination,
+        checkers=site.checkers,
+        began=order_of(site.receipts),
+        now=site.clock.now(),
+    )
     assert [(one.check, one.host, one.streak, one.proposes) for one in stood] == [("D235", "mint-data", 0, None), ("D204", "site", 0, None)]
 
 

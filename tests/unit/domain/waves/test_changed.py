@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.gates.promotion import Judged
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.waves.changed import LastChange, beginnings, in_order, last_change, since_opening
+from controlplane.domain.waves.changed import LastChange, last_change, since_opening
 from tests.unit.domain.waves.test_trail import receipt
 
 NOW = datetime(2026, 1, 2, 13, tzinfo=UTC)
@@ -88,36 +87,3 @@ def test_a_run_follows_a_change_where_it_began_behind_it_in_the_chain() -> None:
     near = last(opened(), *change("S1"))
     assert near is not None
     assert (near.precedes("G9", "2026-01-02T12:04:59Z"), near.precedes("G9", "2026-01-02T12:05:00Z")) == (False, True)
-
-
-def ran(run: str, at: str, *, passed: bool = False) -> Judged:
-    return Judged(run=run, at=at, verdict="MET" if passed else "DRIFTED", passed=passed, reason="so", policy="p", checker="c", host="h")
-
-
-def test_a_run_that_failed_by_a_clock_that_ran_ahead_stands_where_the_chain_has_it() -> None:
-    late, strange = ran("G1", AHEAD), ran("G9", AHEAD)
-    newer, older = ran("G2", "2026-01-02T12:30:00Z"), ran("G0", "2026-01-02T12:00:00Z")
-    began = beginnings([*gates("G0", older.at), *gates("G1", AHEAD), *gates("G2", newer.at)])
-    assert [one.run for one in in_order([late, newer, older], began, NOW)] == ["G2", "G1", "G0"]
-    assert [one.run for one in in_order([strange, newer], began, NOW)] == ["G9", "G2"]
-    [told] = in_order([late], began, NOW)
-    assert told.reason == "so (dated 2027-02-06T12:00:00Z, later than now: a clock ran ahead)"
-
-
-def test_once_the_time_has_come_that_a_clock_had_run_ahead_to_the_order_of_the_chain_still_counts() -> None:
-    ahead, failed = ran("G1", "2026-01-02T12:50:00Z", passed=True), ran("G2", "2026-01-02T12:30:00Z")
-    older, oldest = ran("G0", "2026-01-02T12:20:00Z"), ran("G", "2026-01-02T12:10:00Z")
-    began = beginnings([*gates("G", oldest.at), *gates("G0", older.at), *gates("G1", ahead.at), *gates("G2", failed.at)])
-    assert [one.run for one in in_order([ahead, failed, older, oldest], began, NOW)] == ["G2", "G1", "G0", "G"]
-    # Within what a clock may be back the chain gives its receipts the time of the one before.
-    ahead = ran("G1", "2026-01-02T12:34:00Z", passed=True)
-    began = beginnings([*gates("G1", ahead.at), *gates("G2", "2026-01-02T12:34:05Z")])
-    assert [one.run for one in in_order([ahead, failed], began, NOW)] == ["G2", "G1"]
-
-
-def test_no_more_runs_are_read_than_it_takes() -> None:
-    runs = [ran(f"G{hour}", f"2026-01-02T{hour}:00:00Z") for hour in (12, 11, 10)]
-    began = beginnings([receipt for run in reversed(runs) for receipt in gates(run.run, run.at)])
-    reading = iter(runs)
-    assert next(in_order(reading, began, NOW)).run == "G12"
-    assert [one.run for one in reading] == ["G11", "G10"]

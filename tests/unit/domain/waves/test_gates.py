@@ -9,8 +9,9 @@ import pytest
 
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.promotion import AHEAD, Counted, Judged, Standing
+from controlplane.domain.gates.run_order import Begun
 from controlplane.domain.registers import Registers
-from controlplane.domain.waves.changed import Begun, LastChange
+from controlplane.domain.waves.changed import LastChange
 from controlplane.domain.waves.gates import GateCase, describe, judge_gates
 from controlplane.domain.waves.record import PackRan
 from controlplane.domain.waves.values import Wave
