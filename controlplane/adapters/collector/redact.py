@@ -10,15 +10,17 @@ from typing import Any
 
 HIDDEN = "***"
 _NAMED = r"[\w.-]*(?:pass(?:wd|word|phrase)?|requirepass|masterauth|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential|auth)[\w.-]*"
+# A name is looked for once in each word, from where that begins: a word of thousands of dashes would take minutes otherwise.
+_START = r"(?<![\w.-])"
 # user:password@ in a URL
 _USERINFO = re.compile(r"(?<=://)[^/\s\"']*@")
 # A shell's word: quoted, escaped and plain parts side by side; a quote that is left open reaches to the end of its line.
 _WORD = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|\\.|[^\s;|&"']|["'][^\n]*)+"""
 _GAP = r"(?:\s|\\\n)+"
 # NAME=value and NAME: value, quoted or not
-_ASSIGNED = re.compile(rf"(?i)(\b{_NAMED}[\"']?\s*[=:]\s*)(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;\"']+)")
+_ASSIGNED = re.compile(rf"(?i)({_START}{_NAMED}[\"']?\s*[=:]\s*)(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;\"']+)")
 # --name value and --name=value, as options and as words of a shell command; --switch --name value may be either
-_OPTION = re.compile(rf"(?i)(--?{_NAMED}(?:{_GAP}|=))((?:--?{_NAMED}{_GAP})*{_WORD})")
+_OPTION = re.compile(rf"(?i)({_START}[\w.]*--?{_NAMED}(?:{_GAP}|=))((?:--?{_NAMED}{_GAP})*{_WORD})")
 # Redis' own directives, without dashes, and the passwords and their digests among the rules of a user.
 _DIRECTIVE = re.compile(rf"(?i)(\b(?:requirepass|masterauth|primaryauth|sentinel-pass|auth-pass{_GAP}\S+){_GAP})({_WORD})")
 _ACL = re.compile(r"(?i)\buser\s[^\n]*")

@@ -80,16 +80,16 @@ def is_blank(disk: Disk, number: str, device: BlockDevice, reader: Reader, wante
 
 
 def refuse_lost_filesystem(disk: Disk, device: BlockDevice, reader: Reader) -> None:
-    """Raise where fstab says that the mountpoint has a filesystem, and no device carries it: a blank look is then no blank disk."""
-    here = {f"UUID={mark['uuid']}" for mark in reader.signatures.values()}
-    specs = [entry["spec"] for entry in reader.fstab["entries"] if entry["file"].rstrip("/") == disk.mount]
-    lost = [spec for spec in specs if spec.startswith("UUID=") and spec not in here]
+    """Raise where fstab says that the mountpoint has a filesystem, and none here is known to be that: a blank look is then no blank disk."""
+    here = {f"{name.upper()}={mark[name]}" for mark in reader.signatures.values() for name in ("uuid", "label") if mark[name]}
+    specs = [entry["spec"].replace('"', "") for entry in reader.fstab["entries"] if entry["file"].rstrip("/") == disk.mount]
+    lost = [spec for spec in specs if spec not in here]
     if not lost:
         return
     node = device["node"]
     look = f"xfs_repair -n {node}" if disk.filesystem == "xfs" else f"e2fsck -fn -b 32768 -B 4096 {node}"
     raise DiskRefused(
-        f"{disk.label} ({device['name']}) looks blank, but /etc/fstab names {', '.join(lost)} for {disk.mount}, and no disk here carries that: its "
+        f"{disk.label} ({device['name']}) looks blank, but /etc/fstab names {', '.join(lost)} for {disk.mount}, and no disk here is known to carry that: its "
         f"filesystem is damaged, or this is another disk. It is not formatted. See what is left of it: {look}    (changes nothing; the same "
         "without -n repairs). Where nothing of it is wanted, remove the line from /etc/fstab, then plan again"
     )

@@ -252,12 +252,17 @@ def test_a_disk_that_lost_the_filesystem_that_fstab_names_is_never_formatted(fil
     plan = _plan(_with_an_entry(f"UUID={DATA_UUID}"), desired_host("mint-data", disks=(disk,)), "storage.data_disk")
     assert plan.steps == ()
     [refusal] = plan.refusals
-    told = f"serial DATA0001 (vdb) looks blank, but /etc/fstab names UUID={DATA_UUID} for /mnt/data, and no disk here carries that"
+    told = f"serial DATA0001 (vdb) looks blank, but /etc/fstab names UUID={DATA_UUID} for /mnt/data, and no disk here is known to carry that"
     assert refusal.reason.startswith(told)
     assert look in refusal.reason
 
 
-@pytest.mark.parametrize("spec", ["/dev/vdb", "UUID=11111111-1111-4111-8111-111111111111"])
+@pytest.mark.parametrize("spec", ["/dev/vdb", "PARTUUID=1", "LABEL=data", f'UUID="{DATA_UUID}"', f"/dev/disk/by-uuid/{DATA_UUID}"])
+def test_however_fstab_names_what_no_disk_carries_nothing_is_formatted(spec: str) -> None:
+    assert _plan(_with_an_entry(spec), desired_host("mint-data"), "storage.data_disk").steps == ()
+
+
+@pytest.mark.parametrize("spec", ["UUID=11111111-1111-4111-8111-111111111111"])
 def test_an_entry_that_names_no_lost_filesystem_does_not_keep_a_blank_disk_from_its_own(spec: str) -> None:
     assert _capabilities(_plan(_with_an_entry(spec)))[0] == "storage.data_disk"
 

@@ -177,10 +177,37 @@ def test_options_that_the_kernel_shows_are_compared(wanted: list[str], effective
 def test_what_fstab_names_for_the_mountpoint_and_no_device_carries_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "fstab"
     table.write_text(
-        "UUID=here / ext4 defaults 0 1\nUUID=gone /mnt/data/ ext4 nofail 0 2\nUUID=other /srv ext4 nofail 0 2\n# UUID=x /mnt/data ext4\n"
+        'UUID="here" / ext4 defaults 0 1\nUUID=gone /mnt/data/ ext4 nofail 0 2\nLABEL=data /srv ext4 nofail 0 2\n# UUID=x /mnt/data ext4\n'
+        "/dev/vdb /mnt/more ext4\n"
     )
-    monkeypatch.setattr(probe, "signature", lambda node: {"/dev/vda": {"UUID": "here"}}.get(node, {}))
-    known = {number: {"node": node, "node_ok": True, "size": 8} for number, node in (("8:0", "/dev/vda"), ("8:16", "/dev/vdb"))}
-    assert look._lost("/mnt/data", known, table) == ["UUID=gone"]
-    assert look._lost("/", known, table) == []
-    assert look._lost("/mnt/data", known, tmp_path / "none") == []
+    monkeypatch.setattr(look, "FSTAB", table)
+    marks = [{"UUID": "here", "TYPE": "ext4"}, {}, {"LABEL": "data"}]
+    found = {mount: look._lost(mount, marks) for mount in ("/mnt/data", "/", "/srv", "/mnt/more", "/elsewhere")}
+    assert {mount: lost for mount, lost in found.items() if lost} == {"/mnt/data": ["UUID=gone"], "/mnt/more": ["/dev/vdb"]}
+    table.unlink()
+    assert look._lost("/mnt/data", marks) == []
+
+
+def test_each_device_is_asked_once_for_what_it_carries(sysfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sysfs / "fstab").write_text("UUID=gone /mnt/data ext4 nofail 0 2\n")
+    nodes = {f"/dev/{name}": (sysfs / f"class/{name}/dev").read_text() for name in ("sda", "sda1", "sda2", "dm-0", "vdb", "nvme0n1")}
+    asked: list[str] = []
+    point = {"mounted": None}
+
+    def signature(node: str) -> dict[str, str]:
+        asked.append(node)
+        return {"UUID": "u"} if node in ("/dev/sda1", "/dev/vdb") else {}
+
+    for module, name, instead in [
+        (look, "FSTAB", sysfs / "fstab"),
+        (probe, "number_of", lambda node: nodes.get(node, "")),
+        (probe, "signature", signature),
+        (probe, "signatures", lambda _node: ({}, [])),
+        (probe, "held", lambda *_: ""),
+        (view, "look", lambda _path: point),
+    ]:
+        monkeypatch.setattr(module, name, instead)
+    with_mounts(monkeypatch, mount("253:0", "/"))
+    want = {"identity": {"kind": "serial", "value": "DATA0001"}, "filesystem": "ext4", "uuid": "u", "mount": "/mnt/data", "options": []}
+    found = look.seen(want)
+    assert (found["twins"], found["lost"], sorted(asked)) == (["/dev/sda1"], ["UUID=gone"], sorted(nodes))

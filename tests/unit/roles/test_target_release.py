@@ -95,6 +95,15 @@ def test_a_proof_that_fails_keeps_the_lease(host: Host) -> None:
     assert (done.returncode, host.is_leased) == (4, True), done
 
 
+def test_a_proof_that_tells_what_is_amiss_and_leaves_it_to_the_play_to_judge_keeps_the_lease(host: Host) -> None:
+    carried = host.take()
+    asked = json.dumps({"entries": [], "guards": [], "bare": ["/nonexistent/x"], "field": "f"})
+    words = [*host.tool, "fstab", "look", "--run", "R1", *carried["claim"], "--release"]
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=True)
+    assert "/nonexistent/x can't be reached" in json.loads(done.stdout)["objections"][0]
+    assert ("released" in json.loads(done.stdout), host.is_leased) == (False, True)
+
+
 def test_nobody_elses_lease_is_given_back(host: Host) -> None:
     old = host.take()
     host.take()

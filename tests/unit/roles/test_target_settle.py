@@ -190,6 +190,26 @@ def test_the_same_work_on_the_way_already_is_refused_and_how_it_ended_is_said(ve
     assert (run.state["outcome"]["verb"], run.state["outcome"]["rc"]) == ("move", 4)
 
 
+def test_what_can_not_be_cleaned_up_does_not_hide_why_it_failed(verbs: DockerRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(*_: object) -> None:
+        raise FailedFault("it can't be unmounted: target is busy")
+
+    monkeypatch.setattr(DockerRoot, "clean_up", busy)
+    run = verbs.home.run("R1")
+    run.write(phase="reverted")
+
+    def work() -> dict[str, object]:
+        raise RefusedFault("the copy differs. Nothing was changed.")
+
+    with pytest.raises(RefusedFault, match=r"^the copy differs"):
+        leg_verbs.as_unit(verbs, run, "move", work)
+    assert run.state["outcome"] == {"verb": "move", "rc": 4, "message": "the copy differs. Nothing was changed."}
+    # Where it did not fail, it is all that there is to be told.
+    with pytest.raises(FailedFault, match="target is busy"):
+        leg_verbs.as_unit(verbs, run, "move", dict)
+    assert run.state["outcome"]["rc"] == 1
+
+
 @pytest.mark.parametrize(("ended_as", "begun"), [("settle", ["a.service"]), ("move", [])])
 def test_a_killed_unit_is_settled_before_the_verb_begins_anew_and_one_at_its_end_is_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_as: str, begun: list[str]

@@ -38,8 +38,12 @@ def without(changes: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def assert_as_noted(note: dict[str, str] | None, stack: Stack, changes: dict[str, dict[str, Any]]) -> None:
     """Raise `FailedFault` unless Compose makes of the stack, but for these changes, what it made of it when that was noted."""
+    if note is None:
+        raise FailedFault(
+            f"how Compose read {', '.join(stack.files)} when this run began is not on record. {_INSTEAD.format(stack.service, stack.by_hand)}"
+        )
     try:
-        if note is not None and noted(stack, without(changes), salt=note["salt"]) == note:
+        if noted(stack, without(changes), salt=note["salt"]) == note:
             return
     except RefusedFault as fault:
         raise FailedFault(f"{str(fault).removesuffix(' Nothing was changed.')} {_INSTEAD.format(stack.service, stack.by_hand)}") from fault

@@ -104,7 +104,7 @@ def _against_making(want: dict[str, Any], disk: dict[str, Any], lost: list[str])
         return []
     look = f"xfs_repair -n {disk['node']}" if want["filesystem"] == "xfs" else f"e2fsck -fn -b 32768 -B 4096 {disk['node']}"
     told = (
-        f"{_name(want)} ({disk['node']}) looks blank, but /etc/fstab names {', '.join(lost)} for {want['mount']}, and no disk here carries that: its "
+        f"{_name(want)} ({disk['node']}) looks blank, but /etc/fstab names {', '.join(lost)} for {want['mount']}, and no disk here is known to carry that: its "
         f"filesystem is damaged, or this is another disk. See what is left of it ({look}), remove the line from /etc/fstab where nothing of it is "
         f"wanted, or name another disk in {want['field']}."
     )

@@ -12,6 +12,8 @@ from . import data_disk_view as view
 from . import fstab_lines
 from .faults import FailedFault, RefusedFault
 
+FSTAB = Path("/etc/fstab")
+
 
 def look(want: dict[str, Any]) -> dict[str, Any]:
     """Return {objections, mountpoint}, and where nothing speaks against the change {lacking, disk, mounted} too.
@@ -35,25 +37,21 @@ def seen(want: dict[str, Any]) -> dict[str, Any]:
     known = probe.devices()
     found = [_described(one, known, f"{want['filesystem']} {want['uuid']}") for one in probe.candidates(want["identity"], known)]
     numbers = {one["number"] for one in found}
-    twins = [
-        one["node"]
-        for one in known.values()
-        if one["number"] not in numbers and one["node_ok"] and one["size"] and probe.signature(one["node"]).get("UUID") == want["uuid"]
-    ]
+    # Each is asked once: a host may have many.
+    marks = {one["number"]: probe.signature(one["node"]) for one in known.values() if one["node_ok"] and one["size"]}
+    twins = [known[number]["node"] for number, mark in marks.items() if number not in numbers and mark.get("UUID") == want["uuid"]]
     mountpoint = view.look(want["mount"])
     if mountpoint["mounted"]:
         mountpoint["missing_options"] = view.missing_options(want["options"], mountpoint["mounted"]["options"])
-    return {"candidates": found, "twins": twins, "mountpoint": mountpoint, "lost": _lost(want["mount"], known)}
+    return {"candidates": found, "twins": twins, "mountpoint": mountpoint, "lost": _lost(want["mount"], list(marks.values()))}
 
 
-def _lost(mount: str, known: dict[str, dict[str, Any]], table: Path = Path("/etc/fstab")) -> list[str]:
-    """Return the filesystems that fstab names for that mountpoint by a UUID, and that no device here carries."""
-    lines = table.read_text("utf-8", "surrogateescape").splitlines() if table.exists() else []
+def _lost(mount: str, marks: list[dict[str, str]]) -> list[str]:
+    """Return what fstab names for that mountpoint, and no filesystem here is known to be."""
+    here = {f"{name}={mark[name]}" for mark in marks for name in ("UUID", "LABEL") if name in mark}
+    lines = FSTAB.read_text("utf-8", "surrogateescape").splitlines() if FSTAB.exists() else []
     entries = [entry for entry in map(fstab_lines.parse, lines) if entry is not None]
-    named = [entry["spec"] for entry in entries if os.path.normpath(entry["file"]) == mount and entry["spec"].startswith("UUID=")]
-    if not named:
-        return []
-    here = {f"UUID={probe.signature(one['node']).get('UUID')}" for one in known.values() if one["node_ok"] and one["size"]}
+    named = [entry["spec"].replace('"', "") for entry in entries if os.path.normpath(entry["file"]) == mount]
     return [spec for spec in named if spec not in here]
 
 

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Protocol
 
 from . import lease, settle_units
@@ -177,8 +177,12 @@ def as_unit(verbs: Works, run: Run, verb: str, work: Callable[[], Answer]) -> An
             run.write(outcome=None)
             try:
                 answer = work()
-            finally:
-                verbs.clean_up(run)
+            except BaseException:
+                # What can't be cleaned up is tried again as the unit's end settles, and must not stand in the place of why this failed.
+                with suppress(TargetFault, OSError):
+                    verbs.clean_up(run)
+                raise
+            verbs.clean_up(run)
             run.write(outcome={"verb": verb, "rc": 0, "message": "", "answer": answer})
     except (TargetFault, OSError, ValueError, KeyError) as fault:
         run.reload()

@@ -6,13 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from typing import Any
 
 from . import redis_anew, redis_aof, redis_persist
 from .faults import FailedFault, RefusedFault
 from .redis_aof import Request
 from .state import Home, Run
+
+_LOOKS = ("refuse", "prove")
+# The host's own settling starts a container and waits for its health.
+_SETTLING_S = 900.0
 
 
 def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
@@ -29,13 +33,22 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as fault:
         raise RefusedFault(f"the request of 'redis {options.action}' is malformed: {fault!r}. Nothing was changed.") from fault
     try:
-        # The host itself may bring up what a power cut left half made anew, at any time after its start.
-        with home.lock("redis"):
+        with _alone(home, options):
+            # Whoever was waited for may have brought it on.
+            run.reload()
+            of.reload()
             return _done(run, of, request, options)
     except OSError as fault:
         raise FailedFault(
             f"{request.container}: {fault}. The journal stands at {(of if options.action == 'undo' else run).phase}: run this again, it goes on from there"
         ) from fault
+
+
+def _alone(home: Home, options: argparse.Namespace) -> AbstractContextManager[None]:
+    """Keep two from one Redis: the host itself may bring up what a power cut left half made anew, at any time after its start."""
+    if options.action == "settle":
+        return home.lock("redis")
+    return (home.lock_if_made if options.check or options.action in _LOOKS else home.lock)("redis", patience_s=_SETTLING_S)
 
 
 def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,12 @@ class Home:
         """Hold one of the folder's locks; one that is held for longer than `patience_s` seconds is refused, and without that waited for."""
         self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self.base / f".{name}.lock", patience_s=patience_s):
+            yield
+
+    @contextmanager
+    def lock_if_made(self, name: str, *, patience_s: float) -> Iterator[None]:
+        """Hold one of the folder's locks where somebody held it before: who only looks leaves nothing behind, not even the lock's file."""
+        with self.lock(name, patience_s=patience_s) if (self.base / f".{name}.lock").exists() else nullcontext():
             yield
 
     @contextmanager

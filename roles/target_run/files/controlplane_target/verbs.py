@@ -79,6 +79,10 @@ _CHANGES = _SHOWN | {
 }
 
 
+# What verbs that only look call what is not as it shall be, where that fails no verb: the play judges it, and may go on under its lease.
+_AMISS = ("objections", "lacking")
+
+
 def main(arguments: list[str]) -> int:
     """Run one verb; return its exit code."""
     # argparse takes `--` for its own, and what follows belongs to another program.
@@ -103,7 +107,7 @@ def _answer(home: Home, options: argparse.Namespace) -> dict[str, object] | int:
     held = import_module(f"{__package__}.lease_verbs").held(home, options) if options.hold else nullcontext()
     with held:
         answer: dict[str, object] | int = verb.act(home, options)
-    if options.release and not isinstance(answer, int):
+    if options.release and not isinstance(answer, int) and not any(answer.get(name) for name in _AMISS):
         answer["released"] = import_module(f"{__package__}.lease_verbs").give_back(home, options)
     return answer
 

@@ -105,3 +105,8 @@ def test_daemon_json_keeps_its_text_but_for_credentials_in_urls() -> None:
 
 def test_known_secrets_are_taken_out_wherever_they_occur() -> None:
     assert scrub({"a": [f"x{CANARY}y", 1, None]}, [CANARY, ""]) == {"a": ["x***y", 1, None]}
+
+
+@pytest.mark.parametrize("text", ["my-password hunter22", "x/--password=hunter22", "(db.password: hunter22)", "--a.b-c-token hunter22"])
+def test_a_name_is_known_from_wherever_its_word_begins(text: str) -> None:
+    assert "hunter22" not in without_secrets(text)
