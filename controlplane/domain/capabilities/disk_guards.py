@@ -89,9 +89,9 @@ def refuse_lost_filesystem(disk: Disk, device: BlockDevice, reader: Reader) -> N
     node = device["node"]
     look = f"xfs_repair -n {node}" if disk.filesystem == "xfs" else f"e2fsck -fn -b 32768 -B 4096 {node}"
     raise DiskRefused(
-        f"{disk.label} ({device['name']}) looks blank, but /etc/fstab names {', '.join(lost)} for {disk.mount}, and no disk here is known to carry that: its "
-        f"filesystem is damaged, or this is another disk. It is not formatted. See what is left of it: {look}    (changes nothing; the same "
-        "without -n repairs). Where nothing of it is wanted, remove the line from /etc/fstab, then plan again"
+        f"{disk.label} ({device['name']}) looks blank, but /etc/fstab names {', '.join(lost)} for {disk.mount}, and no disk here is known to carry "
+        f"that: its filesystem is damaged, or this is another disk. It is not formatted. See what is left of it: {look}    (changes nothing; the "
+        "same without -n repairs). Where nothing of it is wanted, remove the line from /etc/fstab, then plan again"
     )
 
 
