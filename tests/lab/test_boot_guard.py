@@ -70,6 +70,8 @@ def test_with_its_disk_the_socket_is_up_after_the_mount_and_brings_docker_withou
     assert guarded.sh("systemctl is-active docker.service") == "active\n"
 
 
+# With a kernel of its own in tests/vm/test_vm.py.
+@pytest.mark.long
 def test_without_its_disk_the_machine_boots_to_ssh_and_docker_stays_down(guarded: LabMachine) -> None:
     guarded.down()
     guarded.up(data_disk="none", services=False)
@@ -83,6 +85,7 @@ def test_without_its_disk_the_machine_boots_to_ssh_and_docker_stays_down(guarded
     assert guarded.sh("docker info -f '{{.DockerRootDir}}'") == "/mnt/data/docker\n"
 
 
+@pytest.mark.long
 def test_with_a_foreign_disk_docker_stays_down_even_if_somebody_mounts_it(guarded: LabMachine) -> None:
     guarded.down()
     guarded.up(data_disk="foreign", services=False)

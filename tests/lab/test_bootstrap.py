@@ -16,6 +16,8 @@ from tests.lab.operating import Operator, verdicts
 pytestmark = pytest.mark.lab
 
 Make = Callable[..., LabMachine]
+# One of each family; the others are alike but for their packages.
+_ALWAYS = ("debian-12", "ubuntu-24.04")
 MACHINES = """version: 1
 profiles:
   standard:
@@ -79,7 +81,7 @@ def assert_whole(site: Operator) -> None:
     assert (again["steps"], again["refusals"]) == ([], [])
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", [pytest.param(system, marks=[] if system in _ALWAYS else pytest.mark.long) for system in SYSTEMS])
 def test_a_fresh_machine_comes_to_its_baseline_with_docker_on_the_data_disk_from_its_first_start(
     machine: Make, tmp_path: Path, system: System
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_release_is_deployed_by_digest_and_taken_back_byte_for_byte(machine: C
     assert json.loads(host.sh(f"{FOLDER}/undo"))["changed"] is False
 
 
+@pytest.mark.long
 def test_what_only_the_pull_tells_is_refused_while_everything_runs(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host = machine(services=True)
     till = Till(host, tmp_path)
@@ -217,6 +218,7 @@ def test_what_only_the_pull_tells_is_refused_while_everything_runs(machine: Call
     assert "make room there (docker.hygiene)" in full.said
 
 
+@pytest.mark.long
 def test_a_build_that_never_gets_healthy_fails_and_goes_back_with_its_whole_downtime(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host = machine(services=True)
     till = Till(host, tmp_path)

@@ -221,6 +221,8 @@ def test_a_root_is_moved_with_its_data_taken_back_with_newer_data_moved_again_an
     assert_refused(play(host.machine, "docker_data_root", wanted(**back), tmp_path, tasks_from="rollback"), f"{OLD} was purged")
 
 
+# The whole plan is killed at any point in test_whole_move_killed.py, and its machine in test_interruptions.py.
+@pytest.mark.long
 def test_a_killed_tool_leaves_the_services_on_one_place_and_the_next_run_goes_on(host: Host) -> None:
     host.lay_down()
     host.start("precopy")
@@ -240,6 +242,7 @@ def test_a_killed_tool_leaves_the_services_on_one_place_and_the_next_run_goes_on
     assert (outcome["rc"], outcome["answer"]["changed"]) == (0, False)
 
 
+@pytest.mark.long
 def test_a_cancelled_move_goes_back_by_itself(host: Host) -> None:
     host.lay_down()
     host.hold("stopped")
@@ -253,6 +256,7 @@ def test_a_cancelled_move_goes_back_by_itself(host: Host) -> None:
     host.assert_on_one_place(OLD)
 
 
+@pytest.mark.long
 def test_a_play_that_has_waited_long_enough_says_that_the_work_goes_on_and_the_next_one_attaches_to_it(host: Host, tmp_path: Path) -> None:
     host.lay_down()
     host.hold("precopying")
@@ -338,7 +342,11 @@ def test_services_that_do_not_answer_on_the_new_place_go_back_with_what_they_wro
     assert host.running() == {*RUNNING, "picky"}
 
 
-@pytest.mark.parametrize("options", [{"engine": "20.10"}, {"image_store": "containerd"}], ids=["engine-20.10", "containerd-image-store"])
+@pytest.mark.parametrize(
+    "options",
+    [{"engine": "20.10"}, pytest.param({"image_store": "containerd"}, marks=pytest.mark.long)],
+    ids=["engine-20.10", "containerd-image-store"],
+)
 def test_other_engines_are_moved_and_taken_back_without_a_controller(machine: Make, options: dict[str, str]) -> None:
     host = Host(machine(services=True, **options))
     moves = [*REQUEST["moves"]]

@@ -143,6 +143,7 @@ def test_one_plan_survives_every_interruption(machine: Make, tmp_path: Path) -> 
     the_same_plan_goes_on_to_its_end_once(scene)
 
 
+@pytest.mark.long
 def test_what_a_killed_controller_left_can_be_taken_back(machine: Make, tmp_path: Path) -> None:
     scene = Scene(machine(services=True), tmp_path)
     configuration = scene.target.configuration()

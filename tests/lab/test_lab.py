@@ -128,7 +128,9 @@ def test_after_down_nothing_of_a_machine_is_left_on_the_host(machine: Make, lab:
     assert host.name not in lab.known()
 
 
-@pytest.mark.parametrize("victims", [("supervisor",), ("nspawn",), ("supervisor", "nspawn")])
+@pytest.mark.parametrize(
+    "victims", [pytest.param(("supervisor",), marks=pytest.mark.long), pytest.param(("nspawn",), marks=pytest.mark.long), ("supervisor", "nspawn")]
+)
 def test_after_a_kill_up_converges_on_the_same_disks(machine: Make, victims: tuple[str, ...]) -> None:
     host = machine()
     host.sh("echo kept > /root/kept && sync")
@@ -191,7 +193,7 @@ def test_the_containerd_image_store_keeps_layers_below_containerds_root(machine:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["26", "20.10"])
+@pytest.mark.parametrize("engine", [pytest.param("26", marks=pytest.mark.long), "20.10"])
 def test_seeded_data_is_the_same_after_a_power_cut_and_after_a_reboot(machine: Make, engine: str) -> None:
     host = machine(services=True, engine=engine)
     before = host.lab.seed(host.name, stack="mint-data", rows=500, keys=100, objects=3, object_bytes=1000)

@@ -193,6 +193,8 @@ def test_a_killed_controllers_lease_keeps_everybody_out_until_it_is_taken_over(m
     scene.second.assert_receipts_hold()
 
 
+# A wave's controller that stood still is refused in test_wave_takeover.py.
+@pytest.mark.long
 def test_a_controller_that_was_paused_while_another_went_on_with_its_run_changes_and_releases_nothing(machine: Make, tmp_path: Path) -> None:
     scene = Scene(machine(services=True), tmp_path)
     scene.first.plan("plan.json", "--capability", "storage.data_disk")

@@ -19,6 +19,8 @@ def logs(machine: LabMachine, name: str) -> dict[str, str]:
     return dict(json.loads(machine.sh(f"docker inspect -f '{{{{json .HostConfig.LogConfig.Config}}}}' {name}")))
 
 
+# With a lost guard besides in test_mend_drifts.py.
+@pytest.mark.long
 def test_log_limits_alone_are_merged_with_a_restart_that_brings_back_what_ran_and_are_taken_back_byte_for_byte(
     machine: Callable[..., LabMachine], tmp_path: Path
 ) -> None:

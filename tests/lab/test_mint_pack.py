@@ -154,6 +154,8 @@ def what_is_enforced_fails_the_run_and_what_only_reports_does_not(scene: Scene) 
     scene.ann.assert_receipts_hold()
 
 
+# The waves of test_example_site.py rest on it as well.
+@pytest.mark.long
 def test_the_pack_of_the_example_site_is_judged_whole_and_earned_on_machines(machine: Make, tmp_path: Path) -> None:
     machines = {"mint-data": machine(services=True), "mint-apps": machine(services=True, data_disk=False)}
     machines["mint-data"].lab.seed(machines["mint-data"].name, stack="mint-data", rows=500, keys=50, objects=4)

@@ -125,6 +125,7 @@ def test_where_the_server_itself_keeps_its_data_is_what_is_moved(machine: Callab
     assert (lost["count"], lost["written"] > 100) == (0, True), lost
 
 
+@pytest.mark.long
 def test_each_image_s_own_user_keeps_its_data_by_number_there_and_back_also_once_the_image_is_another(
     machine: Callable[..., LabMachine], tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def _judged(site: Operator) -> dict[str, tuple[str, str]]:
     return {one["surface"]: (one["verdict"], one["reason"]) for one in findings}
 
 
+@pytest.mark.long
 def test_a_removal_that_is_killed_is_told_to_be_unfinished_and_a_new_plan_ends_it(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     one = machine(data_bytes=2**30)
     one.sh((ROOT / ".config/molecule/prepare/purge_retired.sh").read_text())

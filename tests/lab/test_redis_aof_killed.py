@@ -137,6 +137,7 @@ def test_what_a_durable_redis_acknowledged_is_there_after_a_power_cut(machine: C
     assert client.ask(("SET", "after", "1")) == ["OK"]
 
 
+@pytest.mark.long
 def test_a_way_back_whose_power_fails_goes_on_and_loses_nothing(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host = machine(services=True)
     host.lab.seed(host.name)

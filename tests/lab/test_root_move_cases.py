@@ -162,6 +162,7 @@ class Bare(Host):
         sh("docker start unless-stopped never-again")
 
 
+@pytest.mark.long
 def test_flags_and_split_roots_are_refused_by_name_and_a_root_may_be_the_mount_itself(machine: Make) -> None:
     host = Bare(machine(services=True))
     host.flags_are_refused()
@@ -186,6 +187,7 @@ def test_flags_and_split_roots_are_refused_by_name_and_a_root_may_be_the_mount_i
     assert shown(host.machine) == before
 
 
+@pytest.mark.long
 def test_an_engine_that_can_not_validate_is_moved_only_with_a_configuration_that_it_runs_on(machine: Make) -> None:
     host = Bare(machine(services=True, engine="20.10"))
     assert "--validate" not in host.machine.sh("dockerd --help")

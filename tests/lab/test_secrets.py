@@ -148,6 +148,7 @@ def test_a_password_that_only_the_controller_knows_opens_its_service_and_nothing
     assert (nobody["verdict"], "(the password was refused)" in nobody["reason"]) == ("UNKNOWN", True), nobody
 
 
+@pytest.mark.long
 def test_a_password_comes_from_a_private_file_or_from_the_sites_vault(machine: Make, tmp_path: Path) -> None:
     host = machine(services=True)
     host.lab.seed(host.name, stack="mint-data", rows=20, keys=5, objects=1)

@@ -122,6 +122,7 @@ def test_waves_are_led_over_one_postgresql_by_two_controllers_one_after_the_othe
     streaks_are_made_of_what_each_can_show(scene)
 
 
+@pytest.mark.long
 def test_a_store_that_goes_away_in_a_run_stops_it_before_its_next_step_and_nothing_is_lost(machine: Make, server: Cluster, tmp_path: Path) -> None:
     host = machine(data_bytes=2**30)
     ann = Leader(disk_site(tmp_path / "site", [host], store=server.url(), waves={"W1": {"hosts": [host.name]}}))

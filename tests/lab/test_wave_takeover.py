@@ -164,6 +164,7 @@ def test_a_controller_that_stood_still_in_a_move_finds_its_wave_ended_and_change
     assert scene.ann.run("wave", "run", "W1").code == 4
 
 
+@pytest.mark.long
 def test_a_controller_that_stood_still_while_its_step_went_on_begins_no_other_one(machine: Make, server: Cluster, tmp_path: Path) -> None:
     host, url = machine(data_bytes=2**30), server.url()
     site = disk_site(tmp_path / "first" / "site", [host], store=url, waves={"W1": {"hosts": [host.name]}})
