@@ -9,9 +9,9 @@ Rules:
 from __future__ import annotations
 
 from bisect import insort
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from math import inf
 from typing import NamedTuple
 
 from controlplane.domain.coordination import moment_of
@@ -40,28 +40,44 @@ def beginnings(chain: Sequence[Receipt]) -> dict[str, Begun]:
 
 
 def in_order(runs: Iterable[Judged], began: Mapping[str, Begun], now: datetime) -> Iterator[Judged]:
-    """Yield gate runs in the order of the chain, the newest first. `runs` come by their times; one that the chain lacks as it comes.
+    """Yield gate runs in the order of the chain, the newest first. `runs` come by their times; one that the chain lacks stands among them by its own.
 
     No more of them are read than it takes: one is yielded once all are read that may have begun behind it.
     """
     held: list[Judged] = []
-    for run in runs:
-        insort(held, _named(run) if is_ahead(run, now) else run, key=lambda one: _place(one, began))
-        while held and _all_behind_read(held[-1], began, run.at):
-            yield held.pop()
-    yield from reversed(held)
+    others: deque[Judged] = deque()
+    for read in runs:
+        run = _named(read) if is_ahead(read, now) else read
+        if run.run in began:
+            insort(held, run, key=lambda one: began[one.run].place)
+        else:
+            others.append(run)
+        while held and _all_behind_read(began[held[-1].run], read.at):
+            yield from _next(held, others)
+        if not held:
+            yield from _drained(others)
+    while held:
+        yield from _next(held, others)
+    yield from others
+
+
+def _next(held: list[Judged], others: deque[Judged]) -> Iterator[Judged]:
+    """Yield the one that stands last in the chain, behind those of elsewhere that are dated later."""
+    run = held.pop()
+    while others and moment_of(others[0].at) > moment_of(run.at):
+        yield others.popleft()
+    yield run
+
+
+def _drained(others: deque[Judged]) -> Iterator[Judged]:
+    while others:
+        yield others.popleft()
 
 
 def _named(run: Judged) -> Judged:
     return run.model_copy(update={"reason": f"{run.reason} (dated {run.at}, later than now: a clock ran ahead)"})
 
 
-def _place(run: Judged, began: Mapping[str, Begun]) -> float:
-    begun = began.get(run.run)
-    return inf if begun is None else begun.place
-
-
-def _all_behind_read(run: Judged, began: Mapping[str, Begun], read: str) -> bool:
-    begun = began.get(run.run)
+def _all_behind_read(begun: Begun, read: str) -> bool:
     # So far the clock of one that is behind the chain may be back and still be believed.
-    return begun is None or begun.behind is None or moment_of(read) < moment_of(begun.behind) - BEHIND
+    return begun.behind is None or moment_of(read) < moment_of(begun.behind) - BEHIND

@@ -38,3 +38,11 @@ def test_no_more_runs_are_read_than_it_takes() -> None:
     reading = iter(runs)
     assert next(in_order(reading, began, NOW)).run == "G12"
     assert [one.run for one in reading] == ["G11", "G10"]
+
+
+def test_a_run_of_another_controller_stands_among_the_own_ones_by_its_time() -> None:
+    newest, other = ran("G3", "2026-01-02T12:58:00Z"), ran("X", "2026-01-02T12:57:00Z")
+    older, before = ran("G2", "2026-01-02T12:56:00Z"), ran("Y", "2026-01-02T12:55:00Z")
+    began = beginnings([*gates("G2", older.at), *gates("G3", newest.at), *gates("G4", "2026-01-02T12:59:00Z")])
+    assert [one.run for one in in_order([newest, other, older, before], began, NOW)] == ["G3", "X", "G2", "Y"]
+    assert [one.run for one in in_order([other, before], began, NOW)] == ["X", "Y"]
