@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Finding
+from controlplane.domain.gates.run_order import beginnings, newest_run
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import last_ready, void_because
 from controlplane.domain.receipt import Receipt, open_intents
@@ -44,7 +45,7 @@ def judge_promotion(
         for one in staged.hosts
     }
     pack = spec.promotion.pack
-    runs = ports.runs.latest_runs(pack, 1) if pack is not None else ()
+    runs = ports.runs.latest_runs(pack) if pack is not None else ()
     return promotion_gate(
         PromotionCase(
             stack=stack,
@@ -64,7 +65,7 @@ def judge_promotion(
             unchecked=checked.unchecked,
             ready={host: _not_ready(site, host, chain, ports) for host in production.hosts if host not in {one.host for one in begun}},
             gaps=_open_gaps(site, spec),
-            pack=runs[0] if runs else None,
+            pack=newest_run(runs, beginnings(chain)),
             policy=site.view.policy_digest,
             shut=shut(spec.promotion.windows, site, now),
             unapproved=_unapproved(site, spec, plan, chain, ports),

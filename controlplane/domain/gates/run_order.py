@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from controlplane.domain.coordination import moment_of
+from controlplane.domain.coordination import GateRun, moment_of
 from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.gates.promotion import Judged, is_ahead
 from controlplane.domain.receipt import Receipt
@@ -37,6 +37,15 @@ def beginnings(chain: Sequence[Receipt]) -> dict[str, Begun]:
             found[one.key] = Begun(place, behind)
             behind = one.at if behind is None else min(behind, one.at)
     return found
+
+
+def newest_run(runs: Sequence[GateRun], began: Mapping[str, Begun]) -> GateRun | None:
+    """Return the run that stands last in the chain, or one that it lacks where that is dated later still."""
+    own = max((run for run in runs if run.run in began), key=lambda run: began[run.run].place, default=None)
+    other = max((run for run in runs if run.run not in began), key=lambda run: moment_of(run.at), default=None)
+    if own is None or other is None:
+        return own or other
+    return other if moment_of(other.at) > moment_of(own.at) else own
 
 
 def in_order(runs: Iterable[Judged], began: Mapping[str, Begun], now: datetime) -> Iterator[Judged]:

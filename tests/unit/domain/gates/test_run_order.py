@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from controlplane.domain.coordination import GateRun
 from controlplane.domain.gates.promotion import Judged
-from controlplane.domain.gates.run_order import beginnings, in_order
+from controlplane.domain.gates.run_order import beginnings, in_order, newest_run
 from tests.unit.domain.waves.test_changed import AHEAD, NOW, gates
+
+_DATED = (("G1", "2026-01-02T12:50:00Z"), ("G2", "2026-01-02T12:30:00Z"), ("X", "2026-01-02T12:40:00Z"))
 
 
 def ran(run: str, at: str, *, passed: bool = False) -> Judged:
@@ -46,3 +49,12 @@ def test_a_run_of_another_controller_stands_among_the_own_ones_by_its_time() -> 
     began = beginnings([*gates("G2", older.at), *gates("G3", newest.at), *gates("G4", "2026-01-02T12:59:00Z")])
     assert [one.run for one in in_order([newest, other, older, before], began, NOW)] == ["G3", "X", "G2", "Y"]
     assert [one.run for one in in_order([other, before], began, NOW)] == ["X", "Y"]
+
+
+def test_the_newest_run_of_a_pack_is_the_last_of_the_chain_also_behind_one_by_a_clock_that_ran_ahead() -> None:
+    ahead, failed, other = (GateRun(run=run, at=at, pack="p", policy="p", hosts={}, results=()) for run, at in _DATED)
+    began = beginnings([*gates("G1", ahead.at), *gates("G2", failed.at)])
+    assert newest_run([ahead, failed], began) == failed
+    assert newest_run([ahead, other, failed], began) == other
+    assert newest_run([ahead], {}) == ahead
+    assert newest_run([], began) is None
