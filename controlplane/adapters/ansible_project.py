@@ -33,7 +33,6 @@ def configuration(*, only_looks: bool, control_dir: Path, local_tmp: Path, ssh_o
     Where the run `only_looks`, a connection that broke is tried once more, and each task is one round trip: a change might run twice, and with
     pipelining a remote command outlives its connection.
     """
-    lasting = "-o ControlMaster=auto -o ControlPersist=60s -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
     return f"""[defaults]
 host_key_checking = True
 gathering = explicit
@@ -56,8 +55,14 @@ pipelining = {only_looks}
 pipelining = {only_looks}
 control_path_dir = {control_dir}
 retries = {1 if only_looks else 0}
-ssh_args = -o StrictHostKeyChecking=yes {lasting} {shlex.join(ssh_options)}
+ssh_args = {ssh_arguments(ssh_options)}
 """.encode()
+
+
+def ssh_arguments(ssh_options: Sequence[str], *, lasting: bool = True) -> str:
+    """Return the options of every ssh; one that is not `lasting` keeps no connection, and so passes on what a jump host's ssh says of a failure."""
+    kept = "-o ControlMaster=auto -o ControlPersist=60s " if lasting else ""
+    return f"-o StrictHostKeyChecking=yes {kept}-o ServerAliveInterval=5 -o ServerAliveCountMax=3 {shlex.join(ssh_options)}"
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:

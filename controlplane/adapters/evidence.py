@@ -22,11 +22,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from controlplane.adapters.ansible_project import control_directory, inventory_json
+from controlplane.adapters.ansible_project import control_directory, inventory_json, ssh_arguments
 from controlplane.adapters.collector.bundle import arguments, program
 from controlplane.adapters.collector.main import BEGIN, END
 from controlplane.adapters.host_key import KeyTrouble, is_relayed
-from controlplane.adapters.known_hosts import NAME, SiteKnownHosts
+from controlplane.adapters.known_hosts import NAME, SiteKnownHosts, ssh_options
 from controlplane.adapters.machine_views import only_machines, questions, with_machines
 from controlplane.adapters.proxmox_machines import look
 from controlplane.adapters.runner import Event, RunResult, run_playbook
@@ -98,7 +98,9 @@ class AnsibleEvidence:
         with in_memory(told) as places:
             variables = {host.name: _variables(host, asked[host.name], places.get(host.name, "")) for host in hosts}
             for host in self._perhaps_unborn(hosts, desired):
+                # Neither does anybody ask a second time why there was no way to it: on the first it is told by whoever knows.
                 variables[host.name]["ansible_ssh_retries"] = 0
+                variables[host.name]["ansible_ssh_args"] = ssh_arguments(ssh_options(self._site / NAME), lasting=False)
             result = run_playbook(
                 {"collect.yml": _play(), "action_plugins/look.py": _action()},
                 playbook="collect.yml",

@@ -18,6 +18,8 @@ _SECONDS = 15
 
 
 # What ssh says of a jump host that did not let it through: with a connection that is kept, it throws away what the jump host's ssh said.
+# Where it did pass that on, nothing is left to ask.
+_NO_WAY = ("no route to host", "connection refused", "connection timed out", "network is unreachable", "host is unreachable", "host is down")
 _CLOSED_ON_THE_WAY = ("connection closed by unknown port", "connection reset by unknown port", "kex_exchange_identification", "banner exchange")
 
 
@@ -45,7 +47,8 @@ class KeyTrouble:
         """Return what happened and what to do next, None where `message` tells of something else."""
         if is_about_host_key(message):
             return host_key_advice(host, self._known_hosts)
-        if not any(words in message.lower() for words in _CLOSED_ON_THE_WAY):
+        lowered = message.lower()
+        if any(words in lowered for words in _NO_WAY) or not any(words in lowered for words in _CLOSED_ON_THE_WAY):
             return None
         way = tuple(_words(host))
         if way not in self._ways:

@@ -2,7 +2,7 @@
 
 Rules:
 - A host is asked many questions at once, each command once, over the connection that looked at it before: else each would cost a round trip,
-  and the first a handshake.
+  and the first a handshake. A few of them go on side by side: most wait for a daemon.
 - What could not be asked is an answer without words, and so never a confirmation. No answer passes for another's: what parts them is random.
 """
 
@@ -29,7 +29,10 @@ _AT_ONCE = 8
 # A Docker that hangs must not hang the verdict: neither by one question nor by all that are put at once.
 _LIMIT_S = 60
 _LIMIT_AT_ONCE_S = 150
-_QUESTIONS_AT_ONCE = 20
+_QUESTIONS_AT_ONCE = 40
+_LANES = 3
+# Fewer than these a lane are asked in the same time one after the other.
+_WORTH_A_LANE = 4
 # One argument of a program is 128 KiB at most, and ssh, sudo and two shells each quote what is asked once more.
 _MOST_QUOTED = 40_000
 
@@ -103,16 +106,31 @@ def _ask(host: Host, commands: Sequence[_Argv]) -> list[_Heard]:
         return [_Heard(None, _why(error))] * len(commands)
     # Bytes, because what a program says need not be text.
     _, *told = result.stdout_bytes.decode("utf-8", "replace").split(mark)
-    heard = [_Heard(printed, ended) for printed, ended, _ in zip(told[::2], told[1::2], commands, strict=False)]
     said = _short(result.stderr_bytes.decode("utf-8", "replace"))
-    return heard + [_Heard(None, f"the host did not answer to the end, rc {result.rc}: {said}")] * (len(commands) - len(heard))
+    heard = [_Heard(None, f"the host did not answer to the end, rc {result.rc}: {said}")] * len(commands)
+    asked = [number for lane in reversed(_lanes(len(commands))) for number in lane]
+    for number, printed, ended in zip(asked, told[::2], told[1::2], strict=False):
+        heard[number] = _Heard(printed, ended)
+    return heard
+
+
+def _lanes(number: int) -> list[range]:
+    """Return which of that many commands go one after the other, by their places."""
+    lanes = max(1, min(_LANES, number // _WORTH_A_LANE))
+    return [range(first, number, lanes) for first in range(lanes)]
 
 
 def _script(commands: Sequence[_Argv], mark: str) -> str:
-    """Return a shell's words that run one after the other: `mark`, what a command printed, `mark`, its exit code, and what it said of an error."""
+    """Return a shell's words that run the commands, and print for each `mark`, what it printed, `mark`, its exit code, and what it said of an error.
+
+    Each lane prints its own, and then passes on what the ones before it print in the meantime: the last lane's comes first.
+    """
     said = f"printf %s {mark}"
-    asking = (f"{{ err=$(timeout {_LIMIT_S} {shlex.join(argv)} </dev/null 2>&1 >&3 3>&-); code=$?; }} 3>&1" for argv in commands)
-    return "; ".join(f'{said}; {command}; {said}; printf "%d %s" "$code" "$err"' for command in asking)
+    lanes = []
+    for lane in _lanes(len(commands)):
+        asking = (f"{{ err=$(timeout {_LIMIT_S} {shlex.join(commands[at])} </dev/null 2>&1 >&3 3>&-); code=$?; }} 3>&1" for at in lane)
+        lanes.append("; ".join(f'{said}; {command}; {said}; printf "%d %s" "$code" "$err"' for command in asking))
+    return " | ".join(f"{{ {words}; cat; }}" if at else f"{{ {words}; }}" for at, words in enumerate(lanes))
 
 
 def _answer(question: Question, heard: _Heard) -> Answer:

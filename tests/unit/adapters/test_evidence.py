@@ -153,6 +153,9 @@ def test_a_machine_that_may_not_be_born_yet_is_tried_only_once(tmp_path: Path, m
         "by-hand": None,
         "kvm1": None,
     }
+    # A kept connection would hide what its jump host says.
+    assert [name for name, variables in told.items() if "ControlMaster" not in variables.get("ansible_ssh_args", "ControlMaster")] == ["unborn"]
+    assert "StrictHostKeyChecking=yes" in told["unborn"]["ansible_ssh_args"]
 
 
 def test_no_hosts_start_nothing(tmp_path: Path) -> None:

@@ -95,3 +95,9 @@ def test_what_tells_of_something_else_starts_no_ssh(ssh: FakeSsh) -> None:
 def test_where_nothing_was_offered_that_is_said(ssh: FakeSsh) -> None:
     ssh.says(REFUSED)
     assert "what it offers could not be read" in str(KeyTrouble().of(ROUTES[0], REFUSED))
+
+
+@pytest.mark.parametrize("cause", ["channel 0: open failed: connect failed: No route to host", "(UNKNOWN) [10.0.0.1] 22 (ssh) : Connection refused"])
+def test_who_was_told_why_there_is_no_way_asks_no_second_time(ssh: FakeSsh, cause: str) -> None:
+    assert KeyTrouble().of(ROUTES[0], f"{cause}\n{HIDDEN}") is None
+    assert ssh.connections == 0

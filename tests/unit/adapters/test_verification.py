@@ -109,10 +109,31 @@ def test_each_question_has_its_own_words_and_code_whatever_the_others_print(ssh:
 
 
 def test_many_questions_take_several_round_trips_and_keep_their_order(ssh: Calls) -> None:
-    told = answers(*(ask("a", "echo", str(number)) for number in range(45)))
+    told = answers(*(ask("a", "echo", str(number)) for number in range(95)))
 
-    assert [answer.said for answer in told] == [str(number) for number in range(45)]
+    assert [answer.said for answer in told] == [str(number) for number in range(95)]
     assert len(ssh()) == 3
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 11, 12, 13, 40])
+def test_questions_that_go_on_side_by_side_keep_to_their_own_words(ssh: Calls, number: int) -> None:
+    # More than a pipe holds: a lane that waits for its reader keeps nobody else waiting for ever.
+    script = "head -c 100000 /dev/zero | tr '\\0' x; echo $1; echo of $1 >&2; exit $(($1 % 2))"
+    told = answers(*(ask("a", "sh", "-c", script, "sh", str(at)) for at in range(number)))
+
+    assert [(answer.said or "")[100000:] or answer.error for answer in told] == [f"rc 1: of {at}" if at % 2 else str(at) for at in range(number)]
+    assert len(ssh()) == 1
+
+
+@pytest.mark.usefixtures("ssh")
+def test_one_that_hangs_keeps_only_its_own_lane_waiting(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    # The first reads what the second writes: one after the other that would take for ever.
+    first, second = ask("a", "cat", str(fifo)), ask("a", "sh", "-c", f"echo yes > {fifo}")
+    told = answers(first, second, *(ask("a", "echo", str(at)) for at in range(10)))
+
+    assert [answer.said for answer in told] == ["yes", "", *map(str, range(10))]
 
 
 def test_words_that_would_not_fit_into_one_argument_are_asked_apart(ssh: Calls, tmp_path: Path) -> None:
