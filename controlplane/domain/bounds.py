@@ -3,11 +3,13 @@
 Rules:
 - A bound that can't be measured does not hold.
 - Planning and apply measure in one way, so that a plan which apply would refuse for a bound is not made.
+- What the steps of one plan take of the same place adds up in their order. Nothing is given back in between: what a step retires stays where it is
+  until a purge, which has a plan of its own, as docker.hygiene and storage.tmp_files have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from controlplane.domain.capabilities.data_disk import devices_of
 from controlplane.domain.desired import DesiredHost
@@ -26,6 +28,30 @@ def broken_bounds(plan: Plan, hosts: Mapping[str, DesiredHost], evidence: Mappin
         if short is not None:
             told.append(f"{bound.host}: {short}")
     return tuple(dict.fromkeys(told))
+
+
+class Taken:
+    """What the steps of a plan so far take of one host, in bytes by what is measured."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[tuple[str, str], int] = {}
+
+    def beside(self, room: Iterable[Bound]) -> tuple[Bound, ...]:
+        """Return these bounds with what is taken before them added: all of that has to be there, as things are before the first step."""
+        return tuple(_raised(bound, self._bytes.get((bound.measure, bound.of), 0)) for bound in room)
+
+    def take(self, room: Iterable[Bound]) -> None:
+        """Note that a step of the plan takes that."""
+        for bound in room:
+            key = (bound.measure, bound.of)
+            self._bytes[key] = self._bytes.get(key, 0) + bound.at_least
+
+
+def _raised(bound: Bound, taken: int) -> Bound:
+    if not taken:
+        return bound
+    what = f"{bound.what}, beside the {taken} that the steps before it need"
+    return bound.model_copy(update={"what": what, "at_least": taken + bound.at_least})
 
 
 def shortfall(bound: Bound, desired: DesiredHost, reader: Reader) -> str | None:

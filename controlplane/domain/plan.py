@@ -53,10 +53,10 @@ class Mend(Value):
 
 
 class Downtime(Value):
-    """Which containers stop, and for how long at most by the sizes that were measured (seconds)."""
+    """Which containers stop, and for how long at most by the sizes that were measured (seconds); None where something was not measured."""
 
     services: tuple[str, ...]
-    estimate_s: int
+    estimate_s: int | None
 
 
 class Step(Value):

@@ -6,6 +6,7 @@ Rules:
 - A host that was not reached gets a refusal, never an empty plan that looks like "nothing to do".
 - A host that the second witness can't ask gets no step: none could ever be confirmed.
 - A step whose bounds do not hold by the very evidence that it was planned by is a refusal: apply would only say "make a new plan", without end.
+  The room that it needs counts together with that of the steps before it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from controlplane.domain.bounds import shortfall
+from controlplane.domain.bounds import Taken, shortfall
 from controlplane.domain.capabilities import CAPABILITIES, Capability, docker_hygiene, release_deploy, vm_provision
 from controlplane.domain.capabilities.proposal import Draft, Outlook, Proposal, without
 from controlplane.domain.desired import DesiredHost
@@ -73,7 +74,7 @@ def make_plan(
             continue
         facts[desired.host], parts[desired.host] = facts_digest(seen), facts_parts(seen)
         provenance[desired.host] = seen.digest()
-        outlook, number, reader = Outlook(now=as_of or now, retention=retention), 0, Reader(seen)
+        outlook, number, reader, taken = Outlook(now=as_of or now, retention=retention), 0, Reader(seen), Taken()
         unborn = _is_unborn(desired, seen, reader)
         if unborn and not any(capability.id == vm_provision.ID for capability in capabilities):
             refusals += [
@@ -84,11 +85,14 @@ def make_plan(
         for capability in CAPABILITIES.values():
             if unborn and capability.id != vm_provision.ID:
                 continue
-            proposal = _allowed(capability.propose(desired, reader, outlook), capability, desired, reader, unconfirmed.get(desired.host))
+            # A step that this plan does not hold takes nothing.
+            room = taken if capability in capabilities else Taken()
+            proposal = _allowed(capability.propose(desired, reader, outlook), capability, (desired, reader, room), unconfirmed.get(desired.host))
             outlook = proposal.outlook or outlook
             if capability not in capabilities:
-                # Later steps may lean on what is there, never on a step that this plan does not hold.
-                outlook = without(outlook, capability)
+                # Later steps may lean on what is there and on steps before, never on one that this plan does not hold.
+                if capability.mounts or proposal.outlook is not None:
+                    outlook = without(outlook, capability)
                 continue
             refusals += [Refusal(host=desired.host, capability=capability.id, reason=reason) for reason in proposal.refusals]
             for draft in proposal.drafts:
@@ -123,17 +127,30 @@ def _is_unborn(desired: DesiredHost, seen: Evidence, reader: Reader) -> bool:
     return not machine["exists"] or machine["made"] is False
 
 
-def _allowed(proposal: Proposal, capability: Capability, desired: DesiredHost, reader: Reader, unconfirmed: str | None) -> Proposal:
-    """Return the proposal with a refusal in place of each draft that could not be confirmed, or whose bounds do not hold."""
-    if unconfirmed is not None and proposal.drafts:
-        told = dict.fromkeys(range(len(proposal.drafts)), f"what it promises could not be confirmed afterwards: {unconfirmed}, then plan again")
-    else:
-        told = {number: reason for number, draft in enumerate(proposal.drafts) if (reason := _short(draft, desired, reader)) is not None}
+def _allowed(proposal: Proposal, capability: Capability, on: tuple[DesiredHost, Reader, Taken], unconfirmed: str | None) -> Proposal:
+    """Return the proposal with a refusal in place of each draft that could not be confirmed, or whose bounds do not hold.
+
+    What the others take is noted, and their bounds say what there has to be for all steps so far.
+    """
+    desired, reader, taken = on
+    kept: list[Draft] = []
+    told: list[str] = []
+    for draft in proposal.drafts:
+        if unconfirmed is not None:
+            told.append(f"what it promises could not be confirmed afterwards: {unconfirmed}, then plan again")
+            continue
+        bounded = replace(draft, bounds=(*taken.beside(draft.room), *draft.bounds))
+        short = _short(bounded, desired, reader)
+        if short is not None:
+            told.append(short)
+            continue
+        taken.take(draft.room)
+        kept.append(bounded)
     if not told:
-        return proposal
+        return replace(proposal, drafts=tuple(kept))
     return Proposal(
-        drafts=tuple(draft for number, draft in enumerate(proposal.drafts) if number not in told),
-        refusals=(*proposal.refusals, *dict.fromkeys(told.values())),
+        drafts=tuple(kept),
+        refusals=(*proposal.refusals, *dict.fromkeys(told)),
         # Nothing may lean on what a refused step would have brought.
         outlook=without(proposal.outlook, capability) if proposal.outlook is not None else None,
     )

@@ -1,5 +1,6 @@
 """Both paths are bound to their places, with what was in them, owner and mode, by one new container; nothing else of /tmp is."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -28,3 +29,8 @@ def test_what_was_in_it_is_there_and_what_is_written_next_lies_at_the_place() ->
     )
     assert on_machine("docker inspect -f '{{range .Mounts}}{{println .Destination}}{{end}}' page | sort").split() == [_PATH, _SPOOL]
     assert on_machine("stat -c '%u:%g %a' /mnt/data/page-spool; ls -A /mnt/data/page-spool") == "4242:4343 2770\n"
+
+
+def test_all_that_the_container_wrote_to_its_tmp_is_kept_although_it_is_gone() -> None:
+    [record] = json.loads(on_machine("cat /var/lib/controlplane/retired.json"))["retired"]
+    assert on_machine(f"cd {record['path']} && cat tmp/uploads/one tmp/other") == "one\nother\n"

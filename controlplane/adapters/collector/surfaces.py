@@ -9,20 +9,23 @@ from typing import Any
 LIMIT_S = 6.0
 
 
-def size_of(place: str, until: float) -> int | None:
-    """Return the bytes that a tree takes on its own filesystem, hard links once; 0 where there is none, None where time is up first."""
+def size_of(place: str, until: float, most: int | None = None) -> int | None:
+    """Return the bytes that a tree takes on its own filesystem, hard links once; 0 where there is none, None where time is up first, or it has
+    more entries than `most`.
+    """
     try:
         device = os.lstat(place).st_dev
     except FileNotFoundError:
         return 0
-    size, seen, pending = 0, set(), [place]
+    size, pending = 0, [place]
+    seen: set[int] = set()
     while pending:
         try:
             entries = list(os.scandir(pending.pop()))
         except (FileNotFoundError, NotADirectoryError):
             continue  # removed while we walked
         for entry in entries:
-            if time.monotonic() > until:
+            if time.monotonic() > until or (most is not None and len(seen) > most):
                 return None
             try:
                 info = entry.stat(follow_symlinks=False)

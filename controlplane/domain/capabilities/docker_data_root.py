@@ -81,7 +81,8 @@ def _decide(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal:
         changes=tuple(changes),
         downtime=Downtime(services=_running(reader), estimate_s=_stop_limit(reader) + _STOP_START_S + math.ceil(size / 1000**3 * _S_PER_GB)),
         undo="move the root back with everything that was written since, proven, and put both configurations back byte for byte; refused once purged",
-        bounds=space_bounds(desired, moves, outlook, size) + inode_bounds(desired, reader, moves, outlook),
+        bounds=inode_bounds(desired, reader, moves, outlook),
+        room=space_bounds(desired, moves, outlook, size),
         if_short=f"Declare a larger disk (policy.yml, hosts.{desired.host}.disks) or another place (hosts.{desired.host}.docker), "
         "make room there, or clear images and volumes that nobody needs; then plan again",
         variables={"docker_data_root_moves": moves, "docker_data_root_daemon_json": merge},

@@ -112,17 +112,21 @@ def stop_timeout(container: Container) -> int | None:
 
 
 def size_of(moving: Moving, reader: Reader) -> int | None:
-    """Return the bytes that are moved at most, None where nobody knows. Raises `Unobserved`."""
+    """Return the bytes that are moved at most, None where they were not measured within the limits. Raises `Unobserved`."""
     mount = moving.landing.mount
     if mount is None:
         written = moving.container["writable_bytes"]
         if written is None or written < 0:
             raise Unobserved(f"Docker did not tell the size of {moving.name}'s writable layer")
         return written
-    if mount["type"] != "volume":
+    size = reader.docker_usage["volume_bytes"].get(mount["name"] or "") if mount["type"] == "volume" else None
+    if size is not None and size >= 0:
+        return size
+    # Docker keeps no account of what it does not keep itself.
+    try:
+        return reader.sources.get(moving.landing.host_path or "")
+    except Unobserved:
         return None
-    size = reader.docker_usage["volume_bytes"].get(mount["name"] or "")
-    return size if size is not None and size >= 0 else None
 
 
 def _refuse_what_is_not_ours(moving: Moving) -> None:

@@ -2,7 +2,8 @@
 
 Rules:
 - One step a container: it stops once, and Compose makes it anew once, whatever number of its paths moves.
-- How large the data are is known of volumes and of the writable layer. Of a bind it is not: the role measures it before it changes anything.
+- How large the data are Docker tells of its volumes and of the writable layer, the collector of a bind. What it could not measure within its limits
+  has no bound, and the downtime is not known then: the role measures it before anything stops.
 - A path that has its place, whose owner or mode alone differ, goes along; where there is no other, nothing stops.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from controlplane.domain.capabilities.path_moves import Moving, is_overridden, size_of, stop_timeout
 from controlplane.domain.capabilities.proposal import Draft, Outlook
-from controlplane.domain.capabilities.root_bounds import mount_of
+from controlplane.domain.capabilities.root_bounds import mount_of, room_bound
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader
 from controlplane.domain.evidence_shapes.docker import ContainerMount
@@ -41,7 +42,7 @@ def draft_of(paths: Sequence[Moving], asked: tuple[DesiredHost, Reader, Outlook]
         changes=(*_changes(moving, desired), *attributes),
         downtime=_downtime(moving, reader),
         undo=_undo(moving),
-        bounds=_bounds(moving, desired, reader, outlook),
+        room=_room(moving, desired, reader, outlook),
         if_short=f"Make room on the disk of {names}, or name a larger one (policy.yml, hosts.{desired.host}), then plan again",
         variables=dict(variables),
     )
@@ -95,19 +96,27 @@ def _undo(moving: Sequence[Moving]) -> str:
 
 
 def _downtime(moving: Sequence[Moving], reader: Reader) -> Downtime:
-    container, size = moving[0].container, sum(_sizes(moving, reader).values())
+    container, sizes = moving[0].container, _sizes(moving, reader).values()
+    known = [size for size in sizes if size is not None]
     stop = max(_STOP_LIMIT_S, stop_timeout(container) or 0)
-    return Downtime(services=(container["name"],), estimate_s=stop + _START_S + math.ceil(size / 1000**3 * _S_PER_GB))
+    estimate = stop + _START_S + math.ceil(sum(known) / 1000**3 * _S_PER_GB)
+    return Downtime(services=(container["name"],), estimate_s=estimate if len(known) == len(sizes) else None)
 
 
-def _sizes(moving: Sequence[Moving], reader: Reader) -> dict[str, int]:
-    """Return the bytes of each volume and of the writable layer, once, however many of the paths lie in it."""
-    mounts = [(path, path.landing.mount) for path in moving]
-    found = {(mount["name"] or "") if mount is not None else "": size_of(path, reader) for path, mount in mounts}
-    return {source: size for source, size in found.items() if size is not None}
+def _sizes(moving: Sequence[Moving], reader: Reader) -> dict[str, int | None]:
+    """Return the bytes of each source, once, however many of the paths lie in it: of a volume and of the writable layer as a whole."""
+    return {_source(path): size_of(path, reader) for path in moving}
 
 
-def _bounds(moving: Sequence[Moving], desired: DesiredHost, reader: Reader, outlook: Outlook) -> tuple[Bound, ...]:
+def _source(path: Moving) -> str:
+    mount = path.landing.mount
+    if mount is None:
+        return "its writable layer"
+    is_docker_own = mount["type"] == "volume" and mount["host_path"] == mount["source"]
+    return f"volume {mount['name']}" if is_docker_own else path.landing.host_path or mount["source"]
+
+
+def _room(moving: Sequence[Moving], desired: DesiredHost, reader: Reader, outlook: Outlook) -> tuple[Bound, ...]:
     onto: dict[str, list[Moving]] = {}
     for path in moving:
         place = path.place or desired.docker.data_root
@@ -115,15 +124,10 @@ def _bounds(moving: Sequence[Moving], desired: DesiredHost, reader: Reader, outl
             onto.setdefault(declared, []).append(path)
     bounds, name = [], moving[0].name
     for declared, paths in onto.items():
-        sizes, coming = _sizes(paths, reader), outlook.mounts.get(declared)
+        sizes = [size for size in _sizes(paths, reader).values() if size is not None]
+        coming = outlook.mounts.get(declared)
         if not sizes or coming is None:
             continue
-        needed = int(sum(sizes.values()) * _MARGIN) + _RESERVE
-        if coming.live and not coming.made_new:
-            bounds.append(Bound(host=desired.host, what=f"free bytes on {declared}, for {name}", measure="free_bytes", of=declared, at_least=needed))
-        else:
-            large = int(needed / 0.92)
-            bounds.append(
-                Bound(host=desired.host, what=f"size of {coming.device}, for {name}", measure="disk_bytes", of=coming.device, at_least=large)
-            )
+        needed = int(sum(sizes) * _MARGIN) + _RESERVE
+        bounds.append(room_bound(desired.host, declared, coming, needed, name))
     return tuple(bounds)

@@ -4,7 +4,8 @@ Rules:
 - One step a container: each stops alone and once, and has its own receipt and way back. A container that the policy doesn't name is not touched.
 - The container's write surfaces that are not as declared go along, whether or not their own capability is asked for: it would stop the same container
   again. What evidence tells against one of them leaves that one alone, for storage.write_surfaces to say why.
-- What drifts is D236's own judgement of where the data land, so that a plan and its check can't disagree.
+- What drifts is D236's own judgement of where the data land, so that a plan and its check can't disagree. Data at their place or in their volume that
+  D236 has fault with all the same are mended by no move from here: by docker.data_root where they lie in its root, else by a person who is told.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Iterator
 from controlplane.domain.capabilities.path_moves import CannotError, Moving, is_overridden, refuse
 from controlplane.domain.capabilities.path_steps import draft_of
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.root_bounds import mount_of
 from controlplane.domain.capabilities.surface_paths import drifting, together
 from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.durability import is_durable_postgres
-from controlplane.domain.checks.landing import land
-from controlplane.domain.checks.persistence import elsewhere_than_declared
+from controlplane.domain.checks.landing import Landing, is_at_or_below, land
+from controlplane.domain.checks.persistence import elsewhere_than_declared, misplaced, on_boot_disk
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.plan import Mend
@@ -50,7 +52,7 @@ def _decide(desired: DesiredHost, name: str, service: Service, reader: Reader, o
     landing = land(case, container, service.data)
     mount = landing.mount
     if mount is not None and not elsewhere_than_declared(case, landing, service):
-        # On which disk that lies is docker.data_root's matter.
+        _refuse_what_no_move_mends(case, landing, service, outlook)
         return None
     data = Moving(
         container,
@@ -73,6 +75,28 @@ def _decide(desired: DesiredHost, name: str, service: Service, reader: Reader, o
         "persistent_paths_auth": service.auth.model_dump(exclude_none=True, include={"password_env", "user"}) if service.auth else {},
     }
     return draft_of(paths, asked, variables=variables)
+
+
+def _refuse_what_no_move_mends(case: Case, landing: Landing, service: Service, outlook: Outlook) -> None:
+    """Raise `CannotError` where data that lie as declared are not as D236 wants them, and no other step of a plan mends that."""
+    fault, desired, at = misplaced(case, landing, service), case.desired, landing.host_path
+    if not fault:
+        return
+    if at is not None and on_boot_disk(case, landing):
+        if is_at_or_below(at, case.reader.docker_info["root"]) and desired.docker.data_root is not None:
+            return  # on which disk Docker's root lies is docker.data_root's matter
+        declared = mount_of(at, desired)
+        if declared in outlook.missing:
+            raise CannotError(f"{service.data} {fault}: {at} lies on {declared}, which can't be provided: {outlook.missing[declared]}")
+        if declared in outlook.mounts and not outlook.mounts[declared].live:
+            return  # whether the disk is mounted over what lies there is storage.data_disk's
+    if landing.mount is not None and not landing.mount["rw"]:
+        raise CannotError(f"{service.data} {fault}, and nobody here changes how a mount is mounted: mount it writable in its compose file")
+    where = f", at {at}, which no move of Docker's root takes along" if service.volume is not None and at is not None else ""
+    raise CannotError(
+        f"{service.data} {fault}{where}: name another place for it, or a volume that is not there yet "
+        f"(policy.yml, hosts.{desired.host}.services), then plan again"
+    )
 
 
 def _surfaces(name: str, desired: DesiredHost, reader: Reader, outlook: Outlook) -> Iterator[Moving]:

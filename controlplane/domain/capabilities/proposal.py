@@ -54,7 +54,11 @@ def without(outlook: Outlook, capability: Capability) -> Outlook:
 
 @dataclass(frozen=True)
 class Draft:
-    """A step without its number; `variables` are the role's own, without the run's key. `if_short` says what to do where a bound does not hold."""
+    """A step without its number; `variables` are the role's own, without the run's key.
+
+    `bounds` hold each by itself. `room` are bounds on bytes that the step takes for good: what steps before it take of the same is wanted beside it.
+    `if_short` says what to do where a bound does not hold.
+    """
 
     mends: tuple[Mend, ...]
     changes: tuple[Change, ...]
@@ -62,6 +66,7 @@ class Draft:
     variables: dict[str, Any]
     downtime: Downtime = NO_DOWNTIME
     bounds: tuple[Bound, ...] = ()
+    room: tuple[Bound, ...] = ()
     if_short: str = "Make room there, then plan again"
     runs_on: str | None = None
 

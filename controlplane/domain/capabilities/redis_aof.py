@@ -4,6 +4,7 @@ Rules:
 - Live only: a server that starts with AOF on and without such a file starts empty, and its next save overwrites the dump.
 - Settings go into the configuration file where that lies on a mount of the container and its command does not override them; else into its
   command in the stack's compose file. With a command the container is made anew once, after the file is on disk; its data must lie on a mount.
+- Data that an earlier step of the same plan moves are where the policy wants them by then: there is the room that counts, and there is their mount.
 - Append-only files of an earlier life are set aside by name; they are never loaded, and never deleted.
 - What drifts is D236's own judgement, so that a plan and its check can't disagree.
 """
@@ -14,8 +15,9 @@ import math
 import shlex
 
 from controlplane.domain.capabilities.proposal import NO_DOWNTIME, Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.root_bounds import mount_of, room_bound
 from controlplane.domain.checks.durability import persisted_setting, redis_major, running_setting, wanted_settings
-from controlplane.domain.checks.landing import covering
+from controlplane.domain.checks.landing import covering, is_at_or_below
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes.docker import Container
@@ -43,7 +45,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         if not isinstance(service, RedisService) or not wanted_settings(service) or outlook.docker_comes:
             continue
         try:
-            draft = _decide(desired, name, service, reader)
+            draft = _decide(desired, name, service, (reader, outlook))
         except Unobserved as doubt:
             refusals.append(f"could not be observed: {doubt}")
         except _CannotError as reason:
@@ -53,8 +55,9 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
     return Proposal(drafts=tuple(drafts), refusals=tuple(refusals))
 
 
-def _decide(desired: DesiredHost, name: str, service: RedisService, reader: Reader) -> Draft | None:
-    container = next((seen for seen in reader.containers if seen["name"] == name), None)
+def _decide(desired: DesiredHost, name: str, service: RedisService, seen: tuple[Reader, Outlook]) -> Draft | None:
+    reader, outlook = seen
+    container = next((one for one in reader.containers if one["name"] == name), None)
     state = reader.redis.get(name)
     if container is None or state is None:
         raise Unobserved(f"{name}: there is no container of this name")
@@ -68,18 +71,21 @@ def _decide(desired: DesiredHost, name: str, service: RedisService, reader: Read
     if not live and not kept:
         return None
     _refuse_what_is_not_ours(state, wanted)
-    route, file = _route(container, state, wanted)
+    # What the container's mounts say by now is over once an earlier step gave its data their place.
+    moved = Mend(check="D236", surface=f"service:{name}") in outlook.mended and is_at_or_below(state["dir"] or service.data, service.data)
+    route, file = _route(container, state, wanted, service.data if moved else None)
     changes = _changes(name, persisted, (live, kept), f"{file} of {name}" if route == "file" else f"the command of {name} in its compose file")
-    place = _place(container, state, reader)
     if route == "compose" and kept:
         _refuse_unless_remakable(container, state, wanted)
+        if not moved:
+            _refuse_data_in_the_layer(container, state, service)
         changes.append(Change(kind="recreate", target=f"container {name}", before="as it runs", after="by Compose, from the changed file, once"))
     return Draft(
         mends=(Mend(check="D236", surface=f"redis:{name}"),),
         changes=tuple(changes),
         downtime=Downtime(services=(name,), estimate_s=_downtime(state)) if route == "compose" and kept else NO_DOWNTIME,
         undo="write the dump anew, turn AOF off and set what ran before, put the file back byte for byte; no key is lost",
-        bounds=_bounds(desired, name, place, live, state),
+        room=_room(desired, (container, state), seen, service if moved else None) if "appendonly" in live else (),
         if_short=f"Make room on the disk of {name}'s data, then plan again",
         variables={
             "redis_aof_container": name,
@@ -104,13 +110,14 @@ def _refuse_what_is_not_ours(state: RedisState, wanted: dict[str, str]) -> None:
         raise _CannotError("it listens on a socket of its file system only, and is asked over the network: set these by hand")
 
 
-def _route(container: Container, state: RedisState, wanted: dict[str, str]) -> tuple[str, str]:
-    """Return (route, configuration file as the container sees it or empty)."""
+def _route(container: Container, state: RedisState, wanted: dict[str, str], data: str | None) -> tuple[str, str]:
+    """Return (route, configuration file as the container sees it or empty); `data` is the path that lies on a mount by then, None if none comes."""
     said = state["persisted_from"] or ""
     file = "" if said == "command line" else said.removesuffix(_AND_COMMAND)
     is_overridden = any(word.lower().split(" ")[0] == f"--{setting}" for word in container["command"] for setting in wanted)
     mount = covering(container, file) if file.startswith("/") else None
     on_a_mount = mount is not None and mount["type"] in ("bind", "volume") and mount["host_path"] is not None
+    on_a_mount = on_a_mount or (data is not None and file.startswith("/") and is_at_or_below(file, data))
     return ("file" if on_a_mount and not is_overridden else "compose"), file if file.startswith("/") else ""
 
 
@@ -134,16 +141,8 @@ def _text(values: dict[str, str], names: dict[str, str]) -> str:
     return ", ".join(f"{name} {shlex.quote(values[name])}" for name in sorted(names))
 
 
-def _place(container: Container, state: RedisState, reader: Reader) -> str | None:
-    """Return the mounted filesystem of the host on which the data lies, None where that is not known here."""
-    mount = covering(container, state["dir"]) if state["dir"] else None
-    path = mount["host_path"] if mount is not None else container["upper_dir"]
-    held = [point for point in reader.usage if path is not None and (path == point or path.startswith(f"{point.rstrip('/')}/"))]
-    return max(held, key=len, default=None)
-
-
 def _refuse_unless_remakable(container: Container, state: RedisState, wanted: dict[str, str]) -> None:
-    name, options = container["name"], " ".join(f"--{setting} {shlex.quote(value)}" for setting, value in wanted.items())
+    options = " ".join(f"--{setting} {shlex.quote(value)}" for setting, value in wanted.items())
     by_hand = "; ".join(f"redis-cli config set {setting} {shlex.quote(value)}" for setting, value in wanted.items())
     if not container["compose_project"] or not container["compose_service"] or not container["compose_files"]:
         raise _CannotError(
@@ -159,11 +158,15 @@ def _refuse_unless_remakable(container: Container, state: RedisState, wanted: di
         raise _CannotError(
             f"{', '.join(forgotten)} was set while it runs and would be forgotten once it is made anew: persist that first, or set it back"
         )
+
+
+def _refuse_data_in_the_layer(container: Container, state: RedisState, service: RedisService) -> None:
     mount = covering(container, state["dir"]) if state["dir"] else None
     if mount is None or mount["type"] not in ("bind", "volume"):
+        to = service.place or f"volume {service.volume}"
         raise _CannotError(
-            f"its data lies in {name}'s own layer, which is gone once it is made anew, and its settings can be persisted in its command only: "
-            f"give {state['dir']} a place first (policy.yml, services.{name}.place)"
+            f"its data lies in {container['name']}'s own layer, which is gone once it is made anew, and its settings can be persisted in its command "
+            f"only: let storage.persistent_paths bring {state['dir']} to {to}, in this plan or before"
         )
 
 
@@ -187,14 +190,33 @@ def _downtime(state: RedisState) -> int:
     return _STOP_START_S + math.ceil((state["keys"] or 0) / _KEYS_PER_S)
 
 
-def _bounds(desired: DesiredHost, name: str, place: str | None, live: dict[str, str], state: RedisState) -> tuple[Bound, ...]:
-    if "appendonly" not in live or place is None:
-        return ()
+def _room(desired: DesiredHost, of: tuple[Container, RedisState], seen: tuple[Reader, Outlook], moved: RedisService | None) -> tuple[Bound, ...]:
+    """Return what has to be free on the filesystem of the data, nothing where none of the host is known for them; `moved`: they are moved before."""
+    (container, state), (reader, outlook) = of, seen
+    name, needed, root = container["name"], _needed(container, state), outlook.docker_root
+    now = _lies(container, state)
+    at = (moved.place or root or reader.docker_info["root"]) if moved is not None else now
+    if moved is None and root is not None and now is not None and is_at_or_below(now, reader.docker_info["root"]):
+        at = root
+    coming = outlook.mounts.get(mount_of(at, desired) or "") if at is not None and at != now else None
+    if at is not None and coming is not None:
+        return (room_bound(desired.host, str(mount_of(at, desired)), coming, needed, name),)
+    place = max((point for point in reader.usage if at is not None and is_at_or_below(at, point)), key=len, default=None)
+    return (Bound(host=desired.host, what=f"free bytes on {place}, for {name}", measure="free_bytes", of=place, at_least=needed),) if place else ()
+
+
+def _lies(container: Container, state: RedisState) -> str | None:
+    """Return the path of this host at which the data lie now, None where that is not known here."""
+    mount = covering(container, state["dir"]) if state["dir"] else None
+    return mount["host_path"] if mount is not None else container["upper_dir"]
+
+
+def _needed(container: Container, state: RedisState) -> int:
     memory = state["info"].get("used_memory", "")
     if not memory.isdigit():
-        raise Unobserved(f"{name}: Redis did not say how much memory it uses")
+        raise Unobserved(f"{container['name']}: Redis did not say how much memory it uses")
     # A file of what is in memory, and the dump that is kept until the end.
-    return (Bound(host=desired.host, what=f"free bytes on {place}, for {name}", measure="free_bytes", of=place, at_least=_rounded(2 * int(memory))),)
+    return _rounded(2 * int(memory))
 
 
 def _rounded(size: int) -> int:

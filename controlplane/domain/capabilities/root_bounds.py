@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from controlplane.domain.capabilities.proposal import Outlook
+from controlplane.domain.capabilities.proposal import ComingMount, Outlook
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.lineage import Lineage
@@ -17,6 +17,8 @@ from controlplane.domain.plan import Bound
 
 _MARGIN = 1.05
 _RESERVE = 256 * 1000**2
+# What of a disk is surely usable once a filesystem is on it; see storage.data_disk.
+USABLE = 0.92
 # As the role reckons: what is written between plan and copy.
 _RESERVE_INODES = 1000
 # mke2fs.conf(5) as Debian and Ubuntu ship it: bytes an inode, and below 512 MiB.
@@ -55,11 +57,18 @@ def space_bounds(desired: DesiredHost, moves: list[dict[str, str]], outlook: Out
         coming = outlook.mounts[mount]
         if coming.made_new or (mount in disks and not coming.live):
             bounds.append(
-                Bound(host=desired.host, what=f"free bytes on {coming.device}", measure="disk_bytes", of=coming.device, at_least=int(needed / 0.92))
+                Bound(host=desired.host, what=f"free bytes on {coming.device}", measure="disk_bytes", of=coming.device, at_least=int(needed / USABLE))
             )
         else:
             bounds.append(Bound(host=desired.host, what=f"free bytes on {mount}", measure="free_bytes", of=mount, at_least=needed))
     return tuple(bounds)
+
+
+def room_bound(host: str, mount: str, coming: ComingMount, needed: int, name: str) -> Bound:
+    """Return that `needed` bytes go onto a mount, for a container: of what is free on it where it is mounted now, else of its disk's size."""
+    if coming.live and not coming.made_new:
+        return Bound(host=host, what=f"free bytes on {mount}, for {name}", measure="free_bytes", of=mount, at_least=needed)
+    return Bound(host=host, what=f"size of {coming.device}, for {name}", measure="disk_bytes", of=coming.device, at_least=int(needed / USABLE))
 
 
 def inode_bounds(desired: DesiredHost, reader: Reader, moves: list[dict[str, str]], outlook: Outlook) -> tuple[Bound, ...]:

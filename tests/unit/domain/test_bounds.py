@@ -9,9 +9,10 @@ import pytest
 
 from controlplane.domain.bounds import broken_bounds
 from controlplane.domain.capabilities.data_disk import planned_uuid
+from controlplane.domain.desired import DesiredHost
 from controlplane.domain.plan import Bound, Change, Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan, unplanned
-from tests.fakes.evidence_builder import COLLECTED, DATA, GB, EvidenceBuilder, mount, place
+from tests.fakes.evidence_builder import COLLECTED, DATA, GB, MINIO, POSTGRES, EvidenceBuilder, desired_mint_data, mount, place
 from tests.fakes.host import drifting_probes
 from tests.fakes.site import desired_host
 
@@ -47,11 +48,22 @@ def _formatted() -> EvidenceBuilder:
     return builder
 
 
-def _plan(builder: EvidenceBuilder) -> Plan:
+def _with_volumes(builder: EvidenceBuilder, root: str, **sizes: int) -> EvidenceBuilder:
+    """Return the builder whose services have their data in volumes of that Docker root, as large as `sizes` say by the service's name."""
+    for name, path in ((MINIO, "/data"), (POSTGRES, "/var/lib/postgresql/data")):
+        at = f"{root}/volumes/{name}/_data"
+        seen = {"type": "volume", "name": name, "source": at, "host_path": at, "destination": path, "rw": True, "anonymous": False}
+        builder.container(name).update(mounts=[seen])
+        builder.probes["paths"][at] = place(at, *((DATA, "/mnt/data") if root.startswith("/mnt/data") else ("254:0", "/")))
+    builder.probes["docker_usage"].update(volumes=sum(sizes.values()), volume_bytes={MINIO: sizes["minio"], POSTGRES: sizes["postgres"]})
+    return builder
+
+
+def _plan(builder: EvidenceBuilder, desired: DesiredHost | None = None) -> Plan:
     return make_plan(
         site="lab",
         now=COLLECTED,
-        hosts=[desired_host("mint-data")],
+        hosts=[desired or desired_host("mint-data")],
         evidence={"mint-data": builder.build()},
         policy="p",
         inventory="i",
@@ -87,6 +99,53 @@ def test_data_that_fit_are_moved_and_their_bound_stands_in_the_plan() -> None:
     assert plan.steps[-1].capability == "docker.data_root"
     assert [(bound.measure, bound.of) for bound in plan.bounds] == [("free_bytes", "/mnt/data")]
     assert _move_refusals(plan) == []
+
+
+def test_what_several_steps_put_on_one_disk_adds_up_in_their_order() -> None:
+    made = _plan(_with_volumes(_mounted(), "/var/lib/docker", minio=15 * GB, postgres=25 * GB), desired_mint_data())
+
+    # The root, with both volumes in it, and then each service once more: of 85 GB each alone would leave some.
+    assert [step.downtime.services[0] for step in made.steps if step.capability == "storage.persistent_paths"] == [MINIO]
+    root, minio = (bound.at_least for bound in made.bounds if bound.of == "/mnt/data")
+    assert root == int((43 * GB + LAYERS) * 1.05) + 256_000_000
+    assert minio == root + int(15 * GB * 1.05) + (64 << 20)
+    [told] = [refusal.reason for refusal in made.refusals if refusal.capability == "storage.persistent_paths"]
+    needed = minio + int(25 * GB * 1.05) + (64 << 20)
+    assert told.startswith(
+        f"free bytes on /mnt/data, for {POSTGRES}, beside the {minio} that the steps before it need: {85 * GB}, at least {needed} needed"
+    )
+    # What was room enough for both at the plan, and is for one alone at apply, is refused there too.
+    builder = _with_volumes(_mounted(), "/var/lib/docker", minio=15 * GB, postgres=25 * GB)
+    builder.probes["usage"]["/mnt/data"]["available"] = minio - 1
+    assert [told.split(",")[0] for told in broken_bounds(made, {"mint-data": desired_mint_data()}, {"mint-data": builder.build()})] == [
+        "mint-data: free bytes on /mnt/data"
+    ]
+
+
+def test_a_step_that_is_done_needs_its_room_no_longer() -> None:
+    builder = _with_volumes(EvidenceBuilder(), "/mnt/data/docker", minio=15 * GB, postgres=25 * GB)
+    builder.probes["usage"]["/mnt/data"]["available"] = 43 * GB
+
+    made = _plan(builder, desired_mint_data())
+
+    assert [step.downtime.services[0] for step in made.steps if step.capability == "storage.persistent_paths"] == [MINIO, POSTGRES]
+
+
+def test_a_step_that_the_plan_does_not_hold_takes_no_room() -> None:
+    builder = _with_volumes(_mounted(), "/var/lib/docker", minio=15 * GB, postgres=25 * GB)
+    made = make_plan(
+        site="lab",
+        now=COLLECTED,
+        hosts=[desired_mint_data()],
+        evidence={"mint-data": builder.build()},
+        policy="p",
+        inventory="i",
+        roles="r",
+        capabilities=chosen_capabilities(["storage.persistent_paths"]),
+        retention=timedelta(days=7),
+    )
+
+    assert [step.downtime.services[0] for step in made.steps] == [MINIO, POSTGRES]
 
 
 @pytest.mark.parametrize("lost", [True, False])

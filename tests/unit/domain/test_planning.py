@@ -239,6 +239,20 @@ def test_a_disk_in_doubt_is_refused_and_nothing_is_built_on_it(name: str) -> Non
     assert told in by_capability["storage.fstab"]
 
 
+def test_a_missing_disk_is_refused_with_those_that_are_attached_in_its_place_and_with_what_mounts_it_later() -> None:
+    builder = _drifting()
+    _gone(builder.probes)
+    told = "serial DATA0001 is not there: attach it, or name the disk that you meant in policy.yml, hosts.mint-data.disks"
+    others = ". Attached and not named in the policy: vdb (serial SOMETHING, 100.0 GB, blank)"
+    [refusal] = _plan(builder, None, "storage.data_disk").refusals
+    assert refusal.reason == f"{told}{others}. Once it is attached: controlplane plan --host mint-data"
+    del builder.probes["block"][DATA]
+    entry = {"line": 1, "spec": f"UUID={DATA_UUID}", "file": "/mnt/data", "vfstype": "ext4", "options": ["nofail"], "freq": 0, "passno": 2}
+    builder.probes["fstab"] |= {"text": f"UUID={DATA_UUID} /mnt/data ext4 nofail 0 2\n", "entries": [entry]}
+    [refusal] = _plan(builder, None, "storage.data_disk").refusals
+    assert refusal.reason == f"{told}. Once it is attached, on the machine: systemctl start /mnt/data && systemctl start docker.service"
+
+
 def _with_an_entry(spec: str) -> EvidenceBuilder:
     builder = _drifting()
     entry = {"line": 1, "spec": spec, "file": "/mnt/data", "vfstype": "ext4", "options": ["nofail"], "freq": 0, "passno": 2}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from controlplane.domain.evidence import Evidence
 from controlplane.domain.facts import facts_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan
-from tests.fakes.evidence_builder import COLLECTED, REDIS, EvidenceBuilder, desired_mint_data
+from tests.fakes.evidence_builder import COLLECTED, GB, REDIS, EvidenceBuilder, desired_mint_data
 
 Spoil = Callable[[EvidenceBuilder], object]
 ID = "redis.durability"
@@ -45,7 +45,7 @@ def asked(builder: EvidenceBuilder) -> Evidence:
     return builder.build().model_copy(update={"asked": what_to_ask(desired_mint_data())})
 
 
-def plan(builder: EvidenceBuilder) -> Plan:
+def plan(builder: EvidenceBuilder, capabilities: Sequence[str] = (ID,)) -> Plan:
     return make_plan(
         site="lab",
         now=COLLECTED,
@@ -54,7 +54,7 @@ def plan(builder: EvidenceBuilder) -> Plan:
         policy="p",
         inventory="i",
         roles="r",
-        capabilities=chosen_capabilities([ID]),
+        capabilities=chosen_capabilities(capabilities),
         retention=timedelta(days=7),
     )
 
@@ -159,6 +159,73 @@ def test_a_doubt_is_a_refusal_that_names_the_way_out(spoil: Spoil, reason: str) 
     assert made.steps == ()
     [refusal] = made.refusals
     assert reason in refusal.reason
+
+
+def in_the_way(builder: EvidenceBuilder, at: str | None) -> EvidenceBuilder:
+    """Return the builder whose Redis has its data at another path of the boot disk than declared, or in its own layer, with that disk full."""
+    mount = {"type": "volume", "name": "shop", "source": at, "destination": "/data", "rw": True, "anonymous": False, "host_path": at}
+    upper = f"/var/lib/docker/overlay2/{REDIS}/diff"
+    container(builder).update(mounts=[mount] if at else [], upper_dir=upper, writable_bytes=4096)
+    builder.boot_path(at or upper)
+    builder.probes["docker_usage"]["volume_bytes"] = {"shop": 1_000_000}
+    builder.probes["usage"]["/"]["available"] = 1 << 20
+    return builder
+
+
+@pytest.mark.parametrize("at", ["/var/lib/docker/volumes/shop/_data", None])
+def test_data_that_the_same_plan_moves_are_where_the_policy_wants_them_by_then(at: str | None) -> None:
+    made = plan(in_the_way(drifting(), at), ("storage.persistent_paths", ID))
+
+    assert [step.capability for step in made.steps] == ["storage.persistent_paths", ID]
+    assert made.refusals == ()
+    moved, kept = made.bounds
+    assert [(bound.measure, bound.of) for bound in made.bounds] == [("free_bytes", "/mnt/data")] * 2
+    assert kept.at_least == moved.at_least + (1 << 24)
+
+
+@pytest.mark.parametrize(
+    ("at", "reason"),
+    [
+        ("/var/lib/docker/volumes/shop/_data", f"free bytes on /, for {REDIS}: {1 << 20}, at least {1 << 24} needed"),
+        (None, "let storage.persistent_paths bring /data to /mnt/data/mint-data/redis, in this plan or before"),
+    ],
+)
+def test_data_that_no_step_of_the_plan_moves_stay_where_they_are(at: str | None, reason: str) -> None:
+    made = plan(in_the_way(drifting(), at))
+
+    assert made.steps == ()
+    [refusal] = made.refusals
+    assert reason in refusal.reason
+
+
+def test_the_disk_to_which_the_data_move_has_to_hold_the_append_only_file_too() -> None:
+    builder = in_the_way(drifting(), "/var/lib/docker/volumes/shop/_data")
+    state(builder)["info"].update(used_memory=str(50 * GB))
+
+    made = plan(builder, ("storage.persistent_paths", ID))
+
+    assert [step.capability for step in made.steps] == ["storage.persistent_paths"]
+    [refusal] = made.refusals
+    assert f"free bytes on /mnt/data, for {REDIS}, beside the " in refusal.reason
+
+
+def test_data_that_go_along_with_dockers_root_are_written_where_that_goes() -> None:
+    builder = in_the_way(drifting(), "/var/lib/docker/volumes/shop/_data")
+    builder.probes["docker_info"]["root"] = "/var/lib/docker"
+    container(builder)["mounts"][0]["destination"] = "/"
+
+    made = plan(builder, ("docker.data_root", ID))
+
+    assert [(step.capability, bound.of) for step, bound in zip(made.steps, made.bounds, strict=True)] == [
+        ("docker.data_root", "/mnt/data"),
+        (ID, "/mnt/data"),
+    ]
+
+
+def test_a_file_in_the_data_is_on_a_mount_once_they_are_moved() -> None:
+    builder = in_the_way(drifting(), None)
+    state(builder).update(persisted_from="/data/redis.conf")
+    assert plan(builder, ("storage.persistent_paths", ID)).steps[-1].variables["redis_aof_route"] == "file"
 
 
 def test_settings_are_facts_and_what_varies_by_itself_is_not() -> None:

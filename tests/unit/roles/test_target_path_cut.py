@@ -41,6 +41,8 @@ from controlplane_target.state import Home, Run
 BEGAN = "2026-01-02T08:00:00Z"
 NEVER = "0001-01-01T00:00:00Z"
 KEPT = "before-stop.json"
+# Later than anything that a test writes.
+SOON = 4e9
 
 
 def moment(boot: str, boot_s: float, at: float, up_s: float = 0.0) -> dict[str, Any]:
@@ -56,6 +58,7 @@ class Docker:
         self.id, self.started_at, self.running = "old", BEGAN, True
         self.asked: list[str] = []
         self.at_stop: Callable[[], object] = lambda: None
+        self.source = ""
 
     def call(self, method: str, target: str, **_: Any) -> tuple[int, Any]:
         if method == "GET":
@@ -70,7 +73,8 @@ class Docker:
     def get(self, _target: str, **_: Any) -> Any:
         state = {"Running": self.running, "StartedAt": self.started_at, "ExitCode": 0}
         host = {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}
-        return {"Id": self.id, "Name": "/shop", "Mounts": [], "HostConfig": host, "Config": {}, "State": state}
+        mounts = [{"Type": "bind", "Source": self.source, "Destination": "/data", "RW": True}]
+        return {"Id": self.id, "Name": "/shop", "Mounts": mounts, "HostConfig": host, "Config": {}, "State": state}
 
 
 class Host:
@@ -78,14 +82,24 @@ class Host:
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.docker: Any = Docker()
+        self.old, self.new = tmp_path / "old", tmp_path / "new"
+        self.docker.source = str(self.old)
         self.request: Request = parse(
             {"container": "shop", "answer_s": 1, "paths": [{"kind": "files", "data": "/data", "place": "/mnt/data/shop", "proof": ["count"]}]}
         )
         self.home = Home(tmp_path / "home")
         self.says, self.answers, self.clock = "3 pages", True, 100.0
         old = {"id": "old", "name": "shop", "restart": {"Name": "always"}, "stop_timeout": 1, "started_at": BEGAN}
-        self.run.write(phase="stopping", request=as_json(self.request), paths=[], trees=[], old=old, stop="one", leg="forward", others=None)
-        self.run.write(ends={"well": "done", "back": "reverted"}, stopped_at=None)
+        for place in (self.old, self.new):
+            place.mkdir()
+            (place / "page").write_text("one")
+        source = {"kind": "bind", "path": str(self.old), "base": str(self.old), "volume": ""}
+        paths = [{"data": "/data", "source": source, "to": str(self.new), "to_mount": "/"}]
+        trees = [{"kind": "data", "path": "/data", "from": str(self.old), "to": str(self.new)}]
+        self.run.write(phase="stopping", request=as_json(self.request), paths=paths, trees=trees, old=old, stop="one", leg="forward", others=None)
+        self.run.write(ends={"well": "done", "back": "reverted"}, stopped_at=None, phase_at={"starting": SOON, RESTARTING: SOON})
+        # Nobody writes to either place from here on.
+        monkeypatch.setattr(path_proof, "clock_ns", lambda: int(SOON * 1e9))
         for module, name in ((compose, "await_unit"), (path_layer, "off"), (path_stack, "put_back"), (settle_units, "uninstall_after")):
             monkeypatch.setattr(module, name, lambda *_: None)
         monkeypatch.setattr(command, "run", lambda *_, **__: command.Said(0, self.says, ""))
@@ -115,6 +129,11 @@ class Host:
             patched.setattr(PathMove, "_show", cut)
             with pytest.raises(ConnectionError):
                 self.leg()._stop_and_copy()
+
+
+def fared(told: dict[str, Any]) -> dict[str, Any]:
+    """Return how the output fared, without the files beside it."""
+    return {"output": told["output"], "lost": told["lost"], **({"unknown": told["unknown"]} if told.get("unknown") else {})}
 
 
 @pytest.fixture
@@ -147,8 +166,26 @@ def test_who_goes_on_after_a_cut_proves_against_it(host: Host, monkeypatch: pyte
     host.stop(monkeypatch)
     host.says = says
     told, faults = host.leg()._judged()
-    assert told == {"/data": {"output": "differs" if lost else "same", "lost": lost}}
+    assert fared(told["/data"]) == {"output": "differs" if lost else "same", "lost": lost}
     assert len(faults) == len(lost)
+
+
+def test_a_page_that_a_client_wrote_meanwhile_fails_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.stop(monkeypatch)
+    host.says = "4 pages"
+    host.run.write(phase_at={"starting": SOON, "compared": 1.0})
+    (host.new / "more").write_text("a client's")
+    told, faults = host.leg()._judged()
+    assert (fared(told["/data"]), faults) == ({"output": "differs", "lost": [], "unknown": 1}, [])
+    assert told["/data"]["not_proven"][0].startswith("what its proof says (its output differs, and files were written since")
+
+
+def test_what_older_tools_kept_of_an_output_is_compared_with_as_well(host: Host) -> None:
+    proof = Proof(host.docker, host.request)
+    with proof.held(1):
+        said = proof.taken()["said"]
+    proof.take(said)
+    assert (proof.judged()["output"], proof.taken_ns) == ("same", 0)
 
 
 def test_what_was_kept_at_another_stop_proves_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,22 +210,31 @@ def test_what_differs_is_unknown_where_an_attempt_before_may_have_started_the_se
         host.docker.id, host.docker.started_at = identity, started_at
         leg = host.leg()
         leg._note_life()
-        told.append(leg._judged())
-    lost = ({"/data": {"output": "differs", "lost": ["the output of count"]}}, ["1 of what shop keeps are not as they were before"])
-    assert told == [lost, lost, ({"/data": {"output": "differs", "lost": [], "unknown": 1}}, [])]
+        proof, faults = leg._judged()
+        told.append((fared(proof["/data"]), faults))
+    lost = ({"output": "differs", "lost": ["the output of count"]}, ["1 of what shop keeps are not as they were before"])
+    assert told == [lost, lost, ({"output": "differs", "lost": [], "unknown": 1}, [])]
 
 
-@pytest.mark.parametrize(("phase", "how"), [("switched", {"lost": ["the output of count"]}), ("starting", {"lost": [], "unknown": 1})])
+@pytest.mark.parametrize(
+    ("phase", "there", "how"),
+    [
+        ("switched", "old", {"lost": ["the output of count"]}),
+        # Whoever made it anew had clients there already.
+        ("switched", "new", {"lost": [], "unknown": 1}),
+        ("starting", "new", {"lost": [], "unknown": 1}),
+    ],
+)
 def test_a_leg_that_is_gone_on_with_judges_by_what_is_kept_and_by_how_far_it_was(
-    host: Host, monkeypatch: pytest.MonkeyPatch, phase: str, how: dict[str, Any]
+    host: Host, monkeypatch: pytest.MonkeyPatch, phase: str, there: str, how: dict[str, Any]
 ) -> None:
     host.stop(monkeypatch)
-    host.docker.id, host.says = "new", "2 pages"
+    host.docker.id, host.says = there, "2 pages"
     host.run.write(phase=phase)
     for name in ("_written", "_make", "_assert_landed", "finish"):
         monkeypatch.setattr(PathMove, name, lambda _: [])
     host.leg().switch_and_conclude()
-    assert (host.run.phase, host.run.state["proof"]) == ("answered", {"/data": {"output": "differs", **how}})
+    assert (host.run.phase, fared(host.run.state["proof"]["/data"])) == ("answered", {"output": "differs", **how})
 
 
 def test_nothing_is_stopped_where_it_can_not_be_kept(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +302,7 @@ def test_a_way_back_that_is_gone_on_with_does_not_call_lost_what_clients_may_hav
             leg.come_back("cut off")
     else:
         leg.come_back("cut off")
-    assert host.run.state["proof"] == {"/data": {"output": "differs", **told}}
+    assert fared(host.run.state["proof"]["/data"]) == {"output": "differs", **told}
 
 
 def test_what_was_not_proven_is_named_in_the_receipt_and_what_is_lost_is_not(tmp_path: Path) -> None:
@@ -446,7 +492,7 @@ def test_the_moment_is_noted_before_writes_are_held(host: Host, monkeypatch: pyt
 
         def rows(self, query: str) -> list[list[str]]:
             noted.append(query.partition(" ")[0])
-            return [["postgres"]] if "pg_database" in query or "pg_control" in query else []
+            return [["postgres"]] if "datallowconn" in query or "pg_control" in query else []
 
         def close(self) -> None:
             """Nothing is open."""

@@ -233,3 +233,26 @@ def test_what_could_not_be_carried_back_runs_on_its_new_place_and_is_tried_again
         host.leg(PathReturn).come_back("shop did not answer", ends="reverted")
     assert (host.docker.running, host.docker.policy, host.docker.asked[-1]) == (True, ALWAYS, "start")
     assert (host.run.phase, host.run.state["leg"], host.run.state["trees"], host.file.read_text()) == (RETURNING, "carry", trees, text)
+
+
+def test_an_undo_makes_no_container_anew_with_more_changed_than_was_looked_at_before_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(tmp_path, monkeypatch, "done")
+    host.run.write(leg="undo", ends_back="undone")
+    text = host.file.read_text()
+
+    def changed(*_: Any) -> None:
+        raise RefusedFault("shop was not made from its files as they are. Nothing was changed.")
+
+    monkeypatch.setattr(compose, "stack_of", lambda _: host.stack)
+    monkeypatch.setattr(compose, "assert_made_from", changed)
+    with pytest.raises(FailedFault, match=rf"^shop was not made from its files as they are\. It was not taken back: shop was left on {host.place}"):
+        host.leg(PathReturn).come_back("")
+    assert (host.made, host.file.read_text(), host.docker.running, host.docker.policy) == ([], text, True, ALWAYS)
+    # Of an attempt that was cut off the file is back already, and the container is still the one that was made from the other.
+    path_stack.put_back(host.run)
+    host.run.write(phase=RETURNING, leg="undo")
+    monkeypatch.setattr(PathReturn, "_copy_back", lambda *_: None)
+    host.leg(PathReturn)._make_old()
+    assert host.made == ["still"]

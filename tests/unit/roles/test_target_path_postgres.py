@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from controlplane_target import path_postgres, path_tables, postgres_client
+from controlplane_target import path_postgres, path_sequences, path_tables, postgres_client
 from controlplane_target.postgres_client import Postgres
 
 from tests.unit.adapters.coordination.cluster import Cluster, missing_reason
@@ -228,3 +229,153 @@ def test_counters_that_went_back_explain_nothing(connect: Callable[[str], Postgr
     record["tables"]["postgres"]["public.t"]["changes"] = "9"
     sql("DELETE FROM t WHERE n = 1")
     assert told(connect, record)["not_proven"] == ["table postgres.public.t (the counters of its changes were reset)"]
+
+
+# What is no table of anybody's.
+
+
+@pytest.fixture
+def objects(sql: Sql) -> Iterator[None]:
+    """Let there be two large objects meanwhile."""
+    sql("SELECT lo_from_bytea(7001, 'one'), lo_from_bytea(7002, 'two')")
+    yield
+    sql("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
+
+
+@pytest.mark.usefixtures("objects")
+def test_large_objects_are_summed_up_as_a_table_is(connect: Callable[[str], Postgres], sql: Sql, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path_tables, "_TELLS_S", 0.0)
+    record = read(connect)
+    assert told(connect, record) == {"tables": 1, "equal": 1}
+    sql("SELECT lo_from_bytea(7003, 'new')")
+    assert told(connect, record) == {"tables": 1, "equal": 1}
+    record["tables"]["postgres"]["pg_catalog.pg_largeobject"]["sum"] = "1"
+    assert told(connect, record) == {"tables": 1, "lost": ["postgres.pg_catalog.pg_largeobject"]}
+
+
+@pytest.mark.usefixtures("objects")
+def test_large_objects_that_clients_change_or_remove_are_changed(connect: Callable[[str], Postgres], sql: Sql) -> None:
+    record = read(connect)
+    sql("SELECT lo_put(7001, 0, 'ONE')", "SELECT lo_unlink(7002)")
+    assert told(connect, record) == {"tables": 1, "changed": 1}
+    # With none left at all there is a table all the same.
+    sql("SELECT lo_unlink(7001)")
+    assert told(connect, record) == {"tables": 1, "changed": 1}
+
+
+@pytest.mark.usefixtures("objects")
+def test_no_large_object_is_written_while_they_are_held(connect: Callable[[str], Postgres], sql: Sql) -> None:
+    import psycopg
+
+    with path_postgres.held(connect, lambda: None), pytest.raises(psycopg.errors.LockNotAvailable):
+        sql("SET lock_timeout = 1; SELECT lo_from_bytea(7004, 'new')")
+
+
+@pytest.mark.usefixtures("objects")
+def test_large_objects_that_its_user_may_not_read_are_named(cluster: Cluster, connect: Callable[[str], Postgres], sql: Sql) -> None:
+    assert cluster
+    real = Postgres.rows
+
+    def as_nobody(session: Postgres, query: str) -> list[list[str | None]]:
+        return real(session, query.replace("current_setting('is_superuser')", "'off'"))
+
+    made(sql, "t")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Postgres, "rows", as_nobody)
+        record = read(connect)
+    seen = told(connect, record)
+    assert seen == {"tables": 1, "equal": 1, "skipped": 1, "not_proven": ["table postgres.pg_catalog.pg_largeobject (its user may not read them)"]}
+
+
+def test_materialized_views_are_read_as_tables_and_one_that_was_made_anew_is_unknown(connect: Callable[[str], Postgres], sql: Sql) -> None:
+    made(sql, "t")
+    sql("CREATE MATERIALIZED VIEW stays AS SELECT * FROM t", "CREATE MATERIALIZED VIEW anew AS SELECT * FROM t")
+    sql("CREATE MATERIALIZED VIEW empty AS SELECT * FROM t WITH NO DATA")
+    record = read(connect)
+    assert set(record["tables"]["postgres"]) == {"public.t", "public.stays", "public.anew"}
+    sql("INSERT INTO t VALUES (0, 'new')", "REFRESH MATERIALIZED VIEW anew")
+    seen = told(connect, record)
+    assert seen.pop("not_proven") == ["table postgres.public.anew (it was written anew since, and its old rows with it)"]
+    assert seen == {"tables": 3, "equal": 2, "unknown": 1}
+    record["tables"]["postgres"]["public.stays"]["sum"] = "1"
+    assert told(connect, record)["lost"] == ["postgres.public.stays"]
+
+
+def test_a_view_is_not_made_anew_while_it_is_held_and_one_that_somebody_makes_anew_takes_nothing_with_it(
+    cluster: Cluster, connect: Callable[[str], Postgres], sql: Sql
+) -> None:
+    import psycopg
+
+    made(sql, "t")
+    sql("CREATE MATERIALIZED VIEW v AS SELECT * FROM t")
+    with path_postgres.held(connect, lambda: None), pytest.raises(psycopg.errors.LockNotAvailable):
+        sql("SET lock_timeout = 1; REFRESH MATERIALIZED VIEW v")
+    began = time.monotonic()
+    with transaction(cluster, "REFRESH MATERIALIZED VIEW v"):
+        record = read(connect)
+    assert (set(record["tables"]["postgres"]), record["left"]) == ({"public.t"}, {"postgres": {"public.v": "busy, somebody holds it alone"}})
+    assert time.monotonic() - began < 2
+
+
+def test_a_table_that_somebody_holds_alone_is_named_and_nobody_waits_for_it(cluster: Cluster, connect: Callable[[str], Postgres], sql: Sql) -> None:
+    made(sql, "t", "held")
+    began = time.monotonic()
+    with transaction(cluster, "ALTER TABLE held ADD COLUMN more int"):
+        record = read(connect)
+    assert told(connect, record) == {
+        "tables": 1,
+        "equal": 1,
+        "skipped": 1,
+        "not_proven": ["table postgres.public.held (busy, somebody holds it alone)"],
+    }
+    assert time.monotonic() - began < 2
+
+
+def test_one_that_somebody_holds_alone_afterwards_is_waited_for_and_unknown_then(
+    cluster: Cluster, connect: Callable[[str], Postgres], sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_tables, "_TELLS_S", 0.5)
+    made(sql, "t", "held")
+    record = read(connect)
+    with transaction(cluster, "ALTER TABLE held ADD COLUMN more int"):
+        assert told(connect, record) == {
+            "tables": 2,
+            "equal": 1,
+            "unknown": 1,
+            "not_proven": ["table postgres.public.held (busy, somebody holds it alone)"],
+        }
+
+
+def test_a_sequence_that_stands_where_it_stood_or_further_on_is_proven_and_one_that_went_back_is_named(
+    connect: Callable[[str], Postgres], sql: Sql
+) -> None:
+    sql("CREATE SEQUENCE up", "CREATE SEQUENCE down INCREMENT -1", "CREATE SEQUENCE unused", 'CREATE SEQUENCE "Odd.one"')
+    sql("SELECT nextval('up'), nextval('up'), nextval('down'), nextval('\"Odd.one\"')")
+    record = read(connect)
+    assert told(connect, record) == {"sequences": 3}
+    sql("SELECT nextval('up'), nextval('down'), nextval('unused')")
+    assert told(connect, record) == {"sequences": 3}
+    sql("SELECT setval('up', 1), setval('down', -1)", 'DROP SEQUENCE "Odd.one"')
+    seen = told(connect, record)
+    assert seen.pop("not_proven") == [
+        'sequence postgres.public."Odd.one" (it is gone, or nothing was drawn from it since it was set anew)',
+        "sequence postgres.public.up (it was at 2, and is at 1: nothing here tells whether a client set it back)",
+    ]
+    assert seen == {"sequences": 1, "unknown": 2}
+
+
+def test_sequences_that_can_not_be_read_in_time_are_named_and_hold_up_nothing(
+    cluster: Cluster, connect: Callable[[str], Postgres], sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_sequences, "_MOST_MS", 50)
+    made(sql, "t")
+    sql("CREATE SEQUENCE s", "SELECT nextval('s')")
+    with transaction(cluster, "ALTER SEQUENCE s INCREMENT 2"):
+        record = read(connect)
+    seen = told(connect, record)
+    [said] = seen.pop("not_proven")
+    assert said.startswith("sequence postgres.* (they could not be read in time: ")
+    assert seen == {"tables": 1, "equal": 1}
+    # A record of older tools has none.
+    del record["sequences"]
+    assert told(connect, record) == {"tables": 1, "equal": 1}

@@ -239,8 +239,8 @@ def test_a_path_at_its_place_is_no_part_of_the_move_but_for_owner_and_mode(tmp_p
 
 def finished(tmp_path: Path, *, broken: bool) -> tuple[PathMove, Run]:
     """Return a leg whose service answered on its new places: data from a volume, a surface from a directory, and one from its layer."""
-    for name in ("volume", "new-data", "old-up", "new-up", "kept", "new-layer"):
-        (tmp_path / name).mkdir()
+    for name in ("volume", "new-data", "old-up", "new-up", "kept/srv/layer", "new-layer"):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text("other" if broken and name.startswith("new") else "same")
     asked = request(data(str(tmp_path / "new-data")), uploads(str(tmp_path / "new-up")), uploads(str(tmp_path / "new-layer"), "/srv/layer"))
 
@@ -279,7 +279,11 @@ def test_each_old_place_is_retired_the_volume_by_its_name_and_the_layer_as_it_wa
     leg, run = finished(tmp_path, broken=False)
     leg.finish()
     assert run.phase == "done"
-    assert {name: (proof["equal"], proof["lost"]) for name, proof in run.state["proof"].items()} == {"/data": (1, []), "/tmp/uploads": (1, [])}
+    assert {name: (proof["equal"], proof["lost"]) for name, proof in run.state["proof"].items()} == {
+        "/data": (1, []),
+        "/tmp/uploads": (1, []),
+        "/srv/layer": (1, []),
+    }
     records = {Path(record["path"]).name: (record.get("volume"), Path(record["replaced_by"]).name) for record in run.home.retired()}
     assert records == {"volume": ("shop_db", "new-data"), "old-up": (None, "new-up"), "kept": (None, "new-layer")}
 
@@ -288,9 +292,8 @@ def test_what_is_not_as_it_was_is_told_for_each_path_once_also_after_a_kill(tmp_
     leg, run = finished(tmp_path, broken=True)
     for _ in range(2):
         run.write(phase="answered")
-        with pytest.raises(
-            FailedFault, match=r"1 files of /data of shop are not as they were; 1 files of /tmp/uploads of shop are not as they were\. "
-        ):
+        told = "; ".join(f"1 files of {path} of shop are not as they were" for path in ("/data", "/tmp/uploads", "/srv/layer"))
+        with pytest.raises(FailedFault, match=f"^{told}\\. "):
             leg.finish()
     assert run.state["complaint"].count("/tmp/uploads") == 1
     assert json.loads((run.folder / "state.json").read_text())["phase"] == "done"

@@ -420,7 +420,7 @@ def test_what_a_way_back_forgot_is_told_as_well_without_what_it_set_itself(
         (redis_aof, "_set_back"),
     ):
         monkeypatch.setattr(module, name, lambda *_: False)
-    assert redis_aof.undo(run, run, request)["told"] == {"forgotten": {"settings": ["loglevel"]}}
+    assert redis_aof.undo(run, run, request)["told"] == {"container": "cache", "forgotten": {"settings": ["loglevel"]}}
 
 
 def test_what_a_way_back_that_was_cut_off_forgot_is_told_by_the_one_that_ends_it(cache: Cache, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,5 +435,5 @@ def test_what_a_way_back_that_was_cut_off_forgot_is_told_by_the_one_that_ends_it
         (redis_aof, "_set_back"),
     ):
         monkeypatch.setattr(module, name, lambda *_: False)
-    assert redis_aof.undo(run, run, redis_aof.parse(PERSISTED))["told"] == {"forgotten": {"settings": ["loglevel"]}}
+    assert redis_aof.undo(run, run, redis_aof.parse(PERSISTED))["told"] == {"container": "cache", "forgotten": {"settings": ["loglevel"]}}
     assert journal(run).state["live"] is None

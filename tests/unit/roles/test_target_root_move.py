@@ -223,12 +223,16 @@ def foreign(home: Home, host: Host) -> str | None:
     return root_refusals.foreign(home, str(host.new), sorted(path.name for path in host.old.iterdir()))
 
 
-def test_a_copy_that_was_begun_is_written_over_only_as_long_as_it_holds_nothing_else(host: Host, move: RootMove) -> None:
+def test_a_copy_that_was_begun_is_written_over_only_as_long_as_it_holds_nothing_else(
+    host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = move.run.home
     for phase in ("precopying", "precopied", "staging", "reverted"):
         move.run.write(phase=phase)
         assert foreign(home, host) is None
     (host.new / "lost+found").mkdir()
+    assert "holds lost+found, which" in str(foreign(home, host))
+    monkeypatch.setattr(root_refusals.lost_found, "is_own", lambda _: True)
     assert foreign(home, host) is None
     (host.new / "letters").mkdir()
     assert foreign(home, host) == (f"{host.new} holds letters, which the copy that was begun there does not: move it away, or choose another path")

@@ -101,6 +101,53 @@ def test_an_image_that_is_gone_is_pulled_before_anything_stops(host: StackHost) 
     assert host.runs()["web"] == ref("web")
 
 
+def test_an_image_that_is_known_by_two_names_comes_back_under_the_one_that_the_files_ask_for(host: StackHost) -> None:
+    host.deployed()
+    other = ref("web").replace("registry.example.org", "a.example.org")
+    host.images[ref("web")]["RepoDigests"] = [other, ref("web")]
+    host.registry.add(other)
+    run = host.home.run("R2")
+    host.deploy(run, host.request("2"))
+    del host.images[ref("web")]
+    host.ran.clear()
+    stack_undo.undo(host.verbs(), host.home.run("R3"), run)
+    assert [argv[-1] for argv in host.ran if argv[1] == "pull"] == [ref("web")]
+    assert host.runs()["web"] == ref("web")
+
+
+def test_what_a_person_ran_once_stays_while_what_the_stack_has_no_longer_goes(host: StackHost) -> None:
+    """Compose's --remove-orphans deletes it once it has ended, and nobody was told."""
+    host.deployed()
+    once = host.ran_once("db")
+    one = {"web": {"image": "x", "restart": "always", "healthcheck": CHECKED}}
+    run = host.home.run("R2")
+    files = [{"name": "compose.yml", "text": json.dumps({"name": "shop", "services": one})}]
+    host.ran.clear()
+    host.deploy(run, host.request("2", files=files, images={"web": ref("web", "2")}))
+    assert (host.runs(), once in host.rows) == ({"web": ref("web", "2")}, True)
+    assert [argv for argv in host.ran if argv[0] in ("POST", "DELETE")] == [["POST", "/containers/c2/stop"], ["DELETE", "/containers/c2"]]
+    stack_undo.undo(host.verbs(), host.home.run("R3"), run)
+    assert (host.runs(), once in host.rows) == ({"web": ref("web"), "db": ref("db")}, True)
+    stack_undo.undo(host.verbs(), host.home.run("R4"), host.home.run("R1"))
+    assert (host.runs(), host.rows) == ({}, [once])
+    assert not [argv for argv in host.ran if "--remove-orphans" in argv]
+
+
+def test_what_can_not_be_taken_away_leaves_the_run_for_somebody_to_go_on_with(host: StackHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.deployed()
+    host.ran_once("db")
+    one = {"web": {"image": "x", "restart": "always", "healthcheck": CHECKED}}
+    files = [{"name": "compose.yml", "text": json.dumps({"name": "shop", "services": one})}]
+    answers = host.call
+    monkeypatch.setattr(
+        host, "call", lambda method, *words, **more: (500, {"message": "boom"}) if method == "POST" else answers(method, *words, **more)
+    )
+    run = host.home.run("R2")
+    with pytest.raises(FailedFault, match=r"shop-db-1, which the stack has no longer, could not be taken away: boom\. Run this again, or go back: "):
+        host.deploy(run, host.request("2", files=files, images={"web": ref("web", "2")}))
+    assert run.phase == "failed"
+
+
 def test_a_way_back_is_refused_beneath_a_later_release_and_over_somebodys_hand(host: StackHost) -> None:
     first = host.deployed()
     run = host.home.run("R2")

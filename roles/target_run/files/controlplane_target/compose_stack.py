@@ -4,7 +4,7 @@ Rules:
 - `refuse` and `prepare` read only. `pull` brings images and nothing else. `deploy` writes the files and lets Compose bring them up, without a pull or a build.
 - The journal's phase is written before its step: `writing` goes back after a crash, because nothing that runs has changed; `deploying` goes on, because what
   has may be half made. `failed` stays until somebody runs it again, or takes it back.
-- Compose is never told `-y`, and never `down` with volumes.
+- Compose is never told `-y`, and never `down` with volumes. What a person ran once beside the services stays (stack_orphans.py).
 - What is deployed already, with nothing open, is done: nothing is touched.
 """
 
@@ -23,11 +23,13 @@ from . import (
     stack_images,
     stack_judge,
     stack_look,
+    stack_orphans,
     stack_places,
     stack_prove,
     stack_standing,
     stack_undo,
     stack_view,
+    stack_volumes,
     stack_watch,
 )
 from .cancel import Cancel
@@ -47,7 +49,7 @@ OPEN = (WRITING, DEPLOYING, UNDOING)
 UNTOUCHED = ("new", "prepared", "pulled", "undone")
 # A first append-only file of a large Redis takes its time, and everything still runs meanwhile.
 _REST_LIMIT_S = 600
-_UP = ("up", "--detach", "--wait", "--no-build", "--pull", "never", "--remove-orphans")
+_UP = ("up", "--detach", "--wait", "--no-build", "--pull", "never")
 
 
 def unit_of(project: str) -> str:
@@ -99,7 +101,7 @@ class ComposeStack:
         leg_verbs.assert_leased(self.home, run)
         self.cancel.check()
         self.cancel.close()
-        disks = stack_places.mounts_of(stack_judge.binds(look.config))
+        disks = stack_places.mounts_of([*stack_judge.binds(look.config), *stack_volumes.binds(self.engine, look.config)])
         settle_units.install_after(run.key, leg_verbs.command(self, run, "settle"), disks)
         was = self._ids(request.project)
         written = self._write(run, request)
@@ -141,7 +143,7 @@ class ComposeStack:
             written = stack_files.write(request)
             view = stack_view.reading(request.as_told, {}, run.key)
             # Nobody may have put a file beside them, or taken a place away, since they were judged.
-            if found := stack_look.of_the_view(view, request):
+            if found := stack_look.of_the_view(self.engine, view, request):
                 raise FailedFault(f"{_named(request)}: {'; '.join(found)}")
         except (TargetFault, OSError) as fault:
             if not is_first:
@@ -156,7 +158,12 @@ class ComposeStack:
         """Let Compose bring up the files that are written, watched. Raises `FailedFault`, with the journal at `failed`."""
         state = run.state
         stack, watch = stack_from(state["stack"]), stack_watch.Watch(self.engine, run, state["project"])
-        said = stack_watch.compose(stack.argv(*_UP, "--wait-timeout", str(state["wait_s"])), watch)
+        try:
+            orphans = stack_orphans.take_away(self.engine, state["project"], state["services"])
+        except FailedFault as fault:
+            leg_verbs.enter(run, FAILED)
+            raise FailedFault(f"{fault}. Run this again, or go back: {run.folder}/undo") from fault
+        said = stack_watch.compose(stack.argv(*_UP, *orphans, "--wait-timeout", str(state["wait_s"])), watch)
         watch.close(state["services"], 5.0 if said.code == 0 else 0.0)
         containers = of_project(self.engine.containers(), state["project"])
         if said.code != 0:
@@ -193,7 +200,7 @@ class ComposeStack:
             self._take_back_files(run)
             side = "source"
         elif run.phase == DEPLOYING:
-            stack_undo.assert_places(run, stack_from(run.state["stack"]))
+            stack_undo.assert_places(self, run, stack_from(run.state["stack"]))
             self._bring_up(run)
             side = "destination"
         elif run.phase == UNDOING:

@@ -244,7 +244,8 @@ def wait(run: Run, limit_s: float, claim: lease.Claim | None, ttl_s: int = 1800)
     answer = {} if working or outcome is None else outcome.get("answer") or {}
     # What a leg cost that went back is in the journal alone.
     missed = answer.get("downtime_s") or (None if working else run.state.get("downtime_s"))
-    measured = {"downtime_s": missed} if missed else {}
+    # What the play's result has at its top is what the controller hears.
+    measured = {**({"downtime_s": missed} if missed else {}), **({"told": answer["told"]} if "told" in answer else {})}
     return {"working": working, "phase": run.phase, "outcome": outcome if not working else None, "changed": bool(answer.get("changed")), **measured}
 
 

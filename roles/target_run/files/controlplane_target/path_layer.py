@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from typing import Any
 from . import command
 from .faults import FailedFault
 from .files import sync_directory
-from .mounts import mount_of, nearest_existing, read
+from .mounts import is_at_or_below, mount_of, nearest_existing, read
 from .path_layer_dirs import dirs_of
 from .state import Run
 
 _RUN = Path("/run/controlplane")
+# What a server leaves in /run says that it runs, and what Docker mounts on the others is no part of the layer.
+_MADE_ANEW = ("run", "dev", "proc", "sys")
 
 
 class Layer:
@@ -80,9 +83,9 @@ class Layer:
             return str(own / self._key / "layer")
         return os.path.join(mount_of(os.path.realpath(upper), read()).mount, ".controlplane-retired", self._key)
 
-    def keep(self) -> str | None:
-        """Keep all that the container itself wrote, not only its data; return where, None where that is nothing to speak of. Safe to repeat."""
-        if not self._has_own():
+    def keep(self, data: Sequence[str] = ()) -> str | None:
+        """Keep all that the container itself wrote, not only its `data`; return where, None where that is nothing to speak of. Safe to repeat."""
+        if not self._has_own(data):
             return None
         kept = self.kept()
         shutil.rmtree(kept, ignore_errors=True)
@@ -93,12 +96,12 @@ class Layer:
         sync_directory(Path(kept).parent)
         return kept
 
-    def _has_own(self) -> bool:
-        """Say whether there is a file in it, apart from those that a start makes anew anyway."""
-        upper = self._dirs.upper
+    def _has_own(self, data: Sequence[str]) -> bool:
+        """Say whether there is a file in it, apart from those that a start makes anew anyway; what lies in a folder of `data` it does not."""
+        upper, skipped = self._dirs.upper, {name for name in _MADE_ANEW if not any(is_at_or_below(path, f"/{name}") for path in data)}
         for folder, names, files in os.walk(upper):
             if folder == upper:
-                names[:] = [name for name in names if name not in ("run", "tmp", "dev", "proc", "sys")]
+                names[:] = [name for name in names if name not in skipped]
             if any(stat.S_ISREG(info.st_mode) and info.st_size for name in files for info in [os.lstat(os.path.join(folder, name))]):
                 return True
         return False

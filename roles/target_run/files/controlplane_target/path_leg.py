@@ -15,11 +15,12 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, leg_verbs, path_downtime, path_kept, path_layer, path_place, phases, services, settle_units
+from . import compose, leg_verbs, path_downtime, path_fared, path_kept, path_layer, path_place, phases, services, settle_units
 from .cancel import Cancel
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
 from .path_layer import Layer
+from .path_listing import Sides
 from .path_proof import Proof
 from .path_request import Request
 from .path_source import Source, assert_no_link, source_of
@@ -144,11 +145,21 @@ class PathLeg:
             self.proof.take(path_kept.kept(self.run))
         try:
             told = self.proof.retried(self.request.answer_s)
+            if told.get("output") == "differs":
+                told = path_fared.explained(told, self._sides(self.request.service.data), self.proof.taken_ns, self._started_ns())
         except (FailedFault, RefusedFault, OSError) as fault:
             return {}, [f"the data of {self.name} can't be proven by the service itself: {fault}"]
         # Names of keys, tables and files are somebody's: they stay on this host.
         wrong = [f"{len(told['lost'])} of what {self.name} keeps are not as they were before"] if told.get("lost") else []
         return {self.request.service.data: told}, wrong
+
+    def _sides(self, data: str) -> Sides | None:
+        """Return where a path lay before this leg and where it lies now, None where it has no old place."""
+        raise NotImplementedError
+
+    def _started_ns(self) -> int:
+        """Return since when (epoch ns) whatever is younger on the new places is the service's own."""
+        raise NotImplementedError
 
     # Compose.
 

@@ -5,28 +5,29 @@ Rules:
 - Copied while the service runs; it alone stops, once, for the last difference of all paths and a full comparison. Nothing is switched before that is synced to disk.
 - While it stands still Docker must not start it: its restart policy is off until the leg is over, and a unit brings it to one side after a power cut.
 - Compose makes the container anew from its changed files, once; what it writes on a new place is carried back (path_return.py).
-- No source is ever changed or deleted: each is recorded as retired.
+- Right before that the container that was stopped has to stand as it was stopped, or the leg goes back (path_back.py). What was written to an old place
+  all the same is told at the end.
+- No source is ever changed or deleted: each is recorded as retired, but for one that was written to since it was compared.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext, suppress
 from typing import Any
 
 from . import compose, path_kept, path_layer, path_return, path_stack, phases, retired
 from .faults import FailedFault, RefusedFault
+from .path_back import PathBack
 from .path_layer import Layer
 from .path_layer_dirs import is_known
-from .path_leg import NEVER, PathLeg, remembered
-from .path_listing import listed
+from .path_leg import NEVER, remembered
 from .path_refuse import since_begun
 from .path_source import Source
 from .tree_compare import clock_ns
 
 
-class PathMove(PathLeg):
+class PathMove(PathBack):
     """The leg there."""
 
     def stage(self) -> None:
@@ -109,8 +110,8 @@ class PathMove(PathLeg):
         self.finish()
 
     def _note_life(self) -> None:
-        """Tell the proof where an attempt before this one may have started the new container already: clients may have worked in that life of it."""
-        held = self.inspection() if self.run.phase == "starting" else None
+        """Tell the proof where an attempt before this one, or somebody else, started a new container already: clients may have worked in that life of it."""
+        held = self.inspection()
         if held is not None and held["Id"] != self.run.state["old"]["id"] and path_kept.has_lived(held):
             self.proof.is_first_life = False
 
@@ -139,6 +140,8 @@ class PathMove(PathLeg):
         path_layer.off(self.run.key)
         self._govern()
         if self.run.phase == "switched":
+            if reason := self.overtaken():
+                raise FailedFault(f"{reason} while it was stopped for its data to move. It was left on what it has there. Run this again")
             self.enter("starting")
         self._compose(compose.make_anew, wait_s=self.request.answer_s)
 
@@ -146,12 +149,16 @@ class PathMove(PathLeg):
         """Retire the sources and close the journal; what is not as it was is raised, and nothing is taken back: the old places are as they were."""
         if self.run.phase != "answered":
             self.enter("answered")
-        listings = self._listings()
+        listings, behind = self._listings(), self._written_behind()
         wrong = [f"{len(held['lost'])} files of {data} of {self.name} are not as they were" for data, held in listings.items() if held["lost"]]
+        wrong += [
+            f"somebody wrote to {Source(**path['source']).told}, where {path['data']} of {self.name} lay, after it was compared, and {path['to']} does not have it"
+            for path in behind
+        ]
         said = self.run.state.get("complaint") or ""
         complaint = "; ".join([*filter(None, [said]), *(one for one in wrong if one not in said)])
         self.run.write(proof={**(self.run.state.get("proof") or {}), **listings}, complaint=complaint)
-        self._retire()
+        self._retire([path["data"] for path in behind])
         self._close(self.run.state["ends"]["well"])
         if complaint:
             raise FailedFault(
@@ -163,21 +170,22 @@ class PathMove(PathLeg):
         """Return by path the listing of old place against new one, of those without a proof of their own."""
         if self.inspection() is None:
             return {}
-        started, found = int(self.run.state["phase_at"]["starting"] * 1e9), {}
+        found = {}
         for tree in self.trees.held:
-            wanted = self.request.at(tree["path"])
-            is_proven = wanted.kind in ("postgres", "redis") or bool(wanted.proof)
-            is_kept = not any(path["data"] == tree["path"] and path["source"]["kind"] == "layer" for path in self.paths)
-            if not is_proven and is_kept and os.path.isdir(tree["from"]):
-                found[wanted.data] = listed(tree["from"], tree["to"], started)
+            wanted, sides = self.request.at(tree["path"]), self._sides(tree["path"])
+            if wanted.kind not in ("postgres", "redis") and not wanted.proof and sides is not None:
+                found[wanted.data] = sides.listed(self._started_ns())
         return found
 
-    def _retire(self) -> None:
+    def _retire(self, written: list[str]) -> None:
+        """Record the old places as retired, but for those of the paths that were written to: they hold what nothing else does."""
         kept, sources = self.run.state.get("kept"), {path["data"]: path["source"] for path in self.paths}
-        found = [{**tree, "volume": sources[tree["path"]]["volume"]} for tree in self.trees.held if sources[tree["path"]]["kind"] != "layer"]
+        trees = [tree for tree in self.trees.held if tree["path"] not in written]
+        found = [{**tree, "volume": sources[tree["path"]]["volume"]} for tree in trees if sources[tree["path"]]["kind"] != "layer"]
         # With its container gone nothing else leads to what lay in the layer.
-        layered = [path["to"] for path in self.paths if path["source"]["kind"] == "layer"]
-        found += [{"from": kept, "to": [*layered, self.paths[0]["to"]][0]}] if kept and os.path.isdir(kept) else []
+        layered = [path for path in self.paths if path["source"]["kind"] == "layer"]
+        if kept and os.path.isdir(kept) and not any(path["data"] in written for path in layered):
+            found.append({"from": kept, "to": [*layered, self.paths[0]][0]["to"]})
         retired.retire(self.run.home, self.run.key, found, now=time.time())
 
     def _told_old(self) -> str:
@@ -187,93 +195,12 @@ class PathMove(PathLeg):
     def _keep(self) -> None:
         held = self.inspection()
         if held is not None and held["Id"] == self.run.state["old"]["id"] and is_known(held):
-            self.run.write(kept=Layer(self.run, held).keep())
+            self.run.write(kept=Layer(self.run, held).keep([path["data"] for path in self.paths if path["source"]["kind"] == "layer"]))
 
-    # Back, where nothing has left the old places yet.
-
-    def go_back(self, reason: str) -> None:
-        """Start the service on its old places again, which nothing has left yet. Safe to repeat."""
-        compose.await_unit(self._unit)
-        self._begin_back(reason)
-        old = self.run.state["old"]
-        self._let_end(old["id"])
-        status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
-        if status == 404:
-            self._without_old(reason)
-        elif status not in (204, 304):
-            raise FailedFault(
-                f"{reason}. Going back, {old['name']} does not start: {(answer or {}).get('message', status)}. Look at it, then run this again"
-            )
-        else:
-            # The service first: what somebody wrote into the file meanwhile is no reason to leave it down.
-            self._update(old["id"], old["restart"])
-            self._put_back()
-        faults = self._answered()
-        if faults:
-            self.run.write(complaint="; ".join(faults))
-        self._close(self.run.state["ends"]["back"])
-
-    def _begin_back(self, reason: str) -> None:
-        """Write that it goes back, and unmount the layer. What fails here is no reason to leave the service down: both are done again at the end."""
-        # Started without that word the old container is known by its start (`ran_since`): a phase that would go on goes back all the same.
-        with suppress(OSError):
-            # It runs on with its data: what they were is no measure for another stop.
-            self.enter("reverting", reason=reason, stop=None)
-        with suppress(OSError, FailedFault):
-            path_layer.off(self.run.key)
-
-    def _let_end(self, container: str) -> None:
-        """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
-        status, held = self.engine.call("GET", f"/containers/{container}/json")
-        if status != 200 or not held["State"]["Running"] or not self.run.state.get("stopped_at"):
-            return
-        # Its policy is off from before it is told until the leg is over; one that still has it, or was started since, was told nothing.
-        is_off = (held["HostConfig"].get("RestartPolicy") or NEVER)["Name"] in ("", "no")
-        if is_off and str(held["State"]["StartedAt"]) == self.run.state["old"]["started_at"]:
-            self._end(container)
-
-    def _end(self, container: str) -> None:
-        """Stop a server that may have been told to end, or not. A Redis that still answers would lose what no dump has: the hold writes one."""
-        try:
-            with self.proof.held(self.request.answer_s) if self.is_redis else nullcontext():
-                self._stop(container)
-        except (FailedFault, RefusedFault, OSError):
-            if self.is_redis and self.proof.answers():
-                raise
-            # On its way down it answers nobody.
-            self._stop(container)
-
-    def _without_old(self, reason: str) -> None:
-        """Go back where somebody removed the old container: one that is there by its name is theirs, and so are its files."""
-        if self.inspection() is not None:
-            self.run.write(complaint=f"{reason}; somebody made {self.name} anew since, and it was left as it is")
-            return
-        only_its = [path for path in self.paths if path["source"]["kind"] in ("anonymous", "layer")]
-        if only_its:
-            # Made anew it would start empty, and what is there next would be copied over the one copy.
-            lay = " and ".join(dict.fromkeys(Source(**path["source"]).told for path in only_its))
-            raise FailedFault(
-                f"{reason}; and somebody removed {self.name}, whose data lay in {lay}: nothing was made anew. They may be in "
-                f"{', '.join(path['source']['path'] for path in only_its)} still; a copy from before it was removed is in "
-                f"{', '.join(path['to'] for path in only_its)}. Look at both, and bring the service up by hand"
-            )
-        self._put_back(strict=True)
-        self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
-
-    def _put_back(self, *, strict: bool = False) -> None:
-        self._ungovern()
-        try:
-            path_stack.put_back(self.origin)
-        except FailedFault as fault:
-            if strict:
-                raise
-            self.run.write(complaint=str(fault))
-
-    def ran_since(self) -> bool:
-        """Say whether somebody started the old container again after this stopped it: then it may hold what is newest."""
-        old = self.run.state["old"]
-        status, answer = self.engine.call("GET", f"/containers/{old['id']}/json")
-        return status == 200 and str(answer["State"]["StartedAt"]) != old["started_at"]
+    def _started_ns(self) -> int:
+        # Whoever started it on its new place before this did: what is younger than the comparison nobody copied.
+        times = self.run.state["phase_at"]
+        return int(min(times["starting"], times.get("compared", times["starting"])) * 1e9)
 
     def _leave(self, reason: str) -> None:
         """Give up the new places, without losing what the service may have written there."""

@@ -3,6 +3,7 @@
 Rules:
 - Before: every table is locked against writes until the server stops, so that what is counted is what stops (path_tables.py). Writes are held no longer than
   the budget: what is left out for that was compared byte for byte like all the rest, and is told by name.
+- Where each sequence stands is read as well (path_sequences.py).
 - A server that was made for another cluster is told by its system identifier.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from . import path_tables
+from . import path_sequences, path_tables
 from .faults import FailedFault
 from .postgres_client import Postgres, PostgresError
 
@@ -37,12 +38,13 @@ def places(connect: Connect, data: str) -> tuple[str, list[str]]:
 
 @contextmanager
 def held(connect: Connect, begin: Callable[[], None]) -> Iterator[dict[str, Any]]:
-    """Hold all writes as long as the body runs, and yield what was read: {system, tables: {database: {table: …}}, left: {database: {table: why}}}.
+    """Hold all writes as long as the body runs, and yield what was read: {system, tables: {database: {table: …}}, left: {database: {table: why}},
+    sequences: {database: [{name: …}, {name: why}]}}.
 
     `begin` is called before the first write waits.
     """
     sessions: list[Postgres] = []
-    record: dict[str, Any] = {"system": "", "tables": {}, "left": {}}
+    record: dict[str, Any] = {"system": "", "tables": {}, "left": {}, "sequences": {}}
     try:
         first = connect("postgres")
         sessions.append(first)
@@ -53,6 +55,7 @@ def held(connect: Connect, begin: Callable[[], None]) -> Iterator[dict[str, Any]
         for database in databases:
             session = connect(database)
             sessions.append(session)
+            record["sequences"][database] = path_sequences.read(session)
             record["tables"][database], record["left"][database] = path_tables.read(session, end)
         yield record
     finally:
@@ -62,11 +65,13 @@ def held(connect: Connect, begin: Callable[[], None]) -> Iterator[dict[str, Any]
 
 
 def judged(connect: Connect, record: dict[str, Any]) -> dict[str, Any]:
-    """Return {tables, equal, changed, unknown, skipped, rows, lost: [names], not_proven: [words]} of the server that started since.
+    """Return {tables, equal, changed, unknown, skipped, rows, sequences, lost: [names], not_proven: [words]} of the server that started since.
 
-    `tables` are those that were read as a whole, `skipped` the others; `not_proven` names each of those, and what is unknown. Raises `OSError`, `PostgresError`.
+    `tables` are those that were read as a whole, `skipped` the others, `sequences` those that did not go back; `not_proven` names what is skipped or unknown.
+    Raises `OSError`, `PostgresError`.
     """
-    told: dict[str, Any] = {"tables": 0, "equal": 0, "changed": 0, "unknown": 0, "skipped": 0, "rows": 0, "lost": [], "not_proven": []}
+    told: dict[str, Any] = dict.fromkeys(("tables", "equal", "changed", "unknown", "skipped", "rows", "sequences"), 0)
+    told.update(lost=[], not_proven=[])
     first = connect("postgres")
     try:
         if first.rows(_IDENTITY)[0][0] != record["system"]:
@@ -77,16 +82,26 @@ def judged(connect: Connect, record: dict[str, Any]) -> dict[str, Any]:
         left = record["left"].get(database) or {}
         told["skipped"] += len(left)
         told["not_proven"] += [f"table {database}.{name} ({why})" for name, why in left.items()]
-        if not tables:
+        # A record of older tools says nothing of sequences.
+        sequences, unread = (record.get("sequences") or {}).get(database) or ({}, {})
+        told["not_proven"] += [f"sequence {database}.{name} ({why})" for name, why in unread.items()]
+        if not tables and not sequences:
             continue
         session = connect(database)
         try:
+            _judge_sequences(told, database, *path_sequences.fared(session, sequences))
             path_tables.settle(session)
             for name, before in tables.items():
                 _judge(told, f"{database}.{name}", before, *path_tables.fared(session, name, before))
         finally:
             session.close()
     return told
+
+
+def _judge_sequences(told: dict[str, Any], database: str, kept: int, unsure: dict[str, str]) -> None:
+    told["sequences"] += kept
+    told["unknown"] += len(unsure)
+    told["not_proven"] += [f"sequence {database}.{name} ({why})" for name, why in unsure.items()]
 
 
 def _judge(told: dict[str, Any], name: str, before: dict[str, Any], how: str, why: str) -> None:

@@ -1,10 +1,12 @@
 """The proof of a move by the data's own reading, one way for each kind of service.
 
-postgres: rows of each table, counted and summed. redis: each key's type, value and expiry. files: the output of the policy's own command.
-minio, and files without a command: the sha256 of each file, old place against new one (path_listing.py), once the service runs.
+postgres: rows of each table, counted and summed. redis: each key's type, value and expiry. files: the output of the policy's own command; where that
+differs its files decide (path_fared.py). minio, and files without a command: the sha256 of each file, old place against new one (path_listing.py), once
+the service runs.
 
 Rules:
-- What is read before is read with writes held until the service stops, so that nothing acknowledged lies between.
+- What is read before is read with writes held until the service stops, so that nothing acknowledged lies between. A command's output is not: nobody can
+  hold the writes of any service.
 - A Redis without an append-only file writes its dump within that time: it would not do so at a stop unless it has save points.
 - What was read before a stop can be kept and taken up by another process (path_kept.py). Where nothing was, or where the service may have run in between
   so that nobody knows what clients did in that time, what differs is told as unknown: it is neither lost nor as it was.
@@ -25,6 +27,7 @@ from .path_request import SURFACE, Request
 from .postgres_client import Postgres, PostgresError
 from .redis_hold import writes_held
 from .redis_server import Login, Server
+from .tree_compare import clock_ns
 
 _MOST_KEYS = 500_000
 _READ_S = 30.0
@@ -58,6 +61,11 @@ class Proof:
         """Say whether anything is known of how the data were before the stop."""
         return self._before is not None
 
+    @property
+    def taken_ns(self) -> int:
+        """Return since when (epoch ns) the output of the policy's command was read before the stop."""
+        return int(self._before["began_ns"])
+
     def taken(self) -> Any:
         """Return what was read before the stop, as JSON holds it; None where nothing was."""
         if self._kind != "redis" or self._before is None:
@@ -67,7 +75,8 @@ class Proof:
 
     def take(self, taken: Any) -> None:
         """Go by what another process read before the stop, as `taken` gave it; None where nothing is known of it."""
-        self._before = taken
+        # Of a leg that older tools were cut off in there is the output's digest alone.
+        self._before = {"said": taken, "began_ns": 0} if isinstance(taken, str) else taken
         if self._kind == "redis" and taken is not None:
             counted = {int(database): int(count) for database, count in taken["counts"].items()}
             self._before, self._live = (path_kept.table_of(taken["keys"]), counted), taken["live"]
@@ -99,7 +108,8 @@ class Proof:
                     server.await_quiet(wait_s)
                 yield
         else:
-            self._before = self._said() if self._words else None
+            began = clock_ns()
+            self._before = {"said": self._said(), "began_ns": began} if self._words else None
             begin()
             yield
 
@@ -125,7 +135,7 @@ class Proof:
             return self._checked(self._sure(told, len(told["lost"])))
         if self._kind == "redis":
             return self._judged_redis()
-        is_same = self._said() == self._before
+        is_same = self._said() == self._before["said"]
         return self._sure({"output": "same" if is_same else "differs", "lost": [] if is_same else [f"the output of {self._words[0]}"]}, 1)
 
     def _judged_redis(self) -> dict[str, Any]:

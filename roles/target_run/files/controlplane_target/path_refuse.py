@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, path_edit, path_refusals, redis_rest
+from . import compose, lost_found, path_edit, path_refusals, redis_rest
 from .docker_engine import Engine
 from .faults import RefusedFault, TargetFault
 from .path_layer import Layer
@@ -166,7 +166,8 @@ class Refuse:
         if place is None:
             return found
         pairs.append((shown.path, place))
-        return [*found, *path_refusals.of_the_destination(self.home, wanted.mount, place, os.listdir(shown.path))]
+        found += path_refusals.of_the_destination(self.home, wanted.mount, place, os.listdir(shown.path))
+        return [*found, *lost_found.clash(shown.path, place)]
 
     def _of_stack(self, inspection: dict[str, Any], stack: compose.Stack | None, moving: Request, changes: list[dict[str, Any]]) -> list[str]:
         if stack is None:

@@ -22,6 +22,8 @@ from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_layer import Layer
 from .path_leg import NEVER, RESTARTING, RETURNING, PathLeg, remembered, without_their_mount
+from .path_listing import Sides
+from .path_refuse import seen
 from .path_source import Source, assert_no_link_so_far, source_of
 from .root_trees import make_directory
 
@@ -67,6 +69,16 @@ class PathReturn(PathLeg):
         self._close(self.run.state["ends_back"])
         if faults:
             raise FailedFault(f"{'; '.join(faults)}. {self.name} runs on its old place again; {self._told_places()} is kept as it was")
+
+    def _sides(self, data: str) -> Sides | None:
+        held = self.inspection()
+        path, landed = next(((path, source) for path, source in self._landed() if path["data"] == data), (None, None))
+        if held is None or path is None or landed is None or not os.path.isdir(path["to"]):
+            return None
+        return Sides(path["to"], seen(landed, held).path)
+
+    def _started_ns(self) -> int:
+        return int(self.run.state["phase_at"][RESTARTING] * 1e9)
 
     def _retire_places(self) -> None:
         """Record the new places as retired. A copy that a failed attempt leaves is not: the next one goes on with it."""
@@ -169,6 +181,7 @@ class PathReturn(PathLeg):
         self._stop(held["Id"])
 
     def _make_old(self) -> None:
+        self._assert_made_from()
         path_stack.put_back(self.origin)
         self._ungovern()
         for path in self.paths:
@@ -177,6 +190,18 @@ class PathReturn(PathLeg):
                 make_directory(path["source"]["path"])
         self._compose(compose.make_still, fresh=is_fresh(self.paths), after=False)
         self._copy_back(self._landed())
+
+    def _assert_made_from(self) -> None:
+        """Raise `FailedFault` where an undo would make the container anew with more changed than was looked at before it stopped."""
+        held = self.inspection()
+        stack = compose.stack_of(held) if held is not None else None
+        # Of an attempt before this one the files may be back, and the container another one.
+        if self.run.state["leg"] != "undo" or stack is None or not path_stack.is_written(self.origin):
+            return
+        try:
+            compose.assert_made_from(stack, self.name)
+        except RefusedFault as fault:
+            raise self._left(str(fault).removesuffix(" Nothing was changed.").rstrip(".")) from fault
 
     def _stay(self, reason: str) -> None:
         """Bring the service up on its new places again, which alone hold the newest data: the way back did not work.

@@ -88,6 +88,15 @@ def refuse_back(of: Run) -> list[str]:
     ]
 
 
+def is_written(of: Run) -> bool:
+    """Say whether each file is still as that run wrote it, whatever others changed in it besides."""
+    for path, change in recorded(of).items():
+        now = compose.read_text(path) if os.path.exists(path) else ""
+        if text_history.without(of.home, path, now, change) in (None, now):
+            return False
+    return True
+
+
 def put_back(of: Run) -> None:
     """Put the files back as they were before that run, and leave in them what others wrote since. Raises `FailedFault` where that is not surely known."""
     for path, change in recorded(of).items():

@@ -1,6 +1,8 @@
 """The tables of one PostgreSQL database: locked against writes, counted and summed up, and how each fares in the server that started since.
 
 Rules:
+- Among them are its large objects, which one table of the catalog holds, and its materialized views: no lock on those but that of whoever reads them, which
+  keeps them from being written anew.
 - A table that is not had in time, or would take too long, takes no other one with it: each that is left out is named, with why. Of a large one the rows are
   counted where that is quick, else a sample of its pages is summed up: the same pages before and after.
 - After: of each table only rows that are no younger than the lock are counted, so that new ones of clients make no difference. Where old ones are gone
@@ -23,13 +25,24 @@ _SAMPLES_S, _SAMPLE_S, _COUNT_S = 0.5, 0.25, 1.0
 _SAMPLE_BYTES = 1 << 20
 _MOST_TABLES = 2000
 _TELLS_S = 12.0
+# A table's kind: as the catalog has it; that somebody holds it alone, so that nobody can even be told its size; of the large objects that there are none, or
+# that its user may not read them.
+_VIEW, _BUSY, _NONE, _SHUT = "m", "busy", "none", "shut"
+_UNREAD = {_BUSY: "busy, somebody holds it alone", _SHUT: "its user may not read them"}
 _TABLES = (
-    "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, pg_table_size(c.oid)::text, "
+    "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, own.size::text, "
     "(coalesce(pg_stat_get_tuples_updated(c.oid), 0) + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::text, "
     "(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a "
-    "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) "
-    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relpersistence <> 't' "
-    "AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%' ORDER BY pg_table_size(c.oid), 1"
+    "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), "
+    "CASE WHEN own.size IS NULL THEN 'busy' WHEN c.oid <> 'pg_catalog.pg_largeobject'::regclass THEN c.relkind::text "
+    "WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) THEN 'none' "
+    "WHEN current_setting('is_superuser') = 'on' THEN 'r' ELSE 'shut' END "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS ("
+    "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.relation = c.oid AND d.datname = current_database() "
+    "AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()) THEN NULL ELSE pg_table_size(c.oid) END) own(size) "
+    "WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND c.relpersistence <> 't' "
+    "AND (c.oid = 'pg_catalog.pg_largeobject'::regclass OR n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%') "
+    "ORDER BY own.size, 1"
 )
 _READING = "SELECT count(*)::text, {summing} FROM ONLY {table}"
 # By its number a page is in the sample or not, whatever else the table holds by then.
@@ -50,6 +63,7 @@ class _Seen(NamedTuple):
     size: int
     changes: int
     columns: str
+    kind: str
 
 
 def read(session: Postgres, end: float) -> tuple[dict[str, Table], dict[str, str]]:
@@ -58,18 +72,24 @@ def read(session: Postgres, end: float) -> tuple[dict[str, Table], dict[str, str
     Of a table {rows, sum, file, changes, columns, boundary}; `why` besides where it was only counted, and `sum` is None, or where `sample` percent were read.
     """
     settle(session)
-    names = [table.name for table in _seen(session)]
+    # To be told a table's size, too, is to wait for whoever holds it alone.
+    session.rows(f"SET lock_timeout = {_LOCK_MS}")
+    tables = [table for table in _seen(session) if table.kind != _NONE]
+    names = [table.name for table in tables]
     left = dict.fromkeys(names[_MOST_TABLES:], f"one of more than {_MOST_TABLES} tables of its database")
+    left.update({table.name: _UNREAD[table.kind] for table in tables if table.kind in _UNREAD})
     if not names:
         return {}, left
-    left.update(_locked(session, names[:_MOST_TABLES], (time.monotonic() + end) / 2))
+    left.update(_locked(session, [table for table in tables[:_MOST_TABLES] if table.kind not in _UNREAD], (time.monotonic() + end) / 2))
     boundary, found, large = str(session.rows(_BOUNDARY)[0][0]), {}, []
     # Older servers show the counters as they were when the transaction began.
     session.rows("SELECT pg_stat_clear_snapshot()")
     for table in _seen(session):
-        if table.name in left:
+        if table.name in left or table.kind == _NONE:
             continue
-        if table.name not in names[:_MOST_TABLES]:
+        if table.kind in _UNREAD:
+            left[table.name] = _UNREAD[table.kind]
+        elif table.name not in names[:_MOST_TABLES]:
             left[table.name] = "made while the others were read"
         elif not table.columns:
             left[table.name] = "it has no columns"
@@ -95,25 +115,30 @@ def settle(session: Postgres) -> None:
 
 def _seen(session: Postgres) -> list[_Seen]:
     rows = session.rows(_TABLES)
-    return [_Seen(str(name), str(file), int(str(size)), int(str(changes)), columns or "") for name, file, size, changes, columns in rows]
+    return [
+        _Seen(str(name), str(file), int(size or 0), int(str(changes)), columns or "", str(kind)) for name, file, size, changes, columns, kind in rows
+    ]
 
 
-def _locked(session: Postgres, names: list[str], end: float) -> dict[str, str]:
+def _locked(session: Postgres, tables: list[_Seen], end: float) -> dict[str, str]:
     """Lock these tables, all at once or else each by itself; return why one is not: somebody's long transaction is not waited for."""
+    names = [table.name for table in tables if table.kind != _VIEW]
+    # One that is read is not written anew meanwhile; no other lock can be had on a view.
+    views = {table.name: f"SELECT FROM ONLY {table.name} LIMIT 0" for table in tables if table.kind == _VIEW}
     session.rows(f"{_BEGIN}; SET LOCAL lock_timeout = {_LOCK_MS}")
     try:
-        session.rows(f"LOCK TABLE {', '.join(f'ONLY {name}' for name in names)} IN SHARE MODE")
+        if names:
+            session.rows(f"LOCK TABLE {', '.join(f'ONLY {name}' for name in names)} IN SHARE MODE")
     except PostgresError:
         session.rows("ROLLBACK")
-    else:
-        return {}
+        session.rows(_BEGIN)
+        views = {**{name: f"LOCK TABLE ONLY {name} IN SHARE MODE" for name in names}, **views}
     left = {}
-    session.rows(_BEGIN)
-    for name in names:
+    for name, statement in views.items():
         limit_ms = max(1, min(_ALONE_MS, int((end - time.monotonic()) * 1000)))
         session.rows(f"SAVEPOINT here; SET LOCAL lock_timeout = {limit_ms}")
         try:
-            session.rows(f"LOCK TABLE ONLY {name} IN SHARE MODE")
+            session.rows(statement)
         except PostgresError as fault:
             session.rows("ROLLBACK TO here")
             left[name] = f"busy, it could not be locked against writes: {fault}"
@@ -157,8 +182,9 @@ def fared(session: Postgres, name: str, before: Table) -> tuple[str, str]:
             return "unknown", "it is gone, and nothing here tells whether a client dropped it"
         if not set(before["columns"].split(", ")) <= set(found.columns.split(", ")):
             return "unknown", "its columns are others now, and what they held is not told"
-        how = _by_rows(session, found, before, is_over=time.monotonic() > end)
-        if how is not None:
+        is_over = time.monotonic() > end
+        how = ("unknown", _UNREAD[_BUSY]) if found.kind == _BUSY else _by_rows(session, found, before, is_over=is_over)
+        if how is not None and (is_over or found.kind != _BUSY):
             return how
         # A backend tells its counters some seconds late.
         time.sleep(1)

@@ -3,6 +3,8 @@
 Rules:
 - What speaks against it is collected, of all paths at once, before anything is stopped.
 - A run that only gave places their owner and mode gives those back, and nothing stops.
+- Where what the run retired is gone, all of it or a part, it does not go back: no move keeps a way back that a purge took.
+- How the data fared is told, and what of that is not proven.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import compose, leg_verbs, path_place, path_refusals, path_stack, redis_rest, retired
+from . import begun, compose, leg_verbs, path_place, path_refusals, path_stack, redis_rest, retired
 from .faults import RefusedFault
 from .path_leg import is_in_place, without_their_mount
 from .path_refuse import inspected, sources_of
 from .path_request import Request, parse
 from .path_return import PathReturn
+from .persistent_path import _counted
 from .state import Home, Run
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ def undo(verbs: PersistentPath, run: Run, of: Run, *, overwrite: bool = False) -
     if run.key != of.key:
         verbs.recover(run)
     if of.phase != "done" or _is_undone(verbs.home, of):
-        return verbs.told(run, changed=False)
+        return _told(verbs, run, changed=False)
     request = parse(of.state["request"])
     if of.state.get("leg") == "governed":
         leg_verbs.assert_leased(verbs.home, run)
@@ -43,10 +46,24 @@ def undo(verbs: PersistentPath, run: Run, of: Run, *, overwrite: bool = False) -
     leg_verbs.assert_leased(verbs.home, run)
     kept = {key: of.state[key] for key in ("request", "paths", "governed", "stack", "stack_after", "trees")}
     # What the way there cost was told by then; what an undo before this one cost that did not come to its end was not.
-    counted: dict[str, Any] = {} if run.state.get("leg") == "undo" else {"down_since": None, "downtime_s": {}}
-    run.write(role=of.state["role"], of=of.key, leg="undo", trees_there=None, old=None, others=None, ends_back="undone", **kept, **counted)
+    cost: dict[str, Any] = {} if run.state.get("leg") == "undo" else {"down_since": None, "downtime_s": {}}
+    run.write(role=of.state["role"], of=of.key, leg="undo", trees_there=None, old=None, others=None, ends_back="undone", **kept, **cost)
     verbs.leg(PathReturn, run, request).come_back("")
-    return verbs.told(run, changed=True)
+    return _told(verbs, run, changed=True)
+
+
+def _told(verbs: PersistentPath, run: Run, *, changed: bool) -> dict[str, Any]:
+    """Return how the way back went; of one that came to its end also how the data of each path fared, without names of what is lost."""
+    answer = verbs.told(run, changed=changed)
+    if run.state.get("leg") != "undo" or run.phase != "undone":
+        return answer
+    proofs, journal = run.state.get("proof") or {}, run.folder / "state.json"
+    paths = [
+        {"data": path["data"], "from": path["to"], "to": path.get("landed"), "proof": _counted(proofs.get(path["data"]), journal)}
+        for path in run.state["paths"]
+    ]
+    complaint = {"complaint": run.state["complaint"]} if run.state.get("complaint") else {}
+    return {**answer, "told": {"container": run.state["request"]["container"], "paths": paths, **complaint}}
 
 
 def _is_undone(home: Home, of: Run) -> bool:
@@ -91,13 +108,34 @@ def _of_one(home: Home, of: Run, request: Request, path: dict[str, Any], source:
         found.append(
             f"{path['data']} of {request.container} lies in {source.told}, not in {destination} where {of.key} put it: undo the later move first"
         )
-    if old["kind"] in ("bind", "volume") and os.path.isdir(old["path"]):
-        record = next((held for held in home.retired() if held["run"] == of.key and held["path"] == old["path"]), None)
-        if record is not None and not overwrite and retired.differs(record):
-            found.append(
-                f"{old['path']} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
-            )
+    kept = _kept_at(of, old)
+    record = next((held for held in home.retired() if held["run"] == of.key and held["path"] == kept), None)
+    if _is_gone(kept, old["kind"], record):
+        found.append(
+            f"{kept}, which {of.key} had retired of {path['data']}, was purged or removed, so there is nothing to go back to: restore it from a backup, or "
+            "move the data by a new policy and plan"
+        )
+    elif old["kind"] in ("bind", "volume") and os.path.isdir(kept) and record is not None and not overwrite and retired.differs(record):
+        found.append(f"{kept} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'")
     return found
+
+
+def _kept_at(of: Run, old: dict[str, Any]) -> str:
+    """Return where that run left what had lain in an old place; empty where there was nothing."""
+    if old["kind"] == "layer":
+        return str(of.state.get("kept") or "")
+    return "" if old["kind"] == "absent" else str(old["path"])
+
+
+def _is_gone(place: str, kind: str, record: dict[str, Any] | None) -> bool:
+    """Say whether what was retired is gone.
+
+    An anonymous volume or a layer becomes a fresh one on the way back, and anybody may clear away one that nobody uses: it counts only where a purge
+    removed it, or began to. A purge strikes it off the records, which nothing else does.
+    """
+    if not place or os.path.lexists(place):
+        return False
+    return kind in ("bind", "volume") or record is None or os.path.lexists(begun.aside_of(place))
 
 
 def _of_the_room(engine: Engine, moved: list[dict[str, Any]]) -> list[str]:

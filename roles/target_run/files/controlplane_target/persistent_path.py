@@ -169,8 +169,8 @@ class PersistentPath:
             mover.go_back(run.state.get("reason") or f"interrupted while {run.phase}")
         elif run.phase == "answered":
             mover.finish()
-        elif mover.ran_since():
-            mover.go_back(f"interrupted while {run.phase}, and somebody started the service on its old place since")
+        elif reason := mover.overtaken():
+            mover.go_back(f"interrupted while {run.phase}, and {reason}")
             return "source"
         else:
             mover.switch_and_conclude()

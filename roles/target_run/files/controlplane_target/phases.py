@@ -6,6 +6,8 @@ going back:  reverting > reverted
 Rules:
 - Until `compared` is on disk the source alone is the truth: back, and the destination is only a partial copy.
 - From `compared` on the destination holds every byte, synced and proven: forward, if it is there; a missing destination before `starting` means back.
+- Before `starting`, and as long as it is there, the container that was stopped must not have run since: then the source is the truth again, whatever the
+  phase (path_back.py asks that of one service's leg).
 - From `starting` on containers may have written to the destination: it alone is the truth, and it is never left without carrying back what is newer.
 - `reverting` is on its way back and stays so: no container ran on the destination, or what it wrote was carried back by a leg of its own.
 """

@@ -4,6 +4,8 @@ Rules:
 - Compose works as a unit that nobody stops: a container that is half made anew is no way back.
 - Writes are held from before the keys are read until the old server has stopped; going back, its dump is written within that time.
 - What differs afterwards, and what no client explains, is a fault: it stays one until somebody takes the run back.
+- What each key held lies on disk before anything stops: who goes on after a cut compares with it (path_kept.py). Where the new server may have been started
+  before, its own counters don't tell all that clients did: then only what their number says is lost, and what else differs is unknown.
 - Settings and users that it has only while it runs are looked for before, and what it forgot all the same is told by name (redis_live.py).
 """
 
@@ -14,11 +16,11 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from . import compose, redis_keys, redis_live, settle_units
+from . import compose, path_kept, redis_keys, redis_live, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_hold import writes_held
 from .redis_options import NAMES
-from .redis_server import Server, state_of
+from .redis_server import Server, start, state_of
 from .state import Run
 from .systemd import unit_name
 
@@ -42,9 +44,28 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
         if saved:
             server.await_saved(request.wait_s)
         kept = {str(database): count for database, count in counted.items()}
-        journal.write(phase=phase, counts=kept, keys=None, live=redis_live.noted(server.redis))
+        journal.write(stop=path_kept.new_mark(), counts=kept, keys=None, live=redis_live.noted(server.redis))
+        if before is not None:
+            path_kept.keep(journal, {}, path_kept.plain(before))
+        journal.write(phase=phase)
         bring_up(journal, working, request)
     judge(journal, request, before)
+
+
+def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] | None) -> bool:
+    """Bring the container up where that was cut off; return whether it was: then this is its first life. `state` is Docker's of it. Raises `FailedFault`.
+
+    One that stands still since another life than that in which AOF was on is only started: what it has is newer.
+    """
+    if state is not None and state["Status"] != "created":
+        if not state["Running"] and state["StartedAt"] != journal.state.get("started_at"):
+            start(request.container)
+            answering(request).redis.close()
+            return False
+        if state["Running"]:
+            return False
+    bring_up(journal, working, request)
+    return True
 
 
 def bring_up(journal: Run, working: Run, request: Request) -> None:
@@ -88,15 +109,27 @@ def _compose(journal: Run, request: Request) -> None:
     compose.make_anew(stack, stop_s=request.stop_s, wait_s=request.answer_s, unit=unit, log=journal.folder / "compose.log")
 
 
-def judge(journal: Run, request: Request, before: redis_keys.Table | None) -> None:
+def judge_after_cut(journal: Run, request: Request, *, is_first_life: bool) -> None:
+    """Do what `judge` does in another process, by what the one that was cut off left on disk. Raises `FailedFault`."""
+    judge(journal, request, path_kept.table_of(path_kept.kept(journal)), is_first_life=is_first_life)
+
+
+def judge(journal: Run, request: Request, before: redis_keys.Table | None, *, is_first_life: bool = True) -> None:
     """Compare the keys with those from before, and note how they fared. Raises `FailedFault`."""
     server = answering(request)
     with closing(server.redis):
         counted = {int(database): count for database, count in journal.state["counts"].items()}
         keys = {"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)}
+        unsure = 0 if is_first_life else keys["lost"] - redis_keys.compared(None, counted, server.redis)["lost"]
         note_forgotten(journal, server, request)
+    if before is None:
+        keys["not_proven"] = [f"what each key holds (too many, too slow to read, or not kept: of {keys['before']} keys only the number was compared)"]
+    if unsure > 0:
+        said = f"{unsure} keys that are gone or differ (the server may have been started before: nobody counted what clients did then)"
+        keys |= {"lost": keys["lost"] - unsure, "unknown": keys["unknown"] + unsure, "not_proven": [said]}
     # A way back compares once more, and that says nothing of what the dump from before the first time is kept for.
-    journal.write(keys=keys, dump_kept=keeps_dump(journal) or redis_keys.doubtful(keys))
+    journal.write(keys=keys, dump_kept=keeps_dump(journal) or unsure > 0 or redis_keys.doubtful(keys))
+    path_kept.forget(journal)
     refuse_lost(journal, request)
 
 

@@ -16,12 +16,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import redis_anew, redis_dump, redis_live, redis_persist
+from . import path_kept, redis_anew, redis_dump, redis_live, redis_persist
 from .faults import FailedFault, RefusedFault
 from .redis_client import RedisError
 from .redis_hold import writes_held
 from .redis_options import NAMES
-from .redis_server import Login, Server, free_name, start, state_of
+from .redis_server import Login, Server, free_name, state_of
 from .state import Run
 
 ROLE = "redis_aof"
@@ -151,15 +151,14 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
     """Persist what runs; make the container anew where only that lets it read it. Raises `FailedFault`, `RefusedFault`."""
     redis_anew.refuse_lost(run, request)
     half_made = run.phase == "making-anew"
-    if half_made and not _runs(run, request):
-        redis_anew.bring_up(run, run, request)
+    is_first_life = half_made and redis_anew.finish(run, run, request, state_of(request.container))
     changed = False
     server = request.server()
     with closing(server.redis):
         told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
     if half_made and told:
-        # Cut off before its keys were compared: only their number is known by now.
-        redis_anew.judge(run, request, None)
+        # Cut off before its keys were compared.
+        redis_anew.judge_after_cut(run, request, is_first_life=is_first_life)
     else:
         # Once more: whoever was started since it was turned on has lost that.
         turn_on(run, request)
@@ -173,20 +172,9 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
             redis_anew.make_anew(run, run, request, phase="making-anew")
             changed = True
     redis_dump.drop(run, request)
+    path_kept.forget(run)
     run.write(phase="done")
     return {"changed": changed, "downtime_s": run.state.get("downtime_s") or {}}
-
-
-def _runs(run: Run, request: Request) -> bool:
-    """Say whether the container runs. One that stands still since another life than that in which AOF was on is started first: what it has is newer."""
-    state = state_of(request.container)
-    if state is None or state["Status"] == "created":
-        return False
-    if not state["Running"] and state["StartedAt"] != run.state.get("started_at"):
-        start(request.container)
-        redis_anew.answering(request).redis.close()
-        return True
-    return bool(state["Running"])
 
 
 def _set_aside(server: Server, run: Run, word: str) -> None:
@@ -224,29 +212,38 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     if of.state.get("role") != ROLE:
         return {"changed": False}
     redis_persist.refuse_back(of)
-    if of.phase == "undoing-anew" and not _runs(of, request):
-        redis_anew.bring_up(of, working, request)
+    is_first_life = of.phase == "undoing-anew" and redis_anew.finish(of, working, request, state_of(request.container))
     _refuse_unless_running(request)
     if of.phase != "undoing-anew":
-        of.write(phase="undoing")
-    changed = False
+        # What a way there that came to its end cost and forgot was told by then.
+        of.write(phase="undoing", **({"downtime_s": {}, "forgotten": None} if of.phase == "done" else {}))
     server = request.server()
     with closing(server.redis):
         told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
         if told:
             redis_anew.refuse_forgotten(of, server, request)
-            changed = redis_persist.put_back(of, server, request)
+            redis_persist.put_back(of, server, request)
         else:
             # Of an attempt that was cut off once its container was made anew.
             redis_anew.note_forgotten(of, server, request)
     if told:
         redis_anew.make_anew(of, working, request, phase="undoing-anew", saved=True)
-        changed = True
-    changed = _set_back(of, request) or changed
+    elif of.phase == "undoing-anew" and of.state.get("counts") and of.state.get("keys") is None:
+        redis_anew.judge_after_cut(of, request, is_first_life=is_first_life)
+    changed = _set_back(of, request) or told
     redis_dump.drop(of, request)
+    path_kept.forget(of)
     of.write(phase="undone")
-    told_back = {"told": {"forgotten": of.state["forgotten"]}} if of.state.get("forgotten") else {}
-    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}, **told_back}
+    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}, **_told_back(of, request)}
+
+
+def _told_back(of: Run, request: Request) -> dict[str, Any]:
+    """Return what is told of a way back: what it forgot, and how its keys fared where the container was made anew, as far as that is known."""
+    told = {"container": request.container, **({"forgotten": of.state["forgotten"]} if of.state.get("forgotten") else {})}
+    if of.state.get("downtime_s"):
+        keys = {name: value for name, value in (of.state.get("keys") or {}).items() if name != "names"}
+        told["keys"] = keys or {"not_proven": ["all of it: the way back was cut off before its keys were compared"]}
+    return {"told": told} if len(told) > 1 else {}
 
 
 def _set_back(of: Run, request: Request) -> bool:

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import configs, containerd_toml, daemon_json, mounts, redis_live, redis_rest, retired
+from . import configs, containerd_toml, daemon_json, lost_found, mounts, redis_live, redis_rest, retired
 from .docker_engine import Engine
 from .faults import FailedFault
 from .root_request import Move, Request
@@ -134,7 +134,7 @@ def foreign(home: Home, destination: str, names: list[str]) -> str | None:
     if not copies:
         return f"{destination} is not empty, and no run of this program on this host made it: empty it, or choose another path"
     known = set(names).union(*(tree.get("names") or [] for tree in copies))
-    others = sorted(set(os.listdir(destination)) - known - {"lost+found"})
+    others = sorted(set(lost_found.names_in(destination)) - known)
     if others:
         return f"{destination} holds {', '.join(others[:5])}, which the copy that was begun there does not: move it away, or choose another path"
     return None
@@ -168,7 +168,7 @@ def _of_the_destination(home: Home, move: Move) -> list[str]:
         reason = foreign(home, move.destination, os.listdir(move.source))
         found += [reason] if reason else []
     found += [f"{mount.mount} is mounted below {move.destination}" for mount in mounts.below(move.destination, table)]
-    return found
+    return [*found, *lost_found.clash(move.source, move.destination)]
 
 
 def _xfs_info(mount: str) -> str:

@@ -49,6 +49,13 @@ def of_project(containers: Sequence[Mapping[str, Any]], project: str) -> list[Co
     return sorted(found, key=lambda one: (one.service, one.name))
 
 
+def ran_once(containers: Sequence[Mapping[str, Any]], project: str) -> list[str]:
+    """Return the names of the containers of a project that a person ran once (`docker compose run`), whether they have ended or not."""
+    found = [(held, _labels(held)) for held in containers]
+    own = [held for held, labels in found if labels.get(f"{LABEL}project") == project and str(labels.get(f"{LABEL}oneoff") or "").lower() == "true"]
+    return sorted(str(held["Name"]).lstrip("/") for held in own)
+
+
 def by_service(containers: Sequence[Container]) -> dict[str, list[str]]:
     """Return the ids of each service's containers, sorted."""
     services = sorted({one.service for one in containers})

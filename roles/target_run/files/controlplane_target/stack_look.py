@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import redis_rest, stack_containers, stack_env, stack_files, stack_images, stack_judge, stack_names, stack_places, stack_view
+from . import redis_rest, stack_containers, stack_env, stack_files, stack_images, stack_judge, stack_names, stack_places, stack_view, stack_volumes
 from .docker_engine import Engine
 from .faults import RefusedFault
 from .files import read_bytes
@@ -46,7 +46,7 @@ def look(engine: Engine, request: Request, key: str) -> Look:
     found += [
         *stack_names.of_the_name(request, str(config.get("name"))),
         *stack_judge.of_the_manifest(unpinned.config, request),
-        *of_the_view(view, request),
+        *of_the_view(engine, view, request),
         *stack_containers.in_the_way(containers, config, request),
         *_external(engine, config),
         *_of_redis(engine, of_project(containers, request.project), config, images),
@@ -58,12 +58,13 @@ def look(engine: Engine, request: Request, key: str) -> Look:
     return Look(config, images, absent, list(dict.fromkeys(found)), changes, doubts)
 
 
-def of_the_view(view: View, request: Request) -> list[str]:
+def of_the_view(engine: Engine, view: View, request: Request) -> list[str]:
     """Return what speaks against the stack as Compose reads it, and as the paths of this host are now."""
     unset = [f"Compose finds no value for {', '.join(view.unset)}: set it in the environment file, or give it a default in the compose file"]
-    binds = stack_places.of_the_binds(stack_judge.binds(view.config), request.places)
+    binds = stack_places.of_the_binds([*stack_judge.binds(view.config), *stack_volumes.binds(engine, view.config)], request.places)
     unplanned = stack_places.unplanned(stack_judge.written(view.config), request.places)
-    return [*(unset if view.unset else []), *stack_judge.of_the_stack(view.config), *binds, *unplanned]
+    volumes = stack_volumes.against(engine, view.config, request.volumes)
+    return [*(unset if view.unset else []), *stack_judge.of_the_stack(view.config), *binds, *unplanned, *volumes]
 
 
 def of_the_images(engine: Engine, config: dict[str, Any], images: dict[str, str]) -> list[str]:

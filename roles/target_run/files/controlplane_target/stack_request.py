@@ -15,7 +15,7 @@ from .faults import RefusedFault
 ENV_FILE = ".env"
 RELEASE_FILE = "compose.release.yml"
 _KEYS = {
-    *("stack", "environment", "manifest", "manifest_name", "project", "dir", "files", "images", "env_digest", "places", "wait_s"),
+    *("stack", "environment", "manifest", "manifest_name", "project", "dir", "files", "images", "env_digest", "places", "volumes", "wait_s"),
     "told",
 }
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -28,7 +28,8 @@ class Request(NamedTuple):
     """One stack in one environment, on one host.
 
     `files` are name and text of the compose files, in the order in which they are merged; `images` are by service, each pinned by its digest; `env` is
-    the environment file's text, `env_digest` the keyed digest by which a plan knows it; `places` are bind sources that have to be there.
+    the environment file's text, `env_digest` the keyed digest by which a plan knows it; `places` are bind sources that have to be there, `volumes` says
+    by the names of volumes where the plan found that they have their data, or will have.
     """
 
     stack: str
@@ -42,6 +43,7 @@ class Request(NamedTuple):
     env: str
     env_digest: str
     places: tuple[str, ...]
+    volumes: dict[str, str]
     wait_s: int
 
     @property
@@ -106,6 +108,7 @@ def parse(asked: Any) -> Request:
         _told(stack, asked.get("told"), digest),
         digest,
         tuple(_path(place) for place in asked.get("places") or ()),
+        {_plain(name): _path(place) for name, place in dict(asked.get("volumes") or {}).items()},
         int(asked["wait_s"]),
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from . import stack_files, stack_images, stack_judge, stack_places, stack_view
+from . import stack_files, stack_images, stack_judge, stack_places, stack_view, stack_volumes
 from .compose import stack_from
 from .docker_engine import Engine
 from .faults import RefusedFault
@@ -39,7 +39,8 @@ def standing(engine: Engine, held: dict[str, Any], key: str) -> dict[str, Any]:
         against.append(f"no label of {held['services'][0]['name']} says by which files it was brought up")
     else:
         try:
-            against += stack_places.of_the_binds(stack_judge.binds(read_before(key, held)), ())
+            config = read_before(key, held)
+            against += stack_places.of_the_binds([*stack_judge.binds(config), *stack_volumes.binds(engine, config)], ())
         except RefusedFault as fault:
             against.append(str(fault).removesuffix(". Nothing was changed."))
     for one in held["services"]:
@@ -62,7 +63,14 @@ def misnamed(engine: Engine, one: dict[str, Any]) -> str | None:
     there = stack_images.local(engine, one["asked_for"])
     if there is not None and there["Id"] == one["image"]:
         return None
-    return f"{one['asked_for']}, which {one['name']} ran, does not name its image any more: docker tag {one['image']} {one['asked_for']}"
+    # Docker tags nothing by a digest: such a name comes with a pull, of which nothing but the name is new.
+    how = f"docker pull {one['asked_for']}" if is_pinned(one) else f"docker tag {one['image']} {one['asked_for']}"
+    return f"{one['asked_for']}, which {one['name']} ran, does not name its image any more: {how}"
+
+
+def is_pinned(one: dict[str, Any]) -> bool:
+    """Say whether what a container ran was asked for by a digest, so that a registry gives that very image again."""
+    return _PINNED in one["asked_for"]
 
 
 def differences(held: dict[str, Any], own: list[Container]) -> dict[str, list[dict[str, str]]]:
@@ -84,4 +92,4 @@ def differences(held: dict[str, Any], own: list[Container]) -> dict[str, list[di
 
 def _why_not_pulled(engine: Engine, one: dict[str, Any]) -> str | None:
     # By the digest alone it would come back without the name that the files ask for, and going back refuses that.
-    return stack_images.why_not_given(engine, one["asked_for"]) if _PINNED in one["asked_for"] else "it was asked for by no digest"
+    return stack_images.why_not_given(engine, one["asked_for"]) if is_pinned(one) else "it was asked for by no digest"

@@ -23,15 +23,17 @@ from . import (
     stack_images,
     stack_judge,
     stack_look,
+    stack_orphans,
     stack_places,
     stack_standing,
     stack_view,
+    stack_volumes,
     stack_watch,
 )
 from .compose import Stack, stack_from
 from .faults import FailedFault, RefusedFault
 from .files import read_json, text_of
-from .stack_containers import by_service, of_project
+from .stack_containers import by_service, of_project, ran_once
 from .stack_env import last_words
 from .state import Run
 
@@ -88,7 +90,7 @@ def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
         return
     held = stack_back.before(of)
     if run.phase != UNDOING:
-        settle_units.install_after(run.key, leg_verbs.command(verbs, run, "settle"), _disks(run, held))
+        settle_units.install_after(run.key, leg_verbs.command(verbs, run, "settle"), _disks(verbs, run, held))
         kept = {key: of.state.get(key) for key in ("role", "project", "folder", "release", "wait_s", "stack")}
         # A service that a failed deployment left down is down since then.
         watched = {"watched": None} if of.phase == "done" else {**stack_watch.carried(of.state), "downtime_s": {}}
@@ -112,11 +114,12 @@ def go_back(verbs: ComposeStack, run: Run, of: Run) -> None:
             settle_units.uninstall_after(other.key)
 
 
-def _disks(run: Run, held: dict[str, Any]) -> list[str]:
+def _disks(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[str]:
     """Return the mounts that a boot has to wait for before what was before is brought up."""
     if held["stack"] is None:
         return []
-    return stack_places.mounts_of(stack_judge.binds(stack_standing.read_before(run.key, held)))
+    config = stack_standing.read_before(run.key, held)
+    return stack_places.mounts_of([*stack_judge.binds(config), *stack_volumes.binds(verbs.engine, config)])
 
 
 def _down(verbs: ComposeStack, run: Run, watch: stack_watch.Watch) -> None:
@@ -126,20 +129,32 @@ def _down(verbs: ComposeStack, run: Run, watch: stack_watch.Watch) -> None:
     # An attempt that was killed, or a person, took it down before: then the files by which Compose does may be gone as well.
     if of_project(verbs.engine.containers(), stack.project) or all(map(os.path.exists, (*stack.files, *stack.environment_files))):
         # Volumes stay, whatever is in them.
-        said = stack_watch.compose(stack.argv("down", "--remove-orphans"), watch)
+        said = stack_watch.compose(stack.argv("down", *_orphans(verbs, run, stack)), watch)
         if said.code != 0:
             raise FailedFault(f"Compose did not take {run.state['release']} down: {_last_words(run, said.out)}")
     run.write(downed=True)
 
 
+def _orphans(verbs: ComposeStack, run: Run, stack: Stack) -> list[str]:
+    """Take away what is no part of a stack that goes down, and return the words by which Compose does that, if it is left to it."""
+    if not ran_once(verbs.engine.containers(), stack.project):
+        return stack_orphans.take_away(verbs.engine, stack.project, ())
+    try:
+        config = stack_view.reading(stack, {}, run.key).config
+    except RefusedFault as fault:
+        raise FailedFault(str(fault).removesuffix(". Nothing was changed.")) from fault
+    return stack_orphans.take_away(verbs.engine, stack.project, stack_judge.services_of(config))
+
+
 def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.Watch) -> None:
     stack, were = stack_from(held["stack"]), held["services"]
     names = sorted({one["service"] for one in were})
-    config = assert_places(run, stack)
+    config = assert_places(verbs, run, stack)
     all_of_it = set(names) == set(stack_judge.services_of(config))
     # Compose takes a service whose healthcheck is switched off for a failure, where it is to wait; what was before may be such a one.
     wait = ["--wait", "--wait-timeout", str(run.state["wait_s"])] if all(one["demand"] == "healthy" for one in were) else []
-    words = ["up", "--detach", *wait, "--no-build", "--pull", "never", "--remove-orphans", *([] if all_of_it else ["--no-deps", *names])]
+    orphans = stack_orphans.take_away(verbs.engine, stack.project, stack_judge.services_of(config))
+    words = ["up", "--detach", *wait, "--no-build", "--pull", "never", *orphans, *([] if all_of_it else ["--no-deps", *names])]
     said = stack_watch.compose(stack.argv(*words), watch)
     now = of_project(verbs.engine.containers(), stack.project)
     if said.code != 0:
@@ -155,7 +170,7 @@ def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.
     watch.close(names)
 
 
-def assert_places(run: Run, stack: Stack) -> dict[str, Any]:
+def assert_places(verbs: ComposeStack, run: Run, stack: Stack) -> dict[str, Any]:
     """Return Compose's reading of files that lie in their folder. Raises `FailedFault` where it can't read them, or what they bind is not there.
 
     A disk that a power cut took along would be replaced by empty folders.
@@ -164,7 +179,7 @@ def assert_places(run: Run, stack: Stack) -> dict[str, Any]:
         config = stack_view.reading(stack, {}, run.key).config
     except RefusedFault as fault:
         raise FailedFault(str(fault).removesuffix(". Nothing was changed.")) from fault
-    if found := stack_places.of_the_binds(stack_judge.binds(config), ()):
+    if found := stack_places.of_the_binds([*stack_judge.binds(config), *stack_volumes.binds(verbs.engine, config)], ()):
         raise FailedFault(f"{run.state['release']} was not brought up: {'; '.join(found)}")
     return config
 
@@ -216,12 +231,12 @@ def _of_what_ran(verbs: ComposeStack, run: Run, held: dict[str, Any]) -> list[st
         config = stack_standing.read_before(run.key, held)
     except RefusedFault as fault:
         return [str(fault).removesuffix(". Nothing was changed.")]
-    found = stack_places.of_the_binds(stack_judge.binds(config), ())
+    found = stack_places.of_the_binds([*stack_judge.binds(config), *stack_volumes.binds(verbs.engine, config)], ())
     for one in held["services"]:
         image = stack_images.local(verbs.engine, one["image"])
         if image is None:
-            # Pulled now, while everything runs.
-            stack_images.pull(verbs.engine, [*one["digests"][:1]] or [one["asked_for"]])
+            # Pulled now, while everything runs, by the name that the files ask for: under another it would be no way back.
+            stack_images.pull(verbs.engine, [one["asked_for"]] if stack_standing.is_pinned(one) else [*one["digests"][:1]] or [one["asked_for"]])
         if told := stack_standing.misnamed(verbs.engine, one):
             found.append(told)
     return found

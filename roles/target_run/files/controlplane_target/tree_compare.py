@@ -7,7 +7,7 @@ Rules:
 - What an earlier comparison proved equal is skipped only while inode, ctime, mtime, size, owner, mode and links of both sides are as they were, and only if the
   source's ctime was older than that comparison's own beginning: a change in the same clock tick would be invisible.
 - The destination is read from its disk, not from memory, as far as the kernel lets go of its pages.
-- A mount below either side is a difference, and so is what can't be read. `lost+found` at the top is nobody's data.
+- A mount below either side is a difference, and so is what can't be read. A filesystem's own `lost+found` is nobody's data (lost_found.py).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import stat
 import time
 from typing import NamedTuple
 
-from . import tree_flags
+from . import lost_found, tree_flags
 
 _CHUNK = 1 << 20
 # Holes are cut at block borders, which differ between filesystems by some blocks.
 _HOLE_SLACK = 64 << 10
 _OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 # ctime comes from the kernel's coarse clock, which lags by up to one tick (10 ms at 100 Hz).
-_CLOCK_LAG_NS = 100_000_000
+CLOCK_LAG_NS = 100_000_000
 
 
 def clock_ns() -> int:
     """Return a time (epoch ns) that no later change of a file can carry a ctime before."""
-    return time.time_ns() - _CLOCK_LAG_NS
+    return time.time_ns() - CLOCK_LAG_NS
 
 
 class Difference(NamedTuple):
@@ -109,8 +109,11 @@ class _Comparison:
         except OSError as fault:
             self.differ(folder, "readability", fault.strerror, "not compared")
             return []
-        names = sorted(here.keys() | there.keys())
-        return [(name, here.get(name), there.get(name)) for name in names if folder or name != b"lost+found"]
+        if not folder:
+            for top, listing in ((self.source, here), (self.copy, there)):
+                if lost_found.is_own(top):
+                    listing.pop(os.fsencode(lost_found.NAME), None)
+        return [(name, here.get(name), there.get(name)) for name in sorted(here.keys() | there.keys())]
 
     def entry(self, path: bytes, here: os.stat_result, there: os.stat_result) -> None:
         result = self.result

@@ -4,6 +4,7 @@ Rules:
 - `-aHAXSx --numeric-ids --delete`: hard links, ACLs, xattrs (`trusted.overlay.*` among them), holes, owners by number, one filesystem.
 - `--modify-window=-1`: without it rsync takes times within one second for equal, and leaves a directory's time as it is.
 - A mount below the source that lies on the same filesystem (a volume with o=bind) is left out: `-x` does not see it.
+- A filesystem's own `lost+found` is neither copied nor removed. A folder of that name in any other tree is data (lost_found.py).
 - While the source is live, vanished files are no fault; the last pass must be perfect.
 - Nothing is written in place: a file appears under its name only when it is whole.
 """
@@ -16,9 +17,10 @@ import subprocess
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from . import lost_found
 from .faults import FailedFault
 
-ARGUMENTS = ("-aHAXSx", "--numeric-ids", "--modify-window=-1", "--delete", "--exclude=/lost+found")
+ARGUMENTS = ("-aHAXSx", "--numeric-ids", "--modify-window=-1", "--delete")
 # 23: partial transfer, 24: files vanished while they were read.
 LIVE_CODES = (0, 23, 24)
 
@@ -55,7 +57,10 @@ def copy_tree(source: str, destination: str, *, live: bool, mounts_below: Sequen
     """Make `destination` (an existing directory) equal to `source`; `mounts_below` are relative paths whose content is left out."""
     if os.path.realpath(source) == os.path.realpath(destination):
         raise FailedFault(f"{source} would be copied onto itself")
-    hidden = [f"--exclude=/{_pattern(relative)}/*" for relative in mounts_below]
+    if found := lost_found.clash(source, destination):
+        raise FailedFault(found[0])
+    own = [f"--filter={rule} /{lost_found.NAME}" for rule, top in (("H", source), ("P", destination)) if lost_found.is_own(top)]
+    hidden = [*own, *(f"--exclude=/{_pattern(relative)}/*" for relative in mounts_below)]
     nice = ["nice", "-n", "10", "ionice", "-c", "2", "-n", "7"] if live else []
     argv = [*nice, "rsync", *ARGUMENTS, *hidden, "--stats", "--no-human-readable", "--", f"{source}/", f"{destination}/"]
     code, out, errors = _run(argv, None)

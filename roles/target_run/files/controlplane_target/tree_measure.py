@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 
+from . import lost_found
+
 
 def measure(path: str) -> tuple[int, int]:
     """Return (allocated bytes, entries) of a tree that may change meanwhile; an absent one is (0, 0)."""
@@ -41,6 +43,6 @@ def measure(path: str) -> tuple[int, int]:
 def is_empty(path: str) -> bool:
     """Return whether the path is absent, or a directory with nothing but a filesystem's own lost+found."""
     try:
-        return all(name == "lost+found" for name in os.listdir(path))
+        return not lost_found.names_in(path)
     except FileNotFoundError:
         return True

@@ -1,0 +1,185 @@
+"""Back, where nothing has left the old places yet: the container that was stopped is started again, or what somebody made of it meanwhile is left to them.
+
+Rules:
+- The container that was stopped is known by its id and its start. Where it ran since, its old place may hold what is newest: whatever the phase, before
+  Compose made another one of it, it goes back.
+- What nobody but the copy has any more is never given up: a container that somebody made without it is left, and so is the copy, for a person.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext, suppress
+from typing import Any
+
+from . import compose, path_layer, path_stack, phases
+from .faults import FailedFault, RefusedFault
+from .path_leg import NEVER, PathLeg
+from .path_listing import Sides
+from .path_source import Source
+from .tree_compare import CLOCK_LAG_NS
+from .tree_measure import is_empty
+
+
+class PathBack(PathLeg):
+    """What the leg there does to go back."""
+
+    def go_back(self, reason: str) -> None:
+        """Start the service on its old places again, which nothing has left yet. Safe to repeat."""
+        compose.await_unit(self._unit)
+        self._begin_back(reason)
+        old = self.run.state["old"]
+        self._let_end(old["id"])
+        status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
+        if status == 404:
+            self._without_old(reason)
+        elif status not in (204, 304):
+            raise FailedFault(
+                f"{reason}. Going back, {old['name']} does not start: {(answer or {}).get('message', status)}. Look at it, then run this again"
+            )
+        else:
+            # The service first: what somebody wrote into the file meanwhile is no reason to leave it down.
+            self._update(old["id"], old["restart"])
+            self._put_back()
+        faults = self._answered()
+        if faults:
+            self.run.write(complaint="; ".join(faults))
+        self._close(self.run.state["ends"]["back"])
+
+    def _begin_back(self, reason: str) -> None:
+        """Write that it goes back, and unmount the layer. What fails here is no reason to leave the service down: both are done again at the end."""
+        # Started without that word the old container is known by its start (`overtaken`): a phase that would go on goes back all the same.
+        with suppress(OSError):
+            # It runs on with its data: what they were is no measure for another stop.
+            self.enter("reverting", reason=reason, stop=None)
+        with suppress(OSError, FailedFault):
+            path_layer.off(self.run.key)
+
+    def _let_end(self, container: str) -> None:
+        """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
+        status, held = self.engine.call("GET", f"/containers/{container}/json")
+        if status != 200 or not held["State"]["Running"] or not self.run.state.get("stopped_at"):
+            return
+        # Its policy is off from before it is told until the leg is over; one that still has it, or was started since, was told nothing.
+        is_off = (held["HostConfig"].get("RestartPolicy") or NEVER)["Name"] in ("", "no")
+        if is_off and str(held["State"]["StartedAt"]) == self.run.state["old"]["started_at"]:
+            self._end(container)
+
+    def _end(self, container: str) -> None:
+        """Stop a server that may have been told to end, or not. A Redis that still answers would lose what no dump has: the hold writes one."""
+        try:
+            with self.proof.held(self.request.answer_s) if self.is_redis else nullcontext():
+                self._stop(container)
+        except (FailedFault, RefusedFault, OSError):
+            if self.is_redis and self.proof.answers():
+                raise
+            # On its way down it answers nobody.
+            self._stop(container)
+
+    def _without_old(self, reason: str) -> None:
+        """Go back where somebody removed the old container."""
+        if self.inspection() is not None:
+            self._leave_to_them(reason)
+            return
+        only_its = [path for path in self.paths if _is_only_its(path)]
+        if only_its:
+            # Made anew it would start empty, and what is there next would be copied over the one copy.
+            raise FailedFault(
+                f"{reason}; and somebody removed {self.name}, whose data lay in {_lay(only_its)}: nothing was made anew. They may be in "
+                f"{', '.join(path['source']['path'] for path in only_its)} still; a copy from before it was removed is in "
+                f"{', '.join(path['to'] for path in only_its)}. Look at both, and bring the service up by hand"
+            )
+        self._put_back(strict=True)
+        self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
+
+    def _leave_to_them(self, reason: str) -> None:
+        """Leave the container that is there by its name, and its files, to whoever made it; raise `FailedFault` where it lacks what only the copy has."""
+        said = f"{reason}; somebody made {self.name} anew since, and it was left as it is"
+        if not self._is_theirs_on_new_places():
+            # It was made from the file as it was before: the next 'up' would put it on a copy that nobody works with.
+            self.run.write(complaint="")
+            self._put_back()
+            landed = self._where_it_lies()
+            lacking = [path for path in self.paths if _is_only_its(path) and not is_empty(path["to"]) and landed.get(path["data"]) != path["source"]]
+            if lacking:
+                # The next attempt would copy what it has now over the one copy.
+                copies = ", ".join(path["to"] for path in lacking)
+                raise FailedFault(
+                    f"{said}. It does not have what lay in {_lay(lacking)}: a copy from before is in {copies}. Bring back from it what is needed, move "
+                    "it away, then run this again"
+                )
+            said = "; ".join(filter(None, [said, self.run.state.get("complaint")]))
+        self.run.write(complaint=said)
+
+    def _put_back(self, *, strict: bool = False) -> None:
+        self._ungovern()
+        try:
+            path_stack.put_back(self.origin)
+        except FailedFault as fault:
+            if strict:
+                raise
+            self.run.write(complaint=str(fault))
+
+    # What somebody did meanwhile.
+
+    def overtaken(self) -> str:
+        """Return what somebody did to the container since this stopped it, so that its old place may hold what is newest; empty where it goes on.
+
+        From `starting` on the old one may be gone because Compose made another one of it. Before, one that lies on the new places was made from the
+        files that this wrote, and what it has is the proven copy. Raises `FailedFault`.
+        """
+        old = self.run.state["old"]
+        status, answer = self.engine.call("GET", f"/containers/{old['id']}/json")
+        if status == 200:
+            return "" if str(answer["State"]["StartedAt"]) == old["started_at"] else f"somebody started {self.name} on its old place again"
+        if status != 404:
+            raise FailedFault(f"Docker does not say how {self.name} is: {(answer or {}).get('message', status)}. Nothing was started. Run this again")
+        if self.run.phase not in phases.DESTINATION_IS_PROVEN:
+            return ""
+        if self.inspection() is not None:
+            return "" if self._is_theirs_on_new_places() else f"somebody made {self.name} anew"
+        # Nothing but the copy may have what only that container led to.
+        is_needed = any(_is_only_its(path) for path in self.paths) and not self._written_behind()
+        return "" if is_needed else f"somebody removed {self.name}"
+
+    def _is_theirs_on_new_places(self) -> bool:
+        try:
+            return self._is_on_new_places()
+        except RefusedFault:
+            # In memory, or on a mount of another kind.
+            return False
+
+    def _where_it_lies(self) -> dict[str, dict[str, Any]]:
+        """Return by path where it lands in the container that is there now, as the journal has a source; of a layer, which is another one by now, nothing."""
+        try:
+            return {path["data"]: source._asdict() for path, source in self._landed() if source.kind != "layer"}
+        except RefusedFault:
+            return {}
+
+    def _sides(self, data: str) -> Sides | None:
+        """Return the old place of a path and the new one, None where there is no old one. Of a layer it is what is kept of it."""
+        tree = next((tree for tree in self.trees.held if tree["path"] == data), None)
+        path = next((path for path in self.paths if path["data"] == data), None)
+        if tree is None or path is None:
+            return None
+        if path["source"]["kind"] == "layer":
+            kept = self.run.state.get("kept")
+            return Sides(os.path.join(kept, data.lstrip("/")) if kept else "", tree["to"], is_kept=True)
+        return Sides(tree["from"], tree["to"]) if os.path.isdir(tree["from"]) else None
+
+    def _written_behind(self) -> list[dict[str, Any]]:
+        """Return the paths to whose old place somebody wrote after it was compared."""
+        compared_ns = self.run.state.get("compared_at_ns")
+        if not compared_ns:
+            return []
+        sides = [(path, self._sides(path["data"])) for path in self.paths]
+        return [path for path, held in sides if held is not None and held.is_written_behind(compared_ns + CLOCK_LAG_NS)]
+
+
+def _is_only_its(path: dict[str, Any]) -> bool:
+    """Say whether nothing but the container leads to where a path lay."""
+    return path["source"]["kind"] in ("anonymous", "layer")
+
+
+def _lay(paths: list[dict[str, Any]]) -> str:
+    return " and ".join(dict.fromkeys(Source(**path["source"]).told for path in paths))

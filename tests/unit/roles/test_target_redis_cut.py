@@ -1,0 +1,157 @@
+"""A Redis whose run is cut off while its container is made anew: whoever goes on compares each key with what lies on disk from before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from controlplane_target import files, redis_anew, redis_aof, redis_keys, redis_persist, redis_server
+from controlplane_target.faults import FailedFault
+from controlplane_target.redis_keys import Held
+from controlplane_target.state import Run
+
+from tests.unit.roles.test_target_redis_kept import KEYS, PERSISTED, Cache, anew, cache, journal, kept, run
+
+__all__ = ["anew", "cache", "run"]
+
+KEPT = "before-stop.json"
+NUMBER = "what each key holds (too many, too slow to read, or not kept: of 3 keys only the number was compared)"
+UNSURE = "keys that are gone or differ (the server may have been started before: nobody counted what clients did then)"
+RUNS = {"Running": True, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z"}
+Anew = Callable[[Callable[[], object]], None]
+
+
+class CutError(Exception):
+    """The process was killed."""
+
+
+def cut() -> None:
+    raise CutError
+
+
+def cut_off(run: Run, anew: Anew) -> redis_aof.Request:
+    """Bring a run to where its container is made anew, and cut it off; return its request."""
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    anew(cut)
+    with pytest.raises(CutError):
+        redis_aof.persist(run, request)
+    assert journal(run).phase == "making-anew"
+    return request
+
+
+def told(run: Run) -> dict[str, Any]:
+    keys = journal(run).state["keys"]
+    return {name: value for name, value in keys.items() if value and name not in ("before", "names", "touched")}
+
+
+def test_what_each_key_held_is_on_disk_before_anything_stops(cache: Cache, run: Run, anew: Anew) -> None:
+    assert cache.keys == KEYS
+    cut_off(run, anew)
+    held = json.loads((run.folder / KEPT).read_text())
+    assert (held["mark"], len(held["taken"]["0"]), (run.folder / KEPT).stat().st_mode & 0o777) == (journal(run).state["stop"], 3, 0o600)
+
+
+def test_a_key_that_is_missing_is_not_hidden_by_a_new_one(cache: Cache, run: Run, anew: Anew) -> None:
+    request = cut_off(run, anew)
+    cache.keys.pop(b"b")
+    cache.keys[b"new"] = Held(b"4", -1, 900)
+    redis_aof.persist(journal(run), request)
+    assert told(run) == {"equal": 2, "unknown": 1, "not_proven": [f"1 {UNSURE}"]}
+    # The dump from before stays for a person, and nothing that names keys does.
+    assert (journal(run).phase, kept(cache) is not None, (run.folder / KEPT).exists()) == ("done", True, False)
+
+
+def test_with_every_key_there_all_of_them_are_proven(cache: Cache, run: Run, anew: Anew) -> None:
+    request = cut_off(run, anew)
+    redis_aof.persist(journal(run), request)
+    assert (told(run), journal(run).phase, kept(cache)) == ({"equal": 3}, "done", None)
+
+
+def test_what_the_number_alone_shows_is_lost_whoever_goes_on(cache: Cache, run: Run, anew: Anew) -> None:
+    request = cut_off(run, anew)
+    cache.keys = {b"a": Held(b"other", -1, 900)}
+    with pytest.raises(FailedFault, match="2 keys of cache are gone or differ"):
+        redis_aof.persist(journal(run), request)
+    assert told(run) == {"lost": 2, "unknown": 1, "not_proven": [f"1 {UNSURE}"]}
+
+
+def test_a_server_that_is_started_by_whoever_goes_on_is_judged_in_full(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = cut_off(run, anew)
+    cache.keys[b"b"] = Held(b"other", -1, 900)
+    anew(lambda: None)
+    monkeypatch.setattr(redis_aof, "state_of", lambda _name: {**RUNS, "Running": False, "Status": "created"})
+    with pytest.raises(FailedFault, match="1 keys of cache are gone or differ"):
+        redis_aof.persist(journal(run), request)
+    assert told(run) == {"equal": 2, "lost": 1}
+
+
+@pytest.mark.parametrize("was_read", [True, False])
+def test_where_only_the_number_is_known_the_receipt_says_so(
+    cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch, was_read: bool
+) -> None:
+    if not was_read:
+        monkeypatch.setattr(redis_keys, "table", lambda _redis, limit_s=0.0: None)  # noqa: ARG005 - as it is called
+    request = cut_off(run, anew)
+    if was_read:
+        # Of a cut by older tools.
+        (run.folder / KEPT).unlink()
+    redis_aof.persist(journal(run), request)
+    monkeypatch.setattr(redis_persist, "lacking", lambda *_: [])
+    assert redis_aof.prove(journal(run), request)["told"]["keys"]["not_proven"] == [NUMBER]
+    assert cache.keys == KEYS
+
+
+def test_a_run_that_was_not_cut_off_says_so_as_well_of_too_many_keys(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
+    anew(lambda: None)
+    monkeypatch.setattr(redis_anew, "_MOST_KEYS", 2)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    assert (told(run), len(cache.keys)) == ({"not_proven": [NUMBER]}, 3)
+
+
+def test_what_was_kept_at_another_stop_is_not_compared_with(cache: Cache, run: Run, anew: Anew) -> None:
+    request = cut_off(run, anew)
+    run.write(stop="another")
+    redis_aof.persist(journal(run), request)
+    assert (told(run)["not_proven"], len(cache.keys)) == ([NUMBER], 3)
+
+
+def test_without_room_for_it_nothing_is_stopped(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
+    anew(lambda: pytest.fail("it was made anew"))
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        # The journal itself still has room.
+        real = files.write_atomic
+        patched.setattr(files, "write_atomic", lambda path, data, **more: (full if path.name == KEPT else real)(path, data, **more))
+        with pytest.raises(FailedFault, match=r"can't be kept in .*before-stop\.json: .*No space left"):
+            redis_aof.persist(run, request)
+    assert (journal(run).phase, len(cache.keys)) == ("on", 3)
+
+
+def test_a_way_back_that_is_cut_off_compares_its_keys_as_well(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
+    anew(lambda: None)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    monkeypatch.setattr(redis_server.Server, "await_saved", lambda *_: None)
+    for module, names in ((redis_persist, ("refuse_back", "put_back")), (redis_aof, ("_refuse_unless_running", "_set_back"))):
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *_: False)
+    anew(cut)
+    with pytest.raises(CutError):
+        redis_aof.undo(run, run, request)
+    assert journal(run).phase == "undoing-anew"
+    cache.keys.pop(b"b")
+    cache.keys[b"new"] = Held(b"4", -1, 900)
+    monkeypatch.setattr(redis_persist, "is_told", lambda *_: False)
+    redis_aof.undo(journal(run), journal(run), request)
+    assert (journal(run).phase, told(run)["unknown"], (run.folder / KEPT).exists()) == ("undone", 1, False)
