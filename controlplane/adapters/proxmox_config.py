@@ -13,7 +13,7 @@ _DRIVE = re.compile(r"(scsi|virtio|sata|ide)\d+")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _MAC = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.IGNORECASE)
 # The role writes this; see roles/vm_provision/module_utils/vm_provision_proxmox_shape.py.
-_MARK = re.compile(r"^controlplane-(run|made|host-key): (.+?)\s*$", re.MULTILINE)
+_MARK = re.compile(r"^controlplane-(run|made|host-key|birth): (.+?)\s*$", re.MULTILINE)
 
 
 def properties(text: str) -> dict[str, str]:
@@ -80,5 +80,5 @@ def has_agent(config: Mapping[str, Any]) -> bool:
 
 
 def mark(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the run that made the machine wrote into its description: run, made and host-key; empty without such a mark."""
+    """Return what the run that made the machine wrote into its description: run, made, host-key and birth; empty without such a mark."""
     return dict(_MARK.findall(str(config.get("description", ""))))

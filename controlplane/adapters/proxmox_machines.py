@@ -99,20 +99,22 @@ class _Cluster:
             seen["other"] = f"machine {config.get('name', 'without a name')} ({number})"
             return seen
         status = self.api.read("nodes", self.node, "qemu", number, "status", "current")
-        mark = config_of.mark(config)
+        mark, disks = config_of.mark(config), config_of.disks(config)
         return {
             **seen,
             "exists": True,
             "id": str(number),
             "run": mark.get("run"),
             "made": mark["made"] == "yes" if "made" in mark else None,
+            "birth": mark.get("birth"),
             "host_keys": [mark["host-key"]] if "host-key" in mark else [],
             "state": "running" if status["status"] == "running" else "shut off",
             "autostart": int(config.get("onboot", 0)) == 1,
             "cores": config_of.cores(config),
             "memory": config_of.memory(config),
             "agent": config_of.has_agent(config),
-            "disks": config_of.disks(config),
+            "disks": disks,
+            "defined": {disk["serial"]: disk["storage"] for disk in disks if disk["serial"]},
             "cards": config_of.cards(config),
         }
 
@@ -126,6 +128,7 @@ class _Cluster:
             "id": None,
             "run": None,
             "made": None,
+            "birth": None,
             "host_keys": [],
             "state": None,
             "autostart": None,
@@ -133,6 +136,7 @@ class _Cluster:
             "memory": None,
             "agent": None,
             "disks": [],
+            "defined": {},
             "cards": [],
             "storages": {name: seen for name in storages if (seen := self._storage(name, number)) is not None},
             "images": self._image(boot.image) if boot and boot.image else {},

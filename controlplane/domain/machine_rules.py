@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from controlplane.domain.faults import Place
-from controlplane.domain.inventory import HERE, Inventory, here_for, works_here
-from controlplane.domain.layers import inside, items
+from controlplane.domain.inventory import HERE, Inventory, InventoryHost, here_for, works_here
+from controlplane.domain.layers import entries, inside, items
 from controlplane.domain.policy_rules import template_faults
 from controlplane.domain.sizes import format_size, parse_size
 
 Said = tuple[Place, str]
+# What brings Docker's daemon, or containerd's, or passes for it. Each starts as soon as it is installed, on whatever lies below /var/lib by then.
+ENGINES = frozenset(
+    ["containerd", "containerd.io", "docker-ce", "docker-ee", "docker-engine", "docker.io", "moby-containerd", "moby-engine", "podman-docker"]
+)
 
 
 def machine_faults(data: Any, policy: Any, inventory: Inventory | None) -> Iterator[Said]:
@@ -34,6 +40,7 @@ def machine_faults(data: Any, policy: Any, inventory: Inventory | None) -> Itera
     for name, profile in items(inside(data, "profiles")):
         yield from _profile_faults(name, profile)
     taken: dict[tuple[str, int], str] = {}
+    yield from _address_faults(data, policy, known or {})
     for name, machine in items(inside(data, "machines")):
         at: Place = ("machines", name)
         yield from _machine_faults(at, machine, data)
@@ -61,6 +68,53 @@ def _profile_faults(name: Any, profile: Any) -> Iterator[Said]:
             ("profiles", name, "baseline", "docker"),
             "write repository and signed_by together: packages without a known signature are not installed",
         )
+    yield from _engine_faults(("profiles", name, "baseline"), inside(profile, "baseline"))
+
+
+def _engine_faults(at: Place, baseline: Any) -> Iterator[Said]:
+    """Yield the packages beside `docker` that bring an engine: nothing would keep it from starting before its root is there."""
+    for part in ((), ("backup",), ("monitoring",)):
+        for number, package in entries(inside(baseline, *part, "packages")):
+            if package in ENGINES:
+                told = f"{package} would start before Docker's root is mounted, guarded and configured: name it under docker.packages, and only there"
+                yield (*at, *part, "packages", number), told
+
+
+def _address_faults(data: Any, policy: Any, known: Mapping[str, InventoryHost]) -> Iterator[Said]:
+    """Yield the addresses that two hosts of the policy have, and those of machines made from here that the inventory contradicts.
+
+    Behind jump hosts or proxies that differ the same address is another machine, as for the inventory's own routes.
+    """
+    machines = {str(name): address for name, one in items(inside(data, "machines")) if (address := _ip(inside(one, "address")))}
+    governed = [route for name, route in sorted(known.items()) if inside(policy, "hosts", name) is not None and name not in machines]
+    taken = {(address, *_through(route)): f"{route.name} (ansible_host)" for route in governed if (address := _literal(route))}
+    for name, address in machines.items():
+        at, route = ("machines", name, "address"), known.get(name)
+        place = (address, *_through(route))
+        if place in taken:
+            yield at, f"{address} is the address of {taken[place]} already: give each machine an address of its own"
+        taken.setdefault(place, name)
+        literal = _literal(route)
+        # A loopback address is a forwarded port, and no address that a machine could have.
+        if not literal or literal == address or ipaddress.ip_address(literal).is_loopback or inside(data, "machines", name, "hypervisor") is None:
+            continue
+        way = "write the same address in both, or a name as ansible_host where the machine is reached by another address than its own"
+        yield at, f"{address} is not {literal}, the ansible_host of {name} in the inventory: {way}"
+
+
+def _ip(text: Any) -> str:
+    """Return the address in `text` without its prefix, '' where there is none or the field itself says what is wrong with it."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_interface(text).ip) if isinstance(text, str) else ""
+    return ""
+
+
+def _literal(route: InventoryHost | None) -> str:
+    return _ip(route.route[0]) if route is not None else ""
+
+
+def _through(route: InventoryHost | None) -> tuple[str, ...]:
+    return route.route[2:] if route is not None else ()
 
 
 def _machine_faults(at: Place, machine: Any, data: Any) -> Iterator[Said]:

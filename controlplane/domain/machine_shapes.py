@@ -48,6 +48,9 @@ class MachineSeen(TypedDict):
 
     `made` is False while that run has not finished with it; `host_keys` are the public SSH host keys that it was born with, one line each.
 
+    `birth` says by digests what it was born with (`machine_birth`), None without such a mark. `defined` are the data disks of its definition by
+    serial number, with the storage that each belongs in; those whose volume is still to be made are among them, and not among `disks`.
+
     `images` are those that were asked for, by name, with the size of the disk in them; `templates` likewise, with the template's id as text.
     `networks` are the networks and bridges that were asked for and are there; None where the hypervisor shows none to anybody.
     """
@@ -58,6 +61,7 @@ class MachineSeen(TypedDict):
     id: str | None
     run: str | None
     made: bool | None
+    birth: str | None
     host_keys: list[str]
     state: str | None
     autostart: bool | None
@@ -65,6 +69,7 @@ class MachineSeen(TypedDict):
     memory: int | None
     agent: bool | None
     disks: list[MachineDiskSeen]
+    defined: dict[str, str | None]
     cards: list[MachineCard]
     storages: dict[str, StorageSeen]
     images: dict[str, int]

@@ -12,6 +12,11 @@ def missing_disks(machine: DesiredMachine, seen: MachineSeen) -> tuple[str, ...]
     return tuple(sorted(machine.disks.keys() - {disk["serial"] for disk in seen["disks"]}))
 
 
+def is_missing_disk(reason: str) -> bool:
+    """Say whether one of `differences` is that a declared disk is not there."""
+    return reason.startswith("disk ") and reason.endswith(" is missing")
+
+
 def differences(machine: DesiredMachine, seen: MachineSeen) -> tuple[str, ...]:
     """Return in what an existing machine is not the declared one; whether it runs is no part of it."""
     profile, told = machine.profile, []

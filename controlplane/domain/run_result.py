@@ -12,7 +12,10 @@ from controlplane.domain.values import Value
 
 
 class RunResult(Value):
-    """The JSON of `apply` and `rollback`. `remaining` is drift that was not promised to be mended; `messages` says what failed and what is next."""
+    """The JSON of `apply` and `rollback`. `remaining` is drift that was not promised to be mended.
+
+    `messages` says what a step's role wants known, then what failed and what is next.
+    """
 
     run: str | None
     receipts: tuple[str, ...]

@@ -45,7 +45,7 @@ from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
 from controlplane.usecases.plan_again import collect, observe, plan_again, plan_for_host
 from controlplane.usecases.record_run import WHOLE, Ledger, change_statuses, with_status
-from controlplane.usecases.step_outcome import StepOutcome, downtime_of, failure_of, still_holds, what_next
+from controlplane.usecases.step_outcome import StepOutcome, downtime_of, failure_of, notes_of, still_holds, what_next
 
 UNGOVERNED = Ungoverned()
 
@@ -84,12 +84,13 @@ class _Attempt:
 
 @dataclass
 class _Come:
-    """What has come of the steps so far; `last` is what the last one's host looked like after it, `left` are hosts that were not begun."""
+    """What has come of the steps so far, `messages` of what failed; `last` is how the last one's host was seen, `left` are hosts not begun."""
 
     receipts: list[str] = field(default_factory=list)
     changed: list[ChangeStatus] = field(default_factory=list)
     downtime: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     last: Mapping[str, Evidence | Unreached] = field(default_factory=dict)
     left: set[str] = field(default_factory=set)
 
@@ -215,6 +216,7 @@ def _run_steps(attempt: _Attempt) -> RunResult:
         attempt.progress(f"{step.id} {step.capability}")
         outcome = _run_step(attempt, step, key)
         came.changed += outcome.changes
+        came.notes += outcome.notes
         came.add_downtime(outcome.downtime_s)
         came.last = outcome.seen if still_holds(step, outcome) else {}
         if outcome.failure is not None:
@@ -245,8 +247,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())
     statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()))
     reason = failure_of(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
-    gone = None if reason is None else attempt.course.taken_over()
-    if gone is not None:
+    if reason is not None and (gone := attempt.course.taken_over()) is not None:
         raise _StoppedError(f"{step.id} {step.capability} is no longer led from here: {gone} Here it ended so: {reason}")
     attempt.ledger.close(
         key,
@@ -261,7 +262,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
         told=result.told.get("told"),
     )
     failure = None if reason is None else f"{step.id} {step.capability} failed: {reason}\n{what_next(step, key)}"
-    return StepOutcome(failure, statuses, downtime, seen)
+    return StepOutcome(failure, statuses, downtime, seen, notes_of(step, result))
 
 
 def _finish(attempt: _Attempt, came: _Come) -> RunResult:
@@ -294,5 +295,5 @@ def _finish(attempt: _Attempt, came: _Come) -> RunResult:
         verify=report,
         remaining=remaining_drift(plan, report),
         downtime_s=came.downtime,
-        messages=tuple(messages),
+        messages=(*came.notes, *messages),
     )

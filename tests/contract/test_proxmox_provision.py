@@ -212,6 +212,29 @@ def test_a_run_that_is_killed_anywhere_is_gone_on_with(server: ProxmoxServer, op
     assert server.changes.count("POST /nodes/pve/qemu") == 1
     assert [volid for volid, volume in server.world.storages["local"].volumes.items() if b"PRIVATE" in volume.data] == []
     assert operator.judged()["verdict"] == "MET"
+    # After the last call there is nothing to go on with.
+    told = {1: "found the CD local:iso/controlplane-101-", 7: ""}.get(n, "went on with machine 101, which run CAP-")
+    assert told in done.err, done.err
+
+
+@pytest.mark.plays
+def test_one_that_was_begun_with_another_login_is_not_finished_under_the_new_one(server: ProxmoxServer, operator: Operator) -> None:
+    server.world.task_fails["qmstart"] = "no space left"
+    operator.plan()
+    assert operator.apply().rc == 1
+    begun = dict(server.world.vms[NUMBER].config)
+    machines = operator.site / "machines.yml"
+    text = machines.read_text()
+    machines.write_text(text.replace("    cores: 2\n", "    cores: 2\n    user: admin\n").replace("192.0.2.10/24", "192.0.2.11/24"))
+    changes = list(server.changes)
+    planned = operator.plan()
+    assert (planned.rc, "begun with another value of address, user than machines.yml has by now" in planned.out + planned.err) == (4, True)
+    assert (server.changes, server.world.vms[NUMBER].config) == (changes, begun)
+    machines.write_text(text)
+    del server.world.task_fails["qmstart"]
+    assert operator.plan().rc == 3
+    done = operator.apply()
+    assert (done.rc, "went on with machine 101, which run CAP-" in done.err) == (0, True), done.err
 
 
 @pytest.mark.plays

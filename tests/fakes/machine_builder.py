@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from controlplane.domain.evidence import Evidence, ProbeRecord
+from controlplane.domain.machine_birth import birth
 from controlplane.domain.machines import Baseline, BootDisk, DesiredMachine, DockerPackages, Hook, Libvirt, MachineDisk, Network, Profile
 from tests.fakes.evidence_builder import COLLECTED_TEXT, EvidenceBuilder
 
@@ -51,6 +52,7 @@ def unborn(**other: Any) -> dict[str, Any]:
         "id": None,
         "run": None,
         "made": None,
+        "birth": None,
         "host_keys": [],
         "state": None,
         "autostart": None,
@@ -58,6 +60,7 @@ def unborn(**other: Any) -> dict[str, Any]:
         "memory": None,
         "agent": None,
         "disks": [],
+        "defined": {},
         "cards": [],
         "storages": {"default": {"active": True, "free": 100 * GB, "total": 200 * GB, "volumes": {}}},
         "images": {"debian-12.qcow2": 2 * GB},
@@ -74,6 +77,7 @@ def born(**other: Any) -> dict[str, Any]:
         "id": "4dea22b3-1d52-4d0f-9f6a-6c1d5a1d1f11",
         "run": RUN,
         "made": True,
+        "birth": birth_of(declared_machine()),
         "host_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHost"],
         "state": "running",
         "autostart": True,
@@ -84,15 +88,22 @@ def born(**other: Any) -> dict[str, Any]:
             {"serial": None, "size": 8 * GB, "storage": "default", "source": "mint-data-boot", "boot": True},
             {"serial": "DATA0001", "size": 4 * GB, "storage": "default", "source": "mint-data-DATA0001", "boot": False},
         ],
+        "defined": {"DATA0001": "default"},
         "cards": [{"network": "default", "bridge": None, "vlan": None, "mac": "52:54:00:00:00:01"}],
     }
     return unborn(**(made | other))
 
 
+def birth_of(machine: DesiredMachine) -> str:
+    """Return what the hypervisor shows of what a declared machine is born with."""
+    assert machine.profile.boot is not None
+    return birth(machine, machine.profile.boot)
+
+
 def seen_from_hypervisor(machine: dict[str, Any]) -> Evidence:
-    """Return the evidence of a host that only its hypervisor speaks of."""
+    """Return the evidence of a host that only its hypervisor speaks of, and to which no connection came about."""
     probe = ProbeRecord(status="ok", error=None, seconds=0.1, data=machine)
-    return Evidence(host="mint-data", collected_at=COLLECTED_TEXT, asked={}, probes={"machine": probe})
+    return Evidence(host="mint-data", collected_at=COLLECTED_TEXT, asked={}, probes={"machine": probe}, unconnected=True)
 
 
 def brought_up(**other: Any) -> DesiredMachine:

@@ -225,6 +225,8 @@ def test_what_was_killed_before_and_after_the_first_start_is_finished_by_the_sam
     assert (after["made"], after["started"], after["run"]) == ("no", "yes", before["run"])
     assert done.code == 0, done
     assert (done.json["outcome"], {change["status"] for change in done.json["changed"]}) == ("done", {"done"})
+    said = f"went on with what run {before['run']} left half made: it was started already, and only waited for"
+    assert [message for message in done.json["messages"] if message.endswith(said)] == done.json["messages"]
     assert mark(site.host) == {"run": before["run"], "made": "yes", "started": "yes"}
     assert site.run("receipts", "verify").code == 0
 

@@ -9,6 +9,7 @@ from .supervise import ProbeError
 from .tools import tool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
 # What a machine that was made from here carries in its metadata.
@@ -82,26 +83,39 @@ class _Pools:
         return next((pool for pool in sorted(self.active) if path in self.volumes(pool).values()), None)
 
 
-def _disks(uri: str, name: str, domain: Element, pools: _Pools) -> list[dict[str, Any]]:
-    """Return the disks that really exist; a volume that is still to be made is none."""
-    found = []
+def _places(domain: Element, pools: _Pools) -> Iterator[tuple[Element, str | None, str | None, str | None]]:
+    """Yield each disk of the definition but the seed, with the pool and the volume that it lies in, as far as they are known, and its path."""
     for disk in domain.findall("./devices/disk[@device='disk']"):
-        source, target, serial = disk.find("source"), disk.find("target"), disk.findtext("serial")
-        if source is None or target is None or serial == SEED_SERIAL:
+        source = disk.find("source")
+        if source is None or disk.find("target") is None or disk.findtext("serial") == SEED_SERIAL:
             continue
         pool, volume, path = source.get("pool"), source.get("volume"), source.get("file") or source.get("dev")
         if path is not None:
             pool = pools.holding(path)
             volume = next((each for each, where in pools.volumes(pool).items() if where == path), None) if pool else None
+        yield disk, pool, volume, path
+
+
+def _disks(uri: str, name: str, domain: Element, pools: _Pools) -> list[dict[str, Any]]:
+    """Return the disks that really exist; a volume that is still to be made is none."""
+    found = []
+    for disk, pool, volume, path in _places(domain, pools):
+        target = disk.find("target")
+        device = target.get("dev", "") if target is not None else ""
         if pool is not None and volume is not None:
             if volume not in pools.volumes(pool):
                 continue
             size = pools.size(pool, volume)
         else:
-            size = _bytes_of(_virsh(uri, "domblkinfo", name, target.get("dev", ""))).get("Capacity", 0)
-        boot = disk.find("boot") is not None or (target.get("dev") in ("vda", "sda"))
-        found.append({"serial": serial, "size": size, "storage": pool, "source": volume or path or "", "boot": boot})
+            size = _bytes_of(_virsh(uri, "domblkinfo", name, device)).get("Capacity", 0)
+        boot = disk.find("boot") is not None or device in ("vda", "sda")
+        found.append({"serial": disk.findtext("serial"), "size": size, "storage": pool, "source": volume or path or "", "boot": boot})
     return found
+
+
+def _defined(domain: Element, pools: _Pools) -> dict[str, str | None]:
+    """Return the storage of each disk that the definition gives a serial number, whether its volume is there or not."""
+    return {serial: pool for disk, pool, _, _ in _places(domain, pools) if (serial := disk.findtext("serial"))}
 
 
 def _cards(domain: Element) -> list[dict[str, Any]]:
@@ -143,6 +157,7 @@ def _domain(uri: str, name: str, pools: _Pools, started: list[str]) -> dict[str,
         "id": domain.findtext("uuid"),
         "run": mark.get("run") if mark is not None else None,
         "made": mark.get("made") == "yes" if mark is not None else None,
+        "birth": mark.findtext(f"{{{NAMESPACE}}}birth") if mark is not None else None,
         "host_keys": [key.text or "" for key in mark.findall(f"{{{NAMESPACE}}}host_key")] if mark is not None else [],
         "state": _virsh(uri, "domstate", name).strip(),
         "autostart": name in started,
@@ -150,6 +165,7 @@ def _domain(uri: str, name: str, pools: _Pools, started: list[str]) -> dict[str,
         "memory": _memory(domain),
         "agent": any(target.get("name") == AGENT for target in domain.findall("./devices/channel/target")),
         "disks": _disks(uri, name, domain, pools),
+        "defined": _defined(domain, pools),
         "cards": _cards(domain),
     }
 
@@ -159,13 +175,14 @@ _UNBORN: dict[str, Any] = {
     "id": None,
     "run": None,
     "made": None,
+    "birth": None,
     "host_keys": [],
     "state": None,
     "autostart": None,
     "cores": None,
     "memory": None,
 }
-_NOTHING: dict[str, Any] = {"agent": None, "disks": [], "cards": []}
+_NOTHING: dict[str, Any] = {"agent": None, "disks": [], "defined": {}, "cards": []}
 
 
 def machines(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,11 @@ def refusals(machine: DesiredMachine, boot: BootDisk) -> list[str]:
     return told
 
 
+def volume_names(machine: DesiredMachine) -> str:
+    """Return how Proxmox VE names the volumes of a machine: N is the first number that is free on the storage; files lie in a folder besides."""
+    return f"vm-{machine.id}-disk-N"
+
+
 def missing_disk_refusals(machine: DesiredMachine, missing: tuple[str, ...]) -> tuple[str, ...]:
     """Return what to do about data disks that an existing machine lacks: there they are made only with the machine."""
     return tuple(

@@ -5,19 +5,20 @@ Rules:
 - A machine or volume that is there already and that no run of this program marked as its own half-made work is a refusal, never taken over; a
   machine that is as declared may be given the data disks that it lacks.
 - What an interrupted run left half made is finished only where it is what is declared now: a run that made another machine of it could not say so.
+- A second machine would take the first one's place in the network: where the hypervisor has none, none is made unless nothing answers there at all.
 - The machine's SSH host key is made on the hypervisor's side and known before its first boot.
 - What the baseline will bring is fetched from the first boot on, as far as the machine's own sources have it; bootstrap installs it.
 """
 
 from __future__ import annotations
 
-from controlplane.domain.capabilities import on_proxmox
+from controlplane.domain.capabilities import half_made, on_proxmox
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence import Evidence, Reader, Unobserved
 from controlplane.domain.inventory import here_for
 from controlplane.domain.machine_shapes import MachineSeen
-from controlplane.domain.machine_view import differences, missing_disks
+from controlplane.domain.machine_view import differences, is_missing_disk, missing_disks
 from controlplane.domain.machine_volumes import boot_volume, disk_volume
 from controlplane.domain.machines import BootDisk, DesiredMachine, Libvirt, Proxmox
 from controlplane.domain.plan import Bound, Change, Mend
@@ -37,16 +38,31 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         return Proposal(refusals=(f"could not be observed: {doubt}",))
     if seen["exists"] and seen["made"] is not False:
         return _complete(machine, machine.profile.boot, seen)
-    if not seen["exists"] and reader.evidence.reached:
-        told = f"{machine.name} answers, but {machine.hypervisor_name} has no such machine: a second one would take its place in the network"
-        return Proposal(refusals=(f"{told}; name the hypervisor that it runs on, or take the other one away",))
+    if not seen["exists"] and (told := _taken(machine, reader.evidence)):
+        return Proposal(refusals=(told,))
     return _make(machine, machine.profile.boot, seen)
+
+
+def _taken(machine: DesiredMachine, evidence: Evidence) -> str:
+    """Return why a machine that its hypervisor does not have may be there all the same, empty where no connection to it came about."""
+    name, missing = machine.name, f"{machine.hypervisor_name} has no such machine"
+    if evidence.reached:
+        told = f"{name} answers, but {missing}: a second one would take its place in the network"
+        return f"{told}; name the hypervisor that it runs on, or take the other one away"
+    if evidence.unconnected:
+        return ""
+    said = next((record.error for probe, record in sorted(evidence.probes.items()) if probe != "machine" and record.error), "no reason is known")
+    return (
+        f"whether {name} is there already can't be told, though {missing}: something may answer in its place ({said}), and a second one would take "
+        "that in the network; where it is the machine, pin its key or let this controller log in, and name the hypervisor that it runs on; else take "
+        "away what answers, or mend the controller's own network, and plan again"
+    )
 
 
 def _complete(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposal:
     """Add disks that are missing to a machine that is there; everything else that differs is left to a person."""
     missing, where = missing_disks(machine, seen), machine.hypervisor_name
-    by_hand = [f"{reason}: change it on {where} yourself" for reason in differences(machine, seen) if not _is_missing_disk(reason)]
+    by_hand = [f"{reason}: change it on {where} yourself" for reason in differences(machine, seen) if not is_missing_disk(reason)]
     if not missing or by_hand:
         return Proposal(refusals=(*by_hand, *_asleep(machine, seen)))
     if isinstance(machine.hypervisor, Proxmox):
@@ -75,17 +91,13 @@ def _strangers(machine: DesiredMachine, seen: MachineSeen, missing: tuple[str, .
     ]
 
 
-def _is_missing_disk(reason: str) -> bool:
-    return reason.startswith("disk ") and reason.endswith(" is missing")
-
-
 def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposal:
     profile, where = machine.profile, machine.hypervisor_name
     refusals = on_proxmox.refusals(machine, boot) if isinstance(machine.hypervisor, Proxmox) else []
     if seen["other"]:
         refusals.append(f"{seen['other']} is in its place on {where}: nothing is replaced; give this machine another id or name")
     if seen["exists"]:
-        refusals += _left_otherwise(machine, seen)
+        refusals += half_made.refusals(machine, boot, seen)
     if boot.image is not None and boot.image not in seen["images"]:
         refusals.append(f"{where} has no image {boot.image} in storage {boot.storage}: put it there, or name another in the profile")
     if boot.template is not None and boot.template not in seen["templates"]:
@@ -120,15 +132,6 @@ def _make(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> Proposa
     return _proposal(machine, boot, seen, tuple(changes), missing, boot_too=boot_too)
 
 
-def _left_otherwise(machine: DesiredMachine, seen: MachineSeen) -> list[str]:
-    """Return in what a half-made machine is not the declared one, but for what is still to be made of it."""
-    made = seen.copy()
-    made["made"] = None  # that it is half made is why it is asked
-    left = [reason for reason in differences(machine, made) if not _is_missing_disk(reason)]
-    by_hand = f"change that on {machine.hypervisor_name} yourself, or write machines.yml as it was"
-    return [f"run {seen['run']} left {machine.name} half made, and {reason}: {by_hand}" for reason in left]
-
-
 def _prefetch(machine: DesiredMachine) -> tuple[str, ...]:
     """Return the packages of the baseline that the machine can fetch by itself: those of a repository that the site names come with bootstrap."""
     baseline, docker = machine.profile.baseline, machine.profile.baseline.docker
@@ -145,7 +148,15 @@ def _boot_changes(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen, *,
     if not boot_too or name in _volumes(seen, boot.storage):
         return []
     source = f"image {boot.image}" if boot.image else f"template {boot.template}"
-    return [Change(kind="volume", target=f"{name} in {boot.storage}", before=None, after=f"{boot.size} bytes, a copy of {source}")]
+    return [_volume(machine, name, "boot disk", boot.storage, f"{boot.size} bytes, a copy of {source}")]
+
+
+def _volume(machine: DesiredMachine, name: str, disk: str, storage: str, after: str) -> Change:
+    """Return the record of a volume that is made; on Proxmox VE its name is given there, and not before."""
+    if isinstance(machine.hypervisor, Proxmox):
+        named = f"{after}, named {on_proxmox.volume_names(machine)} by Proxmox VE"
+        return Change(kind="volume", target=f"{disk} of {machine.name} in {storage}", before=None, after=named)
+    return Change(kind="volume", target=f"{name} in {storage}", before=None, after=after)
 
 
 def _disk_changes(machine: DesiredMachine, seen: MachineSeen, missing: tuple[str, ...]) -> list[Change]:
@@ -153,7 +164,7 @@ def _disk_changes(machine: DesiredMachine, seen: MachineSeen, missing: tuple[str
     for serial in missing:
         disk, name = machine.disks[serial], disk_volume(machine, serial)
         if name not in _volumes(seen, disk.storage):
-            changes.append(Change(kind="volume", target=f"{name} in {disk.storage}", before=None, after=f"{disk.size} bytes, blank"))
+            changes.append(_volume(machine, name, f"disk {serial}", disk.storage, f"{disk.size} bytes, blank"))
         if seen["exists"] and seen["made"] is not False:
             changes.append(Change(kind="machine", target=f"disk {serial} of {machine.name}", before=None, after=f"attached, serial number {serial}"))
     return changes

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from ansible.module_utils import vm_provision_birth as birth
 from ansible.module_utils import vm_provision_proxmox_shape as shape
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.vm_provision_proxmox import Node, ProxmoxError
@@ -11,6 +14,7 @@ module: vm_provision_api_look
 short_description: Tell what Proxmox VE shows of a machine
 description:
   - Waits as long as a task works on the machine, then says whether it is there and whose it is, and what speaks against going on.
+  - Before the first call it says in its C(answer), for the run's receipt, what of an earlier run's work is gone on with.
   - Gives the values that a call which makes it needs. The token's secret is read from the environment variable PROXMOX_TOKEN_SECRET.
 options:
   id: {description: number of the machine, type: int, required: true}
@@ -19,6 +23,9 @@ options:
   boot: {description: "boot disk: image, size, storage", type: dict, required: true}
   disks: {description: "data disks: serial, size, storage", type: list, elements: dict, required: true}
   network: {description: "bridge, vlan", type: dict, required: true}
+  address: {description: "address, gateway, nameservers", type: dict, required: true}
+  user: {description: login that cloud-init makes, type: str, required: true}
+  ssh_keys: {description: public keys that may log in, type: list, elements: str, required: true}
   run: {description: key of the run, type: str, required: true}
   begun: {description: whether the call that makes it was made before, type: bool, default: false}
   wait_s: {description: how long to wait for a task that works on it, in seconds, type: int, required: true}
@@ -39,6 +46,8 @@ def objections(node, want, config):
     if config.get("name") != name:
         return [f"machine {number} is {config.get('name', 'without a name')}, made by {mark['run']}: give {name} another id"]
     told = shape.differences(want, config)
+    other = birth.objection(want, mark.get("birth", "")) if mark["made"] == "no" else ""
+    told += [other] if other else []
     return [f"machine {number}, made by {mark['run']}, is not as it was asked for ({'; '.join(told)}): look at it there"] if told else []
 
 
@@ -62,6 +71,19 @@ def _against_a_new_one(node, want):
     return told
 
 
+def told_of(node, want, config, seed):
+    """Return what an earlier run left that is gone on with, empty where there is none. `seed` is the CD that this run would write."""
+    mark = shape.read_mark((config or {}).get("description", ""))
+    if mark.get("made") == "no":
+        return {"went_on_with": mark["run"], "notes": [f"went on with machine {want['id']}, which run {mark['run']} left half made"]}
+    if config is None:
+        # It is only told: whoever may not list the storage goes without.
+        with suppress(ProxmoxError):
+            if any(row["volid"] == seed for row in node.read("nodes", node.node, "storage", seed.partition(":")[0], "content", content="iso") or []):
+                return {"written_over": [seed], "notes": [f"found the CD {seed}, left by an earlier attempt without a machine, and wrote over it"]}
+    return {}
+
+
 def main():
     """Answer the task."""
     module = AnsibleModule(
@@ -72,6 +94,10 @@ def main():
             "boot": {"type": "dict", "required": True},
             "disks": {"type": "list", "elements": "dict", "required": True},
             "network": {"type": "dict", "required": True},
+            "address": {"type": "dict", "required": True},
+            "user": {"type": "str", "required": True},
+            # Public ones.
+            "ssh_keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
             "run": {"type": "str", "required": True},
             "begun": {"type": "bool", "default": False},
             "wait_s": {"type": "int", "required": True},
@@ -85,11 +111,12 @@ def main():
         told = objections(node, want, config)
         why = node.last_end(want["id"], "qmcreate") if config is None and want["begun"] else ""
         running = config is not None and node.is_running(want["id"])
+        seen = config or {}
+        mark = shape.read_mark(seen.get("description", ""))
+        seed = mark.get("seed", f"{want['hypervisor']['seeds']}:iso/{shape.seed_name(want['id'], want['run'])}")
+        left = {} if want["begun"] or told else told_of(node, want, config, seed)
     except ProxmoxError as error:
         module.fail_json(msg=f"{want['name']}: {error}")
-    seen = config or {}
-    mark = shape.read_mark(seen.get("description", ""))
-    seed = mark.get("seed", f"{want['hypervisor']['seeds']}:iso/{shape.seed_name(want['id'], want['run'])}")
     module.exit_json(
         changed=False,
         objections=told,
@@ -107,6 +134,7 @@ def main():
         description_made=shape.as_made(seen.get("description", "")),
         scsi=shape.drives(want),
         card=shape.card(want),
+        **({"answer": {"told": left}} if left else {}),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ansible.module_utils import vm_provision_birth as birth
 from ansible.module_utils import vm_provision_proxmox_shape as shape
 from ansible.module_utils import vm_provision_seed as seed
 from ansible.module_utils.basic import AnsibleModule
@@ -21,6 +22,7 @@ options:
   seed: {description: volume that the CD will be, type: str, required: true}
   keyless: {description: whether to write one that says nothing, type: bool, default: false}
   name: {description: name of the machine, type: str, required: true}
+  boot: {description: "boot disk: image, size, storage", type: dict, required: true}
   address: {description: "address, gateway, nameservers", type: dict, required: true}
   user: {description: login that cloud-init makes, type: str, required: true}
   ssh_keys: {description: public keys that may log in, type: list, elements: str, required: true}
@@ -55,6 +57,7 @@ def main():
             "keyless": {"type": "bool", "default": False, "no_log": False},
             "ssh_keys": {"type": "list", "elements": "str", "required": True, "no_log": False},
             "name": {"type": "str", "required": True},
+            "boot": {"type": "dict", "required": True},
             "address": {"type": "dict", "required": True},
             "user": {"type": "str", "required": True},
             "prefetch": {"type": "list", "elements": "str", "default": []},
@@ -69,7 +72,8 @@ def main():
         path, public = write(module.params, tool)
     except (LibvirtError, OSError) as error:
         module.fail_json(msg=f"{error}. Nothing was changed.")
-    description = shape.mark(module.params["run"], host_key=public, seed=module.params["seed"])
+    born_with = birth.birth(module.params)
+    description = shape.mark(module.params["run"], host_key=public, seed=module.params["seed"], birth=born_with)
     module.exit_json(changed=True, path=str(path), description=description)
 
 

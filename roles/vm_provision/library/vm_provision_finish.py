@@ -62,7 +62,7 @@ def finish(libvirt, name, storage, folder):
     if volume in libvirt.pools()[storage]["volumes"] and (storage, volume) in domain["volumes"]:
         libvirt.remove_volume(storage, volume)
     seed.forget(folder)
-    mark = shape.machine_mark(domain["run"], made=True, started=True, host_key=domain["host_key"])
+    mark = shape.machine_mark(domain["run"], made=True, started=True, host_key=domain["host_key"], birth=domain["birth"])
     libvirt.set_mark(name, shape.MACHINE, mark, running=True)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
 import xml.etree.ElementTree as ET
 
+from ansible.module_utils import vm_provision_birth as birth
 from ansible.module_utils import vm_provision_fence as fence
 from ansible.module_utils import vm_provision_judge as judge
 from ansible.module_utils import vm_provision_seed as seed
@@ -19,8 +21,10 @@ short_description: Make a machine up to its first start
 description:
   - Defines the domain first, with a UUID of its own, so that its name is claimed or refused in one step; then volumes, seed, start at boot, start.
   - Marks in the domain's metadata say how far it is. Only a volume that they call half made is made again; nothing else is ever removed.
+  - A volume is called half made from the moment before it is made, and no longer where it turns out that somebody else made it.
   - Of a machine that is there already only missing data disks are attached, as they are asked for.
   - Says C(is_there) where the machine is nobody's half-made work, so that nobody has to wait for it, and else the C(host_key) that it is born with.
+  - Its C(answer) goes into the run's receipt. It holds what was done, and whether that went on with what an earlier run had left half made.
 options:
   name: {description: name of the machine, type: str, required: true}
   hypervisor: {description: "kind, uri and accelerator", type: dict, required: true}
@@ -43,10 +47,12 @@ options:
     required: true
 author: controlplane
 """
+# How virsh says that somebody else was quicker: libvirt by its book, by the path, and the system.
+_EXISTS = re.compile(r"exists already|already exists|File exists")
 
 
 class Making:
-    """One machine on the way; `done` says what was changed, in the order in which it was."""
+    """One machine on the way; `done` says what was changed, in the order in which it was, `left_by` whose half-made work is gone on with."""
 
     def __init__(self, want, check):
         """Look at what is there."""
@@ -56,7 +62,8 @@ class Making:
         self.domain = self.libvirt.domain(want["name"])
         self.pools = self.libvirt.pools()
         self.marks = dict(self.domain["volumes"]) if self.domain else {}
-        self.done = []
+        self.left_by = judge.left_by(self.domain)
+        self.done, self.again = [], []
 
     def make(self):
         """Bring the machine from wherever it is to running."""
@@ -93,19 +100,22 @@ class Making:
         formats = {storage: shape.volume_format(self.pools[storage]["kind"]) for storage, _, _ in shape.volumes_of(want)}
         self.say(f"defined with {want['cores']} cores, {want['memory'] // 1024**2} MiB")
         self.domain = {"uuid": identity, "mac": mac, "run": want["run"], "made": False, "started": False, "host_key": ""}
-        self.domain.update(autostart=False, state="shut off")
+        self.domain.update(autostart=False, state="shut off", birth=birth.birth(want))
         if self.check:
             return
         folder = seed.key_folder(asked.HOME, want["run"])
         self.domain["host_key"] = seed.host_key(folder) or seed.make_host_key(folder, want["name"])
-        mark = shape.machine_mark(want["run"], made=False, started=False, host_key=self.domain["host_key"])
+        mark = self.machine_mark(started=False)
         self.libvirt.virsh("define", "/dev/stdin", stdin=shape.domain_xml(want, formats, uuid=identity, mac=mac, mark=mark))
 
     def mark(self, *, started):
         """Write whose the machine is, and which host key it is born with."""
+        self.libvirt.set_mark(self.want["name"], shape.MACHINE, self.machine_mark(started=started), running=self.domain["state"] == "running")
+
+    def machine_mark(self, *, started):
+        """Return the mark of the machine as it is on the way."""
         domain = self.domain
-        mark = shape.machine_mark(domain["run"], made=False, started=started, host_key=domain["host_key"])
-        self.libvirt.set_mark(self.want["name"], shape.MACHINE, mark, running=domain["state"] == "running")
+        return shape.machine_mark(domain["run"], made=False, started=started, host_key=domain["host_key"], birth=domain["birth"])
 
     def key(self):
         """Return the folder of the host key that the metadata names; a key that was lost before the first start is replaced in both places."""
@@ -117,19 +127,24 @@ class Making:
             there = seed.make_host_key(folder, self.want["name"])
         if there != self.domain["host_key"]:
             self.domain["host_key"] = there
-            self.note_volume(self.want["boot"]["storage"], shape.seed_volume(self.want["name"]), "making")
+            seed_place = (self.want["boot"]["storage"], shape.seed_volume(self.want["name"]))
+            if seed_place in self.marks:
+                self.note_volume(*seed_place, "making")
             self.mark(started=False)
         return folder
 
     def note_volume(self, storage, volume, state):
-        """Write how far a volume is."""
+        """Write how far a volume is; without a state, that it is none of ours."""
         self.marks[(storage, volume)] = state
+        if state is None:
+            del self.marks[(storage, volume)]
         running = self.domain["state"] == "running"
         self.libvirt.set_mark(self.want["name"], shape.VOLUMES, shape.volumes_mark(self.marks), running=running)
 
     def volume(self, storage, volume, size, make):
         """Have one volume whole: made, or what an interrupted run left of it made again."""
-        state, there = self.marks.get((storage, volume)), volume in self.pools[storage]["volumes"]
+        # Looked at right now: while another volume was copied, for minutes, somebody may have made one of this name.
+        state, there = self.marks.get((storage, volume)), self.libvirt.has_volume(storage, volume)
         if there and state == "whole":
             return
         if there and state is None:
@@ -139,9 +154,23 @@ class Making:
             return
         if there:
             self.libvirt.remove_volume(storage, volume)
+            self.again.append(f"{storage}/{volume}")
         self.note_volume(storage, volume, "making")
-        make(storage, volume, size)
+        try:
+            make(storage, volume, size)
+        except asked.LibvirtError as error:
+            self.disown(storage, volume, error)
+            raise
         self.note_volume(storage, volume, "whole")
+
+    def disown(self, storage, volume, error):
+        """Take the mark back from a volume that could not be made: whatever comes to lie there is somebody else's, and no later run may remove it."""
+        try:
+            if _EXISTS.search(str(error)) or not self.libvirt.has_volume(storage, volume):
+                self.note_volume(storage, volume, None)
+        except asked.LibvirtError as again:
+            left = f"the machine's metadata still call {volume} in {storage} half made ({again}): a second run would make it again"
+            raise asked.LibvirtError(f"{error}; and {left}. If it is not this machine's, move it away first") from None
 
     def blank(self, storage, volume, size):
         """Make a blank volume."""
@@ -187,6 +216,19 @@ class Making:
         self.act("attach-device", self.want["name"], "/dev/stdin", *where, stdin=ET.tostring(element, encoding="unicode"))
 
 
+def told_of(making):
+    """Return what a person is told of it afterwards, also where it broke off."""
+    told = {"done": list(making.done)}
+    if making.left_by:
+        told["went_on_with"] = making.left_by
+        what = "; ".join(making.done) or "it was started already, and only waited for"
+        told["notes"] = [f"went on with what run {making.left_by} left half made: {what}"]
+    if making.again:
+        told["removed"] = list(making.again)
+        told.setdefault("notes", []).append(f"removed what was half made, and made it again: {', '.join(making.again)}")
+    return told
+
+
 def main():
     """Answer the task."""
     module = AnsibleModule(argument_spec={**asked.SPEC, **fence.OPTION}, supports_check_mode=True)
@@ -202,11 +244,12 @@ def main():
                 making.make()
     except (asked.LibvirtError, OSError, ValueError) as error:
         so_far = "; ".join(making.done) if making and making.done else "nothing was changed"
-        module.fail_json(msg=f"{module.params['name']}: {error}. So far: {so_far}. A second run goes on from here.")
+        answer = {"answer": {"told": told_of(making)}} if making else {}
+        module.fail_json(msg=f"{module.params['name']}: {error}. So far: {so_far}. A second run goes on from here.", **answer)
     name = module.params["name"]
     diff = {"before": "", "after": "".join(f"{name}: {each}\n" for each in making.done)}
     born = {"is_there": judge.is_there(making.domain), "host_key": making.domain["host_key"]}
-    module.exit_json(changed=bool(making.done), done=making.done, diff=diff, **born)
+    module.exit_json(changed=bool(making.done), done=making.done, diff=diff, answer={"told": told_of(making)}, **born)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ansible.module_utils import vm_provision_birth as birth
+from ansible.module_utils.vm_provision_shape import SEED_SERIAL
+
 # qcow2 and LVM-thin keep tables of their own beside the data.
 MARGIN_PERCENT = 2
 
@@ -25,6 +28,11 @@ def is_foreign(want, domain):
 def is_pending(want, domain):
     """Say whether there is anything to do."""
     return not is_there(domain) or bool(lacking_disks(want, domain))
+
+
+def left_by(domain):
+    """Return the run that left the machine half made, None where it is none or made."""
+    return domain["run"] if domain is not None and domain["made"] is False else None
 
 
 def to_make(want, domain, pools):
@@ -55,6 +63,7 @@ def objections(want, domain, pools, *, networks, source, tools):
     told = []
     if not is_there(domain):
         told += _about_the_machine(want, domain, networks, source, tools)
+        told += _about_the_half_made(want, domain, pools) if domain is not None else []
     marks = domain["volumes"] if domain else {}
     needed = {}
     for storage, volume, size in to_make(want, domain, pools):
@@ -92,4 +101,22 @@ def _about_the_machine(want, domain, networks, source, tools):
     if not name:
         told.append("the profile names neither network nor bridge, so nobody could tell that the machine answers: name one in machines.yml")
     told += [f"the program {tool} is missing here: install it" for tool in tools]
+    return told
+
+
+def _about_the_half_made(want, domain, pools):
+    """Return why what a run left half made would not become the machine that is asked for: its definition stays as that run made it."""
+    begun, told = f"run {domain['run']} left it half made", []
+    if other := birth.objection(want, domain["birth"]):
+        told.append(f"{begun}, and {other}: ask for what it began, or take that away by hand")
+    kept = {disk["serial"]: disk for disk in domain["kept"] if disk["serial"] not in ("", SEED_SERIAL)}
+    for disk in want["disks"]:
+        serial, place, found = disk["serial"], f"{disk['storage']}/{disk['volume']}", kept.pop(disk["serial"], None)
+        if found is None:
+            told.append(f"{begun}, and its definition has no disk {serial}: leave the disk out until the machine is made, it is given it then")
+        elif f"{found['pool']}/{found['volume']}" != place:
+            told.append(f"{begun}, and its disk {serial} is {found['pool']}/{found['volume']}, not {place}: ask for that, or take the machine away")
+    for serial, disk in sorted(kept.items()):
+        if disk["pool"] and disk["volume"] not in pools.get(disk["pool"], {}).get("volumes", {}):
+            told.append(f"{begun}, and would not start: its disk {serial}, which nobody asks for, lacks its volume {disk['volume']}: ask for it too")
     return told

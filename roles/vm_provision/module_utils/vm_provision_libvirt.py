@@ -85,6 +85,11 @@ class Libvirt:
             if "asynchronous jobs" not in str(error):
                 raise
 
+    def has_volume(self, pool, volume):
+        """Say whether a pool holds a volume of this name right now."""
+        self.refresh(pool)
+        return volume in [line.split(None, 1)[0] for line in _lines(self.virsh("vol-list", pool))]
+
     def capacity(self, pool, volume):
         """Return how large the disk in a volume is."""
         for line in _lines(self.virsh("vol-info", "--bytes", volume, "--pool", pool)):

@@ -11,7 +11,7 @@ import hashlib
 import re
 import uuid
 
-_MARK = re.compile(r"^controlplane-(run|made|host-key|seed): (.+?)\s*$", re.MULTILINE)
+_MARK = re.compile(r"^controlplane-(run|made|host-key|seed|birth): (.+?)\s*$", re.MULTILINE)
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _KIB = 1024
 BOOT = "scsi0"
@@ -36,9 +36,9 @@ def identity(run):
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://controlplane.invalid/machine/{run}"))
 
 
-def mark(run, *, host_key, seed):
-    """Return the description of a machine that is being made."""
-    lines = {"run": run, "made": "no", "host-key": host_key, "seed": seed}
+def mark(run, *, host_key, seed, birth):
+    """Return the description of a machine that is being made; `birth` says by digests what it is born with."""
+    lines = {"run": run, "made": "no", "host-key": host_key, "seed": seed, "birth": birth}
     return "\n".join(f"controlplane-{name}: {value}" for name, value in lines.items())
 
 

@@ -1,7 +1,8 @@
 """What a machine is made of, as text: libvirt's documents and cloud-init's. Pure: the same values give the same text.
 
 Rules:
-- What a run made carries marks in the machine's metadata: whose it is, whether it was ever started, and of each volume whether it is whole.
+- What a run made carries marks in the machine's metadata: whose it is, what it is born with, whether it was ever started, and of each volume whether
+  it is whole.
 - No private key is part of any of these documents but `user_data`.
 - What a machine does by itself at its first boot installs nothing: it fetches, and whatever becomes of that, bootstrap does without.
 """
@@ -53,10 +54,11 @@ def data_device(number):
     return f"vd{chr(ord('b') + number)}"
 
 
-def machine_mark(run, *, made, started, host_key):
-    """Return the element that says whose machine this is."""
+def machine_mark(run, *, made, started, host_key, birth):
+    """Return the element that says whose machine this is, and by digests what it is born with."""
     mark = ET.Element("machine", {"run": run, "made": "yes" if made else "no", "started": "yes" if started else "no"})
     ET.SubElement(mark, "host_key").text = host_key
+    ET.SubElement(mark, "birth").text = birth
     return ET.tostring(mark, encoding="unicode")
 
 
@@ -231,6 +233,7 @@ def read_domain(text):
         "made": mark.get("made") == "yes" if mark is not None else None,
         "started": mark.get("started") != "no" if mark is not None else True,
         "host_key": (mark.findtext(f"{{{MACHINE}}}host_key") or "") if mark is not None else "",
+        "birth": (mark.findtext(f"{{{MACHINE}}}birth") or "") if mark is not None else "",
         "volumes": {(each.get("storage"), each.get("name")): each.get("state") for each in volumes},
         "disks": disks,
     }

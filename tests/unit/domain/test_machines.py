@@ -36,17 +36,20 @@ machines:
 """
 
 
-def site(tmp_path: Path, machines: str, policy: str = POLICY) -> SiteFolder:
+HOSTS = "all: {hosts: {db1: {ansible_host: 192.0.2.1}, web1: {ansible_host: 192.0.2.2}, kvm1: {}}}\n"
+
+
+def site(tmp_path: Path, machines: str, policy: str = POLICY, hosts: str = HOSTS) -> SiteFolder:
     (tmp_path / "site.yml").write_text("name: shop\n")
-    (tmp_path / "hosts.yml").write_text("all: {hosts: {db1: {ansible_host: 192.0.2.1}, web1: {ansible_host: 192.0.2.2}, kvm1: {}}}\n")
+    (tmp_path / "hosts.yml").write_text(hosts)
     (tmp_path / "policy.yml").write_text(policy)
     (tmp_path / "machines.yml").write_text(machines)
     return SiteFolder(tmp_path)
 
 
-def faults(tmp_path: Path, machines: str, policy: str = POLICY) -> list[str]:
+def faults(tmp_path: Path, machines: str, policy: str = POLICY, hosts: str = HOSTS) -> list[str]:
     with pytest.raises(InputInvalidError) as caught:
-        site(tmp_path, machines, policy).read(run_inventory=False)
+        site(tmp_path, machines, policy, hosts).read(run_inventory=False)
     return [f"{Path(fault.file).name}:{fault.line} {fault.field}: {fault.message}" for fault in caught.value.faults]
 
 
@@ -135,6 +138,57 @@ def test_two_machines_with_one_number_are_refused(tmp_path: Path) -> None:
     )
     assert faults(tmp_path, twice) == ["machines.yml:13 machines.web1.id: 101 is the id of db1 on kvm1 already: give each machine an id of its own"]
     assert "machines.yml:12 machines.db1.id: is missing: on Proxmox VE each machine is named by its number" in faults(tmp_path, proxmox)
+
+
+FIXED = MACHINES.replace("hypervisor: kvm1,", "hypervisor: kvm1, address: 192.0.2.1/24, gateway: 192.0.2.254,")
+
+
+def test_a_machine_at_the_address_by_which_it_is_reached_is_no_fault(tmp_path: Path) -> None:
+    assert site(tmp_path, FIXED).read(run_inventory=False).desired().by_name()["db1"].machine is not None
+
+
+def test_two_machines_with_one_address_are_refused(tmp_path: Path) -> None:
+    """Also where the inventory has only names for them."""
+    twice = FIXED.replace("web1: {profile: standard}", "web1: {profile: standard, address: 192.0.2.1/16, gateway: 192.0.2.254}")
+    hosts = "all: {hosts: {db1: {}, web1: {}, kvm1: {}}}\n"
+    told = "machines.yml:13 machines.web1.address: 192.0.2.1 is the address of db1 already: give each machine an address of its own"
+    assert faults(tmp_path, twice, hosts=hosts) == [told]
+    # Behind two jump hosts they are two machines, as for the inventory.
+    behind = "{hosts: {db1: {ansible_ssh_common_args: -J kvm1}, web1: {ansible_ssh_common_args: -J kvm2}, kvm1: {}}}"
+    assert site(tmp_path, twice, hosts=f"all: {behind}\n").read(run_inventory=False)
+
+
+def test_an_address_at_which_another_host_of_the_policy_is_reached_is_refused(tmp_path: Path) -> None:
+    told = "machines.yml:12 machines.db1.address: 192.0.2.2 is the address of web1 (ansible_host) already: give each machine an address of its own"
+    hosts = "all: {hosts: {db1: {}, web1: {ansible_host: 192.0.2.2}, kvm1: {}, other: {ansible_host: 192.0.2.1}}}\n"
+    assert faults(tmp_path, FIXED.replace("192.0.2.1/24", "192.0.2.2/24"), hosts=hosts) == [told]
+    # A host that the policy does not name may be another name of the same machine.
+    assert site(tmp_path, FIXED, hosts=hosts).read(run_inventory=False)
+
+
+def test_an_address_that_the_inventory_contradicts_is_refused(tmp_path: Path) -> None:
+    other = FIXED.replace("192.0.2.1/24", "192.0.2.10/24")
+    way = "write the same address in both, or a name as ansible_host where the machine is reached by another address than its own"
+    told = f"machines.yml:12 machines.db1.address: 192.0.2.10 is not 192.0.2.1, the ansible_host of db1 in the inventory: {way}"
+    assert faults(tmp_path, other) == [told]
+    for reached in ("127.0.0.1", "db1.example.org"):
+        assert site(tmp_path, other, hosts=f"all: {{hosts: {{db1: {{ansible_host: {reached}}}, web1: {{}}, kvm1: {{}}}}}}\n").read(
+            run_inventory=False
+        )
+    # One that is there already may be reached from outside by an address that its card does not have.
+    there = MACHINES.replace("web1: {profile: standard}", "web1: {profile: standard, address: 10.0.0.5/24}")
+    assert site(tmp_path, there).read(run_inventory=False)
+
+
+@pytest.mark.parametrize("engine", ["docker.io", "docker-ce", "containerd", "containerd.io", "podman-docker", "moby-engine"])
+def test_an_engine_comes_by_docker_alone(tmp_path: Path, engine: str) -> None:
+    told = f"{engine} would start before Docker's root is mounted, guarded and configured: name it under docker.packages, and only there"
+    hooks = f"backup: {{packages: [{engine}], unit: b.timer}}, monitoring: {{packages: [{engine}], unit: m.timer}}"
+    beside = MACHINES.replace("    cores: 2\n", f"    baseline: {{packages: [tini, {engine}], {hooks}}}\n    cores: 2\n")
+    places = ("backup.packages.0", "monitoring.packages.0", "packages.1")
+    assert faults(tmp_path, beside) == [f"machines.yml:6 profiles.standard.baseline.{place}: {told}" for place in places]
+    guarded = MACHINES.replace("    cores: 2\n", f"    baseline: {{docker: {{packages: [{engine}]}}}}\n    cores: 2\n")
+    assert site(tmp_path, guarded).read(run_inventory=False)
 
 
 def test_faults_of_policy_and_machines_come_together(tmp_path: Path) -> None:

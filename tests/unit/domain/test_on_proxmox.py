@@ -17,7 +17,7 @@ from controlplane.domain.plan import Downtime, Step
 from controlplane.domain.services import SecretSource
 from controlplane.render.project import render_plan, render_steps
 from tests.fakes.evidence_builder import desired_mint_data
-from tests.fakes.machine_builder import GB, MIB, born, declared_machine, profile, seen_from_hypervisor, unborn
+from tests.fakes.machine_builder import GB, MIB, RUN, birth_of, born, declared_machine, profile, seen_from_hypervisor, unborn
 
 PVE = Proxmox(
     api="https://pve1.example.org:8006", node="pve", token=ProxmoxToken(id="plan@pve!controlplane", secret=SecretSource(password_env="PVE"))
@@ -47,6 +47,30 @@ def test_the_step_works_on_the_controller_under_the_hypervisors_name_and_is_told
     assert [change.after for change in draft.changes if change.kind == "machine"] == [
         "2 cores, 2048 MiB, bridge vmbr0, login ops, guest agent, started, and at each boot; fetches 3 packages at its first boot, installs none"
     ]
+
+
+def test_the_preview_names_volumes_as_proxmox_will() -> None:
+    [draft] = propose(unborn(**SHOWN), disks={"DATA0001": MachineDisk(size=4 * GB, storage="default")}).drafts
+    assert [(change.target, change.after) for change in draft.changes if change.kind == "volume"] == [
+        ("boot disk of mint-data in default", "8000000000 bytes, a copy of image debian-12.qcow2, named vm-101-disk-N by Proxmox VE"),
+        ("disk DATA0001 of mint-data in default", "4000000000 bytes, blank, named vm-101-disk-N by Proxmox VE"),
+    ]
+
+
+def test_a_disk_that_was_declared_after_the_machine_was_begun_is_left_to_a_person() -> None:
+    card = {"network": None, "bridge": "vmbr0", "vlan": None, "mac": "bc:24:11:00:00:01"}
+    begun = profile(network=Network(bridge="vmbr0"))
+    left = born(**SHOWN, id="101", cards=[card], made=False, birth=birth_of(declared_machine(**ON_PVE)))
+    assert propose(left).refusals == ()
+    both = {"DATA0001": MachineDisk(size=4 * GB), "DATA0002": MachineDisk(size=4 * GB)}
+    away = "look at what its disks hold, switch its protection off, remove machine 101 on PVE1 yourself, and plan again"
+    told = "disk DATA0002 is missing, and on Proxmox VE data disks are made only together with their machine: add a disk with serial=DATA0002"
+    assert (propose(left, disks=both).refusals, propose(left, disks=both).drafts) == (
+        (f"run {RUN} left mint-data half made, and {told} to machine 101 on PVE1 yourself, or {away}",),
+        (),
+    )
+    [other] = propose(left, profile=begun.model_copy(update={"user": "admin"})).refusals
+    assert other.endswith(f", begun with another value of user than machines.yml has by now: write machines.yml as it was, or {away}")
 
 
 @pytest.mark.parametrize(

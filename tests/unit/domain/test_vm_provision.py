@@ -11,6 +11,7 @@ from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.capabilities.proposal import Outlook, Proposal
 from controlplane.domain.checks import judge_host
 from controlplane.domain.evidence import Evidence, ProbeRecord, Reader
+from controlplane.domain.evidence_shapes import SHAPES
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.machines import Baseline, DockerPackages
 from controlplane.domain.planning import make_plan
@@ -102,23 +103,6 @@ def test_a_defined_machine_that_its_run_left_is_finished() -> None:
     assert (judged(left).verdict, judged(left).reason) == (Verdict.DRIFTED, f"on kvm1: run {RUN} has not finished making it")
 
 
-def test_a_machine_that_its_run_left_half_made_and_that_is_declared_otherwise_by_now_is_refused() -> None:
-    left = born(made=False, state="shut off", autostart=False, cores=1, memory=512 * MIB)
-    begun, by_hand = f"run {RUN} left mint-data half made, and it has", "change that on kvm1 yourself, or write machines.yml as it was"
-    assert (propose(left).drafts, propose(left).refusals) == (
-        (),
-        (
-            f"{begun} 1 core, declared are 2: {by_hand}",
-            f"{begun} {512 * MIB} bytes of memory, declared are {2048 * MIB}: {by_hand}",
-        ),
-    )
-
-
-def test_what_is_still_to_be_made_of_a_half_made_machine_is_no_difference() -> None:
-    left = born(made=False, state="shut off", autostart=False, disks=[])
-    assert (propose(left).refusals, [draft.changes[0].target for draft in propose(left).drafts]) == ((), ["mint-data-boot in default"])
-
-
 def test_a_disk_that_a_finished_machine_lacks_is_added_and_nothing_else_is_touched() -> None:
     seen = born(disks=born()["disks"][:1])
     assert changes(propose(seen)) == [
@@ -181,6 +165,25 @@ def test_no_second_machine_is_made_while_the_first_answers_from_elsewhere() -> N
         "name the hypervisor that it runs on, or take the other one away"
     )
     assert (proposal.drafts, proposal.refusals) == ((), (told,))
+
+
+def test_no_machine_is_made_while_nobody_can_tell_that_its_place_is_free() -> None:
+    """A key that is not pinned, a login that was refused, a network that the controller lacks: none of them says that nothing is there."""
+    blank = ProbeRecord(status="failed", error="the host was not reached: Host key verification failed.", seconds=0.0)
+    nobody = seen_from_hypervisor(unborn())
+    doubted = nobody.model_copy(update={"probes": {**dict.fromkeys(SHAPES, blank), **nobody.probes}, "unconnected": False})
+    desired, outlook = desired_mint_data(machine=declared_machine()), Outlook(now=NOW, retention=timedelta(days=7))
+    proposal = vm_provision.CAPABILITY.propose(desired, Reader(doubted), outlook)
+    told = (
+        "whether mint-data is there already can't be told, though kvm1 has no such machine: something may answer in its place "
+        "(the host was not reached: Host key verification failed.), and a second one would take that in the network; where it is the machine, "
+        "pin its key or let this controller log in, and name the hypervisor that it runs on; else take away what answers, or mend the controller's "
+        "own network, and plan again"
+    )
+    assert (proposal.drafts, proposal.refusals) == ((), (told,))
+    # One that is there half made may answer with a key that is not pinned yet.
+    begun = doubted.model_copy(update={"probes": {**doubted.probes, **seen_from_hypervisor(born(made=False)).probes}})
+    assert vm_provision.CAPABILITY.propose(desired, Reader(begun), outlook).refusals == ()
 
 
 def test_a_hypervisor_that_could_not_be_asked_is_doubt_never_a_machine_to_make() -> None:

@@ -13,8 +13,12 @@ import pytest
 from controlplane_target import packages
 from controlplane_target.state import Home
 
+from controlplane.domain.capabilities import vm_provision
+from tests.fakes.machine_builder import birth_of, declared_machine
+from tests.unit.domain import test_on_proxmox
 from tests.unit.roles.loading import module_util
 
+birth = module_util("vm_provision", "vm_provision_birth")
 shape = module_util("vm_provision", "vm_provision_shape")
 judge = module_util("vm_provision", "vm_provision_judge")
 
@@ -45,9 +49,9 @@ def want(**other: Any) -> dict[str, Any]:
 
 
 def domain(**other: Any) -> dict[str, Any]:
-    disks = [{"serial": "DATA0001", "device": "vdb"}]
+    disks = [{"serial": "DATA0001", "device": "vdb", "pool": "big", "volume": "mint-data-DATA0001"}]
     seen = {"run": "CAP-1", "made": True, "started": True, "volumes": {}, "disks": disks, "kept": disks, "state": "running", "autostart": True}
-    return seen | other
+    return seen | {"birth": birth.birth(WANT)} | other
 
 
 def objections(wanted: dict[str, Any], seen: dict[str, Any] | None = None, pools: Any = POOLS, **found: Any) -> list[str]:
@@ -112,16 +116,68 @@ def test_what_a_run_marked_is_gone_on_with_and_what_is_whole_is_kept() -> None:
     assert objections(want(), half, pools) == []
 
 
+BEGUN = "run CAP-1 left it half made, and"
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"user": "admin"}, "it was begun with another value of user: ask for what it began, or take that away by hand"),
+        ({"ssh_keys": ["ssh-ed25519 BBBB ops"]}, "it was begun with another value of ssh_keys: ask for what it began, or take that away by hand"),
+        (
+            {"address": WANT["address"] | {"address": "192.0.2.11/24"}},
+            "it was begun with another value of address: ask for what it began, or take that away by hand",
+        ),
+        (
+            {"disks": [*WANT["disks"], {"serial": "DATA0002", "size": GB, "storage": "big", "volume": "mint-data-DATA0002"}]},
+            "its definition has no disk DATA0002: leave the disk out until the machine is made, it is given it then",
+        ),
+        (
+            {"disks": [WANT["disks"][0] | {"storage": "default"}]},
+            "its disk DATA0001 is big/mint-data-DATA0001, not default/mint-data-DATA0001: ask for that, or take the machine away",
+        ),
+        ({"disks": []}, "would not start: its disk DATA0001, which nobody asks for, lacks its volume mint-data-DATA0001: ask for it too"),
+    ],
+)
+def test_a_half_made_machine_becomes_no_other_one_than_it_was_begun_as(other: dict[str, Any], told: str) -> None:
+    half = domain(made=False, started=False)
+    assert objections(want(), half) == []
+    assert objections(want(**other), half) == [f"{BEGUN} {told}"]
+    # What is made is not held against it.
+    assert objections(want(**other), domain()) == []
+
+
+def test_a_half_made_machine_that_does_not_say_what_it_was_born_with_is_a_doubt() -> None:
+    told = f"{BEGUN} its mark does not say what it was born with: ask for what it began, or take that away by hand"
+    assert objections(want(), domain(made=False, birth="")) == [told]
+
+
+def test_a_disk_whose_volume_is_there_is_no_reason_against_a_start() -> None:
+    pools = POOLS | {"big": FREE | {"volumes": {"mint-data-DATA0001": "/d"}}}
+    assert objections(want(disks=[]), domain(made=False, started=False), pools) == []
+
+
+@pytest.mark.parametrize("where", ["libvirt", "proxmox"])
+def test_the_program_and_the_role_tell_the_same_birth(where: str) -> None:
+    """The one compares what the other wrote: of a difference between them every half-made machine would be another one."""
+    on_proxmox: dict[str, Any] = test_on_proxmox.ON_PVE if where == "proxmox" else {}
+    machine = declared_machine(**on_proxmox | {"address": "192.0.2.10/24", "gateway": "192.0.2.1", "nameservers": ("192.0.2.53", "192.0.2.54")})
+    boot = machine.profile.boot
+    assert boot is not None
+    given = {name.removeprefix("vm_provision_"): value for name, value in vm_provision._variables(machine, boot).items()}
+    assert birth.birth(given) == birth_of(machine)
+
+
 def test_what_was_started_has_no_volume_made_again() -> None:
     assert judge.to_make(want(), domain(made=False, started=True), POOLS) == []
 
 
 def test_the_domain_has_its_marks_disks_and_seed() -> None:
-    mark = shape.machine_mark("CAP-1", made=False, started=False, host_key="ssh-ed25519 AAAA")
+    mark = shape.machine_mark("CAP-1", made=False, started=False, host_key="ssh-ed25519 AAAA", birth="user=1234")
     text = shape.domain_xml(want(), {"default": "qcow2", "big": "raw"}, uuid="u-1", mac="52:54:00:00:00:01", mark=mark)
     seen = shape.read_domain(text)
     assert (seen["uuid"], seen["mac"], seen["run"], seen["made"], seen["started"]) == ("u-1", "52:54:00:00:00:01", "CAP-1", False, False)
-    assert seen["host_key"] == "ssh-ed25519 AAAA"
+    assert (seen["host_key"], seen["birth"]) == ("ssh-ed25519 AAAA", "user=1234")
     assert [(disk["serial"], disk["pool"], disk["volume"], disk["device"]) for disk in seen["disks"]] == [
         ("", "default", "mint-data-boot", "vda"),
         ("DATA0001", "big", "mint-data-DATA0001", "vdb"),
@@ -132,7 +188,7 @@ def test_the_domain_has_its_marks_disks_and_seed() -> None:
 
 def test_a_machine_without_marks_counts_as_started() -> None:
     seen = shape.read_domain("<domain><name>x</name></domain>")
-    assert (seen["made"], seen["started"], seen["volumes"]) == (None, True, {})
+    assert (seen["made"], seen["started"], seen["volumes"], seen["birth"]) == (None, True, {}, "")
 
 
 def test_the_private_key_is_in_the_user_data_alone() -> None:
