@@ -12,6 +12,7 @@ from controlplane.adapters.listing import yaml_files_in
 from controlplane.adapters.strict_yaml import Document, read_document
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.faults import Place, fault_at, validated
+from controlplane.domain.registers import Registers
 from controlplane.domain.releases.manifest import Manifest, ManifestName
 from controlplane.domain.releases.rules import manifest_faults, same_project, spec_faults
 from controlplane.domain.releases.values import ReleaseSpec, StackName
@@ -25,12 +26,12 @@ _MANIFEST: TypeAdapter[str] = TypeAdapter(ManifestName)
 class Surroundings(NamedTuple):
     """What a site says beside its releases; each is None where it could not be read, or isn't asked about.
 
-    `stacks` are the compose projects of each host of the policy, `packs` those of gates.yml, `loops` those of the registers.
+    `stacks` are the compose projects of each host of the policy, `packs` those of gates.yml; `registers` hold the loops.
     """
 
     stacks: Mapping[str, Collection[str]] | None = None
     packs: Collection[str] | None = None
-    loops: Collection[str] | None = None
+    registers: Registers | None = None
 
 
 def stack_names(site: Path) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ def read_spec(site: Path, stack: str, around: Surroundings) -> tuple[ReleaseSpec
         return None, document, faults
     spec, wrong = validated(ReleaseSpec, document.data, document)
     faults += wrong
-    faults += [fault_at(document, *told) for told in spec_faults(document.data, stacks=around.stacks, packs=around.packs, loops=around.loops)]
+    faults += [fault_at(document, *told) for told in spec_faults(document.data, stacks=around.stacks, packs=around.packs, registers=around.registers)]
     if spec is not None:
         faults += [fault_at(document, place, why) for place, name in _named(spec) if (why := why_not_below(site / FOLDER, name))]
     return (None if faults else spec), document, faults

@@ -136,7 +136,7 @@ def _preview(found: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | K
         wiring.plan_files().refuse_unless_writable(out)
     with working("collecting evidence") as progress:
         shown = rehearse(found, stack, name, of, ports)
-        asked = asked_of_hosts(found, of if isinstance(of, Plan) else shown.plan, ports, progress=progress)
+        asked = asked_of_hosts(found, of if isinstance(of, Plan) else shown.plan, ports, progress=progress, besides=shown.finished)
     if out is not None:
         wiring.plan_files().write(out, shown.plan)
     # What staging runs may be given up; its way back shuts no gate.

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def status(stack: str | None, site: str | None, output: str) -> int:
     """Say what runs where, by receipts and by fresh evidence, what is open, and what goes on with it.
 
-    Exit 3: a host does not run what was brought there, or something is open. 5: a host could not be observed.
+    Exit 3: a host does not run what was brought there, or something is open. 5: a host could not be observed, or nobody can say where a stack stands.
     """
     from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
-    from controlplane.usecases.show_releases import release_status  # noqa: PLC0415
+    from controlplane.usecases.show_releases import every_status, release_status  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     with releasing(site, None, "production") as (found, ports), working("collecting evidence"):
-        rows = [release_status(found, name, ports) for name in ([stack] if stack else found.files.stacks())]
+        rows = [release_status(found, stack, ports)] if stack else every_status(found, ports)
     if output == "json":
         print_json({"releases": rows})
     else:
@@ -35,7 +35,7 @@ def status(stack: str | None, site: str | None, output: str) -> int:
         if not rows:
             click.echo("The site has no releases: write releases/STACK.yml.")
     verdicts = {host["verdict"] for row in rows for place in row["environments"] for host in place["hosts"]}
-    if "UNKNOWN" in verdicts:
+    if "UNKNOWN" in verdicts or any(row["doubt"] for row in rows):
         return 5
     going_on = any(place["goes_on"] or place["doubt"] for row in rows for place in row["environments"])
     return 3 if going_on or verdicts - {"MET", None} else 0
@@ -93,6 +93,8 @@ def _show(row: dict[str, Any]) -> None:
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
 
     click.secho(f"{row['stack']}  {plain(row['goal'])}", bold=True)
+    for line in (row["doubt"] or "").splitlines():
+        click.secho(f"  {plain(line)}", fg="yellow")
     for place in row["environments"]:
         proof = f"{'proven' if place['proof']['passed'] else 'found wanting'} by {place['proof']['run']}" if place["proof"] else "not proven"
         click.echo(f"  {place['environment']:<11} {place['manifest'] or 'nothing'}{'' if place['manifest'] is None else f', {proof}'}")

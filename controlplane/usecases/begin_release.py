@@ -84,7 +84,7 @@ def look_around(site: ReleaseSite, ports: ReleasePorts, state: Callable[[], Stat
 def _stands(plan: Plan, ports: ReleasePorts) -> bool:
     """Say whether something of the plan was begun on a host and not taken back."""
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
-    return any(one.plan == plan.plan and one.state != "undone" for one in deployments(chain, ports.apply.plans.get))
+    return any(one.state != "undone" for one in deployments(chain, ports.apply.plans.get, plan=plan.plan))
 
 
 def _state(site: ReleaseSite, stack: str, name: EnvironmentName, ports: ReleasePorts) -> State:

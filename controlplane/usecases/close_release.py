@@ -4,7 +4,7 @@ Rules:
 - Only what is proven is closed: on fresh evidence by digest, and by a smoke run after the deployment. UNKNOWN never closes.
 - The commit is that of the manifest that was deployed: where its file is gone, or says something else now, nothing is closed.
 - Where the release names a pack, its newest run since the release stands has to have passed: in production, as before it was promoted.
-- No gap of the release's own loop may be open; the site's other open gaps and loops are named.
+- No gap of the release's own loop may be open, and it has to name one; the site's other open gaps and loops are named.
 - How the site stood before is what was put on record as the release was begun; without that it is UNKNOWN.
 - The files are on disk, with their digest in the signed chain, before it counts as closed. Closed twice it is one receipt more, and no harm; after
   one that was killed the next writes over its files, which no receipt names.
@@ -22,8 +22,9 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.around import Stood, attempt_of, open_gaps, open_loops, state_of, stood_before
 from controlplane.domain.releases.closeout import PackAround, ReleaseCloseout, actions, packs_around, proofs
 from controlplane.domain.releases.gate import pack_fault
-from controlplane.domain.releases.history import Deployed, Deployment, deployments
+from controlplane.domain.releases.history import Deployed, Deployment, Since, deployments
 from controlplane.domain.releases.manifest import Manifest
+from controlplane.domain.releases.own_gaps import own_gaps
 from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
@@ -65,10 +66,8 @@ def close_release(
     if proof is None or not proof.passed:
         told = "was not proven since it stands there" if proof is None else f"is not proven: see {proof.receipt.key}"
         raise RefusedError(f"{stack} in {name} does not close: {current.manifest_name} {told}. Next: controlplane release smoke {stack} --env {name}")
-    packs = _packs(site, spec, found, ports)
-    own = _own_gaps(site, spec)
-    if own:
-        raise RefusedError(f"{stack} in {name} does not close: {', '.join(own)} is open in {spec.loop}. Next: controlplane gaps close {own[0]}")
+    packs = _packs(site, spec, found, chain, ports)
+    _refuse_open_gaps(site, spec, stack, name)
     report = _look(site, found, ports)
     _refuse_unproven(stack, name, report)
     chain = tuple(receipt for _, receipt in apply.receipts.load())
@@ -117,7 +116,7 @@ def _deployed_manifest(site: ReleaseSite, current: Deployment) -> Manifest:
     return manifest
 
 
-def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, ports: ClosePorts) -> tuple[PackAround, ...]:
+def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, chain: Sequence[Receipt], ports: ClosePorts) -> tuple[PackAround, ...]:
     """Return the pack's runs around the deployment. Raises `RefusedError` where production's was not run since, or did not pass."""
     pack = spec.promotion.pack
     if pack is None:
@@ -125,7 +124,8 @@ def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, ports: ClosePo
     runs = ports.release.runs.latest_runs(pack, _MOST_RUNS)
     standing = [one.current for one in found.hosts if one.current is not None]
     since = found.since or max(one.brought for one in standing)
-    around = packs_around(pack, runs, begun_at=min(standing, key=lambda one: one.begun_seq).begun_at, since=since.at)
+    begun = min(Since(one.begun_seq, one.begun_at) for one in standing)
+    around = packs_around(pack, runs, chain, begun=begun, since=since)
     if found.environment == "production":
         newest = next((one for one in runs if one.run == around[1].run), None)
         hosts = [one.host for one in found.hosts]
@@ -137,12 +137,15 @@ def _packs(site: ReleaseSite, spec: ReleaseSpec, found: Deployed, ports: ClosePo
     return around
 
 
-def _own_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...]:
-    # Also without a loop of its own: the closeout names what is open in the site, and what can't be read can't be named.
-    registers = site.governance.checked_registers()
-    if spec.loop is None:
-        return ()
-    return tuple(name for name, gap in registers.gaps.items() if gap.is_open and spec.loop in gap.loops)
+def _refuse_open_gaps(site: ReleaseSite, spec: ReleaseSpec, stack: str, name: str) -> None:
+    """Raise `RefusedError` where a gap of the release's loop is open, `UnknownError` where nobody can say."""
+    own = own_gaps(stack, spec.loop, site.governance.checked_registers())
+    if own.doubt is not None:
+        raise UnknownError(f"{stack} in {name} does not close: {own.doubt}. Next: {own.step}")
+    if own.open:
+        raise RefusedError(
+            f"{stack} in {name} does not close: {', '.join(own.open)} is open in {spec.loop}. Next: controlplane gaps close {own.open[0]}"
+        )
 
 
 def _look(site: ReleaseSite, found: Deployed, ports: ClosePorts) -> AuditReport:
@@ -157,7 +160,10 @@ def _look(site: ReleaseSite, found: Deployed, ports: ClosePorts) -> AuditReport:
 def _around(found: Deployed, chain: Sequence[Receipt], report: AuditReport, site: ReleaseSite, ports: ClosePorts) -> tuple[Stood, Stood]:
     """Return how the site stood before the first of what stands was begun, and how it stands now."""
     release = ports.release
-    every, standing = deployments(chain, release.apply.plans.get), {one.current.key for one in found.hosts if one.current is not None}
+    every, standing = (
+        deployments(chain, release.apply.plans.get, stack=found.stack),
+        {one.current.key for one in found.hosts if one.current is not None},
+    )
     before = stood_before(chain, every, next(one for one in every if one.key in standing), release.folder.read)
     return before, look_around(site, release, lambda: state_of(found, report))
 
@@ -186,7 +192,7 @@ def _closeout(  # noqa: PLR0917 - the whole of what a release came to
     attestation: Attestation,
     deferred: tuple[str, ...],
 ) -> ReleaseCloseout:
-    mine = [one for one in deployments(chain, ports.release.apply.plans.get) if (one.stack, one.environment) == (current.stack, current.environment)]
+    mine = [one for one in deployments(chain, ports.release.apply.plans.get, stack=current.stack) if one.environment == current.environment]
     registers = site.governance.registers
     return ReleaseCloseout(
         site=site.view.name,

@@ -190,7 +190,7 @@ def _loaded(ports: ReleasePorts) -> tuple[Receipt, ...]:
 
 def _own(plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
     """Return the deployments that this plan's last run began."""
-    mine = [one for one in deployments(_loaded(ports), ports.apply.plans.get) if one.plan == plan.plan]
+    mine = deployments(_loaded(ports), ports.apply.plans.get, plan=plan.plan)
     return tuple(one for one in mine if one.run == mine[-1].run)
 
 

@@ -13,6 +13,7 @@ from controlplane.domain.readiness import last_ready, void_because
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.gate import GateLine, PromotionCase, promotion_gate
 from controlplane.domain.releases.history import Deployed, Deployment
+from controlplane.domain.releases.own_gaps import own_gaps
 from controlplane.domain.releases.proof import newest_proof, proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.ports.releases import KeptManifest
@@ -64,7 +65,7 @@ def judge_promotion(
             faults=checked.faults,
             unchecked=checked.unchecked,
             ready={host: _not_ready(site, host, chain, ports) for host in production.hosts if host not in {one.host for one in begun}},
-            gaps=_open_gaps(site, spec),
+            gaps=own_gaps(stack, spec.loop, None if site.governance.register_faults else site.governance.registers),
             pack=newest_run(runs, beginnings(chain)),
             policy=site.view.policy_digest,
             shut=shut(spec.promotion.windows, site, now),
@@ -115,15 +116,20 @@ def _not_ready(site: ReleaseSite, host: str, chain: Sequence[Receipt], ports: Re
     return void_because(receipt, chain, policy=site.view.policy_digest, route=way, now=ports.apply.clock.now())
 
 
-def _production(found: Deployed, chain: Sequence[Receipt]) -> str | None:
-    """Return why production is not settled: what was brought there has to be proven, or found wanting, before something else follows."""
+def _production(whole: Deployed, chain: Sequence[Receipt]) -> str | None:
+    """Return why production is not settled: what was brought there has to be proven, or found wanting, before something else follows.
+
+    A host that the environment got since has nothing to be proven.
+    """
+    found = whole.reached
     if found.doubt is not None:
         return found.doubt
     failed = next((one.failed for one in found.hosts if one.failed is not None), None)
     if failed is not None:
         return f"the deployment of {failed.manifest_name} failed there and was not taken back"
     if found.current is not None and proof_since(chain, found) is None:
-        return f"{found.current.manifest_name} was brought there and no smoke run met it since"
+        told = f"{found.current.manifest_name} was brought there and no smoke run met it since"
+        return f"{told}: controlplane release smoke {found.stack} --env production"
     return None
 
 
@@ -132,13 +138,6 @@ def _before(found: Deployed, begun: Sequence[Deployment]) -> Deployed:
     keys = {one.key for one in begun}
     hosts = (host.model_copy(update={"deployments": tuple(one for one in host.deployments if one.key not in keys)}) for host in found.hosts)
     return found.model_copy(update={"hosts": tuple(hosts)})
-
-
-def _open_gaps(site: ReleaseSite, spec: ReleaseSpec) -> tuple[str, ...] | None:
-    registers = site.governance.registers
-    if registers is None or site.governance.register_faults:
-        return None
-    return tuple(name for name, gap in registers.gaps.items() if gap.is_open and spec.loop in gap.loops)
 
 
 def _unapproved(site: ReleaseSite, spec: ReleaseSpec, plan: Plan | None, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:

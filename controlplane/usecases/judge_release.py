@@ -22,7 +22,7 @@ from controlplane.domain.releases.compose_view import ComposeView, compose_view
 from controlplane.domain.releases.contract import Contract
 from controlplane.domain.releases.dotenv import read_env
 from controlplane.domain.releases.env_judge import judge_env, secret_values
-from controlplane.domain.releases.places import place_faults, volume_doubt
+from controlplane.domain.releases.places import place_faults, unnamed_of, volume_doubt
 from controlplane.domain.releases.rules import same_project
 from controlplane.domain.releases.sharing import shared
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
@@ -114,6 +114,7 @@ def _compose(of: _Of, contract: Contract | None, desired: Mapping[str, DesiredHo
     views: dict[str, ComposeView] = {}
     wrong: list[Fault] = []
     doubts: list[str] = []
+    unnamed: set[str] = set()
     for host in environment.hosts:
         governed = desired.get(host)
         folder = next((one.dir for one in governed.stacks if one.project == environment.project), None) if governed else None
@@ -125,10 +126,13 @@ def _compose(of: _Of, contract: Contract | None, desired: Mapping[str, DesiredHo
         wrong += found
         if view is not None:
             views[host] = view
-            wrong += place_faults(view, governed)
+            wrong += place_faults(view, governed, of.name)
+            unnamed |= {f"{host} {one}" for one in unnamed_of(view, governed)}
             wrong += [of.fault(("compose",), why)] if (why := volume_doubt(view, governed)) else []
     wrong += [fault for view in list(views.values())[:1] for fault in _of_smoke(of, view)]
     told = ", ".join(_said(view) for view in list(views.values())[:1])
+    if unnamed:
+        told += f"; on the boot disk, and named nowhere in the policy, so that D236 will drift there: {', '.join(sorted(unnamed))}"
     return Part(what, tuple(dict.fromkeys(wrong)), tuple(doubts), told), views
 
 

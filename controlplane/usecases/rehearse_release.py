@@ -1,4 +1,9 @@
-"""What a dry run of a release tells: the plan again on fresh evidence, and the gate; what hosts say is ask_release.py's. Nothing is changed."""
+"""What a dry run of a release tells: the plan again on fresh evidence, and the gate; what hosts say is ask_release.py's. Nothing is changed.
+
+Rules:
+- It refuses what carrying the plan out would refuse, and nothing else. Of a run of the plan that is open what is left may differ by what it did.
+- What that run began is in its own way nowhere. Where it began every host, no gate is asked any more: what was begun is ended.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +13,29 @@ from dataclasses import dataclass
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
-from controlplane.domain.planning import differences
+from controlplane.domain.planning import differences, unplanned
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine
+from controlplane.domain.releases.history import deployments
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.hosts_in_wave import hosts_of, wave_line
+from controlplane.usecases.interrupted_run import finished_steps, open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, landings, plan_release, planned, stricter
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What a release would do: the plan, its gate (of staging: a wave that has its hosts, or nothing), and where each service's data land."""
+    """What a release would do: the plan, its gate (of staging: a wave that has its hosts, or nothing), and where each service's data land.
+
+    `finished` are the hosts at which a run of the plan that is open is done.
+    """
 
     plan: Plan
     gate: tuple[GateLine, ...]
     lands: Sequence[Mapping[str, str]]
+    finished: tuple[str, ...] = ()
 
 
 def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | KeptManifest, ports: ReleasePorts) -> Rehearsed:
@@ -32,14 +44,29 @@ def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | Ke
     kept = planned(site, stack, name, of)[0] if isinstance(of, Plan) else of
     fresh = plan_release(site, stack, name, kept, ports=ports.apply)
     made = of if isinstance(of, Plan) else fresh
-    if told := differences(made, fresh):
-        listed, verb = "\n  ".join(told), "promote" if name == "production" else f"stage --manifest {kept.name}"
-        raise RefusedError(
-            f"plan {made.plan[:19]} no longer fits:\n  {listed}\nNothing was changed. Make a new one: controlplane release {verb} {stack} --out FILE"
-        )
-    waves = wave_line(hosts_of(made.steps), ports.waves)
+    chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
+    run = open_run(made, ports.apply.receipts)
+    done = finished_steps(run, chain) if run is not None else {}
+    begun = tuple(one for one in deployments(chain, ports.apply.plans.get, plan=made.plan) if one.run == run)
+    _refuse_unfit(made, fresh, run, chain, anew=f"promote {stack}" if name == "production" else f"stage --manifest {kept.name} {stack}")
+    waves = wave_line(hosts_of(step for step in made.steps if step.id not in done), ports.waves)
     if name == "production":
-        gate = (*judge_promotion(stricter(site, spec), stack, kept, made, ports), waves)
+        asked = not begun or set(hosts_of(made.steps)) - {one.host for one in begun}
+        gate = (*(judge_promotion(stricter(site, spec), stack, kept, made, ports, begun=begun) if asked else ()), waves)
     else:
         gate = () if waves.verdict is Verdict.MET else (waves,)
-    return Rehearsed(fresh, gate, landings(site, stack, name, kept))
+    return Rehearsed(fresh, gate, landings(site, stack, name, kept, made), hosts_of(step for step in made.steps if step.id in done))
+
+
+def _refuse_unfit(made: Plan, fresh: Plan, run: str | None, chain: tuple[Receipt, ...], *, anew: str) -> None:
+    """Raise `RefusedError` where a plan no longer fits; of the run of it that is open where there is more to do now than it says."""
+    told = "\n  ".join(differences(made, fresh) if run is None else unplanned(made, fresh))
+    if told and run is not None:
+        raise RefusedError(
+            f"run {run} can't be gone on with, there is more to do now than its plan says:\n  {told}\nNothing was changed. "
+            f"Take it back with '{way_back_command(run, made, chain)}', then make a new plan."
+        )
+    if told:
+        raise RefusedError(
+            f"plan {made.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: controlplane release {anew} --out FILE"
+        )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
+from controlplane.domain.capabilities.release_data import landing
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.examination import Examination
 from controlplane.domain.governance import Governance
@@ -16,6 +17,7 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.compose_view import ComposeView, ServiceView
 from controlplane.domain.releases.history import Deployed, deployed
+from controlplane.domain.releases.places import Kept, names_of, unnamed_on_boot
 from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
 from controlplane.domain.releases.wanted import ComposeText, ReleaseWanted, ServiceWanted
@@ -31,6 +33,7 @@ from controlplane.usecases.interrupted_run import how_to_go_on
 from controlplane.usecases.make_plan import plan_site
 
 DEPLOY = CAPABILITIES[release_deploy.ID]
+_UNNAMED = ", on the boot disk, and named nowhere in the policy: D236 will call it drift"
 Progress = Callable[[str], None]
 
 
@@ -115,7 +118,15 @@ def brought(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptMani
 
 def _service(view: ServiceView) -> ServiceWanted:
     binds, volumes = {bind.source: bind.target for bind in view.binds}, {volume.name: volume.target for volume in view.volumes}
-    return ServiceWanted(stop_s=view.stop_s, binds=binds, volumes=volumes, reads=view.reads)
+    return ServiceWanted(
+        stop_s=view.stop_s,
+        binds=binds,
+        volumes=volumes,
+        reads=view.reads,
+        named={bind.named: bind.source for bind in view.binds if bind.named is not None},
+        container=view.container,
+        stops_with=view.stops_with,
+    )
 
 
 def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest, *, ports: ApplyPorts) -> Plan:
@@ -125,16 +136,32 @@ def plan_release(site: ReleaseSite, stack: str, name: EnvironmentName, kept: Kep
     return plan_site(view, hosts=hosts, capabilities=(DEPLOY,), clock=ports.clock, evidence=ports.evidence, roles=ports.roles)
 
 
-def landings(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest) -> list[dict[str, str]]:
-    """Return where each service's data land: host, service, the path inside, and the folder of the host or the volume with the root that holds it."""
+def landings(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest, plan: Plan) -> list[dict[str, str]]:
+    """Return where each service's data land: host, service, the path inside, and the folder of the host or the volume with what holds it.
+
+    `plan` is the preview, by which volumes that are on the host already are known; what the policy names nowhere is told as that.
+    """
     found: list[dict[str, str]] = []
     hosts = site.view.desired.by_name()
+    seen = {step.host: dict(step.variables.get("compose_stack_volumes", {})) for step in plan.steps}
     for host, wanted in brought(site, stack, name, kept).items():
-        root = hosts[host].docker.data_root or "Docker's root"
+        desired = hosts[host]
+        root = desired.docker.data_root or "Docker's root"
+        places = seen.get(host, {})
         for service, one in sorted(wanted.services.items()):
-            about = {"host": host, "service": service}
-            found += [{**about, "path": inside, "lands": source} for source, inside in sorted(one.binds.items())]
-            found += [{**about, "path": inside, "lands": f"volume {volume} in {root}"} for volume, inside in sorted(one.volumes.items())]
+            names = names_of(wanted.project, service, one.container)
+            rows = [(inside, source, Kept(names, inside, source, None, source in one.reads)) for source, inside in sorted(one.binds.items())]
+            rows += [
+                (
+                    inside,
+                    landing(volume, places) if volume in places else f"volume {volume} in {root}",
+                    Kept(names, inside, places.get(volume), volume, volume in one.reads),
+                )
+                for volume, inside in sorted(one.volumes.items())
+            ]
+            for inside, lands, mount in rows:
+                told = f"{lands}{_UNNAMED}" if unnamed_on_boot(mount, desired) else lands
+                found.append({"host": host, "service": service, "path": inside, "lands": told})
     return found
 
 

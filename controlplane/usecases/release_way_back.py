@@ -56,11 +56,12 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
     left = _left(found)
     if not left:
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
-    proof = proof_since(chain, found)
+    stands = found.reached
+    proof = proof_since(chain, stands)
     unproven = _went_back(found) and (proof is None or not proof.passed)
-    if unproven and found.current is not None and to in (None, found.current.manifest_name):
+    if unproven and stands.current is not None and to in (None, stands.current.manifest_name):
         # Only the proof is missing, or did not pass: asked for once more it must not take a further release back.
-        return _way(site, found, (), to=found.current.manifest_name, left=left, ports=ports)
+        return _way(site, stands, (), to=stands.current.manifest_name, left=left, ports=ports)
     runs = _runs_back(left, to, stack)
     intents = sorted((intent for run in runs for intent in intents_of(run, chain)), key=lambda intent: intent.seq)
     refuse_unless_undoable(runs[-1], tuple(intents), chain, ports.apply.plans.get)
@@ -123,8 +124,8 @@ def _stands_without(host: OnHost, runs: Sequence[str]) -> Deployment | None:
 
 
 def _target(found: Deployed, runs: Sequence[str], stack: str) -> str | None:
-    """Return the manifest that all hosts run then. Raises `RefusedError` where they would run different ones."""
-    after = {host.host: _stands_without(host, runs) for host in found.hosts}
+    """Return the manifest that all hosts run then. Raises `RefusedError` where they would run different ones; a bare host stays as it is."""
+    after = {host.host: _stands_without(host, runs) for host in found.hosts if not host.is_bare}
     names = {host: one.manifest_name if one is not None else None for host, one in after.items()}
     if len(set(names.values())) > 1:
         told = ", ".join(f"{host} {name or 'nothing'}" for host, name in names.items())

@@ -2,11 +2,14 @@
 
 Rules:
 - What is deployed is what the receipts say. Where a deployment is open, or hosts were given different manifests, there is nothing to prove.
+- In production a host to which nothing was brought yet is left out: what runs on the others is there to be proven. In staging all of them count.
 - Evidence is fresh before the tests and again after them: where a service of any host ran another image than the manifest's at either time, was made
   anew meanwhile, or could not be observed, the run proves nothing, whatever its tests say.
 - Which tests were run is on record, file by file with its digest; where one was changed meanwhile, the run proves nothing either.
 - Only a run in which every test passed is put into the manifest, and only in staging.
 - Nothing on a host is changed but by the tests themselves. No value of an environment file is in what is put on record.
+- What can be hidden are the values of the files that lie here. Where what runs was given another one, as after a way back, no message of a test is
+  kept: it may hold a value that nobody here knows.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.hiding import hide, values_of
 from controlplane.domain.releases.history import Deployment, deployed
 from controlplane.domain.releases.running import running_faults, services_of
-from controlplane.domain.releases.smoke import SmokeReport, changed_files
+from controlplane.domain.releases.smoke import SmokeReport, SmokeTest, changed_files
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
@@ -58,7 +61,10 @@ class SmokePorts:
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is to prove itself: the stack's deployment in an environment, the hosts that run it, and the tests (SHA-256 by path)."""
+    """What is to prove itself: the stack's deployment in an environment, the hosts that run it, and the tests (SHA-256 by path).
+
+    `hidden` are the values that are covered in messages; `known` says whether these are the ones that what runs was given.
+    """
 
     deployment: Deployment
     name: EnvironmentName
@@ -66,6 +72,7 @@ class _Subject:
     chosen: Chosen
     hidden: tuple[str, ...]
     files: Mapping[str, str]
+    known: bool
 
 
 def run_smoke(
@@ -81,9 +88,11 @@ def run_smoke(
     chosen = _hosts(wanted, stack, environment, site)
     begun = ports.clock.now()
     chain = [receipt for _, receipt in sound_chain(ports.receipts, now=begun)]
-    deployment = _deployment(stack, environment, wanted, chain, ports)
+    stands = _standing(stack, environment, wanted, chain, ports)
+    chosen = [one for one in chosen if one[0].host in stands]
     hidden, files = hidden_values(spec, stack, ports.files, needed=environment), ports.files.smoke_digests(stack, environment)
-    subject = _Subject(deployment, environment, wanted, chosen, hidden, files)
+    known = {one.env_digest for one in stands.values()} == {ports.files.env_digest(stack, environment)}
+    subject = _Subject(next(iter(stands.values())), environment, wanted, chosen, hidden, files, known)
     key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=f"{stack}/{environment}")
@@ -131,9 +140,10 @@ def _hosts(wanted: Environment, stack: str, name: str, site: SiteView) -> Chosen
     return site.chosen(wanted.hosts)
 
 
-def _deployment(stack: str, environment: EnvironmentName, wanted: Environment, chain: Sequence[Receipt], ports: SmokePorts) -> Deployment:
-    """Return what is deployed. Raises `RefusedError` where nobody can say, or where it is no longer what its manifest says."""
-    found = deployed(chain, ports.plans.get, stack=stack, environment=environment, hosts=wanted.hosts)
+def _standing(stack: str, environment: EnvironmentName, wanted: Environment, chain: Sequence[Receipt], ports: SmokePorts) -> dict[str, Deployment]:
+    """Return what is deployed, by host: one manifest. Raises `RefusedError` where nobody can say, or it is no longer what its manifest says."""
+    whole = deployed(chain, ports.plans.get, stack=stack, environment=environment, hosts=wanted.hosts)
+    found = whole.reached if environment == "production" else whole
     verb = "stage" if environment == "staging" else "promote"
     if found.doubt is not None:
         raise RefusedError(f"{stack} in {environment}: {found.doubt}. Nothing was run. See what to do: controlplane release status {stack}")
@@ -147,7 +157,7 @@ def _deployment(stack: str, environment: EnvironmentName, wanted: Environment, c
             f"be put into it. Nothing was run. Restore it from version control, or deploy it anew: controlplane release stage {stack} --manifest "
             f"{current.manifest_name}"
         )
-    return current
+    return {one.host: one.current for one in found.hosts if one.current is not None}
 
 
 def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: Callable[[str], None]) -> tuple[SmokeReport, Seen]:
@@ -155,7 +165,7 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
     one = subject.deployment
     progress(f"{one.stack} in {one.environment}: what runs, by evidence")
     before = _look(subject, ports)
-    refuse_one_machine_twice(before, subject.environment.hosts)
+    refuse_one_machine_twice(before, tuple(before))
     progress(f"{one.stack} in {one.environment}: the smoke tests of manifest {one.manifest_name}")
     tests = ports.runner.run(
         subject.environment.smoke,
@@ -174,12 +184,18 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
         manifest=one.manifest,
         manifest_name=one.manifest_name,
         at=at,
-        tests=tests,
+        tests=tests if subject.known else tuple(map(_without_message, tests)),
         files=dict(subject.files),
         urls=dict(subject.environment.smoke.urls),
         doubt="; ".join([*_doubts(subject, before, after), *meanwhile]) or None,
     )
     return report, after
+
+
+def _without_message(test: SmokeTest) -> SmokeTest:
+    """Return a test without what it said, which may hold a value that could not be hidden."""
+    told = "its message is not kept: what runs was given another environment file than the one that lies here, so its values are not known"
+    return test.model_copy(update={"reason": told}) if test.reason else test
 
 
 def _look(subject: _Subject, ports: SmokePorts) -> Seen:

@@ -13,11 +13,11 @@ from datetime import timedelta
 from typing import Any
 
 from controlplane.domain.amounts import show_age
-from controlplane.domain.errors import RunFailedError
+from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
 from controlplane.domain.finding import Finding
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.bringing import brings
-from controlplane.domain.releases.history import Deployed, Deployment, OnHost
+from controlplane.domain.releases.history import Deployed, Deployment, OnHost, plans_of_others
 from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.domain.windows import next_opening, open_now
@@ -35,19 +35,39 @@ def release_status(site: ReleaseSite, stack: str, ports: ReleasePorts) -> dict[s
     spec = site.files.spec(stack)
     chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts))
     rows = [_environment(site, stack, name, chain, ports) for name in ENVIRONMENTS if name in spec.environments]
-    return {"stack": stack, "goal": spec.goal, "environments": rows, "next": _next(stack, rows)}
+    return {"stack": stack, "goal": spec.goal, "doubt": None, "environments": rows, "next": _next(stack, rows)}
+
+
+def every_status(site: ReleaseSite, ports: ReleasePorts) -> list[dict[str, Any]]:
+    """Return where each stack stands; one that can't be told (its files have faults, a plan of it is gone) is a row that says why.
+
+    Raises `RunFailedError` where the receipts do not hold, which are everybody's.
+    """
+    sound_chain(ports.apply.receipts)
+    rows = []
+    for stack in site.files.stacks():
+        try:
+            rows.append(release_status(site, stack, ports))
+        except InterruptedRunError:
+            raise
+        except ControlPlaneError as error:
+            step = f"mend that, then: controlplane release status {shlex.quote(stack)}"
+            rows.append({"stack": stack, "goal": "", "doubt": str(error), "environments": [], "next": step})
+    return rows
 
 
 def _environment(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Sequence[Receipt], ports: ReleasePorts) -> dict[str, Any]:
     found = history(site, stack, name, chain, ports.apply)
     judged = {one.host: one for one in _judged(site, stack, found, ports)}
-    current, proof = found.current, proof_since(chain, found)
+    current, stands = found.current, found.reached
+    proof = proof_since(chain, stands)
     return {
         "environment": name,
         "manifest": current.manifest_name if current is not None else None,
         "doubt": found.doubt,
         "proof": {"run": proof.receipt.key, "passed": proof.passed, "at": proof.receipt.at} if proof is not None else None,
         "hosts": [_host(one, judged.get(one.host)) for one in found.hosts],
+        "unproven": stands.current.manifest_name if stands.current is not None and proof is None else None,
         "taken_back": _taken_back(found),
         "goes_on": _goes_on(site, name, found, chain, ports),
     }
@@ -100,7 +120,7 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
     one = unsettled or _half_back(found) or failed
     if one is None and (between := _between_hosts(site, found, chain, ports)) is not None:
         return between
-    one = one or (_unproven(found, chain) if name == "production" else None)
+    one = one or (_unproven(found.reached, chain) if name == "production" else None)
     if one is None:
         return None
     back = f"controlplane release rollback {shlex.quote(found.stack)} --env {name}"
@@ -113,8 +133,9 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
 
 def _between_hosts(site: ReleaseSite, found: Deployed, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
     """Return what goes on with a run that is open while none of its hosts is: it began none yet, waits with the next, or lacks its end alone."""
+    others = plans_of_others(chain, found.stack)
     for intent in open_intents(chain):
-        if intent.capability != WHOLE or intent.undoes is not None:
+        if intent.capability != WHOLE or intent.undoes is not None or intent.plan in others:
             continue
         plan = ports.apply.plans.get(intent.plan)
         bound = brings(plan)
@@ -180,7 +201,8 @@ def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
     """Return what comes next where everything runs as it was brought."""
     anew = f"controlplane release stage {stack} --manifest NAME --out FILE"
     staging, production = by_name.get("staging"), by_name.get("production")
-    unproven = next((name for name, row in by_name.items() if row["manifest"] is not None and row["proof"] is None), None)
+    # In staging what not all hosts have is brought to all of them first.
+    unproven = next((name for name, row in by_name.items() if row["unproven"] and (row["manifest"] or name == "production")), None)
     told = f'controlplane release close {stack} --env {"production" if production is not None else "staging"} --attest "..."'
     if staging is not None and staging["manifest"] is None:
         told = anew
@@ -244,7 +266,7 @@ def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
         else "- recert: shut, the release names no command that certifies it",
         *([f"- pack {rules.pack}: its newest run passed on every host of production, by the policy as it is"] if rules.pack else []),
         *(f"- storage of {host}: its ready receipt holds" for host in hosts),
-        *([f"- gaps: none is open in {spec.loop}"] if spec.loop else []),
+        f"- gaps: none is open in {spec.loop}" if spec.loop else "- gaps: shut, the release names no loop, so nobody knows which are its own",
         "- window and approval",
         "- waves: no host belongs to a wave that changes machines and is not ended",
         *(f"- way back of {host}: what runs there could come back, its images there or in their registry, its files readable" for host in hosts),

@@ -11,6 +11,7 @@ from controlplane.domain.examination import Examination, Point, examined
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import ID as READY
+from controlplane.domain.registers import Registers
 from controlplane.domain.releases.compose_view import ComposeView, ServiceView
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
@@ -28,6 +29,7 @@ from tests.fakes.releases import STACK, ReleaseSite, digest
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import FakeFolder
 
+LOOP = "LOOP-SHOP-RELEASE"
 GOOD = (SmokeTest(name="test_flow.py::test_it", outcome="passed", seconds=0.5),)
 BAD = (SmokeTest(name="test_flow.py::test_it", outcome="failed", reason="a stub answered"),)
 
@@ -56,7 +58,9 @@ class PromotedSite(ReleaseSite):
         self.faults: tuple[str, ...] = ()
         self.points: tuple[Point, ...] = (Point(name="policy", level="pass", told="2 hosts"),)
         self.runs = _Runs()
-        self.site = release_case.ReleaseSite(self.view, Governance(), self.files, self.views, OPERATOR)
+        self.files.specs[STACK] = self.files.specs[STACK].model_copy(update={"loop": LOOP})
+        registers = Registers.model_validate({"loops": {LOOP: {"title": "the shop"}}}, strict=False)
+        self.site = release_case.ReleaseSite(self.view, Governance(registers=registers), self.files, self.views, OPERATOR)
         self.leases, self.folder = FakeCoordination(self.world), FakeFolder(self.world)
         self.release_ports = ReleasePorts(
             apply=self.ports,

@@ -20,6 +20,7 @@ hosts:
   web1:
     tier: boot-only
     stacks: [{project: shop, dir: /opt/stacks/shop}, {project: shop-staging, dir: /opt/stacks/shop-staging}]
+    boot_accepted: [{container: web, path: /data, reason: small and made anew from elsewhere}]
 """,
     "gates.yml": "packs: {records: {checks: [D235]}}\n",
     "registers/loops.yml": "loops: {LOOP-SHOP: {title: the shop}}\n",

@@ -54,6 +54,16 @@ def digest(number: int, service: str) -> str:
     return f"sha256:{number:02x}{len(service):02x}" + "0" * 60
 
 
+def env_text(environment: str) -> str:
+    """Return the environment file as it lies there."""
+    return f"# of {environment}\nDB_PASSWORD={SECRET}\n"
+
+
+def keyed(text: str) -> str:
+    """Return the digest of an environment file."""
+    return f"hmac-sha256:{sum(text.encode()):064x}"
+
+
 class FakeReleaseFiles:
     """The files of releases in memory; `marks` are (stack, manifest, run), and `refuses` what marking one raises."""
 
@@ -61,7 +71,7 @@ class FakeReleaseFiles:
         self.world = world
         self.specs = {STACK: ReleaseSpec.model_validate(SPEC)}
         self.held = {(STACK, f"r{number}"): manifest(number) for number in (1, 2, 3)}
-        self.env = {(STACK, name): f"# of {name}\nDB_PASSWORD={SECRET}\n" for name in ("staging", "production")}
+        self.env = {(STACK, name): env_text(name) for name in ("staging", "production")}
         self.tests = {"shop/smoke/test_flow.py": "1" * 64}
         self.marks: list[tuple[str, str, str]] = []
         self.refuses: Exception | None = None
@@ -86,7 +96,7 @@ class FakeReleaseFiles:
         return (ComposeText(name="compose.yml", text=f"name: {self.specs[stack].environments[environment].project}\n"),)
 
     def env_digest(self, stack: str, environment: EnvironmentName) -> str:
-        return f"hmac-sha256:{sum(self.env_text(stack, environment).encode()):064x}"
+        return keyed(self.env_text(stack, environment))
 
     def env_text(self, stack: str, environment: EnvironmentName) -> str:
         if (stack, environment) not in self.env:
@@ -198,11 +208,11 @@ class ReleaseSite(FakeSite):
             ledger.close(run, host="*", capability=WHOLE, step="*", outcome="done" if set(ended.values()) == {"done"} else "failed")
         return run
 
-    def take_back(self, run: str, *, ends: bool = True) -> None:
-        """Let the steps of a run be taken back; without `ends` that is begun only."""
+    def take_back(self, run: str, *, ends: bool = True, hosts: Sequence[str] = HOSTS) -> None:
+        """Let the steps of a run be taken back on these hosts; without `ends` that is begun only."""
         plan = next(one.plan for one in self.receipts.chain if one.run == run)
         ledger = Ledger(self.receipts, self.clock, run=run, site="lab", plan=plan, policy="sha256:policy", operator=OPERATOR)
-        for intent in [one for one in self.receipts.chain if one.run == run and one.capability != WHOLE and one.phase == "intent"]:
+        for intent in [one for one in self.receipts.chain if one.run == run and one.host in hosts and one.phase == "intent"]:
             key = self._key(intent.capability)
             about: dict[str, Any] = {"host": intent.host, "capability": intent.capability, "step": intent.step, "undoes": intent.key}
             ledger.intend(key, **about)
@@ -247,6 +257,7 @@ def deploy_plan(number: int, environment: EnvironmentName, hosts: Sequence[str] 
         "compose_stack_manifest_name": f"r{number}",
         "compose_stack_project": f"shop-{environment}",
         "compose_stack_images": dict(what.images),
+        "compose_stack_env_digest": keyed(env_text(environment)),
     }
     steps = tuple(
         Step(

@@ -4,9 +4,10 @@ Rules:
 - The verbs of releases alone plan it: they hold the gate. `plan`, `apply` and waves refuse it by name.
 - What drifts is D249's own judgement, so that a plan and its check can't disagree.
 - Only its own project is touched: containers of other projects, and volumes of any, stay as they are.
-- Where a service keeps its data stays: another folder or volume in the same place would let it begin without them, so that is refused; a mount
-  that the release has no longer is shown.
-- Where only images differ, the services with other images are replaced; where a file differs, Compose decides, so every service may be.
+- Where a service keeps its data stays, and named volumes have theirs where the policy allows that (release_data.py); a mount that the release has no
+  longer is shown.
+- Where only images differ, the services with other images are replaced, and what goes with them stops as well: by depends_on with restart, by links,
+  by a namespace. Where a file differs, Compose decides, so every service may be.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.release_data import called, data, elsewhere, is_source, misplaced, taken, volume_places
 from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.release import is_of_deployment, judge, ordered, recorded
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes.docker import Container, ContainerMount
+from controlplane.domain.evidence_shapes.docker import Container
 from controlplane.domain.evidence_shapes.services import ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
-from controlplane.domain.paths import overlap
 from controlplane.domain.plan import Change, Downtime, Mend
 from controlplane.domain.releases.running import digests_of, services_of
-from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted, ServiceWanted
+from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted
 
 ID = "release.deploy"
 
@@ -53,7 +54,7 @@ def _draft(desired: DesiredHost, wanted: ReleaseWanted, reader: Reader) -> Draft
     _refuse(desired, wanted, running, reader)
     seen = recorded(reader, wanted.project)
     files = tuple(_files(wanted, seen))
-    replaced = tuple(_services(wanted, running, seen["record"], all_of_them=bool(files)))
+    replaced = tuple(_with_dependents(wanted, running, dict(_services(wanted, running, seen["record"], all_of_them=bool(files)))))
     stopping = tuple(sorted(one["name"] for service in running.values() for one in service if _stops(one, replaced, wanted) and one["running"]))
     return Draft(
         mends=(Mend(check="D249", surface=f"release:{wanted.stack}"),),
@@ -77,6 +78,7 @@ def _draft(desired: DesiredHost, wanted: ReleaseWanted, reader: Reader) -> Draft
             "compose_stack_images": dict(wanted.images),
             "compose_stack_env_digest": wanted.env_digest,
             "compose_stack_places": list(wanted.bind_sources),
+            "compose_stack_volumes": {name: place for name, place in volume_places(wanted, reader).items() if place is not None},
             "compose_stack_wait_s": wanted.wait_s,
         },
     )
@@ -103,69 +105,17 @@ def _refuse(desired: DesiredHost, wanted: ReleaseWanted, running: Mapping[str, l
     )
     if away:
         raise CannotError(f"{', '.join(away)} is not there: Docker would make an empty folder on the boot disk. Make it, with its owner and mode")
-    elsewhere = sorted(
-        {told for name, service in wanted.services.items() for one in running.get(name, []) for told in _elsewhere(service, one, reader)}
-    )
-    if elsewhere:
+    left = sorted({told for name, service in wanted.services.items() for one in running.get(name, []) for told in elsewhere(service, one, reader)})
+    if left:
         raise CannotError(
-            f"its data would be left behind: {'; '.join(elsewhere)}. Move them first (storage.persistent_paths), or keep the "
+            f"its data would be left behind: {'; '.join(left)}. Move them first (storage.persistent_paths), or keep the "
             "former folder or volume in the compose files"
         )
-    taken = sorted({told for one in reader.containers for told in _taken(desired, wanted, one, reader)})
-    if taken:
-        raise CannotError(f"another project has the same data: {'; '.join(taken)}. Two that write to them would destroy them: give each its own")
-
-
-def _taken(desired: DesiredHost, wanted: ReleaseWanted, container: Container, reader: Reader) -> Iterator[str]:
-    """Yield which of the data to which the stack writes a running container of another project writes to, too."""
-    if not container["running"] or container["compose_project"] == wanted.project:
-        return
-    # What has a whole disk, such as a backup, is no service that keeps its data there.
-    whole = {"/", *(disk.mount for disk in desired.disks), *(nfs.mount for nfs in desired.nfs)}
-    places = [_real(source, reader) for source in wanted.written_sources]
-    for mount in container["mounts"]:
-        if not mount["rw"]:
-            continue
-        if mount["type"] == "volume" and mount["name"] in wanted.written_volumes:
-            yield f"{container['name']} writes to volume {mount['name']}"
-        theirs = _real(mount["host_path"], reader) if mount["host_path"] else None
-        if theirs is not None and any(theirs == place or (theirs not in whole and overlap(theirs, place)) for place in places):
-            yield f"{container['name']} writes to {mount['host_path']}"
-
-
-def _elsewhere(service: ServiceWanted, container: Container, reader: Reader) -> Iterator[str]:
-    """Yield where a container of the service would have other data than now, what it only reads before and after left out."""
-    for source, inside in [*service.binds.items(), *service.volumes.items()]:
-        for mount in _data(container):
-            is_read_only = source in service.reads and not mount["rw"]
-            if mount["destination"] == inside and not is_read_only and not _is_source(mount, source, reader):
-                yield f"{container['name']} has {_named(mount)} at {inside}, and would get {_called(source)} there"
-
-
-def _data(container: Container) -> list[ContainerMount]:
-    """Return the mounts of a container that hold data: what is in memory ends with it."""
-    return [mount for mount in container["mounts"] if mount["type"] in ("bind", "volume")]
-
-
-def _is_source(mount: ContainerMount, source: str, reader: Reader) -> bool:
-    """Say whether a mount has what a release names: a volume by its name in Docker, a folder by where it really lies."""
-    if not source.startswith("/"):
-        return mount["type"] == "volume" and mount["name"] == source
-    return mount["host_path"] is not None and _real(mount["host_path"], reader) == _real(source, reader)
-
-
-def _named(mount: ContainerMount) -> str:
-    """Return what a mount has, as messages name it."""
-    return f"volume {mount['name']}" if mount["type"] == "volume" else mount["source"]
-
-
-def _called(source: str) -> str:
-    return source if source.startswith("/") else f"volume {source}"
-
-
-def _real(path: str, reader: Reader) -> str:
-    """Return where a path of the host really lies, as far as that was looked at."""
-    return reader.paths[path]["real"] if path in reader.paths else path
+    if wrong := [*dict.fromkeys(misplaced(desired, wanted, reader))]:
+        raise CannotError("; ".join(wrong))
+    theirs = sorted({told for one in reader.containers for told in taken(desired, wanted, one, reader)})
+    if theirs:
+        raise CannotError(f"another project has the same data: {'; '.join(theirs)}. Two that write to them would destroy them: give each its own")
 
 
 def _files(wanted: ReleaseWanted, seen: ReleaseSeen) -> Iterator[Change]:
@@ -221,6 +171,18 @@ def _services(
         yield service, Change(kind="recreate", target=f"{wanted.project} {service}", before=before, after=image)
 
 
+def _with_dependents(wanted: ReleaseWanted, running: Mapping[str, list[Container]], replaced: dict[str, Change]) -> Iterator[tuple[str, Change]]:
+    """Yield what starts or is replaced, and what Compose stops and starts again along with that."""
+    more = dict(replaced)
+    while found := [name for name, service in sorted(wanted.services.items()) if name not in more and more.keys() & set(service.stops_with)]:
+        for name in found:
+            before = "; ".join(_runs(one) for one in running.get(name, [])) or None
+            # All that it goes with, so that a run that goes on, where some of them are done, does no other thing.
+            after = f"stops and starts again, as it goes with {', '.join(wanted.services[name].stops_with)}"
+            more[name] = Change(kind="recreate", target=f"{wanted.project} {name}", before=before, after=after)
+    yield from sorted(more.items())
+
+
 def _runs(container: Container) -> str:
     held = container.get("image_digests")
     return f"{container['name']}: {held[0] if held else container['image']}, {container['state']}"
@@ -246,10 +208,10 @@ def _unmounted(wanted: ReleaseWanted, running: Mapping[str, list[Container]], re
     for name, service in sorted(wanted.services.items()):
         sources = [*service.binds, *service.volumes]
         for one in running.get(name, []):
-            for mount in _data(one):
-                if mount["rw"] and not any(_is_source(mount, source, reader) for source in sources):
+            for mount in data(one):
+                if mount["rw"] and not any(is_source(mount, source, reader) for source in sources):
                     target = f"{one['name']} {mount['destination']}"
-                    yield Change(kind="mount", target=target, before=_named(mount), after="stays, and is mounted no longer")
+                    yield Change(kind="mount", target=target, before=called(mount), after="stays, and is mounted no longer")
 
 
 def _stops(one: Container, replaced: tuple[tuple[str, Change], ...], wanted: ReleaseWanted) -> bool:

@@ -13,10 +13,11 @@ from pydantic import Field
 from controlplane.domain.capabilities import release_deploy
 from controlplane.domain.coordination import GateRun
 from controlplane.domain.finding import Finding, Summary
+from controlplane.domain.gates.run_order import beginnings, newest_first
 from controlplane.domain.names import AsTuple
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.around import OpenGap, Stood
-from controlplane.domain.releases.history import Deployment
+from controlplane.domain.releases.history import Deployment, Since
 from controlplane.domain.values import Value
 from controlplane.domain.waves.closeout import Action, Attestation, FileChange
 
@@ -97,10 +98,21 @@ def proofs(chain: Sequence[Receipt], stack: str, manifest: str) -> tuple[Proof, 
     return tuple(found)
 
 
-def packs_around(pack: str, runs: Sequence[GateRun], *, begun_at: str, since: str) -> tuple[PackAround, PackAround]:
-    """Return the newest run before a deployment began, and the newest since it stands; `runs` come newest first."""
-    before = next((one for one in runs if one.at <= begun_at), None)
-    after = next((one for one in runs if one.at >= since), None)
+def packs_around(pack: str, runs: Sequence[GateRun], chain: Sequence[Receipt], *, begun: Since, since: Since) -> tuple[PackAround, PackAround]:
+    """Return the newest run that ended before a deployment began, and the newest that began since it stands.
+
+    Which came first the receipts say, as they do for the gate; a run that they lack stands where its time puts it.
+    """
+    began, ended = beginnings(chain), {one.key: one.seq for one in chain if one.phase == "result"}
+    ordered = newest_first(runs, began)
+
+    def is_before(run: GateRun) -> bool:
+        return ended.get(run.run, begun.seq) < begun.seq if run.run in began else run.at <= begun.at
+
+    def is_after(run: GateRun) -> bool:
+        return chain[began[run.run].place].seq > since.seq if run.run in began else run.at >= since.at
+
+    before, after = (next(filter(holds, ordered), None) for holds in (is_before, is_after))
     return _around(pack, "before", before), _around(pack, "after", after)
 
 

@@ -19,20 +19,20 @@ _TOP_REFUSED: Final = {
 }
 _JUDGED: Final = frozenset(
     [
-        "configs", "container_name", "depends_on", "deploy", "env_file", "environment", "healthcheck", "image", "ipc", "links", "network_mode",
-        "networks", "pid", "pull_policy", "restart", "scale", "secrets", "tmpfs", "volumes",
+        "cgroup", "configs", "container_name", "depends_on", "deploy", "env_file", "environment", "healthcheck", "image", "ipc", "links",
+        "network_mode", "networks", "pid", "pull_policy", "restart", "scale", "secrets", "tmpfs", "uts", "volumes",
     ]
 )  # fmt: skip
 # Limits, names and manners of a container: neither where its data lie, nor which image runs, nor whether it comes back.
 _HARMLESS: Final = frozenset(
     [
-        "annotations", "attach", "blkio_config", "cap_add", "cap_drop", "cgroup", "cgroup_parent", "command", "cpu_count", "cpu_percent",
+        "annotations", "attach", "blkio_config", "cap_add", "cap_drop", "cgroup_parent", "command", "cpu_count", "cpu_percent",
         "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus", "cpuset", "develop", "device_cgroup_rules", "devices",
         "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "expose", "external_links", "extra_hosts", "gpus", "group_add", "hostname",
         "init", "isolation", "labels", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit",
         "oom_kill_disable", "oom_score_adj", "pids_limit", "platform", "ports", "post_start", "pre_stop", "privileged", "read_only", "runtime",
         "security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "storage_opt", "sysctls", "tty", "ulimits", "user",
-        "userns_mode", "uts", "working_dir",
+        "userns_mode", "working_dir",
     ]
 )  # fmt: skip
 _REFUSED: Final = {

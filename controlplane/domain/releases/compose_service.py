@@ -29,6 +29,8 @@ _CONTAINER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", re.ASCII)
 _AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)")
 _DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:us|ms|s|m|h))+")
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+# How a namespace names the service whose it is.
+_OF_SERVICE: Final = "service:"
 # Docker's own.
 _STOPS_IN: Final = 10
 
@@ -91,14 +93,34 @@ def needs(judging: Judging, pieces: Sequence[Said]) -> dict[str, Said]:
         found |= {str(key) if isinstance(said.value, dict) else str(part.value): part for key, part in said.parts()}
     for said in judging.of_kind(given(pieces, "links"), list, "list"):
         found |= {str(part.value).partition(":")[0]: part for _, part in said.parts()}
-    for key in ("network_mode", "ipc", "pid"):
-        for said in given(pieces, key)[-1:]:
-            text = judging.text(said)
-            if text is not None and text.startswith("container:"):
-                judging.fault(said, "leans on a container that is not of this stack: take it out")
-            elif text is not None and text.startswith("service:"):
-                found[text.removeprefix("service:")] = said
+    for said in _namespaces(pieces):
+        text = judging.text(said)
+        if text is not None and text.startswith("container:"):
+            judging.fault(said, "leans on a container that is not of this stack: take it out")
+        elif text is not None and text.startswith(_OF_SERVICE):
+            found[text.removeprefix(_OF_SERVICE)] = said
     return found
+
+
+def stops_with(judging: Judging, pieces: Sequence[Said]) -> tuple[str, ...]:
+    """Return the services with which Compose stops this one, where it makes one of them anew: by `restart` of depends_on, by a link that
+    depends_on does not name, and by a namespace that is theirs.
+    """
+    told: dict[str, bool] = {}
+    for said in given(pieces, "depends_on"):
+        for key, part in said.parts():
+            name = str(key) if isinstance(said.value, dict) else str(part.value)
+            restarts = given([part], "restart")[-1:]
+            told[name] = judging.truth(restarts[0]) is True if restarts else told.get(name, False)
+    links = {str(part.value).partition(":")[0] for said in given(pieces, "links") for _, part in said.parts()}
+    texts = [judging.text(said) or "" for said in _namespaces(pieces)]
+    spaces = {text.removeprefix(_OF_SERVICE) for text in texts if text.startswith(_OF_SERVICE)}
+    return tuple(sorted({name for name, restarts in told.items() if restarts} | (links - told.keys()) | spaces))
+
+
+def _namespaces(pieces: Sequence[Said]) -> list[Said]:
+    """Return what is said last of each namespace that may be another service's."""
+    return [said for key in ("network_mode", "ipc", "pid", "uts", "cgroup") for said in given(pieces, key)[-1:]]
 
 
 def _judge_health(judging: Judging, pieces: Sequence[Said]) -> None:

@@ -19,7 +19,7 @@ from controlplane.domain.names import AsTuple
 from controlplane.domain.releases.compose_keys import check_keys, check_references, check_top, why_of_the_host
 from controlplane.domain.releases.compose_mounts import Behind, Mount, mounts_of, volumes_behind
 from controlplane.domain.releases.compose_said import Asked, ComposeFile, Judging, Said, given
-from controlplane.domain.releases.compose_service import container_of, judge_service, needs, networks_of, stops_in
+from controlplane.domain.releases.compose_service import container_of, judge_service, needs, networks_of, stops_in, stops_with
 from controlplane.domain.values import Value
 
 
@@ -37,18 +37,21 @@ class Bind(Value):
 
 
 class NamedVolume(Value):
-    """A volume in a container, by its key in the compose files and its name in Docker; Docker's root holds what is in it."""
+    """A volume in a container, by its key in the compose files and its name in Docker; what is in it lies in Docker's root, unless it is there
+    already and its own options say otherwise, which only the host can tell."""
 
     key: str
     name: str
     target: str
     read_only: bool
     external: bool = False
+    file: str = ""
+    line: int = 0
 
 
 class ServiceView(Value):
-    """One service. `image` is the one that the files pin, None where it is released; `after` are the services that start before it,
-    `stop_s` the seconds that it may take to stop."""
+    """One service. `image` is the one that the files pin, None where it is released; `after` are the services that start before it, `stops_with`
+    those with which Compose stops it, where it makes one of them anew; `stop_s` the seconds that it may take to stop."""
 
     name: str
     image: str | None
@@ -57,6 +60,7 @@ class ServiceView(Value):
     binds: Annotated[tuple[Bind, ...], AsTuple] = ()
     volumes: Annotated[tuple[NamedVolume, ...], AsTuple] = ()
     after: Annotated[tuple[str, ...], AsTuple] = ()
+    stops_with: Annotated[tuple[str, ...], AsTuple] = ()
     stop_s: int = 10
 
     @property
@@ -170,8 +174,17 @@ def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mappin
                 bind = _bind(mount, volume.binds, read_only=mount.read_only or volume.read_only)
                 binds.append(bind.model_copy(update={"volume": mount.source, "named": volume.name}))
             else:
+                said = mount.said
                 volumes.append(
-                    NamedVolume(key=mount.source, name=volume.name, target=mount.target, read_only=mount.read_only, external=volume.external)
+                    NamedVolume(
+                        key=mount.source,
+                        name=volume.name,
+                        target=mount.target,
+                        read_only=mount.read_only,
+                        external=volume.external,
+                        file=said.source.file,
+                        line=said.source.line_of(said.place),
+                    )
                 )
     return ServiceView(
         name=name,
@@ -181,6 +194,7 @@ def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mappin
         binds=tuple(binds),
         volumes=tuple(volumes),
         after=tuple(needs(judging, pieces)),
+        stops_with=stops_with(judging, pieces),
         stop_s=stops_in(judging, pieces),
     )
 

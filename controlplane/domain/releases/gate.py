@@ -2,7 +2,7 @@
 
 Rules:
 - UNKNOWN never opens it; a line that does not hold says what is missing and what would bring it.
-- What was proven counts for this manifest alone, by its digest, and only after it was staged.
+- What was proven counts for this manifest alone, by its digest, and only after it was staged. The manifest itself names the run that tested it.
 - Ages are judged at the present time; a receipt from the future proves nothing.
 """
 
@@ -18,6 +18,7 @@ from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.history import Since
 from controlplane.domain.releases.manifest import Manifest
+from controlplane.domain.releases.own_gaps import OwnGaps
 from controlplane.domain.releases.proof import Proof
 from controlplane.domain.releases.smoke import SmokeReport, changed_files
 from controlplane.domain.releases.values import ReleaseSpec
@@ -48,7 +49,7 @@ class PromotionCase:
     staging's smoke tests as they are now (SHA-256 by path). `production` says why what was brought there before is not settled, None where it is;
     `refusals` are those of the plan that is to run. `faults` is what
     the check of production found; `unchecked` names what of it could not be checked. `ready` says of each production host why it is not ready,
-    None for one that is. `gaps` are those that are open in the loop, None without registers. `pack` is the pack's newest run, `policy` the digest
+    None for one that is. `gaps` are those that are open in the loop. `pack` is the pack's newest run, `policy` the digest
     of the policy as it is now. `shut` and `unapproved` say why window and approval are missing, None where they are not.
     """
 
@@ -68,7 +69,7 @@ class PromotionCase:
     faults: Sequence[str]
     unchecked: str | None
     ready: Mapping[str, str | None]
-    gaps: Sequence[str] | None
+    gaps: OwnGaps
     pack: GateRun | None
     policy: str
     shut: str | None
@@ -101,8 +102,7 @@ def _lines(case: PromotionCase) -> Iterator[GateLine]:
     for host, why in sorted(case.ready.items()):
         step = f"controlplane ready {host}"
         yield GateLine(name=f"storage of {host}", verdict=_met(why is None), reason=why or "its ready receipt holds", next=step if why else None)
-    if case.spec.loop is not None:
-        yield _loop(case, case.spec.loop)
+    yield _loop(case)
     yield GateLine(name="window", verdict=_met(case.shut is None), reason=case.shut or "it is open")
     yield GateLine(name="approval", verdict=_met(case.unapproved is None), reason=case.unapproved or "as the site asks")
 
@@ -170,6 +170,9 @@ def _smoke(case: PromotionCase) -> GateLine:
         told = "it was staged again since"
     elif changed := _asked_otherwise(case, report):
         told = f"staging asks for something else now: {', '.join(changed)}"
+    elif case.manifest.tested_by != receipt.key:
+        # It is the manifest that says to whoever reads it by what it was tested: a run that could not be put into it proves nothing to them.
+        told = f"manifest {case.name} says tested_by {case.manifest.tested_by or 'nothing'}, not this run"
     if told is not None:
         return GateLine(name="smoke", verdict=Verdict.DRIFTED, reason=f"{receipt.key}: {told}", next=step)
     return GateLine(name="smoke", verdict=Verdict.MET, reason=f"{receipt.key}: {len(report.tests)} tests passed")
@@ -242,12 +245,13 @@ def _production_hosts(case: PromotionCase) -> set[str]:
     return set(production.hosts) if production is not None else set()
 
 
-def _loop(case: PromotionCase, loop: str) -> GateLine:
-    if case.gaps is None:
-        return GateLine(name="gaps", verdict=Verdict.UNKNOWN, reason="the site's registers could not be read", next="controlplane gaps status")
-    if case.gaps:
-        told = f"{', '.join(case.gaps)} {'is' if len(case.gaps) == 1 else 'are'} open in {loop}"
-        return GateLine(name="gaps", verdict=Verdict.DRIFTED, reason=told, next=f"controlplane gaps close {case.gaps[0]}")
+def _loop(case: PromotionCase) -> GateLine:
+    left, loop = case.gaps.open, case.spec.loop
+    if case.gaps.doubt is not None:
+        return GateLine(name="gaps", verdict=Verdict.UNKNOWN, reason=case.gaps.doubt, next=case.gaps.step)
+    if left:
+        told = f"{', '.join(left)} {'is' if len(left) == 1 else 'are'} open in {loop}"
+        return GateLine(name="gaps", verdict=Verdict.DRIFTED, reason=told, next=f"controlplane gaps close {left[0]}")
     return GateLine(name="gaps", verdict=Verdict.MET, reason=f"none is open in {loop}")
 
 

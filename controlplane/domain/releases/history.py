@@ -5,13 +5,15 @@ Rules:
 - Deployed is what was done and not taken back. One that failed changes nothing here: what a host really runs then, evidence alone tells.
 - The chain says what came after what; times are what the clocks said, of which one may have run ahead.
 - While a deployment or its way back is open nobody knows which of two releases a host runs.
+- What the receipts show to be another stack's is not asked for: a plan of that one that is lost keeps nobody from this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal, NamedTuple
 
+from controlplane.domain.chain import BEGINNING
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
@@ -31,8 +33,9 @@ class Since(NamedTuple):
 class Deployment(Value):
     """One deployment of a stack on one host. `run` is the whole run, `key` the host's part of it; `plan` and `manifest` are digests.
 
-    `images` are by compose service, pinned. `state` is open until its result is on record, and `returning` while its way back is; `undone_at` is
-    when that ended. `begun_seq`, `ended_seq` and `undone_seq` are the numbers of the receipts of those times: their order is the one that counts.
+    `images` are by compose service, pinned; `env_digest` is the keyed digest of the environment file, None where its plan says none. `state` is open
+    until its result is on record, and `returning` while its way back is; `undone_at` is when that ended. `begun_seq`, `ended_seq` and `undone_seq`
+    are the numbers of the receipts of those times: their order is the one that counts.
     """
 
     stack: str
@@ -45,6 +48,7 @@ class Deployment(Value):
     manifest: str
     manifest_name: str
     images: dict[str, str]
+    env_digest: str | None = None
     begun_at: str
     begun_seq: int
     ended_at: str | None
@@ -94,6 +98,11 @@ class OnHost(Value):
         return last if last is not None and last.state == "failed" else None
 
     @property
+    def is_bare(self) -> bool:
+        """Say whether nothing of it is here: nothing was brought, or all of it was taken back."""
+        return all(one.state == "undone" for one in self.deployments)
+
+    @property
     def unsettled(self) -> Deployment | None:
         """Return the last one that is open, or on its way back."""
         return next((one for one in reversed(self.deployments) if one.state in ("open", "returning")), None)
@@ -117,6 +126,16 @@ class Deployed(Value):
         return max((one.since for one in self.hosts if one.since is not None), default=None)
 
     @property
+    def reached(self) -> Deployed:
+        """Return it without the hosts that have nothing of it, such as one that the environment got since: they are in nothing's way.
+
+        A host from which a run went back that still stands on another is no such host: that way back has not ended.
+        """
+        standing = {one.run for host in self.hosts for one in host.deployments if one.state == "done"}
+        hosts = (host for host in self.hosts if not host.is_bare or any(one.run in standing for one in host.deployments))
+        return self.model_copy(update={"hosts": tuple(hosts)})
+
+    @property
     def disagree(self) -> bool:
         """Say whether the hosts run different manifests, or only some of them any."""
         return len({one.current.manifest if one.current is not None else None for one in self.hosts}) > 1
@@ -134,11 +153,19 @@ class Deployed(Value):
         return None
 
 
-def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tuple[Deployment, ...]:
-    """Return every deployment that the receipts hold, the oldest first. `plan_of` gives the plan of a digest; what it raises is raised here.
+def deployments(
+    chain: Sequence[Receipt],
+    plan_of: Callable[[str], Plan],
+    *,
+    stack: str | None = None,
+    hosts: Collection[str] | None = None,
+    plan: str | None = None,
+) -> tuple[Deployment, ...]:
+    """Return the deployments that the receipts hold, the oldest first: those of one stack, some hosts, one plan (its digest), where these are given.
 
-    Raises `RunFailedError` for a plan that does not say what was deployed.
+    `plan_of` gives the plan of a digest; what it raises is raised here. Raises `RunFailedError` for a plan that does not say what was deployed.
     """
+    others = frozenset[str]() if stack is None else plans_of_others(chain, stack)
     results = {receipt.key: receipt for receipt in chain if receipt.phase == "result"}
     undone = undone_keys(chain)
     back = {one.undoes: one for one in chain if one.phase == "result" and one.outcome == "rolled-back" and one.undoes is not None}
@@ -148,18 +175,26 @@ def deployments(chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tup
     for intent in chain:
         if intent.phase != "intent" or intent.capability != DEPLOY or intent.undoes is not None:
             continue
+        if intent.plan in others or plan not in (None, intent.plan) or (hosts is not None and intent.host not in hosts):
+            continue
         if intent.plan not in plans:
             plans[intent.plan] = plan_of(intent.plan)
         result = results.get(intent.key)
         made = _deployment(intent, result, _step(plans[intent.plan], intent), _state(intent, result, undone=undone, returning=returning))
         gone = back.get(intent.key)
         found.append(made if gone is None else made.model_copy(update={"undone_at": gone.at, "undone_seq": gone.seq}))
-    return tuple(found)
+    return tuple(one for one in found if stack in (None, one.stack))
+
+
+def plans_of_others(chain: Sequence[Receipt], stack: str) -> frozenset[str]:
+    """Return the digests of plans that the receipts show to be of another stack: what stood before a release is on record under its stack."""
+    begun = {(one.told or {}).get("run"): one.step.partition("/")[0] for one in chain if one.capability == BEGINNING and one.phase == "result"}
+    return frozenset(one.plan for one in chain if one.plan and begun.get(one.run, stack) != stack)
 
 
 def deployed(chain: Sequence[Receipt], plan_of: Callable[[str], Plan], *, stack: str, environment: str, hosts: Sequence[str]) -> Deployed:
     """Return what these hosts were given of a stack in one environment. Raises as `deployments` does."""
-    own = [one for one in deployments(chain, plan_of) if (one.stack, one.environment) == (stack, environment)]
+    own = [one for one in deployments(chain, plan_of, stack=stack, hosts=hosts) if one.environment == environment]
     rows = tuple(OnHost(host=host, deployments=tuple(one for one in own if one.host == host)) for host in hosts)
     return Deployed(stack=stack, environment=environment, hosts=rows)
 
@@ -196,6 +231,7 @@ def _deployment(intent: Receipt, result: Receipt | None, step: Step, state: Stat
         manifest=str(said.get("compose_stack_manifest")),
         manifest_name=str(said.get("compose_stack_manifest_name")),
         images={str(service): str(image) for service, image in said["compose_stack_images"].items()},
+        env_digest=said.get("compose_stack_env_digest"),
         begun_at=intent.at,
         begun_seq=intent.seq,
         ended_at=result.at if result is not None else None,

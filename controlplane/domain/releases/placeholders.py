@@ -1,12 +1,41 @@
-"""Whether a value only stands for one that somebody still has to write."""
+"""Whether a value only stands for one that somebody still has to write.
+
+Rules:
+- Words and phrases count as words, never as a part of one: a secret made at random holds any letters.
+- A phrase is an order or a want that names what is to be written (`set-a-password`), not a sentence that happens to hold one of its words.
+- Marks count round the whole value; those that texts and formats use as well, only round the name of what is to be written.
+"""
 
 from __future__ import annotations
 
 import re
 
-_WORDS = frozenset(["todo", "tbd", "fixme", "changeme", "changeit", "replaceme", "placeholder", "dummy", "fillme"])
-_PHRASE = re.compile(r"(^|[^a-z])(change|replace|fill|insert|enter)[-_ .]?(me|this|here)([^a-z]|$)|^your[-_ .][a-z]|^example[-_ .]?(value|only)")
-_MARKED = re.compile(r"<[^<>]*>|\{\{.*\}\}|\.{3,}|…|\*{3,}|_{3,}|-{3,}|\?+")
+_WORDS = frozenset(["todo", "fixme", "changeme", "changeit", "replaceme", "replaceit", "placeholder", "dummy", "fillme", "tobereplaced"])
+# Short enough to come up at random between two signs: they count among plain words alone.
+_SHORT = re.compile(r"tbd|tba|x{3,}")
+_NOUN = (
+    r"(pass(word|phrase|wd|code)?|pwd|pw|secret|token|credentials?|salt|dsn|(api|access|private|public|secret|signing|encryption)?[-_ .]?key|"
+    r"value|string|hash|here)"
+)
+_KIND = (
+    r"(a|an|the|your|my|our|its|this|that|in|with|by|to|as|real|actual|own|new|strong|secure|random|safe|good|long|unique|some|valid|production|prod|"
+    r"db|database|admin|root|user|service|api|access|secret|private|app|jwt)"
+)
+_GAP = "[-_ .]"
+_DONE = r"(replaced|changed|filled|set|defined|determined|done|added|provided|generated|announced|decided|written|rotated)"
+_PHRASE = re.compile(
+    r"(^|[^a-z])(change|replace|fill|insert|enter)[-_ .]?(me|this|here|it)([^a-z]|$)|^your[-_ .][a-z]|^example[-_ .]?(value|only)"
+    rf"|(^|[^a-z])to{_GAP}?be{_GAP}?{_DONE}([^a-z]|$)"
+    rf"|^(please{_GAP})?(change|replace|fill|insert|enter|put|set|paste|type|add|choose|pick|generate|provide|supply|use|write){_GAP}"
+    rf"(({_KIND}{_GAP})+{_NOUN}|{_NOUN}{_GAP}(here|now|please))({_GAP}(here|now|please))*$"
+    rf"|^(my|sample|example|fake|some){_GAP}?({_KIND}{_GAP})*{_NOUN}$"
+    rf"|^{_NOUN}{_GAP}?((goes|comes|is|needed|required){_GAP}?)?here$"
+)
+_MARKED = re.compile(
+    r"<[\w .,:;'/|()-]*>|\{\{.*\}\}|\$\{[^{}]*\}|\$\([^()]*\)|@@[^@]*@@|\.{3,}|…|\*{3,}|_{3,}|-{3,}|\?+|[•●∙]+"
+    rf"|([\[({{<*_]*)(redacted|censored)[\])}}>*_]*"
+    rf"|(__|%|@|\[|\{{|#\{{|\(\(|\$)([a-z]+[-_ .])*{_NOUN}([-_ .][a-z]+)*(__|%|@|\]|\}}|\}}#|\)\)|)"
+)
 # What images and tutorials start with; whoever tries has tried these first.
 _KNOWN = frozenset(
     [
@@ -19,10 +48,11 @@ SHORTEST_SECRET = 8
 
 
 def is_placeholder(value: str) -> bool:
-    """Say whether a value stands for another, such as changeme, xxx, <password> or TODO."""
+    """Say whether a value stands for another, such as changeme, xxx, <password>, ${PASSWORD}, set-a-password or TODO."""
     text = value.strip().lower()
-    words = re.split(r"[^a-z0-9]+", text)
-    return bool(_MARKED.fullmatch(text) or any(word in _WORDS or re.fullmatch(r"x{3,}", word) for word in words) or _PHRASE.search(text))
+    words = [word for word in re.split(r"[^a-z0-9]+", text) if word]
+    plain = all(word.isalpha() or word.isdecimal() for word in words)
+    return bool(_MARKED.fullmatch(text) or any(word in _WORDS or (plain and _SHORT.fullmatch(word)) for word in words) or _PHRASE.search(text))
 
 
 def why_no_secret(name: str, value: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from controlplane.domain.faults import Place
+from controlplane.domain.registers import Registers
 from controlplane.domain.releases.manifest import Manifest, image_parts
+from controlplane.domain.releases.own_gaps import why_no_loop
 from controlplane.domain.releases.values import ReleaseSpec
 from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE
 
@@ -19,11 +21,11 @@ def spec_faults(
     *,
     stacks: Mapping[str, Collection[str]] | None,
     packs: Collection[str] | None,
-    loops: Collection[str] | None,
+    registers: Registers | None,
 ) -> Iterator[tuple[Place, str]]:
     """Yield the faults of one file. `stacks` are the compose projects of each host of the policy, None where it could not be read.
 
-    `packs` are those of gates.yml, `loops` those of the registers, None likewise.
+    `packs` are those of gates.yml, `registers` hold the loops, None likewise.
     """
     if not isinstance(data, Mapping):
         return
@@ -48,8 +50,8 @@ def spec_faults(
     if isinstance(pack, str) and packs is not None and pack not in packs:
         yield ("promotion", "pack"), f"there is no pack {pack} in gates.yml: define it there, or name one of {', '.join(packs) or 'none'}"
     loop = data.get("loop")
-    if isinstance(loop, str) and loops is not None and loop not in loops:
-        yield ("loop",), f"there is no {loop} in registers/loops.yml: file it, or name the right one"
+    if isinstance(loop, str) and registers is not None and (told := why_no_loop(loop, registers)) is not None:
+        yield ("loop",), told
 
 
 def manifest_faults(manifest: Manifest, stack: str, spec: ReleaseSpec | None) -> Iterator[tuple[Place, str]]:

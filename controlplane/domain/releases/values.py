@@ -71,4 +71,4 @@ class ReleaseSpec(Value):
     environments: dict[EnvironmentName, Environment] = Field(min_length=1, description="staging and production")
     recert: Annotated[tuple[Recert, ...], AsTuple] = Field((), description="Commands that certify the modules and the site")
     promotion: Rules = Field(Rules(), description="What a promotion takes")
-    loop: LoopId | None = Field(None, description="Loop of the release: no gap in it may be open")
+    loop: LoopId | None = Field(None, description="Loop of the release: no gap in it may be open; without one the gate stays shut")

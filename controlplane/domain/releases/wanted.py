@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -23,12 +23,16 @@ class ComposeText(Value):
 
 class ServiceWanted(Value):
     """What the compose files say of one service: seconds that it may take to stop, where its binds (source on the host) and its named volumes (as
-    Docker will know them) lie in the container, and which of both it only reads."""
+    Docker will know them) lie in the container, and which of both it only reads; which binds stand behind a named volume (its name in Docker, and the
+    source); the name that its container is given, None where none is; the services with which Compose stops it, where it makes one of them anew."""
 
     stop_s: int = 10
     binds: dict[str, str] = Field(default={})
     volumes: dict[str, str] = Field(default={})
     reads: Annotated[tuple[str, ...], AsTuple] = ()
+    named: dict[str, str] = Field(default={})
+    container: str | None = None
+    stops_with: Annotated[tuple[str, ...], AsTuple] = ()
 
 
 class ReleaseWanted(Value):
@@ -38,7 +42,7 @@ class ReleaseWanted(Value):
     """
 
     stack: str
-    environment: str
+    environment: Literal["staging", "production"]
     project: str
     dir: str
     manifest: str

@@ -98,6 +98,15 @@ def test_a_fault_of_a_release_is_said_where_it_stands(site: Path, name: str, old
     assert any(one.startswith(fault) for one in found), found
 
 
+def test_a_loop_that_was_absorbed_is_no_loop_of_a_release(site: Path) -> None:
+    text = "loops:\n  LOOP-SHOP: {title: the shop, status: absorbed, absorbed_by: LOOP-ALL}\n  LOOP-ALL: {title: all of it}\n"
+    write(site, "registers/loops.yml", text)
+    found = policy_faults(site)
+    assert found == ["releases/shop.yml:17: loop: LOOP-SHOP was absorbed by LOOP-ALL, and its gaps with it: name that one"]
+    write(site, "registers/loops.yml", "loops: {LOOP-SHOP: {title: the shop, status: closed, closed: {at: now, by: ops}}}\n")
+    assert check_policy(SiteFolder(site), run_inventory=False)
+
+
 def test_a_second_stack_may_not_have_the_first_ones_project_and_both_are_told(site: Path) -> None:
     write(site, "releases/store.yml", FILES["releases/shop.yml"])
     told = "environments.{}.project: is the project of {} on web1 too"

@@ -70,6 +70,21 @@ def test_one_host_that_would_not_take_it_is_4_and_one_that_can_t_be_asked_5(
     assert (len(site.receipts.chain), site.running("production")) == (before, set())
 
 
+def test_of_a_run_that_was_stopped_only_the_hosts_that_are_left_are_asked(run: Run, site: PromotedSite) -> None:
+    site.bring_to_gate(1)
+    assert run("release", "promote", "shop", "--manifest", "r1", "--out", "plan.json").code == 3
+    site.runner.ends, site.faults = [CUT], ()
+    assert run("release", "promote", "shop", "--plan", "plan.json").code == 130
+    site.faults = ("production lacks PORT",)
+    assert run("release", "promote", "shop", "--plan", "plan.json").code == 130
+    site.faults = ()
+    said = run("release", "promote", "shop", "--plan", "plan.json", "--dry-run", "-o", "json")
+    shown = json.loads(said.out)
+    asked = [line["name"] for line in shown["gate"] if line["name"].startswith(("Docker of", "way back of"))]
+    assert (said.code, asked) == (3, [f"Docker of {HOSTS[1]}", f"way back of {HOSTS[1]}"]), said
+    assert run("release", "promote", "shop", "--plan", "plan.json").code == 0
+
+
 def test_who_interrupts_it_finds_no_plan(run: Run, site: PromotedSite, tmp_path: Path) -> None:
     site.runner.dry_ends = {HOSTS[0]: CUT}
     said = run("release", "stage", "shop", "--manifest", "r1", "--out", "plan.json")

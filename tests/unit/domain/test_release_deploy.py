@@ -202,6 +202,27 @@ def test_data_that_a_service_mounts_no_longer_are_shown(healthy: EvidenceBuilder
     ]
 
 
+SIDECARS = {
+    "web": ServiceWanted(stop_s=10),
+    "side": ServiceWanted(stop_s=40, stops_with=("web",)),
+    "beside": ServiceWanted(stops_with=("side", "web")),
+    "db": ServiceWanted(stop_s=30),
+}
+
+
+def test_what_compose_stops_along_with_a_service_is_shown_and_counts(healthy: EvidenceBuilder) -> None:
+    images = V1.images | {name: f"registry.example.org/shop/{name}@{BASE}" for name in ("side", "beside")}
+    running(healthy, release_wanted(services=SIDECARS, images=images))
+    proposal = proposed(healthy, release_wanted(services=SIDECARS, images=images | {"web": V2.images["web"]}, manifest="sha256:" + "2" * 64))
+    [draft] = proposal.drafts
+    assert [(kind, target, after) for kind, target, _, after in told(proposal)] == [
+        ("recreate", "shop beside", "stops and starts again, as it goes with side, web"),
+        ("recreate", "shop side", "stops and starts again, as it goes with web"),
+        ("recreate", "shop web", V2.images["web"]),
+    ]
+    assert (draft.downtime.services, draft.downtime.estimate_s) == (("shop-beside-1", "shop-side-1", "shop-web-1"), 100)
+
+
 def _refusals(builder: EvidenceBuilder, mount: dict[str, Any], **other: Any) -> list[str]:
     """Return why the stack can't come beside a container of another project with that mount."""
     web = ServiceWanted(binds={"/mnt/data/logs": "/logs"}, volumes={"shop_cache": "/cache"}, reads=("/mnt/data/logs",))

@@ -42,6 +42,7 @@ class StackHost:
         self.registry = {ref(name, release) for name in ("web", "db") for release in "12"}
         self.bad: set[str] = set()
         self.rows: list[dict[str, Any]] = []
+        self.volumes: list[dict[str, Any]] = []
         self.ran: list[list[str]] = []
         self.settling: set[str] = set()
         self.at: Callable[[str], None] = lambda _what: None
@@ -109,12 +110,26 @@ class StackHost:
         }
 
     def runs(self) -> dict[str, str]:
-        return {row["Config"]["Labels"]["com.docker.compose.service"]: row["Config"]["Image"] for row in self.rows}
+        return {row["Config"]["Labels"]["com.docker.compose.service"]: row["Config"]["Image"] for row in self.rows if not _is_once(row)}
+
+    def ran_once(self, service: str) -> dict[str, Any]:
+        """Let a container be there that somebody ran once, and that has ended; return it."""
+        row = self._container(service, ref(service), ["--project-directory", str(self.folder)], "")
+        row["Name"] = f"/shop-{service}-run-1"
+        row["Config"]["Labels"]["com.docker.compose.oneoff"] = "True"
+        row["State"] = {"Running": False, "Status": "exited", "ExitCode": 0}
+        self.rows.append(row)
+        return row
 
     # Docker.
 
-    def call(self, _method: str, target: str, **_: Any) -> tuple[int, Any]:
+    def call(self, method: str, target: str, **_: Any) -> tuple[int, Any]:
         kind, _, rest = target.lstrip("/").partition("/")
+        if method != "GET":
+            self.ran.append([method, target])
+            if method == "DELETE":
+                self.rows = [row for row in self.rows if row["Id"] != rest]
+            return 204, None
         name = rest.removesuffix("/json")
         if kind == "images":
             found = self.images.get(name) or next((image for image in self.images.values() if image["Id"] == name), None)
@@ -127,8 +142,9 @@ class StackHost:
     def get(self, target: str, **_: Any) -> Any:
         if target.startswith("/containers/json"):
             told = {"healthy": "Up (healthy)", "unhealthy": "Up (unhealthy)"}
-            return [{"Labels": row["Config"]["Labels"], "State": "running", "Status": told[row["State"]["Health"]["Status"]]} for row in self.rows]
-        return {"/volumes": {"Volumes": []}, "/networks": []}[target]
+            up = [row for row in self.rows if not _is_once(row)]
+            return [{"Labels": row["Config"]["Labels"], "State": "running", "Status": told[row["State"]["Health"]["Status"]]} for row in up]
+        return {"/volumes": {"Volumes": self.volumes}, "/networks": []}[target]
 
     def info(self) -> dict[str, Any]:
         return {"DockerRootDir": "/"}
@@ -161,15 +177,16 @@ class StackHost:
             named = [words[at + 1] for at, word in enumerate(words) if word in ("--file", "--env-file")]
             if away := [path for path in named if not Path(path).exists()]:
                 return Said(1, f"open {away[0]}: no such file or directory", "")
-            self.rows = []
+            self.rows = [] if "--remove-orphans" in words else [row for row in self.rows if _is_once(row)]
             watch.look()
             return Said(0, "", "")
         self.at("up")
         services = _merged(words)["services"]
-        self.rows = [row for row in self.rows if row["Config"]["Labels"]["com.docker.compose.service"] in services]
+        if "--remove-orphans" in words:
+            self.rows = [row for row in self.rows if row["Config"]["Labels"]["com.docker.compose.service"] in services and not _is_once(row)]
         for name, service in services.items():
             made_from = json.dumps([service, Path(folder, ".env").read_text() if Path(folder, ".env").exists() else ""])
-            own = [row for row in self.rows if row["Config"]["Labels"]["com.docker.compose.service"] == name]
+            own = [row for row in self.rows if row["Config"]["Labels"]["com.docker.compose.service"] == name and not _is_once(row)]
             if not own or own[0]["made_from"] != made_from:
                 self.rows = [row for row in self.rows if row not in own]
                 watch.look()
@@ -197,6 +214,11 @@ class StackHost:
             "State": {"Running": True, "Status": "running", "Health": {"Status": "unhealthy" if image in self.bad else "healthy"}, "ExitCode": 0},
             "made_from": made_from,
         }
+
+
+def _is_once(row: dict[str, Any]) -> bool:
+    """Say whether somebody ran that container once, and it has ended."""
+    return "com.docker.compose.oneoff" in row["Config"]["Labels"]
 
 
 def _merged(argv: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.releases.values import EnvironmentName, Rules
 from controlplane.ports.plays import StepResult
 from controlplane.ports.waves import Commit
+from controlplane.usecases.record_run import Ledger
 from controlplane.usecases.reset_time import reset_time
 from tests.fakes.closings import LOOP, OTHER, ClosingSite
 from tests.fakes.releases import HOSTS, STACK
@@ -135,6 +136,30 @@ def test_what_the_pack_was_not_run_on_since_or_did_not_pass_does_not_close(site:
     site.runs.held = (*site.runs.held, *before)
     site.clock.time += timedelta(minutes=5)
     assert refused(site) == f"shop in production does not close: {told}"
+
+
+def on_record(site: ClosingSite, key: str) -> None:
+    """Leave the receipts of a run of the pack."""
+    ledger = Ledger(site.receipts, site.clock, run=key, site="lab", plan="", policy="p", operator="ops@here")
+    ledger.intend(key, host="*", capability="verify.pack.run", step="mint")
+    ledger.close(key, host="*", capability="verify.pack.run", step="mint", outcome="done")
+
+
+def test_which_of_the_pack_s_runs_came_before_and_after_the_receipts_say(site: ClosingSite) -> None:
+    packed(site, ("EARLY-CLOCK", 4, True))
+    on_record(site, "EARLY-CLOCK")
+    site.released()
+    [before] = site.runs.held
+    site.clock.time += timedelta(minutes=10)
+    assert "pack mint was not run since it stands there" in refused(site)
+    packed(site, ("BAD", -9, False))
+    on_record(site, "BAD")
+    site.runs.held = (before, *site.runs.held)
+    assert "pack mint has not passed since: BAD: D235 did not pass" in refused(site)
+    packed(site, ("GOOD", -8, True), ("BAD", -9, False))
+    on_record(site, "GOOD")
+    site.runs.held = (before, *site.runs.held)
+    assert [(one.when, one.run) for one in site.closed()[0].packs] == [("before", "EARLY-CLOCK"), ("after", "GOOD")]
 
 
 def test_staging_closes_with_what_is_on_record_of_the_pack(site: ClosingSite) -> None:
@@ -254,6 +279,19 @@ def test_while_a_gap_of_its_loop_is_open_it_does_not_close(site: ClosingSite) ->
     assert refused(site) == f"shop in production does not close: GAP-OP-1 is open in {LOOP}. Next: controlplane gaps close GAP-OP-1"
     site.register({"GAP-OP-1": {"title": "too slow", "status": "accepted", "reason": "r", "loops": [LOOP]}})
     assert site.closed()[0].open_gaps == ()
+
+
+def test_a_release_without_a_loop_or_with_one_that_was_absorbed_does_not_close(site: ClosingSite) -> None:
+    site.released().register({"GAP-OP-1": {"title": "too slow", "loops": [OTHER]}})
+    registers = site.site.governance.checked_registers()
+    loops = {**registers.loops, LOOP: registers.loops[LOOP].model_copy(update={"status": "absorbed", "absorbed_by": OTHER})}
+    absorbed = replace(site.site.governance, registers=registers.model_copy(update={"loops": loops}))
+    plain, site.site = site.site, replace(site.site, governance=absorbed)
+    told = f"{LOOP} was absorbed by {OTHER}, and its gaps with it: name that one. Next: mend loop in releases/shop.yml"
+    assert refused(site, UnknownError) == f"shop in production does not close: {told}"
+    site.site = plain
+    site.files.specs[STACK] = site.files.specs[STACK].model_copy(update={"loop": None})
+    assert "does not close: the release names no loop, so nobody knows which gaps are its own. Next: " in refused(site, UnknownError)
 
 
 def test_registers_that_can_not_be_read_do_not_close_as_nothing_open_also_without_a_loop(site: ClosingSite) -> None:

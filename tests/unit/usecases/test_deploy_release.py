@@ -550,11 +550,38 @@ def test_a_preview_tells_where_data_land(site: PromotedSite) -> None:
     volume = NamedVolume(key="cache", name="shop_cache", target="/cache", read_only=False)
     service = ServiceView(name="intake", image=None, container=None, networks=("default",), binds=(bind,), volumes=(volume,))
     views = {"mint-data": ComposeView(project="shop-production", dir="/opt/stacks/shop-production", services=(service,))}
-    told = landings(replace(site.site, views=lambda *_: views), "shop", "production", site.files.manifest("shop", "r1"))
+    told = landings(
+        replace(site.site, views=lambda *_: views), "shop", "production", site.files.manifest("shop", "r1"), site.plan_of(1, "production")
+    )
     assert [(one["service"], one["path"], one["lands"]) for one in told] == [
         ("intake", "/var/lib/db", "/mnt/data/shop/db"),
         ("intake", "/cache", "volume shop_cache in /mnt/data/docker"),
     ]
+
+
+def test_a_preview_tells_where_volumes_that_are_there_have_their_data_and_what_the_policy_does_not_name(site: PromotedSite) -> None:
+    volume = NamedVolume(key="cache", name="shop_cache", target="/cache", read_only=False)
+    views = {
+        host: ComposeView(
+            project="shop-staging",
+            dir="/opt/stacks/shop-staging",
+            services=(ServiceView(name="intake", image=None, container=None, networks=("default",), volumes=(volume,)),),
+        )
+        for host in ("mint-apps", "mint-data")
+    }
+    made = site.plan_of(1, "staging")
+    places = {"mint-apps": "/srv/cache", "mint-data": "/mnt/data/docker/volumes/shop_cache/_data"}
+    steps = tuple(
+        step.model_copy(update={"variables": {**step.variables, "compose_stack_volumes": {"shop_cache": places[step.host]}}}) for step in made.steps
+    )
+    boot = site.site.view.desired.by_name()["mint-apps"].model_copy(update={"data": "boot", "disks": ()})
+    desired = site.site.view.desired.model_copy(update={"hosts": (boot, site.site.view.desired.by_name()["mint-data"])})
+    changed = replace(site.site, view=site.site.view.model_copy(update={"desired": desired}), views=lambda *_: views)
+    told = landings(changed, "shop", "staging", site.files.manifest("shop", "r1"), made.model_copy(update={"steps": steps}))
+    assert {one["host"]: one["lands"] for one in told} == {
+        "mint-apps": "volume shop_cache, whose data lie in /srv/cache, on the boot disk, and named nowhere in the policy: D236 will call it drift",
+        "mint-data": "volume shop_cache in /mnt/data/docker",
+    }
 
 
 def test_apply_carries_no_release_out(site: PromotedSite) -> None:

@@ -30,7 +30,8 @@ def second_stack(site: Path, project: str, data: str) -> None:
         held = FILES[f"releases/shop/{name}"].replace("/srv/shop-production", data).replace("name: shop\n", f"name: {project}\n")
         write(site, f"releases/store/{name}", held.replace("container_name: web", "container_name: store"))
     write(site, "releases/store/.env.production", REAL["releases/shop/.env.production"].replace("/srv/shop-production", data)).chmod(0o600)
-    write(site, "policy.yml", FILES["policy.yml"].replace("web1:\n    tier: boot-only\n    stacks: [", SECOND))
+    policy = FILES["policy.yml"].replace("web1:\n    tier: boot-only\n    stacks: [", SECOND)
+    write(site, "policy.yml", policy.replace("boot_accepted: [", "boot_accepted: [{container: store, path: /data, reason: small}, "))
 
 
 def refused(site: Path, stack: str, name: EnvironmentName) -> list[str]:
@@ -51,6 +52,31 @@ def change(site: Path, name: str, old: str, new: str) -> None:
 
 def test_environments_with_places_of_their_own_may_be_brought(site: Path) -> None:
     assert refused(site, "shop", "staging") == refused(site, "shop", "production") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "at", "what"),
+    [
+        ('["${DATA}:/data"]', 7, "/srv/shop-production"),
+        ('["data:/data"]\nvolumes: {data: }', 7, "shop_data"),
+    ],
+)
+def test_production_is_not_brought_with_data_on_the_boot_disk_that_the_policy_names_nowhere_and_staging_is_told_of_them(
+    site: Path, line: str, at: int, what: str
+) -> None:
+    policy = FILES["policy.yml"].replace("container: web,", "container: other,")
+    write(site, "policy.yml", policy)
+    change(site, "compose.yml", '["${DATA}:/data"]', line)
+    [told] = refused(site, "shop", "production")
+    assert told == (
+        f"releases/shop/compose.yml:{at}: services.web.volumes: {what} would lie on the boot disk of web1, and the policy names it nowhere, so that "
+        "the host would not be ready (D236): mount it read-only, or name /data of web under boot_accepted, with why (policy.yml, hosts.web1)"
+    )
+    files = ReleaseFolder(site)
+    judged = judge_environment(files, "shop", "staging", files.spec("shop"), SiteFolder(site).read(run_inventory=False).desired().by_name())
+    assert judged.faults == ()
+    [compose] = [part for part in judged.parts if part.what == "compose files"]
+    assert compose.told.endswith("; on the boot disk, and named nowhere in the policy, so that D236 will drift there: web1 web /data")
 
 
 def test_neither_environment_is_brought_while_both_write_to_one_directory(site: Path) -> None:

@@ -13,10 +13,10 @@ from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.plays import StepResult
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.ask_release import asked_of_hosts
-from controlplane.usecases.deploy_release import stage_release
+from controlplane.usecases.deploy_release import promote_release, stage_release
 from controlplane.usecases.rehearse_release import Rehearsed, rehearse
 from tests.fakes.promotions import PromotedSite
-from tests.fakes.releases import HOSTS, STACK
+from tests.fakes.releases import HOSTS, STACK, running
 
 REFUSED = "refuse | Let Compose read the files: compose_stack of shop (staging) refused: x can't be pulled. Nothing was changed."
 
@@ -89,3 +89,49 @@ def test_a_plan_that_no_longer_fits_is_refused_with_what_differs(site: PromotedS
         f"  {HOSTS[0]}/010: is no longer to be done",
         f"Nothing was changed. Make a new one: controlplane release stage --manifest r2 {STACK} --out FILE",
     ]
+
+
+def stopped(site: PromotedSite, plan: Plan, environment: EnvironmentName) -> None:
+    """Interrupt a plan at the first host that is left."""
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted.", told={})]
+    act = stage_release if environment == "staging" else promote_release
+    assert act(site.site, STACK, plan, site.release_ports, command="again", progress=lambda _: None).outcome == "interrupted"
+
+
+def shut(site: PromotedSite, plan: Plan, environment: EnvironmentName = "production") -> set[str]:
+    return {line.name for line in of(site, plan, environment).gate if line.verdict is not Verdict.MET}
+
+
+def test_a_run_that_was_stopped_is_rehearsed_as_it_would_go_on(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(1)
+    stopped(site, plan, "production")
+    assert (shut(site, plan), of(site, plan, "production").finished) == (set(), ())
+    # The first host is ended, and the second not begun.
+    site.faults = ("production lacks PORT",)
+    assert site.promote(plan).outcome == "interrupted"
+    assert shut(site, plan) == {"contract"}
+    site.faults = ()
+    shown = of(site, plan, "production")
+    assert (shut(site, plan), shown.finished, [step.host for step in shown.plan.steps]) == (set(), HOSTS[:1], [HOSTS[1]])
+    assert site.promote(plan).outcome == "done"
+
+
+def test_where_a_run_that_was_stopped_began_every_host_no_gate_is_asked_any_more(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(1)
+    stopped(site, plan, "production")
+    stopped(site, plan, "production")
+    site.runner.ends = [StepResult(status="done", message="", told={}), StepResult(status="interrupted", message="interrupted.", told={})]
+    assert site.promote(plan).outcome == "interrupted"
+    site.faults = ("production lacks PORT",)
+    assert [line.name for line in of(site, plan, "production").gate] == ["waves"]
+    assert site.promote(plan).outcome == "done"
+
+
+def test_what_a_run_that_was_stopped_would_do_beyond_its_plan_is_refused_with_its_way_back(site: PromotedSite) -> None:
+    plan = site.plan_of(1, "staging")
+    stopped(site, plan, "staging")
+    odd = running(2, "intake", "staging") | {"name": "odd", "compose_service": "odd", "compose_dir": "/opt/stacks/shop-staging"}
+    site.hosts[HOSTS[1]].probes["docker_containers"].append(odd)
+    with pytest.raises(RefusedError, match="can't be gone on with, there is more to do now than its plan says") as refusal:
+        of(site, plan)
+    assert "Take it back with 'controlplane release rollback shop --env staging', then make a new plan." in str(refusal.value)

@@ -13,9 +13,10 @@ from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.run_list import run_rows
+from controlplane.render.junit import junit_of_smoke
 from controlplane.usecases.apply_guards import open_of
 from controlplane.usecases.judge_ready import judge_ready
-from tests.fakes.releases import SECRET, STACK, ReleaseSite, deploy_plan, digest, manifest
+from tests.fakes.releases import SECRET, STACK, ReleaseSite, deploy_plan, digest, env_text, manifest
 from tests.fakes.site import OPERATOR
 
 
@@ -269,3 +270,22 @@ def test_what_ends_a_run_is_on_record_without_secrets(site: ReleaseSite) -> None
     with pytest.raises(RunFailedError):
         site.smoke()
     assert (site.receipts.chain[-1].outcome, site.receipts.chain[-1].reason) == ("failed", "no room for ***")
+
+
+LEAKED = SmokeTest(name="test_flow.py::test_it", outcome="failed", reason="500: password authentication failed for Nachtigall-31")
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_no_message_of_a_test_is_kept_where_what_runs_was_given_another_environment_file(back: bool) -> None:
+    """After a way back the former secret runs, and nobody here knows it any more; so it is before a new one was brought."""
+    site = ReleaseSite()
+    site.deploy(1)
+    if back:
+        site.files.env[STACK, "staging"] = env_text("staging").replace(SECRET, "a-newer-one")
+    site.tests.tests = (LEAKED, SmokeTest(name="test_flow.py::test_other", outcome="passed"))
+    report = site.smoke()
+    told = "its message is not kept: what runs was given another environment file than the one that lies here, so its values are not known"
+    assert [(test.outcome, test.reason) for test in report.tests] == [("failed", told if back else LEAKED.reason), ("passed", "")]
+    for text in (str(site.receipts.chain[-1]), junit_of_smoke(report)):
+        assert ("Nachtigall-31" in text) is not back
+    assert report.exit_code() == 1

@@ -88,6 +88,7 @@ def test_before_anything_was_brought_staging_is_next(site: PromotedSite) -> None
             "doubt": None,
             "proof": None,
             "hosts": [],
+            "unproven": None,
             "taken_back": None,
             "goes_on": None,
         }
@@ -361,6 +362,9 @@ def test_the_brief_tells_limits_below_an_hour_and_the_approval_that_is_really_de
     assert "Approval   other" in lines
     assert "- smoke: passed in staging within 30 min, after it was staged" in lines
     assert "- recert: typecheck, state, within 1 h 30 min" in lines
+    site.files.specs[STACK] = spec.model_copy(update={"loop": None})
+    shut = "- gaps: shut, the release names no loop, so nobody knows which are its own"
+    assert shut in release_brief(site.site, STACK, site.release_ports)
 
 
 @pytest.mark.parametrize(

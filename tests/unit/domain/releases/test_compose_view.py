@@ -251,11 +251,46 @@ def test_a_later_file_is_judged_where_it_stands(over: str, told: str) -> None:
     assert any(fault.startswith(told) for fault in found), found
 
 
+@pytest.mark.parametrize(
+    ("more", "stops_with"),
+    [
+        ("depends_on: {db: {condition: service_healthy}}", ()),
+        ("depends_on: {db: {condition: service_healthy, restart: true}}", ("db",)),
+        ('depends_on: {db: {condition: service_healthy, restart: "false"}}', ()),
+        ("links: [db]", ("db",)),
+        ('links: ["db:database"]', ("db",)),
+        # What depends_on says itself counts for a link, and for no namespace: that goes with its owner.
+        ("links: [db]\n    depends_on: [db]", ()),
+        ("ipc: service:db\n    depends_on: [db]", ("db",)),
+        ("pid: service:db", ("db",)),
+        ("uts: service:db", ("db",)),
+        ("cgroup: service:db", ("db",)),
+        ("pid: host", ()),
+    ],
+)
+def test_what_compose_stops_along_with_another_service_is_told(more: str, stops_with: tuple[str, ...]) -> None:
+    text = SOUND.replace("depends_on: {db: {condition: service_healthy}}", more)
+    found = {service.name: service for service in view(text).services}
+    assert found["api"].stops_with == stops_with
+    assert set(stops_with) <= set(found["api"].after)
+    assert found["web"].stops_with == found["db"].stops_with == ()
+
+
+def test_what_a_later_file_says_of_a_dependency_counts() -> None:
+    over = "services: {api: {depends_on: {db: {restart: true}}}}\n"
+    assert {one.name: one.stops_with for one in view(SOUND, over).services}["api"] == ("db",)
+
+
+def test_a_service_that_lives_in_another_s_network_goes_with_it() -> None:
+    sidecar = f"services: {{side: {{image: side@{DIGEST}, restart: always, {HEALTH}, network_mode: 'service:web'}}}}\n"
+    assert {one.name: one.stops_with for one in view(SOUND, sidecar).services}["side"] == ("web",)
+
+
 def test_the_same_file_twice_is_the_same_project() -> None:
     once = view(SOUND)
     twice = view(SOUND, SOUND)
-    assert [(service.name, service.networks, service.volumes) for service in twice.services] == [
-        (service.name, service.networks, service.volumes) for service in once.services
+    assert [(service.name, service.networks, [one.name for one in service.volumes]) for service in twice.services] == [
+        (service.name, service.networks, [one.name for one in service.volumes]) for service in once.services
     ]
     assert twice.places() == once.places()
 

@@ -3,6 +3,10 @@
 # ruff: noqa: E501 - rows of a table stand whole
 from __future__ import annotations
 
+from base64 import b64encode, urlsafe_b64encode
+from random import Random
+from string import ascii_letters, digits, punctuation
+
 import pytest
 
 from controlplane.domain.releases.contract import read_contract
@@ -73,7 +77,11 @@ def test_what_is_looked_for_elsewhere_is_each_secret_and_the_password_within_a_u
 @pytest.mark.parametrize(
     "value",
     ["changeme", "ChangeMe", "change-me-please", "please_change_me", "xxx", "xxxxxxxx", "abc-XXX-def", "<password>", "<your key>", "TODO", "tbd", "...",
-     "********", "____", "{{ password }}", "your-secret-here", "replace_me", "placeholder", "insert here", "example-value", "…", "???"],
+     "********", "____", "{{ password }}", "your-secret-here", "replace_me", "placeholder", "insert here", "example-value", "…", "???",
+     "replace-with-real-password", "insert_password_here", "to-be-replaced", "ToBeReplaced", "set-a-password", "please set a password",
+     "put-your-key-here", "enter-your-api-key", "generate-a-random-secret", "use-a-strong-password", "password-goes-here", "my-secret-key",
+     "some-secret", "@@PASSWORD@@", "${PASSWORD}", "${DB_PASSWORD:-x}", "$(DB_PASSWORD)", "$PASSWORD", "%PASSWORD%", "__PASSWORD__",
+     "@DB_PASSWORD@", "#{DB_PASSWORD}#", "((db-password))", "[your password]", "redacted", "[REDACTED]", "***redacted***", "•••••••"],
 )  # fmt: skip
 def test_a_placeholder_is_known_as_one(value: str) -> None:
     assert is_placeholder(value)
@@ -82,10 +90,27 @@ def test_a_placeholder_is_known_as_one(value: str) -> None:
 @pytest.mark.parametrize(
     "value",
     ["exchange.example.org", "Xxq8zT", "a1b2c3", "https://shop.example.org", "thanks for your order", "none", "info", "/mnt/data", "-", "mint_staging",
-     "https://tododo.example.org/x", '["a"]', "5f1c0d9be7a24c83", "aXXXb"],
+     "https://tododo.example.org/x", '["a"]', "5f1c0d9be7a24c83", "aXXXb", "set-cookie", "x-api-key", "change-password", "use-hash", "redacted-logs",
+     "to be or not to be", "%(message)s", "{message}", "__main__", "[abc]", "/run/secrets/db_password", "qR7-tbd-9fK2xw", "write-through"],
 )  # fmt: skip
 def test_a_value_that_may_stand_for_real_is_none(value: str) -> None:
     assert not is_placeholder(value)
+
+
+def test_what_was_made_at_random_is_taken_for_no_placeholder() -> None:
+    dice, signs = Random(7), ascii_letters + digits + punctuation  # noqa: S311 - the same in each run
+    made = [
+        value
+        for _ in range(4000)
+        for value in (
+            b64encode(dice.randbytes(24)).decode(),
+            urlsafe_b64encode(dice.randbytes(40)).decode().rstrip("="),
+            dice.randbytes(24).hex(),
+            "".join(dice.choice(ascii_letters) for _ in range(20)),
+            "".join(dice.choice(signs) for _ in range(16)),
+        )
+    ]
+    assert [value for value in made if is_placeholder(value)] == []
 
 
 def test_a_secret_that_is_its_own_name_or_one_sign_over_and_over_is_none() -> None:

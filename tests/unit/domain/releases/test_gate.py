@@ -14,6 +14,7 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import PromotionCase, is_open, promotion_gate
 from controlplane.domain.releases.history import Since
 from controlplane.domain.releases.manifest import Manifest
+from controlplane.domain.releases.own_gaps import OwnGaps
 from controlplane.domain.releases.proof import Proof
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
 from controlplane.domain.releases.values import ReleaseSpec
@@ -21,8 +22,14 @@ from controlplane.domain.releases.values import ReleaseSpec
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 AN_HOUR_AGO = "2026-01-02T11:00:00Z"
 STAGED = Since(5, "2026-01-02T10:00:00Z")
+KEY = "CAP-20260102-110000__release.smoke__R0001"
+ANOTHER = "CAP-20260102-100000__release.smoke__R0009"
 MANIFEST = Manifest(
-    stack="shop", commit="abcdef1", built_at="2026-01-02T09:00:00Z", images={"web": "registry.example.org/shop/web@sha256:" + "a" * 64}
+    stack="shop",
+    commit="abcdef1",
+    built_at="2026-01-02T09:00:00Z",
+    images={"web": "registry.example.org/shop/web@sha256:" + "a" * 64},
+    tested_by=KEY,
 )
 _PLACE = {
     "hosts": ["one"],
@@ -42,7 +49,6 @@ SPEC = ReleaseSpec.model_validate(
         "loop": "LOOP-SHOP-RELEASE-20260101",
     }
 )
-KEY = "CAP-20260102-110000__release.smoke__R0001"
 PASSED = GateRun(
     run="CAP-20260102-110000__gates.run__R0003",
     at=AN_HOUR_AGO,
@@ -121,7 +127,7 @@ GOOD = PromotionCase(
     faults=[],
     unchecked=None,
     ready={"prod": None},
-    gaps=(),
+    gaps=OwnGaps(),
     pack=PASSED,
     policy="sha256:p",
     shut=None,
@@ -182,6 +188,8 @@ SHUT: list[tuple[str, dict[str, Any], str, str]] = [
         "DRIFTED",
         "staging asks for something else now: shop/conftest.py, shop/test.py",
     ),
+    ("smoke", {"manifest": MANIFEST.model_copy(update={"tested_by": None})}, "DRIFTED", "manifest v2 says tested_by nothing, not this run"),
+    ("smoke", {"manifest": MANIFEST.model_copy(update={"tested_by": ANOTHER})}, "DRIFTED", f"manifest v2 says tested_by {ANOTHER}, not this run"),
     ("smoke", {"now": NOW + timedelta(days=2)}, "DRIFTED", "old, limit"),
     ("smoke", {"now": NOW - timedelta(hours=2)}, "DRIFTED", "it is from the future"),
     ("recert", {"spec": SPEC.model_copy(update={"recert": ()})}, "UNKNOWN", "the release names no command that certifies it"),
@@ -201,8 +209,8 @@ SHUT: list[tuple[str, dict[str, Any], str, str]] = [
     ("production", {"production": "r1 was brought there and no smoke run met it since"}, "DRIFTED", "no smoke run met it since"),
     ("plan", {"refusals": ("one: its folder is another",)}, "DRIFTED", "a part of it can't be done: one: its folder is another"),
     ("storage of prod", {"ready": {"prod": "the policy changed since"}}, "DRIFTED", "the policy changed since"),
-    ("gaps", {"gaps": ("GAP-OP-1", "GAP-OP-2")}, "DRIFTED", "GAP-OP-1, GAP-OP-2 are open in LOOP-SHOP-RELEASE-20260101"),
-    ("gaps", {"gaps": None}, "UNKNOWN", "the site's registers could not be read"),
+    ("gaps", {"gaps": OwnGaps(("GAP-OP-1", "GAP-OP-2"))}, "DRIFTED", "GAP-OP-1, GAP-OP-2 are open in LOOP-SHOP-RELEASE-20260101"),
+    ("gaps", {"gaps": OwnGaps(doubt="the site's registers could not be read")}, "UNKNOWN", "the site's registers could not be read"),
     ("window", {"shut": "the next one opens at 22:00"}, "DRIFTED", "the next one opens at 22:00"),
     ("approval", {"unapproved": "nobody approved it"}, "DRIFTED", "nobody approved it"),
 ]

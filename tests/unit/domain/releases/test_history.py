@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from controlplane.domain.chain import BEGINNING
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.releases.history import Deployed, Deployment, deployed, deployments
-from tests.fakes.releases import HOSTS, STACK, ReleaseSite, manifest
+from controlplane.domain.run_key import make_run_key
+from controlplane.usecases.record_run import Ledger
+from tests.fakes.releases import HOSTS, STACK, ReleaseSite, env_text, keyed, manifest
 
 
 def seen(site: ReleaseSite, environment: str = "staging") -> Deployed:
@@ -42,6 +45,7 @@ def test_a_deployment_is_known_by_its_run_its_plan_its_manifest_and_when_it_was(
         manifest=manifest(1).digest,
         manifest_name="r1",
         images=dict(manifest(1).images),
+        env_digest=keyed(env_text("staging")),
         begun_at=intent.at,
         begun_seq=intent.seq,
         ended_at=result.at,
@@ -131,3 +135,22 @@ def test_a_plan_that_does_not_say_what_was_deployed_is_an_error_that_says_what_t
     for other in (bare, plan.model_copy(update={"steps": ()})):
         with pytest.raises(RunFailedError, match=r"does not say what .* deployed: restore the site's state folder"):
             deployments(site.receipts.chain, lambda _digest, other=other: other)  # type: ignore[misc]
+
+
+def test_a_plan_that_the_receipts_show_to_be_another_stack_s_is_not_asked_for() -> None:
+    site = ReleaseSite()
+    lost = site.deploy(1)
+    site.deploy(2)
+    plan = next(one.plan for one in site.receipts.chain if one.run == lost)
+    del site.ports.plans.held[plan]  # type: ignore[attr-defined]
+    with pytest.raises(RunFailedError, match="is gone"):
+        seen(site)
+    ledger = Ledger(site.receipts, site.clock, run="R", site="lab", plan="", policy="p", operator="ops@here")
+    key = make_run_key(BEGINNING, site.clock.now(), "abcd")
+    ledger.intend(key, host="*", capability=BEGINNING, step="other/staging")
+    ledger.close(key, host="*", capability=BEGINNING, step="other/staging", outcome="done", told={"run": lost})
+    assert names(seen(site)) == [("r2", None)] * 2
+    # Nor is what was done on hosts that nobody asks about, or by another plan.
+    about = next(one.plan for one in site.receipts.chain if one.plan not in ("", plan))
+    assert {one.manifest_name for one in deployments(site.receipts.chain, site.ports.plans.get, plan=about)} == {"r2"}
+    assert deployments(site.receipts.chain, site.ports.plans.get, hosts=["elsewhere"]) == ()

@@ -1,0 +1,118 @@
+"""The gate of a promotion on a site's own record: what each of its lines is judged on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
+from controlplane.domain.finding import Verdict
+from controlplane.domain.registers import Registers
+from controlplane.domain.releases.gate import GateLine
+from controlplane.usecases.judge_promotion import judge_promotion
+from tests.fakes.promotions import LOOP, PromotedSite
+from tests.fakes.releases import STACK
+
+
+@pytest.fixture
+def site() -> PromotedSite:
+    return PromotedSite()
+
+
+def line(site: PromotedSite, name: str, number: int = 1) -> GateLine:
+    """Return one line of the gate of a build."""
+    lines = judge_promotion(site.site, STACK, site.files.manifest(STACK, f"r{number}"), None, site.release_ports)
+    return next(one for one in lines if one.name == name)
+
+
+def test_without_a_loop_nobody_knows_which_gaps_are_open_and_nothing_is_promoted(site: PromotedSite) -> None:
+    plan = site.bring_to_gate(1)
+    assert line(site, "gaps").verdict is Verdict.MET
+    site.files.specs[STACK] = site.files.specs[STACK].model_copy(update={"loop": None})
+    shut = line(site, "gaps")
+    assert (shut.verdict, shut.reason) == (Verdict.UNKNOWN, "the release names no loop, so nobody knows which gaps are its own")
+    assert "controlplane loops file --title" in str(shut.next)
+    with pytest.raises(UnknownError, match="gaps: the release names no loop"):
+        site.promote(plan)
+    assert site.production() == set()
+
+
+def test_a_gap_of_the_loop_that_took_in_the_releases_own_is_not_passed_over(site: PromotedSite) -> None:
+    loops = {LOOP: {"title": "the shop", "status": "absorbed", "absorbed_by": "LOOP-ALL"}, "LOOP-ALL": {"title": "all"}}
+    gaps = {"GAP-OP-1": {"title": "too slow", "loops": ["LOOP-ALL"]}}
+    registers = Registers.model_validate({"loops": loops, "gaps": gaps}, strict=False)
+    site.site = replace(site.site, governance=replace(site.site.governance, registers=registers))
+    shut = line(site, "gaps")
+    assert (shut.verdict, shut.reason) == (Verdict.UNKNOWN, f"{LOOP} was absorbed by LOOP-ALL, and its gaps with it: name that one")
+
+
+def test_a_smoke_run_that_could_not_be_put_into_its_manifest_opens_no_gate(site: PromotedSite) -> None:
+    site.bring_to_gate(1)
+    site.files.refuses = RefusedError("r1.yml is a symbolic link")
+    with pytest.raises(RunFailedError, match="could not be put into manifest r1"):
+        site.smoke("staging")
+    assert (line(site, "smoke").verdict, "says tested_by CAP-" in line(site, "smoke").reason) == (Verdict.DRIFTED, True)
+    site.files.refuses = None
+    assert site.smoke("staging").passed
+    assert line(site, "smoke").verdict is Verdict.MET
+
+
+def production_on(site: PromotedSite, *hosts: str) -> PromotedSite:
+    """Let production have these hosts."""
+    spec = site.files.specs[STACK]
+    production = spec.environments["production"].model_copy(update={"hosts": hosts})
+    site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "production": production}})
+    return site
+
+
+def test_a_host_that_production_got_since_shuts_no_gate_and_gets_the_next_release(site: PromotedSite) -> None:
+    assert production_on(site, "mint-apps").promote(site.bring_to_gate(1)).outcome == "done"
+    plan = production_on(site, "mint-apps", "mint-data").bring_to_gate(2)
+    assert line(site, "production", 2).verdict is Verdict.MET
+    assert site.promote(plan).outcome == "done"
+    assert site.production() == {"2 intake", "2 seeds"}
+    assert {step.host for step in plan.steps} == {"mint-apps", "mint-data"}
+
+
+def test_the_same_release_is_brought_to_a_host_that_production_got_since(site: PromotedSite) -> None:
+    assert production_on(site, "mint-apps").promote(site.bring_to_gate(1)).outcome == "done"
+    plan = production_on(site, "mint-apps", "mint-data").plan_of(1, "production")
+    site.make_ready()
+    assert [step.host for step in plan.steps] == ["mint-data"]
+    assert site.promote(plan).outcome == "done"
+    assert line(site, "production").verdict is Verdict.MET
+
+
+def test_what_fails_on_a_host_that_production_got_since_goes_back_and_is_in_no_further_release_s_way(site: PromotedSite) -> None:
+    assert production_on(site, "mint-apps").promote(site.bring_to_gate(1)).outcome == "done"
+    plan = production_on(site, "mint-apps", "mint-data").bring_to_gate(2)
+    site.stubs = {2}
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("rolled-back", {"1 intake", "1 seeds"}), result.messages
+    site.stubs = set()
+    assert site.promote(site.bring_to_gate(3)).outcome == "done"
+
+
+def test_what_was_not_proven_before_production_got_a_host_is_still_asked_for(site: PromotedSite) -> None:
+    site.deploy(1, "production", ["mint-apps"])
+    told = "r1 was brought there and no smoke run met it since: controlplane release smoke shop --env production"
+    assert (line(site, "production", 2).verdict, line(site, "production", 2).reason) == (Verdict.DRIFTED, told)
+    assert site.smoke("production").passed
+    assert line(site, "production", 2).verdict is Verdict.MET
+
+
+def test_hosts_that_were_given_different_releases_and_a_way_back_that_did_not_end_shut_it_all_the_same(site: PromotedSite) -> None:
+    site.deploy(1, "production")
+    site.deploy(2, "production", ["mint-apps"])
+    assert line(site, "production", 2).reason == "its hosts disagree: mint-apps runs r2, mint-data runs r1"
+    half = PromotedSite()
+    half.take_back(half.deploy(1, "production"), hosts=["mint-data"])
+    assert line(half, "production", 2).reason == "its hosts disagree: mint-apps runs r1, mint-data runs none"
+
+
+def test_a_rollback_does_not_mind_a_host_that_production_got_since(site: PromotedSite) -> None:
+    for number in (1, 2):
+        assert production_on(site, "mint-apps").promote(site.bring_to_gate(number)).outcome == "done"
+    result = production_on(site, "mint-apps", "mint-data").roll_back()
+    assert (result.outcome, site.production()) == ("rolled-back", {"1 intake", "1 seeds"}), result.messages
