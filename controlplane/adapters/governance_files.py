@@ -57,7 +57,7 @@ def read_governance(
     registers, sources, registers_wrong = _registers(folder / "registers")
     broken: tuple[Broken, ...] = ()
     if registers is not None:
-        named = {name: wave.gaps for name, wave in waves.items()} if (folder / "waves").is_dir() and not waves_wrong else None
+        named = {name: wave.named_gaps for name, wave in waves.items()} if (folder / "waves").is_dir() and not waves_wrong else None
         broken = broken_rules(
             registers,
             checks=None if own is None else [*CHECKS, *own],
@@ -66,8 +66,8 @@ def read_governance(
             live=None if live is None else sorted(live),
             expected=[one.stor for one in gates.expected],
         )
-    loops = None if registers_wrong else frozenset(registers.loops if registers is not None else ())
-    releases, releases_wrong = read_specs(folder, Surroundings(stacks=stacks, packs=packs, loops=loops))
+    known = None if registers_wrong else registers or Registers()
+    releases, releases_wrong = read_specs(folder, Surroundings(stacks=stacks, packs=packs, registers=known))
     sources = {**sources, "gates": gates_document, **{f"waves/{name}": document for name, document in documents.items()}}
     return Governance(
         gates=gates,

@@ -38,6 +38,8 @@ def start(site: str | None, hosts: tuple[str, ...], output: str) -> int:
         click.echo(f"drifted   {one.verdict.value:<8} {one.check} {one.host} {plain(one.surface)}: {plain(one.reason)}")
     for one in made.mended:
         click.echo(f"mended    {one.check} {one.host} {plain(one.surface)}")
+    for ended in made.ended:
+        click.echo(f"waiver over {ended.check}{f' {ended.surface}' if ended.surface else ''} on {ended.host}: {plain(ended.reason)}")
     for key in made.open_runs:
         click.echo(f"open run  {key}    (controlplane runs show {key})")
     for row in made.waves:

@@ -19,13 +19,13 @@ def snapshot(site: str | None, hosts: tuple[str, ...], output: str) -> int:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.findings import plain  # noqa: PLC0415
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.usecases.audit import audit_site  # noqa: PLC0415
-    from controlplane.usecases.snapshot_findings import snapshot as made_of  # noqa: PLC0415
+    from controlplane.usecases.snapshot_findings import take_snapshot  # noqa: PLC0415
 
     view, (governance, _) = wiring.site_view(site), wiring.governance(site)
     with working("collecting evidence"):
-        report = audit_site(view, hosts=hosts, checks=(), clock=wiring.clock(), evidence=wiring.evidence_source(view))
-    made = made_of(report, governance)
+        made = take_snapshot(
+            view, governance, hosts=hosts, clock=wiring.clock(), evidence=wiring.evidence_source(view), site_checks=wiring.site_checks(view)
+        )
     if output == "json":
         print_json(made.model_dump(mode="json"))
         return made.exit_code()
@@ -35,6 +35,8 @@ def snapshot(site: str | None, hosts: tuple[str, ...], output: str) -> int:
         click.echo(f"          {gaps or 'no gap'}; {', '.join(one.loops) or 'no loop'}; {', '.join(one.waves) or 'no wave'}")
         for fault in one.faults:
             click.echo(f"          NOT LINKED: {plain(fault)}")
+        for told in one.unsaid:
+            click.echo(f"          UNKNOWN: {plain(told)}")
     for loose in made.unregistered:
         click.echo(f"belongs to none  {loose.verdict.value:<8} {loose.check} {loose.host} {plain(loose.surface)}: {plain(loose.reason)}")
     linked = sum(one.linked for one in made.stor)

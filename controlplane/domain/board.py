@@ -3,7 +3,8 @@
 Rules:
 - Nothing here is decided anew: verdicts are those of the findings. A standing says only on which disk something lies and on which it belongs.
 - What could not be observed stays visible as such; a host without evidence has a doubt instead of disks.
-- Waves, promotions, trends and links are given by whoever keeps them. None given means that there are none, and the page says so.
+- Waves, promotions, trends and links are given by whoever keeps them. None given means that there are none, and the page says so; where the files of
+  a part can't be read, its doubt says that instead.
 """
 
 from __future__ import annotations
@@ -182,14 +183,23 @@ class BoardRelease(Value):
     doubt: str | None = None
 
 
+class BoardDoubts(Value):
+    """Why nobody can say all of a part: the faults of its files. None for a part that was read."""
+
+    waves: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+
+
 class BoardGovernance(Value):
-    """What stands around the judgement; each is empty where the site has none."""
+    """What stands around the judgement; each is empty where the site has none, or `doubts` say why nobody knows."""
 
     waves: tuple[BoardWave, ...] = ()
     promotions: tuple[BoardPromotion, ...] = ()
     trends: tuple[BoardTrend, ...] = ()
     links: tuple[BoardLink, ...] = ()
     releases: tuple[BoardRelease, ...] = ()
+    doubts: BoardDoubts = BoardDoubts()
 
 
 class Board(Value):

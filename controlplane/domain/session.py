@@ -7,12 +7,16 @@ from typing import Any
 
 from controlplane.domain.finding import AuditReport, Finding, Verdict, summarise
 from controlplane.domain.values import Value
+from controlplane.domain.waiver_ends import WaiverEnd
 
 _BAD = (Verdict.DRIFTED, Verdict.UNKNOWN)
 
 
 class SessionStart(Value):
-    """`since` is when the last session began; `drifted` and `mended` compare with it. None for the first, and where `lost` says what became of it."""
+    """`since` is when the last session began; `drifted` and `mended` compare with it. None for the first, and where `lost` says what became of it.
+
+    `ended` are waivers of which a limit is crossed, seen here first of all.
+    """
 
     site: str | None
     at: str
@@ -27,6 +31,7 @@ class SessionStart(Value):
     gaps: dict[str, int]
     loops: dict[str, int]
     proposed: tuple[str, ...]
+    ended: tuple[WaiverEnd, ...] = ()
     receipt: str | None = None
 
     def exit_code(self) -> int:

@@ -14,6 +14,7 @@ from controlplane.domain.gates.report import GateReport, ReportHead
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.registers.closing import RunReport
+from controlplane.ports.new_text import NewText
 
 
 class GateReports(Protocol):
@@ -64,12 +65,12 @@ class ModeFile(Protocol):
         """Hold the lock of the file."""
         ...
 
-    def prepared(self, changes: Sequence[ModeChange]) -> str:
+    def prepared(self, changes: Sequence[ModeChange]) -> NewText:
         """Return its text with these modes and every other byte as it is; nothing is written. Raises `RefusedError`."""
         ...
 
-    def write(self, text: str) -> None:
-        """Write the whole text, durably."""
+    def write(self, new: NewText) -> None:
+        """Write the whole text, durably. Raises `RefusedError` where the file is no longer what it was made from; `RunFailedError`."""
         ...
 
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from controlplane.domain.site import SiteContent
+from controlplane.ports.new_text import NewText
 
 
 class Entry(NamedTuple):
@@ -37,10 +38,20 @@ class RegisterStore(Protocol):
         """Hold the registers, so that nobody else of this site edits them meanwhile."""
         ...
 
-    def prepared(self, edits: Sequence[Added | Entry]) -> Mapping[str, str]:
-        """Return the texts of the files with these edits, in the order in which they are given; nothing is written. Raises `RefusedError`."""
+    def prepared(self, edits: Sequence[Added | Entry]) -> Mapping[str, NewText]:
+        """Return the texts of the files with these edits, in the order in which they are given, each with what was read of its file.
+
+        Nothing is written. Raises `RefusedError`.
+        """
         ...
 
-    def write(self, texts: Mapping[str, str]) -> tuple[str, ...]:
-        """Write whole texts, one file after another, and return the files. Raises `RunFailedError`."""
+    def refuse_changed(self, texts: Mapping[str, NewText]) -> None:
+        """Raise `RefusedError` where a file is no longer what its text was made from."""
+        ...
+
+    def write(self, texts: Mapping[str, NewText]) -> tuple[str, ...]:
+        """Write whole texts, one file after another, and return the files.
+
+        Raises `RefusedError` where one is no longer what its text was made from, before the first is written; `RunFailedError`.
+        """
         ...

@@ -38,11 +38,11 @@ class SiteHistory(Protocol):
     """The version control of the site's files."""
 
     def head(self) -> str | None:
-        """Return the id of the newest commit, None where the site is not under version control."""
+        """Return the id of the newest commit, None where the site is not under version control. Raises `UnknownError` where that can't be told."""
         ...
 
     def since(self, head: str | None) -> tuple[Commit, ...]:
-        """Return the commits after `head` that changed files of the site, the oldest first."""
+        """Return the commits after `head` that changed files of the site, the oldest first. Raises `UnknownError` where they can't be told."""
         ...
 
     def uncommitted(self) -> tuple[str, ...]:

@@ -44,8 +44,8 @@ def board_page(board: Board) -> bytes:
         findings_section(board, of_host, fine),
         trends_section(board.governance.trends),
         receipts_section(board.trail),
-        waves_section(board.governance.waves),
-        releases_section(board.governance.releases),
+        waves_section(board.governance.waves, board.governance.doubts.waves),
+        releases_section(board.governance.releases, board.governance.doubts.releases),
         governance_section(board.governance),
     )
     body = el(
@@ -110,4 +110,6 @@ def _in_one_line(board: Board, of_host: Mapping[str, Sequence[Finding]]) -> str:
     parts += ["nothing drifts and nothing is unknown"] if len(parts) == 1 else []
     parts += [f"{many(len(board.trail.open_runs), 'open run')}"] if board.trail.open_runs else []
     parts += ["the chain of receipts does not hold"] if board.trail.faults or board.trail.unreadable else []
+    doubts = board.governance.doubts
+    parts += ["not all of the site's files can be read"] if doubts.waves or doubts.links or doubts.releases else []
     return ", ".join(parts) + "."

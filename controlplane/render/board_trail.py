@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from controlplane.domain.board import BoardGate, BoardGovernance, BoardLink, BoardPromotion, BoardTrail, BoardVerified, BoardWave
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_list import RunRow
-from controlplane.render.board_words import badge, many, nothing, section, table, when
+from controlplane.render.board_words import alarm, badge, many, nothing, section, table, when
 from controlplane.render.html import Child, Html, el
 
 
 def receipts_section(trail: BoardTrail) -> Html:
     """Return the end of the chain, what is open, and how it holds."""
     if trail.unreadable is not None:
-        return section("receipts", "Receipts", _alarm("The chain can't be read", [trail.unreadable]))
+        return section("receipts", "Receipts", alarm("The chain can't be read", [trail.unreadable]))
     listed = table(
         "The newest receipts, newest first",
         ["No.", "At", "Phase", "Outcome", "Host", "Capability", "Key"],
@@ -36,7 +36,7 @@ def receipts_section(trail: BoardTrail) -> Html:
 
 def _holds(trail: BoardTrail) -> Html:
     if trail.faults:
-        return _alarm(f"The chain does not hold: {many(len(trail.faults), 'fault')}", [f"{fault.file}: {fault.reason}" for fault in trail.faults])
+        return alarm(f"The chain does not hold: {many(len(trail.faults), 'fault')}", [f"{fault.file}: {fault.reason}" for fault in trail.faults])
     signed = "and every signature fits" if trail.has_signers else "signatures are not checked: site.yml names no allowed_signers"
     if not trail.total:
         return el("p", "The chain is empty", "." if trail.has_signers else f"; {signed}.", class_="lead")
@@ -46,10 +46,6 @@ def _holds(trail: BoardTrail) -> Html:
         f": {many(trail.total, 'receipt')} name each other without a gap",
         f", {signed}." if trail.has_signers else f"; {signed}.",
     )
-
-
-def _alarm(title: str, lines: Sequence[str]) -> Html:
-    return el("div", el("p", el("b", "✗ ", title)), el("ul", [el("li", line) for line in lines]), class_="alarm")
 
 
 def _open(row: RunRow) -> Html:
@@ -82,11 +78,12 @@ def _receipt(one: Receipt) -> list[Child]:
     return [str(one.seq), when(one.at), one.phase, one.outcome or "–", host, one.capability, el("code", one.key)]
 
 
-def waves_section(waves: Sequence[BoardWave]) -> Html:
-    """Return each wave with its gates."""
-    if not waves:
+def waves_section(waves: Sequence[BoardWave], doubt: Sequence[str] = ()) -> Html:
+    """Return each wave with its gates; `doubt` says why not all of them are known."""
+    if not waves and not doubt:
         return section("waves", "Waves", nothing("No waves: this site has no waves/ folder."))
-    return section("waves", "Waves", [_wave(one) for one in waves])
+    unread = alarm("The files of the waves can't be read: of them only those are shown that go on", doubt) if doubt else None
+    return section("waves", "Waves", unread, [_wave(one) for one in waves])
 
 
 def _wave(wave: BoardWave) -> Html:
@@ -111,6 +108,7 @@ def governance_section(given: BoardGovernance) -> Html:
     """Return how far promotion is, and what the registers link to."""
     promoted = [_promotion(one) for one in given.promotions]
     linked = [_link(one) for one in given.links]
+    unread = alarm("The registers can't be read", given.doubts.links) if given.doubts.links else None
     return section(
         "governance",
         "Promotion and registers",
@@ -121,7 +119,7 @@ def governance_section(given: BoardGovernance) -> Html:
         el("h3", "Findings register"),
         table("What each finding links to", ["Finding", "Title", "Checks", "Gaps", "Loops", "Linkage"], linked, name="links")
         if linked
-        else nothing("No register: this site has no registers/ folder."),
+        else unread or nothing("No register: this site has no registers/ folder."),
     )
 
 

@@ -63,6 +63,11 @@ def nothing(text: str) -> Html:
     return el("p", text, class_="none")
 
 
+def alarm(title: str, lines: Sequence[str]) -> Html:
+    """Return what nobody may overlook, with its lines."""
+    return el("div", el("p", el("b", "✗ ", title)), el("ul", [el("li", line) for line in lines]), class_="alarm")
+
+
 def section(name: str, title: str, *children: Child) -> Html:
     """Return a section with its heading."""
     return el("section", el("h2", title, id=name), *children, aria_labelledby=name)

@@ -8,6 +8,8 @@ Rules:
   what site.yml says of approvals is whose it may be, and `none` is about plans.
 - The file is locked from the comparison to the writing, and its new text is made before the first receipt, which names changes and digest: where a
   kill came between the writing and the last receipt, the same call finds the file as that says, and puts on record what was done.
+- An editor or git asks no lock, and checks and signatures take minutes: the text is made from the file that was approved, and a file that is another
+  right before it would be written is left as it is. The receipt that was signed by then ends as failed.
 - A demotion needs no runs: only a person demotes, and says why.
 """
 
@@ -19,7 +21,7 @@ from typing import Any, Literal
 
 from controlplane.domain.approval import as_told
 from controlplane.domain.checks import CHECKS
-from controlplane.domain.errors import RefusedError
+from controlplane.domain.errors import ControlPlaneError, RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.catalogue import known_checks
@@ -165,13 +167,21 @@ def carry_out(
         if objected is not None:
             raise RefusedError(f"proposal {proposal.proposal[:19]} refused: {objected}. Nothing was changed.")
         _refuse_unless_due(proposal, site, seen, ports)
-        text = ports.file.prepared(proposal.changes)
+        new = ports.file.prepared(proposal.changes)
+        if new.was != proposal.file_digest:
+            raise RefusedError(
+                f"proposal {proposal.proposal[:19]} refused: {ports.file.name} changed while its checks ran. Nothing was changed. Make a new one."
+            )
         capability = f"gates.{proposal.kind}"
         key = make_run_key(capability, now, ports.entropy.four_hex())
-        told = {**(as_told(approval) or {}), "proposal": proposal.proposal, **_as_told(proposal, ports.file.digest(text))}
+        told = {**(as_told(approval) or {}), "proposal": proposal.proposal, **_as_told(proposal, ports.file.digest(new.text))}
         _ledger(key, site, operator, ports).intend(key, host="*", capability=capability, step=ports.file.name, told=told)
         ports.approvals.use(proposal.proposal, key)
-        ports.file.write(text)
+        try:
+            ports.file.write(new)
+        except ControlPlaneError as error:
+            _ledger(key, site, operator, ports).close(key, host="*", capability=capability, step=ports.file.name, outcome="failed", reason=str(error))
+            raise _not_done(key, error) from error
         return _done(key, proposal, site, operator, ports)
 
 
@@ -196,6 +206,12 @@ def _done(key: str, proposal: Proposal, site: SiteView, operator: str, ports: Mo
         told=_as_told(proposal, ports.file.digest()),
     )
     return key
+
+
+def _not_done(key: str, error: ControlPlaneError) -> ControlPlaneError:
+    """Return what says that the file could not be written, and what state things are in."""
+    told = f"{error} No mode was changed, and receipt {key} says so. The approval is used up: make a new proposal, and let that be approved."
+    return (RefusedError if isinstance(error, RefusedError) else RunFailedError)(told)
 
 
 def _ledger(key: str, site: SiteView, operator: str, ports: ModePorts) -> Ledger:

@@ -30,6 +30,7 @@ from controlplane.domain.waves.closeout import (
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.record import GateJudged, WaveRecord
 from controlplane.domain.waves.values import Wave
+from controlplane.domain.waves.verified import unverified
 from controlplane.render.closeout_page import closeout_page
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.closeout_outputs import outputs_of
@@ -78,9 +79,12 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     _refuse_changed_meanwhile(name, wave, chain[before:])
     attestation = Attestation(by=site.operator, at=ports.apply.clock.now().strftime(STAMP), text=attest)
     made = _closeout(name, wave, record, site, ports, look=look, judged=judged, chain=chain, attestation=attestation, deferred=deferred)
-    missing = missing_outputs(wave, made)
+    skipped = unverified(chain, plans=[one.plan for one in record.plans], packs=record.packs) if wave.pack is not None else ()
+    missing = missing_outputs(wave, made, unverified=skipped)
     if missing:
-        raise RefusedError(f"wave {name} does not close: it has to leave behind {', '.join(missing)}, and did not. It stays open.")
+        past = f" Nothing makes up for a run of the pack between two steps: end this attempt ({abort_command(name)}), and open the wave anew."
+        why = f"wave {name} does not close: it has to leave behind {', '.join(missing)}, and did not. It stays open."
+        raise RefusedError(f"{why}{past if skipped and 'pack' in wave.outputs else ''}")
     file = ports.folder.keep(name, record.attempt, _FILE, (made.model_dump_json(indent=2) + "\n").encode())
     shown = closeout_page(made)
     page = ports.folder.keep(name, record.attempt, _PAGE, shown)

@@ -2,6 +2,7 @@
 
 Rules:
 - A receipt of one that did not end well says which files were written all the same.
+- Whoever signs may take their time, and an editor or git asks no lock: a file that is not what was read by then is left as it is.
 - All of it is put together before the first receipt, which says what the register is going to say: where a kill came between the writing and the
   last receipt, the same call puts on record what was done.
 """
@@ -14,12 +15,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from controlplane.domain.errors import ControlPlaneError, RefusedError
+from controlplane.domain.errors import ControlPlaneError, RefusedError, RunFailedError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers.values import Gap, Loop
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site import SiteContent
 from controlplane.ports.clocks import Entropy
+from controlplane.ports.new_text import NewText
 from controlplane.ports.registers import RegisterStore
 from controlplane.usecases.edit_registers import Earlier, Edited
 from controlplane.usecases.read_registers import Record
@@ -52,19 +54,26 @@ class Closing:
         return {self.capability.partition("s.")[0]: self.name, "closed": {"met": [], **self.closed}, "reason": self.reason, **self.more}
 
 
-def carry_out(closing: Closing, texts: Mapping[str, str], before: SiteContent, now: datetime, ports: ClosingPorts) -> Edited:
-    """Write the registers, between a receipt of what is about to be done and one of what became of it."""
+def carry_out(closing: Closing, texts: Mapping[str, NewText], before: SiteContent, now: datetime, ports: ClosingPorts) -> Edited:
+    """Write the registers, between a receipt of what is about to be done and one of what became of it.
+
+    Raises `RefusedError` where another hand changed one since it was read: then none is written. Raises `RunFailedError`.
+    """
     key = make_run_key(closing.capability, now, ports.entropy.four_hex())
     ledger = _ledger(key, before, closing, ports)
     ledger.intend(key, host="*", capability=closing.capability, step=closing.name, told=closing.told)
     close = partial(ledger.close, key, host="*", capability=closing.capability, step=closing.name)
     files: list[str] = []
     try:
+        ports.registers.refuse_changed(texts)
         for path, text in texts.items():
             files += ports.registers.write({path: text})
     except ControlPlaneError as error:
         close(outcome="failed", reason=str(error), told={"written": files})
-        raise
+        refused = isinstance(error, RefusedError) and not files
+        written = f"written was {', '.join(files)}" if files else "no register was written"
+        told = f"{error} {closing.name} is not closed: {written}, and receipt {key} says so."
+        raise (RefusedError if refused else RunFailedError)(told) from error
     close(outcome="done", reason=closing.reason, told=closing.told)
     return _edited(closing.name, key, closing.told, tuple(files))
 

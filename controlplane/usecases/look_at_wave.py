@@ -82,10 +82,16 @@ def _named(
 
 def refuse_unreached(what: str, look: Look, hosts: Sequence[str], again: str) -> None:
     """Raise `UnknownError` where one of these hosts gave no evidence."""
+    blind = why_unreached(look, hosts)
+    if blind is not None:
+        raise UnknownError(f"{what}: {blind}. Restore them, then: {again}")
+
+
+def why_unreached(look: Look, hosts: Sequence[str]) -> str | None:
+    """Return which of these hosts gave no evidence, None where each did."""
     blind = {host: one for host, one in look.seen.items() if host in hosts and isinstance(one, Unreached)}
-    if blind:
-        told = "; ".join(f"{host}: {one.reason}" for host, one in sorted(blind.items()))
-        raise UnknownError(f"{what}: {len(blind)} of {len(hosts)} hosts could not be observed, limit 0 ({told}). Restore them, then: {again}")
+    told = "; ".join(f"{host}: {one.reason}" for host, one in sorted(blind.items()))
+    return f"{len(blind)} of {len(hosts)} hosts could not be observed, limit 0 ({told})" if blind else None
 
 
 def pack_ran(report: GateReport, after: str) -> PackRan:

@@ -5,6 +5,7 @@ Rules:
   time only is asked when it runs.
 - One wave that changes machines goes on at a time, whatever controller opened it. An unclosed receipt on a host of its scope keeps it shut.
 - The intent is on record before the store is written, the result after it; a kill in between is made good by the same command.
+- What keeps a wave from opening, a preflight tells: it asks the same, and takes nothing.
 - Nothing on a host is changed here.
 """
 
@@ -12,16 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.record import GateJudged, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled, unclosed
-from controlplane.domain.waves.values import Wave
 from controlplane.usecases.apply_guards import refuse_unless_free, sound_chain
-from controlplane.usecases.interrupted_run import if_gone
+from controlplane.usecases.before_opening import in_the_way, refuse_unclosed, to_be_seen
 from controlplane.usecases.look_at_wave import look_at, pack_ran, refuse_unreached
 from controlplane.usecases.wave_case import case_of, governed, shut
 from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, entry_of, held_wave, loaded, new_record
@@ -29,7 +28,7 @@ from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_ent
 
 def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, WaveRecord]:
     """Open a wave. Raises `RefusedError` or `UnknownError` with every gate that is not open; then nothing was changed."""
-    wave = governed(site.wave(name), site)
+    wave = governed(site.wave(name), site.view)
     chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     held = ports.waves.find(name)
     if held is not None and held.ended_at is None:
@@ -37,9 +36,7 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
     refuse_unclosed(f"wave {name} does not open", wave, chain)
     record = new_record(site.wave(name), site, ports, ports.history.head())
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
-    # A machine that the wave is to make is not there yet.
-    there = wave.read_only if vm_provision.ID in wave.capabilities else wave.seen
-    refuse_unreached(f"wave {name} does not open. Nothing was changed", look, there, f"controlplane wave open {name}")
+    refuse_unreached(f"wave {name} does not open. Nothing was changed", look, to_be_seen(wave), f"controlplane wave open {name}")
     if wave.mutation == "controlled":
         refuse_unless_free({host: look.seen[host] for host in wave.hosts}, own=frozenset(), now=ports.apply.clock.now())
     judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look), at_run=False)
@@ -66,11 +63,15 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
 
 
 def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, ...]:
-    """Return how all entry gates stand on fresh evidence; a wave that is open and changed nothing yet keeps that evidence as its preflight."""
-    wave = governed(site.wave(name), site)
+    """Return what else is in the way, and how all entry gates stand, on fresh evidence.
+
+    A wave that is open and changed nothing yet keeps that evidence as its preflight.
+    """
+    wave = governed(site.wave(name), site.view)
+    chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     held = ports.waves.find(name)
     going_on = held if held is not None and held.ended_at is None else None
-    record = new_record(site.wave(name), site, ports, None) if going_on is None else settled(record_of(going_on.record), loaded(ports))
+    record = new_record(site.wave(name), site, ports, None) if going_on is None else settled(record_of(going_on.record), chain)
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
     plan = ports.apply.plans.get(record.last_plan.plan) if record.last_plan is not None else None
     judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look, plan=plan))
@@ -78,7 +79,7 @@ def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, 
     if going_on is not None and going_on.holder == site.operator and untouched and look.reached:
         kept = record.model_copy(update={"preflight": look.looked})
         ports.waves.write(going_on, state=going_on.state, record=kept.plain(), now=ports.apply.clock.now())
-    return judged
+    return (*in_the_way(name, wave, ports, look, chain, own=[one.plan for one in record.plans]), *judged)
 
 
 def abort_wave(name: str, site: WaveSite, ports: WavePorts, *, reason: str) -> str:
@@ -111,20 +112,6 @@ def refuse_shut(what: str, judged: Sequence[GateJudged], end: str) -> None:
     listed = "\n  ".join(told)
     text = f"{what}, {len(told)} of {len(judged)} gates are not open:\n  {listed}\n{end}"
     raise UnknownError(text) if any(one.verdict == "UNKNOWN" for one in judged) else RefusedError(text)
-
-
-def refuse_unclosed(what: str, wave: Wave, chain: Sequence[Receipt]) -> None:
-    """Raise `RefusedError` where a run that touched a host of the wave is not closed."""
-    still = unclosed(chain, hosts=wave.hosts)
-    if still:
-        first = still[0]
-        told = "; ".join(f"{one.key} on {one.host} since {one.at}" for one in still)
-        go_on = (
-            f"Go on with the rollback: controlplane rollback {first.undoes}"
-            if first.undoes is not None
-            else f"Resume it by 'controlplane apply' with its plan file, or take it back: controlplane rollback {first.run}"
-        )
-        raise RefusedError(f"{what}: an earlier run left receipts unclosed: {told}. Nothing was changed. {go_on}. {if_gone(first.run)}")
 
 
 def _opened_already(name: str, held: WaveHeld, site: WaveSite, ports: WavePorts, chain: Sequence[Receipt]) -> tuple[WaveHeld, WaveRecord]:

@@ -4,7 +4,8 @@ Rules:
 - Only hosts that the wave changes, that were not carved out and that the failure limit still lets begin, only capabilities that it names: nothing
   outside its scope is ever in its plan.
 - What deletes (only by name) is a change set of its own, after the others.
-- Where another person has to approve, who made the plan counts as who asked, by the name of their key, whoever holds the wave later.
+- Where another person has to approve, who made the plan counts as who asked, by the name of their key, whoever holds the wave later. Whose key
+  nobody knows makes no plan there.
 - An approval is bound to plan, hosts and window, and serves one run; given early, it holds when its window opens and the facts are the same.
 """
 
@@ -42,6 +43,7 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         )
     refuse_other_files(f"wave {name} is not planned", name, site, record)
     refuse_open_runs(f"wave {name} is not planned", name, record, loaded(ports))
+    asked_by = _who_asks(name, wave, site, ports)
     chosen = chosen_capabilities(_within(name, wave, capabilities))
     stopped = left_alone(wave, record.out)
     hosts = tuple(host for host in record.without_carved(wave.hosts) if host not in stopped)
@@ -51,10 +53,6 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
     made = plan_site(site.view, hosts=hosts, capabilities=chosen, clock=ports.apply.clock, evidence=ports.apply.evidence, roles=ports.apply.roles)
     file = ports.folder.keep(name, record.attempt, f"plan-{made.plan[7:19]}.json", (made.model_dump_json(indent=2) + "\n").encode())
     ports.apply.plans.keep(made)
-    downtime: dict[str, int] = {}
-    for step in made.steps:
-        for service in step.downtime.services:
-            downtime[service] = downtime.get(service, 0) + step.downtime.estimate_s
     planned = Planned(
         plan=made.plan,
         file=file,
@@ -62,16 +60,41 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         capabilities=tuple(capability.id for capability in chosen),
         hosts=made.hosts,
         steps=len(made.steps),
-        downtime_s=downtime,
+        downtime_s=downtime_of(made),
         destructive=tuple(change.target for step in made.steps for change in step.changes if change.destructive),
         outcome=None if made.steps else NOTHING,
-        # Approvers are known by their keys: so is who may not be the only one.
-        asked_by=ports.apply.approvals.signs_as() if demanded_of(wave, site) == "other" else None,
+        asked_by=asked_by,
     )
     if made.steps or not made.refusals:
         record = record.with_plan(planned)
         ports.waves.write(held, state=state_of(record), record=record.plain(), now=ports.apply.clock.now())
     return made, planned
+
+
+def downtime_of(made: Plan) -> dict[str, int | None]:
+    """Return the seconds that each service misses at most over all steps of a plan, None where of one of them that is not known."""
+    downtime: dict[str, int | None] = {}
+    for step in made.steps:
+        for service in step.downtime.services:
+            before, more = downtime.get(service, 0), step.downtime.estimate_s
+            downtime[service] = None if before is None or more is None else before + more
+    return downtime
+
+
+def _who_asks(name: str, wave: Wave, site: WaveSite, ports: WavePorts) -> str | None:
+    """Return whose key the planner's is, where another person has to approve: approvers are known by their keys, so is who may not be the only one.
+
+    Raises `RefusedError` where nobody knows it: whoever planned could approve by another key of theirs.
+    """
+    if demanded_of(wave, site) != "other":
+        return None
+    asked_by = ports.apply.approvals.signs_as()
+    if asked_by is None:
+        raise RefusedError(
+            f"wave {name} is not planned: another person than who plans it has to approve, and whose key yours is can't be told. Nothing was "
+            f"changed. Name a signing_key in site.yml that the allowed signers name, then: controlplane wave plan {name}"
+        )
+    return asked_by
 
 
 def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval, Planned]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.errors import Fault
+from controlplane.domain.gates.run_order import beginnings
 from controlplane.domain.governance import Governance
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.registers.closing import Resting, recommend
@@ -65,6 +66,7 @@ def resting(
         now=record.clock.now(),
         named=tuple(named),
         receipts=held,
+        began=beginnings([receipt for _, receipt in chain]),
         checks=frozenset((*CHECKS, *governance.gates.checks)),
     )
 

@@ -15,12 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
-from controlplane.domain.checks import CHECKS, doubt_of
-from controlplane.domain.checks.waivers import crossings
+from controlplane.domain.checks import CHECKS
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError
@@ -34,7 +31,7 @@ from controlplane.domain.gates.values import SITE
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
-from controlplane.domain.waiver_ends import TOLD, WaiverEnd, ends_of
+from controlplane.domain.waiver_ends import WaiverEnd, ends_of
 from controlplane.ports.clocks import Clock, Entropy, SiteTime
 from controlplane.ports.gates import CheckerDigests, GateReports, GateRunStore, SiteChecks
 from controlplane.ports.hosts import EvidenceSource
@@ -42,6 +39,7 @@ from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.record_run import STAMP, Ledger
+from controlplane.usecases.watch_waivers import as_told, crossed_now
 
 ID = "verify.pack.run"
 # The pack of a run that was asked for no pack by name: every check that is judged by default, and the site's own.
@@ -94,26 +92,22 @@ def run_gates(
     try:
         made = _judged(site, key, pack, chosen, checks=checks, ports=ports, seen=seen, ended=ended)
     except InterruptedRunError as error:
-        close(outcome="interrupted", reason=str(error), told=_told(ended))
+        close(outcome="interrupted", reason=str(error), told=as_told(ended))
         raise
     except ControlPlaneError as error:
         # Where the store itself is what failed, the receipt alone says so.
         with suppress(ControlPlaneError):
             _keep_failed(site, key, pack, [desired.host for desired, _ in chosen], checks=checks, ports=ports, why=str(error))
-        close(outcome="failed", reason=str(error), told=_told(ended))
+        close(outcome="failed", reason=str(error), told=as_told(ended))
         raise
     failed = made.not_passed()
     close(
         outcome="failed" if failed else "done",
         reason="; ".join(f"{one.check} on {one.host}: {one.verdict}: {one.reason}" for one in failed) or None,
         evidence=made.digest(),
-        told=_told(ended),
+        told=as_told(ended),
     )
     return made
-
-
-def _told(ended: Sequence[WaiverEnd]) -> dict[str, Any] | None:
-    return {TOLD: [one.model_dump(mode="json") for one in ended]} if ended else None
 
 
 def _judged(
@@ -132,7 +126,7 @@ def _judged(
         seen = ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
     refuse_one_machine_twice(seen, [desired.host for desired, _ in chosen])
     now = ports.clock.now()
-    ended += (one for desired, _ in chosen for one in _crossed(desired, seen.get(desired.host), now, site.max_age))
+    ended += crossed_now([desired for desired, _ in chosen], seen, now=now, max_age=site.max_age)
     own = {name: held for name, held in site.gates.checks.items() if name in checks}
     builtin = frozenset(name for name in checks if name in CHECKS)
     report = judge(seen, [desired for desired, _ in chosen], only=builtin, site=site, now=now, max_age=site.max_age)
@@ -163,10 +157,6 @@ def _judged(
     ran = GateRun(run=key, at=now.strftime(STAMP), pack=pack or ALL, policy=site.policy_digest, hosts=digests, results=results)
     ports.runs.add_run(ran, now=now)
     return made
-
-
-def _crossed(desired: DesiredHost, one: Evidence | Unreached | None, now: datetime, max_age: timedelta) -> tuple[WaiverEnd, ...]:
-    return crossings(desired, one, now=now) if isinstance(one, Evidence) and not doubt_of(one, now=now, max_age=max_age) else ()
 
 
 def _keep_failed(site: SiteView, key: str, pack: str | None, hosts: Sequence[str], *, checks: Sequence[str], ports: GatePorts, why: str) -> None:

@@ -5,7 +5,8 @@ Rules:
   step, which a later window goes on with.
 - Before each step the store is asked whether this is still the wave's holder: who was taken over begins nothing more. What a step does on a host is
   fenced there by the host's own lease, and a step that is refused there for that is left to the new holder, neither failed nor carved out.
-- After each step the wave's pack is judged. It never hides a failure and never undoes one: the receipt of the step says what became of it.
+- After each step the wave's pack is judged. It never hides a failure and never undoes one: the receipt of the step says what became of it. Where it
+  could not be, or a kill came before, no further step begins until it was.
 - A host whose step failed is carved out with a receipt, and no later run of the wave begins it again; the others go on, up to the failure limit.
 - What a run has come to is read from the receipts, so that a kill before the store knew of it loses nothing.
 """
@@ -26,6 +27,7 @@ from controlplane.domain.waves.order import stop_before
 from controlplane.domain.waves.record import Planned, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import AT_RUN, Wave
+from controlplane.domain.waves.verified import awaits_pack
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import apply_plan
 from controlplane.usecases.interrupted_run import how_to_go_on
@@ -39,7 +41,7 @@ from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_ent
 
 def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[[str], None]) -> RunResult:
     """Run the wave's last plan, or go on with it. Raises `RefusedError`, `UnknownError`: then nothing was changed."""
-    wave = governed(site.wave(name), site)
+    wave = governed(site.wave(name), site.view)
     unsettled = held_wave(name, ports, site.operator)[0].state == "running"
     held, record = caught_up(name, site, ports)
     planned = record.last_plan
@@ -142,6 +144,8 @@ class _Course:
         self.name, self.wave, self.site, self.ports, self.progress = name, wave, site, ports, progress
         self.held, self.record = held, record
         self.trouble: str | None = None
+        # Whether the pack was judged after whatever an earlier run, or an earlier attempt of this one, did last.
+        self._made_good = False
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps host by host, in the wave's order."""
@@ -158,10 +162,11 @@ class _Course:
         if self.trouble is not None:
             return self.trouble
         try:
-            self.held, now = _renewed(self.held, self.ports)
-            closed = opening_now(self.wave, self.site, now)[1]
+            closed = self._shut()
             if closed is None:
                 self._begun(run)
+                # A run of the pack takes its time, and the window may be over by then.
+                closed = self._shut() if self._make_good() else None
         except ControlPlaneError as lost:
             return self.taken_over() or without_end(str(lost))
         return closed
@@ -190,21 +195,35 @@ class _Course:
         try:
             if failure is not None:
                 self._write(with_carved(self.name, self._settled(), self.site, self.ports))
-            if self.wave.pack is None:
-                return
-            self.progress(f"pack {self.wave.pack} after {step.id}")
-            report = run_gates(
-                self.site.view,
-                pack=self.wave.pack,
-                hosts=self.wave.seen,
-                operator=self.site.operator,
-                ports=self.ports.gates,
-                more=self.wave.checks,
-            )
-            self._write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, step.id))}))
+            self._judge_pack(step.id)
         except ControlPlaneError as error:
             # The step itself is on record; the next one finds that out before it begins.
             self.trouble = f"{ended}: {without_end(str(error))}"
+
+    def _judge_pack(self, after: str) -> None:
+        if self.wave.pack is None:
+            return
+        self.progress(f"pack {self.wave.pack} after {after}")
+        report = run_gates(
+            self.site.view, pack=self.wave.pack, hosts=self.wave.seen, operator=self.site.operator, ports=self.ports.gates, more=self.wave.checks
+        )
+        self._write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, after))}))
+
+    def _make_good(self) -> bool:
+        """Judge the pack for the step that ended last, where nobody did: a kill came between, or it could not be judged then. Say whether it was."""
+        if self._made_good or self.wave.pack is None:
+            return False
+        plans = [one.plan for one in self.record.plans]
+        last = awaits_pack(loaded(self.ports), plans=plans, packs=self.record.packs)
+        if last is not None:
+            self._judge_pack(last.step)
+        self._made_good = True
+        return last is not None
+
+    def _shut(self) -> str | None:
+        """Renew the wave's lease, and return why no window is open, None where one is. Raises `RefusedError` where somebody else has the wave."""
+        self.held, now = _renewed(self.held, self.ports)
+        return opening_now(self.wave, self.site, now)[1]
 
     def conclude(self, result: RunResult) -> RunResult:
         """Keep with the wave how its plan ended. Raises `RunFailedError` where it can't be: the receipts say it all the same."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Container, Iterable
 from datetime import timedelta
 from typing import Any
 
 from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.gates.promotion import shown
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.order import left_alone
 from controlplane.domain.waves.record import WaveRecord, record_of
 from controlplane.domain.waves.trail import settled
-from controlplane.domain.waves.values import DecidedGate, PromotableGate, StableGate, Wave
+from controlplane.domain.waves.values import DecidedGate, PromotableGate, PromotedGate, StableGate, Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.record_run import STAMP
@@ -21,9 +23,9 @@ from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command,
 
 
 def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
-    """Return each wave of the site with where it stands; the latest attempt of those that were opened.
+    """Return each wave of the site with where it stands, the latest attempt of those that were opened; and those that go on without their file.
 
-    `doubt` is what is missing of one that the store calls closed and no receipt proves to be.
+    `doubt` is what is missing: the file, or what proves that one is closed which the store calls so.
     """
     held = {one.wave: one for one in ports.waves.waves()}
     chain = loaded(ports)
@@ -44,17 +46,43 @@ def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
                 "doubt": proven if one is not None and proven != one.state else None,
                 "holder": one.holder if one is not None and one.ended_at is None else None,
                 "lease_until": one.expires_at if one is not None and one.ended_at is None else None,
-                "next": next_of(name, governed(wave, site), one.state if one is not None else None, record, now=now),
+                "next": next_of(name, governed(wave, site.view), one.state if one is not None else None, record, now=now),
             }
         )
-    return rows
+    return [*rows, *(_without_file(one, record_of(one.record)) for one in fileless(held.values(), site.governance.waves))]
+
+
+def fileless(attempts: Iterable[WaveHeld], known: Container[str]) -> tuple[WaveHeld, ...]:
+    """Return the attempts that go on and whose wave has no file any more: machines and other waves are kept from all else by them."""
+    return tuple(one for one in attempts if one.ended_at is None and one.wave not in known)
+
+
+def _without_file(held: WaveHeld, record: WaveRecord) -> dict[str, Any]:
+    """Return the row of a wave that goes on without its file."""
+    file = f"waves/{held.wave}.yml"
+    return {
+        "wave": held.wave,
+        "goal": f"{file} is gone, which says what it is for",
+        "mutation": "controlled" if held.mutating else "none",
+        # Which of them it changes the file alone would say: it may be any.
+        "hosts": list(record.hosts or ()) if held.mutating else [],
+        "read_only": [] if held.mutating else list(record.hosts or ()),
+        "state": held.state,
+        "doubt": f"{file} is gone: nothing of it goes on without. Bring it back, or end this attempt",
+        "holder": held.holder,
+        "lease_until": held.expires_at,
+        "next": f"{abort_command(held.wave)}    (or bring {file} back)",
+    }
 
 
 def wave_status(name: str, site: WaveSite, ports: WavePorts) -> dict[str, Any]:
     """Return all that is known of a wave: its file, its latest attempt with gates, plans, packs and carved hosts, and what is next."""
-    site.wave(name)
     held = ports.waves.find(name)
-    [row] = [one for one in wave_rows(site, ports) if one["wave"] == name]
+    rows = {one["wave"]: one for one in wave_rows(site, ports)}
+    if name not in rows:
+        # Neither a file nor an attempt that goes on: it says what there is.
+        site.wave(name)
+    row = rows[name]
     record = settled(record_of(held.record), loaded(ports)).plain() if held is not None else None
     return {**row, "opened_at": held.opened_at if held else None, "ended_at": held.ended_at if held else None, "record": record}
 
@@ -99,7 +127,7 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
 
 def brief(name: str, site: WaveSite, ports: WavePorts) -> list[str]:
     """Return the runbook of a wave for the person who does it, line by line."""
-    wave, now = governed(site.wave(name), site), ports.apply.clock.now()
+    wave, now = governed(site.wave(name), site.view), ports.apply.clock.now()
     windows = wave.windows or site.view.windows
     opening = open_now(windows, timezone=site.view.timezone, now=now)
     coming = next_opening(windows, timezone=site.view.timezone, now=now)
@@ -157,7 +185,7 @@ def _for_exit(wave: Wave, interval: int) -> list[str]:
         run = f"controlplane gates run {wave.pack}" if wave.pack is not None else "controlplane gates run"
         steps.append(f"{run}    (until {runs} runs in a row passed, each {apart} after the one before at least; closing makes one itself)")
     for gate in wave.exit:
-        if isinstance(gate, PromotableGate):
+        if isinstance(gate, PromotableGate | PromotedGate):
             where = " ".join(f"--host {shlex.quote(host)}" for host in gate.hosts or wave.seen)
             steps += [
                 f"controlplane gates promote {' '.join(gate.checks)} {where} --out promotion.json    (which runs count; promote, or hold)",
@@ -166,4 +194,5 @@ def _for_exit(wave: Wave, interval: int) -> list[str]:
             ]
         elif isinstance(gate, DecidedGate):
             steps.append(f"controlplane gaps close GAP    (each that is open of {', '.join(gate.gaps)}: on its runs, or with --accept REASON)")
-    return steps
+    # Two gates may ask for one and the same.
+    return list(dict.fromkeys(steps))

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from controlplane.domain.gates.promoted import promoted
 from controlplane.domain.gates.run_order import beginnings, in_order
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt
+from controlplane.domain.site_view import SiteView
 from controlplane.domain.waves.changed import last_change
 from controlplane.domain.waves.gates import GateCase
 from controlplane.domain.waves.record import GateJudged, Planned, WaveRecord
@@ -22,20 +24,20 @@ from controlplane.usecases.run_gates import host_digests
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, loaded
 
 
-def governed(wave: Wave, site: WaveSite) -> Wave:
+def governed(wave: Wave, view: SiteView) -> Wave:
     """Return the wave with the gates that hold for every change of machines, whether its file names them or not."""
     if wave.mutation != "controlled":
         return wave
     kinds = {gate.kind for gate in wave.entry}
     implied: list[Gate] = []
-    if "window" not in kinds and (wave.windows or site.view.windows):
+    if "window" not in kinds and (wave.windows or view.windows):
         implied.append(WindowGate(kind="window"))
-    if "approval" not in kinds and site.view.approval != "none":
+    if "approval" not in kinds and view.approval != "none":
         implied.append(ApprovalGate(kind="approval"))
     if "undo" not in kinds:
         implied.append(UndoGate(kind="undo"))
-    if "backup" not in kinds and site.view.backup_gate is not None:
-        implied.append(FreshBackupGate(kind="backup", max_age=site.view.backup_gate.max_age))
+    if "backup" not in kinds and view.backup_gate is not None:
+        implied.append(FreshBackupGate(kind="backup", max_age=view.backup_gate.max_age))
     return wave.model_copy(update={"entry": (*wave.entry, *implied)})
 
 
@@ -87,6 +89,7 @@ def case_of(
         closed_waves=_states(wave, chain, ports),
         unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],
         packs=(*record.packs, *((pack_ran(look.pack, "*"),) if look is not None and look.pack is not None else ())),
+        promoted=promoted(chain),
         changed=last_change(chain, wave=name, attempt=record.attempt, opened_at=record.opened_at, hosts=wave.hosts, now=now),
         window=_window(wave, site, now),
         approval=_approval(name, wave, site, ports, planned=last, now=now),
@@ -112,6 +115,8 @@ def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planne
     if planned is None:
         return "there is no plan yet that could be approved"
     demanded = demanded_of(wave, site)
+    if demanded == "other" and planned.asked_by is None and planned.run is None:
+        return f"whose key made plan {planned.plan[7:19]} is not on record, and another person has to approve it: controlplane wave plan {name}"
     held, told = judge_approval(
         planned.plan,
         demanded=demanded,

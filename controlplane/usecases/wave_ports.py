@@ -62,24 +62,48 @@ def files_of(wave: Wave, site: WaveSite) -> OpenedBy:
     pack = gates.packs[wave.pack].checks if wave.pack is not None else ()
     own = {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in gates.checks.items() if name in (*pack, *wave.checks)}
     used = {"pack": pack, "checks": own, "promotion": gates.promotion.model_dump(mode="json", exclude_defaults=True) if asked else {}}
-    return OpenedBy(wave=digest_of(wave.model_dump(mode="json", exclude_defaults=True)), gates=digest_of(used), policy=site.view.policy_digest)
+    expected = [one.model_dump(mode="json") for one in gates.expected if one.check in (*pack, *wave.checks)]
+    return OpenedBy(
+        wave=digest_of(wave.model_dump(mode="json", exclude_defaults=True)),
+        gates=digest_of(used),
+        policy=site.view.policy_digest,
+        site=digest_of(_terms(wave, site.view)),
+        expected=digest_of(expected),
+    )
+
+
+def _terms(wave: Wave, view: SiteView) -> dict[str, Any]:
+    """Return what a wave uses of site.yml: what bounds its changes, and the proof of a backup where it asks for one."""
+    controlled = wave.mutation == "controlled"
+    asks = controlled or any(gate.kind == "backup" for gate in (*wave.entry, *wave.exit))
+    found: dict[str, Any] = {"backup_gate": view.backup_gate.model_dump(mode="json", exclude_defaults=True) if asks and view.backup_gate else None}
+    if controlled:
+        windows = [one.model_dump(mode="json") for one in view.windows if not wave.windows]
+        found |= {"approval": view.approval, "windows": windows, "timezone": view.timezone if windows or wave.windows else None}
+    return found
 
 
 def refuse_other_files(what: str, name: str, site: WaveSite, record: WaveRecord) -> None:
-    """Raise `RefusedError` where the wave's file, or what it uses of gates.yml, is another one than when it was opened.
+    """Raise `RefusedError` where the wave's file, or what it uses of gates.yml or site.yml, is another one than when it was opened.
 
     The policy may change until the run: each plan is bound to it.
     """
     if record.files is None:
         return
-    now = files_of(site.wave(name), site)
-    told = [f"waves/{name}.yml"] if now.wave != record.files.wave else []
-    told += ["what it uses of gates.yml (pack, checks, promotion)"] if now.gates != record.files.gates else []
+    now, then = files_of(site.wave(name), site), record.files
+    # What is used depends on who uses it: where the wave's file is another one, that is all there is to say.
+    told = [f"waves/{name}.yml"] if now.wave != then.wave else _otherwise(now, then)
     if told:
         raise RefusedError(
             f"{what}: {' and '.join(told)} changed since it was opened, and its gates would be others than those it was opened by. Nothing was "
             f"changed. Take that back; or end this attempt ({abort_command(name)}), and open the wave anew"
         )
+
+
+def _otherwise(now: OpenedBy, then: OpenedBy) -> list[str]:
+    told = ["what it uses of gates.yml (pack, checks, promotion)"] if now.gates != then.gates else []
+    told += ["what gates.yml expects of its checks (expected)"] if then.expected not in (None, now.expected) else []
+    return told + (["what it uses of site.yml (windows, timezone, approval, backup_gate)"] if then.site not in (None, now.site) else [])
 
 
 def loaded(ports: WavePorts) -> tuple[Receipt, ...]:

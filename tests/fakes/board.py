@@ -8,6 +8,7 @@ from typing import Any
 
 from controlplane.domain.board import (
     Board,
+    BoardDoubts,
     BoardGate,
     BoardGovernance,
     BoardLink,
@@ -102,7 +103,7 @@ def board_evidence() -> dict[str, Evidence | Unreached]:
 
 
 def governance(text: str = "") -> BoardGovernance:
-    """Return one of everything; `text` is added wherever a person or a file gave text."""
+    """Return one of everything; `text` is added wherever a person or a file gave text, and stands for files that can't be read."""
     met, drifted, unknown = Verdict.MET, Verdict.DRIFTED, Verdict.UNKNOWN
     points = tuple(BoardPoint(at=f"2025-12-{20 + day}T06:00:00Z", verdict=verdict) for day, verdict in enumerate([drifted, unknown, met, met]))
     gates = (
@@ -116,6 +117,7 @@ def governance(text: str = "") -> BoardGovernance:
         promotions=(BoardPromotion(check="D235", host="mint-data", mode="report", streak=2, wanted=3, held_by=(f"GAP-OP-942 has no loop{text}",)),),
         trends=(BoardTrend(check="D235", host="mint-data", points=points),),
         links=(BoardLink(stor="STOR-003", title=f"Redis{text}", checks=("D236",), fault=f"no gap{text}"),),
+        doubts=BoardDoubts(waves=(text,), links=(text,), releases=(text,)) if text else BoardDoubts(),
     )
 
 

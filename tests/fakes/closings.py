@@ -8,20 +8,19 @@ from typing import Any
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.usecases.close_release import ClosePorts, close_release
-from tests.fakes.promotions import PromotedSite
+from tests.fakes.promotions import LOOP, PromotedSite
 from tests.fakes.releases import STACK
 from tests.fakes.waves import FakeHistory
 
-LOOP, OTHER = "LOOP-SHOP-RELEASE", "LOOP-OTHER"
+OTHER = "LOOP-OTHER"
 
 
 class ClosingSite(PromotedSite):
-    """A site whose release has a loop, with registers; `closed` closes it."""
+    """A site whose registers have more than the loop of its release; `closed` closes it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.history = FakeHistory()
-        self.files.specs[STACK] = self.files.specs[STACK].model_copy(update={"loop": LOOP})
         self.register({"GAP-OP-9": {"title": "of others", "loops": [OTHER]}})
 
     def register(self, gaps: dict[str, Any]) -> None:

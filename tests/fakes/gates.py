@@ -9,6 +9,7 @@ from typing import Any
 
 from controlplane.domain.approval import approve
 from controlplane.domain.digest import digest_of
+from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.proposal import ModeChange, Proposal
 from controlplane.domain.gates.report import GateReport, ReportHead
@@ -17,6 +18,7 @@ from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.closing import RunReport
+from controlplane.ports.new_text import NewText
 from controlplane.usecases.change_modes import ModePorts, carry_out, propose
 from controlplane.usecases.proven_runs import ProvenRuns
 from controlplane.usecases.run_gates import GatePorts, run_gates
@@ -101,13 +103,15 @@ class FakeModeFile:
     def digest(self, text: str | None = None) -> str:
         return digest_of(self.text if text is None else text)
 
-    def prepared(self, changes: Sequence[ModeChange]) -> str:
-        return self.text + "".join(f"{one.field}: {one.after}\n" for one in changes)
+    def prepared(self, changes: Sequence[ModeChange]) -> NewText:
+        return NewText(self.text + "".join(f"{one.field}: {one.after}\n" for one in changes), self.digest())
 
-    def write(self, text: str) -> None:
+    def write(self, new: NewText) -> None:
         assert self.locked
         self.world.touch("write gates.yml")
-        self.text = text
+        if new.was != self.digest():
+            raise RefusedError("gates.yml was changed by another hand meanwhile.")
+        self.text = new.text
         self.world.touch("gates.yml written")
 
 

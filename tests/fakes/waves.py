@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from controlplane.domain.approval import Approval
@@ -25,6 +26,7 @@ from controlplane.usecases.close_wave import close_wave
 from controlplane.usecases.open_wave import abort_wave, open_wave, preflight
 from controlplane.usecases.plan_wave import approve_wave, plan_wave
 from controlplane.usecases.proven_runs import ProvenRuns
+from controlplane.usecases.refuse_wave_plan import every_attempt
 from controlplane.usecases.roll_back import roll_back
 from controlplane.usecases.run_gates import GatePorts
 from controlplane.usecases.run_wave import resume_wave, run_wave
@@ -218,7 +220,8 @@ class FakeWaveSite(FakeSite):
         return abort_wave(name, self.site(by), self.wave_ports, reason="not today")
 
     def rollback(self, key: str) -> RunResult:
-        return roll_back(key, self.view, operator=OPERATOR, ports=self.ports, progress=lambda _: None)
+        waves = partial(every_attempt, self.store)
+        return roll_back(key, self.view, operator=OPERATOR, ports=self.ports, progress=lambda _: None, waves=waves)
 
     def next(self, name: str = "W1") -> str | None:
         told: str | None = wave_status(name, self.site(), self.wave_ports)["next"]

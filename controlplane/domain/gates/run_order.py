@@ -12,12 +12,29 @@ from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from controlplane.domain.coordination import GateRun, moment_of
 from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.gates.promotion import Judged, is_ahead
 from controlplane.domain.receipt import Receipt
+
+
+class Dated(Protocol):
+    """A gate run, by its key and by the time that the clock gave it."""
+
+    @property
+    def run(self) -> str:
+        """Return its key."""
+        ...
+
+    @property
+    def at(self) -> str:
+        """Return when it was, by the clock that it ran by."""
+        ...
+
+
+_Run = TypeVar("_Run", bound=Dated)
 
 
 class Begun(NamedTuple):
@@ -39,13 +56,23 @@ def beginnings(chain: Sequence[Receipt]) -> dict[str, Begun]:
     return found
 
 
+def newest_first(runs: Iterable[_Run], began: Mapping[str, Begun]) -> list[_Run]:
+    """Return runs in the order of the chain, the newest first; one that the chain lacks stands among them by its time."""
+    held: list[_Run] = []
+    others: list[_Run] = []
+    for run in runs:
+        (held if run.run in began else others).append(run)
+    held.sort(key=lambda run: began[run.run].place)
+    left = deque(sorted(others, key=lambda run: (moment_of(run.at), run.run), reverse=True))
+    found: list[_Run] = []
+    while held:
+        found.extend(_next(held, left))
+    return [*found, *left]
+
+
 def newest_run(runs: Sequence[GateRun], began: Mapping[str, Begun]) -> GateRun | None:
     """Return the run that stands last in the chain, or one that it lacks where that is dated later still."""
-    own = max((run for run in runs if run.run in began), key=lambda run: began[run.run].place, default=None)
-    other = max((run for run in runs if run.run not in began), key=lambda run: moment_of(run.at), default=None)
-    if own is None or other is None:
-        return own or other
-    return other if moment_of(other.at) > moment_of(own.at) else own
+    return next(iter(newest_first(runs, began)), None)
 
 
 def in_order(runs: Iterable[Judged], began: Mapping[str, Begun], now: datetime) -> Iterator[Judged]:
@@ -70,7 +97,7 @@ def in_order(runs: Iterable[Judged], began: Mapping[str, Begun], now: datetime) 
     yield from others
 
 
-def _next(held: list[Judged], others: deque[Judged]) -> Iterator[Judged]:
+def _next(held: list[_Run], others: deque[_Run]) -> Iterator[_Run]:
     """Yield the one that stands last in the chain, behind those of elsewhere that are dated later."""
     run = held.pop()
     while others and moment_of(others[0].at) > moment_of(run.at):

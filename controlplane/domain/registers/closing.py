@@ -3,6 +3,7 @@
 Rules:
 - For every finding that names the gap, each of its checks has to be MET on each of its hosts, on every surface that belongs to it.
 - Only the runs that are named count, and of those the latest that judged the check on that host. A later run that says otherwise is an objection.
+- Which of two runs is the later one their receipts say (`run_order`): by its time one by a clock that ran ahead would hide what failed after it.
 - A run speaks for a gap only where its receipt holds what it found. One that is dated later than now speaks for nothing, because a clock was wrong,
   and against a gap like any other.
 - A run in which a check's file did not run to its end (UNKNOWN on the site) says so of every host.
@@ -26,6 +27,7 @@ from pydantic import Field
 from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.gates.run_order import Begun, newest_first
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers.criteria import asked_of
 from controlplane.domain.registers.values import Gap, Registers, StorFinding
@@ -92,12 +94,15 @@ class Recommendation(Value):
         return tuple(dict.fromkeys(one.run for one in self.criteria if one.run is not None))
 
 
+_Judged = dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]  # by check and host
+
+
 @dataclass(frozen=True)
 class Resting:
     """What a closing rests on: the site's registers, its recorded runs, its hosts, and the runs that a person named (none: whatever came last).
 
-    `receipts` are the digests that the receipts of runs hold, by run; None where they were not asked. `checks` are the ids of all checks that there
-    are, which criteria may name.
+    `receipts` are the digests that the receipts of runs hold, by run; None where they were not asked. `began` says where the chain has each.
+    `checks` are the ids of all checks that there are, which criteria may name.
     """
 
     registers: Registers
@@ -106,6 +111,7 @@ class Resting:
     now: datetime
     named: tuple[str, ...] = ()
     receipts: Mapping[str, str] | None = field(default=None)
+    began: Mapping[str, Begun] = field(default_factory=dict)
     checks: frozenset[str] = frozenset()
 
     def doubt(self, report: RunReport) -> str | None:
@@ -122,22 +128,22 @@ class Resting:
         return tuple(one.run for one in self.reports if one.at > self._latest)
 
     @cached_property
-    def judged(self) -> dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]:
+    def judged(self) -> _Judged:
         """Return the runs that judged each check on each host, the newest first, each with what it found there; none that is dated later than now."""
-        return _by_place([one for one in self.reports if one.at <= self._latest])
+        return _by_place([one for one in self._ordered if one.at <= self._latest])
 
     @cached_property
-    def judged_ahead(self) -> dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]:
+    def judged_ahead(self) -> _Judged:
         """Return the same of the runs that are dated later than now."""
-        return _by_place([one for one in self.reports if one.at > self._latest])
+        return _by_place([one for one in self._ordered if one.at > self._latest])
 
     def known(self, check: str, host: str) -> list[tuple[RunReport, list[Finding]]]:
         """Return the runs that judged a check on a host, the newest first; one in which its file broke is among them."""
-        return _with_broken(self.judged, check, host)
+        return self._with_broken(self.judged, check, host)
 
     def known_ahead(self, check: str, host: str) -> list[tuple[RunReport, list[Finding]]]:
         """Return the same of the runs that are dated later than now."""
-        return _with_broken(self.judged_ahead, check, host)
+        return self._with_broken(self.judged_ahead, check, host)
 
     def dropped(self, check: str, host: str) -> tuple[tuple[str, str], ...]:
         """Return (surface, objection) of each that was not met when it was last shown, and went when policy or checker changed."""
@@ -159,30 +165,36 @@ class Resting:
         return {gap: tuple(names) for gap, names in found.items()}
 
     @cached_property
+    def _ordered(self) -> list[RunReport]:
+        return newest_first(self.reports, self.began)
+
+    @cached_property
+    def ages(self) -> dict[str, int]:
+        """Return how many runs are newer than each, by the order of the receipts."""
+        return {one.run: age for age, one in enumerate(self._ordered)}
+
+    @cached_property
     def _latest(self) -> str:
         return stamp_of(self.now + BEHIND)
 
+    def _with_broken(self, judged: _Judged, check: str, host: str) -> list[tuple[RunReport, list[Finding]]]:
+        found, on_site = judged.get((check, host), []), judged.get((check, SITE), [])
+        if host == SITE or not on_site:
+            return found
+        mine = {report.run for report, _ in found}
+        doubts = [(report, [one for one in held if one.verdict is Verdict.UNKNOWN]) for report, held in on_site if report.run not in mine]
+        return sorted((*found, *(one for one in doubts if one[1])), key=lambda one: self.ages[one[0].run])
 
-def _by_place(reports: Sequence[RunReport]) -> dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]]:
-    found: dict[tuple[str, str], list[tuple[RunReport, list[Finding]]]] = {}
-    for report in sorted(reports, key=lambda one: (one.at, one.run), reverse=True):
+
+def _by_place(reports: Sequence[RunReport]) -> _Judged:
+    found: _Judged = {}
+    for report in reports:
         by_place: dict[tuple[str, str], list[Finding]] = {}
         for one in report.findings:
             by_place.setdefault((one.check, one.host), []).append(one)
         for place, held in by_place.items():
             found.setdefault(place, []).append((report, held))
     return found
-
-
-def _with_broken(
-    judged: Mapping[tuple[str, str], list[tuple[RunReport, list[Finding]]]], check: str, host: str
-) -> list[tuple[RunReport, list[Finding]]]:
-    found, on_site = judged.get((check, host), []), judged.get((check, SITE), [])
-    if host == SITE or not on_site:
-        return found
-    mine = {report.run for report, _ in found}
-    doubts = [(report, [one for one in held if one.verdict is Verdict.UNKNOWN]) for report, held in on_site if report.run not in mine]
-    return sorted((*found, *((report, held) for report, held in doubts if held)), key=lambda one: (one[0].at, one[0].run), reverse=True)
 
 
 def _dropped(check: str, known: Sequence[tuple[RunReport, list[Finding]]]) -> Iterator[tuple[str, str]]:
@@ -235,10 +247,10 @@ def _hosts_of(finding: StorFinding, check: str, resting: Resting) -> tuple[str, 
         return finding.hosts or resting.governed
     # A check of the site's own that looks at no machine is judged on the site alone; one whose file broke was, until it ran again.
     judged = [host for host in resting.governed if (check, host) in resting.judged]
-    newest = max((resting.judged[check, host][0][0].at for host in judged), default="")
     if not judged:
         return (SITE,)
-    return (*resting.governed, SITE) if on_site[0][0].at >= newest else resting.governed
+    newest = min(resting.ages[resting.judged[check, host][0][0].run] for host in judged)
+    return (*resting.governed, SITE) if resting.ages[on_site[0][0].run] <= newest else resting.governed
 
 
 def _criterion(about: tuple[str, StorFinding, str, str], resting: Resting) -> Criterion:
@@ -267,7 +279,8 @@ def _against(finding: StorFinding, check: str, host: str, resting: Resting) -> t
     if bad is not None:
         return latest.run, f"{bad.surface} is {bad.verdict} in {latest.run}: {bad.reason}"
     for report, held in resting.known_ahead(check, host):
-        for one in _of(held, finding):
+        # What came after it, whatever its date, says what became of that.
+        for one in _of(held, finding) if resting.ages[report.run] < resting.ages[latest.run] else ():
             if one.verdict is not Verdict.MET:
                 return report.run, f"{one.surface} is {one.verdict} in {report.run}, which is dated later than now ({report.at}): {one.reason}"
     if not found and not any(_of(held, finding) for _, held in known):

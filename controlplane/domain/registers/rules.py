@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from controlplane.domain.faults import Place
@@ -38,16 +38,16 @@ def broken_rules(
     registers: Registers,
     *,
     checks: Sequence[str] | None,
-    waves: Mapping[str, Sequence[str]] | None = None,
+    waves: Mapping[str, Sequence[tuple[Place, str]]] | None = None,
     governed: Sequence[str] = (),
     live: Sequence[str] | None = None,
     expected: Sequence[str] = (),
 ) -> tuple[Broken, ...]:
     """Return every rule that does not hold.
 
-    `checks` are all check ids of the site, None where gates.yml could not be read. `waves` are the gaps that each wave names, None where waves are
-    not to be looked at; `governed` the hosts of the policy and `live` those of the inventory, None where it was not read; `expected` the STOR ids
-    that gates.yml names, in its order.
+    `checks` are all check ids of the site, None where gates.yml could not be read. `waves` are the gaps that each wave and its gates name, each with
+    its place in the wave's file, None where waves are not to be looked at; `governed` the hosts of the policy and `live` those of the inventory,
+    None where it was not read; `expected` the STOR ids that gates.yml names, in its order.
     """
     found = [*_of_gaps(registers), *_of_criteria(registers, checks, governed), *_of_loops(registers)]
     found += _of_findings(registers, checks, waves, governed)
@@ -144,9 +144,7 @@ def _of_criteria(registers: Registers, checks: Sequence[str] | None, governed: S
                 yield Broken("gaps", ("gaps", name, "criteria", number), name, told)
 
 
-def _of_findings(
-    registers: Registers, checks: Sequence[str] | None, waves: Mapping[str, Sequence[str]] | None, governed: Sequence[str]
-) -> Iterator[Broken]:
+def _of_findings(registers: Registers, checks: Sequence[str] | None, waves: Collection[str] | None, governed: Sequence[str]) -> Iterator[Broken]:
     rooms = (
         ("checks", frozenset(checks) if checks is not None else None, "among the checks of this program and of the site"),
         ("waves", frozenset(waves) if waves is not None else None, "in waves/"),
@@ -185,17 +183,17 @@ def _gaps_of(registers: Registers, name: str, finding: StorFinding) -> Iterator[
         yield Broken("findings", (*at, "status"), name, f"is in progress while {_listed(registers.loops_of(finding))} is closed: nobody works on it")
 
 
-def _of_waves(registers: Registers, waves: Mapping[str, Sequence[str]]) -> Iterator[Broken]:
+def _of_waves(registers: Registers, waves: Mapping[str, Sequence[tuple[Place, str]]]) -> Iterator[Broken]:
     named = {gap for finding in registers.findings.values() for gap in finding.gaps}
     for wave, gaps in waves.items():
-        for number, gap in enumerate(gaps):
-            at: Place = (wave, "gaps", number)
+        for place, gap in gaps:
+            at: Place = (wave, *place)
             if gap not in registers.gaps:
                 yield Broken("waves", at, wave, f"there is no {gap} in gaps.yml: file it, or name the right one")
             elif registers.gaps[gap].status == "superseded":
                 yield Broken("waves", at, wave, f"{gap} was superseded by {registers.gaps[gap].superseded_by or 'another one'}: name that one")
             elif gap not in named:
-                yield Broken("waves", at, wave, f"{gap} is named by no finding, so nothing would show that the wave mended it: link one to it")
+                yield Broken("waves", at, wave, f"{gap} is named by no finding, so nothing would show that it is mended: link one to it")
 
 
 def _goes_round(name: str, next_of: Callable[[str], str | None]) -> bool:

@@ -142,18 +142,19 @@ def loop_impacts(registers: Registers, gaps: Sequence[str]) -> tuple[LoopImpact,
     )
 
 
-def missing_outputs(wave: Wave, closeout: Closeout) -> tuple[str, ...]:
-    """Return what the wave has to leave behind and did not."""
+def missing_outputs(wave: Wave, closeout: Closeout, *, unverified: Sequence[Receipt] = ()) -> tuple[str, ...]:
+    """Return what the wave has to leave behind and did not; `unverified` are the steps after which its pack was not run."""
     changed = [one for one in closeout.plans if one.run is not None]
     there: dict[Output, bool] = {
         "preflight": closeout.preflight is not None,
         "plan": bool(closeout.plans) or not wave.hosts,
         "receipts": bool(closeout.actions) or not changed,
         "post": closeout.post is not None,
-        "pack": bool(closeout.evidence),
+        "pack": bool(closeout.evidence) and not unverified,
         "gaps": not wave.gaps or bool(closeout.gaps),
         "last-runs": "last-runs" in closeout.outputs,
         "linkage": "linkage" in closeout.outputs,
         "promotion": "promotion" in closeout.outputs,
     }
-    return tuple(name for name in wave.outputs if not there[name])
+    lacks = {"pack": f" (it was not run after {', '.join(f'{one.step} {one.key}' for one in unverified)})" if unverified else ""}
+    return tuple(f"{name}{lacks.get(name, '')}" for name in wave.outputs if not there[name])

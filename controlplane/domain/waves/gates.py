@@ -22,20 +22,22 @@ from typing import Any, Literal
 from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.passing import passings
-from controlplane.domain.gates.promotion import AHEAD, Judged, Standing, shown
+from controlplane.domain.gates.promoted import Promoted
+from controlplane.domain.gates.promotion import Judged, Standing, shown
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers import Registers
+from controlplane.domain.registers.deciding import undecided
 from controlplane.domain.waves.changed import LastChange
+from controlplane.domain.waves.gate_answers import Answer, enforced_by_approval, first, promotable
 from controlplane.domain.waves.record import GateJudged, PackRan, Phase
 from controlplane.domain.waves.values import AT_RUN, Gate, Wave
-
-_Answer = tuple[Literal["MET", "DRIFTED", "UNKNOWN"], str]
 
 
 @dataclass(frozen=True)
 class GateCase:
     """What gates are judged on. `findings` None: nothing was looked at. `history` are recorded runs by (check, host), newest first by the chain,
-    without what passed at a time that is yet to come; those that are `interval` seconds apart count as several.
+    without what passed at a time that is yet to come; those that are `interval` seconds apart count as several. `promoted` are the promotions that
+    somebody approved, by (check, host).
 
     `window`, `approval`, `undo` and `backup` are answers that only the use case can give: None where they hold, else why they do not.
     """
@@ -51,10 +53,11 @@ class GateCase:
     unlinked: Sequence[str]
     packs: Sequence[PackRan] = ()
     changed: LastChange | None = None
+    promoted: Mapping[tuple[str, str], Promoted] = field(default_factory=dict)
     window: str | None = None
     approval: str | None = None
     undo: str | None = None
-    backup: Callable[[int], _Answer] = field(default=lambda _: ("UNKNOWN", "the site names no proof of a backup (site.yml, backup_gate)"))
+    backup: Callable[[int], Answer] = field(default=lambda _: ("UNKNOWN", "the site names no proof of a backup (site.yml, backup_gate)"))
 
 
 def judge_gates(wave: Wave, phase: Phase, case: GateCase, *, at_run: bool | None = None) -> tuple[GateJudged, ...]:
@@ -90,14 +93,14 @@ def _of(gate: Any, case: GateCase) -> list[Finding]:
     return [one for one in case.findings or () if one.check in gate.checks and one.host in hosts]
 
 
-def _checks(gate: Any, case: GateCase) -> _Answer:
+def _checks(gate: Any, case: GateCase) -> Answer:
     if case.findings is None:
         return "UNKNOWN", "nothing was looked at"
     found = passings(_of(gate, case), case.registers)
     missing = [f"{check} on {host}" for check in gate.checks for host in _hosts(gate, case) if not _said(found, check, host)]
     if missing:
         return "UNKNOWN", f"nothing was judged of {', '.join(missing)}"
-    return _first(
+    return first(
         [("UNKNOWN" if one.verdict == "UNKNOWN" else "DRIFTED", f"{one.check} on {one.host}: {one.reason}") for one in found if not one.passed]
     )
 
@@ -106,7 +109,7 @@ def _said(found: Sequence[Any], check: str, host: str) -> bool:
     return any(one.check == check and one.host in (host, SITE) for one in found)
 
 
-def _met(gate: Any, case: GateCase) -> _Answer:
+def _met(gate: Any, case: GateCase) -> Answer:
     if case.findings is None:
         return "UNKNOWN", "nothing was looked at"
     judged = _of(gate, case)
@@ -121,7 +124,7 @@ def _met(gate: Any, case: GateCase) -> _Answer:
     if gate.surfaces and silent:
         return "UNKNOWN", f"no finding speaks of {'; '.join(dict.fromkeys(silent))}"
     bad = [one for one in own if one.verdict not in good]
-    return _first(
+    return first(
         [("UNKNOWN" if one.verdict is Verdict.UNKNOWN else "DRIFTED", f"{one.check} {one.surface} on {one.host}: {one.reason}") for one in bad]
     )
 
@@ -130,7 +133,7 @@ def _speaks(own: Sequence[Finding], gate: Any, host: str) -> bool:
     return any(one.host in (host, SITE) and any(fnmatchcase(one.surface, p) for p in gate.surfaces) for one in own)
 
 
-def _reported(gate: Any, case: GateCase) -> _Answer:
+def _reported(gate: Any, case: GateCase) -> Answer:
     found: list[tuple[Literal["DRIFTED", "UNKNOWN"], str]] = []
     for check, host in _pairs(gate, case):
         last = next(iter(case.history(check, host)), None)
@@ -138,12 +141,12 @@ def _reported(gate: Any, case: GateCase) -> _Answer:
             found.append(("DRIFTED", f"no recorded run judged {check} on {host}: controlplane gates run"))
         elif last.verdict == "UNKNOWN":
             found.append(("UNKNOWN", f"{check} on {host} was UNKNOWN in {last.run}: {last.reason}"))
-    return _first(found)
+    return first(found)
 
 
-def _stable(gate: Any, case: GateCase) -> _Answer:
+def _stable(gate: Any, case: GateCase) -> Answer:
     apart = timedelta(seconds=case.interval if gate.interval is None else gate.interval)
-    return _first([told for check, host in _pairs(gate, case) if (told := _unstable(check, host, gate.runs, apart, case)) is not None])
+    return first([told for check, host in _pairs(gate, case) if (told := _unstable(check, host, gate.runs, apart, case)) is not None])
 
 
 def _unstable(check: str, host: str, wanted: int, apart: timedelta, case: GateCase) -> tuple[Literal["DRIFTED", "UNKNOWN"], str] | None:
@@ -187,7 +190,7 @@ def _places(check: str, hosts: tuple[str, ...], case: GateCase) -> tuple[str, ..
     return (SITE,) if stood == [SITE] else tuple(dict.fromkeys((*hosts, *stood)))
 
 
-def _pack(gate: Any, case: GateCase) -> _Answer:
+def _pack(gate: Any, case: GateCase) -> Answer:
     ran = [one for one in case.packs if one.pack == gate.pack and _after_change(one.run, one.at, case) is not False]
     if not ran:
         return "DRIFTED", f"pack {gate.pack} was not run after the last change: controlplane wave close runs it"
@@ -197,46 +200,34 @@ def _pack(gate: Any, case: GateCase) -> _Answer:
     return ("MET", last.run) if last.passed else ("UNKNOWN" if last.unknown else "DRIFTED", f"{last.run}: {last.reason}")
 
 
-def _closed(gate: Any, case: GateCase) -> _Answer:
+def _closed(gate: Any, case: GateCase) -> Answer:
     state = case.closed_waves.get(gate.wave)
     return ("MET", "closed") if state == "closed" else ("DRIFTED", f"{gate.wave} is {state or 'not opened yet'}")
 
 
-def _linked(gate: Any, case: GateCase) -> _Answer:
+def _linked(gate: Any, case: GateCase) -> Answer:
     del gate
     if case.registers is None:
         return "UNKNOWN", "no registers could be read"
-    return _first([("DRIFTED", fault) for fault in case.unlinked])
+    return first([("DRIFTED", fault) for fault in case.unlinked])
 
 
-def _decided(gate: Any, case: GateCase) -> _Answer:
+def _decided(gate: Any, case: GateCase) -> Answer:
     if case.registers is None:
         return "UNKNOWN", "no registers could be read"
-    held = case.registers.gaps
-    left = [gap for gap in gate.gaps if gap not in held or held[gap].is_open]
-    return _first([("DRIFTED", f"{gap} is open: close it on its evidence, or accept it with a reason (controlplane gaps close)") for gap in left])
+    return first([("DRIFTED", told) for gap in gate.gaps if (told := undecided(case.registers, gap)) is not None])
 
 
-def _promotable(gate: Any, case: GateCase) -> _Answer:
-    found = case.standings(gate.checks, _hosts(gate, case))
-    unsaid = [check for check in gate.checks if all(one.check != check for one in found)]
-    if unsaid:
-        return "UNKNOWN", f"nothing is on record of {', '.join(unsaid)}"
-    return _first([(verdict, f"{one.check} on {one.host}: {reason}") for one in found for verdict, reason in _held_back(one)])
+def _promotable(gate: Any, case: GateCase) -> Answer:
+    return promotable(gate.checks, case.standings(gate.checks, _hosts(gate, case)))
 
 
-def _held_back(one: Standing) -> list[tuple[Literal["DRIFTED", "UNKNOWN"], str]]:
-    """Return what keeps a check from being enforced on its host, or from staying so; UNKNOWN where its last run could not tell."""
-    last = next((run for run in one.runs if run.reason != AHEAD), None)
-    if last is None:
-        none = "it is enforced, and no recorded run judged it: controlplane gates run"
-        return [("UNKNOWN", none)] if one.mode == "enforce" else [("DRIFTED", reason) for reason in one.held_by]
-    failed = [f"it is enforced and was {last.verdict} in {last.run}: mend that, or demote it"] if one.proposes == "demote" else []
-    return [("UNKNOWN" if last.verdict == "UNKNOWN" else "DRIFTED", reason) for reason in (*failed, *one.held_by)]
+def _promoted(gate: Any, case: GateCase) -> Answer:
+    return enforced_by_approval(gate.checks, case.standings(gate.checks, _hosts(gate, case)), case.promoted)
 
 
-def _said_by(name: str) -> Callable[[Any, GateCase], _Answer]:
-    def judge(gate: Any, case: GateCase) -> _Answer:
+def _said_by(name: str) -> Callable[[Any, GateCase], Answer]:
+    def judge(gate: Any, case: GateCase) -> Answer:
         del gate
         told: str | None = getattr(case, name)
         return ("MET", "holds") if told is None else ("DRIFTED", told)
@@ -244,19 +235,11 @@ def _said_by(name: str) -> Callable[[Any, GateCase], _Answer]:
     return judge
 
 
-def _backup(gate: Any, case: GateCase) -> _Answer:
+def _backup(gate: Any, case: GateCase) -> Answer:
     return case.backup(gate.max_age)
 
 
-def _first(found: Sequence[tuple[Literal["DRIFTED", "UNKNOWN"], str]]) -> _Answer:
-    """Return MET where nothing was found, else everything, as UNKNOWN where any of it is."""
-    if not found:
-        return "MET", "holds"
-    verdict: Literal["DRIFTED", "UNKNOWN"] = "UNKNOWN" if any(one == "UNKNOWN" for one, _ in found) else "DRIFTED"
-    return verdict, "; ".join(reason for _, reason in found)
-
-
-_JUDGES: dict[str, Callable[[Any, GateCase], _Answer]] = {
+_JUDGES: dict[str, Callable[[Any, GateCase], Answer]] = {
     "checks": _checks,
     "met": _met,
     "reported": _reported,
@@ -266,6 +249,7 @@ _JUDGES: dict[str, Callable[[Any, GateCase], _Answer]] = {
     "linked": _linked,
     "decided": _decided,
     "promotable": _promotable,
+    "promoted": _promoted,
     "window": _said_by("window"),
     "approval": _said_by("approval"),
     "undo": _said_by("undo"),
@@ -281,6 +265,7 @@ _TITLES = {
     "linked": "every finding is linked, and every rule of the registers holds",
     "decided": "these gaps are fixed or accepted",
     "promotable": "these checks have earned to be enforced",
+    "promoted": "these checks are enforced by a promotion that somebody approved",
     "window": "it is a maintenance window",
     "approval": "the plan is approved",
     "undo": "a rollback is prepared before each change",

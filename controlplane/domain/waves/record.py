@@ -43,7 +43,8 @@ class Looked(Value):
 class Planned(Value):
     """One change set of a wave. `run` is None until it began, `outcome` until that run ended or the plan had nothing to do.
 
-    `opens` and `closes` are the window that it was approved for. `asked_by` is how the allowed signers name who made it, None where nobody asks.
+    `downtime_s` is what each service misses at most, None where that is not known. `opens` and `closes` are the window that it was approved for.
+    `asked_by` is how the allowed signers name who made it, None where nobody asks.
     """
 
     plan: str
@@ -52,7 +53,7 @@ class Planned(Value):
     capabilities: Annotated[tuple[str, ...], AsTuple]
     hosts: Annotated[tuple[str, ...], AsTuple]
     steps: int
-    downtime_s: dict[str, int]
+    downtime_s: dict[str, int | None]
     destructive: Annotated[tuple[str, ...], AsTuple] = ()
     approved: bool = False
     opens: str | None = None
@@ -99,11 +100,16 @@ class PackRan(Value):
 
 
 class OpenedBy(Value):
-    """What a wave was opened by, as digests: its own file, what it uses of gates.yml, and the policy."""
+    """What a wave was opened by, as digests: its own file, what it uses of gates.yml and of site.yml, the drift that is expected, and the policy.
+
+    `site` and `expected` are None in records from before they were kept: neither is compared then.
+    """
 
     wave: str
     gates: str
     policy: str
+    site: str | None = None
+    expected: str | None = None
 
 
 class WaveRecord(Value):

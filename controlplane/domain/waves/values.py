@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from controlplane.domain.durations import Seconds
+from controlplane.domain.faults import Place
 from controlplane.domain.gates.values import PackName
 from controlplane.domain.names import AsTuple, CheckId, HostName, Line
 from controlplane.domain.registers.values import GapId, WaveId
@@ -87,6 +88,13 @@ class PromotableGate(_OnHosts):
     checks: Annotated[tuple[CheckId, ...], AsTuple] = Field(min_length=1, description="Ids of the checks")
 
 
+class PromotedGate(_OnHosts):
+    """These checks are enforced by a promotion that somebody approved, in this wave or before: its receipt says so."""
+
+    kind: Literal["promoted"]
+    checks: Annotated[tuple[CheckId, ...], AsTuple] = Field(min_length=1, description="Ids of the checks")
+
+
 class WindowGate(Value):
     """It is a maintenance window now."""
 
@@ -123,6 +131,7 @@ Gate = Annotated[
     | LinkedGate
     | DecidedGate
     | PromotableGate
+    | PromotedGate
     | WindowGate
     | ApprovalGate
     | UndoGate
@@ -155,6 +164,15 @@ class Wave(Value):
         """Return the checks that its gates name, each once."""
         named = [check for gate in (*self.entry, *self.exit) for check in getattr(gate, "checks", ())]
         return tuple(dict.fromkeys(named))
+
+    @property
+    def named_gaps(self) -> tuple[tuple[Place, str], ...]:
+        """Return every gap that it is to close, or that a gate of it wants decided, with where the file says so."""
+        own: list[tuple[Place, str]] = [(("gaps", number), gap) for number, gap in enumerate(self.gaps)]
+        phases = (("entry", self.entry), ("exit", self.exit))
+        asked = [(field, at, gate) for field, gates in phases for at, gate in enumerate(gates) if isinstance(gate, DecidedGate)]
+        own += [((field, at, "gaps", number), gap) for field, at, gate in asked for number, gap in enumerate(gate.gaps)]
+        return tuple(own)
 
     @property
     def seen(self) -> tuple[str, ...]:

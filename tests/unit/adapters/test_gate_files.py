@@ -46,9 +46,9 @@ def gates_file(folder: Path, text: str | None = GATES) -> GatesFile:
 
 def test_one_field_changes_and_every_other_byte_stays(tmp_path: Path) -> None:
     file = gates_file(tmp_path)
-    assert file.prepared([change("D235", "mint-data")]) == GATES.replace("# since March\n", "# since March\n    mint-data: enforce\n")
-    assert file.prepared([change("D235", "mint-apps", "report")]) == GATES.replace("enforce  #", "report  #")
-    assert "  D241:\n    mint-data: enforce\npromotion" in file.prepared([change("D241", "mint-data")])
+    assert file.prepared([change("D235", "mint-data")]).text == GATES.replace("# since March\n", "# since March\n    mint-data: enforce\n")
+    assert file.prepared([change("D235", "mint-apps", "report")]).text == GATES.replace("enforce  #", "report  #")
+    assert "  D241:\n    mint-data: enforce\npromotion" in file.prepared([change("D241", "mint-data")]).text
     assert (tmp_path / "gates.yml").read_text() == GATES
 
 
@@ -61,10 +61,20 @@ def test_what_is_written_is_the_text_with_its_mode_and_its_digest_is_another(tmp
     assert file.digest() != before
 
 
+@pytest.mark.parametrize("text", [None, GATES])
+def test_a_file_that_was_saved_since_its_text_was_made_is_left_as_it_was_saved(tmp_path: Path, text: str | None) -> None:
+    file, saved = gates_file(tmp_path, text), f"{GATES}# saved meanwhile\n"
+    new = file.prepared([change("D241", "mint-data")])
+    (tmp_path / "gates.yml").write_text(saved)
+    with pytest.raises(RefusedError, match=r"gates\.yml was changed by another hand meanwhile, and is left as that made it\."):
+        file.write(new)
+    assert (tmp_path / "gates.yml").read_text() == saved
+
+
 @pytest.mark.parametrize("text", [None, "", "# nothing yet\n", "packs: {mint: {checks: [D235]}}"])
 def test_a_file_without_modes_gets_them(tmp_path: Path, text: str | None) -> None:
     file = gates_file(tmp_path, text)
-    assert file.prepared([change("D235", "mint-data")]).endswith("modes:\n  D235:\n    mint-data: enforce\n")
+    assert file.prepared([change("D235", "mint-data")]).text.endswith("modes:\n  D235:\n    mint-data: enforce\n")
     assert (file.digest() == "absent") is (text is None)
 
 

@@ -162,3 +162,9 @@ def test_gates_with_faults_still_say_which_names_are_wrong(folder: Path) -> None
     found = faults(folder)
     for start in ("gates.yml:6: ", "waves/W1.yml:4: pack: there is no pack mnt", "waves/W1.yml:6: exit.0.checks.0: D999 is no check"):
         assert any(fault.startswith(start) for fault in found), (start, found)
+
+
+def test_a_gap_that_a_gate_wants_decided_has_to_be_there(folder: Path) -> None:
+    write(folder, "waves/W1.yml", WAVE + "  - {kind: decided, gaps: [GAP-OP-999]}\n")
+    found = [fault for fault in faults(folder) if "GAP-OP-999" in fault]
+    assert found == ["waves/W1.yml:7: exit.1.gaps.0: there is no GAP-OP-999 in gaps.yml: file it, or name the right one"]

@@ -117,6 +117,54 @@ def test_a_site_under_no_version_control_has_no_history(tmp_path: Path) -> None:
     assert (history.head(), history.uncommitted(), history.upstream()) == (None, (), None)
 
 
+def test_a_repository_without_a_commit_has_no_history_yet(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "policy.yml").write_text("1\n")
+    assert (GitHistory(tmp_path).head(), GitHistory(tmp_path).uncommitted()) == (None, ("policy.yml",))
+
+
+# A git that says this on standard error and ends so.
+FAILS = {
+    "dubious": ("fatal: detected dubious ownership in repository at '/x'\nTo add an exception for this directory, call:", 128),
+    "worktree": ("fatal: not a git repository: /gone/.git/worktrees/x", 128),
+    "reference": ("warning: ignoring broken ref refs/heads/main", 1),
+    "silent": ("", 128),
+}
+
+
+@pytest.mark.parametrize("how", [*FAILS, "slow", "gone"])
+def test_a_git_that_fails_is_doubt_and_no_lack_of_version_control(git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    head = git("rev-parse", "HEAD")
+    (tmp_path / "bin").mkdir()
+    if how != "gone":
+        said, code = FAILS.get(how, ("", 0))
+        (tmp_path / "bin/git").write_text(f'#!/bin/sh\n{"exec /bin/sleep 9" if how == "slow" else ""}\necho "{said}" >&2\nexit {code}\n')
+        (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr("controlplane.adapters.git_history._LIMIT_S", 0.2)
+    history = GitHistory(tmp_path / "inventory/lab")
+    why = {"slow": "it did not answer within 0.2 s", "gone": "there is no git on this controller", "silent": "it does not say why"}.get(how, "")
+    for asked in (history.head, lambda: history.since(head), history.uncommitted):
+        with pytest.raises(UnknownError, match=rf"the history of .*inventory/lab is not known: git failed there: {why}.*Look why"):
+            asked()
+
+
+def test_a_controller_without_git_leads_a_site_that_no_repository_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    history = GitHistory(tmp_path)
+    assert (history.head(), history.uncommitted(), history.upstream()) == (None, (), None)
+
+
+def test_commits_that_git_can_not_list_are_unknown_and_none_is_left_out(git: Git, tmp_path: Path) -> None:
+    head = git("rev-parse", "HEAD")
+    for _ in range(2):
+        git("commit", "-qm", "more", "--allow-empty")
+    lost = git("rev-parse", "HEAD~1")
+    (tmp_path / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    with pytest.raises(UnknownError, match="it can't list the commits since"):
+        GitHistory(tmp_path / "inventory/lab").since(head)
+
+
 def test_ahead_and_behind_are_counted(git: Git, tmp_path: Path) -> None:
     git("branch", "up")
     git("config", f"branch.{git('branch', '--show-current')}.remote", ".")

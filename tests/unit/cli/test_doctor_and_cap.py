@@ -66,6 +66,16 @@ def test_a_site_in_order_is_governed_and_what_it_lacks_is_a_warning(run: Run) ->
     assert found["version control"] == ("warn", "the site is not under version control: nobody sees who changed what")
 
 
+def test_a_git_that_fails_is_a_point_that_can_not_be_looked_at(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text('#!/bin/sh\necho "fatal: detected dubious ownership in repository" >&2\nexit 128\n')
+    (tmp_path / "bin/git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    said = run("doctor", "-o", "json")
+    level, told = points(said)["version control"]
+    assert (level, "git failed there: fatal: detected dubious ownership in repository" in told, said.json()["verdict"]) == ("fail", True, "DRIFT")
+
+
 def test_what_there_is_one_of_is_told_in_the_singular(tmp_path: Path, run: Run) -> None:
     folder = make_site(tmp_path / "shop")
     ReceiptFiles(folder / "state" / "receipts", SshSigner(None, None)).append(receipt(1, site="shop"))

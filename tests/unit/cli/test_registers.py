@@ -6,8 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -100,6 +102,17 @@ def test_a_gap_closes_on_runs_and_takes_a_finding_with_it_that_has_no_other(run:
     assert (gap["status"], gap["closed"]["runs"]) == ("fixed", [key(1), key(2), key(4)])
     assert run("gaps", "close", "GAP-OP-932").err == "GAP-OP-932 is fixed already. Nothing was changed.\n"
     assert run("policy", "check").code == 0
+
+
+def test_the_run_that_stands_last_in_the_receipts_decides_whatever_its_time_says(run: Run, site: Path) -> None:
+    of = [("D234", "mint-data", "boot.usage"), ("D237", "mint-data", "budget.images"), ("D244", "mint-data", "retired")]
+    minutes_ago = [(wiring.clock().now() - timedelta(minutes=one)).strftime(STAMP) for one in (10, 20)]
+    record(site, key(1), *((*one, Verdict.MET) for one in of), at=minutes_ago[0])
+    assert "closable  GAP-OP-932" in run("gaps", "status").out
+    record(site, key(2), *((*one, Verdict.DRIFTED) for one in of), at=minutes_ago[1])
+    assert "closable" not in run("gaps", "status").out
+    said = run("gaps", "close", "GAP-OP-932")
+    assert (said.code, f"boot.usage is DRIFTED in {key(2)}" in said.err) == (4, True), said
 
 
 def test_a_run_without_its_receipt_or_of_a_day_to_come_closes_nothing(run: Run, site: Path) -> None:
@@ -222,6 +235,46 @@ def test_a_register_that_can_not_be_written_leaves_a_receipt_that_says_so(run: R
     receipts = [receipt for _, receipt in wiring.receipts(str(site)).load()]
     assert [(one.phase, one.outcome) for one in receipts] == [("intent", None), ("result", "failed")]
     assert "was stopped" not in run("doctor").out
+
+
+@pytest.mark.parametrize(("words", "name"), [(("gaps", "close", "GAP-OP-949", "--accept", "for now"), "gaps"), (("loops", "close"), "loops")])
+def test_what_a_person_saves_while_a_closing_is_signed_is_not_lost(
+    run: Run, site: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], name: str
+) -> None:
+    if name == "loops":
+        words = (*words, run("loops", "file", "--title", "Small work", "-o", "json").json()["id"])
+    file, sign = site / "registers" / f"{name}.yml", Ledger.intend
+
+    def signed_slowly(self: Ledger, *about: Any, **more: Any) -> Any:
+        file.write_text(file.read_text() + "# saved meanwhile\n")
+        return sign(self, *about, **more)
+
+    before = {path: path.read_bytes() for path in (site / "registers").iterdir()}
+    with monkeypatch.context() as slow:
+        slow.setattr(Ledger, "intend", signed_slowly)
+        said = run(*words)
+    receipt = wiring.receipts(str(site)).load()[-1][1]
+    assert (receipt.phase, receipt.outcome, receipt.told) == ("result", "failed", {"written": []})
+    told = f"{receipt.step} is not closed: no register was written, and receipt {receipt.key} says so.\n"
+    why = f"{file} was changed by another hand meanwhile, and is left as that made it. Look at it, then run this again."
+    assert (said.code, said.err) == (4, f"{why} {told}")
+    assert {path: path.read_bytes() for path in (site / "registers").iterdir()} == before | {file: before[file] + b"# saved meanwhile\n"}
+    assert run(*words).code == 0
+    assert "# saved meanwhile\n" in file.read_text()
+
+
+def test_a_gap_is_not_filed_over_what_was_saved_since_it_was_read(run: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, prepared = site / "registers" / "findings.yml", RegisterFiles.prepared
+
+    def saved_before(self: RegisterFiles, edits: Any) -> Any:
+        file.write_text(file.read_text() + "# saved meanwhile\n")
+        return prepared(self, edits)
+
+    before = {path: path.read_bytes() for path in (site / "registers").iterdir()}
+    monkeypatch.setattr(RegisterFiles, "prepared", saved_before)
+    said = run("gaps", "file", "--title", "T", "--loop", LOOP, "--finding", "STOR-006")
+    assert (said.code, said.err.startswith(f"{file} was changed by another hand meanwhile")) == (4, True), said
+    assert {path: path.read_bytes() for path in (site / "registers").iterdir()} == before | {file: before[file] + b"# saved meanwhile\n"}
 
 
 def test_a_gap_is_filed_and_linked_whole_or_not_at_all(run: Run, site: Path) -> None:

@@ -116,6 +116,14 @@ def test_refused_and_unknown_have_their_own_codes_and_change_nothing(site: FakeW
     assert site.host.ran == []
 
 
+def test_a_preflight_ends_as_open_would(site: FakeWaveSite, call: Call) -> None:
+    assert call("preflight", "W0")[:2] == (0, "")
+    site.evidence.unreached = {"mint-data": "no route"}
+    code, out, _ = call("preflight", "W0")
+    assert (code, out) == (5, "unknown  entry  every host is observed: 1 of 1 hosts could not be observed, limit 0 (mint-data: no route)\n")
+    assert call("open", "W0")[0] == 5
+
+
 def test_a_step_that_fails_is_exit_1_and_says_what_is_next(site: FakeWaveSite, call: Call) -> None:
     site.led()
     site.host.breaks_after = 1
@@ -219,6 +227,7 @@ def test_the_brief_of_a_wave_that_changes_no_machine_says_what_its_exit_gates_as
         {"kind": "linked"},
         {"kind": "decided", "gaps": ["GAP-OP-1", "GAP-OP-2"]},
         {"kind": "promotable", "checks": ["D235", "D236"]},
+        {"kind": "promoted", "checks": ["D235", "D236"]},
     ]
     site.wave(mutation="governance", hosts=[], read_only=["mint-data"], capabilities=[], exit=exits)
     _, out, _ = call("brief", "W1")

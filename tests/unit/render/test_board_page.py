@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from controlplane.domain.board import Board
+from controlplane.domain.board import Board, BoardDoubts, BoardGovernance
 from controlplane.domain.desired import DesiredState
 from controlplane.domain.finding import AuditReport, Summary
 from controlplane.render.board_page import board_page
@@ -118,6 +118,23 @@ def test_an_empty_site_says_so_in_each_section() -> None:
         "No register: this site has no registers/ folder.",
     ):
         assert told in words
+
+
+def test_a_part_whose_files_can_not_be_read_says_so_and_never_that_there_is_none() -> None:
+    fault = "waves/W8C.yml:3: goal: is empty <b>"
+    doubts = BoardDoubts(waves=(fault,), links=("registers/gaps.yml:1: is no YAML",), releases=("releases/web.yml:3: is empty",))
+    words = words_of(drawn(governance=BoardGovernance(doubts=doubts)))
+    for told in (
+        f"✗ The files of the waves can't be read: of them only those are shown that go on {fault}",
+        "✗ The registers can't be read registers/gaps.yml:1: is no YAML",
+        "✗ Not all that is to be said of releases can be read releases/web.yml:3: is empty",
+        ", not all of the site's files can be read.",
+    ):
+        assert told in words
+    for untrue in ("has no waves/ folder", "has no registers/ folder", "has no releases/ folder"):
+        assert untrue not in words
+    whole = governance().model_copy(update={"doubts": doubts})
+    assert "W8B placement" in words_of(drawn(governance=whole))
 
 
 def test_what_lies_wrong_is_said_in_words_on_both_disks() -> None:

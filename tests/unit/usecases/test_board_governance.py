@@ -13,18 +13,22 @@ from controlplane import wiring
 from controlplane.domain.board import BoardGovernance
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import RunFailedError
+from controlplane.domain.errors import Fault, RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.governance import Governance
+from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.record import GateJudged, WaveRecord
-from controlplane.usecases.board_governance import governance_of
+from controlplane.domain.windows import Window
+from controlplane.usecases.board_governance import doubts_of, governance_of
 from controlplane.usecases.board_releases import releases_of
+from controlplane.usecases.board_waves import board_waves
 from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.wave_case import governed
 from tests.fakes.coordination import FakeCoordination
 from tests.fakes.interruption import Interruption
 from tests.fakes.releases import ReleaseSite
-from tests.fakes.waves import FakeFolder
+from tests.fakes.waves import FakeFolder, FakeWaveSite
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -96,7 +100,11 @@ def test_a_wave_is_closed_where_its_receipt_and_its_closeout_say_so_and_not_by_t
     unknown = {Verdict.UNKNOWN}
     state, verdicts = wave()
     assert (state.partition(":")[0], verdicts) == ("closed in the store alone, these receipts hold no closing of that attempt", unknown)
-    closeout = {"attempt": "1"}
+    view, (said, _) = wiring.site_view(str(site)), wiring.governance(str(site))
+    named = governed(said.waves["W8B"], view)
+    gates = [{"phase": "entry", "kind": one.kind, "what": describe(one), "verdict": "MET", "reason": "held"} for one in named.entry]
+    gates += [{"phase": "exit", "kind": one.kind, "what": describe(one), "verdict": "MET", "reason": "held"} for one in named.exit]
+    closeout = {"attempt": "1", "gates": gates}
     key, file = "CAP-20260301-120000__wave.close__R0001", "state/waves/W8B/1/closeout.json"
     ledger = Ledger(world.receipts, Noon(), run=key, site="lab", plan="", policy="x", operator="ann@desk")
     ledger.intend(key, host="*", capability="wave.close", step="W8B")
@@ -108,11 +116,71 @@ def test_a_wave_is_closed_where_its_receipt_and_its_closeout_say_so_and_not_by_t
     folder.files[file] = json.dumps(closeout).encode()
     assert wave() == ("closed", {Verdict.MET})
 
+    # A gate that was written into the file since was never asked.
+    file_of_wave = site / "waves" / "W8B.yml"
+    file_of_wave.write_text(file_of_wave.read_text().replace("exit:", "exit:\n  - {kind: linked}"))
+    [found] = [one for one in shown(site, store, world, folder).waves if one.id == "W8B"]
+    asked = [(gate.what, gate.reason) for gate in found.gates if gate.verdict is Verdict.UNKNOWN]
+    assert asked == [("every finding is linked, and every rule of the registers holds", "its closeout does not say how it stood")]
+
     def broken() -> tuple[()]:
         raise RunFailedError("x.json is no receipt")
 
     world.receipts.load = broken  # type: ignore[method-assign]
     assert wave() == ("closed in the store alone, the receipts can't be read", unknown)
+
+
+def test_a_gate_that_nobody_asked_is_no_pass_though_the_wave_is_closed() -> None:
+    site = FakeWaveSite(approval="self", view={"windows": (Window(start="12:00", end="13:00"),)})
+    site.open()
+    # There is nothing to do, so nothing was run, and nobody approved anything.
+    site.wave(exit=[])
+    site.store.attempts = [one.model_copy(update={"record": one.record | {"files": None}}) for one in site.store.attempts]
+    site.close()
+    [wave] = board_waves(site.view, site.governance, site.store.waves(), site.receipts.chain, site.folder, now=site.clock.now())
+    assert wave.state == "closed"
+    # Window, approval and undo hold for every change, named or not.
+    assert [(gate.what, gate.verdict, gate.reason) for gate in wave.gates] == [
+        (what, Verdict.UNKNOWN, "its closeout does not say how it stood")
+        for what in ("it is a maintenance window", "the plan is approved", "a rollback is prepared before each change")
+    ]
+
+
+def test_where_the_files_of_waves_or_registers_can_not_be_read_that_is_said_and_what_goes_on_is_shown(site: Path) -> None:
+    store = FakeCoordination()
+    judged = GateJudged(phase="entry", kind="closed", what="another wave is closed: wave W8A", verdict="MET", reason="closed")
+    record = WaveRecord(opened_by="ann@desk", attempt="1", head=None, entry=(judged,), hosts=("mint-data",)).plain()
+    store.take("W8B", state="running", mutating=True, holder="ann@desk", record=record, now=NOW, ttl=timedelta(hours=1))
+    (site / "waves" / "W8C.yml").write_text("goal: 3\n")
+    (site / "registers" / "gaps.yml").write_text("gaps: [\n")
+    found = shown(site, store)
+    assert any("waves/W8C.yml:1" in line for line in found.doubts.waves)
+    assert any("registers/gaps.yml:" in line for line in found.doubts.links)
+    [wave] = found.waves
+    assert (wave.id, wave.state, wave.mutation, wave.hosts) == ("W8B", "running", "controlled", ("mint-data",))
+    assert wave.goal == "waves/W8B.yml, which says what it is for, is gone or can't be read; it is held by ann@desk and not ended"
+    assert [(gate.what, gate.verdict) for gate in wave.gates] == [(judged.what, Verdict.MET)]
+    assert found.links == ()
+
+
+def test_a_wave_whose_file_is_gone_is_shown_as_long_as_it_goes_on() -> None:
+    site = FakeWaveSite()
+    site.open()
+
+    def shown_now() -> list[str]:
+        found = board_waves(site.view, Governance(), site.store.waves(), site.receipts.chain, site.folder, now=site.clock.now())
+        return [one.id for one in found]
+
+    assert shown_now() == ["W1"]
+    site.abort()
+    assert shown_now() == []
+
+
+def test_releases_that_can_not_be_told_are_not_none(world: ReleaseSite) -> None:
+    governance = Governance(releases={"shop": world.files.spec("shop")}, release_faults=(Fault("releases/web.yml", 3, "goal", "is empty"),))
+    assert doubts_of(governance, world.receipts.chain).releases == ("releases/web.yml:3: goal: is empty",)
+    assert doubts_of(governance, None).releases[1:] == ("what was brought where is in the receipts, and they can't be read",)
+    assert doubts_of(Governance(), None).releases == ()
 
 
 def test_gates_stand_as_they_were_judged_and_runs_become_a_trend(site: Path) -> None:

@@ -245,6 +245,41 @@ def test_a_file_that_was_written_by_hand_after_a_kill_is_not_taken_for_the_chang
     refused(site, proposal, "gates.yml changed since it was made")
 
 
+def test_a_file_that_is_saved_while_the_change_is_signed_stays_as_it_was_saved(site: GateSite) -> None:
+    proposal, append = site.propose("promote", "D235"), site.receipts.append
+
+    def signed_slowly(receipt: Any) -> None:
+        site.file.text = "modes.D237.mint-data: enforce\n"
+        append(receipt)
+
+    site.receipts.append = signed_slowly  # type: ignore[method-assign]
+    with pytest.raises(RefusedError) as told:
+        site.carry_out(proposal)
+    del site.receipts.append
+    last = site.receipts.chain[-1]
+    assert str(told.value) == (
+        f"gates.yml was changed by another hand meanwhile. No mode was changed, and receipt {last.key} says so. "
+        "The approval is used up: make a new proposal, and let that be approved."
+    )
+    assert (last.phase, last.outcome, site.file.text) == ("result", "failed", "modes.D237.mint-data: enforce\n")
+    assert open_intents(site.receipts.chain) == ()
+    assert run_rows(site.receipts.chain)[-1].state == "failed"
+
+
+def test_a_file_that_is_saved_while_its_checks_run_is_not_the_one_that_was_approved(site: GateSite) -> None:
+    proposal, checks = site.propose("promote", "D204", hosts=()), site.site_checks.run
+
+    def slow(*about: Any) -> Any:
+        site.file.text = "modes.D237.mint-data: enforce\n"
+        return checks(*about)
+
+    site.site_checks.run = slow  # type: ignore[method-assign]
+    before = list(site.receipts.chain)
+    with pytest.raises(RefusedError, match=r"gates\.yml changed while its checks ran\. Nothing was changed\. Make a new one"):
+        site.carry_out(proposal)
+    assert (site.receipts.chain, site.file.text) == (before, "modes.D237.mint-data: enforce\n")
+
+
 def stop_at_result(append: Any) -> Any:
     def stopping(receipt: Any) -> None:
         if receipt.phase == "result":

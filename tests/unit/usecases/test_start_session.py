@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,13 @@ def test_where_the_last_session_can_not_be_read_none_begins(sessions: Sessions, 
     with pytest.raises(RunFailedError, match=r"can't be read \(Is a directory\)"):
         SessionFile(file).last()
     assert SessionFile(tmp_path / "none.json").last() is None
+
+
+def test_a_wave_that_goes_on_without_its_file_is_among_the_open_ones(sessions: Sessions) -> None:
+    sessions.site.open()
+    sessions.site.governance = replace(sessions.site.governance, waves={})
+    [row] = sessions.start().waves
+    assert (row["wave"], row["state"], row["next"]) == ("W1", "open", 'controlplane wave abort W1 --reason "..."    (or bring waves/W1.yml back)')
 
 
 def test_a_host_that_is_not_reached_mended_nothing(sessions: Sessions) -> None:

@@ -53,7 +53,31 @@ def test_a_pack_that_can_not_be_judged_stops_before_the_next_step() -> None:
     stopped = site.run()
     assert stopped.outcome == "interrupted"
     assert "mint-data/010 ended and its receipt says how, but what followed it did not: the store is away" in stopped.messages[0]
+    # As long as it can't be, nothing begins.
+    site.store.add_run = broken  # type: ignore[method-assign]
+    again = site.run()
+    assert (again.outcome, "mint-data/020 storage.fstab was not begun: the store is away" in again.messages[0]) == ("interrupted", True)
     assert site.run().outcome == "done"
+    assert [one.after for one in site.record().packs] == ["*", "mint-data/010", "mint-data/020", "mint-data/030"]
+
+
+def test_a_wave_does_not_close_on_steps_between_which_its_pack_was_not_run() -> None:
+    site = FakeWaveSite()
+    site.wave(outputs=["pack"])
+    site.led()
+    site.run()
+    [held] = site.store.attempts
+    packs = [one for one in held.record["packs"] if one["after"] != "mint-data/020"]
+    site.store.attempts = [held.model_copy(update={"record": held.record | {"packs": packs}})]
+    key = next(one.key for one in site.receipts.chain if one.step == "mint-data/020")
+    assert refusal(site.close) == (
+        f"wave W1 does not close: it has to leave behind pack (it was not run after mint-data/020 {key}), and did not. It stays open. Nothing makes "
+        'up for a run of the pack between two steps: end this attempt (controlplane wave abort W1 --reason "..."), and open the wave anew.'
+    )
+    assert site.said("close") == []
+    # What followed the last step closing itself makes good.
+    site.store.attempts = [held.model_copy(update={"record": held.record | {"packs": held.record["packs"][:-1]}})]
+    assert site.close().outcome == "closed"
 
 
 def test_streaks_begin_anew_with_the_last_change() -> None:

@@ -10,6 +10,7 @@ from controlplane.domain.desired import Registered
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.rules import Broken
+from controlplane.usecases.record_run import Ledger
 from tests.fakes.waves import FakeWaveSite
 
 GOVERN: dict[str, Any] = {
@@ -74,6 +75,31 @@ def test_what_is_enforced_is_said_with_its_field() -> None:
     assert [(one.gap, one.status, one.recommended) for one in made.gaps] == [("GAP-OP-1", "open", False), ("GAP-OP-2", "accepted", False)]
     assert [(one.loop, one.status, one.open_gaps) for one in made.loops] == [("LOOP-A", "open", ("GAP-OP-1",))]
     assert (made.plans, made.actions, made.outcome) == ((), (), "closed")
+
+
+def test_a_wave_that_wants_an_approved_promotion_does_not_close_on_what_was_earned_or_written_by_hand() -> None:
+    site = _site(registered=Registered(rows=(), doubt=None))
+    site.wave(exit=[{"kind": "promotable", "checks": ["D234"]}, {"kind": "promoted", "checks": ["D234"]}])
+    site.open()
+
+    def refused() -> str:
+        with pytest.raises(RefusedError) as refusal:
+            site.close()
+        return str(refusal.value)
+
+    assert "D234 on mint-data: no promotion of it that somebody approved is on record: controlplane gates promote" in refused()
+    by_hand = site.view.gates.model_copy(update={"modes": {"D234": {"mint-data": "enforce"}}})
+    site.view = site.view.model_copy(update={"gates": by_hand})
+    assert "D234 on mint-data: gates.yml enforces it, and no receipt here says who approved that" in refused()
+    key, change = "CAP-20260102-130000__gates.promote__R0001", {"check": "D234", "host": "mint-data", "after": "enforce"}
+    ledger = Ledger(site.receipts, site.clock, run=key, site="lab", plan="", policy="x", operator="ann@desk")
+    ledger.intend(key, host="*", capability="gates.promote", step="gates.yml", told={"approval": {"approver": "bob"}, "changes": [change]})
+    ledger.close(key, host="*", capability="gates.promote", step="gates.yml", outcome="done", told={"changes": [change]})
+
+    made = site.close()
+
+    assert [(one.kind, one.reason) for one in made.gates] == [("promotable", "holds"), ("promoted", f"{key}, approved by bob")]
+    assert made.outputs["promotion"] == "D234 on mint-data: enforced; gates.yml modes.D234.mint-data: enforce"
 
 
 def test_what_can_not_be_said_is_missing_and_not_made_up() -> None:

@@ -10,6 +10,7 @@ import pytest
 from controlplane.domain.chain import chain_faults
 from controlplane.domain.errors import InterruptedRunError, RefusedError
 from controlplane.domain.receipt import open_intents
+from controlplane.domain.waves.verified import unverified
 from tests.fakes.waves import FakeWaveSite
 
 VERBS = ("open", "plan_wave", "approve", "run", "close")
@@ -22,7 +23,7 @@ class KilledError(BaseException):
 def _site() -> FakeWaveSite:
     """Return one whose wave has two steps; a third would say nothing new and cost half as much again."""
     site = FakeWaveSite(approval="self")
-    site.wave(capabilities=["storage.data_disk", "storage.fstab"], exit=[{"kind": "met", "checks": ["D240"]}])
+    site.wave(capabilities=["storage.data_disk", "storage.fstab"], exit=[{"kind": "met", "checks": ["D240"]}], outputs=["pack"])
     return site
 
 
@@ -86,6 +87,8 @@ def test_a_verb_cut_at_any_contact_is_made_good_by_itself_and_once_more_changes_
     results = [one for one in site.receipts.chain if one.phase == "result" and one.plan]
     assert Counter(one.step for one in results) == {"mint-data/010": 1, "mint-data/020": 1, "*": 1}
     assert [(one.run, one.outcome) for one in site.record().plans if one.run] == [(results[0].run, "done")]
+    # Wherever it was cut, the pack was run between the steps.
+    assert unverified(site.receipts.chain, plans=[one.plan for one in site.record().plans], packs=site.record().packs) == ()
     plays, links = list(site.runner.plays), len(site.receipts.chain)
     for third in ("run", "close", "plan_wave", "approve"):
         with pytest.raises(RefusedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from controlplane.cli.wave_status import status_lines
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.gates.values import Gates
+from controlplane.domain.site import BackupGate
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.show_waves import wave_rows, wave_status
@@ -154,24 +156,21 @@ def test_a_run_that_stopped_keeps_the_next_wave_shut_also_between_two_steps(step
     assert site.open().plans == ()
 
 
-def test_preflight_judges_every_gate_for_anyone_and_keeps_evidence_from_before_the_change_only() -> None:
-    site = FakeWaveSite(view={"windows": NIGHT}, approval="self")
-    assert site.preflight() == {"window": "DRIFTED", "approval": "DRIFTED", "undo": "DRIFTED"}
-    assert site.state() is None
-    site.open()
-    first = site.record().preflight
-    site.plan_wave()
-    site.approve()
-    assert site.preflight(by=BOB) == {"window": "DRIFTED", "approval": "DRIFTED", "undo": "MET"}
-    assert site.record().preflight == first
-    site.preflight()
-    before = site.record().preflight
-    assert before != first
-    site.view = site.view.model_copy(update={"windows": NOON})
-    site.approve()
-    site.run()
-    site.preflight()
-    assert site.record().preflight == before
+def test_a_wave_that_goes_on_without_its_file_is_listed_and_can_be_ended() -> None:
+    site = FakeWaveSite({"W1": MOVE, "W0": LOOK})
+    site.led()
+    site.governance = replace(site.governance, waves={"W0": site.governance.waves["W0"]})
+    rows = wave_rows(site.site(), site.wave_ports)
+    assert [(row["wave"], row["state"], row["holder"]) for row in rows] == [("W0", "not opened", None), ("W1", "planned", "ann@desk")]
+    assert (rows[1]["hosts"], rows[1]["mutation"], rows[1]["doubt"]) == (
+        ["mint-data"],
+        "controlled",
+        "waves/W1.yml is gone: nothing of it goes on without. Bring it back, or end this attempt",
+    )
+    assert site.next() == 'controlplane wave abort W1 --reason "..."    (or bring waves/W1.yml back)'
+    site.abort()
+    assert [row["wave"] for row in wave_rows(site.site(), site.wave_ports)] == ["W0"]
+    assert "there is no W1 in " in refusal(site.next, kind=InputInvalidError)
 
 
 # --- plan and approve
@@ -195,23 +194,31 @@ def test_a_plan_that_came_from_elsewhere_is_not_run() -> None:
     assert site.host.ran == []
 
 
+PACK: dict[str, Any] = {"packs": {"mint": {"checks": ["D235"]}}}
+STRANGE = {"check": "D235", "host": "mint-data", "surface": "docker.data_root", "stor": "STOR-001"}
+OF_SITE = "what it uses of site.yml (windows, timezone, approval, backup_gate)"
+# How the wave's file and the site are changed, and by what name that is refused.
 RELAXED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "gate": ({"exit": []}, {}, "waves/W1.yml"),
     "window": ({"windows": [{"start": "00:00", "end": "00:00"}]}, {}, "waves/W1.yml"),
-    "pack": ({}, {"packs": {"mint": {"checks": ["D240"]}}}, "what it uses of gates.yml (pack, checks, promotion)"),
+    "pack": ({}, {"gates": Gates.model_validate({"packs": {"mint": {"checks": ["D240"]}}})}, "what it uses of gates.yml (pack, checks, promotion)"),
+    "expected": ({}, {"gates": Gates.model_validate(PACK | {"expected": [STRANGE]})}, "what gates.yml expects of its checks (expected)"),
+    "site's window": ({}, {"windows": (Window(start="00:00", end="00:00"),)}, OF_SITE),
+    "timezone": ({}, {"timezone": "Etc/GMT+12"}, OF_SITE),
+    "approval": ({}, {"approval": "none"}, OF_SITE),
+    "backup": ({}, {"backup_gate": None}, OF_SITE),
 }
 
 
 @pytest.mark.parametrize("how", RELAXED)
 def test_a_wave_is_led_to_its_end_by_the_files_that_it_was_opened_by(how: str) -> None:
-    wave, gates, named = RELAXED[how]
-    site = FakeWaveSite(approval="self")
+    wave, view, named = RELAXED[how]
+    site = FakeWaveSite(approval="self", view={"windows": NOON, "backup_gate": BackupGate(file="proof", max_age=3600)})
     before = site.governance, site.view
 
     def relax() -> None:
         site.wave(**wave)
-        if gates:
-            site.view = site.view.model_copy(update={"gates": Gates.model_validate(gates)})
+        site.view = site.view.model_copy(update=view)
 
     def put_back() -> None:
         site.governance, site.view = before
@@ -239,7 +246,25 @@ def test_what_the_wave_does_not_use_of_gates_may_change_and_so_may_modes() -> No
     site = FakeWaveSite()
     site.open()
     more = {"packs": {"mint": {"checks": ["D235"]}, "new": {"checks": ["D240"]}}, "modes": {"D235": {"mint-data": "enforce"}}}
+    more |= {"expected": [STRANGE | {"check": "D240"}]}
     site.view = site.view.model_copy(update={"gates": Gates.model_validate(more)})
+    assert site.plan_wave().steps
+
+
+def test_what_bounds_changes_alone_may_change_under_a_wave_that_changes_no_machine() -> None:
+    site = FakeWaveSite({"W1": LOOK})
+    site.open()
+    site.view = site.view.model_copy(update={"windows": NIGHT, "approval": "other", "backup_gate": BackupGate(file="proof")})
+    assert site.close().outcome == "closed"
+
+
+def test_a_wave_that_was_opened_before_site_and_expected_drift_were_kept_is_not_held_by_them() -> None:
+    site = FakeWaveSite()
+    site.open()
+    [held] = site.store.attempts
+    files = {name: digest for name, digest in held.record["files"].items() if name not in ("site", "expected")}
+    site.store.attempts = [held.model_copy(update={"record": held.record | {"files": files}})]
+    site.view = site.view.model_copy(update={"windows": NOON, "gates": Gates.model_validate(PACK | {"expected": [STRANGE]})})
     assert site.plan_wave().steps
 
 
@@ -331,6 +356,40 @@ def test_who_planned_a_wave_is_known_by_their_key_and_is_not_its_only_approver_w
     assert "demands another person's approval, and ann@example.org asked for it" in told
     site.approvals.held[plan.plan] = made.model_copy(update={"approver": "cy@example.org"})
     assert site.run(by=BOB).outcome == "done"
+
+
+def test_where_another_has_to_approve_nobody_plans_whose_key_is_not_known() -> None:
+    site = FakeWaveSite(approval="other")
+    site.approvals.me = None
+    site.open()
+    told = refusal(site.plan_wave)
+    assert told.startswith("wave W1 is not planned: another person than who plans it has to approve, and whose key yours is can't be told.")
+    assert told.endswith("Name a signing_key in site.yml that the allowed signers name, then: controlplane wave plan W1")
+    assert (site.evidence.asked, site.record().plans) == (1, ())
+    # With her listed key she is known, and bob runs nothing that she alone approved.
+    site.approvals.me = "ann@example.org"
+    plan = site.plan_wave()
+    site.approve()
+    site.approvals.held[plan.plan] = site.approvals.held[plan.plan].model_copy(update={"approver": "ann@example.org"})
+    site.clock.time += timedelta(hours=5)
+    site.resume(by=BOB)
+    site.approvals.me = "bob@example.org"
+    assert "ann@example.org asked for it" in refusal(site.run, by=BOB)
+
+
+def test_a_plan_of_which_nobody_knows_whose_key_made_it_is_not_begun_where_another_has_to_approve() -> None:
+    site = FakeWaveSite(approval="other")
+    site.open()
+    site.plan_wave()
+    site.approve(by=BOB)
+    [held] = site.store.attempts
+    plans = [one | {"asked_by": None} for one in held.record["plans"]]
+    site.store.attempts = [held.model_copy(update={"record": held.record | {"plans": plans}})]
+    assert "whose key made plan " in refusal(site.run)
+    assert site.host.ran == []
+    site.plan_wave()
+    site.approve(by=BOB)
+    assert site.run().outcome == "done"
 
 
 def test_a_running_plan_is_not_approved_again() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.gates.run_order import Begun
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.closing import LASTS, Recommendation, Resting, RunReport, recommend
 from controlplane.domain.waves.closeout import gap_impacts
@@ -206,13 +207,13 @@ def test_a_finding_that_is_judged_on_no_host_closes_nothing() -> None:
     assert found.objections == ("STOR-004: the policy has no host to judge it on", "STOR-005: the policy has no host to judge it on")
 
 
-def own(*reports: RunReport) -> Recommendation:
+def own(*reports: RunReport, **more: Any) -> Recommendation:
     held = {
         "gaps": {"GAP-OP-1": {"title": "x"}},
         "loops": {},
         "findings": {"STOR-001": {"title": "x", "severity": "low", "gaps": ["GAP-OP-1"], "checks": ["S001"]}},
     }
-    return recommend("GAP-OP-1", Resting(registers=Registers.model_validate(held), reports=reports, governed=("a", "b"), now=NOW))
+    return recommend("GAP-OP-1", Resting(registers=Registers.model_validate(held), reports=reports, governed=("a", "b"), now=NOW, **more))
 
 
 def rows(verdict: Verdict, *hosts: str) -> list[tuple[str, str, str, Verdict]]:
@@ -249,3 +250,35 @@ def test_thousands_of_gaps_and_hundreds_of_runs_are_looked_at_once() -> None:
 
     assert cost(3000, 20) <= 10.5 * cost(300, 20)
     assert cost(300, 200) <= 10.5 * cost(300, 20)
+
+
+# The first by a clock that was an hour ahead; the second after that was set right.
+BY_AN_EARLY_CLOCK = (("CAP-A", "2026-01-09T01:00:00Z"), ("CAP-B", "2026-01-09T00:20:00Z"))
+CHAIN = {"CAP-A": Begun(0, "2026-01-09T00:20:00Z"), "CAP-B": Begun(2, None)}
+
+
+def test_a_run_by_a_clock_that_ran_ahead_hides_nothing_that_failed_after_it_once_its_time_has_come() -> None:
+    good = report(*BY_AN_EARLY_CLOCK[0], (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    bad = report(*BY_AN_EARLY_CLOCK[1], (*ROOT, Verdict.DRIFTED), (*CACHE, Verdict.MET))
+    told = ("STOR-004: D235 on mint-data: docker.data_root is DRIFTED in CAP-B: as seen",)
+    for now in (datetime(2026, 1, 9, 0, 30, tzinfo=UTC), datetime(2026, 1, 9, 1, 1, tzinfo=UTC), NOW):
+        assert asked("GAP-OP-1", good, bad, began=CHAIN, now=now).objections == told
+    # Without its receipts a run stands where its time puts it.
+    assert asked("GAP-OP-1", good, bad).closable
+
+
+def test_what_a_clock_that_ran_ahead_found_amiss_is_mended_by_the_run_after_it() -> None:
+    bad = report(*BY_AN_EARLY_CLOCK[0], (*ROOT, Verdict.DRIFTED), (*CACHE, Verdict.MET))
+    good = report(*BY_AN_EARLY_CLOCK[1], (*ROOT, Verdict.MET), (*CACHE, Verdict.MET))
+    for now in (datetime(2026, 1, 9, 0, 30, tzinfo=UTC), datetime(2026, 1, 9, 1, 1, tzinfo=UTC), NOW):
+        found = asked("GAP-OP-1", bad, good, began=CHAIN, now=now)
+        assert (found.closable, found.runs) == (True, ("CAP-B",))
+
+
+def test_which_hosts_a_check_of_the_sites_own_is_asked_of_the_order_of_the_receipts_says() -> None:
+    broke = report(*BY_AN_EARLY_CLOCK[0], *rows(Verdict.UNKNOWN, "site"))
+    good = report(*BY_AN_EARLY_CLOCK[1], *rows(Verdict.MET, "a", "b"))
+    found = own(broke, good, began=CHAIN)
+    assert ([one.host for one in found.criteria], found.closable) == (["a", "b"], True)
+    later = {"CAP-A": Begun(2, None), "CAP-B": Begun(0, None)}
+    assert [one.objection is None for one in own(broke, good, began=later).criteria] == [False, False, False]

@@ -9,8 +9,10 @@ import pytest
 from controlplane.domain.registers import Registers
 from controlplane.domain.registers.links import linkages
 from controlplane.domain.registers.rules import Broken, broken_rules
+from controlplane.domain.waves.values import Wave
 from tests.counting import calls
 
+FILED = "in gaps.yml: file it, or name the right one"
 CHECKS = ("D234", "D235", "D236")
 CLOSED = {"at": "2026-03-01T12:00:00Z", "by": "ops@desk", "runs": ["CAP-20260301-120000__verify.pack.run__R0001"]}
 
@@ -32,9 +34,13 @@ def plain() -> dict[str, Any]:
     }
 
 
+def of_wave(*gaps: str) -> dict[str, Any]:
+    return {"W8C": [(("gaps", number), gap) for number, gap in enumerate(gaps)]}
+
+
 def broken(data: dict[str, Any], **more: Any) -> list[Broken]:
     held = Registers.model_validate(data)
-    return list(broken_rules(held, **{"checks": CHECKS, "waves": {"W8C": ["GAP-OP-1"]}, "governed": ("mint-data",), "live": ("mint-data",), **more}))
+    return list(broken_rules(held, **{"checks": CHECKS, "waves": of_wave("GAP-OP-1"), "governed": ("mint-data",), "live": ("mint-data",), **more}))
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -117,8 +123,19 @@ def test_what_took_each_others_place_leads_nowhere() -> None:
 
 def test_a_wave_that_names_what_was_superseded_is_told_what_took_its_place() -> None:
     data = changed("gaps/GAP-OP-2", {"title": "too full", "status": "superseded", "superseded_by": "GAP-OP-1"})
-    [rule] = broken(data, waves={"W8C": ["GAP-OP-2"]})
+    [rule] = broken(data, waves=of_wave("GAP-OP-2"))
     assert (rule.place, rule.message) == (("W8C", "gaps", 0), "GAP-OP-2 was superseded by GAP-OP-1: name that one")
+
+
+def test_a_gap_that_a_gate_wants_decided_is_held_to_the_same_rules() -> None:
+    data = changed("gaps/GAP-OP-2", {"title": "too full", "status": "superseded", "superseded_by": "GAP-OP-1"})
+    gate = {"kind": "decided", "gaps": ["GAP-OP-1", "GAP-OP-2", "GAP-OP-7"]}
+    wave = Wave.model_validate({"goal": "end", "mutation": "none", "entry": [gate], "exit": [{"kind": "linked"}, gate]}, strict=False)
+    assert [(rule.file, rule.place, rule.message) for rule in broken(data, waves={"W8C": wave.named_gaps})] == [
+        ("waves", ("W8C", *at, number), message)
+        for at in (("entry", 0, "gaps"), ("exit", 1, "gaps"))
+        for number, message in ((1, "GAP-OP-2 was superseded by GAP-OP-1: name that one"), (2, f"there is no GAP-OP-7 {FILED}"))
+    ]
 
 
 def test_an_expected_finding_that_is_not_there_is_a_dangling_link_of_the_gates() -> None:
@@ -143,7 +160,7 @@ def test_a_finding_in_progress_whose_loops_are_all_closed_is_nobodys() -> None:
 
 
 def test_a_wave_names_only_gaps_that_a_finding_has() -> None:
-    found = broken(plain(), waves={"W8C": ["GAP-OP-2", "GAP-OP-7"]})
+    found = broken(plain(), waves=of_wave("GAP-OP-2", "GAP-OP-7"))
     assert [(rule.file, rule.place, rule.message.partition(",")[0]) for rule in found] == [
         ("waves", ("W8C", "gaps", 0), "GAP-OP-2 is named by no finding"),
         ("waves", ("W8C", "gaps", 1), "there is no GAP-OP-7 in gaps.yml: file it"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.finding import Finding
+from controlplane.domain.gates.promoted import Promoted
 from controlplane.domain.gates.promotion import AHEAD, Counted, Judged, Standing
 from controlplane.domain.gates.run_order import Begun
 from controlplane.domain.registers import Registers
@@ -36,6 +37,12 @@ def ran(verdict: str = "MET", at: str = "2026-01-02T13:00:00Z", *, passed: bool 
 
 def pack(at: str = "2026-01-02T13:00:00Z", name: str = "mint", *, passed: bool = True, unknown: bool = False) -> PackRan:
     return PackRan(run="CAP-1", pack=name, at=at, after="*", passed=passed, unknown=unknown, reason="so")
+
+
+def superseded(status: str) -> Registers:
+    """Return registers in which GAP-OP-1 was superseded by GAP-OP-2, and that by GAP-OP-3, which is as it is said."""
+    gaps = {f"GAP-OP-{n}": {"title": "t", "status": "superseded", "superseded_by": f"GAP-OP-{n + 1}"} for n in (1, 2)}
+    return Registers.model_validate({"gaps": {**gaps, "GAP-OP-3": {"title": "t", "status": status}}}, strict=False)
 
 
 def standing(*held_by: str) -> Standing:
@@ -76,6 +83,7 @@ MET = {"kind": "met", "checks": ["D236"], "hosts": ["a"]}
 SERVICES = MET | {"surfaces": ["service:*"]}
 STABLE = {"kind": "stable", "checks": ["D236"], "hosts": ["a"], "runs": 2}
 REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
+APPROVED = {("D236", "a"): Promoted("CAP-9", "bob")}
 
 
 @pytest.mark.parametrize(
@@ -206,10 +214,10 @@ REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
         ({"kind": "linked"}, {}, "MET", "holds"),
         ({"kind": "decided", "gaps": ["GAP-OP-1"]}, {"registers": None}, "UNKNOWN", "no registers could be read"),
         (
-            {"kind": "decided", "gaps": ["GAP-OP-1"]},
-            {},
+            {"kind": "decided", "gaps": ["GAP-OP-3"]},
+            {"registers": superseded("open")},
             "DRIFTED",
-            "GAP-OP-1 is open: close it on its evidence, or accept it with a reason (controlplane gaps close)",
+            "GAP-OP-3 is open: close it on its evidence, or accept it with a reason (controlplane gaps close)",
         ),
         (
             {"kind": "decided", "gaps": ["GAP-OP-1"]},
@@ -218,12 +226,60 @@ REPORTED = {"kind": "reported", "checks": ["D236"], "hosts": ["a"]}
             "holds",
         ),
         (
+            {"kind": "decided", "gaps": ["GAP-OP-1"]},
+            {"registers": superseded("open")},
+            "DRIFTED",
+            "GAP-OP-3, which took the place of GAP-OP-1, is open: close it on its evidence, or accept it with a reason (controlplane gaps close)",
+        ),
+        ({"kind": "decided", "gaps": ["GAP-OP-1"]}, {"registers": superseded("fixed")}, "MET", "holds"),
+        ({"kind": "decided", "gaps": ["GAP-OP-1", "GAP-OP-2"]}, {"registers": superseded("accepted")}, "MET", "holds"),
+        (
+            {"kind": "decided", "gaps": ["GAP-OP-1"]},
+            {"registers": superseded("superseded")},
+            "DRIFTED",
+            (
+                "GAP-OP-3, which took the place of GAP-OP-1, was superseded and leads to no other gap: name the one that took its place "
+                "(superseded_by in gaps.yml)"
+            ),
+        ),
+        (
+            {"kind": "decided", "gaps": ["GAP-OP-9"]},
+            {"registers": superseded("fixed")},
+            "DRIFTED",
+            "there is no GAP-OP-9 in gaps.yml: file it, or name the right one",
+        ),
+        (
             {"kind": "promotable", "checks": ["D236"]},
             {"standings": lambda *_: [standing("1 of 3 consecutive runs passed")]},
             "DRIFTED",
             "D236 on a: 1 of 3 consecutive runs passed",
         ),
         ({"kind": "promotable", "checks": ["D236"]}, {"standings": lambda *_: [standing()]}, "MET", "holds"),
+        (
+            {"kind": "promoted", "checks": ["D236"]},
+            {"standings": lambda *_: [standing()]},
+            "DRIFTED",
+            "D236 on a: no promotion of it that somebody approved is on record: controlplane gates promote",
+        ),
+        (
+            {"kind": "promoted", "checks": ["D236"]},
+            {"standings": lambda *_: [enforced("MET")]},
+            "DRIFTED",
+            "D236 on a: gates.yml enforces it, and no receipt here says who approved that: controlplane gates demote, then promote it",
+        ),
+        (
+            {"kind": "promoted", "checks": ["D236"]},
+            {"standings": lambda *_: [standing()], "promoted": APPROVED},
+            "DRIFTED",
+            "D236 on a: CAP-9 enforced it, and gates.yml only reports it",
+        ),
+        (
+            {"kind": "promoted", "checks": ["D236"]},
+            {"standings": lambda *_: [enforced("MET")], "promoted": APPROVED},
+            "MET",
+            "CAP-9, approved by bob",
+        ),
+        ({"kind": "promoted", "checks": ["D236"]}, {"promoted": APPROVED}, "UNKNOWN", "nothing is on record of D236"),
         ({"kind": "window"}, {"window": "no maintenance window is open"}, "DRIFTED", "no maintenance window is open"),
         ({"kind": "window"}, {}, "MET", "holds"),
         ({"kind": "approval"}, {"approval": "has none"}, "DRIFTED", "has none"),
