@@ -28,7 +28,7 @@ def rollback(run_key: str, site: str | None, output: str) -> int:
     with leaving(ON_RECORD):
         try:
             with leaving(ON_RECORD), working("rolling back") as progress:
-                result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress)
+                result = roll_back(run_key, view, operator=wiring.operator(), ports=ports, progress=progress, waves=wiring.waves_of(view))
         except ControlPlaneError as error:
             if output == "json":
                 print_json(not_begun("", error).model_dump(mode="json"))

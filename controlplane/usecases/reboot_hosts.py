@@ -5,6 +5,7 @@ Rules:
 - What could not be observed is not rebooted.
 - Where site.yml names windows, none is rebooted outside of one.
 - Neither is a host on which a Redis is seen that a stop and a start would cost its keys.
+- One that belongs to a wave that goes on and changes machines is rebooted by that wave's holder alone, also where the wave only looks at it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import partial
 
 from controlplane.domain.checks.restart import lost_by_restart
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError, UnknownError
+from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Reader, Unobserved, Unreached
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
@@ -27,7 +28,9 @@ from controlplane.ports.plays import StepResult
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.hosts_in_wave import Attempts, InWave, in_wave
 from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.wave_ports import without_end
 
 REBOOT = "host.reboot"
 # What tells whether a database would lose anything by it.
@@ -42,11 +45,14 @@ def reboot_hosts(
     ports: ApplyPorts,
     progress: Callable[[str], None],
     judged_by: str = "verify --host",
+    waves: Attempts = lambda: (),
 ) -> tuple[str, ...]:
     """Reboot the hosts one after the other and return the receipts. `judged_by` are the words before a host that judge it without another reboot.
 
-    Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, `UnknownError` where that could not be observed,
-    `RunFailedError` for the first that does not come back, `InterruptedRunError`.
+    `waves` asks the store for every attempt at a wave.
+
+    Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, or another's wave has it; `UnknownError` where that could
+    not be observed, `RunFailedError` for the first that does not come back, `InterruptedRunError`.
     """
     chosen = site.chosen(hosts)
     names = tuple(desired.host for desired, _ in chosen)
@@ -57,18 +63,21 @@ def reboot_hosts(
     keys: list[str] = []
     files = ports.roles.files()
 
+    def others(hosts: Sequence[str]) -> InWave | None:
+        return in_wave(hosts, [held for held in waves() if held.holder != operator])
+
     def restart(route: InventoryHost, key: str) -> StepResult:
         return ports.runner.run(render_reboot([route], roles=files), key=key, host=route.name, playbook="site.yml", progress=progress)
 
     with ports.locks.hold(names, operator=operator):
-        _refuse_unless_free(site, chosen, ports, rebooted=())
+        _refuse_unless_free(site, chosen, ports, rebooted=(), others=others)
         for number, (desired, route) in enumerate(chosen):
             if number:
                 # The reboots before took their time.
                 with telling(
                     f"{were_rebooted(names[:number])} Next: controlplane verify --after-reboot{named(names[number:])}    (goes on with the others)"
                 ):
-                    _refuse_unless_free(site, chosen[number : number + 1], ports, rebooted=names[:number])
+                    _refuse_unless_free(site, chosen[number : number + 1], ports, rebooted=names[:number], others=others)
             key = make_run_key(REBOOT, ports.clock.now(), ports.entropy.four_hex())
             keys.append(key)
             _reboot(
@@ -81,13 +90,21 @@ def reboot_hosts(
     return tuple(keys)
 
 
-def _refuse_unless_free(site: SiteView, chosen: Sequence[tuple[DesiredHost, InventoryHost]], ports: ApplyPorts, *, rebooted: tuple[str, ...]) -> None:
-    """Raise `RefusedError` where no window is open or somebody changes one of the hosts, `UnknownError` where that is not known."""
+def _refuse_unless_free(
+    site: SiteView,
+    chosen: Sequence[tuple[DesiredHost, InventoryHost]],
+    ports: ApplyPorts,
+    *,
+    rebooted: tuple[str, ...],
+    others: Callable[[Sequence[str]], InWave | None],
+) -> None:
+    """Raise `RefusedError` where no window is open, or a wave or somebody changes one of the hosts, `UnknownError` where that is not known."""
+    state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
     shut = why_shut(site.windows, timezone=site.timezone, now=ports.clock.now())
     if shut is not None:
-        raise RefusedError(f"{shut}. {f'Only {were_rebooted(rebooted)}' if rebooted else 'Nothing was rebooted.'} Run this again then.")
+        raise RefusedError(f"{shut}. {state} Run this again then.")
+    _refuse_in_wave(partial(others, [desired.host for desired, _ in chosen]), state)
     seen = ports.evidence.collect([route for _, route in chosen], {}, only=(*LEASE_PROBES, *_RESTART_PROBES))
-    state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
     busy, doubts, lost = [], [], []
     for host in (desired.host for desired, _ in chosen):
         record = seen.get(host, Unreached(host=host, reason="it was not asked"))
@@ -112,6 +129,21 @@ def _refuse_unless_free(site: SiteView, chosen: Sequence[tuple[DesiredHost, Inve
         )
     if doubts:
         raise UnknownError(f"{'; '.join(doubts)}. {state} Restore the connection, then run this again.")
+
+
+def _refuse_in_wave(others: Callable[[], InWave | None], state: str) -> None:
+    """Raise `RefusedError` where the wave of somebody else has one of the hosts, `UnknownError` where the store can't be asked."""
+    try:
+        held = others()
+    except InterruptedRunError:
+        raise
+    except ControlPlaneError as lost:
+        raise UnknownError(f"{without_end(str(lost))} {state} Run this again then.") from lost
+    if held is not None:
+        raise RefusedError(
+            f"{held.told}. {state} Leave it to its holder, or wait for its end: {held.status}. Once their lease is over it can be taken over: "
+            f"controlplane wave resume {held.wave}"
+        )
 
 
 def _lost(reader: Reader) -> tuple[str, ...]:

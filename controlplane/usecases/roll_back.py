@@ -6,33 +6,37 @@ Rules:
 - What a purge deleted can't come back, and neither can the run that retired it: both are refused before anything is changed. A purge that
   failed half-way deleted too, and then only the host's own evidence tells.
 - A host that another run holds, that could not be observed, or that the policy no longer governs, stops it before the rollback is on record.
+- So does a host of a wave that goes on and changes machines, unless what goes back is a run of that wave; it is asked before each step once more.
+- What it cost and how the data fared is on record as the roles told it; what of that is not proven is said.
 - An interrupted rollback is resumed by asking for it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from controlplane.domain.capabilities import release_deploy
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
-from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
+from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import AuditReport
-from controlplane.domain.plan import Change, Plan, Step
+from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt, open_intents, undone_keys
 from controlplane.domain.releases.bringing import brings
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.told_proof import unproven
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.hosts_in_wave import Attempts, hosts_of, refuse_in_wave, why_in_wave
 from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, if_gone, open_run, way_back_command
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.plan_again import plan_for_host
+from controlplane.usecases.never_begun import never_begun
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
 from controlplane.usecases.rollback_guards import (
     begun_to_purge,
+    beside,
     blind_to,
     intents_of,
     open_rollback,
@@ -40,6 +44,7 @@ from controlplane.usecases.rollback_guards import (
     refuse_ungoverned,
     refuse_unless_undoable,
 )
+from controlplane.usecases.step_outcome import downtime_of
 
 
 class _StoppedError(Exception):
@@ -59,14 +64,23 @@ class _Undoing:
     operator: str
     progress: Callable[[str], None]
     planned: SiteView
+    others: Attempts
 
 
 def roll_back(
-    key: str, site: SiteView, *, operator: str, ports: ApplyPorts, progress: Callable[[str], None], planned: SiteView | None = None
+    key: str,
+    site: SiteView,
+    *,
+    operator: str,
+    ports: ApplyPorts,
+    progress: Callable[[str], None],
+    planned: SiteView | None = None,
+    waves: Attempts = lambda: (),
 ) -> RunResult:
     """Take back the run or step `key`; `planned` is the site as the plan had it, where what is wanted is no part of the policy.
 
-    Without `planned` it was asked for by its key alone: then what another verb leads is refused.
+    Without `planned` it was asked for by its key alone: then what another verb leads is refused. `waves` asks the store for every attempt at a wave;
+    whoever does not give it keeps off the hosts of waves by itself.
 
     Raises `InputInvalidError`, `RefusedError`, `UnknownError`; `RunFailedError` where a receipt can't be written any more.
     """
@@ -80,8 +94,10 @@ def roll_back(
         refuse_ungoverned(key, intents, site)
         whole = next(r for r in chain if key in (r.key, r.run))
         plan = ports.plans.get(whole.plan)
+        others = beside(plan, waves)
+        refuse_in_wave(_hosts(plan, intents), others, what=f"{key} does not go back, it is no run of that wave")
         ledger = Ledger(ports.receipts, ports.clock, run=whole.run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
-        undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress, planned or site)
+        undoing = _Undoing(key, plan, intents, site, ports, ledger, operator, progress, planned or site, others)
         try:
             in_the_way = _in_the_way(undoing, chain)
             if in_the_way is None:
@@ -91,6 +107,10 @@ def roll_back(
         except ControlPlaneError as error:
             raise RunFailedError(f"{error}\n{_how_to_go_on(undoing)}") from error
         raise in_the_way
+
+
+def _hosts(plan: Plan, intents: Sequence[Receipt]) -> tuple[str, ...]:
+    return hosts_of(step for step in plan.steps if any((step.id, step.host) == (intent.step, intent.host) for intent in intents))
 
 
 def _in_the_way(undoing: _Undoing, chain: tuple[Receipt, ...]) -> RefusedError | UnknownError | None:
@@ -143,8 +163,9 @@ def _run(undoing: _Undoing) -> RunResult:
         undo_key = again or make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex())
         if again is None:
             undoing.ledger.intend(undo_key, host=step.host, capability=step.capability, step=step.id, undoes=intent.key)
+        _stop_for_a_wave(undoing, step, None if again else undo_key, intent.key)
         undoing.progress(f"{step.id} {step.capability} | roll back")
-        if _never_begun(undoing, step, intent, chain):
+        if never_begun(step, intent, chain, plan=undoing.plan, site=undoing.planned, ports=ports):
             undoing.ledger.close(
                 undo_key,
                 host=step.host,
@@ -165,6 +186,20 @@ def _run(undoing: _Undoing) -> RunResult:
     return _result(undoing, "rolled-back", report=report)
 
 
+def _stop_for_a_wave(undoing: _Undoing, step: Step, begun: str | None, key: str) -> None:
+    """Raise `_StoppedError` where a wave has the step's host by now; `begun` is the rollback's intent, where this attempt wrote it.
+
+    The wave found that intent, or is found here.
+    """
+    held = why_in_wave(hosts_of((step,)), undoing.others)
+    if held is None:
+        return
+    if begun is not None:
+        # Left open it would keep the wave off the host, and wait for the wave itself.
+        undoing.ledger.close(begun, host=step.host, capability=step.capability, step=step.id, outcome="refused", reason=held, undoes=key)
+    raise _StoppedError(f"{step.id} | roll back was not begun: {held}")
+
+
 def _close_whole(undoing: _Undoing) -> None:
     """Close the run that is still open once all of its steps are back."""
     run, chain = undoing.ledger.run, _chain(undoing.ports)
@@ -172,45 +207,6 @@ def _close_whole(undoing: _Undoing) -> None:
     left = [r for r in chain if r.phase == "intent" and r.run == run and r.undoes is None and r.capability != WHOLE and r.key not in undone]
     if not left and not any(r.key == run and r.phase == "result" for r in chain):
         undoing.ledger.close(run, host="*", capability=WHOLE, step="*", outcome="rolled-back", changes=_changed(undoing))
-
-
-def _never_begun(undoing: _Undoing, step: Step, intent: Receipt, chain: tuple[Receipt, ...]) -> bool:
-    """Say whether fresh evidence shows that a run ended, or was killed, before it came to the host: then no undo lies there either."""
-    # Of a run that was abandoned nobody knows. A release that failed may have failed before the host gave it its lease; what other steps leave
-    # on a host shows nothing any more once a later run changed it.
-    doubtful = ("interrupted", "failed") if step.capability == release_deploy.ID else ("interrupted",)
-    if any(r.key == intent.key and r.phase == "result" and r.outcome not in doubtful for r in chain):
-        return False
-    chosen = undoing.planned.chosen((step.host,))
-    seen = undoing.ports.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    evidence = seen.get(step.host)
-    fresh = plan_for_host(undoing.plan, step.host, undoing.planned, seen, undoing.ports.clock.now())
-    if not isinstance(evidence, Evidence) or fresh is None:
-        return False
-    try:
-        traces = _traces(step, Reader(evidence))
-    except Unobserved:
-        return False
-    left = {change for later in fresh.steps if later.host == step.host for change in _demanded(later)}
-    return intent.key not in traces and set(_demanded(step)) <= left
-
-
-def _traces(step: Step, reader: Reader) -> set[str]:
-    """Return the runs that the host shows: in work, of its lease, its last change, what it retired, its deployments. Raises `Unobserved`."""
-    state = reader.target_state
-    told = {held["run"] for held in (*state["runs"], *state["retired"])} | {held["run"] for held in (state["lease"], state["last_change"]) if held}
-    if step.capability == release_deploy.ID:
-        told |= {seen["record"]["run"] for seen in reader.releases.values() if seen["record"] is not None}
-    return told
-
-
-def _demanded(step: Step) -> tuple[Change, ...]:
-    """Return the changes of a step, as far as they say what is still to be done."""
-    if step.capability != release_deploy.ID:
-        return step.changes
-    # Containers are in another state from one minute to the next; that this run made none of them, the record on the host says. Where the services
-    # keep their data the plan does not say as the compose files do, and Compose makes no volume before the files are there.
-    return tuple(change.model_copy(update={"before": None}) for change in step.changes if change.kind not in ("volume", "mount"))
 
 
 def _undo_step(undoing: _Undoing, step: Step, key: str, undo_key: str) -> str | None:
@@ -241,7 +237,9 @@ def _undo_step(undoing: _Undoing, step: Step, key: str, undo_key: str) -> str | 
         reason=None if done else result.message,
         changes=with_status(step, "undone") if done else (),
         evidence=seen.digest() if isinstance(seen, Evidence) else None,
+        downtime_s=downtime_of(result),
         undoes=key,
+        told=result.told.get("told"),
     )
     if done:
         return None
@@ -276,15 +274,20 @@ def _stopped(undoing: _Undoing, why: str) -> RunResult:
 
 def _result(undoing: _Undoing, outcome: Outcome, *, report: AuditReport | None = None, messages: tuple[str, ...] = ()) -> RunResult:
     keys = {intent.key for intent in undoing.intents}
+    mine = [r for r in _chain(undoing.ports) if r.undoes in keys]
+    downtime: dict[str, float] = {}
+    for name, seconds in (missed for r in mine for missed in r.downtime_s.items()):
+        downtime[name] = round(downtime.get(name, 0.0) + seconds, 3)
+    doubts = [f"{r.step} | roll back: {doubt}" for r in mine if r.outcome == "rolled-back" for doubt in unproven(r.told)]
     return RunResult(
         run=undoing.ledger.run,
-        receipts=tuple(r.key for r in _chain(undoing.ports) if r.phase == "intent" and r.undoes in keys),
+        receipts=tuple(r.key for r in mine if r.phase == "intent"),
         plan=undoing.plan.plan,
         outcome=outcome,
         changed=_changed(undoing),
         verify=report,
         # Nothing was promised to be mended: every drift is shown as what remains.
         remaining=remaining_drift(undoing.plan.model_copy(update={"steps": ()}), report),
-        downtime_s={},
-        messages=messages,
+        downtime_s=downtime,
+        messages=(*doubts, *messages),
     )

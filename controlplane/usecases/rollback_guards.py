@@ -5,17 +5,21 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from controlplane.domain.capabilities import CAPABILITIES, release_deploy
+from controlplane.domain.capabilities import CAPABILITIES, purge_retired, release_deploy
+from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
-from controlplane.domain.plan import Plan
+from controlplane.domain.plan import Change, Plan, Step
 from controlplane.domain.receipt import Receipt, undone_keys
 from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.standing import stands_on
 from controlplane.domain.run_key import is_run_key
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.waves.record import record_of
+from controlplane.usecases.hosts_in_wave import Attempts
 from controlplane.usecases.interrupted_run import way_back_command
 from controlplane.usecases.record_run import WHOLE
+from controlplane.usecases.step_outcome import deletes
 
 PlanOf = Callable[[str], Plan]
 
@@ -50,11 +54,13 @@ def open_rollback(key: str, chain: Sequence[Receipt]) -> str | None:
 
 def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequence[Receipt], plan_of: PlanOf) -> None:
     """Raise `RefusedError` for what a purge deleted, for what a purge made final, and for what later steps stand on."""
-    final = [intent for intent in intents if _deletes(intent)]
+    final = [intent for intent in intents if _deletes(intent, chain, plan_of)]
     if final:
-        raise RefusedError(f"{final[0].key} deleted data by an approved plan: what is purged can't come back. Nothing was changed.")
+        rest = [f"controlplane rollback {intent.key}" for intent in reversed(intents) if intent not in final]
+        alone = f" What else {key} did can, by itself: {'; '.join(rest)}" if rest else ""
+        raise RefusedError(f"{final[0].key} deleted data by an approved plan: what is purged can't come back. Nothing was changed.{alone}")
     for intent in intents:
-        purge = _purge_of(intent, chain)
+        purge = _purge_of(intent, chain, plan_of)
         if purge is not None:
             raise RefusedError(
                 f"{intent.key} can't go back: {purge.key} purged what it had retired, and with it the way back. Nothing was changed. "
@@ -102,23 +108,50 @@ def refuse_ungoverned(key: str, intents: Sequence[Receipt], site: SiteView) -> N
     )
 
 
-def _deletes(intent: Receipt) -> bool:
-    return CAPABILITIES[intent.capability].only_by_name
+def beside(plan: Plan, waves: Attempts) -> Attempts:
+    """Return what asks for every attempt at those waves of which the plan is none.
+
+    The way back of a wave's own run is that wave's, whoever takes it: also while its holder is gone, and after an attempt that was aborted.
+    """
+
+    def others() -> tuple[WaveHeld, ...]:
+        attempts = tuple(waves())
+        own = {held.wave for held in attempts if any(one.plan == plan.plan for one in record_of(held.record).plans)}
+        return tuple(held for held in attempts if held.wave not in own)
+
+    return others
 
 
-def _purge_of(intent: Receipt, chain: Sequence[Receipt]) -> Receipt | None:
-    """Return the purge that deleted, or may have begun to delete, what this step retired."""
-    retired = {c.target for r in chain if r.key == intent.key and r.phase == "result" for c in r.changes if c.kind == "retire"}
-    purges = [r for r in _steps(chain) if r.host == intent.host and r.seq > intent.seq and _deletes(r)]
+def _changes_of(intent: Receipt, chain: Sequence[Receipt], plan_of: PlanOf) -> tuple[Change, ...]:
+    """Return the change records of a step: those of its receipt, or those of its plan where no result has any."""
+    recorded = next((r.changes for r in chain if r.key == intent.key and r.phase == "result"), ())
+    step = None if recorded else _step_of(intent, plan_of)
+    return recorded if step is None else step.changes
+
+
+def _step_of(intent: Receipt, plan_of: PlanOf) -> Step | None:
+    return next((one for one in plan_of(intent.plan).steps if (one.id, one.host) == (intent.step, intent.host)), None)
+
+
+def _deletes(intent: Receipt, chain: Sequence[Receipt], plan_of: PlanOf) -> bool:
+    """Say whether a step deletes for good; one that runs only by name, and of which no change is known, counts as one that does."""
+    if not CAPABILITIES[intent.capability].only_by_name:
+        return False
+    changes = _changes_of(intent, chain, plan_of)
+    return not changes or deletes(intent.capability, changes)
+
+
+def _purge_of(intent: Receipt, chain: Sequence[Receipt], plan_of: PlanOf) -> Receipt | None:
+    """Return the purge that deleted, or may have begun to delete, what this step retired: a purge's plan names the run of each path."""
     results = {r.key: r for r in chain if r.phase == "result"}
-    for purge in purges:
+    for purge in (r for r in _steps(chain) if r.capability == purge_retired.ID and r.host == intent.host and r.seq > intent.seq):
+        step = _step_of(purge, plan_of)
+        mine = {item["path"] for item in step.variables["purge_retired_items"] if item["run"] == intent.key} if step is not None else set()
         result = results.get(purge.key)
         # What an abandoned one deleted before its machine was lost, nobody knows.
-        if result is None or result.outcome == "interrupted":
-            gone = retired
-        else:
-            gone = {c.target for c in result.changes if c.kind == "delete" and c.status == "done"}
-        if retired & gone:
+        if result is not None and result.outcome != "interrupted":
+            mine &= {c.target for c in result.changes if c.kind == "delete" and c.status == "done"}
+        if mine:
             return purge
     return None
 
@@ -128,16 +161,20 @@ def _standing_on(intents: tuple[Receipt, ...], chain: Sequence[Receipt], plan_of
     settled = {intent.key for intent in intents} | undone_keys(chain)
     first = {host: min(i.seq for i in intents if i.host == host) for host in {intent.host for intent in intents}}
     untouched = {r.key for r in chain if r.phase == "result" and r.outcome in ("failed", "refused") and all(c.status != "done" for c in r.changes)}
-    later = [r for r in _steps(chain) if r.host in first and r.seq > first[r.host] and r.key not in settled | untouched and not _deletes(r)]
+    later = [r for r in _steps(chain) if r.host in first and r.seq > first[r.host] and r.key not in settled | untouched]
+    later = [r for r in later if not _deletes(r, chain, plan_of)]
     return [r for r in later if any(_stands_on(r, one, chain, plan_of) for one in intents if one.host == r.host and one.seq < r.seq)]
 
 
 def _stands_on(later: Receipt, intent: Receipt, chain: Sequence[Receipt], plan_of: PlanOf) -> bool:
     """Say whether a later step of the host stands on one that goes back: any does, but on a deployment only what changed the same."""
+    if later.capability != intent.capability and any(CAPABILITIES[one.capability].only_by_name for one in (later, intent)):
+        # That can only be a timer, by now: its units are its own, it needs nothing else and nothing else needs it.
+        return False
     result = next((r for r in chain if r.key == later.key and r.phase == "result"), None)
     if intent.capability != release_deploy.ID or result is None or not result.changes:
         return True
-    step = next((one for one in plan_of(intent.plan).steps if (one.id, one.host) == (intent.step, intent.host)), None)
+    step = _step_of(intent, plan_of)
     return step is None or stands_on(step, result.changes)
 
 

@@ -9,19 +9,23 @@ from controlplane.domain.checks.boot_guard import UNITS
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes.runs import StorageChange
 
 
-def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
-    """Judge `reboot.proof` of hosts with declared disks, NFS exports or Docker roots.
+def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:
+    """Judge `reboot.proof` of every host that the policy names.
 
     Description: the host was booted after the last change to fstab, daemon.json, the guards and its storage, and came up with every declared mount
-    and with Docker running on its declared root.
+    and with Docker running on its declared root. Of a host without declared disks, NFS exports, Docker roots, services or write surfaces only what
+    this program changed of its storage counts.
     Drift: not rebooted since one of them changed, or came up without a mount, without Docker or on another root (medium).
     Unknown: boot time, fstab, Docker, the units or this program's state on the host could not be observed.
     Rationale: a configuration that has never been booted is a guess, and the next power cut tests it at the worst time.
     """
-    if desired.disks or desired.nfs or desired.docker.data_root or desired.docker.containerd_root:
-        yield Question("reboot.proof", _proof)
+    if general:
+        return
+    mounts, roots = desired.disks or desired.nfs, desired.docker.data_root or desired.docker.containerd_root
+    yield Question("reboot.proof", _proof if mounts or roots or desired.services or desired.write_surfaces else _of_the_record)
 
 
 def _proof(case: Case) -> Answer:
@@ -43,12 +47,26 @@ def _proof(case: Case) -> Answer:
     if later:
         last = max(later, key=lambda what: later[what])
         problems.append(f"not rebooted since {last} changed ({_when(later[last])}, booted {_when(boot)})")
-    change = state["last_change"]
-    if change is not None and change["boot_id"] == identity["boot_id"]:
-        problems.append(f"not rebooted since run {change['run']} changed storage ({change['at']})")
+    problems += _changed_here(state["last_change"], identity["boot_id"])
     if problems:
         return drifted("; ".join(problems), "medium")
     return met(f"booted {_when(boot)}, after every change" + (f", with Docker on {desired.docker.data_root}" if desired.docker.data_root else ""))
+
+
+def _of_the_record(case: Case) -> Answer:
+    """Judge a host on which nothing is declared that a boot has to bring up, by what runs of this program left on its record."""
+    change = case.reader.target_state["last_change"]
+    problems = _changed_here(change, case.reader.identity["boot_id"])
+    if problems:
+        return drifted("; ".join(problems), "medium")
+    return met("no change of its storage is on record" if change is None else f"booted after run {change['run']} changed storage ({change['at']})")
+
+
+def _changed_here(change: StorageChange | None, boot_id: str) -> list[str]:
+    """Return what this program changed in the boot that still runs."""
+    if change is None or change["boot_id"] != boot_id:
+        return []
+    return [f"not rebooted since run {change['run']} changed storage ({change['at']})"]
 
 
 def _came_up(case: Case) -> list[str]:
