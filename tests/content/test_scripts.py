@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +29,18 @@ def test_one_line_says_what_cannot_run_here_and_what_to_do_instead(monkeypatch: 
     assert requirements.why_not(vm=vm) == (
         f"{what} can't run here: it needs root. Point the program at a host of your own instead: controlplane audit --target root@your-host"
     )
+
+
+FIRST_TIER = re.compile(r'pytest (-q -n 2 -m "[^"]+" tests/unit tests/content tests/contract)$', re.MULTILINE)
+
+
+def test_the_newest_end_passes_the_whole_first_tier_before_its_lab_run_and_what_is_quick_of_it_where_that_is_asked() -> None:
+    oldest, newest = ((ROOT / f"script/{name}").read_text() for name in ("test", "newest"))
+    quick, longer = FIRST_TIER.findall(newest)
+    assert [quick, longer] == FIRST_TIER.findall(oldest)
+    assert "plays or slow" in longer
+    places = [newest.index(words) for words in (quick, '[ "$how" = --fast ]', longer, "tests/lab/test_main_job.py")]
+    assert places == sorted(places)
 
 
 def test_the_demo_says_it_and_starts_nothing(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

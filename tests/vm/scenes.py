@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from controlplane.adapters.lab.lab import Lab
+from controlplane.adapters.lab.requirements import missing_reason
 from tests.lab.operating import STEPS, Operator, Said, Target, planned, verdicts
 from tests.vm.conftest import VirtualMachine
 
@@ -24,6 +27,7 @@ APPLY_S = 1800.0
 
 
 APP = "app"
+BELOW = "mkdir -p /run/below && mount --bind / /run/below && find /run/below/mnt -mindepth 2 && umount /run/below"
 # Ends at once when it is asked to.
 _FILL = """
 docker run -d --name app --restart always --stop-signal KILL -v app:/data --entrypoint sleep lab/services:1 infinity >/dev/null
@@ -187,3 +191,15 @@ class Moment:
     def _reset(self) -> VirtualMachine:
         [status] = self.lab.reset([self.name], vm=True, engine="none" if self._fresh else "26")
         return VirtualMachine(self.lab, status)
+
+
+def moment_of(lab: Lab, name: str, make: Callable[[VirtualMachine, Path], Scene], *, fresh: bool = False) -> Moment:
+    """Return a moment of a machine; skips with the reason where there can be no virtual machines."""
+    if reason := missing_reason(vm=True):
+        pytest.skip(f"virtual machines can't run here: {reason}")
+    return Moment(lab, name, make, fresh=fresh)
+
+
+def assert_nothing_below_the_mountpoint(host: VirtualMachine) -> None:
+    """What lies on the boot disk below where data disks are mounted is looked at through a second mount of `/`."""
+    assert host.sh(BELOW).strip() == ""

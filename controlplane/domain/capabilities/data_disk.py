@@ -14,6 +14,7 @@ import uuid
 
 from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mountpoint, is_blank, mounted_disk, refuse_lost_filesystem
 from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
+from controlplane.domain.checks.missing_disk import after_a_missing_disk
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, carries
 from controlplane.domain.evidence import Reader, Unobserved
@@ -46,7 +47,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
     mounts, missing = dict(outlook.mounts), dict(outlook.missing)
     for disk in desired.disks:
         try:
-            coming, draft = _place(desired.host, disk, reader)
+            coming, draft = _place(desired, disk, reader)
         except (DiskRefused, Unobserved) as doubt:
             reason = str(doubt) if isinstance(doubt, DiskRefused) else f"{disk.label}: could not be observed: {doubt}"
             refusals.append(reason)
@@ -59,11 +60,13 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
     return Proposal(drafts=tuple(drafts), refusals=tuple(refusals), outlook=after)
 
 
-def _place(host: str, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | None]:
+def _place(desired: DesiredHost, disk: Disk, reader: Reader) -> tuple[ComingMount, Draft | None]:
+    host = desired.host
     field = f"policy.yml, hosts.{host}.disks"
     numbers = devices_of(disk, reader)
     if not numbers:
-        raise DiskRefused(f"{disk.label} is not there: attach it, or name the disk that you meant in {field}")
+        told = after_a_missing_disk(desired, disk, reader)
+        raise DiskRefused(f"{disk.label} is not there: attach it, or name the disk that you meant in {field}{told}")
     if len(numbers) > 1:
         raise DiskRefused(f"{disk.label} is there {len(numbers)} times: give each disk an identity of its own")
     number = numbers[0]

@@ -36,7 +36,9 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
 
 def _root_warning(case: Case) -> Answer:
     answer = judge_root(case)
-    return answer._replace(severity="medium") if answer.verdict is Verdict.DRIFTED else answer
+    if answer.verdict is not Verdict.DRIFTED:
+        return answer
+    return answer._replace(severity="medium", reason=f"{answer.reason}; D234 says what is seen on it, and what frees it")
 
 
 def _timer(case: Case) -> Answer:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
+from controlplane.domain.checks.missing_disk import after_a_missing_disk, way_to_mount
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount, carries
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes.disks import FstabEntry, Mount
+from controlplane.domain.evidence_shapes.disks import FstabEntry, Mount, Signature
 
 # Options that the kernel shows for every filesystem; of others it can't be told from its silence whether they hold.
 _SHOWN = frozenset({"noatime", "relatime", "strictatime", "nodiratime", "nodev", "nosuid", "noexec", "sync", "dirsync", "lazytime"})
@@ -25,7 +26,8 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
     Description: the very disk that the policy names is mounted, whole and writable, with its filesystem and options; one fstab entry names it by
     UUID, with nofail and a device timeout. NFS exports are mounted from their source, with an entry of their own.
     Drift: nothing or something else mounted, another filesystem or options (high); a missing, doubled, differing or failing entry (high); a disk that
-    isn't attached or carries no filesystem (high); systemd not reloaded since the file changed (medium).
+    isn't attached or carries no filesystem (high); systemd not reloaded since the file changed (medium). A missing disk is told with those that are
+    attached and that the policy doesn't name, and with the command that mounts it once it is there.
     Unknown: mount table, block devices, signatures or fstab could not be observed; two disks carry the same identity; findmnt's answer can't be read.
     Rationale: "something is mounted there" is also true of the wrong disk, and what is mounted by hand is gone after a reboot.
     """
@@ -54,9 +56,9 @@ def _disk_mount(case: Case, *, disk: Disk) -> Answer:
     mount = case.lineage.top_mount(disk.mount)
     signatures = case.reader.signatures
     if device is None:
-        return drifted(f"no disk with {disk.label} is attached", "high")
+        return drifted(f"no disk with {disk.label} is attached{after_a_missing_disk(case.desired, disk, case.reader)}", "high")
     if mount is None:
-        return drifted(f"nothing is mounted at {disk.mount}", "high")
+        return drifted(f"nothing is mounted at {disk.mount}{_way_back(case, disk, signatures.get(device))}", "high")
     stack = case.lineage.stack(mount["dev"]) if not mount["dev"].startswith("0:") else frozenset()
     if device not in stack or case.lineage.leaves(mount["dev"]) != case.lineage.leaves(device):
         return drifted(f"{disk.mount} is {mount['source']} ({mount['fstype']}), not the disk with {disk.label}", "high")
@@ -69,6 +71,14 @@ def _disk_mount(case: Case, *, disk: Disk) -> Answer:
     if problems:
         return drifted(f"{disk.mount}: {'; '.join(problems)}", "high")
     return met(f"{disk.mount} is {disk.label}, {mount['fstype']} with UUID {mark['uuid']}")
+
+
+def _way_back(case: Case, disk: Disk, mark: Signature | None) -> str:
+    """Return the command that mounts a disk which a boot would mount as well, empty where it carries nothing that /etc/fstab names."""
+    if mark is None or not mark["uuid"] or mark["type"] != disk.filesystem:
+        return ""
+    way = way_to_mount(case.desired, disk.mount, case.reader, uuid=mark["uuid"])
+    return f", though the disk with {disk.label} is there and /etc/fstab names it; on the machine: {way}" if way else ""
 
 
 def _live_problems(disk: Disk, mount: Mount) -> list[str]:

@@ -9,13 +9,16 @@ import pytest
 
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount
-from tests.fakes.evidence_builder import BOOTED, DATA, DATA_UUID, GB, GUARD, EvidenceBuilder, desired_mint_data, device, mount
+from controlplane.domain.services import WriteSurface
+from tests.fakes.evidence_builder import BOOTED, DATA, DATA_UUID, GB, GUARD, POSTGRES, EvidenceBuilder, desired_mint_data, device, mount
 from tests.unit.domain.checks.conftest import Judge
 
 Spoil = Callable[[EvidenceBuilder], Any]
 NOT_REQUIRED = "docker.service doesn't require /mnt/data (RequiresMountsFor=)"
 NOT_CHECKED = f"docker.service doesn't check that /mnt/data is the filesystem {DATA_UUID}"
 NOT_ASSERTED = "docker.service doesn't refuse to start without /mnt/data (AssertPathIsMountPoint=)"
+BY_HAND = "on the machine: systemctl start /mnt/data && systemctl start docker.service"
+STRANGER = f"Attached and not named in the policy: vdb (serial OTHER, 100.0 GB, ext4 UUID {DATA_UUID})"
 DROP_IN = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
 
 
@@ -42,7 +45,7 @@ def _spanned(builder: EvidenceBuilder) -> None:
     ("spoil", "verdict", "reason"),
     [
         (lambda _: None, "MET", f"/mnt/data is serial DATA0001, ext4 with UUID {DATA_UUID}"),
-        (_unmounted, "DRIFTED", "nothing is mounted at /mnt/data"),
+        (_unmounted, "DRIFTED", f"nothing is mounted at /mnt/data, though the disk with serial DATA0001 is there and /etc/fstab names it; {BY_HAND}"),
         (_foreign_disk, "DRIFTED", "/mnt/data is /dev/sda (ext4), not the disk with serial DATA0001"),
         (_spanned, "DRIFTED", "/mnt/data is /dev/mapper/vg-data (ext4), not the disk with serial DATA0001"),
         (
@@ -50,7 +53,11 @@ def _spanned(builder: EvidenceBuilder) -> None:
             "DRIFTED",
             "/mnt/data is none (tmpfs), not the disk with serial DATA0001",
         ),
-        (lambda b: b.probes["block"][DATA].update(serial="OTHER"), "DRIFTED", "no disk with serial DATA0001 is attached"),
+        (
+            lambda b: b.probes["block"][DATA].update(serial="OTHER"),
+            "DRIFTED",
+            f"no disk with serial DATA0001 is attached. {STRANGER}. Once it is attached, {BY_HAND}",
+        ),
         (lambda b: b.probes["block"]["254:0"].update(serial="DATA0001"), "UNKNOWN", "2 disks carry serial DATA0001: vda, vdb"),
         (_live(options=["ro", "noatime"]), "DRIFTED", "/mnt/data: it is mounted read-only"),
         (_live(super_options=["ro"]), "DRIFTED", "/mnt/data: it is mounted read-only"),
@@ -331,6 +338,47 @@ def test_a_host_whose_data_lie_on_nfs_alone_needs_the_proof_too(healthy: Evidenc
     assert judge(healthy, desired)["D242", "reboot.proof"].verdict == "DRIFTED"
 
 
-def test_a_host_without_declared_storage_needs_no_proof(healthy: EvidenceBuilder, judge: Judge) -> None:
-    findings = judge(healthy, DesiredHost(host="mint-apps", tier="boot-only", data="boot"))
-    assert not [key for key in findings if key[0] in ("D240", "D241", "D242", "D245")]
+def test_a_host_without_declared_storage_needs_the_proof_only_once_a_run_changed_its_storage(healthy: EvidenceBuilder, judge: Judge) -> None:
+    desired = DesiredHost(host="mint-apps", tier="boot-only", data="boot")
+    findings = judge(healthy, desired)
+    assert not [key for key in findings if key[0] in ("D240", "D241", "D245")]
+    assert (findings["D242", "reboot.proof"].verdict, findings["D242", "reboot.proof"].reason) == (
+        "MET",
+        "booted after run CAP-20260102-070000__storage.fstab__Rab12 changed storage (2026-01-02T07:00:00Z)",
+    )
+    healthy.probes["target_state"]["last_change"].update(boot_id="boot-2")
+    healthy.probes["fstab"].update(mtime=BOOTED + 60)
+    finding = judge(healthy, desired)["D242", "reboot.proof"]
+    assert (finding.verdict, finding.reason) == (
+        "DRIFTED",
+        "not rebooted since run CAP-20260102-070000__storage.fstab__Rab12 changed storage (2026-01-02T07:00:00Z)",
+    )
+    healthy.probes["target_state"].update(last_change=None)
+    finding = judge(healthy, desired)["D242", "reboot.proof"]
+    assert (finding.verdict, finding.reason) == ("MET", "no change of its storage is on record")
+    healthy.fail("target_state")
+    assert judge(healthy, desired)["D242", "reboot.proof"].verdict == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"services": {POSTGRES: desired_mint_data().services[POSTGRES]}},
+        {"write_surfaces": (WriteSurface(container="quote-page", path="/tmp/uploads", place="/opt/uploads"),)},
+    ],
+)
+def test_a_host_whose_services_or_write_surfaces_lie_on_its_boot_disk_needs_the_whole_proof(
+    healthy: EvidenceBuilder, judge: Judge, declared: dict[str, Any]
+) -> None:
+    desired = DesiredHost(host="mint-apps", tier="boot-only", data="boot", **declared)
+    assert judge(healthy, desired)["D242", "reboot.proof"].verdict == "MET"
+    healthy.probes["fstab"].update(mtime=BOOTED + 60)
+    healthy.probes["target_state"]["last_change"].update(boot_id="boot-2")
+    finding = judge(healthy, desired)["D242", "reboot.proof"]
+    assert finding.verdict == "DRIFTED"
+    assert "not rebooted since /etc/fstab changed" in finding.reason
+    assert "not rebooted since run CAP-20260102-070000__storage.fstab__Rab12 changed storage" in finding.reason
+
+
+def test_a_target_without_a_policy_needs_no_proof(healthy: EvidenceBuilder, judge: Judge) -> None:
+    assert not [key for key in judge(healthy, DesiredHost.general("mint-apps"), general=True) if key[0] == "D242"]
