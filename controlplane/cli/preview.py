@@ -48,7 +48,7 @@ def _close(made: Plan, out: str | None, then: str) -> None:
         own = [seconds for at, of, seconds in stops if (at, of) == (host, name)]
         # Each by itself stands with its step.
         if len(own) > 1:
-            _row("downtime", f"{host}: {name} stops {len(own)} times, at most {sum(own)} s in all")
+            _row("downtime", f"{host}: {name} stops {len(own)} times, {_in_all(own)}")
     _row("plan", made.plan)
     if made.steps and out is not None:
         _row("next", f"{then} {out}    (nothing was changed so far)")
@@ -58,15 +58,28 @@ def _close(made: Plan, out: str | None, then: str) -> None:
         click.echo("Nothing to do.")
 
 
+def _in_all(own: list[int | None]) -> str:
+    known = [seconds for seconds in own if seconds is not None]
+    if len(known) == len(own):
+        return f"at most {sum(known)} s in all"
+    return f"for how long in all is not known; without what was not measured ({counted(len(own) - len(known), 'step')}) at most {sum(known)} s"
+
+
 def _show_step(step: Step) -> None:
     click.secho(f"{step.id}  {step.capability}", bold=True)
     _row("  mends", ", ".join(f"{mend.check} {mend.surface}" for mend in step.mends) or "nothing that a check names")
     for change in step.changes:
         _show_change(change)
     services = ", ".join(step.downtime.services)
-    _row("  downtime", f"at most {step.downtime.estimate_s} s for {services}" if services else "none")
+    _row("  downtime", _how_long(step.downtime.estimate_s, services) if services else "none")
     _row("  undo", step.undo)
     click.echo("")
+
+
+def _how_long(seconds: int | None, services: str) -> str:
+    if seconds is None:
+        return f"not known for {services}: how much moves was not measured in time; the room for it is, before anything stops"
+    return f"at most {seconds} s for {services}"
 
 
 def _show_change(change: Change) -> None:

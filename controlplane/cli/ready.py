@@ -11,7 +11,8 @@ from controlplane.cli.options import output_option, print_json, site_option
 
 if TYPE_CHECKING:
     from controlplane.domain.plan import Plan
-    from controlplane.domain.readiness import Need, Readiness
+    from controlplane.domain.readiness import Readiness
+    from controlplane.domain.ready_needs import Need
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
 
@@ -51,7 +52,7 @@ def ready(host: str, *, site: str | None, plan_file: str | None, standing: bool,
         if output == "json":
             print_json(answer.model_dump(mode="json"))
         else:
-            _print_text(answer, plan_file, steps=len(plan.steps))
+            _print_text(answer, plan_file, steps=len(plan.steps), approval=view.approval)
     return answer.exit_code()
 
 
@@ -63,11 +64,12 @@ def _judged(host: str, view: SiteView, ports: ApplyPorts, *, after_reboot: bool)
 
     with working("judging by two witnesses") as progress:
         if after_reboot:
-            reboot_hosts(view, hosts=(host,), operator=wiring.operator(), ports=ports, progress=progress, judged_by="ready")
+            waves = wiring.waves_of(view)
+            reboot_hosts(view, hosts=(host,), operator=wiring.operator(), ports=ports, progress=progress, judged_by="ready", waves=waves)
         return judge_ready(host, view, operator=wiring.operator(), ports=ports, rebooted=after_reboot)
 
 
-def _print_text(answer: Readiness, plan_file: str | None, *, steps: int) -> None:
+def _print_text(answer: Readiness, plan_file: str | None, *, steps: int, approval: str) -> None:
     for need in answer.needs:
         _print_need(need, "red")
     for need in answer.noted:
@@ -78,7 +80,11 @@ def _print_text(answer: Readiness, plan_file: str | None, *, steps: int) -> None
         return
     click.secho(f"{answer.host} is not ready: {len(answer.needs)} in the way, {answer.met} met.", fg="red")
     if plan_file is not None and steps:
-        click.echo(f"next      controlplane apply {plan_file}    ({steps} {'step' if steps == 1 else 'steps'}; nothing was changed so far)")
+        first = "" if approval == "none" else f"controlplane approve {plan_file}, then: "
+        if approval == "other":
+            first = f"another person: {first}"
+        counted = f"{steps} {'step' if steps == 1 else 'steps'}"
+        click.echo(f"next      {first}controlplane apply {plan_file}    ({counted}; nothing was changed so far)")
 
 
 def _print_need(need: Need, colour: str) -> None:

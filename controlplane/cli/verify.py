@@ -54,5 +54,6 @@ def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) ->
     view, ports = wiring.governed_site(site)
     with working("verifying") as progress:
         if after_reboot:
-            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress)
+            waves = wiring.waves_of(view)
+            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress, waves=waves)
         return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness, rebooted=after_reboot)

@@ -36,6 +36,8 @@ def what_to_ask(desired: DesiredHost | None) -> dict[str, Any]:
             name: {
                 "kind": service.kind,
                 "data": service.data,
+                "place": service.place,
+                "volume": service.volume,
                 "auth": service.auth.model_dump(exclude_none=True, include={"password_env", "user"}) if service.auth else {},
             }
             for name, service in sorted(desired.services.items())
@@ -61,7 +63,7 @@ def _of_the_baseline(machine: DesiredMachine | None, units: list[str]) -> dict[s
     return {
         "packages": list(baseline.all_packages()),
         "units": [*baseline.all_units(), *units],
-        "network": machine.address != "dhcp" or bool(machine.gateway),
+        "network": machine.address != "dhcp" or bool(machine.gateway or machine.nameservers),
     }
 
 

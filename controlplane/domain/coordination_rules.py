@@ -75,7 +75,7 @@ def taken(
             f"Nothing was changed. End it first: 'controlplane wave abort {wave}'."
         )
     if mutating and other is not None:
-        raise RefusedError(_other_goes_on(wave, other, at))
+        raise RefusedError(f"wave {wave} can't be opened: {still_on(other, at)}")
     if knows is not None and (latest is None or (latest.token, latest.version) != (knows.token, knows.version)):
         raise RefusedError(f"{_lost(knows, latest)} Nothing was changed. {_go_on(wave)}")
     return WaveHeld(
@@ -139,10 +139,11 @@ def _go_on(wave: str) -> str:
     return f"'controlplane wave resume {wave}' goes on from what the store holds, once it is free."
 
 
-def _other_goes_on(wave: str, other: WaveHeld, at: datetime) -> str:
+def still_on(other: WaveHeld, at: datetime) -> str:
+    """Return that this wave changes machines and is not ended, and what to do about it before another one is opened."""
     lease = f"lease until {other.expires_at}" if other.leased(at) else f"lease over since {other.expires_at}"
     return (
-        f"wave {wave} can't be opened: wave {other.wave} changes machines and is not ended (state {other.state}, held by {other.holder}, {lease}). "
+        f"wave {other.wave} changes machines and is not ended (state {other.state}, held by {other.holder}, {lease}). "
         f"One such wave goes on at a time. Nothing was changed. "
         f"End that one first: 'controlplane wave resume {other.wave}', or 'controlplane wave abort {other.wave}'."
     )

@@ -32,6 +32,7 @@ from controlplane.domain.evidence_shapes import (
     RedisStates,
     ReleasesSeen,
     Signatures,
+    SourceSizes,
     Units,
     Usages,
     Volumes,
@@ -225,6 +226,10 @@ class Reader:
     @property
     def surfaces(self) -> SurfaceSizes:
         return cast(SurfaceSizes, self._get("surfaces"))
+
+    @property
+    def sources(self) -> SourceSizes:
+        return cast(SourceSizes, self._get("sources"))
 
     @property
     def beneath(self) -> Beneaths:

@@ -1,10 +1,10 @@
 """infra.vm.ready.status: whether a host may be called ready, and how long a receipt that says so holds.
 
 Rules:
-- Ready means: every finding on fresh evidence is MET and not contradicted by the second witness, or waived; every declared container runs, and
-  nothing is open on the host.
+- Ready means: every finding on fresh evidence is MET and not contradicted by the second witness, or waived; every declared container runs, also
+  one of which only a write surface is declared, and nothing is open on the host.
 - Doubt is never ready. Of drift only what is low (old data that awaits its purge) is not in the way; it is named all the same.
-- Each "no" names the capability that would mend it, as a plan made from the same evidence says, or why there is none.
+- Each "no" names the capability that would mend it, as plans made from the same evidence say, or why there is none (ready_needs).
 - Nothing may be done to the host while it is judged: not by what is on record here, nor by a run of elsewhere that holds its lease.
 - A ready receipt ends by itself, at the latest with the first waiver that it rests on; and as soon as the policy changes or the host does.
 """
@@ -14,29 +14,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from controlplane.domain.capabilities import vm_provision
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.docker_presence import is_without_docker
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
+from controlplane.domain.ready_needs import Need, in_the_way, need_of
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.values import Value
 
 ID = "infra.vm.ready.status"
-# What is not in its place while a data disk is not mounted, whatever else is the matter with it.
-_ON_MOUNTS = frozenset({"D235", "D236", "D240", "D241", "D245"})
-
-
-class Need(Value):
-    """Something that is in the way, or (`noted`) that is not but has to be known. `capability` would mend it; `next` says what to do."""
-
-    what: str
-    verdict: Verdict
-    reason: str
-    capability: str | None
-    next: str
 
 
 class Readiness(Value):
@@ -66,15 +54,19 @@ def judge_readiness(
     findings: Sequence[Finding],
     *,
     plan: Plan,
+    by_name: Sequence[Plan],
     chain: Sequence[Receipt],
     judged_at: str,
     policy: str,
 ) -> Readiness:
-    """Return whether the host is ready. `findings` are those of two witnesses, `plan` the one that the same evidence gives."""
+    """Return whether the host is ready. `findings` are those of two witnesses, `plan` the one that the same evidence gives.
+
+    `by_name` are the plans that it gives of each capability that runs by its name only: what they would mend is told, and no more.
+    """
     host = desired.host
     own = [finding for finding in findings if finding.host == host]
-    needs = [_need(finding, plan) for finding in own if _in_the_way(finding)]
-    noted = [_need(finding, plan) for finding in own if finding.verdict is not Verdict.MET and not _in_the_way(finding)]
+    needs = [need_of(finding, plan, by_name) for finding in own if in_the_way(finding)]
+    noted = [need_of(finding, plan, by_name) for finding in own if finding.verdict is not Verdict.MET and not in_the_way(finding)]
     needs += [_open_run(receipt) for receipt in _open_on(host, chain)] + _meanwhile(host, chain)
     if isinstance(seen, Unreached):
         needs.insert(0, _unknown("reachability", f"the host was not reached: {seen.reason}", "restore the connection"))
@@ -153,42 +145,6 @@ def _meanwhile(host: str, chain: Sequence[Receipt]) -> list[Need]:
     return [_unknown("runs", f"{key} worked on the host while it was judged", f"controlplane ready {host}, once it has ended") for key in keys]
 
 
-def _in_the_way(finding: Finding) -> bool:
-    return finding.verdict is Verdict.UNKNOWN or (finding.verdict is Verdict.DRIFTED and finding.severity != "low")
-
-
-def _need(finding: Finding, plan: Plan) -> Need:
-    what, host = f"{finding.check} {finding.surface}", finding.host
-    capability = next(
-        (s.capability for s in plan.steps for m in s.mends if s.host == host and (m.check, m.surface) == (finding.check, finding.surface)), None
-    )
-    if finding.verdict is Verdict.WAIVED:
-        step = "nothing, while the waiver holds"
-    elif finding.verdict is Verdict.UNKNOWN:
-        capability, step = None, "see why it could not be observed; doubt is never ready"
-    elif finding.check == "D242":
-        # A reboot mends it, and no plan reboots.
-        step = f"controlplane ready {host} --after-reboot"
-    elif finding.check == "D244":
-        capability, step = "storage.purge", f"controlplane plan --host {host} --capability storage.purge, once it has proven itself"
-    elif capability is not None:
-        step = f"controlplane ready {host} --plan FILE, then approve and apply it"
-    else:
-        step = _without_a_step(finding, plan)
-    return Need(what=what, verdict=finding.verdict, reason=finding.reason, capability=capability, next=step)
-
-
-def _without_a_step(finding: Finding, plan: Plan) -> str:
-    """Return what to do about a drift that no step of the plan promises to mend."""
-    host, of_machine = finding.host, finding.check == "D246"
-    mounting = next((s.capability for s in plan.steps if s.host == host and any(m.surface.startswith("mount:") for m in s.mends)), None)
-    if mounting is not None and finding.check in _ON_MOUNTS:
-        return f"see whether it goes with the mount that {mounting} brings: controlplane ready {host} --plan FILE, approve and apply it, ask again"
-    # Nothing but provision works on the machine itself, and it works on nothing else.
-    refused = [refusal.reason for refusal in plan.refusals if refusal.host == host and (refusal.capability == vm_provision.ID) is of_machine]
-    return f"no plan mends it: {'; '.join(refused)}" if refused else "no capability mends it: by hand"
-
-
 def _open_run(receipt: Receipt) -> Need:
     reason = f"run {receipt.run} has not ended here since {receipt.at}"
     return Need(what="runs", verdict=Verdict.DRIFTED, reason=reason, capability=receipt.capability, next=f"controlplane runs show {receipt.run}")
@@ -208,9 +164,10 @@ def _holder(host: str, reader: Reader, *, now: datetime) -> list[Need]:
 
 
 def _services(desired: DesiredHost, reader: Reader) -> list[Need]:
-    """Return each declared container that does not run, and an engine that is down; a container that is missing is D236's."""
+    """Return each declared container that does not run, and an engine that is down; a container that is missing is D236's or D238's."""
+    names = dict.fromkeys([*desired.services, *(surface.container for surface in desired.write_surfaces)])
     try:
-        if not desired.services and is_without_docker(reader):
+        if not names and is_without_docker(reader):
             return []
         docker = reader.units.get("docker.service")
         if docker is None:
@@ -220,12 +177,12 @@ def _services(desired: DesiredHost, reader: Reader) -> list[Need]:
             _ = reader.docker_info  # started by something else, an engine is up where it answers; Unobserved where it does not
         elif docker["active_state"] != "active":
             needs.append(_down("docker.service", f"docker.service is {docker['active_state']}", f"systemctl status docker on {desired.host}"))
-        if desired.services:
+        if names:
             # Docker calls a container running that it has paused, or that it starts again and again.
             states = {container["name"]: container["state"] for container in reader.containers}
             needs += [
                 _down(name, f"container {name} is not running, but {states[name]}", f"docker logs {name} on {desired.host}")
-                for name in desired.services
+                for name in names
                 if states.get(name, "running") != "running"
             ]
     except Unobserved as doubt:

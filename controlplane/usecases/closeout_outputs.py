@@ -25,7 +25,7 @@ def outputs_of(wave: Wave, site: WaveSite, ports: WavePorts, look: Look) -> dict
         faults = [*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)]
         found["linkage"] = "; ".join(faults) or "complete: every finding leads to gaps and a loop"
     if "promotion" in wave.outputs:
-        checks = dict.fromkeys(check for gate in wave.exit if gate.kind == "promotable" for check in gate.checks)
+        checks = dict.fromkeys(check for gate in wave.exit if gate.kind in ("promotable", "promoted") for check in gate.checks)
         digests = {host: digest for host, digest in host_digests(look.seen).items() if digest != "unreached"}
         stand = standings(
             site.view,

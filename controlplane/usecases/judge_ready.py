@@ -3,7 +3,9 @@
 Rules:
 - The receipt names the evidence and the policy that it rests on. Where the host is not ready the receipt says that, so that an earlier one is void.
 - Its intent is on record before the host is looked at, so that whatever is done to the host meanwhile makes it void.
+- A waiver of which it sees a limit crossed is over for good: the receipt says so.
 - Nothing on the host is changed.
+- The plan that it gives deletes nothing that has to be asked for by name; such a capability is asked for what it would mend, and that is told.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.evidence import Unreached
 from controlplane.domain.plan import Plan
+from controlplane.domain.planning import chosen_capabilities
 from controlplane.domain.readiness import ID, Readiness, holds_until, judge_readiness, last_ready, void_because
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.run_key import make_run_key
@@ -28,6 +31,7 @@ from controlplane.usecases.judge_hosts import judge_by_two
 from controlplane.usecases.make_plan import plan_from, roles_digest
 from controlplane.usecases.reboot_hosts import telling, were_rebooted
 from controlplane.usecases.record_run import STAMP, Ledger
+from controlplane.usecases.watch_waivers import as_told, crossed_now
 
 
 def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, rebooted: bool = False) -> tuple[Readiness, Plan]:
@@ -44,12 +48,17 @@ def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, 
     with telling(f"{were_rebooted((host,))} Next: controlplane ready {host}    (judges without another reboot)") if rebooted else nullcontext():
         seen = ports.evidence.collect([route], {host: desired})
         now = ports.clock.now()
+        ended = crossed_now((desired,), seen, now=now, max_age=site.max_age)
         report = judge_by_two(site, hosts=(host,), seen=seen, now=now, witness=ports.witness)
-    capabilities = tuple(capability for capability in CAPABILITIES.values() if not capability.only_by_name and capability.led_by is None)
-    plan = plan_from(site, hosts=(host,), seen=seen, capabilities=capabilities, now=now, roles=roles_digest(ports.roles))
+    roles = roles_digest(ports.roles)
+    plan, *by_name = [
+        plan_from(site, hosts=(host,), seen=seen, capabilities=capabilities, now=now, roles=roles)
+        for capabilities in (chosen_capabilities(()), *([one] for one in CAPABILITIES.values() if one.only_by_name))
+    ]
     one = seen.get(host) or Unreached(host=host, reason="it gave no evidence")
     chain = [receipt for _, receipt in ports.receipts.load()]
-    answer = judge_readiness(desired, one, report.findings, plan=plan, chain=chain, judged_at=now.strftime(STAMP), policy=site.policy_digest)
+    judged_at = now.strftime(STAMP)
+    answer = judge_readiness(desired, one, report.findings, plan=plan, by_name=by_name, chain=chain, judged_at=judged_at, policy=site.policy_digest)
     expires = holds_until(desired, report.findings, now=now, ready_for=site.ready_for).astimezone(UTC).strftime(STAMP) if answer.ready else None
     ledger.close(
         key,
@@ -61,6 +70,7 @@ def judge_ready(host: str, site: SiteView, *, operator: str, ports: ApplyPorts, 
         evidence=answer.evidence_digest,
         expires_at=expires,
         route=digest_of(route.model_dump(mode="json")),
+        told=as_told(ended),
     )
     return answer.model_copy(update={"receipt": key if answer.ready else None, "expires_at": expires}), plan
 

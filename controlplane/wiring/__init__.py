@@ -17,7 +17,9 @@ from controlplane.wiring.governing import (
     proven_runs,
     registers,
     sessions,
+    site_checks,
     wave_site,
+    waves_of,
 )
 from controlplane.wiring.trail import (
     anchors,
@@ -70,9 +72,11 @@ __all__ = [
     "receipts",
     "registers",
     "sessions",
+    "site_checks",
     "site_signer",
     "waiver_ends",
     "wave_site",
+    "waves_of",
 ]
 
 

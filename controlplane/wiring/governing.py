@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from controlplane.adapters.proposal_files import ProposalFiles
     from controlplane.adapters.register_files import RegisterFiles
     from controlplane.adapters.session_files import SessionFile
+    from controlplane.adapters.site_checks import PytestSiteChecks
     from controlplane.domain.board import BoardGovernance
     from controlplane.domain.coordination import WaveHeld
     from controlplane.domain.governance import Governance
@@ -79,8 +80,6 @@ def _gate_ports(view: SiteView, store: CoordinationStore) -> GatePorts:
 
     from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
     from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
-    from controlplane.adapters.known_hosts import NAME  # noqa: PLC0415
-    from controlplane.adapters.site_checks import PytestSiteChecks  # noqa: PLC0415
     from controlplane.usecases.run_gates import GatePorts  # noqa: PLC0415
 
     folder = Path(view.folder)
@@ -88,13 +87,24 @@ def _gate_ports(view: SiteView, store: CoordinationStore) -> GatePorts:
         clock=SystemClock(),
         entropy=SystemEntropy(),
         evidence=wiring.evidence_source(view),
-        site_checks=PytestSiteChecks(folder, folder / NAME),
+        site_checks=site_checks(view),
         receipts=wiring.receipts(view.folder),
         reports=wiring.gate_reports(view.folder),
         runs=wiring.proven_runs(view.folder, store),
         checkers=FileDigests(folder),
         time=store,
     )
+
+
+def site_checks(view: SiteView) -> PytestSiteChecks:
+    """Return what runs the site's own checks."""
+    from pathlib import Path  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    from controlplane.adapters.known_hosts import NAME  # noqa: PLC0415
+    from controlplane.adapters.site_checks import PytestSiteChecks  # noqa: PLC0415
+
+    folder = Path(view.folder)
+    return PytestSiteChecks(folder, folder / NAME)
 
 
 def board_governance(given: str | None, view: SiteView, hosts: tuple[str, ...]) -> BoardGovernance:
@@ -173,9 +183,7 @@ def mode_ports(view: SiteView) -> Iterator[ModePorts]:
 
     from controlplane.adapters.checker_digests import FileDigests  # noqa: PLC0415
     from controlplane.adapters.clock import SystemClock, SystemEntropy  # noqa: PLC0415
-    from controlplane.adapters.known_hosts import NAME  # noqa: PLC0415
     from controlplane.adapters.mode_file import GatesFile  # noqa: PLC0415
-    from controlplane.adapters.site_checks import PytestSiteChecks  # noqa: PLC0415
     from controlplane.usecases.change_modes import ModePorts  # noqa: PLC0415
 
     folder = Path(view.folder)
@@ -187,7 +195,7 @@ def mode_ports(view: SiteView) -> Iterator[ModePorts]:
             approvals=wiring.approvals(view.folder),
             runs=wiring.proven_runs(view.folder, store),
             checkers=FileDigests(folder),
-            site_checks=PytestSiteChecks(folder, folder / NAME),
+            site_checks=site_checks(view),
             file=GatesFile(folder / "gates.yml", folder / "state" / "locks"),
         )
 
@@ -245,6 +253,14 @@ def wave_attempts(
             return every_attempt(store)
 
     return attempts
+
+
+def waves_of(view: SiteView) -> Callable[[], tuple[WaveHeld, ...]]:
+    """Return what asks the store for every attempt at a wave of a site, for what changes hosts beside a plan: a way back, a reboot."""
+    from functools import partial  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+    trail = wiring.receipts(view.folder)
+    return wave_attempts(view, partial(wiring.coordination, view.folder), chain=lambda: [receipt for _, receipt in trail.load()])
 
 
 def plain_course(view: SiteView, plan: Plan) -> PlainCourse:

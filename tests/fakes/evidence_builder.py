@@ -245,6 +245,7 @@ def healthy_probes() -> dict[str, Any]:
         "network": {"addresses": [], "gateways": []},
         "docker_store": {"images": [], "cache": [], "logs": []},
         "surfaces": {"sizes": {}},
+        "sources": {},
         "tmp": {"files": [{"path": "/tmp/small", "size": 2_000_000}], "truncated": False},
         "beneath": {"/mnt/data": {"exists": True, "entries": 0, "sample": [], "immutable": True}},
         "target_state": {

@@ -134,7 +134,9 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
 
     # W8E: people close what is mended, and enforce what is earned.
     ann.did("wave", "open", "W8E")
-    assert "GAP-OP-932 is open" in ann.run("wave", "close", "W8E", "--attest", "too early").err
+    too_early = ann.run("wave", "close", "W8E", "--attest", "too early").err
+    assert "GAP-OP-932 is open" in too_early
+    assert "no promotion of it that somebody approved is on record" in too_early
     for gap in ("932", "933", "942", "947", "948", "949"):
         ann.did("gaps", "close", f"GAP-OP-{gap}")
     proposal = site.parent / "promotion.json"
@@ -147,6 +149,9 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
     closeout = ann.did("wave", "close", "W8E", "--attest", "what the waves brought about is enforced from now on")
     assert [change["title"] for change in closeout["files_changed"]] == ["Enforce what is earned"]
     assert set(closeout["outputs"]) == {"last-runs", "linkage", "promotion"}
+    [approved] = [gate["reason"] for gate in closeout["gates"] if gate["kind"] == "promoted"]
+    assert "__gates.promote__" in approved
+    assert ", approved by " in approved
     for gap in ("940", "946"):
         ann.did("gaps", "close", f"GAP-OP-{gap}")
     assert {row["state"] for row in ann.did("wave", "list")["waves"]} == {"closed"}

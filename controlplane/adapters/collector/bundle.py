@@ -19,7 +19,7 @@ from typing import Any
 # In the order in which they import one another.
 MODULES = (
     "supervise tools redact mounts places identity block signatures fstab units engine docker docker_config inside redis_config "
-    "redis postgres beneath fingerprint state store surfaces tmp releases packages network machines main"
+    "redis postgres beneath fingerprint state store surfaces sources tmp releases packages network machines main"
 ).split()
 LONGEST = 100_000
 _LOADER = (

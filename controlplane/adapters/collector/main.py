@@ -44,6 +44,7 @@ PROBES = [
     Probe("target_state", _from("state", "target_state"), 15.0),
     Probe("tmp", _from("tmp"), 10.0),
     Probe("surfaces", _from("surfaces"), 8.0),
+    Probe("sources", _from("sources"), 8.0, ("docker_containers",)),
     Probe("identity", _from("identity")),
     Probe("packages", _from("packages")),
     Probe("network", _from("network")),

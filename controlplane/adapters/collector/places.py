@@ -10,12 +10,17 @@ from .mounts import mount_table, places_of
 ALWAYS = ("/", "/tmp", "/var/tmp", "/var/lib/docker", "/var/lib/containerd", "/var/lib/controlplane")  # noqa: S108 - looked at, never written
 
 
-def landing(container: dict[str, Any], path: str) -> str | None:
-    """Return the host path of a container's path, through the mount that covers it, else its writable layer; None where it is not on a host path."""
+def covering(container: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """Return the mount of a container that a path of it lies in, None where it has none there."""
     inside = os.path.normpath(path)
     covers = [m for m in container["mounts"] if inside == m["destination"] or inside.startswith(m["destination"].rstrip("/") + "/")]
+    return max(covers, key=lambda m: len(m["destination"]), default=None)
+
+
+def landing(container: dict[str, Any], path: str) -> str | None:
+    """Return the host path of a container's path, through the mount that covers it, else its writable layer; None where it is not on a host path."""
+    inside, best = os.path.normpath(path), covering(container, path)
     tmpfs = [t for t in container["tmpfs"] if inside == t or inside.startswith(t.rstrip("/") + "/")]
-    best = max(covers, key=lambda m: len(m["destination"]), default=None)
     if tmpfs and (best is None or max(map(len, tmpfs)) > len(best["destination"])):
         return None
     base, below = (best["host_path"], best["destination"]) if best else (container["upper_dir"], "/")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
-from controlplane.domain.evidence_shapes.system import Package, Unit
+from controlplane.domain.evidence_shapes.system import NetworkSeen, Package, Unit
 from controlplane.domain.machines import DOCKER, DesiredMachine
 
 # How far a clock may be off before signatures, leases and the order of receipts stop making sense.
 CLOCK_S = 30
 # What a unit's state may be where systemd starts it at boot: static and generated ones have nothing to switch on.
 _ENABLED = ("enabled", "static", "generated")
+# systemd-resolved on the host itself, whose own servers stand beside it in evidence.
+_STUBS = ("127.0.0.53", "127.0.0.54")
 
 
 def machine_of(desired: DesiredHost) -> DesiredMachine:
@@ -25,13 +28,14 @@ def machine_of(desired: DesiredHost) -> DesiredMachine:
 
 
 def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # noqa: ARG001 - one signature for all checks
-    """Judge `baseline.packages`, `baseline.unit:NAME`, `baseline.time`, `baseline.network` and `baseline.docker` of hosts that machines.yml names.
+    """Judge `baseline.packages`, `baseline.unit:NAME`, `baseline.time`, `baseline.network`, `baseline.nameservers` and `baseline.docker` of hosts
+    that machines.yml names.
 
     Description: the profile's packages are installed; each of its services is enabled and active, as is what keeps the clock, which is within 30 s
-    of the controller's; a declared address is the host's own, and where a gateway is declared it is a default route; Docker is installed from the
-    named packages, enabled and active.
+    of the controller's; a declared address is the host's own, and where a gateway is declared it is a default route; each declared nameserver is
+    among those that the host asks, through systemd-resolved as well; Docker is installed from the named packages, enabled and active.
     Drift: something of that is missing (medium); Docker is (high).
-    Unknown: packages, units, the clock or the network could not be observed.
+    Unknown: packages, units, the clock or the network could not be observed; the host asks a resolver of its own that doesn't say whom it asks.
     Rationale: a host that was brought up halfway looks like any other until the one service that it lacks is needed.
     """
     if desired.machine is None:
@@ -44,6 +48,8 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
     yield Question("baseline.time", _time)
     if desired.machine.address != "dhcp" or desired.machine.gateway is not None:
         yield Question("baseline.network", _network)
+    if desired.machine.nameservers:
+        yield Question("baseline.nameservers", _nameservers)
     if baseline.docker is not None:
         yield Question("baseline.docker", _docker)
 
@@ -120,6 +126,35 @@ def _network(case: Case) -> Answer:
     if machine.gateway is not None and machine.gateway not in seen["gateways"]:
         problems.append(f"the default gateway is {', '.join(seen['gateways']) or 'none'}, declared is {machine.gateway}")
     return drifted("; ".join(problems)) if problems else met()
+
+
+def asked_servers(seen: NetworkSeen) -> dict[str, str]:
+    """Return the nameservers that the host asks: as plain address, how its files write it. Raises `Unobserved`."""
+    resolver = seen.get("resolver")
+    if resolver is None:
+        raise Unobserved("which nameservers the host asks was not looked at")
+    if resolver["error"] is not None:
+        raise Unobserved(f"which nameservers the host asks could not be read: {resolver['error']}")
+    return {_plain(one): one for one in resolver["servers"]}
+
+
+def _plain(server: str) -> str:
+    try:
+        return str(ipaddress.ip_address(server))
+    except ValueError:
+        return server
+
+
+def _nameservers(case: Case) -> Answer:
+    wanted, asked = machine_of(case.desired).nameservers, asked_servers(case.reader.network)
+    missing = [one for one in wanted if one not in asked]
+    if not missing:
+        return met()
+    # Any other of the host's own asks others in turn, and does not say whom.
+    own = [one for one in asked if one not in (*wanted, *_STUBS) and (one.startswith("127.") or one == "::1")]
+    if own:
+        raise Unobserved(f"the host asks {', '.join(own)}, a resolver of its own, and whether that asks {', '.join(missing)} can't be seen")
+    return drifted(f"the host asks {', '.join(asked) or 'no nameserver'}, declared is also {', '.join(missing)}")
 
 
 def _docker(case: Case) -> Answer:

@@ -74,17 +74,24 @@ def _no_container(case: Case, name: str) -> Answer:
 
 def _placement(case: Case, container: Container, service: Service) -> Answer:
     landing = land(case, container, service.data)
-    shared = landing.place.disks & case.lineage.boot_disks()
-    on_boot = f" on boot disk {', '.join(case.lineage.names(shared))}" if shared else ""
-    fault = _misplaced(case, landing, service, on_boot)
+    fault = misplaced(case, landing, service)
     if fault:
         return drifted(f"{service.data} {fault}", "high")
-    return met(f"{service.data} lies in {whereabouts(landing)}{on_boot}")
+    return met(f"{service.data} lies in {whereabouts(landing)}{on_boot_disk(case, landing)}")
 
 
-def _misplaced(case: Case, landing: Landing, service: Service, on_boot: str) -> str:
-    """Return what is wrong with where a service's data land: not in a mount, not at the declared place or volume, or on the boot disk."""
-    home = case.desired.data
+def on_boot_disk(case: Case, landing: Landing) -> str:
+    """Name the boot disks that something lies on, as a message goes on; empty where it lies on none. Raises `Unobserved`."""
+    shared = landing.place.disks & case.lineage.boot_disks()
+    return f" on boot disk {', '.join(case.lineage.names(shared))}" if shared else ""
+
+
+def misplaced(case: Case, landing: Landing, service: Service) -> str:
+    """Return what is wrong with where a service's data land: not in a mount, not at the declared place or volume, or on the boot disk.
+
+    Empty where nothing is. Raises `Unobserved`.
+    """
+    home, on_boot = case.desired.data, on_boot_disk(case, landing)
     if landing.place.kind == "memory":
         return "lies in memory"
     if landing.mount is None:

@@ -6,7 +6,9 @@ Units: bytes, seconds, epoch seconds; device numbers are "major:minor".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from controlplane.domain.evidence_shapes.disks import Beneath, BlockDevice, Fstab, Mount, PathPlace, Signature, Usage
 from controlplane.domain.evidence_shapes.docker import Container, DockerConfig, DockerInfo, DockerStore, DockerUsage, Image, Volume
@@ -32,6 +34,8 @@ RedisStates = dict[str, RedisState]
 PostgresStates = dict[str, PostgresState]
 Beneaths = dict[str, Beneath]
 ReleasesSeen = dict[str, ReleaseSeen]
+# Bytes of each directory from which data are to move and that Docker keeps no account of, None for one that was not measured within the limits.
+SourceSizes = dict[str, Annotated[int, Field(strict=True, ge=0)] | None]
 
 # probe -> its shape. The collector's probe names are exactly these.
 SHAPES: dict[str, Any] = {
@@ -55,6 +59,7 @@ SHAPES: dict[str, Any] = {
     "postgres": PostgresStates,
     "tmp": TmpFiles,
     "surfaces": SurfaceSizes,
+    "sources": SourceSizes,
     "docker_store": DockerStore,
     "beneath": Beneaths,
     "target_state": TargetState,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NotRequired
+
 from typing_extensions import TypedDict
 
 from controlplane.domain.evidence_shapes.closed import closed
@@ -51,8 +53,24 @@ class Package(TypedDict):
 
 
 @closed
+class ResolverSeen(TypedDict):
+    """Which nameservers the host asks, by `files`; with systemd-resolved's stub also those that it forwards to.
+
+    `error` is why they could not be read.
+    """
+
+    servers: list[str]
+    files: list[str]
+    error: str | None
+
+
+@closed
 class NetworkSeen(TypedDict):
-    """Addresses with their prefixes (none of the loopback or of a link), and default gateways; both empty where they were not asked for."""
+    """Addresses with their prefixes (none of the loopback or of a link), and default gateways; both empty where they were not asked for.
+
+    `resolver` is missing where it was not asked for, and in older evidence.
+    """
 
     addresses: list[str]
     gateways: list[str]
+    resolver: NotRequired[ResolverSeen]

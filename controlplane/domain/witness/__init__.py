@@ -86,6 +86,7 @@ _ASK: dict[str, tuple[Callable[[Told], Asked], ...]] = {
     "baseline.unit": (baseline.unit,),
     "baseline.time": (baseline.time,),
     "baseline.network": (baseline.network,),
+    "baseline.nameservers": (baseline.nameservers,),
     "baseline.docker": (baseline.docker,),
     "hook.backup": (baseline.hook("backup"),),
     "hook.monitoring": (baseline.hook("monitoring"),),

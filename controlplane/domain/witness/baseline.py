@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from controlplane.domain.checks.baseline import is_installed
+from controlplane.domain.checks.baseline import asked_servers, is_installed
 from controlplane.domain.machines import DOCKER, Baseline
 from controlplane.domain.witness.ask import Ask, Asked, Told, unit_asks
 
@@ -38,6 +38,16 @@ def network(told: Told) -> Asked:
     if gateway is None or not told.is_met:
         return asked
     return [*asked, Ask(("ip", "-6" if ":" in gateway else "-4", "route", "show", "default"), gateway, "words")]
+
+
+def nameservers(told: Told) -> Asked:
+    """Ask the files that name them for the declared nameservers; where one of these is missing, for those that were seen."""
+    machine, seen = told.desired.machine, told.reader.network
+    if machine is None:
+        return []
+    servers, files = asked_servers(seen), seen["resolver"]["files"]
+    named = [servers[one] for one in machine.nameservers] if told.is_met else list(servers.values())
+    return [Ask(("cat", "--", *files), " ".join(named), "words")] if named else []
 
 
 def docker(told: Told) -> Asked:

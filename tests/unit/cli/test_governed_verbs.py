@@ -396,6 +396,13 @@ def test_ready_says_what_is_in_the_way_and_writes_the_plan_that_mends_it(run: Ru
     assert run("apply", "mend.json").code == 0
 
 
+@pytest.mark.parametrize(("approval", "who"), [("self", ""), ("other", "another person: ")])
+def test_the_way_on_from_ready_names_the_approval_that_the_site_demands(run: Run, site: FakeSite, approval: str, who: str) -> None:
+    site.view = site.view.model_copy(update={"approval": approval})
+    said = run("ready", "mint-data", "--plan", "mend.json").out.splitlines()[-1]
+    assert said == f"next      {who}controlplane approve mend.json, then: controlplane apply mend.json    (3 steps; nothing was changed so far)"
+
+
 def test_a_plan_without_steps_is_not_what_comes_next(run: Run, site: FakeSite) -> None:
     site.evidence.unreached["mint-data"] = "no route"
     said = run("ready", "mint-data", "--plan", "mend.json")

@@ -7,7 +7,7 @@ from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount
 from controlplane.domain.policy import Docker
 from controlplane.domain.services import Auth, RedisService, Stack, WriteSurface
-from tests.fakes.machine_builder import brought_up
+from tests.fakes.machine_builder import brought_up, declared_machine
 
 
 def test_without_a_desired_state_nothing_more_is_asked() -> None:
@@ -37,7 +37,9 @@ def test_every_place_that_the_desired_state_names_is_asked_for() -> None:
         "/mnt/docker",
         "/opt/stacks/p",
     ]
-    assert asked["services"] == {"cache": {"kind": "redis", "data": "/data", "auth": {"password_env": "REDIS_PASSWORD"}}}
+    assert asked["services"] == {
+        "cache": {"kind": "redis", "data": "/data", "place": "/mnt/data/redis", "volume": None, "auth": {"password_env": "REDIS_PASSWORD"}}
+    }
     assert asked["write_surfaces"] == [{"container": "web", "path": "/tmp/uploads", "place": "/mnt/data/uploads", "limited": False}]
 
 
@@ -46,3 +48,8 @@ def test_a_declared_machine_is_asked_for_what_its_baseline_names() -> None:
     assert asked["packages"] == ["rsync", "openssh-server", "cron", "systemd-timesyncd", "docker.io", "borgbackup"]
     assert asked["units"] == ["ssh.service", "cron.service", "systemd-timesyncd.service", "docker.service", "borg.timer", "node-exporter.service"]
     assert asked["network"] is True
+
+
+def test_a_machine_of_which_only_nameservers_are_declared_is_asked_for_its_network_too() -> None:
+    assert what_to_ask(DesiredHost(host="a", machine=declared_machine()))["network"] is False
+    assert what_to_ask(DesiredHost(host="a", machine=declared_machine(nameservers=("192.0.2.53",))))["network"] is True

@@ -12,12 +12,15 @@ from controlplane.domain.desired import HostWaiver
 from controlplane.domain.errors import InputInvalidError, RefusedError
 from controlplane.domain.inventory import Inventory, InventoryHost
 from controlplane.domain.plan import Plan
-from controlplane.domain.readiness import Need, Readiness, void_because
+from controlplane.domain.policy import Hygiene
+from controlplane.domain.readiness import Readiness, void_because
+from controlplane.domain.ready_needs import Need
+from controlplane.domain.services import WriteSurface
 from controlplane.usecases.judge_ready import judge_ready, standing_of
 from controlplane.usecases.record_run import Ledger
-from tests.fakes.evidence_builder import MINIO, desired_mint_data, healthy_probes
+from tests.fakes.evidence_builder import DATA, MINIO, bind, container, desired_mint_data, healthy_probes, place
 from tests.fakes.host import FakeHost
-from tests.fakes.machine_builder import born, declared_machine
+from tests.fakes.machine_builder import born, declared_machine, unit
 from tests.fakes.site import OPERATOR, FakeSite
 
 
@@ -94,13 +97,76 @@ def test_a_host_of_which_only_its_hypervisor_speaks_was_not_reached_and_its_mach
 
 def test_what_hangs_on_a_mount_that_the_plan_brings_is_not_left_to_a_person_and_other_things_are() -> None:
     fake = FakeSite()
-    fake.host.probes["tmp"]["files"] = [{"path": "/tmp/dump", "size": 20_000_000}]
+    fake.host.probes["docker_containers"][0]["writable_bytes"] = 2_000_000_000
     answer, plan = ask(fake)
     assert "storage.data_disk" in {step.capability for step in plan.steps}
     assert need(answer, "D245 disk.usage:/mnt/data").next == (
         "see whether it goes with the mount that storage.data_disk brings: controlplane ready mint-data --plan FILE, approve and apply it, ask again"
     )
-    assert need(answer, "D238 tmp:/tmp/dump").next == "no capability mends it: by hand"
+    layer = next(one for one in answer.needs if one.what.startswith("D238 writable_layer:"))
+    assert (layer.capability, layer.next) == (None, "no capability mends it: by hand")
+
+
+def large(path: str, *, days: int) -> dict[str, Any]:
+    """Return a large file that nobody wrote to for so long."""
+    written = int((datetime(2026, 1, 2, 12, tzinfo=UTC) - timedelta(days=days)).timestamp())
+    return {"path": path, "size": 20_000_000, "owner": 0, "mtime": written, "mark": "1:2:3"}
+
+
+def assert_deletes_nothing(plan: Plan) -> None:
+    by_name = {"storage.tmp_files", "docker.hygiene", "storage.purge"}
+    assert not by_name & {one.capability for one in (*plan.steps, *plan.refusals)}
+    assert not [change for step in plan.steps for change in step.changes if change.kind == "delete"]
+
+
+def test_what_only_a_capability_that_deletes_mends_is_told_with_its_command_and_is_in_no_plan_that_ready_gives() -> None:
+    fake = site()
+    fake.host.probes["tmp"]["files"] = [large("/tmp/dump", days=3), large("/tmp/fresh", days=0)]
+    answer, plan = ask(fake)
+    left = need(answer, "D238 tmp:/tmp/dump")
+    assert (left.capability, left.next) == (
+        "storage.tmp_files",
+        "controlplane plan --host mint-data --capability storage.tmp_files --out FILE, then approve and apply it: what deletes has a plan of its own",
+    )
+    fresh = need(answer, "D238 tmp:/tmp/fresh")
+    assert fresh.capability is None
+    assert fresh.next.startswith("no plan mends it: /tmp/fresh: was written ")
+    assert "/tmp/dump" not in fresh.next
+    assert_deletes_nothing(plan)
+
+
+def test_more_large_files_than_are_listed_are_mended_by_turns() -> None:
+    fake = site()
+    fake.host.probes["tmp"] |= {"files": [large("/tmp/dump", days=3)], "truncated": True}
+    assert need(ask(fake)[0], "D238 tmp:*").next == (
+        "controlplane plan --host mint-data --capability storage.tmp_files --out FILE mends what is listed: approve and apply it, then ask again"
+    )
+
+
+def with_hygiene(**wanted: Any) -> FakeSite:
+    docker = desired_mint_data().docker.model_copy(update={"hygiene": Hygiene(timer="daily", keep=2)})
+    fake = site(docker=docker, **wanted)
+    for name in ("controlplane-hygiene.timer", "controlplane-hygiene.service"):
+        fake.host.probes["units"][name] = unit(load_state="not-found", active_state="inactive", enabled="")
+    return fake
+
+
+def test_a_missing_timer_of_hygiene_is_what_docker_hygiene_mends() -> None:
+    answer, plan = ask(with_hygiene())
+    timer = need(answer, "D237 docker.hygiene_timer")
+    assert timer.capability == "docker.hygiene"
+    assert timer.next.startswith("controlplane plan --host mint-data --capability docker.hygiene --out FILE")
+    assert_deletes_nothing(plan)
+
+
+def test_a_budget_that_no_cleaning_can_hold_is_told_by_what_stays_and_one_without_hygiene_by_what_it_takes() -> None:
+    over: dict[str, Any] = {"thresholds": desired_mint_data().thresholds.model_copy(update={"images": 1})}
+    refused = need(ask(with_hygiene(**over))[0], "D237 budget.images")
+    assert refused.capability is None
+    assert refused.next.startswith("no plan mends it: images: ")
+    assert need(ask(site(**over))[0], "D237 budget.images").next == (
+        "no plan mends it: docker.hygiene would, once policy.yml has docker.hygiene for mint-data; else by hand"
+    )
 
 
 def test_what_the_second_witness_does_not_confirm_is_not_ready() -> None:
@@ -114,11 +180,32 @@ def test_what_the_second_witness_does_not_confirm_is_not_ready() -> None:
 @pytest.mark.parametrize(("running", "state"), [(False, "exited"), (True, "restarting"), (True, "paused")])
 def test_a_declared_container_that_does_not_run_is_in_the_way(running: bool, state: str) -> None:
     fake = site(services={MINIO: desired_mint_data().services[MINIO]})
-    for container in fake.host.probes["docker_containers"]:
-        if container["name"] == MINIO:
-            container.update(running=running, state=state)
+    for one in fake.host.probes["docker_containers"]:
+        if one["name"] == MINIO:
+            one.update(running=running, state=state)
     answer, _ = ask(fake)
     assert need(answer, f"services {MINIO}").reason == f"container {MINIO} is not running, but {state}"
+
+
+def test_a_container_of_which_only_a_write_surface_is_declared_has_to_run_too() -> None:
+    surface = WriteSurface(container="quote-page", path="/tmp/uploads", place="/mnt/data/uploads")
+    fake = site(write_surfaces=(surface,))
+    probes = fake.host.probes
+    probes["docker_containers"].append(container("quote-page", [bind("/mnt/data/uploads", "/tmp/uploads")]))
+    probes["paths"]["/mnt/data/uploads"] = place("/mnt/data/uploads", DATA, "/mnt/data")
+    assert ask(fake)[0].ready
+    probes["docker_containers"][-1].update(running=False, state="exited")
+    answer, _ = ask(fake)
+    assert [(one.what, one.reason) for one in answer.needs] == [("services quote-page", "container quote-page is not running, but exited")]
+
+
+def test_a_host_on_its_boot_disk_that_was_not_rebooted_since_a_run_changed_its_storage_is_not_ready() -> None:
+    docker = desired_mint_data().docker.model_copy(update={"data_root": None, "containerd_root": None})
+    fake = site(docker=docker, disks=(), tier="boot-only", data="boot")
+    assert ask(fake)[0].ready
+    fake.host.probes["target_state"]["last_change"]["boot_id"] = fake.host.probes["identity"]["boot_id"]
+    answer, _ = ask(fake)
+    assert [(one.what, one.next) for one in answer.needs] == [("D242 reboot.proof", "controlplane ready mint-data --after-reboot")]
 
 
 def test_an_engine_of_which_nobody_knows_whether_it_runs_is_doubt() -> None:
@@ -236,6 +323,18 @@ def test_old_data_that_awaits_its_purge_is_noted_and_not_in_the_way() -> None:
     fake.host.probes["target_state"]["retired"] = [retired]
     answer, _ = ask(fake)
     assert (answer.ready, [(one.what, one.capability) for one in answer.noted]) == (True, [("D244 retired:/var/lib/docker.old", "storage.purge")])
+
+
+def test_old_data_that_its_purge_would_refuse_is_in_the_way_and_told_by_why() -> None:
+    fake = site()
+    retired = {"path": "/var/lib/docker.old", "run": "CAP-20260102-100000__docker.data_root__R0001", "retired_at": "2025-12-02T10:00:00Z"}
+    retired |= {"size": 9, "entries": 3, "exists": True, "recorded": "sha256:ab", "fingerprint": "sha256:cd", "unreadable": None, "purging": None}
+    fake.host.probes["target_state"]["retired"] = [{**retired, "replaced_by": "/mnt/data/docker"}]
+    told = need(ask(fake)[0], "D244 retired:/var/lib/docker.old")
+    assert told.capability is None
+    assert told.next == (
+        "no plan mends it: /var/lib/docker.old: differs from what was retired: something has written there since, so look at it first"
+    )
 
 
 def test_a_ready_receipt_ends_by_itself() -> None:

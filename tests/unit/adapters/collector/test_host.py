@@ -450,7 +450,8 @@ def test_dpkg_is_not_asked_where_no_package_is_named_and_its_failure_is_told(pro
         packages.packages({"packages": ["rsync"]}, {})
 
 
-def test_addresses_and_gateways_are_what_ip_says(programs: Programs) -> None:
+def test_addresses_and_gateways_are_what_ip_says(programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "RESOLV", str(tmp_path / "resolv.conf"))
     links = [
         {"ifname": "lo", "addr_info": [{"local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]},
         {
@@ -460,5 +461,50 @@ def test_addresses_and_gateways_are_what_ip_says(programs: Programs) -> None:
     ]
     routes = [{"dst": "default", "gateway": "192.0.2.1"}, {"dst": "default", "nexthops": [{"gateway": "192.0.2.2"}]}]
     programs(ip=f"case \"$*\" in *address*) echo '{json.dumps(links)}';; *-4*) echo '{json.dumps(routes)}';; esac")
-    assert network.network({"network": True}, {}) == {"addresses": ["192.0.2.10/24"], "gateways": ["192.0.2.1", "192.0.2.2"]}
+    assert network.network({"network": True}, {}) == {
+        "addresses": ["192.0.2.10/24"],
+        "gateways": ["192.0.2.1", "192.0.2.2"],
+        "resolver": {"servers": [], "files": [str(tmp_path / "resolv.conf")], "error": None},
+    }
     assert network.network({}, {}) == {"addresses": [], "gateways": []}
+
+
+@pytest.mark.parametrize(
+    ("text", "uplink", "servers", "files"),
+    [
+        ("# nameserver 192.0.2.1\nsearch example.org\nnameserver 192.0.2.53\nnameserver\n", None, ["192.0.2.53"], 1),
+        (
+            "nameserver 127.0.0.53\noptions edns0\n",
+            "nameserver 192.0.2.53\nnameserver 2001:db8::53\n",
+            ["127.0.0.53", "192.0.2.53", "2001:db8::53"],
+            2,
+        ),
+        ("nameserver 127.0.0.1\n", "nameserver 192.0.2.53\n", ["127.0.0.1"], 1),
+    ],
+)
+def test_nameservers_are_those_of_resolv_conf_and_behind_a_stub_those_that_resolved_asks(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, uplink: str | None, servers: list[str], files: int
+) -> None:
+    programs(ip="echo '[]'")
+    paths = [tmp_path / "resolv.conf", tmp_path / "uplink.conf"]
+    for name, path, content in zip(("RESOLV", "UPLINK"), paths, (text, uplink), strict=True):
+        monkeypatch.setattr(network, name, str(path))
+        if content is not None:
+            path.write_text(content)
+    assert network.network({"network": True}, {})["resolver"] == {"servers": servers, "files": [str(path) for path in paths[:files]], "error": None}
+
+
+def test_a_stub_that_does_not_say_whom_it_asks_and_a_file_that_can_t_be_read_leave_the_addresses_known(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs(ip="echo '[]'")
+    resolv, uplink = tmp_path / "resolv.conf", tmp_path / "uplink.conf"
+    resolv.write_text("nameserver 127.0.0.53\n")
+    monkeypatch.setattr(network, "RESOLV", str(resolv))
+    monkeypatch.setattr(network, "UPLINK", str(uplink))
+    seen = network.network({"network": True}, {})
+    assert (seen["addresses"], seen["resolver"]["servers"]) == ([], [])
+    assert seen["resolver"]["error"] == f"{resolv} names systemd-resolved, and {uplink}, where that says whom it asks, is not there"
+    resolv.unlink()
+    resolv.mkdir()
+    assert "Is a directory" in network.network({"network": True}, {})["resolver"]["error"]

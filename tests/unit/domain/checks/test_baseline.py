@@ -103,6 +103,55 @@ def test_an_address_that_is_not_the_host_s_own_and_another_gateway_are_drift(jud
     )
 
 
+NAMED = desired_mint_data(machine=brought_up().model_copy(update={"nameservers": ("192.0.2.53", "2001:db8::53")}))
+
+
+def named(judge: Judge, builder: EvidenceBuilder, *servers: str, **other: Any) -> tuple[str, str]:
+    """Return verdict and reason of the nameservers of a host that asks these."""
+    builder.probes["network"]["resolver"] = {"servers": list(servers), "files": ["/etc/resolv.conf"], "error": None, **other}
+    finding = judge(builder.build(), desired=NAMED)["D247", "baseline.nameservers"]
+    return finding.verdict.value, finding.reason
+
+
+def test_declared_nameservers_are_among_those_that_the_host_asks(judge: Judge, settled: EvidenceBuilder) -> None:
+    assert named(judge, settled, "192.0.2.53", "2001:DB8:0::53", "192.0.2.99") == ("MET", "as declared")
+    assert named(judge, settled, "127.0.0.53", "192.0.2.53", "2001:db8::53") == ("MET", "as declared")
+    assert named(judge, settled) == ("DRIFTED", "the host asks no nameserver, declared is also 192.0.2.53, 2001:db8::53")
+    assert named(judge, settled, "127.0.0.53", "192.0.2.53") == (
+        "DRIFTED",
+        "the host asks 127.0.0.53, 192.0.2.53, declared is also 2001:db8::53",
+    )
+
+
+def test_nameservers_that_could_not_be_observed_are_unknown(judge: Judge, settled: EvidenceBuilder) -> None:
+    assert named(judge, settled, "127.0.0.1", "192.0.2.53") == (
+        "UNKNOWN",
+        "the host asks 127.0.0.1, a resolver of its own, and whether that asks 2001:db8::53 can't be seen",
+    )
+    assert named(judge, settled, error="Permission denied") == (
+        "UNKNOWN",
+        "which nameservers the host asks could not be read: Permission denied",
+    )
+    del settled.probes["network"]["resolver"]
+    older = judge(settled.build(), desired=NAMED)
+    assert older["D247", "baseline.nameservers"].reason == "which nameservers the host asks was not looked at"
+    assert older["D247", "baseline.network"].verdict is Verdict.MET
+
+
+@pytest.mark.parametrize(
+    ("servers", "verdict", "expect"),
+    [(("2001:DB8:0::53", "192.0.2.53", "192.0.2.99"), Verdict.MET, "192.0.2.53 2001:DB8:0::53"), (("192.0.2.99",), Verdict.DRIFTED, "192.0.2.99")],
+)
+def test_the_second_witness_reads_nameservers_where_they_were_seen(
+    judge: Judge, settled: EvidenceBuilder, servers: tuple[str, ...], verdict: Verdict, expect: str
+) -> None:
+    named(judge, settled, *servers)
+    evidence = settled.build()
+    finding = judge(evidence, desired=NAMED)["D247", "baseline.nameservers"]
+    [question] = questions_for(NAMED, evidence, [finding])
+    assert (finding.verdict, question.argv, question.expect, question.how) == (verdict, ("cat", "--", "/etc/resolv.conf"), expect, "words")
+
+
 def test_the_second_witness_asks_dpkg_and_systemd_themselves(judge: Judge, settled: EvidenceBuilder) -> None:
     evidence = settled.build()
     findings = [f for (check, _), f in judge(evidence, desired=DESIRED).items() if check in ("D247", "D248") and f.verdict is Verdict.MET]

@@ -105,8 +105,8 @@ def test_the_healthy_host_is_met_on_every_surface() -> None:
 
 def test_every_probe_that_holds_state_is_read_by_some_check() -> None:
     read = set().union(*probes_read(general=False).values())
-    # Images and volumes are listed for plans; checks read them where a mount lands nowhere on the host.
-    assert set(SHAPES) - read == {"docker_images", "docker_store", "docker_volumes"}
+    # Images, volumes and what moves are there for plans; checks read them where a mount lands nowhere on the host.
+    assert set(SHAPES) - read == {"docker_images", "docker_store", "docker_volumes", "sources"}
 
 
 @pytest.mark.parametrize("general", [False, True], ids=["policy", "general"])
