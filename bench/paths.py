@@ -1,4 +1,4 @@
-"""Downtime of one service's move against stop, copy by rsync, start, under writes; and copy with all content hashed against plain rsync.
+"""Downtime of one service's move against stop, copy by rsync, start, under writes; and copy with all content read against plain rsync.
 
 Both downtimes are less a bare stop and start. A PostgreSQL and an object store, each on the boot disk, are written to at some 5 MB/s all the time.
 The program moves each to the data disk by plan and apply, and reports the downtime that the host measured. Then rsync, as an operator would type it,
@@ -135,9 +135,9 @@ for _ in range({rounds}):
             sync_filesystem(source)
             copy_tree(source, to, live=False)
             sync_filesystem(to)
-            # A move hashes what changed since its copy began, which is nothing in a tree at rest: here the proof reads all of it, on both sides.
-            compared = compare_trees(source, to, hash_since_ns=0, began_ns=since, proven=None)
-            assert compared.hashed and not compared.differences
+            # A move reads what changed since its copy began, which is nothing in a tree at rest: here the proof reads all of it, on both sides.
+            compared = compare_trees(source, to, read_since_ns=0, began_ns=since, proven=None)
+            assert compared.read and not compared.differences
         else:
             subprocess.run(["rsync", "-aHAXSx", "--numeric-ids", source + "/", to + "/"], check=True)
             sync_filesystem(to)
@@ -186,7 +186,7 @@ def measure(*, quick: bool) -> list[Row | Skipped]:
     ours, theirs = (statistics.median(values) for values in zip(*copies, strict=True))
     rows.append(
         Row(
-            f"copy of {size:.1f} GB with its proof, all content hashed",
+            f"copy of {size:.1f} GB with its proof, all content read",
             ours,
             "rsync -aHAXSx of the same",
             theirs,

@@ -46,7 +46,7 @@ def roots(monkeypatch: pytest.MonkeyPatch, *tops: Path) -> None:
 
 
 def compared(trees: tuple[Path, Path]) -> list[tuple[bytes, str]]:
-    found = compare_trees(str(trees[0]), str(trees[1]), hash_since_ns=0, began_ns=clock_ns())
+    found = compare_trees(str(trees[0]), str(trees[1]), read_since_ns=0, began_ns=clock_ns())
     return [(held.path, held.what) for held in found.differences]
 
 

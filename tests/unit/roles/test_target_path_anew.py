@@ -68,7 +68,7 @@ def copied(tmp_path: Path, docker: Any, phase: str = "staging") -> Run:
     source = sources_of(docker, docker.inspection(), request)["/data"]._asdict()
     (tmp_path / "place").mkdir()
     path = {"data": "/data", "source": source, "to": str(tmp_path / "place"), "to_mount": "/"}
-    tree = {"kind": "data", "path": "/data", "from": source["path"], "to": path["to"], "hash_since_ns": 5, "to_mount": "/", "flags_set": False}
+    tree = {"kind": "data", "path": "/data", "from": source["path"], "to": path["to"], "read_since_ns": 5, "to_mount": "/", "flags_set": False}
     run.write(phase=phase, leg="forward", request=as_json(request), container_id="c1", copy_boot_id=boot_id(), paths=[path], trees=[tree])
     return run
 
@@ -153,13 +153,13 @@ def test_all_that_speaks_against_the_move_is_asked_once_more_before_the_stop(tmp
 
 
 @pytest.mark.parametrize(("anew", "since"), [(False, 5), (True, 0)])
-def test_a_copy_of_another_container_is_hashed_completely(tmp_path: Path, docker: Any, anew: bool, since: int) -> None:
+def test_a_copy_of_another_container_is_read_completely(tmp_path: Path, docker: Any, anew: bool, since: int) -> None:
     run, request = copied(tmp_path, docker, "precopied"), asked(tmp_path)
     (tmp_path / "place/file").touch()
     if anew:
         docker.make_anew(volume=OLD)
     held = docker.inspection()
-    assert _tree(run, run.state["paths"][0], Look(held, sources_of(docker, held, request), request))["hash_since_ns"] == since
+    assert _tree(run, run.state["paths"][0], Look(held, sources_of(docker, held, request), request))["read_since_ns"] == since
 
 
 def test_what_the_copy_has_at_its_end_is_known_as_its_own(tmp_path: Path, docker: Any, monkeypatch: pytest.MonkeyPatch) -> None:

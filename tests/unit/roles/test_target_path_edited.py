@@ -83,7 +83,7 @@ class Host:
             "path": "/data",
             "from": source["path"],
             "to": str(self.place),
-            "hash_since_ns": 0,
+            "read_since_ns": 0,
             "to_mount": "/",
             "flags_set": False,
         }

@@ -322,7 +322,7 @@ def test_data_from_within_an_anonymous_volume_are_the_newest_ones_in_the_new_one
 
     def tree(kind: str, source: str, to: str) -> dict[str, Any]:
         sides = {"from": str(tmp_path / source), "to": str(tmp_path / to)}
-        return {"kind": kind, "path": f"/{to}", **sides, "hash_since_ns": 0, "to_mount": "", "flags_set": True}
+        return {"kind": kind, "path": f"/{to}", **sides, "read_since_ns": 0, "to_mount": "", "flags_set": True}
 
     run, asked = Run(Home(tmp_path / "home"), "R1"), request(data())
     leg = PathReturn(run, Cancel(), [], Proof(_Docker({}), asked))  # type: ignore[arg-type] # a fake

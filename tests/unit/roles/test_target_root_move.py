@@ -95,7 +95,7 @@ def move(host: Host, tmp_path: Path) -> RootMove:
         phase="compared",
         leg="forward",
         of=None,
-        trees=[{"kind": "docker", "from": str(host.old), "to": str(host.new), "hash_since_ns": 0, "to_mount": "", "flags_set": False}],
+        trees=[{"kind": "docker", "from": str(host.old), "to": str(host.new), "read_since_ns": 0, "to_mount": "", "flags_set": False}],
         configs=[{"before": {"root": str(host.old)}, "after": {"root": str(host.new)}}],
         services=[],
         units=["docker.service"],

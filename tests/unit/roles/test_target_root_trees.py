@@ -62,7 +62,7 @@ def trees(tmp_path: Path) -> Iterator[Trees]:
         pytest.skip(f"the filesystem of {tmp_path} knows no flags of chattr: {fault.strerror}")
     build(source)
     run = Home(tmp_path / "state").run("R1")
-    run.write(trees=[{"kind": "docker", "from": str(source), "to": str(copy), "hash_since_ns": 0, "to_mount": "", "flags_set": False}])
+    run.write(trees=[{"kind": "docker", "from": str(source), "to": str(copy), "read_since_ns": 0, "to_mount": "", "flags_set": False}])
     yield Trees(run, Cancel())
     for tree in (source, copy):
         if tree.is_dir():
@@ -173,7 +173,7 @@ def moved(folder: Path, *mounts: tuple[list[str], Path]) -> dict[str, Any]:
     """Return what `MOVE` saw, with each mount made by `mount` and its arguments."""
     if (tried := subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True, check=False)).returncode != 0:
         pytest.skip(f"no namespace of mounts can be made here: {tried.stderr.strip()}")
-    tree = {"kind": "docker", "from": str(folder / "old"), "to": str(folder / "new"), "hash_since_ns": 0, "to_mount": "", "flags_set": False}
+    tree = {"kind": "docker", "from": str(folder / "old"), "to": str(folder / "new"), "read_since_ns": 0, "to_mount": "", "flags_set": False}
     Home(folder / "state").run("R1").write(trees=[tree])
     given = json.dumps([(words, str(place)) for words, place in mounts])
     command = ["unshare", "--mount", sys.executable, "-B", "-c", MOVE, str(folder), given]

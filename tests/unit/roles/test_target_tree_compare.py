@@ -52,7 +52,7 @@ def trees(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def compare(trees: tuple[Path, Path], since: int = 0, proven: set[bytes] | None = None) -> Compared:
-    return compare_trees(str(trees[0]), str(trees[1]), hash_since_ns=since, began_ns=clock_ns(), proven=proven)
+    return compare_trees(str(trees[0]), str(trees[1]), read_since_ns=since, began_ns=clock_ns(), proven=proven)
 
 
 def keep_times(path: Path, change: Callable[[], object]) -> None:
@@ -68,7 +68,7 @@ def test_a_copy_has_no_difference(trees: tuple[Path, Path]) -> None:
     result = compare(trees)
     assert result.differences == []
     assert result.entries == 11
-    assert result.hashed == 4
+    assert result.read == 4
 
 
 def test_owners_are_carried_by_number_whoever_that_is_on_this_host(trees: tuple[Path, Path]) -> None:
@@ -155,21 +155,21 @@ def test_hard_links_that_the_source_has_not_are_found(trees: tuple[Path, Path]) 
     assert "hard link" in {held.what for held in compare(trees).differences}
 
 
-def test_content_is_hashed_where_the_sources_ctime_is_later_than_the_pre_copy(trees: tuple[Path, Path]) -> None:
+def test_content_is_read_where_the_sources_ctime_is_later_than_the_pre_copy(trees: tuple[Path, Path]) -> None:
     source, _ = trees
     time.sleep(0.15)
     since = clock_ns()
     keep_times(source / "file", lambda: (source / "file").write_bytes(b"CONTENT" * 1000))
     result = compare(trees, since=since)
     assert {(held.path, held.what) for held in result.differences} == {(b"file", "content"), (b"folder/hard", "content")}
-    assert result.hashed == 2
+    assert result.read == 2
 
 
-def test_content_of_another_time_is_hashed_however_old(trees: tuple[Path, Path]) -> None:
+def test_content_of_another_time_is_read_however_old(trees: tuple[Path, Path]) -> None:
     os.utime(trees[1] / "folder/below/deep", ns=(0, 0))
     time.sleep(0.15)
     result = compare(trees, since=time.time_ns())
-    assert (result.hashed, [held.what for held in result.differences]) == (1, ["time"])
+    assert (result.read, [held.what for held in result.differences]) == (1, ["time"])
 
 
 def test_what_was_proven_is_skipped_until_its_ctime_moves(trees: tuple[Path, Path]) -> None:
@@ -187,7 +187,7 @@ def test_what_was_proven_is_skipped_until_its_ctime_moves(trees: tuple[Path, Pat
 
 
 def test_what_changed_in_the_tick_of_the_comparison_is_not_taken_for_proven(trees: tuple[Path, Path]) -> None:
-    now = compare_trees(str(trees[0]), str(trees[1]), hash_since_ns=0, began_ns=0)
+    now = compare_trees(str(trees[0]), str(trees[1]), read_since_ns=0, began_ns=0)
     assert now.differences == []
     assert now.proven == set()
 
@@ -196,7 +196,7 @@ def test_what_can_not_be_read_is_a_difference(trees: tuple[Path, Path], monkeypa
     def broken(*_: object) -> bytes:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("controlplane_target.tree_compare.os.read", broken)
+    monkeypatch.setattr("controlplane_target.tree_content.os.preadv", broken)
     found = compare(trees).differences
     assert {held.what for held in found} == {"readability"}
     assert len(found) == 4

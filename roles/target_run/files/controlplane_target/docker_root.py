@@ -5,7 +5,7 @@ Rules:
 - A move whose roots are where they shall be, with nothing open, is done: nothing is stopped.
 - Before a leg stops anything, the host's lease has to be its run's; which controller of the run holds it makes no difference to a unit.
 - An open leg that was interrupted is brought to one side first (phases.py), whoever asks for what.
-- The copy of an attempt that a power cut ended, or that this run did not begin, is hashed completely.
+- The copy of an attempt that a power cut ended, or that this run did not begin, is read completely.
 """
 
 from __future__ import annotations
@@ -94,19 +94,19 @@ class DockerRoot:
             return {"changed": False, "passes": []}
         table = read()
         trees: list[dict[str, Any]] = []
-        # Only a copy that this journal began, in this boot, and that no services lived on, is known well enough not to be hashed.
+        # Only a copy that this journal began, in this boot, and that no services lived on, is known well enough not to be read.
         own = run.phase in ("precopying", "precopied", "staging", "reverted") and run.state.get("leg") == "forward"
         known = {tree["to"]: tree for tree in run.state["trees"]} if own and run.state["copy_boot_id"] == boot_id() else {}
         for move in root_refusals.still_to_move(request, root_refusals.roots_now(self._info())):
             held = known.get(move.destination)
             fresh = is_empty(move.destination)
-            since = clock_ns() if fresh else held["hash_since_ns"] if held else 0
+            since = clock_ns() if fresh else held["read_since_ns"] if held else 0
             trees.append(
                 {
                     "kind": move.kind,
                     "from": move.source,
                     "to": move.destination,
-                    "hash_since_ns": since,
+                    "read_since_ns": since,
                     "to_mount": mount_of(nearest_existing(move.destination), table).mount,
                     "flags_set": not fresh,
                     "names": sorted(os.listdir(move.source)),
@@ -161,7 +161,7 @@ class DockerRoot:
         request = parse(of.state["request"])
         forward, pairs, last = of.state["forward"]["trees"], of.state["forward"]["configs"], of.state
         table = read()
-        trees = [swapped(tree, hash_since_ns=0, to_mount=mount_of(nearest_existing(tree["from"]), table).mount) for tree in forward]
+        trees = [swapped(tree, read_since_ns=0, to_mount=mount_of(nearest_existing(tree["from"]), table).mount) for tree in forward]
         retired.forget(self.home, [tree["to"] for tree in trees])
         kept = {key: last[key] for key in ("request", "stop_timeout_s", "answer_timeout_s")}
         run.write(

@@ -3,7 +3,7 @@
 Rules:
 - Nothing but the places is changed. A named volume is made as Compose would make it, and removed again where something speaks against it.
 - The journal says what moves from where to where before the first byte is copied; it also has what the places had that are only given owner and mode.
-- A copy of an attempt that a power cut ended, or that this run did not begin, is hashed completely.
+- A copy of an attempt that a power cut ended, or that this run did not begin, is read completely.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _path(wanted: Wanted, source: Source, place: str) -> dict[str, Any]:
 def _tree(run: Run, path: dict[str, Any], look: Look) -> dict[str, Any]:
     source, place = path["source"], path["to"]
     start = path_layer.place_of(run.key) + source["path"] if source["kind"] == "layer" else source["path"]
-    # Only a copy that this journal began, in this boot, of this very container, and that no service lived on, is known well enough not to be hashed.
+    # Only a copy that this journal began, in this boot, of this very container, and that no service lived on, is known well enough not to be read.
     is_own = run.phase in ("precopying", "precopied", "staging", "reverted") and run.state.get("leg") == "forward"
     is_own = is_own and run.state.get("container_id") == look.inspection["Id"]
     is_same = is_own and run.state["copy_boot_id"] == boot_id() and any(held["source"] == source for held in run.state["paths"])
@@ -118,7 +118,7 @@ def _tree(run: Run, path: dict[str, Any], look: Look) -> dict[str, Any]:
         "path": path["data"],
         "from": start,
         "to": place,
-        "hash_since_ns": clock_ns() if is_fresh else held["hash_since_ns"] if held else 0,
+        "read_since_ns": clock_ns() if is_fresh else held["read_since_ns"] if held else 0,
         "to_mount": path["to_mount"],
         "flags_set": not is_fresh,
     }

@@ -295,4 +295,4 @@ def other_anonymous(engine: Engine, held: dict[str, Any], paths: Sequence[dict[s
 
 
 def _back(source: str, to: str, kind: str, path: str) -> dict[str, Any]:
-    return {"kind": kind, "path": path, "from": source, "to": to, "hash_since_ns": 0, "to_mount": "", "flags_set": True}
+    return {"kind": kind, "path": path, "from": source, "to": to, "read_since_ns": 0, "to_mount": "", "flags_set": True}

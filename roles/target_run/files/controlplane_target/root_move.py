@@ -175,7 +175,7 @@ class RootMove:
     def _carry_back(self, reason: str) -> None:
         """Bring the containers back to the source with what they wrote on the destination, then raise."""
         state = self.run.state
-        trees = [swapped(tree, hash_since_ns=state["compared_at_ns"]) for tree in self.trees.held]
+        trees = [swapped(tree, read_since_ns=state["compared_at_ns"]) for tree in self.trees.held]
         pairs = [{"before": pair["after"], "after": pair["before"]} for pair in state["configs"]]
         if state["of"] is None:
             # Should the newer data not come back, this leg ends on its destination, and an undo has to know what it did.
@@ -232,7 +232,7 @@ class RootMove:
             if faults:
                 self.run.write(complaint="; ".join(faults))
         if state["leg"] in ("undo", "carry"):
-            unused = [swapped(tree, hash_since_ns=0) for tree in self.trees.held]
+            unused = [swapped(tree, read_since_ns=0) for tree in self.trees.held]
             retired.retire(self.run.home, state["of"] or self.run.key, unused, now=time.time())
         settle_units.uninstall()
         self.enter(state["ends"]["back"], finished_at=time.time())

@@ -2,6 +2,7 @@
 
 Rules:
 - `stage` compares before the stop; the comparison after it skips only what that one proved and what did not move since.
+- The large files that it met are brought up to date in place from there on (tree_patch.py): a store keeps all that it has in a few of them.
 - Equal size and time is not taken for equal content: what the comparison finds is copied again, and compared again.
 - chattr flags are carried last, because they would stand in the way of any later copy; they are taken off before the next one.
 """
@@ -19,17 +20,19 @@ from .mounts import below, read
 from .state import Run
 from .tree_compare import Compared, clock_ns, compare_trees
 from .tree_copy import copy_again, copy_tree, sync_filesystem
+from .tree_patch import patch
 
 # What copying a file again mends, although rsync takes it for equal.
 _MENDED = ("content", "sparseness")
 
 
 class Trees:
-    """The trees in the run's journal: each {kind, from, to, hash_since_ns, to_mount, flags_set}."""
+    """The trees in the run's journal: each {kind, from, to, read_since_ns, to_mount, flags_set}."""
 
     def __init__(self, run: Run, cancel: Cancel) -> None:
         self.run, self.cancel = run, cancel
         self.proven: dict[str, set[bytes]] = {}
+        self.large: dict[str, list[bytes]] = {}
 
     @property
     def held(self) -> list[dict[str, Any]]:
@@ -61,11 +64,12 @@ class Trees:
             began = clock_ns()
             sync_filesystem(tree["from"])
             result = self._compare(tree, began)
-            self.proven[tree["from"]] = result.proven
+            self.proven[tree["from"]], self.large[tree["from"]] = result.proven, result.large
             again = [held.path for held in result.differences if held.what in _MENDED]
             if again:
                 with self.cancel.possible():
                     copy_again(tree["from"], tree["to"], again, live=True)
+            self._patch(tree)
         # What rsync wrote goes to the disk before the stop, not during it.
         for tree in self.held:
             sync_filesystem(tree["to"])
@@ -73,6 +77,7 @@ class Trees:
     def copy_last(self) -> None:
         """Copy the last difference; nothing may write to a source any more."""
         for tree in self.held:
+            self._patch(tree)
             with self.cancel.possible():
                 copy_tree(tree["from"], tree["to"], live=False)
 
@@ -89,6 +94,10 @@ class Trees:
             users = open_files.wait_until_unused(tree["from"])
             if users:
                 raise FailedFault(f"{tree['from']} is still in use with Docker stopped: {'; '.join(users[:5])}")
+
+    def _patch(self, tree: dict[str, Any]) -> None:
+        with self.cancel.possible():
+            patch(tree["from"], tree["to"], self.large.get(tree["from"], ()))
 
     def _prove(self, tree: dict[str, Any]) -> dict[str, Any]:
         source, copy = tree["from"], tree["to"]
@@ -108,22 +117,22 @@ class Trees:
         if result.differences:
             shown = "; ".join(str(held) for held in result.differences[:10])
             raise FailedFault(f"the copy of {source} at {copy} differs in {len(result.differences)} places: {shown}")
-        counts = {"entries": result.entries, "hashed": result.hashed, "hashed_bytes": result.hashed_bytes, "skipped": result.skipped}
+        counts = {"entries": result.entries, "read": result.read, "read_bytes": result.read_bytes, "skipped": result.skipped}
         return {"kind": tree["kind"], **({"path": tree["path"]} if "path" in tree else {}), **counts}
 
     def _compare(self, tree: dict[str, Any], began_ns: int) -> Compared:
         known = self.proven.get(tree["from"])
         with self.cancel.possible():
-            return compare_trees(tree["from"], tree["to"], hash_since_ns=tree["hash_since_ns"], began_ns=began_ns, proven=known)
+            return compare_trees(tree["from"], tree["to"], read_since_ns=tree["read_since_ns"], began_ns=began_ns, proven=known)
 
 
-def swapped(tree: dict[str, Any], *, hash_since_ns: int, to_mount: str = "") -> dict[str, Any]:
+def swapped(tree: dict[str, Any], *, read_since_ns: int, to_mount: str = "") -> dict[str, Any]:
     """Return the tree of the reverse leg."""
     return {
         "kind": tree["kind"],
         "from": tree["to"],
         "to": tree["from"],
-        "hash_since_ns": hash_since_ns,
+        "read_since_ns": read_since_ns,
         "to_mount": to_mount,
         "flags_set": True,
     }

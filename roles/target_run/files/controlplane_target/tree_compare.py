@@ -2,11 +2,11 @@
 
 Rules:
 - Each entry on either side: presence, type, owner, mode, size, time, link target, device number, xattrs, ACLs, flags (chattr), hard links, holes.
-- Content is hashed (sha256, both sides) where the source's ctime is not before `hash_since_ns`, or size or mtime differ. The caller syncs the source's
-  filesystem when that time begins: without it a store through an already dirty mapping would move no ctime.
+- Content is read on both sides, and compared byte by byte, where the source's ctime is not before `read_since_ns`, or size or mtime differ. The caller
+  syncs the source's filesystem when that time begins: without it a store through an already dirty mapping would move no ctime.
 - What an earlier comparison proved equal is skipped only while inode, ctime, mtime, size, owner, mode and links of both sides are as they were, and only if the
   source's ctime was older than that comparison's own beginning: a change in the same clock tick would be invisible.
-- The destination is read from its disk, not from memory, as far as the kernel lets go of its pages.
+- Content is read in the background (tree_content.py), the copy's from its disk.
 - A mount below either side is a difference, and so is what can't be read. A filesystem's own `lost+found` is nobody's data (lost_found.py).
 """
 
@@ -19,11 +19,13 @@ import time
 from typing import NamedTuple
 
 from . import lost_found, tree_flags
+from .tree_content import OPEN, ContentReader, Outcome
+from .tree_patch import is_large
 
-_CHUNK = 1 << 20
+# Of a tree with millions of files no more than so many wait to be read.
+_MOST_WAITING = 500
 # Holes are cut at block borders, which differ between filesystems by some blocks.
 _HOLE_SLACK = 64 << 10
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 # ctime comes from the kernel's coarse clock, which lags by up to one tick (10 ms at 100 Hz).
 CLOCK_LAG_NS = 100_000_000
 
@@ -47,15 +49,16 @@ class Difference(NamedTuple):
 
 
 class Compared:
-    """The result: differences, counts, and what was proven so that a later comparison can skip it."""
+    """The result: differences, counts, what was proven so that a later comparison can skip it, and the large files on both sides (tree_patch.py)."""
 
     def __init__(self) -> None:
         self.differences: list[Difference] = []
         self.entries = 0
-        self.hashed = 0
-        self.hashed_bytes = 0
+        self.read = 0
+        self.read_bytes = 0
         self.skipped = 0
         self.proven: set[bytes] = set()
+        self.large: list[bytes] = []
 
 
 def _mark(path: bytes, source: os.stat_result, copy: os.stat_result) -> bytes:
@@ -64,10 +67,11 @@ def _mark(path: bytes, source: os.stat_result, copy: os.stat_result) -> bytes:
 
 
 class _Comparison:
-    def __init__(self, source: bytes, copy: bytes, hash_since_ns: int, proven: set[bytes], began_ns: int) -> None:
+    def __init__(self, source: bytes, copy: bytes, read_since_ns: int, proven: set[bytes], began_ns: int) -> None:
         self.source, self.copy = source, copy
-        self.hash_since_ns, self.proven, self.began_ns = hash_since_ns, proven, began_ns
+        self.read_since_ns, self.proven, self.began_ns = read_since_ns, proven, began_ns
         self.result = Compared()
+        self.reader = ContentReader()
         self.first_source: dict[int, bytes] = {}
         self.first_copy: dict[int, bytes] = {}
         self.device_source = os.lstat(source).st_dev
@@ -76,7 +80,27 @@ class _Comparison:
     def differ(self, path: bytes, what: str, source: object, copy: object, flags: int = 0) -> None:
         self.result.differences.append(Difference(path, what, str(source), str(copy), flags))
 
-    def walk(self) -> Compared:
+    def compare(self) -> Compared:
+        try:
+            self._walk()
+            self._hear(most=0)
+        finally:
+            self.reader.close()
+        return self.result
+
+    def _hear(self, *, most: int) -> None:
+        outcome: Outcome
+        for (path, mark), outcome in self.reader.told(most=most):
+            if isinstance(outcome, OSError):
+                self.differ(path, "readability", outcome.strerror, "not compared")
+            elif isinstance(outcome, BaseException):
+                raise outcome
+            elif outcome is not None:
+                self.differ(path, "content", "its own", f"another one from byte {outcome} on")
+            elif mark is not None:
+                self.result.proven.add(mark)
+
+    def _walk(self) -> None:
         self.entry(b"", os.lstat(self.source), os.lstat(self.copy))
         pending = [b""]
         while pending:
@@ -101,7 +125,6 @@ class _Comparison:
                     continue
                 if stat.S_ISDIR(here.st_mode) and stat.S_ISDIR(there.st_mode):
                     pending.append(path)
-        return self.result
 
     def _both(self, folder: bytes) -> list[tuple[bytes, os.stat_result | None, os.stat_result | None]]:
         try:
@@ -118,7 +141,11 @@ class _Comparison:
     def entry(self, path: bytes, here: os.stat_result, there: os.stat_result) -> None:
         result = self.result
         result.entries += 1
+        # Those that are told of others meanwhile come between no two lines of this one.
+        self._hear(most=_MOST_WAITING)
         before = len(result.differences)
+        if is_large(here) and is_large(there):
+            result.large.append(path)
         self._hard_links(path, here, there)
         mark = _mark(path, here, there)
         if mark in self.proven and len(result.differences) == before:
@@ -136,8 +163,13 @@ class _Comparison:
             self._opened(path, here, there)
         elif stat.S_ISCHR(here.st_mode) or stat.S_ISBLK(here.st_mode):
             self._same(path, "device", here.st_rdev, there.st_rdev)
-        if len(result.differences) == before and here.st_ctime_ns < self.began_ns:
-            result.proven.add(mark)
+        proven = mark if len(result.differences) == before and here.st_ctime_ns < self.began_ns else None
+        if stat.S_ISREG(here.st_mode) and self._is_doubtful(here, there):
+            result.read += 1
+            result.read_bytes += here.st_size
+            self.reader.ask((path, proven), os.path.join(self.source, path), os.path.join(self.copy, path))
+        elif proven is not None:
+            result.proven.add(proven)
 
     def _same(self, path: bytes, what: str, here: object, there: object) -> None:
         if here != there:
@@ -168,27 +200,25 @@ class _Comparison:
                 self.differ(path, f"{what} {name}", _shown(here.get(name)), _shown(there.get(name)))
 
     def _opened(self, path: bytes, here: os.stat_result, there: os.stat_result) -> None:
-        source = os.open(os.path.join(self.source, path), _OPEN)
+        source = os.open(os.path.join(self.source, path), OPEN)
         try:
-            copy = os.open(os.path.join(self.copy, path), _OPEN)
+            copy = os.open(os.path.join(self.copy, path), OPEN)
             try:
                 flags, copied = tree_flags.read(source), tree_flags.read(copy)
                 if flags != copied:
                     self.differ(path, "flags", tree_flags.letters(flags), tree_flags.letters(copied), flags)
                 if stat.S_ISREG(here.st_mode):
-                    self._content(path, source, copy, here, there)
+                    self._holes(path, source, copy, here, there)
             finally:
                 os.close(copy)
         finally:
             os.close(source)
 
-    def _content(self, path: bytes, source: int, copy: int, here: os.stat_result, there: os.stat_result) -> None:
-        doubtful = here.st_ctime_ns >= self.hash_since_ns or here.st_size != there.st_size or here.st_mtime_ns != there.st_mtime_ns
-        if doubtful and here.st_size + there.st_size > 0:
-            self.result.hashed += 1
-            self.result.hashed_bytes += here.st_size
-            os.posix_fadvise(copy, 0, 0, os.POSIX_FADV_DONTNEED)
-            self._same(path, "content", _digest(source), _digest(copy))
+    def _is_doubtful(self, here: os.stat_result, there: os.stat_result) -> bool:
+        doubtful = here.st_ctime_ns >= self.read_since_ns or here.st_size != there.st_size or here.st_mtime_ns != there.st_mtime_ns
+        return doubtful and here.st_size + there.st_size > 0
+
+    def _holes(self, path: bytes, source: int, copy: int, here: os.stat_result, there: os.stat_result) -> None:
         if here.st_blocks * 512 + 4096 <= here.st_size and there.st_blocks > here.st_blocks:
             held, filled = _data_bytes(source, here.st_size), _data_bytes(copy, there.st_size)
             if filled > held + _HOLE_SLACK:
@@ -208,15 +238,6 @@ def _shown(value: bytes | None) -> str:
     return "absent" if value is None else value.hex()[:60] or "empty"
 
 
-def _digest(descriptor: int) -> str:
-    digest = hashlib.sha256()
-    while True:
-        chunk = os.read(descriptor, _CHUNK)
-        if not chunk:
-            return digest.hexdigest()
-        digest.update(chunk)
-
-
 def _data_bytes(descriptor: int, size: int) -> int:
     total = position = 0
     while position < size:
@@ -229,6 +250,6 @@ def _data_bytes(descriptor: int, size: int) -> int:
     return total
 
 
-def compare_trees(source: str, copy: str, *, hash_since_ns: int, began_ns: int, proven: set[bytes] | None = None) -> Compared:
+def compare_trees(source: str, copy: str, *, read_since_ns: int, began_ns: int, proven: set[bytes] | None = None) -> Compared:
     """Compare `copy` with `source`; `began_ns` is the wall clock before this comparison and before the sync that preceded it (epoch ns)."""
-    return _Comparison(os.fsencode(source), os.fsencode(copy), hash_since_ns, proven or set(), began_ns).walk()
+    return _Comparison(os.fsencode(source), os.fsencode(copy), read_since_ns, proven or set(), began_ns).compare()

@@ -6,7 +6,7 @@ Rules:
 - A mount below the source that lies on the same filesystem (a volume with o=bind) is left out: `-x` does not see it.
 - A filesystem's own `lost+found` is neither copied nor removed. A folder of that name in any other tree is data (lost_found.py).
 - While the source is live, vanished files are no fault; the last pass must be perfect.
-- Nothing is written in place: a file appears under its name only when it is whole.
+- Rsync writes nothing in place: a file appears under its name only when it is whole. Large ones are patched in place before it (tree_patch.py).
 """
 
 from __future__ import annotations
