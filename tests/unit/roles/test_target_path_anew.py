@@ -139,6 +139,14 @@ def test_the_next_attempt_copies_from_where_the_data_lie_now(tmp_path: Path, doc
     assert done == ["precopy", "stage", "refuse", "execute"]
 
 
+def test_a_copy_from_before_a_power_cut_is_begun_anew(tmp_path: Path, docker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes and times may have reached the disk, and what they are of not: only what begins anew is read completely."""
+    run, done = copied(tmp_path, docker), list[str]()
+    run.write(copy_boot_id="an earlier one")
+    verbs(run, docker, monkeypatch, done).move(run, asked(tmp_path))
+    assert done[0] == "precopy"
+
+
 def test_all_that_speaks_against_the_move_is_asked_once_more_before_the_stop(tmp_path: Path, docker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     run, done = copied(tmp_path, docker), list[str]()
     one = verbs(run, docker, monkeypatch, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from controlplane_target import compose
 from controlplane_target.cancel import Cancel
 from controlplane_target.faults import FailedFault
+from controlplane_target.mounts import mount_of, read
 from controlplane_target.path_move import PathMove
 from controlplane_target.persistent_path import PersistentPath
 
@@ -68,7 +70,8 @@ class Leg(Host):
             (place / "file").write_text("as it was")
         [path] = self.run.state["paths"]
         source = {"bind": path["source"], "layer": {"kind": "layer", "path": "/data", "base": "", "volume": ""}}[kind]
-        self.run.write(paths=[{**path, "source": source}])
+        mount = mount_of(str(tmp_path.resolve()), read()).mount
+        self.run.write(paths=[{**path, "source": source, "to_mount": mount}])
         time.sleep(0.03)
         # Whatever is younger by more than a tick was written since.
         self.run.write(compared_at_ns=time.time_ns() - 100_000_000, phase_at={"compared": time.time(), "starting": time.time()})
@@ -189,6 +192,54 @@ def test_a_container_that_was_made_without_its_layers_data_stops_all_that_would_
     leg.place.rename(tmp_path / "saved")
     assert (leg.recover(), leg.run.phase) == ("source", "reverted")
     assert leg.run.state["complaint"].count(LEFT) == 1
+
+
+def test_a_copy_on_a_disk_that_is_not_mounted_is_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed, the next attempt would copy what the container has now over it."""
+    leg = Leg(tmp_path, monkeypatch, "copied", kind="layer")
+    leg.docker.held.clear()
+    leg.docker.add("theirs", None)
+    [path] = leg.run.state["paths"]
+    leg.run.write(paths=[{**path, "to_mount": str(leg.place)}])
+    leg.place.rename(tmp_path / "unmounted")
+    with pytest.raises(FailedFault, match=f"It does not have what lay in its writable layer: a copy from before is in {leg.place}"):
+        leg.recover()
+    assert leg.run.phase == "reverting"
+
+
+@pytest.mark.parametrize("kind", ["bind", "anonymous"])
+def test_where_the_old_place_went_with_its_container_the_copy_is_gone_on_with(leg: Leg, kind: str) -> None:
+    """Somebody took it down with its volumes: made anew on its old place it would begin empty."""
+    [path] = leg.run.state["paths"]
+    leg.run.write(paths=[{**path, "source": {**path["source"], "kind": kind}}])
+    leg.docker.held.clear()
+    shutil.rmtree(leg.old)
+    assert (leg.recover(), leg.made, leg.run.phase, leg.run.home.retired()) == ("destination", ["anew"], "done", [])
+
+
+def test_before_the_copy_is_proven_nothing_is_made_anew_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leg = Leg(tmp_path, monkeypatch, "stopped")
+    leg.docker.held.clear()
+    shutil.rmtree(leg.old)
+    with pytest.raises(FailedFault, match=f"nothing was made anew.*a copy from before it was removed is in {leg.place}"):
+        leg.recover()
+    assert (leg.made, leg.run.phase) == ([], "reverting")
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_without_the_disk_of_its_old_place_it_is_not_started_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_removed: bool) -> None:
+    """Docker would make an empty folder of it on the boot disk."""
+    leg = Leg(tmp_path, monkeypatch, "stopped")
+    if is_removed:
+        leg.docker.held.clear()
+    [path] = leg.run.state["paths"]
+    leg.run.write(paths=[{**path, "from_mount": str(leg.old)}])
+    for _ in range(2):
+        with pytest.raises(FailedFault, match=f"Going back, shop was not started: {leg.old}, where /data lay before, is on .*mount again"):
+            leg.recover()
+    assert (leg.docker.asked, leg.made, leg.run.phase) == ([], [], "reverting")
+    leg.run.write(paths=[path])
+    assert (leg.recover(), leg.run.phase) == ("source", "reverted")
 
 
 # What was written to the old place all the same.

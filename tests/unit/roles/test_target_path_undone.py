@@ -102,6 +102,36 @@ def test_what_somebody_cleared_away_is_missed_where_the_data_would_go_back_to_it
     assert undo(host)["changed"] is True
 
 
+def test_a_volume_that_moved_on_with_dockers_root_is_gone_back_to_where_it_lies_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, old = moved(tmp_path, monkeypatch, "volume")
+    now = tmp_path / "root" / VOLUME
+    now.parent.mkdir(parents=True)
+    old.rename(now)
+    answers, volume = host.docker.call, {"Mountpoint": str(now)}
+    monkeypatch.setattr(host.docker, "call", lambda how, target, **more: (200, volume) if "/volumes/" in target else answers(how, target, **more))
+    returns(monkeypatch)
+    # What would be copied over is what counts, and not what the former root still has.
+    (now / "page").write_text("somebody's by now")
+    with pytest.raises(RefusedFault, match=f"{now} changed since it was retired, and going back would overwrite that"):
+        undo(host)
+    (now / "page").unlink()
+    volume["Mountpoint"] = str(tmp_path / "nowhere")
+    with pytest.raises(RefusedFault, match="was purged or removed"):
+        undo(host)
+
+
+def test_such_a_volume_as_it_was_is_no_reason_to_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, old = moved(tmp_path, monkeypatch, "volume")
+    now = tmp_path / "root" / VOLUME
+    now.parent.mkdir(parents=True)
+    old.rename(now)
+    answers = host.docker.call
+    told = (200, {"Mountpoint": str(now)})
+    monkeypatch.setattr(host.docker, "call", lambda how, target, **more: told if "/volumes/" in target else answers(how, target, **more))
+    returns(monkeypatch)
+    assert undo(host)["changed"] is True
+
+
 def test_a_part_that_was_purged_keeps_all_of_it_from_going_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host, old = moved(tmp_path, monkeypatch, "volume")
     [path] = host.run.state["paths"]

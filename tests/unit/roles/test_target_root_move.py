@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import root_move, root_refusals, root_writes
+from controlplane_target import docker_root, root_move, root_refusals, root_writes
 from controlplane_target.cancel import Cancel
 from controlplane_target.docker_root import DockerRoot
 from controlplane_target.faults import FailedFault
 from controlplane_target.files import write_json
 from controlplane_target.root_move import RootMove
-from controlplane_target.state import Home
+from controlplane_target.root_request import Request, as_json
+from controlplane_target.state import Home, boot_id
 from controlplane_target.tree_compare import clock_ns
 
 INVENTORY: dict[str, list[dict[str, Any]]] = {"containers": [{"id": "c1", "name": "db"}], "images": [], "volumes": [{"name": "v"}], "networks": []}
@@ -78,6 +79,21 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 def volume(root: Path) -> Path:
     return root / "volumes/v/_data/rows"
+
+
+@pytest.mark.parametrize(("boot", "begun"), [(boot_id(), []), ("an earlier one", ["precopy"])])
+def test_a_copy_from_before_a_power_cut_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boot: str, begun: list[str]) -> None:
+    """Sizes and times may have reached the disk, and what they are of not: only what begins anew is read completely."""
+    request, run, done = Request((), {}, 1, 1), Home(tmp_path / "state").run("R1"), list[str]()
+    run.write(phase="precopied", request=as_json(request), trees=[], copy_boot_id=boot)
+    verbs: Any = DockerRoot(run.home, None, Cancel())  # type: ignore[arg-type] # nobody asks it
+    monkeypatch.setattr(verbs, "precopy", lambda *_: done.append("precopy"))
+    monkeypatch.setattr(docker_root.leg_verbs, "assert_leased", lambda *_: None)
+    monkeypatch.setattr(docker_root.configs, "pairs", lambda _: [])
+    for name in ("stage", "execute"):
+        monkeypatch.setattr(RootMove, name, lambda *_, name=name: done.append(name))
+    verbs.move(run, request)
+    assert done == [*begun, "stage", "execute"]
 
 
 @pytest.fixture

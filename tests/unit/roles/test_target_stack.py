@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from controlplane_target import leg_verbs, stack_undo, stack_verbs, stack_watch
+from controlplane_target import leg_verbs, stack_orphans, stack_undo, stack_verbs, stack_watch
 from controlplane_target.cancel import Cancel
 from controlplane_target.faults import FailedFault, RefusedFault
 
@@ -131,6 +131,17 @@ def test_what_a_person_ran_once_stays_while_what_the_stack_has_no_longer_goes(ho
     stack_undo.undo(host.verbs(), host.home.run("R4"), host.home.run("R1"))
     assert (host.runs(), host.rows) == ({}, [once])
     assert not [argv for argv in host.ran if "--remove-orphans" in argv]
+
+
+def test_what_bears_the_projects_name_alone_is_left_as_compose_would(host: StackHost) -> None:
+    """No plan lists it: it is of no service."""
+    host.deployed()
+    stray = host.ran_once("db")
+    host.ran_once("db")
+    stray["Config"]["Labels"] = {"com.docker.compose.project": "shop"}
+    host.ran.clear()
+    assert stack_orphans.take_away(host, "shop", ["web", "db"]) == []  # type: ignore[arg-type] # as much of an engine as it asks
+    assert (host.ran, stray in host.rows) == ([], True)
 
 
 def test_what_can_not_be_taken_away_leaves_the_run_for_somebody_to_go_on_with(host: StackHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,23 @@ def test_hundreds_are_told_each_once(tmp_path: Path) -> None:
     assert outcomes(*pairs) == dict.fromkeys(range(300))
 
 
+def test_a_start_that_was_cut_off_is_told_as_what_cut_it_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal comes while the second one starts: what it raises is not lost behind a thread that can't be waited for."""
+    one, start = file(tmp_path, "one", b"x"), threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def cut(thread: threading.Thread) -> None:
+        if started:
+            raise KeyboardInterrupt
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", cut)
+    with pytest.raises(KeyboardInterrupt):
+        outcomes((one, one))
+    assert not started[0].is_alive()
+
+
 def test_who_gives_up_waits_for_the_chunk_that_is_read_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = file(tmp_path, "one", b"x" * (4 * CHUNK))
     begun, go_on, read = threading.Event(), threading.Event(), []

@@ -137,7 +137,9 @@ class DockerRoot:
         self.recover(run)
         if run.phase == "done" and self.refuse(run, request)["already"]:
             return self._told(run, changed=False)
-        if run.phase not in ("precopied", "staging") or run.state.get("request") != as_json(request):
+        # Of a copy from before a power cut nobody knows whether all of it reached the disk.
+        is_same = run.state.get("request") == as_json(request) and run.state.get("copy_boot_id") == boot_id()
+        if run.phase not in ("precopied", "staging") or not is_same:
             self.precopy(run, request)
         if run.phase not in ("precopied", "staging"):
             return self._told(run, changed=False)

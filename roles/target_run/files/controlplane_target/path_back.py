@@ -4,6 +4,7 @@ Rules:
 - The container that was stopped is known by its id and its start. Where it ran since, its old place may hold what is newest: whatever the phase, before
   Compose made another one of it, it goes back.
 - What nobody but the copy has any more is never given up: a container that somebody made without it is left, and so is the copy, for a person.
+- Nothing is started on an old place that is not on its mount, nor made anew on one that went with its container: it would begin empty.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import Any
 
 from . import compose, path_layer, path_stack, phases
 from .faults import FailedFault, RefusedFault
-from .path_leg import NEVER, PathLeg
+from .mounts import mount_of, nearest_existing, read
+from .path_leg import NEVER, PathLeg, without_their_mount
 from .path_listing import Sides
 from .path_source import Source
 from .tree_compare import CLOCK_LAG_NS
@@ -30,6 +32,9 @@ class PathBack(PathLeg):
         self._begin_back(reason)
         old = self.run.state["old"]
         self._let_end(old["id"])
+        status, held = self.engine.call("GET", f"/containers/{old['id']}/json")
+        if status == 200 and not held["State"]["Running"]:
+            self._assert_old_disks(reason)
         status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
         if status == 404:
             self._without_old(reason)
@@ -54,6 +59,11 @@ class PathBack(PathLeg):
             self.enter("reverting", reason=reason, stop=None)
         with suppress(OSError, FailedFault):
             path_layer.off(self.run.key)
+
+    def _assert_old_disks(self, reason: str) -> None:
+        """Raise `FailedFault` where an old place is not on its mount: Docker would make an empty folder of it, and the next attempt would copy that."""
+        if gone := without_their_mount(self.paths):
+            raise FailedFault(f"{reason}. Going back, {self.name} was not started: {'; '.join(gone)}. Then run this again")
 
     def _let_end(self, container: str) -> None:
         """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
@@ -81,7 +91,7 @@ class PathBack(PathLeg):
         if self.inspection() is not None:
             self._leave_to_them(reason)
             return
-        only_its = [path for path in self.paths if _is_only_its(path)]
+        only_its = [path for path in self.paths if _has_but_the_copy(path)]
         if only_its:
             # Made anew it would start empty, and what is there next would be copied over the one copy.
             raise FailedFault(
@@ -89,6 +99,7 @@ class PathBack(PathLeg):
                 f"{', '.join(path['source']['path'] for path in only_its)} still; a copy from before it was removed is in "
                 f"{', '.join(path['to'] for path in only_its)}. Look at both, and bring the service up by hand"
             )
+        self._assert_old_disks(reason)
         self._put_back(strict=True)
         self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
 
@@ -100,7 +111,9 @@ class PathBack(PathLeg):
             self.run.write(complaint="")
             self._put_back()
             landed = self._where_it_lies()
-            lacking = [path for path in self.paths if _is_only_its(path) and not is_empty(path["to"]) and landed.get(path["data"]) != path["source"]]
+            lacking = [
+                path for path in self.paths if _has_but_the_copy(path) and not _is_cleared(path) and landed.get(path["data"]) != path["source"]
+            ]
             if lacking:
                 # The next attempt would copy what it has now over the one copy.
                 copies = ", ".join(path["to"] for path in lacking)
@@ -139,7 +152,7 @@ class PathBack(PathLeg):
         if self.inspection() is not None:
             return "" if self._is_theirs_on_new_places() else f"somebody made {self.name} anew"
         # Nothing but the copy may have what only that container led to.
-        is_needed = any(_is_only_its(path) for path in self.paths) and not self._written_behind()
+        is_needed = any(_has_but_the_copy(path) for path in self.paths) and not self._written_behind()
         return "" if is_needed else f"somebody removed {self.name}"
 
     def _is_theirs_on_new_places(self) -> bool:
@@ -176,9 +189,15 @@ class PathBack(PathLeg):
         return [path for path, held in sides if held is not None and held.is_written_behind(compared_ns + CLOCK_LAG_NS)]
 
 
-def _is_only_its(path: dict[str, Any]) -> bool:
-    """Say whether nothing but the container leads to where a path lay."""
-    return path["source"]["kind"] in ("anonymous", "layer")
+def _has_but_the_copy(path: dict[str, Any]) -> bool:
+    """Say whether a path, whose container is gone, has nothing but its copy: only that container led to where it lay, or that is gone as well."""
+    kind, place = path["source"]["kind"], path["source"]["path"]
+    return kind in ("anonymous", "layer") or (kind != "absent" and not os.path.isdir(place))
+
+
+def _is_cleared(path: dict[str, Any]) -> bool:
+    """Say whether nothing is left at a new place: on a disk that is not mounted now there may be."""
+    return mount_of(os.path.realpath(nearest_existing(path["to"])), read()).mount == path["to_mount"] and is_empty(path["to"])
 
 
 def _lay(paths: list[dict[str, Any]]) -> str:

@@ -180,7 +180,8 @@ class PathMove(PathBack):
     def _retire(self, written: list[str]) -> None:
         """Record the old places as retired, but for those of the paths that were written to: they hold what nothing else does."""
         kept, sources = self.run.state.get("kept"), {path["data"]: path["source"] for path in self.paths}
-        trees = [tree for tree in self.trees.held if tree["path"] not in written]
+        # A volume that somebody removed with its container is on no record: there is nothing to purge.
+        trees = [tree for tree in self.trees.held if tree["path"] not in written and os.path.lexists(tree["from"])]
         found = [{**tree, "volume": sources[tree["path"]]["volume"]} for tree in trees if sources[tree["path"]]["kind"] != "layer"]
         # With its container gone nothing else leads to what lay in the layer.
         layered = [path for path in self.paths if path["source"]["kind"] == "layer"]

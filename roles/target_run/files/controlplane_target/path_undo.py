@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from . import begun, compose, leg_verbs, path_place, path_refusals, path_stack, redis_rest, retired
 from .faults import RefusedFault
@@ -93,13 +94,14 @@ def _refuse(verbs: PersistentPath, of: Run, request: Request, *, overwrite: bool
             "'undo --overwrite-old-root'"
         )
     for path in moved:
-        found += _of_one(verbs.home, of, request, path, sources[path["data"]], overwrite=overwrite)
+        found += _of_one(verbs, of, request, path, sources[path["data"]], overwrite=overwrite)
     found += [*_of_the_room(verbs.engine, moved), *redis_rest.at_risk([inspection])]
     if found:
         raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
 
 
-def _of_one(home: Home, of: Run, request: Request, path: dict[str, Any], source: Source, *, overwrite: bool) -> list[str]:
+def _of_one(verbs: PersistentPath, of: Run, request: Request, path: dict[str, Any], source: Source, *, overwrite: bool) -> list[str]:
+    home, engine = verbs.home, verbs.engine
     found, old = [], path["source"]
     if not is_in_place(path):
         found.append(f"{path['to']} is not on {path['to_mount']} now, and it holds the newest data: bring its disk back")
@@ -108,16 +110,21 @@ def _of_one(home: Home, of: Run, request: Request, path: dict[str, Any], source:
         found.append(
             f"{path['data']} of {request.container} lies in {source.told}, not in {destination} where {of.key} put it: undo the later move first"
         )
-    kept = _kept_at(of, old)
-    record = next((held for held in home.retired() if held["run"] == of.key and held["path"] == kept), None)
+    recorded = _kept_at(of, old)
+    kept = _of_the_volume(engine, old) if old["kind"] == "volume" else recorded
+    record = next((held for held in home.retired() if held["run"] == of.key and held["path"] == recorded), None)
     if _is_gone(kept, old["kind"], record):
         found.append(
             f"{kept}, which {of.key} had retired of {path['data']}, was purged or removed, so there is nothing to go back to: restore it from a backup, or "
             "move the data by a new policy and plan"
         )
-    elif old["kind"] in ("bind", "volume") and os.path.isdir(kept) and record is not None and not overwrite and retired.differs(record):
+    elif old["kind"] in ("bind", "volume") and not overwrite and record is not None and _is_another(record, kept):
         found.append(f"{kept} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'")
     return found
+
+
+def _is_another(record: dict[str, Any], place: str) -> bool:
+    return os.path.isdir(place) and retired.differs({**record, "path": place})
 
 
 def _kept_at(of: Run, old: dict[str, Any]) -> str:
@@ -125,6 +132,16 @@ def _kept_at(of: Run, old: dict[str, Any]) -> str:
     if old["kind"] == "layer":
         return str(of.state.get("kept") or "")
     return "" if old["kind"] == "absent" else str(old["path"])
+
+
+def _of_the_volume(engine: Engine, old: dict[str, Any]) -> str:
+    """Return where an old place lies now: a volume's own folder goes along where Docker's root moves."""
+    path, base = str(old["path"]), str(old["base"])
+    status, held = engine.call("GET", f"/volumes/{quote(old['volume'], safe='')}")
+    now = str(held.get("Mountpoint") or "") if status == 200 else ""
+    if not now or not base.endswith(f"/volumes/{old['volume']}/_data"):
+        return path
+    return os.path.normpath(os.path.join(now, os.path.relpath(path, base)))
 
 
 def _is_gone(place: str, kind: str, record: dict[str, Any] | None) -> bool:
@@ -143,7 +160,8 @@ def _of_the_room(engine: Engine, moved: list[dict[str, Any]]) -> list[str]:
     root, pairs = str(engine.info()["DockerRootDir"]), []
     for number, path in enumerate(moved):
         old = path["source"]
-        is_kept = old["kind"] == "bind" or (old["kind"] == "volume" and os.path.isdir(old["path"]))
+        place = _of_the_volume(engine, old) if old["kind"] == "volume" else old["path"]
+        is_kept = old["kind"] == "bind" or (old["kind"] == "volume" and os.path.isdir(place))
         if os.path.isdir(path["to"]):
-            pairs.append((path["to"], old["path"] if is_kept else os.path.join(root, "volumes", f"new-{number}")))
+            pairs.append((path["to"], place if is_kept else os.path.join(root, "volumes", f"new-{number}")))
     return path_refusals.of_them_together(pairs)

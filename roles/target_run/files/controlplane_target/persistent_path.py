@@ -25,7 +25,7 @@ from .path_refuse import Refuse, inspected, since_begun, sources_of, still_to_mo
 from .path_request import Request, as_json, parse
 from .path_return import PathReturn
 from .path_source import Source
-from .state import Home, Run
+from .state import Home, Run, boot_id
 from .systemd import unit_name
 
 ROLE = "persistent_paths"
@@ -131,9 +131,9 @@ class PersistentPath:
         return self.told(run, changed=True)
 
     def _is_begun(self, run: Run, request: Request, look: Look) -> bool:
-        """Say whether the run's copy is one of what is asked for, from where it lies now."""
+        """Say whether the run's copy is one of what is asked for, from where it lies now, and all of it reached the disk: after a power cut nobody knows."""
         is_copied = run.phase in ("precopied", "staging") and run.state.get("request") == as_json(request)
-        return is_copied and not since_begun(self.engine, look.inspection, run)
+        return is_copied and run.state.get("copy_boot_id") == boot_id() and not since_begun(self.engine, look.inspection, run)
 
     def _governed(self, run: Run, request: Request) -> dict[str, Any]:
         """Give places that are mounted already their owner and mode; what they had is in the journal."""

@@ -24,7 +24,8 @@ def take_away(engine: Engine, project: str, services: Iterable[str]) -> list[str
     if not ran_once(containers, project):
         return ["--remove-orphans"]
     for one in of_project(containers, project):
-        if one.service not in kept:
+        # What bears the project's name and no service's nobody brought up by Compose, and no plan lists it.
+        if one.service and one.service not in kept:
             limit = int(one.inspection["Config"].get("StopTimeout") or _STOP_S)
             _asked(engine, "POST", f"/containers/{quote(one.id, safe='')}/stop", one.name, limit + 60)
             _asked(engine, "DELETE", f"/containers/{quote(one.id, safe='')}", one.name, 60)

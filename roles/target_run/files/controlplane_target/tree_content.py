@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Union
 
@@ -48,7 +49,9 @@ class ContentReader:
         for _ in self._threads:
             self._asked.put(None)
         for thread in self._threads:
-            thread.join()
+            # One whose start was cut off, by a signal or for want of memory, opens nothing any more, and can't be waited for.
+            with suppress(RuntimeError):
+                thread.join()
 
     def _work(self) -> None:
         one, other = bytearray(CHUNK), bytearray(CHUNK)
