@@ -21,15 +21,18 @@ from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
 from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.approval_guard import judge_approval
-from controlplane.usecases.interrupted_run import if_gone
+from controlplane.usecases.interrupted_run import if_gone, open_run, way_back_command
 from controlplane.usecases.record_run import WHOLE
 
 # A site that names signers for the first time has as many faults as receipts.
 _TOLD = 5
 
 
-def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
-    """Raise `RefusedError` where policy, inventory or roles are not those that the plan was made from."""
+def refuse_unless_bound(plan: Plan, site: SiteView, roles: str, *, receipts: ReceiptStore | None = None, anew: str | None = None) -> None:
+    """Raise `RefusedError` where policy, inventory or roles are not those that the plan was made from.
+
+    `receipts` tell whether a run of it is open: no new plan ends that one. `anew` makes such a plan, where that is another verb's than its own.
+    """
     pairs = [
         (plan.site == site.name, f"it was made for site {plan.site}, this is {site.name}"),
         (plan.binds.policy == site.policy_digest, "the policy changed since it was made"),
@@ -38,7 +41,12 @@ def refuse_unless_bound(plan: Plan, site: SiteView, roles: str) -> None:
     ]
     told = [reason for holds, reason in pairs if not holds]
     if told:
-        raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. Make a new one: {made_by(plan)}")
+        run = open_run(plan, receipts) if receipts is not None else None
+        then = f"Make a new one: {anew or made_by(plan)}"
+        if run is not None and receipts is not None:
+            back = way_back_command(run, plan, [receipt for _, receipt in receipts.load()])
+            then = f"Its run {run} is open. Undo that change and go on with it; or take it back, {back}, then make a new one: {anew or made_by(plan)}"
+        raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. {then}")
 
 
 def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
@@ -147,10 +155,12 @@ def refuse_unless_free(seen: Mapping[str, Evidence | Unreached], *, own: frozens
         raise RefusedError(held)
 
 
-def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None, back: str) -> None:
+def refuse_unless_good(
+    plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[str, Evidence | Unreached], *, resumed: str | None, back: str, anew: str
+) -> None:
     """Raise `RefusedError` where the plan no longer fits fresh evidence; a resumed run may do what is left of it and nothing else.
 
-    `back` is the command that takes a resumed run back.
+    `back` is the command that takes a resumed run back, `anew` the one that makes such a plan anew.
     """
     if resumed is not None:
         beyond = unplanned(plan, fresh)
@@ -166,4 +176,4 @@ def refuse_unless_good(plan: Plan, fresh: Plan, site: SiteView, seen: Mapping[st
     bounds = plan.model_copy(update={"bounds": plan.bounds + fresh.bounds})
     told = "\n  ".join((*differences(plan, fresh), *broken_bounds(bounds, site.desired.by_name(), evidence)))
     if told:
-        raise RefusedError(f"plan {plan.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: {made_by(plan)}")
+        raise RefusedError(f"plan {plan.plan[:19]} no longer fits:\n  {told}\nNothing was changed. Make a new one: {anew}")

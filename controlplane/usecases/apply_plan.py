@@ -112,7 +112,7 @@ def apply_plan(
     Raises `RefusedError`, `UnknownError` and, before the run is on record, `InterruptedRunError`: then nothing was changed. Raises
     `RunFailedError` where the run itself can't go on (no room for a receipt, a key that no longer signs): the message says how to.
     """
-    refuse_unless_bound(plan, site, roles_digest(ports.roles))
+    refuse_unless_bound(plan, site, roles_digest(ports.roles), receipts=ports.receipts, anew=course.anew(plan))
     if not plan.steps:
         return nothing_done(plan, "the plan has no steps: nothing to do")
     refuse_unless_confirmable(plan, site)
@@ -133,7 +133,7 @@ def apply_plan(
 
 def refuse_unseen(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts) -> None:
     """Raise `RefusedError` where `apply_plan` would refuse the plan before it looks at a host: who looks first, for minutes, asks this before."""
-    refuse_unless_bound(plan, site, roles_digest(ports.roles))
+    refuse_unless_bound(plan, site, roles_digest(ports.roles), receipts=ports.receipts)
     refuse_unless_confirmable(plan, site)
     now = ports.clock.now()
     chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=now))
@@ -161,7 +161,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return nothing_done(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
         approval = demand_approval()
-    refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain))
+    refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain), anew=course.anew(plan))
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
     _begin(plan, site, ports, ledger, resumed=resumed, approval=approval)

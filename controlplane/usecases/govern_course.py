@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from controlplane.domain.plan import Step
+from controlplane.domain.plan import Plan, Step
+from controlplane.domain.releases.bringing import made_by
 from controlplane.usecases.interrupted_run import how_to_go_on
 
 
@@ -23,6 +24,10 @@ class Course(Protocol):
 
     def go_on(self, run: str) -> str:
         """Return how an open run is gone on with, as the end of a message says it."""
+        ...
+
+    def anew(self, plan: Plan) -> str:
+        """Return the command that makes such a plan anew."""
         ...
 
     def pause(self, step: Step, run: str) -> str | None:
@@ -52,6 +57,10 @@ class Ungoverned:
     def go_on(self, run: str) -> str:
         """Name the verb that ran it."""
         return how_to_go_on(run, "'controlplane apply' with the same plan file")
+
+    def anew(self, plan: Plan) -> str:
+        """Name the verb that made it."""
+        return made_by(plan)
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Let every step begin."""

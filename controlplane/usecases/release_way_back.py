@@ -124,15 +124,18 @@ def _stands_without(host: OnHost, runs: Sequence[str]) -> Deployment | None:
 
 
 def _target(found: Deployed, runs: Sequence[str], stack: str) -> str | None:
-    """Return the manifest that all hosts run then. Raises `RefusedError` where they would run different ones; a bare host stays as it is."""
-    after = {host.host: _stands_without(host, runs) for host in found.hosts if not host.is_bare}
+    """Return the manifest that all hosts run then. Raises `RefusedError` where they would run different ones.
+
+    A host on which nothing stands has none to lose: it got nothing yet, or what was begun there for the first time ends with what goes back.
+    """
+    after = {host.host: _stands_without(host, runs) for host in found.hosts if host.current is not None}
     names = {host: one.manifest_name if one is not None else None for host, one in after.items()}
     if len(set(names.values())) > 1:
         told = ", ".join(f"{host} {name or 'nothing'}" for host, name in names.items())
         raise RefusedError(
             f"the hosts of {stack} would run different releases: {told}. Nothing was changed. Bring one release to all of them instead."
         )
-    return next(iter(names.values()))
+    return next(iter(names.values()), None)
 
 
 def not_undone(files: ReleaseFiles, stack: str, taken: Sequence[Deployment]) -> tuple[str, ...]:

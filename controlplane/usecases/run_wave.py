@@ -157,6 +157,10 @@ class _Course:
             return f"Run {run} is no longer led from here. What becomes of it: controlplane wave status {self.name}"
         return how_to_go_on(run, f"controlplane wave run {self.name}")
 
+    def anew(self, plan: Plan) -> str:  # noqa: ARG002 - the protocol's signature
+        """Name the wave's own verb: nothing else is applied to its hosts."""
+        return f"controlplane wave plan {self.name}"
+
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over, or somebody else has the wave; put the run on the wave's record before its first step."""
         if self.trouble is not None:

@@ -62,7 +62,7 @@ def files_of(wave: Wave, site: WaveSite) -> OpenedBy:
     pack = gates.packs[wave.pack].checks if wave.pack is not None else ()
     own = {name: one.model_dump(mode="json", exclude_defaults=True) for name, one in gates.checks.items() if name in (*pack, *wave.checks)}
     used = {"pack": pack, "checks": own, "promotion": gates.promotion.model_dump(mode="json", exclude_defaults=True) if asked else {}}
-    expected = [one.model_dump(mode="json") for one in gates.expected if one.check in (*pack, *wave.checks)]
+    expected = [one.model_dump(mode="json", exclude_defaults=True) for one in gates.expected if one.check in (*pack, *wave.checks)]
     return OpenedBy(
         wave=digest_of(wave.model_dump(mode="json", exclude_defaults=True)),
         gates=digest_of(used),
@@ -78,7 +78,7 @@ def _terms(wave: Wave, view: SiteView) -> dict[str, Any]:
     asks = controlled or any(gate.kind == "backup" for gate in (*wave.entry, *wave.exit))
     found: dict[str, Any] = {"backup_gate": view.backup_gate.model_dump(mode="json", exclude_defaults=True) if asks and view.backup_gate else None}
     if controlled:
-        windows = [one.model_dump(mode="json") for one in view.windows if not wave.windows]
+        windows = [one.model_dump(mode="json", exclude_defaults=True) for one in view.windows if not wave.windows]
         found |= {"approval": view.approval, "windows": windows, "timezone": view.timezone if windows or wave.windows else None}
     return found
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 
 from controlplane.domain.chain import chain_faults
-from controlplane.domain.errors import InterruptedRunError, RunFailedError
+from controlplane.domain.errors import InterruptedRunError, RefusedError, RunFailedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_result import RunResult
@@ -146,6 +146,22 @@ def test_an_interruption_that_the_runner_took_leaves_the_receipt_open_and_says_w
     assert result.messages[0] == "mint-data/020 storage.fstab: interrupted; what ran was stopped first; 1 of 3 steps are done."
     assert [c.status for c in result.changed] == ["done"] * 4 + ["not-done"] * 10
     assert site.apply(plan).outcome == "done"
+
+
+def test_a_run_that_is_open_while_this_program_became_another_is_taken_back_as_the_refusal_says() -> None:
+    site = FakeSite()
+    plan = site.plan()
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    run = str(site.apply(plan).run)
+    site.roles.content = site.roles.content | {"fstab/tasks/main.yml": b"[] # changed\n"}
+    with pytest.raises(RefusedError) as refused:
+        site.apply(plan)
+    assert str(refused.value) == (
+        f"plan {plan.plan[:19]} refused: the roles of this program changed since it was made. Nothing was changed. Its run {run} is open. Undo that "
+        f"change and go on with it; or take it back, controlplane rollback {run}, then make a new one: controlplane plan --out FILE"
+    )
+    assert site.rollback(run).outcome == "rolled-back"
+    assert site.apply(site.plan()).outcome == "done"
 
 
 def test_a_lost_connection_leaves_the_receipt_open_and_the_same_key_is_used_again() -> None:

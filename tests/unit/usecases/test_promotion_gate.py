@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from controlplane.domain.errors import RefusedError, RunFailedError, UnknownErro
 from controlplane.domain.finding import Verdict
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.gate import GateLine
+from controlplane.ports.plays import StepResult
 from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.show_releases import release_status
 from tests.fakes.promotions import LOOP, PromotedSite
 from tests.fakes.releases import STACK
 
@@ -116,3 +119,15 @@ def test_a_rollback_does_not_mind_a_host_that_production_got_since(site: Promote
         assert production_on(site, "mint-apps").promote(site.bring_to_gate(number)).outcome == "done"
     result = production_on(site, "mint-apps", "mint-data").roll_back()
     assert (result.outcome, site.production()) == ("rolled-back", {"1 intake", "1 seeds"}), result.messages
+
+
+@pytest.mark.parametrize("ends", [["done", "interrupted"], ["done", "failed", "interrupted"]], ids=["begun there", "on its way back from there"])
+def test_what_was_begun_on_a_host_that_production_got_since_goes_back_as_release_status_says(site: PromotedSite, ends: list[Any]) -> None:
+    assert production_on(site, "mint-apps").promote(site.bring_to_gate(1)).outcome == "done"
+    plan = production_on(site, "mint-apps", "mint-data").bring_to_gate(2)
+    site.runner.ends = [StepResult(status=end, message=end, told={}) for end in ends]
+    assert site.promote(plan).outcome == "interrupted"
+    assert "controlplane release rollback shop --env production" in release_status(site.site, STACK, site.release_ports)["next"]
+    result = site.roll_back()
+    assert (result.outcome, site.production()) == ("rolled-back", {"1 intake", "1 seeds"}), result.messages
+    assert line(site, "production", 2).verdict is Verdict.MET

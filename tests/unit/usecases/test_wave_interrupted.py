@@ -11,6 +11,7 @@ from controlplane.domain.chain import chain_faults
 from controlplane.domain.errors import InterruptedRunError, RefusedError
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.waves.verified import unverified
+from controlplane.ports.plays import StepResult
 from tests.fakes.waves import FakeWaveSite
 
 VERBS = ("open", "plan_wave", "approve", "run", "close")
@@ -153,3 +154,26 @@ def test_an_abort_cut_at_any_contact_is_said_once_and_the_wave_opens_again(at: i
     assert told == "" or "is aborted since" in told
     assert (site.state(), site.said("abort")) == ("aborted", ["interrupted"])
     assert site.open().attempt != site.store.attempts[0].record["attempt"]
+
+
+def test_a_wave_whose_plan_this_program_no_longer_carries_out_is_planned_anew_by_its_own_verb() -> None:
+    site = _site()
+    _until(site, "run")
+    anew = "make a new one: controlplane wave plan W1"
+    site.roles.content = site.roles.content | {"fstab/tasks/main.yml": b"[] # changed\n"}
+    assert _refusal(site.run).lower().endswith(f"nothing was changed. {anew}".lower())
+    site.plan_wave()
+    site.approve()
+    site.host.probes["identity"]["machine_id"] = "m2"
+    assert _refusal(site.run).lower().endswith(f"nothing was changed. {anew}".lower())
+    site.plan_wave()
+    site.approve()
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    run = str(site.run().run)
+    site.roles.content = site.roles.content | {"fstab/tasks/main.yml": b"[] # changed again\n"}
+    assert _refusal(site.run).endswith(f"or take it back, controlplane rollback {run}, then {anew}")
+    assert site.rollback(run).outcome == "rolled-back"
+    site.plan_wave()
+    site.approve()
+    assert site.run().outcome == "done"
+    assert site.close().outcome == "closed"

@@ -11,7 +11,7 @@ import pytest
 from controlplane.cli.wave_status import status_lines
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
-from controlplane.domain.gates.values import Gates
+from controlplane.domain.gates.values import Expected, Gates
 from controlplane.domain.site import BackupGate
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
@@ -265,6 +265,21 @@ def test_a_wave_that_was_opened_before_site_and_expected_drift_were_kept_is_not_
     files = {name: digest for name, digest in held.record["files"].items() if name not in ("site", "expected")}
     site.store.attempts = [held.model_copy(update={"record": held.record | {"files": files}})]
     site.view = site.view.model_copy(update={"windows": NOON, "gates": Gates.model_validate(PACK | {"expected": [STRANGE]})})
+    assert site.plan_wave().steps
+
+
+def test_a_field_that_is_new_to_this_program_holds_no_wave_that_was_opened_before() -> None:
+    class LaterWindow(Window):
+        note: str = ""
+
+    class LaterExpected(Expected):
+        note: str = ""
+
+    site = FakeWaveSite(view={"windows": NOON, "gates": Gates.model_validate(PACK | {"expected": [STRANGE]})})
+    site.open()
+    windows = tuple(LaterWindow(start=one.start, end=one.end) for one in NOON)
+    gates = site.view.gates.model_copy(update={"expected": (LaterExpected.model_validate(STRANGE),)})
+    site.view = site.view.model_copy(update={"windows": windows, "gates": gates})
     assert site.plan_wave().steps
 
 
