@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controlplane.adapters.proxmox_machines import look
+from controlplane.adapters.site_files import SiteFolder
 from tests.fakes.proxmox.example import IMAGE, PUBLIC_KEY
 from tests.fakes.proxmox.server import ProxmoxServer
 from tests.fakes.proxmox.world import Vm, World
@@ -137,6 +139,13 @@ class Operator:
 
     def apply(self, watch: Callable[[], None] | None = None) -> Done:
         return self.run("apply", str(self.folder / "plan.json"), watch=watch)
+
+    def unseen(self) -> str:
+        """Return why nothing is seen of the machine, as the program would be told; it is looked at from here, with this process's environment."""
+        desired = SiteFolder(self.site).read(run_inventory=False).desired().by_name()
+        seen = look(desired, site=self.site)["mint-data"]
+        assert seen.status == "failed"
+        return str(seen.error)
 
     def killed_at(self, n: int) -> None:
         """Apply, and kill the program and all that it started when the server has taken its n-th changing call."""

@@ -6,7 +6,6 @@ after its last change.
 
 from __future__ import annotations
 
-import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from controlplane.domain.disks import Disk
 from controlplane.domain.evidence import Evidence, ProbeRecord
 from controlplane.domain.policy import Docker, LogLimits, Until
 from controlplane.domain.services import BootAccepted, MinioService, PostgresDurability, PostgresService, RedisDurability, RedisService
+from tests.fakes.plain import copied
 
 COLLECTED = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 COLLECTED_TEXT = "2026-01-02T12:00:00Z"
@@ -262,7 +262,7 @@ class EvidenceBuilder:
     """Evidence that starts healthy; change `probes` (plain data by probe name), or make a probe fail, then `build`."""
 
     def __init__(self, probes: dict[str, Any] | None = None) -> None:
-        self.probes: dict[str, Any] = copy.deepcopy(healthy_probes() if probes is None else probes)
+        self.probes: dict[str, Any] = copied(healthy_probes() if probes is None else probes)
         self._records: dict[str, ProbeRecord | None] = {}
 
     def container(self, name: str) -> dict[str, Any]:

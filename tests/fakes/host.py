@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any
 
 from controlplane.domain.evidence import Evidence
 from tests.fakes.evidence_builder import DATA, EvidenceBuilder, container, healthy_probes, mount, place
+from tests.fakes.plain import copied
 
 OLD_ROOT, OLD_CONTAINERD = "/var/lib/docker", "/var/lib/containerd"
 
@@ -62,9 +62,9 @@ class FakeHost:
         undoes = variables.get(f"{role}_rollback_of")
         if undoes is not None:
             if undoes in self.undo:
-                self.probes = copy.deepcopy(self.undo[undoes])
+                self.probes = copied(self.undo[undoes])
             return
-        self.undo.setdefault(key, copy.deepcopy(self.probes))
+        self.undo.setdefault(key, copied(self.probes))
         for number, act in enumerate(_ROLES[role](self, variables)):
             if number == self.breaks_after:
                 return

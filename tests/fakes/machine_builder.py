@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from controlplane.domain.evidence import Evidence, ProbeRecord
 from controlplane.domain.machine_birth import birth
 from controlplane.domain.machines import Baseline, BootDisk, DesiredMachine, DockerPackages, Hook, Libvirt, MachineDisk, Network, Profile
 from tests.fakes.evidence_builder import COLLECTED_TEXT, EvidenceBuilder
+from tests.fakes.plain import copied
 
 GB, MIB = 1000**3, 1024**2
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJq0mE1h0f9vN1n0h1l0m1n0o1p0q1r0s1t0u1v0w1x0 ops"
@@ -67,7 +67,7 @@ def unborn(**other: Any) -> dict[str, Any]:
         "templates": {},
         "networks": ["default"],
     }
-    return copy.deepcopy(plain | other)
+    return copied(plain | other)
 
 
 def born(**other: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controlplane.domain.approval import approve
-from controlplane.domain.coordination import GateRun
+from controlplane.domain.coordination import GateRun, WaveHeld
 from controlplane.domain.digest import digest_of
 from controlplane.domain.examination import Examination, Point, examined
 from controlplane.domain.governance import Governance
@@ -66,9 +66,9 @@ class PromotedSite(ReleaseSite):
             apply=self.ports,
             runs=self.runs,  # type: ignore[arg-type]
             leases=self.leases,
-            waves=lambda: every_attempt(self.leases),
+            waves=self.attempts,
             prove=self.prove,
-            check=lambda *_: Checked(self.faults, None),
+            check=self.check,
             authority=self.examine,
             folder=self.folder,
         )
@@ -78,6 +78,13 @@ class PromotedSite(ReleaseSite):
         project = spec.environments[environment].project
         services = tuple(ServiceView(name=name, image=None, container=None, networks=("default",)) for name in spec.images)
         return {host: ComposeView(project=project, dir=f"/opt/stacks/{project}", services=services) for host in spec.environments[environment].hosts}
+
+    # Methods, not closures: these come along in a `deepcopy` of the site.
+    def attempts(self) -> tuple[WaveHeld, ...]:
+        return every_attempt(self.leases)
+
+    def check(self, *_: Any) -> Checked:
+        return Checked(self.faults, None)
 
     def examine(self) -> Examination:
         self.world.touch("examine site")

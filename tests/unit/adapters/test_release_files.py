@@ -244,7 +244,7 @@ def _digest(state: str) -> str:
 
 
 def test_processes_that_need_the_first_key_at_once_agree_on_one(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
         assert len(set(pool.map(_digest, [str(tmp_path / "state")] * 12))) == 1
 
 

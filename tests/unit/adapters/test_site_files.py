@@ -15,6 +15,7 @@ from controlplane.domain.errors import InputInvalidError, RefusedError
 from controlplane.usecases.check_policy import check_policy
 from controlplane.usecases.init_site import init_site
 from controlplane.usecases.show_policy import show_policy
+from tests.fakes.command_line import command_line
 
 ROOT = Path(__file__).parents[3]
 
@@ -228,31 +229,37 @@ runpy.run_module("controlplane", run_name="__main__")
 
 @pytest.mark.parametrize("version", ["1", "2"], ids=["valid", "faulty"])
 def test_a_check_of_the_policy_reaches_out_to_nobody(tmp_path: Path, version: str) -> None:
-    run("init", "inventory/s", folder=tmp_path)
+    new_site(tmp_path / "inventory/s")
     policy = tmp_path / "inventory/s/policy.yml"
     policy.write_text(policy.read_text().replace("version: 1", f"version: {version}"))
     argv = [sys.executable, "-c", LOUD, "policy", "check"]
     done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert done.returncode == (0 if version == "1" else 2), done.stderr
-    # The ear itself: what does reach out is heard.
-    argv[-2:] = ["audit", "--target", "root@127.0.0.1"]
+
+
+def test_the_ear_hears_what_does_reach_out(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", LOUD, "audit", "--target", "root@127.0.0.1"]
     done = subprocess.run(argv, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert done.returncode == 99
 
 
-def test_the_command_line_checks_shows_and_exits_as_promised(tmp_path: Path) -> None:
+def test_the_command_line_checks_shows_and_exits_as_promised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call = command_line(monkeypatch, capsys)
     made = run("init", "inventory/s", folder=tmp_path)
     assert (made.returncode, made.stdout.splitlines()[0]) == (0, "wrote inventory/s/site.yml")
-    good = run("policy", "check", folder=tmp_path)
-    assert good.returncode == 0
-    assert good.stdout.startswith("s: valid, 2 hosts, 1 group, 0 waivers, policy sha256:")
-    shown = json.loads(run("policy", "show", "--host", "db1", "-o", "json", folder=tmp_path).stdout)
+    good = call("policy", "check")
+    assert good.code == 0
+    assert good.out.startswith("s: valid, 2 hosts, 1 group, 0 waivers, policy sha256:")
+    shown = call("policy", "show", "--host", "db1", "-o", "json").json()
     assert shown["thresholds"]["images"] == 15 * 1000**3
     policy = tmp_path / "inventory/s/policy.yml"
     policy.write_text(policy.read_text().replace("version: 1", "version: 1\nversion: 1").replace("tier: boot-only", "tier: bot-only"))
     bad = run("policy", "check", folder=tmp_path)
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.splitlines()[0] == "2 faults; no connection was made."
-    bad_json = run("policy", "check", "-o", "json", folder=tmp_path)
-    assert bad_json.returncode == 2
-    assert [fault["field"] for fault in json.loads(bad_json.stdout)["faults"]] == ["version", "hosts.web1.tier"]
+    bad_json = call("policy", "check", "-o", "json")
+    assert bad_json.code == 2
+    assert [fault["field"] for fault in bad_json.json()["faults"]] == ["version", "hosts.web1.tier"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +16,14 @@ from jsonschema import Draft202012Validator
 from controlplane import wiring
 from controlplane.adapters.register_files import RegisterFiles
 from controlplane.adapters.strict_yaml import read_document
+from controlplane.cli import main
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.finding import Finding, Summary, Verdict
 from controlplane.domain.gates.report import GateReport
 from controlplane.usecases.record_run import STAMP, Ledger
 from tests.counting import calls
 from tests.fakes.command_line import Run, command_line
+from tests.fakes.forked import forked
 
 ROOT = Path(__file__).parents[3]
 LOOP = "LOOP-STORAGE-BOOT-DRIVE-AUDIT-20260226"
@@ -523,26 +524,14 @@ def test_an_edit_of_hundreds_of_entries_costs_little_more_than_their_reading(run
     assert calls(lambda: run("gaps", "close", "GAP-XX-200", "--accept", "it may stay")) < 2.5 * reading
 
 
-def test_editors_at_the_same_time_never_take_one_id(site: Path) -> None:
-    words = [
-        sys.executable,
-        "-m",
-        "controlplane",
-        "gaps",
-        "file",
-        "--title",
-        "T",
-        "--loop",
-        LOOP,
-        "--finding",
-        "STOR-005",
-        "--site",
-        str(site),
-        "-o",
-        "json",
-    ]
-    editors = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(4)]
-    ids = [json.loads(editor.communicate(timeout=60)[0])["id"] for editor in editors]
+def test_editors_at_the_same_time_never_take_one_id(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["controlplane", "gaps", "file", "--title", "T", "--loop", LOOP, "--finding", "STOR-005", "--site", str(site), "-o", "json"]
+    monkeypatch.setattr(sys, "argv", words)
+    said = [(tmp_path / f"said-{number}").open("w+") for number in range(4)]
+    editors = [forked(main, stdout=one.fileno()) for one in said]
+    for editor in editors:
+        editor.join(60)
+    ids = [json.loads(Path(one.name).read_text())["id"] for one in said]
     assert sorted(ids) == [f"GAP-OP-{number}" for number in range(950, 954)]
     governance, _ = wiring.governance(str(site))
     assert not governance.faults

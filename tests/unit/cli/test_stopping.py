@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,41 +19,54 @@ from controlplane.domain.errors import InterruptedRunError
 from controlplane.usecases.judge_ready import judge_ready
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from controlplane.usecases.verify_hosts import verify_hosts
+from tests.fakes.forked import forked
 from tests.fakes.site import OPERATOR, FakeSite
 
+Ended = Callable[..., tuple[int | None, str, str]]
+
 UNCHANGED = "Interrupted. Nothing was changed; run the same command again."
-# A test run in the background of a shell ignores SIGINT, and so would this.
-PROGRAM = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from controlplane import wiring
-from controlplane.cli import main
+
 
 class Waiting:
-    def collect(self, hosts, desired, *, only=()):
-        print("looking", flush=True)
+    """Looks at a machine until somebody ends it."""
+
+    def collect(self, *_: object, **__: object) -> None:
+        sys.stdout.write("looking\n")
+        sys.stdout.flush()
         # A signal that comes in just before one long sleep is seen after it.
-        for _ in range(600):
+        for _second in range(600):
             time.sleep(0.1)
 
-wiring.evidence_source = lambda *_: Waiting()
-main()
-"""
+
+def begin() -> None:
+    # A test run in the background of a shell ignores SIGINT, and so would this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
 
 
-def ended(number: int, *argv: str) -> tuple[int, str, str]:
-    """Start the verb, send the signal while it looks at a machine, and return exit code, output and messages."""
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "looking\n"
-        process.send_signal(number)
-        out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ended:
+    """Return what starts a verb, sends it a signal while it looks at a machine, and returns its exit code, its output and its messages."""
+
+    def call(number: int, *argv: str) -> tuple[int | None, str, str]:
+        monkeypatch.setattr(wiring, "evidence_source", lambda *_: Waiting())
+        monkeypatch.setattr(sys, "argv", ["controlplane", *argv])
+        reading, writing = os.pipe()
+        with (tmp_path / "messages").open("w+") as messages, os.fdopen(reading) as output:
+            process = forked(begin, stdout=writing, stderr=messages.fileno())
+            os.close(writing)
+            assert output.readline() == "looking\n"
+            assert process.pid is not None
+            os.kill(process.pid, number)
+            out = output.read()
+            process.join(30)
+            return process.exitcode, out, (tmp_path / "messages").read_text()
+
+    return call
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_signal_that_ends_a_program_ends_a_verb_with_130_and_a_last_line(number: int) -> None:
+def test_every_signal_that_ends_a_program_ends_a_verb_with_130_and_a_last_line(ended: Ended, number: int) -> None:
     code, out, err = ended(number, "audit", "--target", "local")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == UNCHANGED
@@ -61,7 +74,7 @@ def test_every_signal_that_ends_a_program_ends_a_verb_with_130_and_a_last_line(n
 
 
 @pytest.mark.parametrize("verb", [("evidence",), ("verify",), ("policy", "suggest")])
-def test_verbs_that_only_look_say_that_nothing_was_changed(verb: tuple[str, ...]) -> None:
+def test_verbs_that_only_look_say_that_nothing_was_changed(ended: Ended, verb: tuple[str, ...]) -> None:
     code, out, err = ended(signal.SIGTERM, *verb, "--target", "local")
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == UNCHANGED

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def test_only_the_verb_that_is_asked_for_is_prepared() -> None:
 )
 def test_the_verb_is_the_first_word_of_its_own(arguments: list[str], verb: str | None) -> None:
     assert verb_of(arguments) == verb
+
+
+def test_every_verb_loads_by_pythons_own_library_alone() -> None:
+    each = "; ".join(f"import controlplane_target.{module}" for module in verbs._VERBS.values())
+    argv = [sys.executable, "-I", "-S", "-B", "-c", f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r}); {each}"]
+    assert subprocess.run(argv, capture_output=True, text=True, check=False).stderr == ""
 
 
 def test_what_is_no_verb_is_told_all_that_are(tmp_path: Path) -> None:
@@ -113,11 +120,20 @@ def test_of_every_verb_it_is_known_whether_it_changes_the_host() -> None:
 
 
 def _call(home: Path, verb: str, action: str | None, *words: str) -> tuple[int, str]:
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-B", str(PACKAGE), "--base", str(home), verb, *([action] if action else [])]
-    argv += ["--of", "R0"] if verb == "rollback" else []
+    argv = [*([action] if action else []), *(["--of", "R0"] if verb == "rollback" else [])]
     argv += ["--detach"] if verb in ("compose-stack", "docker-root", "persistent-path") and action != "prepare" else []
-    done = subprocess.run([*argv, *words], input="{}", capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+    return _said(home, "{}", verb, *argv, *words)
+
+
+def _said(home: Path, asked: str, *words: str) -> tuple[int, str]:
+    """Call the tool in this process, which a refusal leaves as it is; return its exit code and what is on standard error."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as told, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.StringIO(asked))
+        try:
+            code = verbs.main(["--base", str(home), *words])
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+    return code, told.getvalue()
 
 
 @pytest.mark.parametrize(("verb", "action"), sorted(verbs._CHANGES, key=str))
@@ -146,9 +162,8 @@ def test_what_can_not_be_shown_is_not_done_in_a_dry_run(tmp_path: Path, verb: st
 def test_long_work_that_is_not_started_as_a_unit_asks_for_its_run_s_lease(tmp_path: Path, action: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    argv = [sys.executable, "-B", str(PACKAGE), "--base", str(home), "docker-root", action, "--run", "R1"]
-    done = subprocess.run(argv, input="{}", capture_output=True, text=True, check=False)
-    assert (done.returncode, "run R1 does not hold this host's lease" in done.stderr) == (4, True), done.stderr
+    code, said = _said(home, "{}", "docker-root", action, "--run", "R1")
+    assert (code, "run R1 does not hold this host's lease" in said) == (4, True), said
     assert [path for path in home.iterdir() if not path.name.startswith(".")] == []
 
 
@@ -166,10 +181,8 @@ def test_a_verb_of_a_run_wants_to_know_which(tmp_path: Path, verb: str) -> None:
 def test_a_request_that_is_none_is_refused_in_words(tmp_path: Path, verb: str, action: str | None, text: str) -> None:
     if verb == "docker-root" and text in ("\n", "{}"):
         return  # without a request it goes on with its journal's, and every part of one has a default
-    argv = [sys.executable, "-B", str(PACKAGE), "--base", str(tmp_path), verb, *([action] if action else []), "--run", "R1"]
-    argv += ["--check"] if verb == "way-back" else []
-    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
-    assert (done.returncode, "Nothing was changed." in done.stderr, "Traceback" in done.stderr) == (4, True, False), done.stderr
+    code, said = _said(tmp_path, text, verb, *([action] if action else []), "--run", "R1", *(["--check"] if verb == "way-back" else []))
+    assert (code, "Nothing was changed." in said) == (4, True), said
 
 
 def test_what_a_killed_verb_started_keeps_the_lease_from_being_taken(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import open_intents
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.show_releases import release_brief
+from tests.fakes.kept import copied_each_time
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS
 
@@ -23,12 +24,17 @@ def said(**told: Any) -> StepResult:
     return StepResult(status="done", message="", told={"told": {"back": back}})
 
 
-@pytest.fixture
-def site() -> PromotedSite:
+@copied_each_time
+def _of_one_release() -> PromotedSite:
     made = PromotedSite()
     assert made.promote(made.bring_to_gate(1)).outcome == "done"
     made.runner.dry_ends = dict.fromkeys(HOSTS, said())
     return made
+
+
+@pytest.fixture
+def site() -> PromotedSite:
+    return _of_one_release()
 
 
 def way_back(site: PromotedSite, result: StepResult) -> tuple[Verdict, str]:

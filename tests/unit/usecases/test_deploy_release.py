@@ -24,6 +24,7 @@ from controlplane.ports.plays import StepResult
 from controlplane.usecases.deploy_release import stage_release
 from controlplane.usecases.release_case import demanded_of, landings
 from controlplane.usecases.show_releases import release_status
+from tests.fakes.kept import copied_each_time
 from tests.fakes.promotions import GOOD, PromotedSite
 from tests.fakes.unsafe_yaml import load_unsafe
 
@@ -589,20 +590,24 @@ def test_apply_carries_no_release_out(site: PromotedSite) -> None:
     assert told.endswith("Nothing was changed. Carry it out there: controlplane release promote shop --plan plan.json")
 
 
-def _contacts(*, stub: bool) -> int:
+@copied_each_time
+def _at_the_gate(*, stub: bool) -> tuple[PromotedSite, Plan]:
     site = PromotedSite()
     first_release(site)
     plan = site.bring_to_gate(2)
     site.stubs = {2} if stub else set()
+    return site, plan
+
+
+def _contacts(*, stub: bool) -> int:
+    site, plan = _at_the_gate(stub=stub)
     site.arm(None)
     site.promote(plan)
     return site.world.count
 
 
-def _promote_until_cut(site: PromotedSite, at: int, *, stub: bool) -> None:
-    first_release(site)
-    plan = site.bring_to_gate(2)
-    site.stubs = {2} if stub else set()
+def _promote_until_cut(at: int, *, stub: bool) -> PromotedSite:
+    site, plan = _at_the_gate(stub=stub)
     site.arm(at)
     with suppress(InterruptedRunError, KeyboardInterrupt, RefusedError):
         site.promote(plan)
@@ -613,6 +618,7 @@ def _promote_until_cut(site: PromotedSite, at: int, *, stub: bool) -> None:
     ends = [_again(site, plan) for _ in range(2)]
     assert ends[0] in ("done", "rolled-back", "taken back"), ends
     assert ends[1] == ("taken back" if stub else "done")
+    return site
 
 
 def _again(site: PromotedSite, plan: Plan) -> str:
@@ -624,8 +630,7 @@ def _again(site: PromotedSite, plan: Plan) -> str:
 
 @pytest.mark.parametrize("at", range(1, _contacts(stub=False) + 1))
 def test_a_promotion_cut_at_any_contact_ends_proven_in_production(at: int) -> None:
-    site = PromotedSite()
-    _promote_until_cut(site, at, stub=False)
+    site = _promote_until_cut(at, stub=False)
     assert site.production() == V2
     assert not open_intents(site.receipts.chain)
     assert not chain_faults(site.receipts.load())
@@ -633,8 +638,7 @@ def test_a_promotion_cut_at_any_contact_ends_proven_in_production(at: int) -> No
 
 @pytest.mark.parametrize("at", range(1, _contacts(stub=True) + 1))
 def test_a_stub_that_is_cut_at_any_contact_ends_with_what_ran_before(at: int) -> None:
-    site = PromotedSite()
-    _promote_until_cut(site, at, stub=True)
+    site = _promote_until_cut(at, stub=True)
     assert site.production() == V1
     assert not open_intents(site.receipts.chain)
     assert not chain_faults(site.receipts.load())

@@ -14,6 +14,7 @@ from controlplane.domain.releases.lease import holder_of
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.hold_release import TTL
 from controlplane.usecases.rehearse_release_return import RehearsedReturn, rehearse_return
+from tests.fakes.kept import copied_each_time
 from tests.fakes.ports import FakeLocks
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS, STACK
@@ -32,13 +33,18 @@ def said(**told: Any) -> StepResult:
     return StepResult(status="done", message="", told={"told": {"undo": {**CHANGES, **told}}, "doubts": []})
 
 
-@pytest.fixture
-def site() -> PromotedSite:
+@copied_each_time
+def _of_three_releases() -> PromotedSite:
     made = PromotedSite()
     for number in (1, 2, 3):
         assert made.promote(made.bring_to_gate(number)).outcome == "done"
     made.runner.dry_ends = dict.fromkeys(HOSTS, said())
     return made
+
+
+@pytest.fixture
+def site() -> PromotedSite:
+    return _of_three_releases()
 
 
 def rehearsed(site: PromotedSite, to: str | None = None) -> RehearsedReturn:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from controlplane.domain.releases.wanted import ServiceWanted
 from controlplane.domain.services import WriteSurface
 from tests.fakes.evidence_builder import COLLECTED, MINIO, EvidenceBuilder, bind, desired_mint_data, mount, place
 from tests.fakes.machine_builder import brought_up, settle
+from tests.fakes.plain import copied
 from tests.fakes.release_builder import release_wanted, running
 
 NOW = COLLECTED + timedelta(minutes=1)
@@ -53,6 +54,12 @@ def findings(evidence: Evidence | Unreached, *, general: bool = False) -> dict[t
     return {(finding.check, finding.surface): finding for finding in judged}
 
 
+@cache
+def findings_of_the_healthy(*, general: bool) -> dict[tuple[str, str], Finding]:
+    return findings(full_host().build(), general=general)
+
+
+@cache
 def probes_read(*, general: bool) -> dict[tuple[str, str], set[str]]:
     """Return which probes each finding of the healthy host rests on, by watching what is read."""
     desired = DesiredHost.general("mint-data") if general else full_desired()
@@ -117,7 +124,7 @@ def test_a_probe_that_fails_turns_its_findings_unknown(probe: str, spoiler: str,
     builder = full_host()
     SPOILERS[spoiler](builder, probe)
     judged = findings(builder.build(), general=general)
-    before = findings(full_host().build(), general=general)
+    before = findings_of_the_healthy(general=general)
     assert not [key for key in before if key not in judged and probe not in rests_on[key]]
     for key, finding in judged.items():
         if probe in rests_on.get(key, ()):
@@ -172,7 +179,7 @@ NONSENSE = st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.just(10**3
 @given(st.sampled_from(LEAVES), NONSENSE, st.booleans())
 def test_nonsense_in_any_one_value_never_escapes_as_an_exception(leaf: tuple[Any, ...], value: Any, general: bool) -> None:
     builder = full_host()
-    builder.probes = copy.deepcopy(PLAIN)
+    builder.probes = copied(PLAIN)
     target = builder.probes
     for step in leaf[:-1]:
         target = target[step]
