@@ -41,7 +41,7 @@ def play(server: ProxmoxServer, folder: Path, tasks: Sequence[Task], *, watch: C
     """Play tasks on localhost; `watch` is called again and again while they run; a variable that is None is left out."""
     (folder / "play.yml").write_text(json.dumps([_against(server, tasks)]))
     trust = {"PROXMOX_TOKEN_SECRET": server.secret, "REQUESTS_CA_BUNDLE": str(server.ca)}
-    rc, output = _run(folder, watch, **{**trust, **environment})
+    rc, output = _run(folder, {**trust, **environment}, watch=watch)
     return Play(rc, output, _results(output))
 
 
@@ -56,7 +56,7 @@ def play_each(folder: Path, plays: Mapping[str, tuple[ProxmoxServer, Sequence[Ta
         told = {"PROXMOX_TOKEN_SECRET": server.secret, **trust}
         whole.append({**_against(server, tasks), "name": name, "hosts": name, "environment": told, "ignore_errors": True})
     (folder / "play.yml").write_text(json.dumps(whole))
-    _, output = _run(folder, None, hosts=list(plays), ANSIBLE_PIPELINING="1")
+    _, output = _run(folder, {"ANSIBLE_PIPELINING": "1"}, hosts=list(plays))
     told_of = {part.partition("]")[0]: part for part in output.split("\nPLAY [")[1:]}
     return {name: Play(int("\nfatal: [" in told_of[name]), told_of[name], _results(told_of[name])) for name in plays}
 
@@ -68,7 +68,9 @@ def _against(server: ProxmoxServer, tasks: Sequence[Task]) -> dict[str, Any]:
     return {**head, "vars": {"ansible_python_interpreter": sys.executable}, "tasks": list(tasks)}
 
 
-def _run(folder: Path, watch: Callable[[], None] | None, *, hosts: Sequence[str] = ("localhost",), **environment: str | None) -> tuple[int, str]:
+def _run(
+    folder: Path, environment: Mapping[str, str | None], *, hosts: Sequence[str] = ("localhost",), watch: Callable[[], None] | None = None
+) -> tuple[int, str]:
     given: dict[str, str | None] = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tests.fakes.proxmox.authority import make_certificates
 from tests.fakes.proxmox.calls import Request
@@ -48,7 +49,8 @@ class ProxmoxServer:
 
     world: World = field(default_factory=World)
     token_id: str = "plan@pve!controlplane"
-    secret: str = "00000000-1111-2222-3333-444444444444"
+    # One of its own: who looks for it in all processes must not meet that of a test beside it.
+    secret: str = field(default_factory=lambda: str(uuid4()))
     privileges: frozenset[str] | None = None
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)

@@ -20,7 +20,7 @@ from controlplane.adapters.runner import Event, run_playbook
 from controlplane.adapters.service_secrets import SiteSecrets, in_memory
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.inventory import InventoryHost
-from controlplane.domain.services import Auth, PostgresService, RedisService
+from controlplane.domain.services import Auth, PostgresService, RedisService, Service
 
 CANARY = "c4nary Zx9-ü"
 
@@ -89,7 +89,8 @@ def _vault(site: Path, text: str) -> dict[str, str]:
 def test_a_variable_of_the_vault_is_read_as_ansible_opens_it_and_nothing_is_written(tmp_path: Path) -> None:
     environment = _vault(tmp_path, f'redis_pw: "{CANARY}"\nother: {{nested: [1]}}\n')
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    services = {name: RedisService(data="/data", place="/mnt/data/redis", auth=Auth(vault=name)) for name in ("redis_pw", "redis", "other")}
+    one = RedisService(data="/data", place="/mnt/data/redis")
+    services: dict[str, Service] = {name: one.model_copy(update={"auth": Auth(vault=name)}) for name in ("redis_pw", "redis", "other")}
     vault = f"{tmp_path}/vault.yml"
     assert SiteSecrets(tmp_path, environment).of(DesiredHost(host="a", services=services)) == {
         "redis_pw": {"password": CANARY},

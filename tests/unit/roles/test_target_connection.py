@@ -17,7 +17,7 @@ WORK = """
 import subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
 from controlplane_target.connection import while_read
-with while_read(lambda: open(sys.argv[2] + "/renewed", "a").write("x"), 0.2):
+with while_read(lambda: open(sys.argv[2] + "/renewed", "a").write("x"), 0.05):
     child = subprocess.Popen(["sleep", "30"])
     print(child.pid, flush=True)
     child.wait(float(sys.argv[3]))
@@ -52,7 +52,7 @@ def test_whoever_stops_reading_ends_the_work_and_what_it_started(tmp_path: Path)
 
 
 def test_as_long_as_somebody_reads_it_works_to_its_end_and_renews(tmp_path: Path) -> None:
-    script = WORK.replace('["sleep", "30"]', '["sleep", "1"]')
+    script = WORK.replace('["sleep", "30"]', '["sleep", "0.5"]')
     done = subprocess.run([sys.executable, "-c", script, FOLDER, str(tmp_path), "30"], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("done\n")
     assert len((tmp_path / "renewed").read_text()) >= 3
@@ -73,7 +73,7 @@ def test_a_renewal_that_fails_in_any_way_ends_neither_the_work_nor_the_watch(tmp
     with subprocess.Popen([sys.executable, "-c", script, FOLDER, str(tmp_path), "30"], stdout=subprocess.PIPE, text=True) as work:
         assert work.stdout is not None
         child = int(work.stdout.readline())
-        time.sleep(0.5)
+        time.sleep(0.2)
         assert not _gone(child)
         work.stdout.close()
         assert work.wait(10) == -1

@@ -201,10 +201,10 @@ def test_the_same_run_waits_for_the_end_of_what_a_lost_connection_left(home: Hom
     left = claim_of(take(home, "R1"))
     with lease.holding(home, left, now=NOW + 1, host="mint-data"):
         with pytest.raises(RefusedFault, match=r"but a change that began before still works here\. Nothing was changed\."):
-            take(home, "R1", wait_s=0.3)
+            take(home, "R1", wait_s=0.1)
         assert check(home, left)["token"] == 1
 
-    ends = time.monotonic() + 0.5
+    ends = time.monotonic() + 0.3
     with ThreadPoolExecutor() as pool:
         change = pool.submit(_change_until, home, left, ends)
         _until_something_changes(home)
@@ -215,7 +215,7 @@ def test_the_same_run_waits_for_the_end_of_what_a_lost_connection_left(home: Hom
 
 
 def test_a_cancelled_play_gives_the_lease_back_when_its_last_change_has_ended(home: Home) -> None:
-    mine, ends = claim_of(take(home, "R1")), time.monotonic() + 0.5
+    mine, ends = claim_of(take(home, "R1")), time.monotonic() + 0.3
     with ThreadPoolExecutor() as pool:
         change = pool.submit(_change_until, home, mine, ends)
         _until_something_changes(home)
@@ -299,7 +299,7 @@ def test_a_lease_is_renewed_as_long_as_a_command_works_under_it(home: Home) -> N
             "--",
             "sh",
             "-c",
-            f"cat {place}; sleep 3; cat {place}",
+            f"cat {place}; sleep 1.5; cat {place}",
         ],
         capture_output=True,
         text=True,

@@ -223,6 +223,7 @@ def test_an_installation_is_on_record_as_long_as_it_works(monkeypatch: pytest.Mo
 
 def test_what_an_earlier_attempt_installs_is_waited_for_though_it_holds_no_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages, "LOCKS", (tmp_path / "lock",))
+    monkeypatch.setattr(packages.time, "sleep", lambda _s: None)
     works = iter([True, True, False])
     monkeypatch.setattr(packages, "active", lambda unit: unit != packages.PREFETCH_UNIT and next(works))
     assert packages.lock_fault(60) == ""

@@ -150,7 +150,7 @@ def held_by_another(run: Run, lock: str, then: Callable[[], None]) -> threading.
     def hold() -> None:
         with run.home.lock(lock):
             held.set()
-            time.sleep(0.5)
+            time.sleep(0.2)
             then()
 
     holder = threading.Thread(target=hold)
@@ -224,6 +224,7 @@ def test_a_killed_unit_is_settled_before_the_verb_begins_anew_and_one_at_its_end
         return state
 
     monkeypatch.setattr(systemd, "systemctl", says)
+    monkeypatch.setattr(systemd.time, "sleep", lambda _s: None)
     monkeypatch.setattr(leg_verbs, "start_transient", lambda unit, _argv, **_: started.append(unit) or True)
     answer = leg_verbs.detach(DockerRoot(Home(tmp_path), Engine("/nonexistent"), Cancel()), run, "move", "a.service", [])
     assert (started, answer["attached"], run.state["outcome"] is None) == (begun, not begun, bool(begun))

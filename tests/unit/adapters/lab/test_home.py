@@ -45,7 +45,7 @@ def test_a_lock_that_was_thrown_away_while_somebody_waited_for_it_still_keeps_tw
         with home.locked("machine-a"):
             inside.append(name)
             assert inside == [name]
-            time.sleep(0.2)
+            time.sleep(0.05)
             inside.remove(name)
             home.forget_lock("machine-a")
 
