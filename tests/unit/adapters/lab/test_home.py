@@ -45,10 +45,11 @@ def test_a_lock_that_was_thrown_away_while_somebody_waited_for_it_still_keeps_tw
         with home.locked("machine-a"):
             inside.append(name)
             assert inside == [name]
-            time.sleep(0.05)
+            time.sleep(0.02)
             inside.remove(name)
             home.forget_lock("machine-a")
 
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(enter, "abcdef"))
+        # Those of the second half come when it was thrown away, and the others of the first still wait.
+        list(pool.map(enter, "abcdefghijkl"))
     assert list((tmp_path / "locks").iterdir()) == []
