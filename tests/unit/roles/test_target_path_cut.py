@@ -307,10 +307,10 @@ def test_a_way_back_that_is_gone_on_with_does_not_call_lost_what_clients_may_hav
 
 def test_what_was_not_proven_is_named_in_the_receipt_and_what_is_lost_is_not(tmp_path: Path) -> None:
     many = [f"table shop.public.t{number} (busy)" for number in range(60)]
-    told = persistent_path._counted({"tables": 1, "lost": ["a", "b"], "not_proven": many}, tmp_path)
+    told = persistent_path.counted({"tables": 1, "lost": ["a", "b"], "not_proven": many}, tmp_path)
     assert told == {"tables": 1, "lost": 2, "not_proven": [*many[:50], f"and 10 more, named in {tmp_path}"]}
-    assert persistent_path._counted({"lost": [], "not_proven": many[:1]}, tmp_path) == {"lost": 0, "not_proven": many[:1]}
-    assert persistent_path._counted({"lost": [], "not_proven": []}, tmp_path) == {"lost": 0}
+    assert persistent_path.counted({"lost": [], "not_proven": many[:1]}, tmp_path) == {"lost": 0, "not_proven": many[:1]}
+    assert persistent_path.counted({"lost": [], "not_proven": []}, tmp_path) == {"lost": 0}
 
 
 def test_a_hold_that_fails_leaves_nothing_of_a_stop_before_to_prove_by(host: Host) -> None:

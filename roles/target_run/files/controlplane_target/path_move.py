@@ -162,7 +162,7 @@ class PathMove(PathBack):
         self._close(self.run.state["ends"]["well"])
         if complaint:
             raise FailedFault(
-                f"{complaint}. {self.name} runs on its new place, and nothing was taken back: {self._told_old()} is as it was. "
+                f"{complaint}. {self.name} runs on its new place, and nothing was taken back: {self._told_old()} was left as it is. "
                 f"Look at both before anything else; {self.run.folder}/state.json names what differs"
             )
 

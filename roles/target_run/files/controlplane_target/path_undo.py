@@ -19,7 +19,7 @@ from .path_leg import is_in_place, without_their_mount
 from .path_refuse import inspected, sources_of
 from .path_request import Request, parse
 from .path_return import PathReturn
-from .persistent_path import _counted
+from .persistent_path import counted
 from .state import Home, Run
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _told(verbs: PersistentPath, run: Run, *, changed: bool) -> dict[str, Any]:
         return answer
     proofs, journal = run.state.get("proof") or {}, run.folder / "state.json"
     paths = [
-        {"data": path["data"], "from": path["to"], "to": path.get("landed"), "proof": _counted(proofs.get(path["data"]), journal)}
+        {"data": path["data"], "from": path["to"], "to": path.get("landed"), "proof": counted(proofs.get(path["data"]), journal)}
         for path in run.state["paths"]
     ]
     complaint = {"complaint": run.state["complaint"]} if run.state.get("complaint") else {}

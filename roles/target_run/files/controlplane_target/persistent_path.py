@@ -193,7 +193,7 @@ class PersistentPath:
                 "data": wanted.data,
                 "from": moved.get(wanted.data),
                 "to": wanted.destination,
-                "proof": _counted((state.get("proof") or {}).get(wanted.data), run.folder / "state.json"),
+                "proof": counted((state.get("proof") or {}).get(wanted.data), run.folder / "state.json"),
             }
             for wanted in request.paths
         ]
@@ -223,7 +223,7 @@ class PersistentPath:
         return {"changed": changed, "phase": run.phase, **{key: run.state[key] for key in kept if run.state.get(key)}}
 
 
-def _counted(proof: dict[str, Any] | None, journal: Path) -> dict[str, Any] | None:
+def counted(proof: dict[str, Any] | None, journal: Path) -> dict[str, Any] | None:
     """Return a proof without names of what is lost: those stay on this host. What was not proven is named, as far as it is few."""
     if not proof:
         return None
