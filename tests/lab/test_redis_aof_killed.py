@@ -107,6 +107,29 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_no_key_of
     assert synced == "everysec" or told["count"] == 0, told
 
 
+def test_a_compose_that_was_killed_while_it_made_the_container_anew_is_gone_on_with(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
+    host = machine(services=True)
+    host.lab.seed(host.name, rows=200, keys=20, objects=2)
+    site, client = Operator(host, tmp_path, redis="{appendonly: true, appendfsync: always}"), RedisClient(host)
+    client.fill(20_000)
+    site.plan("plan.json", *ONLY)
+    # The new container is there, under the name that Compose gives it as long as the old one has its own.
+    beside = "docker ps -aq --filter name='^[0-9a-f]{12}_'"
+    kill_it = "systemctl kill --signal KILL 'controlplane-redis-aof-*'"
+    host.sh(f'nohup sh -c "until {beside} | grep -q .; do :; done; {kill_it}" >/dev/null 2>&1 &')
+    cut = site.run("apply", str(site.file("plan.json")), "-o", "json")
+    assert cut.code != 0, cut.out
+    assert host.sh(f"{beside} | xargs docker inspect -f '{{{{.State.Status}}}}'").split() == ["created"]
+    site.plan("plan.json", *ONLY)
+    assert site.applied()["outcome"] == "done"
+    await_redis(host)
+    assert host.sh("docker ps -a --format '{{.Names}}' | grep redis").split() == [REDIS]
+    assert client.settings("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": "always"}
+    assert client.ask(("DBSIZE",))[0] >= 20_000
+    assert site.applied()["changed"] == []
+    site.assert_receipts_hold()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("synced", ["always", "everysec"])
 def test_what_a_durable_redis_acknowledged_is_there_after_a_power_cut(machine: Callable[..., LabMachine], tmp_path: Path, synced: str) -> None:

@@ -143,11 +143,23 @@ class StackHost:
         if target.startswith("/containers/json"):
             told = {"healthy": "Up (healthy)", "unhealthy": "Up (unhealthy)"}
             up = [row for row in self.rows if not _is_once(row)]
-            return [{"Labels": row["Config"]["Labels"], "State": "running", "Status": told[row["State"]["Health"]["Status"]]} for row in up]
+            return [
+                {
+                    "Id": row["Id"],
+                    "Names": [row["Name"]],
+                    "Labels": row["Config"]["Labels"],
+                    "State": "running",
+                    "Status": told[row["State"]["Health"]["Status"]],
+                }
+                for row in up
+            ]
         return {"/volumes": {"Volumes": self.volumes}, "/networks": []}[target]
 
     def info(self) -> dict[str, Any]:
         return {"DockerRootDir": "/"}
+
+    def summaries(self, *_: str) -> list[dict[str, Any]]:
+        return [{"Id": row["Id"], "Names": [row["Name"]], "Labels": row["Config"]["Labels"], "State": "running"} for row in self.rows]
 
     def containers(self) -> list[dict[str, Any]]:
         return list(self.rows)

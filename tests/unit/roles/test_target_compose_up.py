@@ -10,7 +10,7 @@ from typing import Any
 
 import controlplane_target
 import pytest
-from controlplane_target import command, compose, path_return
+from controlplane_target import command, compose, compose_replacing, path_return
 from controlplane_target.faults import FailedFault
 
 SOURCES = sorted(Path(str(controlplane_target.__file__)).parent.glob("*.py"))
@@ -33,6 +33,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(command, "run", run)
     monkeypatch.setattr(compose, "active", lambda _unit: False)
+    monkeypatch.setattr(compose_replacing, "settle", lambda _engine, project, services: asked.append(["settle", project, *services]))
     return asked
 
 
@@ -40,7 +41,9 @@ def brought_up(ran: list[list[str]], tmp_path: Path, name: str, told: dict[str, 
     """Return Compose's own words."""
     make: Callable[..., None] = getattr(compose, name)
     make(STACK, stop_s=30, unit="controlplane-x.service", log=tmp_path / "compose.log", **told)
-    [argv] = ran
+    settled, argv = ran
+    # Before: Compose would delete it while it makes another of its name.
+    assert settled == ["settle", "shop", "cache"]
     at = argv.index("--")
     assert argv[0] == "systemd-run"
     assert "--wait" in argv[:at]
@@ -76,6 +79,7 @@ def test_only_the_named_service_is_brought_up_without_a_yes_and_with_the_volumes
 def test_what_compose_is_told_by_hand_after_a_failure_is_no_more_than_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "run", lambda _argv: command.Said(1, "", "no such image"))
     monkeypatch.setattr(compose, "active", lambda _unit: False)
+    monkeypatch.setattr(compose_replacing, "settle", lambda *_: [])
     with pytest.raises(FailedFault) as failed:
         compose.make_anew(STACK, stop_s=30, wait_s=120, unit="x.service", log=tmp_path / "compose.log")
     by_hand = str(failed.value).partition("bring it up by hand: ")[2].partition(";")[0].split()

@@ -40,6 +40,9 @@ class Docker:
             return (404, {}) if f"/{self.id}/" not in target else (204 if "update" not in target else 200), None
         return 200, self.inspection()
 
+    def summaries(self, *_: str) -> list[Any]:
+        return []
+
     def get(self, target: str, **_: Any) -> Any:
         if target.startswith("/volumes/"):
             name = target.rpartition("/")[2]

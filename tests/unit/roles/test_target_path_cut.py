@@ -70,6 +70,9 @@ class Docker:
         self.running = {"stop": False, "start": True}.get(what, self.running)
         return (200 if what == "update" else 204), {}
 
+    def summaries(self, *_: str) -> list[Any]:
+        return []
+
     def get(self, _target: str, **_: Any) -> Any:
         state = {"Running": self.running, "StartedAt": self.started_at, "ExitCode": 0}
         host = {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}

@@ -53,6 +53,9 @@ class Docker:
     def info(self) -> dict[str, Any]:
         return {"DockerRootDir": "/"}
 
+    def summaries(self, *_: str) -> list[Any]:
+        return []
+
     def get(self, _target: str, **_: Any) -> Any:
         mount = {"Type": "bind", "Source": self.source, "Destination": "/data", "RW": True}
         state = {"Running": self.running, "StartedAt": "2026-01-02T08:00:00Z", "ExitCode": 0}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import command
+from . import command, compose_replacing
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .systemd import active
@@ -204,6 +204,7 @@ def await_unit(unit: str) -> None:
 def _up(stack: Stack, how: tuple[str, ...], *, stop_s: int, unit: str, log: Path) -> None:
     words = ("up", "--no-deps", "--no-build", "--pull", "never", "--timeout", str(stop_s), *how)
     await_unit(unit)
+    compose_replacing.settle(Engine(), stack.project, [stack.service])
     before = log.stat().st_size if log.exists() else 0
     outputs = [f"--property=Standard{stream}=append:{log}" for stream in ("Output", "Error")]
     waiting = ["systemd-run", "--quiet", "--collect", "--wait", f"--unit={unit}", "--setenv=HOME=/root", *outputs]

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from . import (
+    compose_replacing,
     leg_verbs,
     redis_rest,
     settle_units,
@@ -159,6 +160,7 @@ class ComposeStack:
         state = run.state
         stack, watch = stack_from(state["stack"]), stack_watch.Watch(self.engine, run, state["project"])
         try:
+            compose_replacing.settle(self.engine, state["project"])
             orphans = stack_orphans.take_away(self.engine, state["project"], state["services"])
         except FailedFault as fault:
             leg_verbs.enter(run, FAILED)

@@ -12,6 +12,7 @@ import json
 import socket
 import time
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from .faults import FailedFault
 
@@ -162,11 +163,16 @@ class Engine:
             time.sleep(0.1)
         return True
 
+    def summaries(self, *labels: str) -> list[dict[str, Any]]:
+        """Return Docker's listing of every container, running or not, that has each of the labels (NAME=VALUE). Raises `FailedFault`."""
+        listing = "/containers/json?all=1" + (f"&filters={quote(json.dumps({'label': labels}))}" if labels else "")
+        return _every(self.get(listing), dict, f"GET {listing}")
+
     def containers(self) -> list[dict[str, Any]]:
         """Return the inspection of every container, running or not; one that vanishes meanwhile is left out. Raises `FailedFault`."""
-        found, listing = [], "/containers/json?all=1"
-        for summary in _every(self.get(listing), dict, f"GET {listing}"):
-            one = f"/containers/{field(summary, 'Id', str, f'GET {listing}')}/json"
+        found = []
+        for summary in self.summaries():
+            one = f"/containers/{field(summary, 'Id', str, 'GET /containers/json?all=1')}/json"
             status, answer = self.call("GET", one)
             if status == 404:
                 continue

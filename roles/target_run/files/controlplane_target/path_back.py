@@ -28,7 +28,7 @@ class PathBack(PathLeg):
 
     def go_back(self, reason: str) -> None:
         """Start the service on its old places again, which nothing has left yet. Safe to repeat."""
-        compose.await_unit(self._unit)
+        self._await_compose()
         self._begin_back(reason)
         old = self.run.state["old"]
         self._let_end(old["id"])

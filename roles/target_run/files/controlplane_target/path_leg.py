@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, leg_verbs, path_downtime, path_fared, path_kept, path_layer, path_place, phases, services, settle_units
+from . import compose, compose_replacing, leg_verbs, path_downtime, path_fared, path_kept, path_layer, path_place, phases, services, settle_units
 from .cancel import Cancel
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
@@ -169,6 +169,14 @@ class PathLeg:
 
     def _stack(self, *, after: bool) -> compose.Stack:
         return compose.stack_from(self.origin.state["stack_after" if after else "stack"])
+
+    def _await_compose(self) -> None:
+        """Return once no Compose of ours works on the container, and what one that was cut off left half made is at one side."""
+        compose.await_unit(self._unit)
+        if stack := self.origin.state.get("stack_after"):
+            # No reason to leave the service down: who brings it up by Compose settles it once more, and says so.
+            with suppress(OSError, FailedFault):
+                compose_replacing.settle(self.engine, stack["project"], [stack["service"]])
 
     def _compose(self, make: Any, *, after: bool = True, **more: Any) -> None:
         make(self._stack(after=after), stop_s=self.request.stop_s, unit=self._unit, log=self.run.folder / "compose.log", **more)

@@ -92,7 +92,7 @@ class PathMove(PathBack):
         """Write the files, let Compose make the container anew, and prove that it has its data; a fault goes back and is raised."""
         self.cancel.close()
         try:
-            compose.await_unit(self._unit)
+            self._await_compose()
             self._note_life()
             changed = self._written()
             if not changed:
@@ -205,7 +205,7 @@ class PathMove(PathBack):
 
     def _leave(self, reason: str) -> None:
         """Give up the new places, without losing what the service may have written there."""
-        compose.await_unit(self._unit)
+        self._await_compose()
         old = self.run.state["old"]
         status, answer = self.engine.call("GET", f"/containers/{old['id']}/json")
         if self.run.phase in phases.DESTINATION_IS_PROVEN or (status == 200 and answer["Name"].lstrip("/") == old["name"]):

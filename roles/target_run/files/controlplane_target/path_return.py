@@ -34,7 +34,7 @@ class PathReturn(PathLeg):
     def come_back(self, reason: str, *, ends: str = "") -> None:
         """Bring the service back to where its files said before, with what it wrote since. Safe to repeat, from each of its phases."""
         self.cancel.close()
-        compose.await_unit(self._unit)
+        self._await_compose()
         if self.run.phase != RESTARTING:
             self._assert_places()
             self._assert_possible(reason)

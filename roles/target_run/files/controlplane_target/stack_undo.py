@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import (
+    compose_replacing,
     leg_verbs,
     services,
     settle_units,
@@ -153,6 +154,7 @@ def _up(verbs: ComposeStack, run: Run, held: dict[str, Any], watch: stack_watch.
     all_of_it = set(names) == set(stack_judge.services_of(config))
     # Compose takes a service whose healthcheck is switched off for a failure, where it is to wait; what was before may be such a one.
     wait = ["--wait", "--wait-timeout", str(run.state["wait_s"])] if all(one["demand"] == "healthy" for one in were) else []
+    compose_replacing.settle(verbs.engine, stack.project)
     orphans = stack_orphans.take_away(verbs.engine, stack.project, stack_judge.services_of(config))
     words = ["up", "--detach", *wait, "--no-build", "--pull", "never", *orphans, *([] if all_of_it else ["--no-deps", *names])]
     said = stack_watch.compose(stack.argv(*words), watch)
