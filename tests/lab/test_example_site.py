@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.adapters.lab.home import DEFAULT_HOME, LabHome
 from controlplane.adapters.lab.lab import Lab
 from tests.lab.operating import MAIN, ROOT
 from tests.lab.waving import Leader
@@ -26,13 +27,9 @@ MACHINES = ["mint-apps", "mint-data"]
 CHECKS = ["D235", "D236", "D237", "D238", "D239"]
 
 
-@pytest.fixture(autouse=True)
-def nobodys(lab: Lab) -> None:
-    if set(MACHINES) & set(lab.known()):
-        pytest.skip("somebody's machines of the example site are there, and this would make them anew: controlplane lab down --destroy")
-
-
 def test_the_demo_moves_everything_off_the_boot_disk_proves_it_and_leaves_nothing_running(lab: Lab) -> None:
+    if set(MACHINES) & set(lab.known()):
+        pytest.skip("the demo was run here: its machines are there, and this would make them anew: controlplane lab down --destroy")
     try:
         done = subprocess.run([sys.executable, "script/demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=1500, check=False)
         images = cached(lab)
@@ -56,19 +53,37 @@ def cached(lab: Lab) -> dict[str, int]:
 
 
 @pytest.fixture
-def site(lab: Lab, tmp_path: Path) -> Iterator[Path]:
+def own(lab: Lab) -> Iterator[Lab]:
+    """A lab of the test's own, with the images of the other: machines of these names may be there already, and be somebody's."""
+    home = LabHome(lab.home.path.with_name(f"{lab.home.path.name}-example"))
+    home.path.mkdir(exist_ok=True)
+    for shared in ("cache", "locks"):
+        (lab.home.path / shared).mkdir(exist_ok=True)
+        if not (home.path / shared).is_symlink():
+            (home.path / shared).symlink_to(lab.home.path / shared)
+    opened = Lab(home)
+    try:
+        yield opened
+    finally:
+        opened.down(MACHINES, destroy=True)
+        shutil.rmtree(home.path)
+
+
+@pytest.fixture
+def site(own: Lab, tmp_path: Path) -> Path:
     """A copy of the lab's site, under version control, with its two machines filled."""
     folder = tmp_path / "lab"
     shutil.copytree(ROOT / "inventory" / "lab", folder, ignore=shutil.ignore_patterns("state"))
+    for name in ("hosts.yml", "policy.yml", "site.yml"):
+        text = (folder / name).read_text()
+        assert f"{DEFAULT_HOME}/" in text
+        (folder / name).write_text(text.replace(f"{DEFAULT_HOME}/", f"{own.home.path}/"))
     git(folder, "init", "-q")
     commit(folder, "The site as it begins")
-    try:
-        lab.reset(MACHINES, services=True)
-        for name in MACHINES:
-            lab.seed(name)
-        yield folder
-    finally:
-        lab.down(MACHINES, destroy=True)
+    own.reset(MACHINES, services=True)
+    for name in MACHINES:
+        own.seed(name)
+    return folder
 
 
 def git(folder: Path, *words: str) -> str:
@@ -82,9 +97,9 @@ def commit(folder: Path, title: str) -> None:
     git(folder, "commit", "-qm", title)
 
 
-def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeout_receipt(site: Path, lab: Lab) -> None:
+def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeout_receipt(site: Path, own: Lab) -> None:
     ann, bob = Leader(site), Leader(site, "bob")
-    sentinels = [lab.sentinels(name) for name in MACHINES]
+    sentinels = [own.sentinels(name) for name in MACHINES]
 
     # Where a session begins: nothing is open, and every finding is linked.
     first = ann.did("session", "start", code=3)
@@ -117,7 +132,7 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
     closeout = ann.did("wave", "close", "W8B", "--attest", "no data of mint-data lies on its boot disk", "--deferred", "Redis' durability: W8C")
     assert {(gap["gap"], gap["recommended"]) for gap in closeout["gaps"]} == {("GAP-OP-932", True), ("GAP-OP-942", True)}
     assert {action["capability"] for action in closeout["actions"]} >= {"docker.data_root", "storage.persistent_paths", "storage.purge"}
-    assert [lab.sentinels(name) for name in MACHINES] == sentinels
+    assert [own.sentinels(name) for name in MACHINES] == sentinels
 
     ann.did("wave", "open", "W8C")
     ann.change("W8C")
@@ -157,7 +172,7 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
     assert {row["state"] for row in ann.did("wave", "list")["waves"]} == {"closed"}
     assert ann.run("receipts", "verify").code == 0
     assert ann.run("policy", "check").code == 0
-    assert [lab.sentinels(name) for name in MACHINES] == sentinels
+    assert [own.sentinels(name) for name in MACHINES] == sentinels
     last = ann.did("session", "start", code=3)
     assert {one["check"] for one in last["mended"]} >= {"D235", "D236", "D238", "D240", "D241"}
     assert (last["waves"], last["open_runs"], last["gaps"]) == ([], [], {"fixed": 10})
