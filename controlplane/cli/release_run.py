@@ -205,6 +205,8 @@ def _show_way_back(back: WayBack, *, err: bool) -> None:
         click.echo(f"takes back  {run}", err=err)
     for service, image in sorted(back.images.items()):
         click.echo(f"runs then   {service}: {image}", err=err)
+    for host in back.emptied:
+        click.echo(f"empties     {host}: nothing of it ran there before, so its containers go; its volumes stay", err=err)
     for line in back.not_undone:
         click.secho(f"not undone  {line}", fg="yellow", err=err)
     if not back.not_undone:

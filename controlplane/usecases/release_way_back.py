@@ -4,6 +4,7 @@ Rules:
 - What failed, or was begun and did not end, goes back first: nothing is passed over.
 - What can't be undone is named.
 - It is refused where the hosts would run different releases, or where a run can't be undone any more.
+- A host to which what goes back was the first runs nothing of it then.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ class WayBack(Value):
     """What a rollback would do: from which manifest to which (None: nothing ran before), by taking back which runs, newest first.
 
     Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service.
-    `not_undone` is what stays as the newer releases left it.
+    `emptied` are hosts on which nothing of it ran before; `not_undone` is what stays as the newer releases left it.
     """
 
     stack: str
     environment: EnvironmentName
     hosts: tuple[str, ...]
+    emptied: tuple[str, ...]
     leaves: str
     to: str | None
     images: dict[str, str]
@@ -70,11 +72,14 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
 
 def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str | None, left: Sequence[Deployment], ports: ReleasePorts) -> WayBack:
     taken = [one for one in left if one.run in runs]
-    before = next((one for host in found.hosts if (one := _stands_without(host, runs)) is not None), None)
+    then = {host.host: _stands_without(host, runs) for host in found.hosts}
+    before = next(filter(None, then.values()), None)
+    hosts = tuple(dict.fromkeys(one.host for one in taken)) or tuple(then)
     return WayBack(
         stack=found.stack,
         environment="production" if found.environment == "production" else "staging",
-        hosts=tuple(dict.fromkeys(one.host for one in taken)) or tuple(host.host for host in found.hosts),
+        hosts=hosts,
+        emptied=tuple(host for host in hosts if to is not None and then.get(host) is None),
         leaves=left[0].manifest_name,
         to=to,
         images=dict(wanted_by(before, ports).images) if before is not None else {},
@@ -124,14 +129,14 @@ def _stands_without(host: OnHost, runs: Sequence[str]) -> Deployment | None:
 
 
 def _target(found: Deployed, runs: Sequence[str], stack: str) -> str | None:
-    """Return the manifest that all hosts run then. Raises `RefusedError` where they would run different ones.
+    """Return the manifest that all hosts run then on which something does. Raises `RefusedError` where they would run different ones.
 
-    A host on which nothing stands has none to lose: it got nothing yet, or what was begun there for the first time ends with what goes back.
+    A host on which nothing does had nothing before: it was no host of the environment then, or what was begun there for the first time goes back.
     """
-    after = {host.host: _stands_without(host, runs) for host in found.hosts if host.current is not None}
-    names = {host: one.manifest_name if one is not None else None for host, one in after.items()}
+    after = {host.host: _stands_without(host, runs) for host in found.hosts}
+    names = {host: one.manifest_name for host, one in after.items() if one is not None}
     if len(set(names.values())) > 1:
-        told = ", ".join(f"{host} {name or 'nothing'}" for host, name in names.items())
+        told = ", ".join(f"{host} {name}" for host, name in names.items())
         raise RefusedError(
             f"the hosts of {stack} would run different releases: {told}. Nothing was changed. Bring one release to all of them instead."
         )

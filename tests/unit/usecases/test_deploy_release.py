@@ -420,12 +420,6 @@ def test_a_manifest_that_can_not_be_read_keeps_nothing_from_going_back(site: Pro
     assert (result.outcome, site.production()) == ("rolled-back", V1)
 
 
-def test_a_release_that_not_all_hosts_had_before_is_not_taken_back_by_halves(site: PromotedSite) -> None:
-    site.deploy(1, "production", ["mint-apps"])
-    site.deploy(2, "production")
-    assert "would run different releases: mint-apps r1, mint-data nothing" in refusal_of(site.roll_back)
-
-
 def take_out(site: PromotedSite, host: str) -> None:
     """Take a host out of production, and out of the policy."""
     spec = site.files.specs["shop"]

@@ -13,6 +13,7 @@ from controlplane.domain.registers import Registers
 from controlplane.domain.releases.gate import GateLine
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.release_way_back import way_back
 from controlplane.usecases.show_releases import release_status
 from tests.fakes.promotions import LOOP, PromotedSite
 from tests.fakes.releases import STACK
@@ -67,6 +68,16 @@ def production_on(site: PromotedSite, *hosts: str) -> PromotedSite:
     production = spec.environments["production"].model_copy(update={"hosts": hosts})
     site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "production": production}})
     return site
+
+
+def test_a_host_that_production_got_since_loses_its_first_release_with_the_others_going_back(site: PromotedSite) -> None:
+    assert production_on(site, "mint-apps").promote(site.bring_to_gate(1)).outcome == "done"
+    assert production_on(site, "mint-apps", "mint-data").promote(site.bring_to_gate(2)).outcome == "done"
+    back = way_back(site.site, STACK, "production", None, site.release_ports)
+    assert (set(back.hosts), back.emptied, back.to) == ({"mint-apps", "mint-data"}, ("mint-data",), "r1")
+    assert site.roll_back().outcome == "rolled-back"
+    run = [one["compose_project"] for one in site.hosts["mint-data"].probes["docker_containers"]]
+    assert (site.production(), "shop-production" in run) == ({"1 intake", "1 seeds"}, False)
 
 
 def test_a_host_that_production_got_since_shuts_no_gate_and_gets_the_next_release(site: PromotedSite) -> None:
