@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic_core import from_json, to_json
 
 from controlplane.adapters.durable_files import write_durably
 from controlplane.adapters.listing import names_in
+from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.gates.report import GateReport, ReportHead, digest_of_report
+from controlplane.domain.gates.run_order import Begun, latest_of
 from controlplane.domain.registers.closing import RunReport
-from controlplane.domain.run_key import is_run_key
+from controlplane.domain.run_key import begun_at, is_run_key
+
+
+class _Named(NamedTuple):
+    """A report that was not read."""
+
+    folder: Path
+    run: str
+
+    @property
+    def at(self) -> str:
+        """Return when its run began, by the clock of then. Of a run that the chain holds nobody asks."""
+        with _reading(self.path):
+            return stamp_of(begun_at(self.run))
+
+    @property
+    def path(self) -> Path:
+        """Return its file."""
+        return self.folder / f"{self.run}.json"
 
 
 class GateReportFiles:
-    """Reports in one folder; their names sort by time, because a run's key begins with it."""
+    """Reports in one folder, named by their runs. Which of them are the newest the receipts say: a name has its time from a clock alone."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,15 +50,18 @@ class GateReportFiles:
         except FileExistsError:
             raise RunFailedError(f"{self._folder}/{report.run}.json is there already: run keys are used once. Nothing was changed.") from None
 
-    def latest(self, limit: int) -> tuple[RunReport, ...]:
-        """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none, and a folder that can't be read."""
+    def latest(self, limit: int, began: Mapping[str, Begun]) -> tuple[RunReport, ...]:
+        """Return the newest reports, the oldest of them first: so many of runs that the chain holds (`began` says where), and so many of others.
+
+        None but these is read. Raises `RunFailedError` for a file that is none, and a folder that can't be read.
+        """
         try:
             names = names_in(self._folder, "CAP-*.json")
         except OSError as error:
             why = f"{self._folder} can't be listed ({error.strerror}), so nobody knows what gate runs found"
             raise RunFailedError(f"{why}. Nothing was changed. Let this user read it, or run this as the one whose folder it is.") from None
-        files = [self._folder / name for name in names if is_run_key(name.removesuffix(".json"))]
-        return tuple(map(_as_run, map(_read, files[-limit:])))
+        named = [_Named(self._folder, run) for run in (name.removesuffix(".json") for name in names) if is_run_key(run)]
+        return tuple(_as_run(_read(one.path)) for one in latest_of(named, began, limit))
 
     def head_of(self, run: str) -> ReportHead | None:
         """Return the head of that run's report, None where there is none. Raises `RunFailedError` for a file that is no report of it."""

@@ -53,7 +53,7 @@ def preview(view: SiteView, ports: ApplyPorts, *, hosts: tuple[str, ...], capabi
     if output == "json":
         print_json(made.model_dump(mode="json"))
     else:
-        show_plan(made, out)
+        show_plan(made, out, approval=view.approval)
     return exit_code_of(made)
 
 

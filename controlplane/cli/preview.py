@@ -23,8 +23,14 @@ _LABEL = 10
 _WIDEST = 120
 
 
-def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply") -> None:
-    """Print the preview on standard output; `then` is the command that takes the file `out` and goes on."""
+def way_on(then: str, file: str, approval: str) -> str:
+    """Return the command `then` with a plan's file, behind its approval where one is demanded (`none`, `self` or `other`)."""
+    who = "another person: " if approval == "other" else ""
+    return f"{then} {file}" if approval == "none" else f"{who}controlplane approve {file}, then: {then} {file}"
+
+
+def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply", approval: str = "none") -> None:
+    """Print the preview on standard output; `then` is the command that takes the file `out` and goes on, `approval` what it demands before."""
     for step in made.steps:
         _show_step(step)
     for bound in made.bounds:
@@ -34,10 +40,10 @@ def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply") 
         _row("refused", f"{refusal.host} {refusal.capability}: {refusal.reason}")
     if made.bounds or made.refusals:
         click.echo("")
-    _close(made, out, then)
+    _close(made, out, then, approval)
 
 
-def _close(made: Plan, out: str | None, then: str) -> None:
+def _close(made: Plan, out: str | None, then: str, approval: str) -> None:
     destroyed = [f"{change.target} on {step.host}" for step in made.steps for change in step.changes if change.destructive]
     count = sum(len(step.changes) for step in made.steps)
     told = f"{counted(len(made.steps), 'step')}, {counted(count, 'change')} on {counted(len(made.hosts), 'host')}"
@@ -51,9 +57,9 @@ def _close(made: Plan, out: str | None, then: str) -> None:
             _row("downtime", f"{host}: {name} stops {len(own)} times, {_in_all(own)}")
     _row("plan", made.plan)
     if made.steps and out is not None:
-        _row("next", f"{then} {out}    (nothing was changed so far)")
+        _row("next", f"{way_on(then, out, approval)}    (nothing was changed so far)")
     elif made.steps:
-        _row("next", f"run this again with --out FILE, then {then} FILE    (nothing was changed so far)")
+        _row("next", f"run this again with --out FILE, then {way_on(then, 'FILE', approval)}    (nothing was changed so far)")
     elif not made.refusals:
         click.echo("Nothing to do.")
 

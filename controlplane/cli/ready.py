@@ -70,6 +70,8 @@ def _judged(host: str, view: SiteView, ports: ApplyPorts, *, after_reboot: bool)
 
 
 def _print_text(answer: Readiness, plan_file: str | None, *, steps: int, approval: str) -> None:
+    from controlplane.cli.preview import way_on  # noqa: PLC0415 - loaded when the verb runs
+
     for need in answer.needs:
         _print_need(need, "red")
     for need in answer.noted:
@@ -80,11 +82,8 @@ def _print_text(answer: Readiness, plan_file: str | None, *, steps: int, approva
         return
     click.secho(f"{answer.host} is not ready: {len(answer.needs)} in the way, {answer.met} met.", fg="red")
     if plan_file is not None and steps:
-        first = "" if approval == "none" else f"controlplane approve {plan_file}, then: "
-        if approval == "other":
-            first = f"another person: {first}"
         counted = f"{steps} {'step' if steps == 1 else 'steps'}"
-        click.echo(f"next      {first}controlplane apply {plan_file}    ({counted}; nothing was changed so far)")
+        click.echo(f"next      {way_on('controlplane apply', plan_file, approval)}    ({counted}; nothing was changed so far)")
 
 
 def _print_need(need: Need, colour: str) -> None:

@@ -52,7 +52,8 @@ def stage(stack: str, manifest: str | None, out: str | None, plan_file: str | No
         if plan is not None and not dry_run:
             return _carry_out(partial(stage_release, found, stack), plan, ports, words=("stage", stack, str(plan_file)), output=output)
         shown = _preview(found, stack, "staging", plan or found.files.manifest(stack, str(manifest)), ports, out=out)
-    return _show_preview(shown, plan_file or out, output=output, then=f"controlplane release stage {shlex.quote(stack)} --plan")
+        approval = found.view.approval
+    return _show_preview(shown, plan_file or out, output=output, then=f"controlplane release stage {shlex.quote(stack)} --plan", approval=approval)
 
 
 @click.command(epilog="Example: controlplane release promote shop --out plan.json")
@@ -70,6 +71,7 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
     """
     from controlplane.usecases.deploy_release import promote_release  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.judge_promotion import staged_manifest  # noqa: PLC0415
+    from controlplane.usecases.release_case import demanded_of  # noqa: PLC0415
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     plan = _read(plan_file, manifest=manifest, out=out) if plan_file is not None else None
@@ -78,7 +80,9 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
             return _carry_out(partial(promote_release, found, stack), plan, ports, words=("promote", stack, str(plan_file)), output=output)
         kept = plan or (found.files.manifest(stack, manifest) if manifest is not None else staged_manifest(found, stack, ports))
         shown = _preview(found, stack, "production", kept, ports, out=out)
-    return _show_preview(shown, plan_file or out, output=output, then=f"controlplane release promote {shlex.quote(stack)} --plan")
+        is_approved = any(line.name == "approval" and line.verdict.value == "MET" for line in shown.gate)
+        approval = "none" if is_approved else demanded_of(found, found.files.spec(stack))
+    return _show_preview(shown, plan_file or out, output=output, then=f"controlplane release promote {shlex.quote(stack)} --plan", approval=approval)
 
 
 @click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
@@ -160,7 +164,7 @@ def _carry_out(act: Callable[..., ReleaseResult], plan: Plan, ports: ReleasePort
     return code
 
 
-def _show_preview(shown: Rehearsed, plan_file: str | None, *, output: str, then: str) -> int:
+def _show_preview(shown: Rehearsed, plan_file: str | None, *, output: str, then: str, approval: str) -> int:
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.plan import exit_code_of  # noqa: PLC0415
     from controlplane.cli.preview import show_plan  # noqa: PLC0415
@@ -173,7 +177,7 @@ def _show_preview(shown: Rehearsed, plan_file: str | None, *, output: str, then:
         for one in lands:
             click.echo(plain(f"lands     {one['host']} {one['service']} {one['path']}: {one['lands']}"))
         click.echo("")
-        show_plan(made, plan_file, then=then)
+        show_plan(made, plan_file, then=then, approval=approval)
     # What only holds for a time is asked again at the deployment itself.
     shut = [line for line in gate if line.verdict.value != "MET" and line.name not in ("window", "approval")]
     if any(line.verdict.value == "UNKNOWN" for line in shut):

@@ -5,6 +5,8 @@ Units: bytes. What a hypervisor does not know of is None or missing, never a gue
 
 from __future__ import annotations
 
+from typing import NotRequired
+
 from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
@@ -49,7 +51,8 @@ class MachineSeen(TypedDict):
     `made` is False while that run has not finished with it; `host_keys` are the public SSH host keys that it was born with, one line each.
 
     `birth` says by digests what it was born with (`machine_birth`), None without such a mark. `defined` are the data disks of its definition by
-    serial number, with the storage that each belongs in; those whose volume is still to be made are among them, and not among `disks`.
+    serial number, with the storage that each belongs in; those whose volume is still to be made are among them, and not among `disks`. Evidence
+    that is older than these two questions has neither key: then nobody asked, and what needs them is UNKNOWN.
 
     `images` are those that were asked for, by name, with the size of the disk in them; `templates` likewise, with the template's id as text.
     `networks` are the networks and bridges that were asked for and are there; None where the hypervisor shows none to anybody.
@@ -61,7 +64,7 @@ class MachineSeen(TypedDict):
     id: str | None
     run: str | None
     made: bool | None
-    birth: str | None
+    birth: NotRequired[str | None]
     host_keys: list[str]
     state: str | None
     autostart: bool | None
@@ -69,7 +72,7 @@ class MachineSeen(TypedDict):
     memory: int | None
     agent: bool | None
     disks: list[MachineDiskSeen]
-    defined: dict[str, str | None]
+    defined: NotRequired[dict[str, str | None]]
     cards: list[MachineCard]
     storages: dict[str, StorageSeen]
     images: dict[str, int]

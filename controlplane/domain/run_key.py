@@ -16,6 +16,11 @@ def make_run_key(capability: str, now: datetime, entropy: str) -> str:
     return key
 
 
+def begun_at(key: str) -> datetime:
+    """Return when the run of a key was begun, by the clock of then. ValueError for a key that names no time."""
+    return datetime.strptime(key[4:19], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+
+
 def is_run_key(text: str) -> bool:
     """Say whether `text` is a run key; it then is safe as one path component."""
     return PATTERN.fullmatch(text) is not None

@@ -8,8 +8,10 @@ ran), each where there is any.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
+
+from controlplane.domain.receipt import Receipt
 
 
 def unproven(told: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -19,6 +21,12 @@ def unproven(told: Mapping[str, Any] | None) -> tuple[str, ...]:
     name = str(told.get("container") or "its service")
     wrong = (str(told["complaint"]),) if told.get("complaint") else ()
     return (*wrong, *(sentence for what, proof in _proofs(name, told) for sentence in _of(what, proof)))
+
+
+def unproven_back(chain: Sequence[Receipt], keys: Collection[str]) -> tuple[str, ...]:
+    """Return such a sentence, with its step, for each thing that is not proven of how the steps of these keys went back."""
+    ended = (one for one in chain if one.undoes in keys and one.outcome == "rolled-back")
+    return tuple(f"{one.step} | roll back: {doubt}" for one in ended for doubt in unproven(one.told))
 
 
 def _proofs(name: str, told: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

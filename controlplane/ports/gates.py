@@ -11,6 +11,7 @@ from controlplane.domain.coordination import GateRun
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.proposal import ModeChange
 from controlplane.domain.gates.report import GateReport, ReportHead
+from controlplane.domain.gates.run_order import Begun
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.registers.closing import RunReport
@@ -28,8 +29,11 @@ class GateReports(Protocol):
         """Return the head of that run's report, None where there is none. Raises `RunFailedError` for a file that is no report of it."""
         ...
 
-    def latest(self, limit: int) -> tuple[RunReport, ...]:
-        """Return the newest reports, the oldest of them first. Raises `RunFailedError` for a file that is none."""
+    def latest(self, limit: int, began: Mapping[str, Begun]) -> tuple[RunReport, ...]:
+        """Return the newest reports, the oldest of them first: so many of runs that the chain holds (`began` says where), and so many of others.
+
+        Raises `RunFailedError` for a file that is none.
+        """
         ...
 
 

@@ -96,8 +96,8 @@ def _attempt(current: Deployment, chain: Sequence[Receipt]) -> str:
 
 
 def _settled(found: Deployed, stack: str, name: str) -> Deployment:
-    if found.current is None:
-        told = found.doubt or "nothing is deployed by a release"
+    if found.current is None or found.unfinished is not None:
+        told = found.doubt or found.unfinished or "nothing is deployed by a release"
         raise RefusedError(f"{stack} in {name} does not close: {told}. See: controlplane release status {stack}")
     return found.current
 

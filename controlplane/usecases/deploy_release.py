@@ -296,5 +296,5 @@ class _Promotion:
     def result(self, outcome: str, messages: Sequence[str], returned: tuple[RunResult, ...] = ()) -> ReleaseResult:
         """Return what the promotion came to."""
         said = {"stack": self.stack, "environment": "production", "manifest": self.name, "outcome": outcome, "gate": self.gate}
-        more = {"deployed": self.deployed, "proof": self.proof, "returned": returned, "messages": tuple(messages)}
+        more = {"deployed": self.deployed, "proof": self.proof, "returned": returned, "messages": tuple(dict.fromkeys(messages))}
         return ReleaseResult.model_validate({**said, **more})

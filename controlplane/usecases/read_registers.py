@@ -58,15 +58,16 @@ def resting(
     """
     if chain is None:
         chain = sound_chain(record.receipts) if sound else record.receipts.load()
+    began = beginnings([receipt for _, receipt in chain])
     held = {receipt.run: receipt.evidence for _, receipt in chain if receipt.phase == "result" and receipt.evidence}
     return Resting(
         registers=governance.checked_registers(),
-        reports=record.reports.latest(_RUNS),
+        reports=record.reports.latest(_RUNS, began),
         governed=tuple(governed),
         now=record.clock.now(),
         named=tuple(named),
         receipts=held,
-        began=beginnings([receipt for _, receipt in chain]),
+        began=began,
         checks=frozenset((*CHECKS, *governance.gates.checks)),
     )
 

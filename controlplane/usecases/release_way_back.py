@@ -60,7 +60,7 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
     stands = found.reached
     proof = proof_since(chain, stands)
-    unproven = _went_back(found) and (proof is None or not proof.passed)
+    unproven = _went_back(found) and found.unfinished is None and (proof is None or not proof.passed)
     if unproven and stands.current is not None and to in (None, stands.current.manifest_name):
         # Only the proof is missing, or did not pass: asked for once more it must not take a further release back.
         return _way(site, stands, (), to=stands.current.manifest_name, left=left, ports=ports)

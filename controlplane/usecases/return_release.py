@@ -9,6 +9,7 @@ Rules:
 - A host of a wave that is not ended is left to it, before the first run and before each play; a failed promotion goes back all the same, by
   `take_back`: it does not wait for a wave with what does not work.
 - A host that does not answer keeps no other from going back; what is left is said.
+- What is not proven of how the data fared on the way back is said once, however the way back ends.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.run_result import RunResult
+from controlplane.domain.told_proof import unproven_back
 from controlplane.usecases.hold_release import HeldRelease, fenced, held_release
 from controlplane.usecases.hosts_in_wave import refuse_in_wave, why_in_wave
 from controlplane.usecases.judge_hosts import judge_site
@@ -93,7 +95,8 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
     left_out = sorted({intent.host for intent in intents_of(run, chain)} - {one.host for one in mine})
     result = back(run) if not left_out else UnknownError(f"{', '.join(left_out)} is no host of {name} any more")
     if not left_out and (len(mine) < 2 or (isinstance(result, RunResult) and (result.outcome == "rolled-back" or _is_told_to_stop(result)))):
-        return _or_raised(result)
+        whole = _or_raised(result)
+        return _saying(whole, (*_doubts(mine, ports), *whole.messages))
     others: list[str] = []
     last = result
     for one in mine:
@@ -105,15 +108,28 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
             others.append(without_end(str(alone)))
             continue
         if _is_told_to_stop(alone):
-            return alone
+            return _saying(alone, (*_doubts(mine, ports), *alone.messages))
         others += alone.messages if alone.outcome != "rolled-back" else ()
         last = alone
     if isinstance(result, UnknownError):
         # Nothing was begun as a whole; what went back went back by itself.
         last = _or_raised(last)
-        return last if not others else last.model_copy(update={"outcome": "interrupted", "messages": tuple(dict.fromkeys(others))})
+        said = _saying(last, (*_doubts(mine, ports), *others))
+        return said if not others else said.model_copy(update={"outcome": "interrupted"})
+    if others:
+        return _saying(result, (*result.messages, *_doubts(mine, ports), *others))
     # The run is closed with the last of its steps.
-    return _or_raised(last) if not others else result.model_copy(update={"messages": tuple(dict.fromkeys((*result.messages, *others)))})
+    last = _or_raised(last)
+    return _saying(last, (*_doubts(mine, ports), *last.messages))
+
+
+def _doubts(mine: Sequence[Deployment], ports: ReleasePorts) -> tuple[str, ...]:
+    """Return what is not proven of how these went back, each of them by itself or as a whole."""
+    return unproven_back(tuple(receipt for _, receipt in ports.apply.receipts.load()), {one.key for one in mine})
+
+
+def _saying(result: RunResult, messages: Sequence[str]) -> RunResult:
+    return result.model_copy(update={"messages": tuple(dict.fromkeys(messages))})
 
 
 def _or_raised(result: RunResult | UnknownError) -> RunResult:
@@ -182,7 +198,9 @@ def _wrong_digests(site: ReleaseSite, stack: str, name: EnvironmentName, ports: 
 
 def _result(back: WayBack, outcome: str, returned: Sequence[RunResult], *, messages: tuple[str, ...]) -> ReleaseResult:
     said = {"stack": back.stack, "environment": back.environment, "manifest": back.to or "nothing", "outcome": outcome, "asked_back": True}
-    return ReleaseResult.model_validate({**said, "returned": tuple(returned), "messages": messages})
+    # The runs that went back say what of that is not proven, and one that did not says why.
+    every = dict.fromkeys((*(message for run in returned for message in run.messages), *messages))
+    return ReleaseResult.model_validate({**said, "returned": tuple(returned), "messages": tuple(every)})
 
 
 def _look(back: WayBack) -> str:

@@ -25,7 +25,7 @@ from controlplane.domain.releases.bringing import brings
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.run_result import RunResult, remaining_drift
 from controlplane.domain.site_view import SiteView
-from controlplane.domain.told_proof import unproven
+from controlplane.domain.told_proof import unproven_back
 from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
@@ -274,11 +274,11 @@ def _stopped(undoing: _Undoing, why: str) -> RunResult:
 
 def _result(undoing: _Undoing, outcome: Outcome, *, report: AuditReport | None = None, messages: tuple[str, ...] = ()) -> RunResult:
     keys = {intent.key for intent in undoing.intents}
-    mine = [r for r in _chain(undoing.ports) if r.undoes in keys]
+    chain = _chain(undoing.ports)
+    mine = [r for r in chain if r.undoes in keys]
     downtime: dict[str, float] = {}
     for name, seconds in (missed for r in mine for missed in r.downtime_s.items()):
         downtime[name] = round(downtime.get(name, 0.0) + seconds, 3)
-    doubts = [f"{r.step} | roll back: {doubt}" for r in mine if r.outcome == "rolled-back" for doubt in unproven(r.told)]
     return RunResult(
         run=undoing.ledger.run,
         receipts=tuple(r.key for r in mine if r.phase == "intent"),
@@ -289,5 +289,5 @@ def _result(undoing: _Undoing, outcome: Outcome, *, report: AuditReport | None =
         # Nothing was promised to be mended: every drift is shown as what remains.
         remaining=remaining_drift(undoing.plan.model_copy(update={"steps": ()}), report),
         downtime_s=downtime,
-        messages=(*doubts, *messages),
+        messages=(*unproven_back(chain, keys), *messages),
     )

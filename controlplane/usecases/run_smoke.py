@@ -1,7 +1,8 @@
 """release smoke: prove a running stack by its behaviour, and put on record which manifest it was that proved itself.
 
 Rules:
-- What is deployed is what the receipts say. Where a deployment is open, or hosts were given different manifests, there is nothing to prove.
+- What is deployed is what the receipts say. Where a deployment is open, or failed and was not taken back, or hosts were given different manifests,
+  there is nothing to prove.
 - In production a host to which nothing was brought yet is left out: what runs on the others is there to be proven. In staging all of them count.
 - Evidence is fresh before the tests and again after them: where a service of any host ran another image than the manifest's at either time, was made
   anew meanwhile, or could not be observed, the run proves nothing, whatever its tests say.
@@ -145,8 +146,9 @@ def _standing(stack: str, environment: EnvironmentName, wanted: Environment, cha
     whole = deployed(chain, ports.plans.get, stack=stack, environment=environment, hosts=wanted.hosts)
     found = whole.reached if environment == "production" else whole
     verb = "stage" if environment == "staging" else "promote"
-    if found.doubt is not None:
-        raise RefusedError(f"{stack} in {environment}: {found.doubt}. Nothing was run. See what to do: controlplane release status {stack}")
+    doubt = found.doubt or found.unfinished
+    if doubt is not None:
+        raise RefusedError(f"{stack} in {environment}: {doubt}. Nothing was run. See what to do: controlplane release status {stack}")
     current = found.current
     if current is None:
         told = f"nothing is deployed by a release on {', '.join(wanted.hosts)}"

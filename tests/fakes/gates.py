@@ -13,6 +13,7 @@ from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.proposal import ModeChange, Proposal
 from controlplane.domain.gates.report import GateReport, ReportHead
+from controlplane.domain.gates.run_order import Begun, latest_of
 from controlplane.domain.gates.values import Gates, Mode, SiteCheck
 from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
@@ -64,11 +65,12 @@ class FakeGateReports:
         report = self.held.get(run)
         return None if report is None else ReportHead(report, report.digest())
 
-    def latest(self, limit: int) -> tuple[RunReport, ...]:
-        return tuple(
+    def latest(self, limit: int, began: Mapping[str, Begun]) -> tuple[RunReport, ...]:
+        held = [
             RunReport(run=one.run, at=one.judged_at, findings=one.findings, digest=one.digest(), policy=one.policy_digest, checkers=one.checkers)
-            for _, one in sorted(self.held.items())[-limit:]
-        )
+            for _, one in sorted(self.held.items())
+        ]
+        return tuple(latest_of(held, began, limit))
 
 
 class FakeCheckers:

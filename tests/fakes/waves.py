@@ -12,6 +12,7 @@ from controlplane.domain.errors import RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding
 from controlplane.domain.gates.report import GateReport, ReportHead
+from controlplane.domain.gates.run_order import Begun
 from controlplane.domain.gates.values import Gates, SiteCheck
 from controlplane.domain.governance import Governance
 from controlplane.domain.inventory import InventoryHost
@@ -123,7 +124,7 @@ class FakeReports:
     def head_of(self, run: str) -> ReportHead | None:
         return next((ReportHead(one, one.digest()) for one in self.held if one.run == run), None)
 
-    def latest(self, limit: int) -> tuple[RunReport, ...]:
+    def latest(self, limit: int, began: Mapping[str, Begun]) -> tuple[RunReport, ...]:  # noqa: ARG002 - the port's signature
         return tuple(RunReport(run=one.run, at=one.judged_at, findings=one.findings) for one in self.held[-limit:])
 
 

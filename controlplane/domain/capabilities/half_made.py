@@ -4,12 +4,14 @@ Rules:
 - What is still to be made of it is no difference: a volume that its definition names, its start.
 - What it was born with (address, login, keys, image) can't be changed any more, and a finished machine would be judged by nothing of it: so it has
   to be what is declared, and where nobody can tell, that is a refusal too.
+- Evidence that is older than the question shows neither: that is no answer of the hypervisor's.
 - Its disks are those of its definition: a run makes the volumes that it names, and adds none to it.
 """
 
 from __future__ import annotations
 
 from controlplane.domain.capabilities import on_proxmox
+from controlplane.domain.evidence import Unobserved
 from controlplane.domain.machine_birth import birth, born_otherwise
 from controlplane.domain.machine_shapes import MachineSeen
 from controlplane.domain.machine_view import differences, is_missing_disk, missing_disks
@@ -18,7 +20,11 @@ from controlplane.domain.machines import BootDisk, DesiredMachine, Proxmox
 
 
 def refusals(machine: DesiredMachine, boot: BootDisk, seen: MachineSeen) -> list[str]:
-    """Return in what the half-made machine is not the declared one, but for what is still to be made of it."""
+    """Return in what the half-made machine is not the declared one, but for what is still to be made of it. Raises `Unobserved`."""
+    if "birth" not in seen or "defined" not in seen:
+        raise Unobserved(
+            f"what {machine.name}, which run {seen['run']} left half made, was born with was not collected: its evidence is older than that question"
+        )
     begun, away = f"run {seen['run']} left {machine.name} half made", _away(machine, seen)
     return [
         *(f"{begun}, and {reason}" for reason in _by_hand(machine, seen)),

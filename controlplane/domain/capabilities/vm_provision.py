@@ -34,13 +34,13 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         return Proposal()
     try:
         seen = reader.machine
+        if seen["exists"] and seen["made"] is not False:
+            return _complete(machine, machine.profile.boot, seen)
+        if not seen["exists"] and (told := _taken(machine, reader.evidence)):
+            return Proposal(refusals=(told,))
+        return _make(machine, machine.profile.boot, seen)
     except Unobserved as doubt:
         return Proposal(refusals=(f"could not be observed: {doubt}",))
-    if seen["exists"] and seen["made"] is not False:
-        return _complete(machine, machine.profile.boot, seen)
-    if not seen["exists"] and (told := _taken(machine, reader.evidence)):
-        return Proposal(refusals=(told,))
-    return _make(machine, machine.profile.boot, seen)
 
 
 def _taken(machine: DesiredMachine, evidence: Evidence) -> str:

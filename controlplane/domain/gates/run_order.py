@@ -70,6 +70,21 @@ def newest_first(runs: Iterable[_Run], began: Mapping[str, Begun]) -> list[_Run]
     return [*found, *left]
 
 
+def latest_of(runs: Iterable[_Run], began: Mapping[str, Begun], limit: int) -> list[_Run]:
+    """Return the newest runs, the oldest of them first: so many of those that the chain holds, and so many of those that it lacks.
+
+    Each kind is counted by itself: by clocks that ran ahead the others would leave no room for those of the chain.
+    """
+    left = {True: limit, False: limit}
+    found = []
+    for run in newest_first(runs, began):
+        is_held = run.run in began
+        if left[is_held] > 0:
+            left[is_held] -= 1
+            found.append(run)
+    return found[::-1]
+
+
 def newest_run(runs: Sequence[GateRun], began: Mapping[str, Begun]) -> GateRun | None:
     """Return the run that stands last in the chain, or one that it lacks where that is dated later still."""
     return next(iter(newest_first(runs, began)), None)

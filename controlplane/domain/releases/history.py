@@ -2,7 +2,8 @@
 
 Rules:
 - A deployment is a step of capability release.deploy with a receipt; what it deployed stands in the plan that the receipt names.
-- Deployed is what was done and not taken back. One that failed changes nothing here: what a host really runs then, evidence alone tells.
+- Deployed is what was done and not taken back. One that failed changes nothing here: what a host really runs then, evidence alone tells. It is
+  said all the same (`unfinished`), and nothing is proven over it.
 - The chain says what came after what; times are what the clocks said, of which one may have run ahead.
 - While a deployment or its way back is open nobody knows which of two releases a host runs.
 - What the receipts show to be another stack's is not asked for: a plan of that one that is lost keeps nobody from this one.
@@ -93,8 +94,8 @@ class OnHost(Value):
 
     @property
     def failed(self) -> Deployment | None:
-        """Return the newest deployment, where that failed and was neither taken back nor followed by one that stands."""
-        last = self.deployments[-1] if self.deployments else None
+        """Return the newest deployment that was not taken back, where that failed: none that stands followed it."""
+        last = next((one for one in reversed(self.deployments) if one.state != "undone"), None)
         return last if last is not None and last.state == "failed" else None
 
     @property
@@ -151,6 +152,16 @@ class Deployed(Value):
             told = (f"{one.host} runs {one.current.manifest_name if one.current is not None else 'none'}" for one in self.hosts)
             return f"its hosts disagree: {', '.join(told)}"
         return None
+
+    @property
+    def unfinished(self) -> str | None:
+        """Return which deployments were begun over what stands, failed and were not taken back; None where none was.
+
+        The receipts say what was brought before them. Whether that runs they do not: a part of what failed may lie there.
+        """
+        left = [one for host in self.hosts if (one := host.failed) is not None]
+        told = "; ".join(f"{one.key} on {one.host}, of {one.manifest_name}, since {one.begun_at}" for one in left)
+        return f"a deployment failed and was not taken back: {told}" if told else None
 
 
 def deployments(

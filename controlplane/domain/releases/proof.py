@@ -4,6 +4,7 @@ Rules:
 - A run that ended without saying what its tests came to (it was interrupted, or broke) says nothing either way, and is in the way of nothing.
 - What counts is only what came after the release stands: after it was deployed, and after whatever was deployed over it was taken back,
   by the order of the receipts.
+- Nothing counts where a deployment was begun and is not done, on any host: nobody can say of that one what a test met there.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def newest_proof(chain: Sequence[Receipt], stack: str, environment: str) -> Proo
 def proof_since(chain: Sequence[Receipt], found: Deployed) -> Proof | None:
     """Return the newest smoke run of what stands in an environment, of this manifest and since it stands; None where there is none."""
     proof, current = newest_proof(chain, found.stack, found.environment), found.current
+    if found.unfinished is not None:
+        return None
     if proof is None or current is None or found.since is None or proof.receipt.seq < found.since.seq:
         return None
     return proof if proof.report.manifest == current.manifest else None

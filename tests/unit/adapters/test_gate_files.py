@@ -19,6 +19,7 @@ from controlplane.domain.errors import InputInvalidError, RefusedError, RunFaile
 from controlplane.domain.finding import Finding, Summary, Verdict
 from controlplane.domain.gates.proposal import ModeChange, Proposal, seal
 from controlplane.domain.gates.report import GateReport
+from controlplane.domain.gates.run_order import Begun
 from controlplane.domain.gates.values import SiteCheck
 from tests.counting import calls
 
@@ -118,9 +119,9 @@ def report(run: str = "CAP-20260301-120000__verify.pack.run__R0001") -> GateRepo
 
 def test_a_report_is_kept_once_and_read_with_the_digest_that_its_receipt_holds(tmp_path: Path) -> None:
     files = GateReportFiles(tmp_path / "gates")
-    assert files.latest(5) == ()
+    assert files.latest(5, {}) == ()
     files.keep(report())
-    [one] = files.latest(5)
+    [one] = files.latest(5, {})
     assert (one.run, one.at, one.findings, one.digest) == (
         report().run,
         report().judged_at,
@@ -134,14 +135,14 @@ def test_a_report_is_kept_once_and_read_with_the_digest_that_its_receipt_holds(t
 def test_a_report_says_by_what_it_judged_and_one_from_before_it_could_keeps_its_digest(tmp_path: Path) -> None:
     files = GateReportFiles(tmp_path)
     files.keep(report().model_copy(update={"checkers": {"D235": "sha256:c"}}))
-    [one] = files.latest(1)
+    [one] = files.latest(1, {})
     assert (one.policy, one.checkers) == ("x", {"D235": "sha256:c"})
     assert one.digest != report().digest()
     for later in ({"checkers", "facts", "ended"}, {"facts", "ended"}):
         told = report().model_copy(update={"checkers": {} if "checkers" in later else {"D235": "sha256:c"}})
         plain = told.model_dump(mode="json", exclude=later)
         (tmp_path / f"{report().run}.json").write_text(json.dumps(plain))
-        assert [one.digest for one in files.latest(1)] == [digest_of(plain)]
+        assert [one.digest for one in files.latest(1, {})] == [digest_of(plain)]
         head = files.head_of(report().run)
         assert head is not None
         assert head.digest == digest_of(plain)
@@ -187,7 +188,27 @@ def test_only_the_newest_are_read_the_oldest_of_them_first(tmp_path: Path) -> No
     for name in names:
         files.keep(report(name))
     (tmp_path / "CAP-notes.json").write_text("mine")
-    assert [one.run for one in files.latest(2)] == [names[2], names[0]]
+    assert [one.run for one in files.latest(2, {})] == [names[2], names[0]]
+
+
+def test_the_newest_are_those_that_stand_last_in_the_chain_and_no_other_is_read(tmp_path: Path) -> None:
+    files = GateReportFiles(tmp_path)
+    ahead, before, after = (f"CAP-{day}-120000__verify.pack.run__R0001" for day in ("20260401", "20260301", "20260302"))
+    for name in (before, after):
+        files.keep(report(name))
+    # By its name it is the newest; what is in it would be refused.
+    (tmp_path / f"{ahead}.json").write_text("{}")
+    began = {before: Begun(3, None), ahead: Begun(1, None), after: Begun(5, None)}
+    assert [one.run for one in files.latest(2, began)] == [before, after]
+    with pytest.raises(RunFailedError, match=f"{ahead}.json is no report of a gate run"):
+        files.latest(3, began)
+
+
+def test_a_report_whose_name_is_of_no_day_is_named(tmp_path: Path) -> None:
+    name = "CAP-20261399-120000__verify.pack.run__R0001"
+    GateReportFiles(tmp_path).keep(report(name))
+    with pytest.raises(RunFailedError, match=f"{name}.json is no report of a gate run"):
+        GateReportFiles(tmp_path).latest(1, {})
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[" * 5000, '{"run": "CAP-9"}'])
@@ -195,7 +216,7 @@ def test_a_report_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / f"{report().run}.json"
     path.write_text(text)
     with pytest.raises(RunFailedError, match="is no report of a gate run"):
-        GateReportFiles(tmp_path).latest(1)
+        GateReportFiles(tmp_path).latest(1, {})
 
 
 def test_a_report_under_another_runs_name_is_refused(tmp_path: Path) -> None:
@@ -203,7 +224,7 @@ def test_a_report_under_another_runs_name_is_refused(tmp_path: Path) -> None:
     files.keep(report())
     (tmp_path / f"{report().run}.json").rename(tmp_path / "CAP-20260302-120000__verify.pack.run__R0002.json")
     with pytest.raises(RunFailedError, match=f"is the report of {report().run}"):
-        files.latest(1)
+        files.latest(1, {})
 
 
 def test_the_checks_of_this_program_share_a_digest_and_one_of_the_site_has_its_files(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ NONE = SshSigner(None, None)
     [
         (lambda folder: ReceiptFiles(folder, NONE).load(), RunFailedError, "so nobody knows what is on record. Nothing was changed."),
         (lambda folder: ReceiptFiles(folder, NONE).examine(), RunFailedError, "so nobody knows what is on record. Nothing was changed."),
-        (lambda folder: GateReportFiles(folder).latest(3), RunFailedError, "so nobody knows what gate runs found. Nothing was changed."),
+        (lambda folder: GateReportFiles(folder).latest(3, {}), RunFailedError, "so nobody knows what gate runs found. Nothing was changed."),
         (lambda folder: GateReportFiles(folder).head_of(RUN), RunFailedError, f"{RUN}.json is no report of a gate run (PermissionError)"),
         (lambda folder: ApprovalFiles(folder, NONE).find("sha256:aa", at=NOW), RefusedError, "so nobody knows whether the plan is approved."),
         (lambda folder: PlanFolder(folder).get("sha256:aa"), RunFailedError, "so nobody knows what the run was to do. Nothing was changed."),
@@ -51,7 +51,7 @@ def test_what_this_user_may_not_read_is_told(tmp_path: Path, ask: Callable[[Path
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     assert ReceiptFiles(tmp_path / "none", NONE).load() == ()
-    assert GateReportFiles(tmp_path / "none").latest(3) == ()
+    assert GateReportFiles(tmp_path / "none").latest(3, {}) == ()
     assert GateReportFiles(tmp_path / "none").head_of(RUN) is None
     assert ApprovalFiles(tmp_path / "none", NONE).find("sha256:aa", at=NOW) is None
     assert AnchorFiles(NONE, site=tmp_path / "none").read() == ((), ())

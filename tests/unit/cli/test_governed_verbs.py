@@ -367,6 +367,16 @@ def test_the_preview_in_the_docs_is_one_that_the_program_prints(capsys: pytest.C
     assert [line for line in shown if line.strip() not in ("", "…") and line not in printed] == []
 
 
+@pytest.mark.parametrize(("approval", "who"), [("self", ""), ("other", "another person: ")])
+def test_the_way_on_from_a_plan_names_the_approval_that_the_site_demands(run: Run, site: FakeSite, approval: str, who: str) -> None:
+    site.view = site.view.model_copy(update={"approval": approval})
+    said = run("plan", "--out", "plan.json").out.splitlines()[-1]
+    assert said == f"next       {who}controlplane approve plan.json, then: controlplane apply plan.json    (nothing was changed so far)"
+    said = run("plan").out.splitlines()[-1]
+    anew = "next       run this again with --out FILE, then "
+    assert said == f"{anew}{who}controlplane approve FILE, then: controlplane apply FILE    (nothing was changed so far)"
+
+
 def test_the_preview_tells_each_bound_in_its_own_unit(capsys: pytest.CaptureFixture[str]) -> None:
     plan = FakeSite().plan()
     inodes = Bound(host="mint-data", what="free inodes on /mnt/data", measure="free_inodes", of="/mnt/data", at_least=1_051_000)

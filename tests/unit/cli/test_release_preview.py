@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane.domain.approval import approve
 from controlplane.ports.plays import StepResult
 from controlplane.wiring import releases
-from tests.fakes.command_line import Run, command_line
+from tests.fakes.command_line import Run, Said, command_line
 from tests.fakes.promotions import PromotedSite
-from tests.fakes.releases import HOSTS
+from tests.fakes.releases import HOSTS, STACK
+from tests.fakes.site import OPERATOR
 
 NO = StepResult(
     status="failed", message="refuse | Look: compose_stack of shop (staging) refused: x can't be pulled. Nothing was changed.", told={"rc": 4}
@@ -53,6 +56,38 @@ def test_what_every_host_would_take_is_3_with_its_plan_and_where_data_land(run: 
     shown = json.loads(again.out)
     assert (again.code, [line["verdict"] for line in shown["gate"]]) == (3, ["MET", "MET"])
     assert shown["plan"]["steps"] == json.loads((tmp_path / "plan.json").read_text())["steps"]
+
+
+def next_of(said: Said) -> str:
+    return next(line for line in said.out.splitlines() if line.startswith("next "))
+
+
+def test_the_way_on_names_the_approval_that_is_demanded_and_no_other(run: Run, site: PromotedSite) -> None:
+    """Of staging the site says it; of production its release does as well, where that is more."""
+    assert next_of(run("release", "stage", "shop", "--manifest", "r1", "--out", "s.json")) == (
+        "next       controlplane release stage shop --plan s.json    (nothing was changed so far)"
+    )
+    site.bring_to_gate(1)
+    spec = site.files.specs[STACK]
+    site.files.specs[STACK] = spec.model_copy(update={"promotion": spec.promotion.model_copy(update={"approval": "other"})})
+    assert next_of(run("release", "promote", "shop", "--out", "p.json")).startswith(
+        "next       another person: controlplane approve p.json, then: controlplane release promote shop --plan p.json    ("
+    )
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"approval": "self"}))
+    assert next_of(run("release", "stage", "shop", "--manifest", "r2", "--out", "s.json")) == (
+        "next       controlplane approve s.json, then: controlplane release stage shop --plan s.json    (nothing was changed so far)"
+    )
+
+
+def test_what_is_approved_already_is_not_asked_for_again(run: Run, site: PromotedSite, tmp_path: Path) -> None:
+    site.bring_to_gate(1)
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"approval": "self"}))
+    assert "controlplane approve p.json, then" in next_of(run("release", "promote", "shop", "--out", "p.json"))
+    digest = json.loads((tmp_path / "p.json").read_text())["plan"]
+    site.approvals.add(approve(digest, approver=OPERATOR, requester=OPERATOR, now=site.clock.now()))
+    assert next_of(run("release", "promote", "shop", "--plan", "p.json", "--dry-run")) == (
+        "next       controlplane release promote shop --plan p.json    (nothing was changed so far)"
+    )
 
 
 @pytest.mark.parametrize(("end", "code", "word"), [(NO, 4, "DRIFTED"), (AWAY, 5, "UNKNOWN")])

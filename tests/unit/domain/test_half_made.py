@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from controlplane.domain.capabilities.proposal import Proposal
+from controlplane.domain.finding import Verdict
 from controlplane.domain.machines import BootDisk, MachineDisk
-from tests.fakes.machine_builder import GB, KEY, MIB, RUN, birth_of, born, declared_machine, profile
-from tests.unit.domain.test_vm_provision import changes, pool, propose
+from tests.fakes.machine_builder import GB, KEY, MIB, RUN, birth_of, born, declared_machine, profile, unborn
+from tests.unit.domain.test_vm_provision import changes, judged, pool, propose
 
 AWAY = (
     f"take it away: 'controlplane rollback {RUN}' does where it was never started, else 'virsh shutdown mint-data' and 'virsh undefine mint-data' "
@@ -73,6 +74,21 @@ def test_what_stands_behind_a_key_and_their_order_make_no_other_birth() -> None:
 def test_a_half_made_machine_that_does_not_say_what_it_was_born_with_is_a_doubt() -> None:
     told = f"{BEGUN}, and what it was born with is not on record there: write machines.yml as it was, or {AWAY}"
     assert propose(born(made=False, birth=None)).refusals == (told,)
+
+
+@pytest.mark.parametrize("key", ["birth", "defined"])
+def test_evidence_that_is_older_than_the_question_is_unknown_for_a_half_made_machine_and_good_for_all_else(key: str) -> None:
+    def older(**other: Any) -> dict[str, Any]:
+        return {name: value for name, value in born(**other).items() if name != key}
+
+    born_with = f"what mint-data, which run {RUN} left half made, was born with was not collected"
+    told = f"could not be observed: {born_with}: its evidence is older than that question"
+    assert propose(older(made=False)) == Proposal(refusals=(told,))
+    assert propose(older()) == propose(born()) == Proposal()
+    assert (judged(older()).verdict, judged(older(cores=1)).verdict) == (Verdict.MET, Verdict.DRIFTED)
+    assert judged(older(made=False)) == judged(born(made=False))
+    unmade = {name: value for name, value in unborn().items() if name != key}
+    assert changes(propose(unmade)) == changes(propose(unborn())) != []
 
 
 def test_no_key_is_in_what_a_hypervisor_is_told_of_a_birth() -> None:

@@ -33,7 +33,7 @@ def test_a_run_is_on_record_with_what_it_was_judged_by() -> None:
     assert set(run.hosts) == {"mint-apps", "mint-data", "site"}
     assert len(set(run.hosts.values())) == 3
     assert [(one.phase, one.outcome) for one in site.receipts.chain] == [("intent", None), ("result", "done")]
-    [kept] = site.reports.latest(1)
+    [kept] = site.reports.latest(1, {})
     assert site.receipts.chain[-1].evidence == kept.digest
     assert (kept.policy, kept.checkers) == ("sha256:policy", {"D235": "sha256:program", "D204": "sha256:file"})
 

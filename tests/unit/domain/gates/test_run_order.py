@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controlplane.domain.coordination import GateRun
 from controlplane.domain.gates.promotion import Judged
-from controlplane.domain.gates.run_order import beginnings, in_order, newest_run
+from controlplane.domain.gates.run_order import beginnings, in_order, latest_of, newest_run
 from tests.unit.domain.waves.test_changed import AHEAD, NOW, gates
 
 _DATED = (("G1", "2026-01-02T12:50:00Z"), ("G2", "2026-01-02T12:30:00Z"), ("X", "2026-01-02T12:40:00Z"))
@@ -58,3 +58,14 @@ def test_the_newest_run_of_a_pack_is_the_last_of_the_chain_also_behind_one_by_a_
     assert newest_run([ahead, other, failed], began) == other
     assert newest_run([ahead], {}) == ahead
     assert newest_run([], began) is None
+
+
+def test_the_newest_runs_are_those_that_stand_last_in_the_chain_and_as_many_of_elsewhere() -> None:
+    """Two by a clock that ran ahead would else take the place of what came after them."""
+    own = [ran("G1", AHEAD), ran("G2", AHEAD), ran("G3", "2026-01-02T12:10:00Z"), ran("G4", "2026-01-02T12:20:00Z")]
+    others = [ran("X", "2026-01-02T12:15:00Z"), ran("Y", AHEAD), ran("Z", AHEAD)]
+    began = beginnings([receipt for run in own for receipt in gates(run.run, run.at)])
+    assert [one.run for one in latest_of(own, began, 2)] == ["G3", "G4"]
+    assert [one.run for one in latest_of([*others, *own], began, 2)] == ["G3", "G4", "Y", "Z"]
+    assert [one.run for one in latest_of([*others[:1], *own], began, 3)] == ["G2", "G3", "X", "G4"]
+    assert latest_of(own, began, 0) == []
