@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,12 +201,15 @@ class Target:
             " && chmod 755 /usr/bin/rsync"
         )
 
-    def wait_for_phase(self, *phases: str, running: Running | None = None, limit_s: float = 240) -> str:
-        """Return as soon as some run's journal stands at one of `phases`; a verb that ends before that is an error."""
+    def wait_for_phase(self, *phases: str, running: Running | None = None, limit_s: float = 240, besides: Collection[str] = ()) -> str:
+        """Return as soon as some run's journal stands at one of `phases`; a verb that ends before that is an error.
+
+        The runs with their keys in `besides` don't count: they may have stood there for long.
+        """
         limit = time.monotonic() + limit_s
         while time.monotonic() < limit:
-            for phase in self.phases().values():
-                if phase in phases:
+            for key, phase in self.phases().items():
+                if phase in phases and key not in besides:
                     return phase
             assert running is None or running.process.poll() is None, running.end().err
             time.sleep(0.3)

@@ -80,6 +80,7 @@ dir /data
 save 900 1
 # appendonly no
 """
+_IMAGE = "lab/services:1"
 _DURABLE = "{appendonly: true, appendfsync: everysec}"
 _POLICY = f"""
       bound: {{kind: redis, data: /data, volume: caches_bound, durability: {{appendonly: true, appendfsync: everysec, save: "3600 1"}}}}
@@ -151,16 +152,18 @@ def test_a_redis_that_compose_made_is_made_durable_under_writes_and_taken_back_w
     site.assert_receipts_hold()
 
 
+@pytest.mark.parametrize("version", ["7.0", pytest.param("8.0", marks=pytest.mark.long)])
 def test_each_way_in_which_a_redis_is_configured_is_persisted_where_it_is_read_and_what_cannot_be_is_refused_with_the_way_out(
-    machine: Callable[..., LabMachine], tmp_path: Path
+    machine: Callable[..., LabMachine], tmp_path: Path, version: str
 ) -> None:
     host = machine(services=True)
+    image = host.lab.newer_services(host.name) if version == "8.0" else _IMAGE
     host.run(["mkdir", "-p", "/opt/stacks/caches"])
-    host.run(["tee", "/opt/stacks/caches/compose.yml"], stdin=_STACK.encode())
+    host.run(["tee", "/opt/stacks/caches/compose.yml"], stdin=_STACK.replace(_IMAGE, image).encode())
     host.run(["tee", "/opt/stacks/caches/bound.conf"], stdin=_CONF.encode())
     host.sh("chmod 644 /opt/stacks/caches/bound.conf")
     host.sh(f"printf 'OPS_PASSWORD={_PASSWORD}\n' > /opt/stacks/caches/.env && cd /opt/stacks/caches && docker compose up -d --wait")
-    host.sh("docker run -d --name lonely -v lonely:/data lab/services:1 redis-server --dir /data")
+    host.sh(f"docker run -d --name lonely -v lonely:/data {image} redis-server --dir /data")
     site = Operator(host, tmp_path)
     policy = site.site / "policy.yml"
     head, found, _ = policy.read_text().partition("    services:\n")
@@ -173,6 +176,7 @@ def test_each_way_in_which_a_redis_is_configured_is_persisted_where_it_is_read_a
         "lately": RedisClient(host, port=7004),
     }
     for client in clients.values():
+        assert f"redis_version:{version}." in client.ask(("INFO", "server"))[0]
         client.fill(600)
     # A file of an earlier life in one; another runs so already and would forget it.
     layer = "docker exec layer redis-cli"

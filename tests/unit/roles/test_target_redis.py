@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from controlplane_target import redis_aof, redis_change, redis_client, redis_file, redis_keys, redis_streams, text_change
 from controlplane_target.faults import FailedFault, RefusedFault
-from controlplane_target.redis_client import Redis, RedisError, log_in
+from controlplane_target.redis_client import LoadingError, LoginError, Redis, RedisError, log_in
 from controlplane_target.redis_keys import Held
 from controlplane_target.state import Home
 
@@ -91,6 +91,22 @@ def test_a_login_is_tried_only_where_one_is_asked_for_and_no_password_is_in_a_fa
     with pytest.raises(FailedFault, match="no password is known: name one"):
         log_in(speaking(guarded), user=None, passwords=[])
     log_in(speaking(lambda _: b"+PONG\r\n"), user=None, passwords=["unused"])
+
+
+def test_one_that_loads_says_how_far_it_is_and_one_that_lets_nobody_in_is_told_from_it(speaking: Callable[[Answers], Redis]) -> None:
+    told = {b"persistence": "loading:1\r\nloading_loaded_bytes:4096\r\n", b"keyspace": "db0:keys=3,expires=0\r\ndb7:keys=4,expires=1\r\n"}
+
+    def loading(words: list[bytes]) -> bytes:
+        return b"-LOADING Redis is loading the dataset in memory\r\n" if words[0] == b"PING" else bulk(told[words[1]])
+
+    with pytest.raises(LoadingError, match="LOADING") as fault:
+        log_in(speaking(loading), user=None, passwords=[])
+    assert fault.value.loaded == (4096, 7)
+    with pytest.raises(LoadingError) as fault:
+        log_in(speaking(lambda words: b"-LOADING x\r\n" if words[0] == b"PING" else b"-NOPERM no\r\n"), user=None, passwords=[])
+    assert fault.value.loaded == (0, 0)
+    with pytest.raises(LoginError, match="no password is known"):
+        log_in(speaking(lambda _: b"-NOAUTH Authentication required.\r\n"), user=None, passwords=[])
 
 
 # As Redis 8.0 tells them: name, arity, flags, first key, last key, step.

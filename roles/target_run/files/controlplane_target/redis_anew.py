@@ -7,20 +7,25 @@ Rules:
 - What each key held lies on disk before anything stops: who goes on after a cut compares with it (path_kept.py). Where the new server may have been started
   before, its own counters don't tell all that clients did: then only what their number says is lost, and what else differs is unknown.
 - Settings and users that it has only while it runs are looked for before, and what it forgot all the same is told by name (redis_live.py).
+- It was away from the hold of its writes until it answers (redis_wait.py). Compose gives up on a container that its health check calls unhealthy, which a
+  Redis may be as long as it loads: made anew, it is waited for all the same, and then has to be healthy.
 """
 
 from __future__ import annotations
 
+import math
 import sys
-import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from . import compose, path_kept, redis_keys, redis_live, settle_units
-from .faults import FailedFault, RefusedFault
+from . import compose, path_downtime, path_kept, redis_keys, redis_live, services, settle_units
+from .docker_engine import Engine
+from .faults import FailedFault
 from .redis_hold import writes_held
 from .redis_options import NAMES
-from .redis_server import Server, start, state_of
+from .redis_server import Server, inspected, start, state_of
+from .redis_wait import answering, note_answer, note_held
 from .state import Run
 from .systemd import unit_name
 
@@ -36,20 +41,46 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
 
     `working` is the run that holds the lease: an undo of another one works in that one's journal.
     """
-    server = request.server()
-    with closing(server.redis), writes_held(request.server().redis):
-        counted = redis_keys.counts(server.redis)
-        few = sum(counted.values()) <= _MOST_KEYS
-        before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
-        if saved:
-            server.await_saved(request.wait_s)
-        kept = {str(database): count for database, count in counted.items()}
-        journal.write(stop=path_kept.new_mark(), counts=kept, keys=None, live=redis_live.noted(server.redis))
-        if before is not None:
-            path_kept.keep(journal, {}, path_kept.plain(before))
-        journal.write(phase=phase)
-        bring_up(journal, working, request)
+    server, holding = request.server(), request.server().redis
+    note_held(journal, request)
+    try:
+        with closing(server.redis), writes_held(holding), _told_how_to_compare(journal):
+            counted = redis_keys.counts(server.redis)
+            few = sum(counted.values()) <= _MOST_KEYS
+            before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
+            if saved:
+                server.await_saved(request.wait_s)
+            kept = {str(database): count for database, count in counted.items()}
+            of_it = {"id": server.inspection.get("Id"), "health_s": services.healthy_within(server.inspection)}
+            journal.write(stop=path_kept.new_mark(), counts=kept, live=redis_live.noted(server.redis), old=of_it)
+            if before is not None:
+                path_kept.keep(journal, {}, path_kept.plain(before))
+            journal.write(phase=phase, keys=None)
+            bring_up(journal, working, request)
+    finally:
+        if journal.phase != phase:
+            # Nothing was stopped, and it takes writes again.
+            path_downtime.end(journal, request.container)
     judge(journal, request, before)
+
+
+@contextmanager
+def _told_how_to_compare(journal: Run) -> Iterator[None]:
+    """Let a fault within which the container is left made anew, and its keys not compared, tell what compares them: no new plan may be needed."""
+    try:
+        yield
+    except FailedFault as fault:
+        if journal.phase != "making-anew":
+            raise
+        raise FailedFault(
+            f"{fault}. How its keys fared was not compared: once it answers, made anew, '{' '.join(settling(journal))}' on this host does that and ends "
+            f"the run; the way back ({journal.folder}/undo) does it as well, before it goes"
+        ) from fault
+
+
+def await_compose(request: Request) -> None:
+    """Return once no Compose of ours works on the container: whoever waited for it may have been killed."""
+    compose.await_unit(_unit(request))
 
 
 def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] | None) -> bool:
@@ -61,19 +92,20 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
         if not state["Running"] and state["StartedAt"] != journal.state.get("started_at"):
             start(request.container)
             answering(request).redis.close()
+            path_downtime.end(journal, request.container)
             return False
         if state["Running"]:
+            note_answer(journal, request, state)
             return False
-    bring_up(journal, working, request)
+    with _told_how_to_compare(journal):
+        bring_up(journal, working, request)
     return True
 
 
 def bring_up(journal: Run, working: Run, request: Request) -> None:
     """Let Compose bring the container up from its files, and wait until it answers; note its downtime. Raises `FailedFault`."""
-    began = time.monotonic()
-    unit = unit_name("redis_aof", request.container)
     # Nobody stops it, as is done to a `unit`.
-    working.write(package_unit=unit)
+    working.write(package_unit=_unit(request))
     settle_units.install_after(journal.key, settling(journal), [])
     try:
         _compose(journal, request)
@@ -82,7 +114,7 @@ def bring_up(journal: Run, working: Run, request: Request) -> None:
     answering(request).redis.close()
     settle_units.uninstall_after(journal.key)
     journal.reload()
-    journal.write(downtime_s={request.container: round(time.monotonic() - began, 3)})
+    path_downtime.end(journal, request.container)
 
 
 def settling(journal: Run) -> list[str]:
@@ -90,23 +122,51 @@ def settling(journal: Run) -> list[str]:
     return [sys.executable, "-I", "-X", "utf8", "-B", str(journal.folder / "controlplane_target"), "redis", "settle", "--run", journal.key]
 
 
-def settle(journal: Run, request: Request) -> dict[str, Any]:
-    """Bring the container up that a power cut left half made anew, as the host itself does; how its keys fared is for the run to judge.
+def settle(journal: Run, request: Request) -> bool:
+    """Bring the container up that a power cut left half made anew, as the host itself does; return whether it was. Raises `FailedFault`.
 
     One that is there with an old life is left: what it has by now may be newer than any append-only file, and only the run can tell.
     """
+    is_open = journal.phase in ("making-anew", "undoing-anew")
     state = state_of(request.container)
-    half_made = journal.phase in ("making-anew", "undoing-anew") and (state is None or state["Status"] == "created")
+    half_made = is_open and (state is None or state["Status"] == "created")
     if half_made:
         _compose(journal, request)
+        state = state_of(request.container)
+    if is_open and state is not None and state["Running"]:
+        note_answer(journal, request, state, is_seen=half_made)
     settle_units.uninstall_after(journal.key)
-    return {"changed": half_made, "phase": journal.phase}
+    return half_made
+
+
+def _unit(request: Request) -> str:
+    return unit_name("redis_aof", request.container)
 
 
 def _compose(journal: Run, request: Request) -> None:
-    unit = unit_name("redis_aof", request.container)
-    stack = compose.stack_from(journal.state["stack"])
-    compose.make_anew(stack, stop_s=request.stop_s, wait_s=request.answer_s, unit=unit, log=journal.folder / "compose.log")
+    """Let Compose make it anew, or start it; wait until it is healthy, where it has a health check, or runs. Raises `FailedFault`."""
+    stack, old = compose.stack_from(journal.state["stack"]), journal.state.get("old") or {}
+    limit_s = max(request.answer_s, math.ceil(old.get("health_s") or 0))
+    try:
+        compose.make_anew(stack, stop_s=request.stop_s, wait_s=limit_s, unit=_unit(request), log=journal.folder / "compose.log")
+    except FailedFault as fault:
+        held = inspected(request.container)
+        if held is None or not held["State"]["Running"] or old.get("id") in (None, held["Id"]):
+            raise
+        if late := _late(journal, request, held, limit_s):
+            raise FailedFault(f"{late}; {fault}") from fault
+
+
+def _late(journal: Run, request: Request, held: dict[str, Any], limit_s: float) -> str:
+    """Return why a container that was made anew is not what it shall be, empty where it only took longer than Compose waits."""
+    try:
+        answering(request).redis.close()
+    except FailedFault as fault:
+        return str(fault)
+    path_downtime.end(journal, request.container)
+    demand = "healthy" if held["State"].get("Health") else "running"
+    _, missing = services.wait_for_answers(Engine(), [{"id": held["Id"], "name": request.container, "demand": demand}], limit_s)
+    return "; ".join(missing)
 
 
 def judge_after_cut(journal: Run, request: Request, *, is_first_life: bool) -> None:
@@ -116,7 +176,8 @@ def judge_after_cut(journal: Run, request: Request, *, is_first_life: bool) -> N
 
 def judge(journal: Run, request: Request, before: redis_keys.Table | None, *, is_first_life: bool = True) -> None:
     """Compare the keys with those from before, and note how they fared. Raises `FailedFault`."""
-    server = answering(request)
+    with _told_how_to_compare(journal):
+        server = answering(request)
     with closing(server.redis):
         counted = {int(database): count for database, count in journal.state["counts"].items()}
         keys = {"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)}
@@ -164,20 +225,3 @@ def refuse_lost(journal: Run, request: Request) -> None:
 def keeps_dump(journal: Run) -> bool:
     """Say whether the dump from before stays aside: keys were lost, or more are gone than clients explain for certain."""
     return bool(journal.state.get("dump_kept")) or redis_keys.doubtful(journal.state.get("keys") or {})
-
-
-def answering(request: Request) -> Server:
-    """Return the server once it has loaded its data. Raises `FailedFault`."""
-    end = time.monotonic() + request.answer_s
-    while True:
-        try:
-            server = request.server()
-            if server.redis.info("persistence").get("loading") == "0":
-                return server
-            server.redis.close()
-            said = "it still loads its data"
-        except (RefusedFault, FailedFault, OSError) as fault:
-            said = str(fault)
-        if time.monotonic() > end:
-            raise FailedFault(f"{request.container} does not answer for {request.answer_s} s: {said}. Look at 'docker logs {request.container}'")
-        time.sleep(0.1)

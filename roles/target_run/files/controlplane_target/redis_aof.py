@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import path_kept, redis_anew, redis_dump, redis_live, redis_persist
+from . import path_kept, redis_anew, redis_dump, redis_end, redis_live, redis_persist, redis_wait
 from .faults import FailedFault, RefusedFault
 from .redis_client import RedisError
 from .redis_hold import writes_held
@@ -26,7 +26,6 @@ from .state import Run
 
 ROLE = "redis_aof"
 _OLDEST = 7
-_SHOWN = ["dir", "save", "appendonly", "appendfsync"]
 # Turned on in this order, so that what is written first is synced as it shall be.
 _ORDER = ("appendfsync", "appendonly", "save")
 
@@ -121,7 +120,7 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
         running = server.redis.settings(request.order())
         differing = [name for name in request.order() if running[name] != request.settings[name]]
         if differing:
-            before = run.state.get("before") or server.redis.settings(_SHOWN)
+            before = run.state.get("before") or server.redis.settings(redis_end.SHOWN)
             run.write(role=ROLE, phase="turning-on", before=before, container=request.container)
             redis_dump.keep(server, run)
             if running.get("appendonly") == "no":
@@ -130,7 +129,7 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
                 _set(server, run, name, request.settings[name])
         if request.settings.get("appendonly") == "yes":
             server.await_file(request.wait_s)
-        after = server.redis.settings(_SHOWN)
+        after = server.redis.settings(redis_end.SHOWN)
     started = (state_of(request.container) or {}).get("StartedAt")
     # Where only persisting is left the state from before is the one now.
     run.write(role=ROLE, phase="on", started_at=started, before=run.state.get("before") or after, after=after, container=request.container)
@@ -150,15 +149,17 @@ def _set(server: Server, run: Run, name: str, value: str) -> None:
 def persist(run: Run, request: Request) -> dict[str, Any]:
     """Persist what runs; make the container anew where only that lets it read it. Raises `FailedFault`, `RefusedFault`."""
     redis_anew.refuse_lost(run, request)
-    half_made = run.phase == "making-anew"
-    is_first_life = half_made and redis_anew.finish(run, run, request, state_of(request.container))
+    half_made, is_first_life = run.phase == "making-anew", False
+    if half_made:
+        redis_anew.await_compose(request)
+        is_first_life = redis_anew.finish(run, run, request, state_of(request.container))
     changed = False
     server = request.server()
     with closing(server.redis):
-        told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
+        told = redis_persist.is_made(server, request)
     if half_made and told:
         # Cut off before its keys were compared.
-        redis_anew.judge_after_cut(run, request, is_first_life=is_first_life)
+        redis_end.go_on(run, request, is_first_life=is_first_life)
     else:
         # Once more: whoever was started since it was turned on has lost that.
         turn_on(run, request)
@@ -171,9 +172,7 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
             redis_persist.assert_as_written(run)
             redis_anew.make_anew(run, run, request, phase="making-anew")
             changed = True
-    redis_dump.drop(run, request)
-    path_kept.forget(run)
-    run.write(phase="done")
+        redis_end.end(run, request)
     return {"changed": changed, "downtime_s": run.state.get("downtime_s") or {}}
 
 
@@ -193,8 +192,8 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
     redis_anew.refuse_lost(run, request)
     server = request.server()
     with closing(server.redis):
-        running = server.redis.settings(request.order())
-        problems = [f"{name} is {running[name] or 'empty'} while it runs" for name, value in request.settings.items() if running[name] != value]
+        after = server.redis.settings(redis_end.SHOWN)
+        problems = [f"{name} is {after[name] or 'empty'} while it runs" for name, value in request.settings.items() if after[name] != value]
         if request.settings.get("appendonly") == "yes" and not server.has_manifest():
             problems.append("no append-only file is on disk")
         problems += redis_persist.lacking(server, request)
@@ -203,8 +202,11 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
     # Names of keys may be somebody's: they stay on the host.
     keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"} or None
     forgotten = {"forgotten": run.state["forgotten"]} if run.state.get("forgotten") else {}
-    told = {**{name: run.state.get(name) for name in ("container", "before", "after", "aside")}, "keys": keys, **forgotten}
-    return {"changed": False, "told": {**told, "dump_kept": True} if redis_anew.keeps_dump(run) else told}
+    told = {**{name: run.state.get(name) for name in ("container", "before", "aside")}, "after": after, "keys": keys, **forgotten}
+    told |= {"notes": run.state["notes"]} if run.state.get("notes") else {}
+    # The host itself may have ended the run: then this alone tells what it cost.
+    downtime = {"downtime_s": run.state["downtime_s"]} if run.state.get("downtime_s") else {}
+    return {"changed": False, **downtime, "told": {**told, "dump_kept": True} if redis_anew.keeps_dump(run) else told}
 
 
 def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
@@ -212,14 +214,20 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     if of.state.get("role") != ROLE:
         return {"changed": False}
     redis_persist.refuse_back(of)
-    is_first_life = of.phase == "undoing-anew" and redis_anew.finish(of, working, request, state_of(request.container))
+    is_first_life = False
+    if of.phase in ("making-anew", "undoing-anew"):
+        redis_anew.await_compose(request)
+    if of.phase == "undoing-anew":
+        is_first_life = redis_anew.finish(of, working, request, state_of(request.container))
     _refuse_unless_running(request)
+    redis_wait.note_answer(of, request, state_of(request.container))
+    redis_end.compare_before_back(of, request)
     if of.phase != "undoing-anew":
         # What a way there that came to its end cost and forgot was told by then.
         of.write(phase="undoing", **({"downtime_s": {}, "forgotten": None} if of.phase == "done" else {}))
     server = request.server()
     with closing(server.redis):
-        told = bool(request.persist) and request.route == "compose" and redis_persist.is_told(server, request)
+        told = redis_persist.is_made(server, request)
         if told:
             redis_anew.refuse_forgotten(of, server, request)
             redis_persist.put_back(of, server, request)
@@ -239,8 +247,8 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
 
 def _told_back(of: Run, request: Request) -> dict[str, Any]:
     """Return what is told of a way back: what it forgot, and how its keys fared where the container was made anew, as far as that is known."""
-    told = {"container": request.container, **({"forgotten": of.state["forgotten"]} if of.state.get("forgotten") else {})}
-    if of.state.get("downtime_s"):
+    told = {"container": request.container, **{name: of.state[name] for name in ("forgotten", "complaint") if of.state.get(name)}}
+    if of.state.get("downtime_s") and "keys" in of.state:
         keys = {name: value for name, value in (of.state.get("keys") or {}).items() if name != "names"}
         told["keys"] = keys or {"not_proven": ["all of it: the way back was cut off before its keys were compared"]}
     return {"told": told} if len(told) > 1 else {}
@@ -257,7 +265,7 @@ def _set_back(of: Run, request: Request) -> bool:
             # It was off while a start would have turned it on, with nothing to load: that is no state to go back to.
             differing = [name for name in differing if name != "appendonly"]
         turns_off = "appendonly" in differing and before["appendonly"] == "no"
-        with writes_held(request.server().redis):
+        with redis_wait.held(of, request) if turns_off else writes_held(request.server().redis):
             if turns_off:
                 server.await_saved(request.wait_s)
             changed = redis_persist.put_back(of, server, request)

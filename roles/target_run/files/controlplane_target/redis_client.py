@@ -24,6 +24,18 @@ class RedisError(FailedFault):
     """An error reply; its message begins with Redis' own word, such as NOAUTH."""
 
 
+class LoadingError(RedisError):
+    """It still loads its data; `loaded` is (bytes, keys) so far, zero of what it does not tell."""
+
+    def __init__(self, message: str, loaded: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.loaded = loaded
+
+
+class LoginError(FailedFault):
+    """It lets nobody in with what is known here: to ask again changes nothing."""
+
+
 def _connected_in(pid: int, port: int, timeout_s: float) -> socket.socket:
     """Return a connection to 127.0.0.1 as the process `pid` sees it. Raises `OSError`."""
     made: list[socket.socket | OSError] = []
@@ -128,12 +140,24 @@ def _encoded(words: Sequence[str | bytes]) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
+def loaded(redis: Redis) -> tuple[int, int]:
+    """Return (bytes, keys) that a server which loads its data has by now, zero of what it does not tell. Raises `OSError`."""
+    try:
+        read = redis.info("persistence").get("loading_loaded_bytes", "")
+        counted = [value.partition("keys=")[2].partition(",")[0] for value in redis.info("keyspace").values()]
+    except RedisError:
+        return 0, 0
+    return int(read) if read.isdigit() else 0, sum(int(count) for count in counted if count.isdigit())
+
+
 def log_in(redis: Redis, *, user: str | None, passwords: Sequence[str]) -> None:
-    """Log in with the first password that it takes; where it asks for none, none is given. Raises `FailedFault`."""
+    """Log in with the first password that it takes; where it asks for none, none is given. Raises `LoadingError`, `LoginError`, `RedisError`."""
     if user is None:
         try:
             redis.ask("PING")
         except RedisError as fault:
+            if str(fault).startswith("LOADING"):
+                raise LoadingError(str(fault), loaded(redis)) from fault
             if not str(fault).startswith("NOAUTH"):
                 raise
         else:
@@ -145,7 +169,7 @@ def log_in(redis: Redis, *, user: str | None, passwords: Sequence[str]) -> None:
             continue
         return
     told = "none of the passwords that are known is taken" if passwords else "and no password is known: name one (policy.yml, auth)"
-    raise FailedFault(f"Redis demands a login, {told}")
+    raise LoginError(f"Redis demands a login, {told}")
 
 
 def connect(pid: int, port: int, *, user: str | None = None, passwords: Sequence[str] = (), timeout_s: float = 30) -> Redis:

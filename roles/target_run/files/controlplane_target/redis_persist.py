@@ -37,6 +37,9 @@ write of that file was cut off, and that is all of its text before; it may hold 
 
 See how things are:   {python} -B {folder}/controlplane_target state --run {key}
 Cut off halfway:      apply the same plan again
+Failed while its container was made anew, and there is nothing to plan:
+                      {python} -I -X utf8 -B {folder}/controlplane_target redis settle --run {key}
+                      compares its keys with those from before, and ends the run
 Go back:              {folder}/undo     (writes dump.rdb anew, then turns AOF off, and puts the file back)
 """
 
@@ -76,7 +79,13 @@ def prepare(run: Run, server: Server, request: Request, python: str) -> dict[str
             # Also where the file carries the settings already: somebody wrote them, and perhaps more, and never brought it up.
             compose.assert_made_from(stack, request.container)
             compose.assert_only_command_differs(stack, path, new, lambda words: list(with_options(words, request.persist)))
-    values = {"key": run.key, "folder": run.folder, "python": python, "container": request.container, "path": path or "no file"}
+    values = {
+        "key": run.key,
+        "folder": run.folder,
+        "python": python,
+        "container": request.container,
+        "path": path or run.state.get("path") or "no file",
+    }
     change = redis_change.of_another(run, request, old) or text_change.change_of(old, new)
     if stack is not None and not (run.folder / redis_change.NAME).exists():
         change = redis_command.noted(stack, path, change)
@@ -125,6 +134,11 @@ def put_back(of: Run, server: Server, request: Request) -> bool:
     if request.route == "file":
         return redis_conf.put_back(of, server, request, change)
     return redis_command.put_back(of, server, change, is_told=is_told(server, request))
+
+
+def is_made(server: Server, request: Request) -> bool:
+    """Say whether what only a container made anew reads is asked for, and this one reads it."""
+    return bool(request.persist) and request.route == "compose" and is_told(server, request)
 
 
 def is_told(server: Server, request: Request) -> bool:

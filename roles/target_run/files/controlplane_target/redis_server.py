@@ -225,10 +225,16 @@ def free_name(folder: int, name: str) -> str:
     raise FailedFault(f"a thousand names like {name} are taken: clear them")
 
 
+def inspected(name: str, engine: Engine | None = None) -> dict[str, Any] | None:
+    """Return a container as Docker tells it, None where there is none of this name. Raises `OSError`."""
+    status, answer = (engine or Engine()).call("GET", f"/containers/{name}/json")
+    return dict(answer) if status == 200 else None
+
+
 def state_of(name: str, engine: Engine | None = None) -> dict[str, Any] | None:
     """Return Docker's state of a container, None where there is none of this name. Raises `OSError`."""
-    status, answer = (engine or Engine()).call("GET", f"/containers/{name}/json")
-    return dict(answer["State"]) if status == 200 else None
+    held = inspected(name, engine)
+    return None if held is None else dict(held["State"])
 
 
 def start(name: str, engine: Engine | None = None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from typing import Any
 
-from . import redis_anew, redis_aof, redis_persist
+from . import redis_aof, redis_end, redis_persist
 from .faults import FailedFault, RefusedFault
 from .redis_aof import Request
 from .state import Home, Run
@@ -55,7 +55,7 @@ def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> d
     if options.action == "undo":
         return redis_aof.undo(of, run, request)
     if options.action == "settle":
-        return redis_anew.settle(run, request)
+        return redis_end.settle(run, request)
     # The container may be gone for now: what is left of the same run brings it back.
     half_made = run.phase == "making-anew"
     if options.action == "refuse" and half_made:
@@ -66,6 +66,7 @@ def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> d
     def prepare() -> dict[str, Any]:
         if half_made:
             return {"changed": False}
+        redis_end.compare_earlier(run, request)
         server = request.server()
         with closing(server.redis):
             return redis_persist.prepare(run, server, request, sys.executable)

@@ -5,6 +5,7 @@ Rules:
 - They are stopped at the same time, each with its own stop timeout or the given one, whichever is longer; one that had to be killed is named.
 - They start in the order in which they started before. What a restart policy brought up besides is stopped: exactly what ran before runs.
 - A service answers when it runs, its health check (if it was healthy before) says so, and it still runs a moment later.
+- It is given as long as its own health check takes to say that it is not healthy, where that is longer than whoever waits would wait.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from .docker_engine import Engine
 from .faults import FailedFault
 
 STEADY_S = 1.0
+# Whoever gives no more than this waits for nothing: something else has failed by then.
+_LOOK_S = 5.0
+# As Docker has them where a check names none.
+_INTERVAL_S, _RETRIES = 30.0, 3
 
 
 def record(engine: Engine) -> list[dict[str, Any]]:
@@ -106,10 +111,28 @@ def _states(engine: Engine, services: list[dict[str, Any]]) -> dict[str, dict[st
     return found
 
 
+def healthy_within(inspection: dict[str, Any]) -> float:
+    """Return within how many seconds of its start a container's own health check says that it is healthy, or that it is not; 0.0 without one."""
+    check = inspection["Config"].get("Healthcheck") or {}
+    if not check.get("Test") or check["Test"][0] == "NONE":
+        return 0.0
+    interval = float(check.get("Interval") or 0) / 1e9 or _INTERVAL_S
+    return float(check.get("StartPeriod") or 0) / 1e9 + interval * (int(check.get("Retries") or _RETRIES) + 1)
+
+
+def _limit(engine: Engine, held: dict[str, Any], limit_s: float) -> float:
+    """Return how long a service is waited for."""
+    if held["demand"] != "healthy" or limit_s <= _LOOK_S:
+        return limit_s
+    status, answer = engine.call("GET", f"/containers/{held['id']}/json")
+    return max(limit_s, healthy_within(answer)) if status == 200 else limit_s
+
+
 def wait_for_answers(engine: Engine, services: list[dict[str, Any]], limit_s: float) -> tuple[dict[str, float], list[str]]:
-    """Return {name: epoch at which it answered} and one sentence for each that did not within the limit."""
+    """Return {name: epoch at which it answered} and one sentence for each that did not, once the first is over its limit."""
     answered: dict[str, float] = {}
-    end = time.monotonic() + limit_s
+    began = time.monotonic()
+    limits = {held["name"]: _limit(engine, held, limit_s) for held in services}
     while True:
         states = _states(engine, services)
         for held in services:
@@ -123,10 +146,11 @@ def wait_for_answers(engine: Engine, services: list[dict[str, Any]], limit_s: fl
                 return answered, []
             for name in fallen:
                 del answered[name]
-        if time.monotonic() > end:
-            missing = [held for held in services if held["name"] not in answered]
+        waited, missing = time.monotonic() - began, [held for held in services if held["name"] not in answered]
+        if any(waited > limits[held["name"]] for held in missing):
             return answered, [
-                f"{held['name']} is {_told(states[held['name']])}, not {held['demand']}, {limit_s:.0f} s after its start" for held in missing
+                f"{held['name']} is {_told(states[held['name']])}, not {held['demand']}, {min(waited, limits[held['name']]):.0f} s after its start"
+                for held in missing
             ]
         time.sleep(0.2)
 

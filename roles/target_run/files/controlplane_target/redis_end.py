@@ -1,0 +1,116 @@
+"""How a run at a Redis comes to its end: its keys compared, what runs read back, what was kept aside gone.
+
+Rules:
+- What runs is read at the end, from the server that goes on. Where that has another setting than was asked for, or works in another folder, whoever
+  starts it (an image's own script) says so after its command: a fault, before anything that was kept aside is removed.
+- A run that failed while its container was made anew may find it as it was wanted later, and then no plan has anything to do there. Its keys are compared
+  by the host itself, by a person's hand, by the next run at that container, or by its own way back: whoever comes first.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import path_kept, redis_anew, redis_dump, redis_persist, redis_wait
+from .faults import FailedFault
+from .redis_client import LoginError
+from .state import Run
+
+if TYPE_CHECKING:
+    from .redis_aof import Request
+
+SHOWN = ["dir", "save", "appendonly", "appendfsync"]
+
+
+def go_on(run: Run, request: Request, *, is_first_life: bool) -> None:
+    """End a run whose container was made anew and is told the settings, comparing its keys unless that was done. Raises `FailedFault`."""
+    if run.state.get("keys") is None:
+        redis_anew.judge_after_cut(run, request, is_first_life=is_first_life)
+    end(run, request)
+
+
+def end(run: Run, request: Request) -> None:
+    """Read back what runs, remove what was kept aside, and close the run. Raises `FailedFault`."""
+    server = request.server()
+    with closing(server.redis):
+        after = server.redis.settings(SHOWN)
+    was = (run.state.get("after") or {}).get("dir", after["dir"])
+    wrong = [f"{name} {after[name] or 'empty'} instead of {value or 'empty'}" for name, value in request.settings.items() if after[name] != value]
+    wrong += [f"its data in {after['dir']} instead of {was}"] if after["dir"] != was else []
+    if wrong:
+        raise FailedFault(
+            f"{request.container} runs with {', '.join(wrong)}: a script that starts it, or a client, set that after its command. Let nobody do that, then plan again. "
+            f"Its dump from before is kept in its data folder under the run's name. Go back: {run.folder}/undo"
+        )
+    run.write(after=after)
+    _close(run, request)
+
+
+def settle(run: Run, request: Request) -> dict[str, Any]:
+    """Bring up what is half made anew; compare and end what only waits for that, and say what came of it. Raises `FailedFault` where it does not come up."""
+    brought, said = redis_anew.settle(run, request), ""
+    try:
+        if _is_left(run, request):
+            go_on(run, request, is_first_life=brought)
+    except LoginError as fault:
+        said = f"{fault}. Its keys were not compared here: the run that goes on does it, or its way back"
+    except (FailedFault, OSError) as fault:
+        # Its unit would try again, and nothing comes of that.
+        said = str(fault)
+    return {"changed": brought, "phase": run.phase, **({"message": said} if said else {}), **_fared(run)}
+
+
+def compare_earlier(run: Run, request: Request) -> None:
+    """End each run before this one that left that container made anew and its keys not compared; note how they fared. Raises `FailedFault` for lost ones."""
+    for other in run.home.runs():
+        asked = other.state.get("asked") or {}
+        if other.key == run.key or other.state.get("role") != "redis_aof" or asked.get("container") != request.container:
+            continue
+        settings = dict(asked["settings"])
+        own = replace(request, settings=settings, persist={name: settings[name] for name in asked["persist"]}, route=asked["route"])
+        if _is_left(other, own):
+            redis_anew.judge_after_cut(other, own, is_first_life=False)
+            _close(other, own)
+            run.write(notes=[*(run.state.get("notes") or []), f"{_words(other, request)}, since run {other.key} made it anew and failed"])
+
+
+def compare_before_back(of: Run, request: Request) -> None:
+    """Compare the keys of a run that goes back and had not come to that: its dump stays where some are gone. Lost ones keep nobody from going back."""
+    if not _is_left(of, request):
+        return
+    try:
+        redis_anew.judge_after_cut(of, request, is_first_life=False)
+    except FailedFault:
+        if of.state.get("keys") is None:
+            raise
+    if of.state["dump_kept"] or of.state["keys"].get("not_proven"):
+        # The way back notes what it finds itself.
+        of.write(complaint=f"{_words(of, request)}, between when it was made anew and when it went back")
+
+
+def _close(run: Run, request: Request) -> None:
+    redis_dump.drop(run, request)
+    path_kept.forget(run)
+    run.write(phase="done")
+
+
+def _is_left(run: Run, request: Request) -> bool:
+    """Say whether a run stands where its container is made anew, as it wanted, and nothing was compared. Raises `FailedFault`, `OSError`."""
+    if run.phase != "making-anew" or not run.state.get("counts") or run.state.get("keys") is not None:
+        return False
+    server = redis_wait.answering(request)
+    with closing(server.redis):
+        return redis_persist.is_made(server, request)
+
+
+def _fared(run: Run) -> dict[str, Any]:
+    """Return {keys: how they fared}, without names: those may be somebody's, and stay in the journal. Empty where they were not compared."""
+    keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"}
+    return {"keys": keys} if keys else {}
+
+
+def _words(run: Run, request: Request) -> str:
+    keys = {name: value for name, value in _fared(run)["keys"].items() if name not in ("before", "not_proven") and value}
+    return f"of {run.state['keys']['before']} keys of {request.container} {', '.join(f'{number} are {how}' for how, number in keys.items()) or 'none is left'}"
