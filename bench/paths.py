@@ -1,8 +1,9 @@
 """Downtime of one service's move against stop, copy by rsync, start, under writes; and copy with all content read against plain rsync.
 
-Both downtimes are less a bare stop and start. A PostgreSQL and an object store, each on the boot disk, are written to at some 5 MB/s all the time.
-The program moves each to the data disk by plan and apply, and reports the downtime that the host measured. Then rsync, as an operator would type it,
-copies the same data to a third place, and the compose file is edited by hand. Both disks are files on one disk of this host.
+Both downtimes are less a bare stop and start, and end when the store answers. PostgreSQL is told to stop as its image has it. It and an object store,
+each on the boot disk, are written to at some 5 MB/s all the time. The program moves each to the data disk by plan and apply, and reports the downtime
+that the host measured. Then rsync, as an operator would type it, copies the same data to a third place, and the compose file is edited by hand. Both
+disks are files on one disk of this host.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ services:
     image: lab/services:1
     container_name: db
     command: [serve-postgres]
+    stop_signal: SIGINT
     volumes: ["db:/var/lib/postgresql/data"]
     ports: ["127.0.0.1:5432:5432"]
   store:

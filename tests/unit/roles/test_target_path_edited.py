@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import compose, path_edit, path_layer, path_leg, path_precopy, path_stack, path_undo, services, settle_units
+from controlplane_target import compose, path_edit, path_layer, path_precopy, path_stack, path_top, path_undo, services, settle_units
 from controlplane_target.cancel import Cancel
 from controlplane_target.compose import Stack
 from controlplane_target.faults import FailedFault, RefusedFault
@@ -123,7 +123,7 @@ class Host:
         """Let the old place have lain on a disk of its own, which is not there any more."""
         [path] = self.run.state["paths"]
         self.run.write(paths=[{**path, "from_mount": path["source"]["path"]}])
-        monkeypatch.setattr(path_leg, "read", lambda: [Mount("8:0", "/", "/", "ext4", "/dev/sda", "rw", False)])
+        monkeypatch.setattr(path_top, "read", lambda: [Mount("8:0", "/", "/", "ext4", "/dev/sda", "rw", False)])
 
     def edit(self) -> None:
         self.file.write_text(self.file.read_text().replace("image: x", "image: y"))
@@ -188,18 +188,18 @@ def test_an_old_place_is_known_by_its_mount_unless_it_is_dockers_own(
 ) -> None:
     disk = Mount("8:16", "/", "/mnt/old", "ext4", "/dev/sdb", "rw", False)
     root = disk._replace(dev="8:0", mount="/")
-    for module in (path_precopy, path_leg):
+    for module in (path_precopy, path_top):
         monkeypatch.setattr(module, "nearest_existing", lambda path: path)
         monkeypatch.setattr(module, "read", lambda: [root, disk])
     wanted = parse({"container": "shop", "paths": [{"data": "/data", "place": "/place"}]}).paths[0]
     held = path_precopy._path(wanted, Source(kind, path, base, "v" if kind == "volume" else ""), "/place")
     assert (held["from_mount"], held["to_mount"]) == (mount, "/")
-    assert path_leg.without_their_mount([held]) == []
-    monkeypatch.setattr(path_leg, "read", lambda: [root])
-    assert len(path_leg.without_their_mount([held])) == (mount == "/mnt/old")
+    assert path_top.without_their_mount([held]) == []
+    monkeypatch.setattr(path_top, "read", lambda: [root])
+    assert len(path_top.without_their_mount([held])) == (mount == "/mnt/old")
     # A journal from before that was written down says nothing of it.
     del held["from_mount"]
-    assert path_leg.without_their_mount([held]) == []
+    assert path_top.without_their_mount([held]) == []
 
 
 def test_one_that_an_attempt_before_stopped_is_started_on_its_new_place_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,32 @@ def test_a_later_attempt_takes_the_flags_off_before_it_copies_and_carries_those_
     assert flags_in(copy) == flags_in(source) == {**FLAGS, "fixed": 0, "shut": 0}
 
 
+def test_a_copy_that_is_not_what_was_copied_is_found_before_the_stop_though_size_and_time_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, copy = tmp_path / "old", tmp_path / "new"
+    source.mkdir()
+    (source / "cold").write_text("as it was")
+    run = Home(tmp_path / "state").run("R1")
+    run.write(trees=[{"kind": "data", "from": str(source), "to": str(copy), "read_since_ns": 1 << 62, "to_mount": "", "flags_set": False}])
+    passes, copied = Trees(run, Cancel()), root_trees.copy_tree
+
+    def decays(*places: str, live: bool, **how: Any) -> Any:
+        done, times = copied(*places, live=live, **how), (source / "cold").stat()
+        if live:
+            (copy / "cold").write_text("as it WAS")
+            os.utime(copy / "cold", ns=(times.st_atime_ns, times.st_mtime_ns))
+        return done
+
+    monkeypatch.setattr(root_trees, "copy_tree", decays)
+    passes.stage()
+    assert (copy / "cold").read_text() == "as it was"
+    passes.copy_last()
+    # What was copied once more is read once more.
+    [report] = passes.prove()
+    assert (report["read"], report["skipped"]) == (1, 0)
+
+
 # Mounts what it is told, in a namespace that ends with it, and moves `old` to `new` while that is there and after it is gone.
 MOVE = """
 import json, subprocess, sys

@@ -4,6 +4,8 @@ Rules:
 - Before a tree is renamed, the journal of the run that removes it holds what it is: its record, number and generation of its top's inode, and the newest mtime
   of all files in it. A number alone is given to something else as soon as it is free; the generation differs then, where the filesystem has one.
 - What lies under the new name is that tree only if an open journal says so, and no file in it is newer. Everything else there is left alone.
+- What a container's mount stands on is not renamed: all that is in it goes, and its folder stays (`in_place`). The same marks know it again, but only as
+  long as it is on record: what is live again is no more of this.
 - Whichever run ends the removal takes it out of every journal that holds it, and closes the journals in which nothing is left.
 """
 
@@ -30,16 +32,13 @@ def aside_of(path: str) -> str:
 def present(home: Home, items: list[dict[str, Any]]) -> list[str]:
     """Return the paths of which something is still to be removed, or to be struck off the records."""
     held = [*home.retired(), *(claim for _, claim in _claims(home))]
-    return [
-        str(item["path"])
-        for item in items
-        if any(os.path.lexists(name) for name in (str(item["path"]), aside_of(str(item["path"])))) or any(_same(one, item) for one in held)
-    ]
+    # What has the path's name and is on no record is nothing that was retired, such as the folder of what was emptied.
+    return [str(item["path"]) for item in items if os.path.lexists(aside_of(str(item["path"]))) or any(_same(one, item) for one in held)]
 
 
 def note(run: Run, records: list[dict[str, Any]]) -> None:
-    """Write into the run's journal what it is about to remove; durable when this returns."""
-    fresh = [{**record, **_identity(record["path"]), "newest_ns": _newest_ns(record["path"])} for record in records]
+    """Write into the run's journal what it is about to remove, `in_place` or by another name; durable when this returns."""
+    fresh = [{**record, **identity(record["path"]), "newest_ns": _newest_ns(record["path"])} for record in records]
     held = [claim for claim in run.state.get("purging", []) if not any(_same(claim, record) for record in records)]
     run.write(phase="purging", purging=held + fresh)
 
@@ -47,14 +46,41 @@ def note(run: Run, records: list[dict[str, Any]]) -> None:
 def doubts(home: Home, item: dict[str, Any]) -> list[str]:
     """Return why what lies under the item's new name is not surely the tree that an earlier run began to remove; empty: it is that very tree."""
     aside = aside_of(str(item["path"]))
-    identity = _identity(aside)
-    claims = [claim for _, claim in _claims(home) if _same(claim, item) and all(claim[key] == value for key, value in identity.items())]
+    claims = _known(home, item, aside)
     if not claims:
         return [
             f"{aside} is there, and no journal on this host says that it is what {item['run']} retired: look at it, and move it away or remove it yourself"
         ]
-    if _newest_ns(aside) > min(claim["newest_ns"] for claim in claims):
-        return [f"something was written in {aside} after its removal had begun: look at what is newer, and move it away or remove it yourself"]
+    return _written(aside, claims)
+
+
+def in_place(home: Home, item: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the claim by which an earlier run began to empty what lies at the item's path, which is on record; None where that is not this very tree."""
+    path = str(item["path"])
+    if os.path.islink(path) or not os.path.isdir(path):
+        return None
+    return next((claim for claim in _known(home, item, path) if claim.get("in_place")), None)
+
+
+def doubts_in_place(home: Home, item: dict[str, Any]) -> list[str]:
+    """Return why no more of a tree may be removed that an earlier run began to empty."""
+    return _written(str(item["path"]), [claim for claim in _known(home, item, str(item["path"])) if claim.get("in_place")])
+
+
+def was_emptied(home: Home, item: dict[str, Any]) -> bool:
+    """Say whether a run emptied what lay at the item's path, and left its folder for a container's mount to stand on."""
+    return any(_same(one, item) for run in home.runs() for one in run.state.get("emptied") or [])
+
+
+def _known(home: Home, item: dict[str, Any], place: str) -> list[dict[str, Any]]:
+    """Return the claims of open journals on the item whose tree is what lies at `place`."""
+    own = identity(place)
+    return [claim for _, claim in _claims(home) if _same(claim, item) and all(claim[key] == value for key, value in own.items())]
+
+
+def _written(place: str, claims: list[dict[str, Any]]) -> list[str]:
+    if _newest_ns(place) > min(claim["newest_ns"] for claim in claims):
+        return [f"something was written in {place} after its removal had begun: look at what is newer, and move it away or remove it yourself"]
     return []
 
 
@@ -74,8 +100,10 @@ def close(home: Home, run: Run, item: dict[str, Any]) -> None:
 
 def close_gone(home: Home, run: Run) -> None:
     """Strike off what an earlier run removed to its end and was killed before it could say so: no plan names it any more."""
+    records = home.retired()
     for _, claim in _claims(home):
-        if not any(os.path.lexists(name) for name in (str(claim["path"]), aside_of(str(claim["path"])))):
+        is_gone = not any(os.path.lexists(name) for name in (str(claim["path"]), aside_of(str(claim["path"]))))
+        if is_gone or (claim.get("in_place") and not any(_same(claim, record) for record in records)):
             close(home, run, claim)
 
 
@@ -87,8 +115,8 @@ def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(one[key] == other[key] for key in _SAME)
 
 
-def _identity(path: str) -> dict[str, int | None]:
-    """Return the number and the generation of the path's own inode, the latter None where the filesystem tells none."""
+def identity(path: str) -> dict[str, int | None]:
+    """Return {inode: its number, generation} of what is at the path itself, the latter None where the filesystem tells none. Raises `OSError`."""
     info = os.lstat(path)
     generation = None
     if stat.S_ISDIR(info.st_mode) or stat.S_ISREG(info.st_mode):

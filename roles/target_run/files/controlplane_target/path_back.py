@@ -4,7 +4,8 @@ Rules:
 - The container that was stopped is known by its id and its start. Where it ran since, its old place may hold what is newest: whatever the phase, before
   Compose made another one of it, it goes back.
 - What nobody but the copy has any more is never given up: a container that somebody made without it is left, and so is the copy, for a person.
-- Nothing is started on an old place that is not on its mount, nor made anew on one that went with its container: it would begin empty.
+- Nothing is started on an old place that is not on its mount, nor on one that went with its container, or that somebody made anew by its name since
+  (path_top.py): it would begin empty, and the next attempt would copy that over what the copy has.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ import os
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from . import compose, path_layer, path_stack, phases
+from . import compose, path_layer, path_stack, path_top, phases
 from .faults import FailedFault, RefusedFault
-from .mounts import mount_of, nearest_existing, read
-from .path_leg import NEVER, PathLeg, without_their_mount
+from .path_leg import NEVER, PathLeg
 from .path_listing import Sides
 from .path_source import Source
 from .tree_compare import CLOCK_LAG_NS
-from .tree_measure import is_empty
 
 
 class PathBack(PathLeg):
@@ -35,6 +34,7 @@ class PathBack(PathLeg):
         status, held = self.engine.call("GET", f"/containers/{old['id']}/json")
         if status == 200 and not held["State"]["Running"]:
             self._assert_old_disks(reason)
+            self._assert_old_places(f"{reason}. Going back, {self.name} was not started")
         status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
         if status == 404:
             self._without_old(reason)
@@ -46,6 +46,8 @@ class PathBack(PathLeg):
             # The service first: what somebody wrote into the file meanwhile is no reason to leave it down.
             self._update(old["id"], old["restart"])
             self._put_back()
+            # Somebody started it on what there is: it is theirs, and so is the copy.
+            self._assert_old_places(f"{reason}. {self.name} runs where it lay before, and was left as it is")
         faults = self._answered()
         if faults:
             self.run.write(complaint="; ".join(faults))
@@ -62,8 +64,13 @@ class PathBack(PathLeg):
 
     def _assert_old_disks(self, reason: str) -> None:
         """Raise `FailedFault` where an old place is not on its mount: Docker would make an empty folder of it, and the next attempt would copy that."""
-        if gone := without_their_mount(self.paths):
+        if gone := path_top.without_their_mount(self.paths):
             raise FailedFault(f"{reason}. Going back, {self.name} was not started: {'; '.join(gone)}. Then run this again")
+
+    def _assert_old_places(self, said: str) -> None:
+        """Raise `FailedFault` where an old place is another one by now, or gone, and its copy may be the only one."""
+        if lacking := [path for path in path_top.replaced(self.paths) if path_top.is_gone(path) or not path_top.is_cleared(path)]:
+            raise FailedFault(f"{said}: {path_top.told(lacking)}")
 
     def _let_end(self, container: str) -> None:
         """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
@@ -97,9 +104,10 @@ class PathBack(PathLeg):
             raise FailedFault(
                 f"{reason}; and somebody removed {self.name}, whose data lay in {_lay(only_its)}: nothing was made anew. They may be in "
                 f"{', '.join(path['source']['path'] for path in only_its)} still; a copy from before it was removed is in "
-                f"{', '.join(path['to'] for path in only_its)}. Look at both, and bring the service up by hand"
+                f"{path_top.copies(only_its)}. Look at both, and bring the service up by hand"
             )
         self._assert_old_disks(reason)
+        self._assert_old_places(f"{reason}; and somebody removed {self.name}, of which nothing was made anew")
         self._put_back(strict=True)
         self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
 
@@ -111,15 +119,12 @@ class PathBack(PathLeg):
             self.run.write(complaint="")
             self._put_back()
             landed = self._where_it_lies()
-            lacking = [
-                path for path in self.paths if _has_but_the_copy(path) and not _is_cleared(path) and landed.get(path["data"]) != path["source"]
-            ]
+            lacking = [path for path in self.paths if _is_lacking(path, landed.get(path["data"])) and not path_top.is_cleared(path)]
             if lacking:
                 # The next attempt would copy what it has now over the one copy.
-                copies = ", ".join(path["to"] for path in lacking)
+                now = ", which is another one by now" if path_top.replaced(lacking) else ""
                 raise FailedFault(
-                    f"{said}. It does not have what lay in {_lay(lacking)}: a copy from before is in {copies}. Bring back from it what is needed, move "
-                    "it away, then run this again"
+                    f"{said}. It does not have what lay in {_lay(lacking)}{now}: a copy from before is in {path_top.copies(lacking)}. {path_top.WAY_ON}"
                 )
             said = "; ".join(filter(None, [said, self.run.state.get("complaint")]))
         self.run.write(complaint=said)
@@ -151,8 +156,8 @@ class PathBack(PathLeg):
             return ""
         if self.inspection() is not None:
             return "" if self._is_theirs_on_new_places() else f"somebody made {self.name} anew"
-        # Nothing but the copy may have what only that container led to.
-        is_needed = any(_has_but_the_copy(path) for path in self.paths) and not self._written_behind()
+        # Nothing but the copy may have what only that container led to, or what lay where there is another one by now.
+        is_needed = (any(map(_has_but_the_copy, self.paths)) or path_top.replaced(self.paths)) and not self._written_behind()
         return "" if is_needed else f"somebody removed {self.name}"
 
     def _is_theirs_on_new_places(self) -> bool:
@@ -170,7 +175,7 @@ class PathBack(PathLeg):
             return {}
 
     def _sides(self, data: str) -> Sides | None:
-        """Return the old place of a path and the new one, None where there is no old one. Of a layer it is what is kept of it."""
+        """Return the old place of a path and the new one, None where that is gone, or another one by now. Of a layer it is what is kept of it."""
         tree = next((tree for tree in self.trees.held if tree["path"] == data), None)
         path = next((path for path in self.paths if path["data"] == data), None)
         if tree is None or path is None:
@@ -178,7 +183,8 @@ class PathBack(PathLeg):
         if path["source"]["kind"] == "layer":
             kept = self.run.state.get("kept")
             return Sides(os.path.join(kept, data.lstrip("/")) if kept else "", tree["to"], is_kept=True)
-        return Sides(tree["from"], tree["to"]) if os.path.isdir(tree["from"]) else None
+        is_other = path_top.replaced([path]) or path_top.without_their_mount([path])
+        return Sides(tree["from"], tree["to"]) if os.path.isdir(tree["from"]) and not is_other else None
 
     def _written_behind(self) -> list[dict[str, Any]]:
         """Return the paths to whose old place somebody wrote after it was compared."""
@@ -195,9 +201,9 @@ def _has_but_the_copy(path: dict[str, Any]) -> bool:
     return kind in ("anonymous", "layer") or (kind != "absent" and not os.path.isdir(place))
 
 
-def _is_cleared(path: dict[str, Any]) -> bool:
-    """Say whether nothing is left at a new place: on a disk that is not mounted now there may be."""
-    return mount_of(os.path.realpath(nearest_existing(path["to"])), read()).mount == path["to_mount"] and is_empty(path["to"])
+def _is_lacking(path: dict[str, Any], landed: dict[str, Any] | None) -> bool:
+    """Say whether a container that somebody made, in which a path lands there, does not have what the copy has: not by the same name either."""
+    return bool(path_top.replaced([path])) or (_has_but_the_copy(path) and landed != path["source"])
 
 
 def _lay(paths: list[dict[str, Any]]) -> str:

@@ -1,7 +1,7 @@
 """What the way there and the way back of one container's paths share: its journal, its container, its layer, Compose, and how the data fare.
 
-Journal: `paths` has for each path that moves {data: in the container, source, from_mount (empty for a folder of Docker's own), to, to_mount}, of one
-in the layer `above` too, and after the way back `landed`;
+Journal: `paths` has for each path that moves {data: in the container, source, top: path_top.py's, from_mount (empty for a folder of Docker's own), to,
+to_mount}, of one in the layer `above` too, and after the way back `landed`;
 `governed` has for each that has its place already {data, to, owner, mode: before}; `trees` are root_trees.py's, each with its `path`.
 """
 
@@ -15,15 +15,28 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, compose_replacing, leg_verbs, path_downtime, path_fared, path_kept, path_layer, path_place, phases, services, settle_units
+from . import (
+    compose,
+    compose_replacing,
+    leg_verbs,
+    path_downtime,
+    path_fared,
+    path_kept,
+    path_layer,
+    path_place,
+    path_serving,
+    path_top,
+    phases,
+    services,
+    settle_units,
+)
 from .cancel import Cancel
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
-from .path_layer import Layer
 from .path_listing import Sides
 from .path_proof import Proof
 from .path_request import Request
-from .path_source import Source, assert_no_link, source_of
+from .path_source import Source, source_of
 from .root_trees import Trees
 from .state import Run
 from .systemd import unit_name
@@ -115,10 +128,14 @@ class PathLeg:
             return [f"{self.name} is gone"]
         demand = "healthy" if held["State"].get("Health") else "running"
         waited, began = [{"id": held["Id"], "name": self.name, "demand": demand}], time.monotonic()
-        answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
-        if self.name in answered:
-            # The host's clock may have been set meanwhile.
-            self._end_downtime(min(max(time.time() - answered[self.name], 0.0), time.monotonic() - began))
+        with path_serving.asked(self.proof.answers if self.proof.can_be_asked else None) as serving:
+            answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
+            if self.name in answered:
+                at = answered[self.name]
+                served = serving.since(self.request.answer_s) if serving is not None else at
+                # The host's clock may have been set meanwhile. One that can't be asked within that time is told by the proof.
+                ago = time.time() - max(at, served) if served is not None else 0.0
+                self._end_downtime(min(max(ago, 0.0), time.monotonic() - began))
         return missing
 
     def _end_downtime(self, ago_s: float = 0.0) -> None:
@@ -207,6 +224,21 @@ class PathLeg:
         if gone := [f"{path['to']} is not there, or not on {path['to_mount']}" for path in self.paths if not is_in_place(path)]:
             raise FailedFault(f"{'; '.join(gone)}, and it holds the newest data. Nothing was copied. Bring its disk back, then run this again")
 
+    def _brought(self) -> dict[str, Any]:
+        """Return the container, which has what the data were brought back to. Raises `FailedFault` where it is gone, or has something else by now."""
+        held = self.inspection()
+        if held is None:
+            raise FailedFault(f"{self.name} is gone. Bring it up from its compose file ('docker compose up'), then run this again")
+        if gone := path_top.without_their_mount(self.paths):
+            raise FailedFault(f"{self.name} was not started on its old place: {'; '.join(gone)}. Then run this again")
+        lacking = [path for path, source in self._landed() if not path_top.is_brought(path, source, held["Id"]) and not path_top.is_cleared(path)]
+        if lacking:
+            raise FailedFault(
+                f"{self.name} does not have what {' and '.join(path['data'] for path in lacking)} was brought back to: somebody made that anew since, or "
+                f"the container. Nothing was started. The data as they were when they were brought back are in {path_top.copies(lacking)}. {path_top.WAY_ON}"
+            )
+        return held
+
     def _told_places(self) -> str:
         return ", ".join(path["to"] for path in self.paths)
 
@@ -222,23 +254,6 @@ class PathLeg:
             # One that is gone has neither, and nothing of it is to be brought back.
             with suppress(FileNotFoundError):
                 path_place.govern(path["to"], path["owner"], path["mode"])
-
-    def _show(self, how: str) -> None:
-        """Let each source be seen under the name that its tree has, and no link lead away from it."""
-        held = self.inspection()
-        layered = [path["data"] for path in self.paths if path["source"]["kind"] == "layer"]
-        for path in self.paths:
-            if path["source"]["kind"] not in ("layer", "absent"):
-                assert_no_link(Source(**path["source"]), self.name)
-        if not layered:
-            return
-        if held is None:
-            raise FailedFault(f"{self.name} is gone")
-        layer = Layer(self.run, held)
-        (layer.live if how == "live" else layer.still)()
-        for data in layered:
-            assert_no_link(Source("layer", layer.place + data, layer.place, ""), self.name)
-        self.run.write(paths=[{**path, "above": layer.above(path["data"])} if path["data"] in layered else path for path in self.paths])
 
     def _install_settle(self) -> None:
         table = read()
@@ -266,17 +281,6 @@ def is_in_place(path: dict[str, Any]) -> bool:
 def are_in_place(paths: Iterable[dict[str, Any]]) -> bool:
     """Say whether each of a journal's new places is there."""
     return all(is_in_place(path) for path in paths)
-
-
-def without_their_mount(paths: Iterable[dict[str, Any]]) -> list[str]:
-    """Return which of a journal's old places lie on another mount now: brought back there, the data would fill whatever disk that is, unseen."""
-    found = []
-    for path in paths:
-        old, wanted = str(path["source"]["path"]), path.get("from_mount")
-        now = mount_of(os.path.realpath(nearest_existing(old)), read()).mount if wanted else wanted
-        if now != wanted:
-            found.append(f"{old}, where {path['data']} lay before, is on {now} now, not on {wanted}: mount again what was mounted there")
-    return found
 
 
 def remembered(held: dict[str, Any]) -> dict[str, Any]:

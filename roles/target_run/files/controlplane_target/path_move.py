@@ -7,7 +7,7 @@ Rules:
 - Compose makes the container anew from its changed files, once; what it writes on a new place is carried back (path_return.py).
 - Right before that the container that was stopped has to stand as it was stopped, or the leg goes back (path_back.py). What was written to an old place
   all the same is told at the end.
-- No source is ever changed or deleted: each is recorded as retired, but for one that was written to since it was compared.
+- No source is ever changed or deleted (path_end.py says what becomes of it).
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import os
 import time
 from typing import Any
 
-from . import compose, path_kept, path_layer, path_return, path_stack, phases, retired
+from . import compose, path_kept, path_layer, path_return, path_stack, path_top, path_touched, phases
 from .faults import FailedFault, RefusedFault
-from .path_back import PathBack
+from .path_end import PathEnd
 from .path_layer import Layer
 from .path_layer_dirs import is_known
 from .path_leg import NEVER, remembered
 from .path_refuse import since_begun
-from .path_source import Source
+from .path_source import Source, assert_no_link
+from .state import boot_id
 from .tree_compare import clock_ns
 
 
-class PathMove(PathBack):
+class PathMove(PathEnd):
     """The leg there."""
 
     def stage(self) -> None:
@@ -36,6 +37,28 @@ class PathMove(PathBack):
         self._show("live")
         self.trees.stage()
         self.note_names()
+
+    def _show(self, how: str) -> None:
+        """Let each source be seen under the name that its tree has, be what the copy is of, and no link lead away from it."""
+        held = self.inspection()
+        layered = [path["data"] for path in self.paths if path["source"]["kind"] == "layer"]
+        for path in self.paths:
+            if path["source"]["kind"] not in ("layer", "absent"):
+                assert_no_link(Source(**path["source"]), self.name)
+        self._assert_same_places()
+        if not layered:
+            return
+        if held is None:
+            raise FailedFault(f"{self.name} is gone")
+        layer = Layer(self.run, held)
+        (layer.live if how == "live" else layer.still)()
+        for data in layered:
+            assert_no_link(Source("layer", layer.place + data, layer.place, ""), self.name)
+        self.run.write(paths=[{**path, "above": layer.above(path["data"])} if path["data"] in layered else path for path in self.paths])
+
+    def _assert_same_places(self) -> None:
+        if others := path_top.replaced(self.paths):
+            raise FailedFault(path_top.told(others))
 
     def note_names(self) -> None:
         """Note what is in the copies: what the service made and removed meanwhile stays there until the next pass, and is nobody else's."""
@@ -85,6 +108,7 @@ class PathMove(PathBack):
         began = clock_ns()
         reports = self.trees.prove()
         self.trees.assert_unused()
+        self._assert_same_places()
         self.cancel.check()
         self.enter("compared", compared=reports, compared_at_ns=began)
 
@@ -101,6 +125,7 @@ class PathMove(PathBack):
         except Exception as fault:
             self._leave(str(fault))
             raise
+        self._note_touched()
         faults = self._answered()
         if faults:
             self._carry_back("; ".join(faults))
@@ -145,63 +170,19 @@ class PathMove(PathBack):
             self.enter("starting")
         self._compose(compose.make_anew, wait_s=self.request.answer_s)
 
-    def finish(self) -> None:
-        """Retire the sources and close the journal; what is not as it was is raised, and nothing is taken back: the old places are as they were."""
-        if self.run.phase != "answered":
-            self.enter("answered")
-        listings, behind = self._listings(), self._written_behind()
-        wrong = [f"{len(held['lost'])} files of {data} of {self.name} are not as they were" for data, held in listings.items() if held["lost"]]
-        wrong += [
-            f"somebody wrote to {Source(**path['source']).told}, where {path['data']} of {self.name} lay, after it was compared, and {path['to']} does not have it"
-            for path in behind
-        ]
-        said = self.run.state.get("complaint") or ""
-        complaint = "; ".join([*filter(None, [said]), *(one for one in wrong if one not in said)])
-        self.run.write(proof={**(self.run.state.get("proof") or {}), **listings}, complaint=complaint)
-        self._retire([path["data"] for path in behind])
-        self._close(self.run.state["ends"]["well"])
-        if complaint:
-            raise FailedFault(
-                f"{complaint}. {self.name} runs on its new place, and nothing was taken back: {self._told_old()} was left as it is. "
-                f"Look at both before anything else; {self.run.folder}/state.json names what differs"
-            )
-
-    def _listings(self) -> dict[str, dict[str, Any]]:
-        """Return by path the listing of old place against new one, of those without a proof of their own."""
-        if self.inspection() is None:
-            return {}
-        found = {}
-        for tree in self.trees.held:
-            wanted, sides = self.request.at(tree["path"]), self._sides(tree["path"])
-            if wanted.kind not in ("postgres", "redis") and not wanted.proof and sides is not None:
-                found[wanted.data] = sides.listed(self._started_ns())
-        return found
-
-    def _retire(self, written: list[str]) -> None:
-        """Record the old places as retired, but for those of the paths that were written to: they hold what nothing else does."""
-        kept, sources = self.run.state.get("kept"), {path["data"]: path["source"] for path in self.paths}
-        # A volume that somebody removed with its container is on no record: there is nothing to purge.
-        trees = [tree for tree in self.trees.held if tree["path"] not in written and os.path.lexists(tree["from"])]
-        found = [{**tree, "volume": sources[tree["path"]]["volume"]} for tree in trees if sources[tree["path"]]["kind"] != "layer"]
-        # With its container gone nothing else leads to what lay in the layer.
-        layered = [path for path in self.paths if path["source"]["kind"] == "layer"]
-        if kept and os.path.isdir(kept) and not any(path["data"] in written for path in layered):
-            found.append({"from": kept, "to": [*layered, self.paths[0]][0]["to"]})
-        retired.retire(self.run.home, self.run.key, found, now=time.time())
-
-    def _told_old(self) -> str:
-        old = [str(path["source"]["path"]) for path in self.paths if path["source"]["kind"] not in ("layer", "absent")]
-        return " and ".join([*old, *filter(None, [self.run.state.get("kept")])]) or "what it had"
-
     def _keep(self) -> None:
         held = self.inspection()
         if held is not None and held["Id"] == self.run.state["old"]["id"] and is_known(held):
-            self.run.write(kept=Layer(self.run, held).keep([path["data"] for path in self.paths if path["source"]["kind"] == "layer"]))
+            began = {"at": time.time(), "boot_id": boot_id()}
+            kept = Layer(self.run, held).keep([path["data"] for path in self.paths if path["source"]["kind"] == "layer"])
+            self.run.write(kept=kept, kept_since=began)
 
-    def _started_ns(self) -> int:
-        # Whoever started it on its new place before this did: what is younger than the comparison nobody copied.
-        times = self.run.state["phase_at"]
-        return int(min(times["starting"], times.get("compared", times["starting"])) * 1e9)
+    def _note_touched(self) -> None:
+        """Note what somebody did to the old container since its layer was kept, where data lay in that: what it wrote then went with it."""
+        began = self.run.state.get("kept_since")
+        if began and any(path["source"]["kind"] == "layer" for path in self.paths):
+            did = path_touched.since(self.run.state["old"]["id"], began["at"]) if began["boot_id"] == boot_id() else None
+            self.run.write(touched={"did": did})
 
     def _leave(self, reason: str) -> None:
         """Give up the new places, without losing what the service may have written there."""

@@ -2,7 +2,8 @@
 
 Rules:
 - Nothing but the places is changed. A named volume is made as Compose would make it, and removed again where something speaks against it.
-- The journal says what moves from where to where before the first byte is copied; it also has what the places had that are only given owner and mode.
+- The journal says what moves from where to where before the first byte is copied, and by what each old place is known again (path_top.py); it also has
+  what the places had that are only given owner and mode.
 - A copy of an attempt that a power cut ended, or that this run did not begin, is read completely.
 """
 
@@ -12,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-from . import leg_verbs, path_layer, path_place, path_refusals, retired
+from . import leg_verbs, path_layer, path_place, path_refusals, path_top, retired
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
 from .path_layer import Layer
@@ -69,8 +70,11 @@ def precopy(verbs: PersistentPath, run: Run, request: Request, look: Look) -> di
         others=None,
         trees_there=None,
         kept=None,
+        kept_since=None,
+        touched=None,
         proof=None,
         complaint="",
+        notes=[],
         copy_boot_id=boot_id(),
         ends={"well": "done", "back": "reverted"},
     )
@@ -98,6 +102,7 @@ def _path(wanted: Wanted, source: Source, place: str) -> dict[str, Any]:
     return {
         "data": wanted.data,
         "source": source._asdict(),
+        **path_top.noted(source),
         "from_mount": mount_of(nearest_existing(source.path), table).mount if is_bound else "",
         "to": place,
         "to_mount": mount_of(nearest_existing(place), table).mount,

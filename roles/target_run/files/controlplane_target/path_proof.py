@@ -113,14 +113,21 @@ class Proof:
             begin()
             yield
 
+    @property
+    def can_be_asked(self) -> bool:
+        """Say whether it is a store that tells by itself when it takes writes."""
+        return self._kind in ("postgres", "redis")
+
     def answers(self) -> bool:
-        """Say whether a Redis can be asked now."""
+        """Say whether such a store can be asked now, with its data loaded."""
         try:
-            server = self._redis()
+            if self._kind == "postgres":
+                self._postgres("postgres").close()
+                return True
+            with closing(self._redis().redis) as redis:
+                return redis.info("persistence").get("loading") == "0"
         except (FailedFault, RefusedFault, OSError):
             return False
-        server.redis.close()
-        return True
 
     def judged(self) -> dict[str, Any]:
         """Return how the data fare in the service that runs now. Raises `FailedFault`, `OSError`.

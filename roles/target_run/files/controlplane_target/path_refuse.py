@@ -2,6 +2,7 @@
 
 Rules:
 - A path that has its place is no part of the move: of its place only owner and mode may be left to do, for which nothing stops.
+- A copy of what is not there any more is not written over by whatever has its name by now (path_top.py).
 - All reasons of all paths are collected; each names its path, its place or its file.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, lost_found, path_edit, path_refusals, redis_rest
+from . import compose, lost_found, path_edit, path_refusals, path_top, redis_rest
 from .docker_engine import Engine
 from .faults import RefusedFault, TargetFault
 from .path_layer import Layer
@@ -86,6 +87,8 @@ def since_begun(engine: Engine, inspection: dict[str, Any], run: Run) -> list[st
         now = source._replace(kind="absent") if is_absent(wanted, source, inspection) else source
         if now._asdict() != path["source"]:
             found.append(f"{wanted.data} came to lie in {now.told}")
+        elif path_top.replaced([path]):
+            found.append(f"{wanted.data} came to lie in another {now.told} of the same name")
     return found
 
 
@@ -153,15 +156,16 @@ class Refuse:
 
     def _of_places(self, inspection: dict[str, Any], source: Source, wanted: Wanted, pairs: list[tuple[str | None, str]]) -> list[str]:
         place, shown = place_of(self.engine, wanted), seen(source, inspection)
+        copied = path_top.of_copies(self.home, source, wanted.data, place) if place is not None else []
         if is_absent(wanted, source, inspection):
             if not wanted.owner or not wanted.mode:
                 return [
                     f"{self.request.container} has no {wanted.data} so far, so nobody says whose it is: declare its owner and mode (policy.yml, write_surfaces)"
                 ]
             pairs.append((None, str(place)))
-            return path_refusals.of_the_destination(self.home, wanted.mount, str(place), [])
+            return [*copied, *path_refusals.of_the_destination(self.home, wanted.mount, str(place), [])]
         assert_no_link(shown, self.request.container)
-        found = path_refusals.of_the_source(self.engine, source._replace(path=shown.path), self.request.container)
+        found = copied + path_refusals.of_the_source(self.engine, source._replace(path=shown.path), self.request.container)
         found += path_refusals.of_the_links(shown.path, wanted.data) if wanted.kind == "postgres" else []
         if place is None:
             return found

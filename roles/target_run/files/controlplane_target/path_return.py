@@ -6,6 +6,7 @@ Rules:
 - For an anonymous volume Compose would give it what the container before had at that path, which is the new place itself: so its anonymous volumes are
   made anew, and the others of that container are copied as well.
 - What writes can't be held of is not stopped, but for what a failed leg left without an answer.
+- Started is only what the data are back in: what somebody made anew since, by the same name, has none of them.
 - Where that does not work before the service starts there, it is brought up on its new places again, which hold what is newest.
 """
 
@@ -17,11 +18,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from . import compose, path_downtime, path_kept, path_layer, path_stack, phases, retired
+from . import compose, path_downtime, path_kept, path_layer, path_stack, path_top, phases, retired
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_layer import Layer
-from .path_leg import NEVER, RESTARTING, RETURNING, PathLeg, remembered, without_their_mount
+from .path_leg import NEVER, RESTARTING, RETURNING, PathLeg, remembered
 from .path_listing import Sides
 from .path_refuse import seen
 from .path_source import Source, assert_no_link_so_far, source_of
@@ -51,9 +52,7 @@ class PathReturn(PathLeg):
                 self._stay(str(fault))
                 raise
             self.enter(RESTARTING)
-        held = self.inspection()
-        if held is None:
-            raise FailedFault(f"{self.name} is gone. Bring it up from its compose file ('docker compose up'), then run this again")
+        held = self._brought()
         if path_kept.has_lived(held):
             # An attempt before this one started it: clients may have worked in that life of it.
             self.proof.is_first_life = False
@@ -93,7 +92,7 @@ class PathReturn(PathLeg):
     def _assert_possible(self, reason: str) -> None:
         """Raise `FailedFault` where its files or old places would not take it back: nothing is stopped for that, and what was stopped is started."""
         try:
-            against = [*path_stack.refuse_back(self.origin), *without_their_mount(self.paths)]
+            against = [*path_stack.refuse_back(self.origin), *path_top.without_their_mount(self.paths)]
         except RefusedFault as fault:
             against = [str(fault).removesuffix(" Nothing was changed.")]
         if not against:
@@ -255,6 +254,7 @@ class PathReturn(PathLeg):
         told = [{**path, "landed": f"the layer of {self.name}" if source.kind == "layer" else source.path} for path, source in landed]
         self.run.write(trees_there=there, paths=told)
         self._copy_all(self._other_trees(held), trees)
+        self.run.write(paths=path_top.brought(self.paths, landed, held["Id"]))
         path_layer.off(self.run.key)
 
     def _other_trees(self, held: dict[str, Any]) -> list[dict[str, Any]]:

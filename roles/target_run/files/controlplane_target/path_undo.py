@@ -13,9 +13,9 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import begun, compose, leg_verbs, path_place, path_refusals, path_stack, redis_rest, retired
+from . import begun, compose, leg_verbs, path_place, path_refusals, path_stack, path_top, redis_rest, retired
 from .faults import RefusedFault
-from .path_leg import is_in_place, without_their_mount
+from .path_leg import is_in_place
 from .path_refuse import inspected, sources_of
 from .path_request import Request, parse
 from .path_return import PathReturn
@@ -81,7 +81,7 @@ def _refuse(verbs: PersistentPath, of: Run, request: Request, *, overwrite: bool
     moved = of.state["paths"]
     inspection = inspected(verbs.engine, request.container)
     sources = sources_of(verbs.engine, inspection, request.only([path["data"] for path in moved]))
-    found = [*path_stack.refuse_back(of), *without_their_mount(moved)]
+    found = [*path_stack.refuse_back(of), *path_top.without_their_mount(moved)]
     try:
         if (stack := compose.stack_of(inspection)) is not None:
             compose.assert_alone(inspection, stack, verbs.engine)
@@ -120,6 +120,10 @@ def _of_one(verbs: PersistentPath, of: Run, request: Request, path: dict[str, An
         )
     elif old["kind"] in ("bind", "volume") and not overwrite and record is not None and _is_another(record, kept):
         found.append(f"{kept} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'")
+    elif not overwrite and record is None and kept == old["path"] and path_top.replaced([path]) and not path_top.holds_nothing(path):
+        found.append(
+            f"{path_top.lay(path)} is another one by now, made anew since, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
+        )
     return found
 
 

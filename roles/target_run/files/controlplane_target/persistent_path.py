@@ -197,7 +197,11 @@ class PersistentPath:
             }
             for wanted in request.paths
         ]
-        told = {"container": request.container, "paths": paths, **{key: state[key] for key in ("compared", "killed", "complaint") if state.get(key)}}
+        told = {
+            "container": request.container,
+            "paths": paths,
+            **{key: state[key] for key in ("compared", "killed", "complaint", "notes") if state.get(key)},
+        }
         return {"changed": False, "phase": run.phase, "downtime_s": state.get("downtime_s") or {}, "told": told}
 
     def settle_configuration(self, run: Run) -> str:  # noqa: ARG002 - as every leg's verbs have it

@@ -1,7 +1,7 @@
 """The trees of a leg: copied while everything runs, copied again when nothing does, and proven equal.
 
 Rules:
-- `stage` compares before the stop; the comparison after it skips only what that one proved and what did not move since.
+- `stage` reads all content on both sides before the stop; the comparison after it reads what that one did not prove, or what moved since.
 - The large files that it met are brought up to date in place from there on (tree_patch.py): a store keeps all that it has in a few of them.
 - Equal size and time is not taken for equal content: what the comparison finds is copied again, and compared again.
 - chattr flags are carried last, because they would stand in the way of any later copy; they are taken off before the next one.
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from . import open_files, tree_flags
@@ -24,6 +26,7 @@ from .tree_patch import patch
 
 # What copying a file again mends, although rsync takes it for equal.
 _MENDED = ("content", "sparseness")
+_NICE = 10
 
 
 class Trees:
@@ -63,7 +66,9 @@ class Trees:
         for tree in self.held:
             began = clock_ns()
             sync_filesystem(tree["from"])
-            result = self._compare(tree, began)
+            self.proven[tree["from"]] = set()
+            with _in_the_background():
+                result = self._compare(tree, began)
             self.proven[tree["from"]], self.large[tree["from"]] = result.proven, result.large
             again = [held.path for held in result.differences if held.what in _MENDED]
             if again:
@@ -122,8 +127,23 @@ class Trees:
 
     def _compare(self, tree: dict[str, Any], began_ns: int) -> Compared:
         known = self.proven.get(tree["from"])
+        # Where nothing was staged everything stands still, and rsync read what is older than the copy: it goes by that.
+        since = tree["read_since_ns"] if known is None else 0
         with self.cancel.possible():
-            return compare_trees(tree["from"], tree["to"], read_since_ns=tree["read_since_ns"], began_ns=began_ns, proven=known)
+            return compare_trees(tree["from"], tree["to"], read_since_ns=since, began_ns=began_ns, proven=known)
+
+
+@contextmanager
+def _in_the_background() -> Iterator[None]:
+    """Let what computes here, and the threads that it starts, come after the services that still run."""
+    was = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, max(was, _NICE))
+    try:
+        yield
+    finally:
+        # Only root gets its turn back; nobody else moves a service's data.
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, was)
 
 
 def swapped(tree: dict[str, Any], *, read_since_ns: int, to_mount: str = "") -> dict[str, Any]:
