@@ -72,6 +72,11 @@ def _measure(bound: Bound, desired: DesiredHost, reader: Reader) -> int:
         if storage is None:
             raise Unobserved(f"there is no storage {bound.of}")
         return storage["free"]
+    if bound.measure == "log_bytes":
+        log = next((log for log in reader.docker_store["logs"] if log["path"] == bound.of), None)
+        if log is None:
+            raise Unobserved(f"{bound.of} is no container's log any more")
+        return log["size"]
     usage = reader.usage.get(bound.of)
     if usage is None:
         raise Unobserved(f"{bound.of} is not mounted, or did not answer")

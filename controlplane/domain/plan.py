@@ -80,12 +80,12 @@ class Step(Value):
 
 
 class Bound(Value):
-    """A measurement that must still hold at apply. `measure` says which: free bytes or inodes of a path, the size of a disk, or the
-    free bytes of a hypervisor's storage."""
+    """A measurement that must still hold at apply. `measure` says which: free bytes or inodes of a path, the size of a disk, the free bytes of a
+    hypervisor's storage, or the size of a container's log."""
 
     host: str
     what: str
-    measure: Literal["free_bytes", "free_inodes", "disk_bytes", "storage_bytes"]
+    measure: Literal["free_bytes", "free_inodes", "disk_bytes", "storage_bytes", "log_bytes"]
     of: str
     at_least: int
 

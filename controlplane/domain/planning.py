@@ -198,7 +198,7 @@ def differences(plan: Plan, fresh: Plan) -> tuple[str, ...]:
         for host in plan.hosts
         if plan.binds.facts.get(host) != fresh.binds.facts.get(host)
     ]
-    before, after = plan.change_records(), fresh.change_records()
+    before, after = ({step.id: _settled(step).changes for step in made.steps} for made in (plan, fresh))
     known = {step.id: (step.host, step.capability) for step in plan.steps}
     for step_id in sorted(before.keys() | after.keys()):
         if step_id not in after:
@@ -223,14 +223,20 @@ def _refused_now(plan: Plan, fresh: Plan, host: str, capability: str) -> str:
     return f", it would be refused: {'; '.join(reasons)}" if reasons else ""
 
 
+def _settled(step: Step) -> Step:
+    """Return the step without what varies by itself. A plan file may name what there is not."""
+    return CAPABILITIES[step.capability].settled(step) if step.capability in CAPABILITIES else step
+
+
 def _order(step: Step) -> tuple[object, ...]:
-    return (step.host, step.runs_on, step.capability, step.role, step.variables)
+    return (step.host, step.runs_on, step.capability, step.role, _settled(step).variables)
 
 
 def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     """Return what a resumed run would do beyond its plan; empty means that everything left to do was approved.
 
     What the plan refused and what could be done by now is no part of the run: a step before it may be what cleared the doubt.
+    Nor is what could be deleted by now and the plan does not name: its role is told by name what to delete, and the rest is for the next plan.
     """
     running = {(step.host, step.capability) for step in plan.steps}
     approved = {(step.host, _wanted(step, change)) for step in plan.steps for change in step.changes}
@@ -238,8 +244,12 @@ def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
         f"{step.id}: {change.kind} {change.target}"
         for step in fresh.steps
         for change in step.changes
-        if (step.host, step.capability) in running and (step.host, _wanted(step, change)) not in approved
+        if (step.host, step.capability) in running and (step.host, _wanted(step, change)) not in approved and not _is_by_name(step, change)
     )
+
+
+def _is_by_name(step: Step, change: Change) -> bool:
+    return change.destructive and CAPABILITIES[step.capability].only_by_name
 
 
 def _wanted(step: Step, change: Change) -> str:

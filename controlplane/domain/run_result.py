@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from controlplane.domain.finding import AuditReport, Finding, Verdict
-from controlplane.domain.plan import Plan, Step
+from controlplane.domain.plan import Mend, Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome
 from controlplane.domain.values import Value
 
@@ -45,14 +45,28 @@ def unmet_promises(step: Step, findings: tuple[Finding, ...]) -> list[Finding]:
     unmet = []
     for mend in step.mends:
         found = [f for f in findings if (f.host, f.check, f.surface) == (step.host, mend.check, mend.surface)]
-        # What is gone altogether (a purged root) has no finding any more: that is the promise kept, unless the check could not look.
-        gone = mend.check == "D244" and not any(f.check == "D244" and f.host == step.host and f.verdict is Verdict.UNKNOWN for f in findings)
+        gone = _goes(mend) and not any(_is_unseen(f, step, mend) for f in findings)
         if not found and not gone:
             reason = "no finding speaks of it"
             unmet.append(Finding(check=mend.check, host=step.host, surface=mend.surface, verdict=Verdict.UNKNOWN, severity="high", reason=reason))
         # A waiver excuses a drift, it does not keep a promise to mend it.
         unmet += [f for f in found if f.verdict is not Verdict.MET]
     return unmet
+
+
+def _goes(mend: Mend) -> bool:
+    """Say whether what is mended is gone altogether (a purged root, a file in /tmp): that it has no finding any more is the promise kept."""
+    return (mend.check, _kind(mend.surface)) in {("D244", "retired"), ("D238", "tmp")}
+
+
+def _is_unseen(finding: Finding, step: Step, mend: Mend) -> bool:
+    """Say whether a finding tells that the check could not look at that kind of thing there."""
+    is_of_it = (finding.check, finding.host, _kind(finding.surface)) == (mend.check, step.host, _kind(mend.surface))
+    return is_of_it and finding.verdict is Verdict.UNKNOWN
+
+
+def _kind(surface: str) -> str:
+    return surface.partition(":")[0]
 
 
 def broken_promises(plan: Plan, report: AuditReport) -> list[str]:

@@ -2,6 +2,7 @@
 
 Rules:
 - Only a run that nothing else can end: as long as the hosts of its open steps answer, it is resumed, or that step is taken back.
+- One that deleted, so that it does not go back, is such a run also where another version of this program made it, so that it does not go on.
 - Gone is a host to which no connection comes about, or that the inventory no longer names. One that answers otherwise than it should is not.
 - Nothing is changed, and nothing is said to be done: what state the machine was left in, nobody knows.
 - The steps count as begun. Should the machine come back, what stood before them goes back only after them.
@@ -17,29 +18,37 @@ from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.releases.bringing import made_by
 from controlplane.domain.run_key import is_run_key
 from controlplane.domain.run_list import way_back
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.values import Value
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
+from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.record_run import WHOLE, Ledger
+from controlplane.usecases.step_outcome import deletes
 
+_OF_ANOTHER = "another version of this program made its plan, so nothing goes on with it"
 _UNNAMED = "the inventory does not name it any more"
 _Seen = Mapping[str, Evidence | Unreached]
 
 
 class Abandoned(Value):
-    """What was closed: the run, its receipts, why each of its hosts that are gone could not be observed, and what to do should one come back."""
+    """What was closed: the run, its receipts, why each of its hosts that are gone could not be observed, and what to do should one come back.
+
+    `rest` is what goes on with the rest of it on hosts that are not gone.
+    """
 
     run: str
     receipts: tuple[str, ...]
     unreached: dict[str, str]
     should_it_come_back: str | None
+    rest: str | None = None
 
     def told(self) -> tuple[str, ...]:
         """Return a sentence of each host, without its full stop."""
-        return _told(self.unreached)
+        return (*_told(self.unreached), *([] if self.rest is None else [f"{_OF_ANOTHER}; what is left of it: {self.rest}"]))
 
 
 def abandon_run(key: str, site: SiteView, *, operator: str, reason: str, ports: ApplyPorts, progress: Callable[[str], None]) -> Abandoned:
@@ -66,12 +75,15 @@ def abandon_run(key: str, site: SiteView, *, operator: str, reason: str, ports: 
                 capability=intent.capability,
                 step=intent.step,
                 outcome="interrupted",
-                reason=f"abandoned: {_ended(reason.strip())} {'; '.join(_told(gone))}. What state it was left in is not known.",
+                reason=f"abandoned: {_ended(reason.strip())} {'; '.join(_told(gone)) or _OF_ANOTHER}. What state it was left in is not known.",
                 undoes=intent.undoes,
                 told={"unreached": {host: why for host, why in gone.items() if intent.capability == WHOLE or intent.host == host}},
             )
         back = way_back(whole, [receipt for _, receipt in ports.receipts.load()])
-    return Abandoned(run=whole.run, receipts=tuple(intent.key for intent in left), unreached=gone, should_it_come_back=back)
+    keys = tuple(intent.key for intent in left)
+    if not gone:
+        return Abandoned(run=whole.run, receipts=keys, unreached=gone, should_it_come_back=None, rest=made_by(plan))
+    return Abandoned(run=whole.run, receipts=keys, unreached=gone, should_it_come_back=back)
 
 
 def _ended(text: str) -> str:
@@ -100,7 +112,7 @@ def _open(run: str, chain: Sequence[Receipt]) -> tuple[Receipt, ...]:
 
 
 def _gone(plan: Plan, left: Sequence[Receipt], chain: Sequence[Receipt], site: SiteView, ports: ApplyPorts) -> dict[str, str]:
-    """Return the hosts of the run that are gone, each with why it can't be observed, as a resumed run would observe it.
+    """Return the hosts of the run that are gone, each with why it can't be observed, as a resumed run would observe it; none where it ends otherwise.
 
     Raises `RefusedError` where the run can go on, or back, all the same.
     """
@@ -113,11 +125,20 @@ def _gone(plan: Plan, left: Sequence[Receipt], chain: Sequence[Receipt], site: S
     if gone and all(_deletes(one) for one in answering):
         # Of a run whose steps have all ended one host that can't be verified is enough to keep it open. What deletes does not go back.
         return gone
+    if not gone and all(_deletes(one) for one in steps) and _is_stuck(plan, left[0].run, chain, ports):
+        return gone
     waited = {one.host for one in answering} or set(plan.hosts)
     told = ", ".join(_how_it_is(host, seen.get(host)) for host in sorted(waited))
     closed = sorted({one.step for one in chain if one.run == left[0].run and one.outcome == "interrupted" and one.capability != WHOLE})
     before = f" {', '.join(closed)} of it was closed as interrupted before." if closed else ""
     raise RefusedError(f"run {left[0].run} is not abandoned: {told}.{before} Nothing was changed. {_go_on(left[0].run, answering, gone)}")
+
+
+def _is_stuck(plan: Plan, run: str, chain: Sequence[Receipt], ports: ApplyPorts) -> bool:
+    """Say whether the run deleted, or may have, and was made by other roles than this program's: it goes neither back nor on."""
+    begun = {one.step for one in chain if one.run == run and one.phase == "intent"}
+    has_deleted = any(step.id in begun and deletes(step.capability, step.changes) for step in plan.steps)
+    return has_deleted and plan.binds.roles != roles_digest(ports.roles)
 
 
 def _observed(plan: Plan, site: SiteView, ports: ApplyPorts) -> _Seen:
@@ -158,4 +179,5 @@ def _go_on(run: str, answering: Sequence[Receipt], gone: Mapping[str, str]) -> s
         return f"Take back what is open on {first.host}, then abandon the run: controlplane rollback {first.undoes or first.key}"
     if first is not None and first.undoes is not None:
         return f"Go on: controlplane rollback {first.undoes}"
-    return f"Go on: controlplane apply with the plan file; or take it back: controlplane rollback {run}"
+    or_back = "" if answering and first is None else f"; or take it back: controlplane rollback {run}"
+    return f"Go on: controlplane apply with the plan file{or_back}"

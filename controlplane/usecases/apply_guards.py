@@ -21,8 +21,9 @@ from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
 from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.approval_guard import judge_approval
-from controlplane.usecases.interrupted_run import if_gone, open_run, way_back_command
+from controlplane.usecases.interrupted_run import abandon_command, if_gone, open_run, way_back_command
 from controlplane.usecases.record_run import WHOLE
+from controlplane.usecases.step_outcome import deletes
 
 # A site that names signers for the first time has as many faults as receipts.
 _TOLD = 5
@@ -44,18 +45,24 @@ def refuse_unless_bound(plan: Plan, site: SiteView, roles: str, *, receipts: Rec
         run = open_run(plan, receipts) if receipts is not None else None
         then = f"Make a new one: {anew or made_by(plan)}"
         if run is not None and receipts is not None:
-            back = way_back_command(run, plan, [receipt for _, receipt in receipts.load()])
-            then = f"Its run {run} is open. Undo that change and go on with it; or take it back, {back}, then make a new one: {anew or made_by(plan)}"
+            then = f"Its run {run} is open. {_way_on(plan, run, receipts, anew or made_by(plan), is_ours=plan.binds.roles == roles)}"
         raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. {then}")
+
+
+def _way_on(plan: Plan, run: str, receipts: ReceiptStore, anew: str, *, is_ours: bool) -> str:
+    """Return the ways on of an open run whose plan is bound to something else by now; `is_ours`: this very program's roles go on with it."""
+    if any(step.capability in CAPABILITIES and deletes(step.capability, step.changes) for step in plan.steps):
+        close = f"; or, where the program that made it is gone, close it: {abandon_command(run)}, then make a new one: {anew}"
+        return f"What it deleted does not come back. Undo that change and go on with it{'' if is_ours else close}"
+    back = way_back_command(run, plan, [receipt for _, receipt in receipts.load()])
+    return f"Undo that change and go on with it; or take it back, {back}, then make a new one: {anew}"
 
 
 def refuse_unless_confirmable(plan: Plan, site: SiteView) -> None:
     """Raise `RefusedError` where the second witness can't ask a host of the plan: what a step promises there would be UNKNOWN for ever."""
     told = [f"{host}: {why}" for host in plan.hosts if (why := no_way(site.route(host))) is not None]
     if told:
-        raise RefusedError(
-            f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. After that, make a new one: controlplane plan --out FILE"
-        )
+        raise RefusedError(f"plan {plan.plan[:19]} refused: {'; '.join(told)}. Nothing was changed. After that, make a new one: {made_by(plan)}")
 
 
 def sound_chain(receipts: ReceiptStore, *, now: datetime | None = None) -> tuple[tuple[str, Receipt], ...]:
@@ -100,7 +107,10 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
     others = [r for r in still if r.plan != plan.plan and (r.host in plan.hosts or (r.capability == WHOLE and r.run in touched))]
     if others:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in others)
-        plainly = f"Resume it with 'controlplane apply' and its plan file, or take it back: controlplane rollback {others[0].run}"
+        by_name = any(r.run == others[0].run and r.capability in CAPABILITIES and CAPABILITIES[r.capability].only_by_name for r in chain)
+        # What deletes does not go back, and goes on whatever came since.
+        or_back = "" if by_name else f", or take it back: controlplane rollback {others[0].run}"
+        plainly = f"Resume it with 'controlplane apply' and its plan file{or_back}"
         how = of_release if others[0].run in led else plainly
         raise RefusedError(f"an earlier run is still open: {told}. Nothing was changed. {how}. {if_gone(others[0].run)}")
     return mine, mine[0].run if mine else None

@@ -44,7 +44,7 @@ from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
 from controlplane.usecases.plan_again import collect, observe, plan_again, plan_for_host
-from controlplane.usecases.record_run import WHOLE, Ledger, change_statuses, with_status
+from controlplane.usecases.record_run import WHOLE, Ledger, change_statuses, nothing_left, with_status
 from controlplane.usecases.step_outcome import StepOutcome, downtime_of, failure_of, notes_of, still_holds, what_next
 
 UNGOVERNED = Ungoverned()
@@ -156,7 +156,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     refuse_unless_free(seen, own=frozenset(receipt.key for receipt in mine), now=ports.clock.now(), holder=operator)
     fresh = plan_again(plan, site, seen, ports)
     if applied:
-        if not fresh.steps and not _new_refusals(plan, fresh):
+        if not fresh.steps and (not _new_refusals(plan, fresh) or nothing_left(plan, seen)):
             report = judge_site(site, hosts=plan.hosts, seen=seen, now=ports.clock.now())
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return nothing_done(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
@@ -245,7 +245,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
         # Neither done nor failed is known: its receipt stays open, and so does the approval for who goes on.
         raise _StoppedError(f"{step.id} {step.capability}: {step.host} was not reached to see what became of it: {host_evidence.reason}")
     report = judge_site(site, hosts=(step.host,), seen=seen, now=ports.clock.now())
-    statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()))
+    statuses = change_statuses(step, plan, plan_for_host(plan, step.host, site, seen, ports.clock.now()), host_evidence)
     reason = failure_of(result, statuses, unmet_promises(step, report.findings)) or pin_host_key(step, site, seen, ports.known_hosts)
     if reason is not None and (gone := attempt.course.taken_over()) is not None:
         raise _StoppedError(f"{step.id} {step.capability} is no longer led from here: {gone} Here it ended so: {reason}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from controlplane.domain.capabilities import CAPABILITIES
+from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.plan import Plan, Step
 from controlplane.domain.receipt import ChangeStatus, Outcome, Receipt
 from controlplane.ports.clocks import Clock
@@ -80,17 +83,36 @@ class Ledger:
         self.receipts.append(Receipt.model_validate(link))
 
 
-def change_statuses(step: Step, plan: Plan, fresh: Plan | None) -> tuple[ChangeStatus, ...]:
-    """Return the step's change records with what fresh evidence says became of them.
+def change_statuses(step: Step, plan: Plan, fresh: Plan | None, seen: Evidence | Unreached | None = None) -> tuple[ChangeStatus, ...]:
+    """Return the step's change records with what fresh evidence, as it was `seen` and planned by, says became of them.
 
-    Nothing counts as done without evidence, nor where the capability could not say what is left (a refusal that `plan` did not hold).
+    Nothing counts as done without evidence, nor where the capability could not say what is left (a refusal that `plan` did not hold). One that looks
+    for each thing that the step named is asked that: what another plan would do by now says nothing of it.
     """
+    if CAPABILITIES[step.capability].left_of is not None:
+        targets = _left_of(step, seen)
+        left = {change.target for change in step.changes} if targets is None else targets
+        return tuple(ChangeStatus(**change.model_dump(), status="not-done" if change.target in left else "done") for change in step.changes)
     if fresh is None or any(r not in plan.refusals and (r.host, r.capability) == (step.host, step.capability) for r in fresh.refusals):
         return with_status(step, "not-done")
-    left = {(s.host, c.model_dump_json()) for s in fresh.steps for c in s.changes}
+    planned = {(s.host, c.model_dump_json()) for s in fresh.steps for c in s.changes}
     return tuple(
-        ChangeStatus(**change.model_dump(), status="not-done" if (step.host, change.model_dump_json()) in left else "done") for change in step.changes
+        ChangeStatus(**change.model_dump(), status="not-done" if (step.host, change.model_dump_json()) in planned else "done")
+        for change in step.changes
     )
+
+
+def nothing_left(plan: Plan, seen: Mapping[str, Evidence | Unreached]) -> bool:
+    """Say whether all that the plan's steps named is seen to be done; False where one of them can't be asked that."""
+    return all(_left_of(step, seen.get(step.host)) == frozenset() for step in plan.steps)
+
+
+def _left_of(step: Step, seen: Evidence | Unreached | None) -> frozenset[str] | None:
+    look = CAPABILITIES[step.capability].left_of
+    try:
+        return look(step, Reader(seen)) if look is not None and isinstance(seen, Evidence) else None
+    except Unobserved:
+        return None
 
 
 def with_status(step: Step, status: Literal["done", "not-done", "undone"]) -> tuple[ChangeStatus, ...]:

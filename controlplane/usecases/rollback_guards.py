@@ -10,7 +10,7 @@ from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.plan import Change, Plan, Step
-from controlplane.domain.receipt import Receipt, undone_keys
+from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.standing import stands_on
 from controlplane.domain.run_key import is_run_key
@@ -58,7 +58,9 @@ def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequen
     if final:
         rest = [f"controlplane rollback {intent.key}" for intent in reversed(intents) if intent not in final]
         alone = f" What else {key} did can, by itself: {'; '.join(rest)}" if rest else ""
-        raise RefusedError(f"{final[0].key} deleted data by an approved plan: what is purged can't come back. Nothing was changed.{alone}")
+        is_open = any(one.run == final[0].run and one.undoes is None for one in open_intents(chain))
+        on = " Its run is open: go on with it by 'controlplane apply' and its plan file, which does what is left of it." if is_open else ""
+        raise RefusedError(f"{final[0].key} deleted data by an approved plan: what is purged can't come back. Nothing was changed.{on}{alone}")
     for intent in intents:
         purge = _purge_of(intent, chain, plan_of)
         if purge is not None:

@@ -95,6 +95,8 @@ def test_what_the_plan_lists_goes_and_nothing_else_and_the_timer_does_the_same(m
     assert "shop/app:3" not in host.sh("docker images --format '{{.Repository}}:{{.Tag}}'").split()
     receipt = json.loads(host.sh("cat $(ls /var/lib/controlplane/hygiene/receipts/*.json | tail -1)"))
     assert [one.split(" ")[-1] for one in receipt["removed"] if one.startswith("image ")] == ["shop/app:3"]
+    [image] = [one for one in receipt["removals"] if one["kind"] == "image"]
+    assert (image["name"], image["size"] > 0, image["last_used"][:2]) == ("shop/app:3", True, "20")
     assert (receipt["left_out"], receipt["faults"], receipt["settings"]["budgets"]["images"]) == ("", [], 220_000_000)
     assert _kept(host) == volumes
 

@@ -62,8 +62,15 @@ def log_record(one: dict[str, Any]) -> dict[str, Any] | None:
     path, options = str(one.get("LogPath") or ""), one["HostConfig"]["LogConfig"]
     if options.get("Type") != "json-file" or not path:
         return None
-    sizes = [os.stat(file).st_size for file in [path, *glob.glob(f"{glob.escape(path)}.*")] if os.path.isfile(file)]
-    return {"container": one["Name"].lstrip("/"), "path": path, "size": sum(sizes), "rotates": "max-size" in (options.get("Config") or {})}
+    files = [os.stat(file) for file in [path, *glob.glob(f"{glob.escape(path)}.*")] if os.path.isfile(file)]
+    return {
+        "id": one["Id"],
+        "container": one["Name"].lstrip("/"),
+        "path": path,
+        "size": sum(file.st_size for file in files),
+        "written": max((int(file.st_mtime) for file in files), default=None),
+        "rotates": "max-size" in (options.get("Config") or {}),
+    }
 
 
 def recorded_releases() -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader
-from controlplane.domain.plan import Bound, Change, Downtime, Mend
+from controlplane.domain.plan import Bound, Change, Downtime, Mend, Step
 
 NO_DOWNTIME = Downtime(services=(), estimate_s=0)
 
@@ -80,11 +80,18 @@ class Proposal:
     outlook: Outlook | None = None
 
 
+def _as_it_is(step: Step) -> Step:
+    return step
+
+
 @dataclass(frozen=True)
 class Capability:
     """One capability: its id, its role, how it proposes, whether it runs only when it is asked for by name, and whether mounts may rest on it.
 
     `led_by` is the verb that alone plans it, because it holds a gate before it; None for all others.
+    `settled` returns a step as it is compared with the one of a later look: without what varies by itself, which a bound holds instead.
+    `left_of` returns the targets of a step's changes that are not done by what the host shows, and raises `Unobserved`. None where the plan that is
+    made again tells it: not of what a plan names once and for all, while the next one would choose otherwise.
     """
 
     id: str
@@ -93,3 +100,5 @@ class Capability:
     only_by_name: bool = False
     mounts: bool = True
     led_by: str | None = None
+    settled: Callable[[Step], Step] = _as_it_is
+    left_of: Callable[[Step, Reader], frozenset[str]] | None = None

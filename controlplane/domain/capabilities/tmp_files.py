@@ -3,6 +3,7 @@
 Rules:
 - Only by name, like a purge: what is removed is gone, and nobody here knows whose it was. The plan says owner and age of each.
 - Only what D238 calls too large, and what nobody wrote to for a day. The role looks again whether it is that very content, and unused.
+- A look lists so many files and no more: what comes into the list once others are gone is for the next plan.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes.surfaces import LargeFile
-from controlplane.domain.plan import Change, Mend
+from controlplane.domain.plan import Change, Mend, Step
 
 ID = "storage.tmp_files"
 _QUIET_FOR = timedelta(days=1)
@@ -53,8 +54,24 @@ def _reason_to_keep(file: LargeFile, outlook: Outlook) -> str | None:
     if written is None:
         return "could not be observed: whose it is and when it was written"
     if outlook.now - written < _QUIET_FOR:
-        return f"was written {show_age(outlook.now - written)} ago, and somebody may work on it: plan again once it was left alone for a day"
+        # What was written after the plan was made, when that is looked at again.
+        age = max(outlook.now - written, timedelta(0))
+        return f"was written {show_age(age)} ago, and somebody may work on it: plan again once it was left alone for a day"
     return None
 
 
-CAPABILITY = Capability(id=ID, role="tmp_files", propose=_propose, only_by_name=True, mounts=False)
+def _left_of(step: Step, reader: Reader) -> frozenset[str]:
+    """Return the paths of the step that are still there, or of which that can't be told: they would stand behind the last one that is listed."""
+    listed = [(-file["size"], file["path"]) for file in reader.tmp["files"]]
+    there = {path for _, path in listed}
+    items = {item["path"]: item["mark"] for item in step.variables["tmp_files_items"]}
+    is_cut_off = reader.tmp["truncated"] and bool(listed)
+    return frozenset(path for path, mark in items.items() if path in there or (is_cut_off and (-_size(mark), path) > listed[-1]))
+
+
+def _size(mark: str) -> int:
+    """Return the bytes that a file had by its mark: device, inode, size and time of modification."""
+    return int(mark.split(":")[2])
+
+
+CAPABILITY = Capability(id=ID, role="tmp_files", propose=_propose, only_by_name=True, mounts=False, left_of=_left_of)

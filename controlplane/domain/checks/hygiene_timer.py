@@ -11,7 +11,7 @@ from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.hygiene import log_limit
 
 # Counts how the timer chooses what goes: one with an older choice is drift, and gets the tools of now.
-_CHOICE = 2
+_CHOICE = 3
 
 
 def timer_settings(desired: DesiredHost) -> dict[str, Any]:
@@ -29,13 +29,22 @@ def settings_digest(desired: DesiredHost) -> str:
 
 def is_in_place(desired: DesiredHost, reader: Reader) -> bool:
     """Say whether the timer runs with those settings, and did not fail the last time; or is not there where none is wanted. Raises `Unobserved`."""
+    wanted = desired.docker.hygiene is not None and desired.docker.hygiene.timer is not None
+    return runs_by(settings_digest(desired) if wanted else None, reader)
+
+
+def runs_by(digest: str | None, reader: Reader) -> bool:
+    """Say whether the timer runs with the settings of that digest, and did not fail the last time; with None whether there is no timer.
+
+    Raises `Unobserved`.
+    """
     units = reader.units
     if HYGIENE_TIMER not in units or HYGIENE_SERVICE not in units:
         raise Unobserved(f"{HYGIENE_TIMER} was not looked at")
     timer, service = units[HYGIENE_TIMER], units[HYGIENE_SERVICE]
-    if desired.docker.hygiene is None or desired.docker.hygiene.timer is None:
+    if digest is None:
         return timer["load_state"] == "not-found" and service["load_state"] == "not-found"
     if service["properties"].get("Result", "success") not in ("", "success"):
         return False
     runs = timer["load_state"] == "loaded" and timer["active_state"] == "active" and timer["enabled"] == "enabled"
-    return runs and service["exec_start"].endswith(f"--settings {settings_digest(desired)}")
+    return runs and service["exec_start"].endswith(f"--settings {digest}")

@@ -145,12 +145,18 @@ class CacheRecord(TypedDict):
 
 @closed
 class ContainerLog(TypedDict):
-    """What a container's json-file log takes with its rotated files; `rotates`: the container was created with a limit."""
+    """What a container's json-file log takes with its rotated files; `rotates`: the container was created with a limit.
+
+    `id` is the container's; `written` is when somebody last wrote to the log, in epoch seconds, None where its file is not there. Older evidence
+    lacks both.
+    """
 
     container: str
     path: str
     size: int
     rotates: bool
+    id: NotRequired[str]
+    written: NotRequired[int | None]
 
 
 @closed

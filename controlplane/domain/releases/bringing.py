@@ -37,9 +37,13 @@ def brings(plan: Plan) -> Brings | None:
 
 
 def made_by(plan: Plan) -> str:
-    """Return the command that makes such a plan anew."""
+    """Return the command that makes such a plan anew, with each capability that is only planned where it is asked for."""
     found = brings(plan)
-    return f"controlplane {found.verb} --out FILE" if found is not None else "controlplane plan --out FILE"
+    if found is not None:
+        return f"controlplane {found.verb} --out FILE"
+    of_it = {step.capability for step in plan.steps} | {refusal.capability for refusal in plan.refusals}
+    asked = [f" --capability {one.id}" for one in CAPABILITIES.values() if one.id in of_it and one.only_by_name and one.led_by is None]
+    return f"controlplane plan{''.join(asked)} --out FILE"
 
 
 def refuse_led(plan: Plan, plan_file: str) -> None:

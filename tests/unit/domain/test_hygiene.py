@@ -281,9 +281,10 @@ def test_the_timer_is_a_step_of_its_own_and_judged_by_its_settings() -> None:
     assert verdict() == "UNKNOWN"
 
 
-def test_a_timer_that_chose_by_age_alone_is_drift() -> None:
+@pytest.mark.parametrize("choice", [{}, {"choice": 2}], ids=["by age alone", "with patterns as they are written"])
+def test_a_timer_that_chose_otherwise_is_drift(choice: dict[str, int]) -> None:
     wanted = desired(timer="daily")
-    before = digest_of({**timer_settings(wanted), "every": "daily"}).removeprefix("sha256:")[:12]
+    before = digest_of({**timer_settings(wanted), "every": "daily", **choice}).removeprefix("sha256:")[:12]
     builder = host()
     builder.probes["units"][HYGIENE_TIMER] = _UNIT
     builder.probes["units"][HYGIENE_SERVICE] = {**_UNIT, "exec_start": f"python3 tool hygiene timed --settings {before}"}

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.checks import judge_host
-from controlplane.domain.plan import Plan
+from controlplane.domain.evidence import Reader
+from controlplane.domain.plan import Plan, Step
 from controlplane.domain.planning import chosen_capabilities, make_plan
+from controlplane.domain.run_result import unmet_promises
 from tests.fakes.evidence_builder import COLLECTED, EvidenceBuilder, desired_mint_data
 
 DAY = 86_400
@@ -64,3 +69,35 @@ def test_the_finding_says_whose_it_is_and_how_old() -> None:
     found = judge_host(desired_mint_data(), host(file("old")).build(), now=COLLECTED, max_age=timedelta(hours=1))
     [judged] = [one for one in found if one.surface == "tmp:/tmp/old"]
     assert judged.reason == "50.0 MB, limit 10.0 MB; of user 1000, last written 3 d ago"
+
+
+def left(step: Step, builder: EvidenceBuilder) -> list[str]:
+    look = CAPABILITIES["storage.tmp_files"].left_of
+    assert look is not None
+    return sorted(look(step, Reader(builder.build())))
+
+
+def test_what_is_left_is_what_is_still_listed_or_may_stand_behind_the_last_one() -> None:
+    [step] = plan(host(file("a", size=60_000_000), file("b"), file("c", size=40_000_000))).steps
+    assert left(step, host(file("b"), file("other"))) == ["/tmp/b"]
+    # Somebody wrote to it since: it is not gone.
+    assert left(step, host({**file("b"), "mark": "1:2:50000000:9"})) == ["/tmp/b"]
+    assert left(step, host()) == []
+    cut_off = host(file("more", size=55_000_000))
+    cut_off.probes["tmp"]["truncated"] = True
+    assert left(step, cut_off) == ["/tmp/b", "/tmp/c"]
+
+
+@pytest.mark.parametrize(
+    ("builder", "unmet"),
+    [(host(), 0), (host(file("other")), 0), (host(file("old")), 1), (host().fail("tmp"), 1)],
+    ids=["none is left", "others are", "it is there", "nobody knows"],
+)
+def test_a_file_that_is_gone_has_no_finding_and_that_is_the_promise_kept(builder: EvidenceBuilder, unmet: int) -> None:
+    [step] = plan(host(file("old"))).steps
+    found = judge_host(desired_mint_data(), builder.build(), now=COLLECTED, max_age=timedelta(hours=1))
+    assert len(unmet_promises(step, tuple(found))) == unmet
+
+
+def test_what_was_written_after_the_plan_was_made_is_told_to_be_new() -> None:
+    assert "/tmp/new: was written 0 s ago" in plan(host(file("new", age_s=-600))).refusals[0].reason

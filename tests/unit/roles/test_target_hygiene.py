@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from controlplane_target import compose_stack, hygiene_judge, hygiene_releases, stack_back, stack_files
+from controlplane_target import compose_stack, hygiene_judge, hygiene_releases, hygiene_store, stack_back, stack_files
 from controlplane_target.stack_request import parse
 from controlplane_target.state import Home
 from pydantic import TypeAdapter
@@ -17,7 +18,7 @@ from pydantic import TypeAdapter
 from controlplane.adapters.collector import store
 from controlplane.adapters.collector.supervise import ProbeError
 from controlplane.domain import hygiene
-from controlplane.domain.evidence_shapes.docker import DockerStore
+from controlplane.domain.evidence_shapes.docker import ContainerLog, DockerStore
 from tests.counting import calls
 from tests.unit.domain.test_hygiene import MB, image, pin, record, release
 
@@ -58,11 +59,15 @@ def test_the_machines_timer_chooses_as_a_plan_does() -> None:
             for number, name in enumerate(names)
         ]
         over, keep = dice.randrange(-100, 900) * MB, dice.randrange(3)
-        chosen = hygiene.doomed_images(images, over=over, keep=keep, protect=["golden/*"], releases=releases)
-        assert chosen == hygiene_judge.doomed_images(images, over=over, keep=keep, protect=["golden/*"], releases=releases)
+        protect = dice.sample(["golden/*", "docker.io/library/a:*", "docker.io/c/*", "docker.io/a@sha256:1", "x"], dice.randrange(1, 4))
+        chosen = hygiene.doomed_images(images, over=over, keep=keep, protect=protect, releases=releases)
+        assert chosen == hygiene_judge.doomed_images(images, over=over, keep=keep, protect=protect, releases=releases)
+        spared = hygiene.spared_images(images, keep=keep, protect=protect, releases=releases)
+        assert spared == hygiene_judge.spared_images(images, keep=keep, protect=protect, releases=releases)
+        assert not spared.keys() & {one.id for one in chosen}
         assert hygiene.kept_by_age(images, releases, keep) == hygiene_judge.kept_by_age(images, releases, keep)
         assert hygiene.doomed_cache(records, over=over) == hygiene_judge.doomed_cache(records, over=over)
-        without = hygiene.doomed_images(images, over=over, keep=keep, protect=["golden/*"], releases=[])
+        without = hygiene.doomed_images(images, over=over, keep=keep, protect=protect, releases=[])
         seen["by age" if chosen == without else "by release"] += 1
     assert min(seen.values()) > 50
 
@@ -87,6 +92,73 @@ def test_the_choice_costs_no_more_than_in_proportion_to_the_records_of_the_build
         return cost
 
     assert choice(400) < 2.5 * choice(200)
+
+
+@pytest.mark.parametrize("judge", [hygiene, hygiene_judge], ids=["plan", "timer"])
+@pytest.mark.parametrize(
+    ("name", "pattern", "is_protected"),
+    [
+        ("redis:7.0", "docker.io/library/redis:*", True),
+        ("redis:7.0", "docker.io/redis:7.*", True),
+        ("redis:7.0", "library/redis:*", True),
+        ("redis:7.0", "index.docker.io/library/redis:7.0", True),
+        ("redis:7.0", "redis:*", True),
+        ("redis:7.0", "docker.io/*", True),
+        ("redis:7.0", "registry.example/redis:*", False),
+        ("redis:7.0", "docker.io/library/postgres:*", False),
+        ("redis@sha256:1", "docker.io/library/redis@sha256:*", True),
+        ("docker.io/library/redis:7.0", "redis:7.*", True),
+        ("shop/app:1", "docker.io/shop/*", True),
+        ("shop/app:1", "docker.io/library/shop/app:1", False),
+        ("registry.example/redis:7.0", "docker.io/*", False),
+        ("registry.example/redis:7.0", "docker.io/library/*", False),
+        ("localhost/redis:7.0", "docker.io/*", False),
+        ("registry:5000/redis:7.0", "docker.io/*", False),
+        ("registry:5000/redis:7.0", "registry:5000/*", True),
+    ],
+)
+def test_an_image_is_protected_however_its_registry_is_written(judge: ModuleType, name: str, pattern: str, is_protected: bool) -> None:
+    known = {"tags": [], "digests": [name]} if "@" in name else {"tags": [name], "digests": []}
+    images = [{**image("1", created=1), **known}]
+    chosen = judge.doomed_images(images, over=1, keep=0, protect=[pattern], releases=[])
+    assert (chosen == []) is is_protected
+
+
+@pytest.mark.parametrize("judge", [hygiene, hygiene_judge], ids=["plan", "timer"])
+def test_what_is_spared_is_told_with_its_reason(judge: ModuleType) -> None:
+    images = [image("1", created=1, containers=1), image("2", created=2, tags=["golden/x:1"]), image("3", created=3), image("4", created=4)]
+    images += [image("5", created=5), {**image("6", created=0, tags=[]), "digests": [pin("6", "c")]}]
+    releases = [release("m1", pin("6", "c"), is_open=True)]
+    assert judge.spared_images(images, keep=1, protect=["golden/*"], releases=releases) == {
+        "sha256:1": "a container was made of it",
+        "sha256:2": "golden/* protects it",
+        "sha256:5": "it is among the newest 1 of its repository",
+        "sha256:6": "it is of a release that is kept",
+    }
+
+
+@pytest.mark.parametrize("judge", [hygiene, hygiene_judge], ids=["plan", "timer"])
+def test_a_log_is_told_with_its_container_and_when_it_was_written(judge: ModuleType) -> None:
+    log = {"container": "web", "path": "/l", "size": 9, "rotates": False}
+    assert judge.doomed_logs([log, {**log, "id": "c1", "written": 5}], limit=1) == [
+        ("log", "/l", "web", 9, None, ""),
+        ("log", "/l", "web", 9, 5, "c1"),
+    ]
+
+
+def test_evidence_and_the_timer_tell_the_same_of_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "c1-json.log"
+    config = {"LogConfig": {"Type": "json-file", "Config": {}}}
+    said = {"Id": "c1", "Name": "/web", "Image": "sha256:1", "LogPath": str(path), "HostConfig": config}
+    for files, told in (({}, (0, None)), ({path: 5}, (3, 5)), ({path: 5, path.with_suffix(".log.1"): 9}, (6, 9))):
+        for one, at in files.items():
+            one.write_text("log")
+            os.utime(one, (at, at))
+        found = store.log_record(said)
+        assert found == hygiene_store._log(said)
+        assert found is not None
+        assert (found["id"], found["container"], found["size"], found["written"]) == ("c1", "web", *told)
+        assert TypeAdapter(ContainerLog).validate_python(found, strict=True) == found
 
 
 # What the host has on record.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import hygiene, hygiene_store
+from controlplane_target import hygiene, hygiene_items, hygiene_store
 from controlplane_target.faults import FailedFault
 from controlplane_target.state import Home
 
@@ -111,7 +111,7 @@ def test_what_is_told_whole_is_brought_back_to_the_budgets(store: Store) -> None
 
 def test_what_a_plan_names_goes(store: Store) -> None:
     run = store.home.run("R1")
-    assert hygiene.clean(run, store.docker.engine(), [IMAGE, CACHE])["changed"] is True
+    assert hygiene.clean(run, store.docker.engine(), [IMAGE, CACHE], {})["changed"] is True
     assert (run.phase, store.deleted) == ("done", ["image", "leaf"])
 
 
@@ -181,10 +181,10 @@ def test_a_plan_is_not_done_by_such_an_answer(store: Store, way: str) -> None:
     store.said = said()
     run = store.home.run("R1")
     with pytest.raises(FailedFault, match=why):
-        hygiene.clean(run, store.docker.engine(), [IMAGE, CACHE])
+        hygiene.clean(run, store.docker.engine(), [IMAGE, CACHE], {})
     assert (run.phase, store.deleted) == ("new", [])
     with pytest.raises(FailedFault, match=why):
-        hygiene.refuse(store.docker.engine(), [IMAGE, CACHE], run)
+        hygiene_items.left(store.docker.engine(), [IMAGE, CACHE], run, {})
 
 
 def test_an_account_that_is_lost_after_the_removal_leaves_the_run_open_and_what_went_on_record(store: Store) -> None:
@@ -198,7 +198,7 @@ def test_an_account_that_is_lost_after_the_removal_leaves_the_run_open_and_what_
     store.docker.answers[f"DELETE /images/{OLD}?noprune=1"] = lost
     run = store.home.run("R1")
     with pytest.raises(FailedFault, match="has no 'Images'"):
-        hygiene.clean(run, store.docker.engine(), [IMAGE])
+        hygiene.clean(run, store.docker.engine(), [IMAGE], {})
     assert (run.phase, run.state["removed"]) == ("cleaning", [f"image {OLD}"])
 
 
@@ -310,7 +310,7 @@ def test_a_record_of_which_docker_does_not_say_that_it_went_is_not_on_record(sto
     store.docker.answers[prune] = said
     run = store.home.run("R1")
     with pytest.raises(FailedFault, match=why):
-        hygiene.clean(run, store.docker.engine(), [CACHE])
+        hygiene.clean(run, store.docker.engine(), [CACHE], {})
     assert (run.phase, run.state.get("removed", [])) == ("cleaning", [])
 
 

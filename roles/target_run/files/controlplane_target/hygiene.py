@@ -2,6 +2,7 @@
 
 Rules:
 - An image goes by its own tags, and only while they are those that the plan saw and no container, running or not, was made from it. A volume never.
+- Only what the plan names goes, and of that only what may by now (hygiene_items.py). A run that was cut off goes on with the rest of it.
 - A log is cut to nothing in place: its container goes on writing to the same file.
 - What was removed, and what that freed by Docker's own account before and after, stands in the run's journal, one thing after the other.
 - The timer chooses anew at each time (hygiene_judge.py), removes nothing while a run holds this host, and leaves a receipt each time.
@@ -16,9 +17,9 @@ import socket
 from typing import Any
 from urllib.parse import quote
 
-from . import hygiene_judge, hygiene_releases, lease
+from . import hygiene_items, hygiene_judge, hygiene_releases, lease
 from .docker_engine import Engine, field, rows
-from .faults import FailedFault, RefusedFault
+from .faults import FailedFault
 from .files import read_json, write_json
 from .hygiene_store import look, usage
 from .state import Home, Run, utc
@@ -28,54 +29,37 @@ ROLE = "docker_hygiene"
 _MOST_RECEIPTS = 100
 
 
-def refuse(engine: Engine, items: list[dict[str, Any]], run: Run) -> list[dict[str, Any]]:
-    """Return those items that are still there. Raises `RefusedFault` with each that is not as the plan saw it."""
-    store, done = look(engine), set(run.state.get("removed", []))
-    present, found = [], []
-    for item in items:
-        seen = _seen(store, item)
-        # A log goes on, and is cut once.
-        if seen is None or (item["kind"] == "log" and _told(item) in done):
-            continue
-        present.append(item)
-        if item["kind"] == "image":
-            if seen["containers"]:
-                found.append(f"a container was made of image {item['name']} ({item['id'][:19]}) since")
-            named = set(str(item["name"]).split(" "))
-            # An attempt before this one may have taken some of its names.
-            if (" ".join(seen["tags"]) or "untagged") != item["name"] and not (run.phase == "cleaning" and set(seen["tags"]) < named):
-                found.append(f"image {item['id'][:19]} is called {' '.join(seen['tags']) or 'nothing'} by now, not {item['name']}")
-        if item["kind"] == "cache" and seen["in_use"]:
-            found.append(f"record {item['id']} of the build cache is in use")
-    if found:
-        raise RefusedFault(f"hygiene refused: {'; '.join(found)}. Nothing was changed. Make a new plan.")
-    return present
-
-
-def clean(run: Run, engine: Engine, items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Remove what is left of the items; return {changed, removed}. Raises `RefusedFault`, `FailedFault`."""
+def clean(run: Run, engine: Engine, items: list[dict[str, Any]], spare: dict[str, Any]) -> dict[str, Any]:
+    """Remove what of the items is left and may go; return {changed, removed}. Raises `RefusedFault`; `FailedFault` also where one had to be left."""
     before = run.state.get("before") or accounts(engine)
-    present = refuse(engine, items, run)
-    run.write(role=ROLE, phase="cleaning", before=before, planned=sum(int(item["size"]) for item in items))
+    left = hygiene_items.left(engine, items, run, spare)
+    run.write(role=ROLE, phase="cleaning", before=before, planned=sum(int(item["size"]) for item in items), removed=_removed(run, left))
     faults = []
-    for item in present:
+    for item, against in left:
+        if against:
+            faults.append(f"{' and '.join(against)}, so it was left")
+            continue
+        run.write(removing=hygiene_items.name_of(item))
         try:
             _remove(engine, item)
         except FailedFault as fault:
             # The others go all the same.
             faults.append(str(fault))
             continue
-        run.write(removed=[*run.state.get("removed", []), _told(item)])
+        run.write(removed=[*run.state["removed"], hygiene_items.name_of(item)])
     after = accounts(engine)
     freed = {kind: before[kind] - after[kind] for kind in before}
-    run.write(phase="cleaning" if faults else "done", after=after, freed=freed)
+    run.write(phase="cleaning" if faults else "done", removing=None, after=after, freed=freed)
     if faults:
         raise FailedFault(f"{'; '.join(faults)}. What was removed is in {run.folder}/state.json; make a new plan for the rest")
-    return {"changed": bool(present), "removed": run.state.get("removed", [])}
+    return {"changed": bool(left), "removed": run.state["removed"]}
 
 
-def _told(item: dict[str, Any]) -> str:
-    return f"{item['kind']} {item['id']}"
+def _removed(run: Run, left: list[hygiene_items.Left]) -> list[str]:
+    """Return what this run removed so far, with what an attempt that was cut off had begun to and is gone."""
+    removed, begun = list(run.state.get("removed", [])), run.state.get("removing")
+    is_left = any(hygiene_items.name_of(one.item) == begun for one in left)
+    return removed if begun is None or begun in removed or is_left else [*removed, begun]
 
 
 def told(run: Run) -> dict[str, Any]:
@@ -97,6 +81,7 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
         "at": utc(now),
         "settings": settings,
         "removed": [],
+        "removals": [],
         "planned": 0,
         "freed": {},
         "kept_by_age": [],
@@ -155,17 +140,10 @@ def _clean_timed(home: Home, settings: dict[str, Any], engine: Engine, receipt: 
             receipt["faults"].append(str(fault))
             continue
         receipt["removed"].append(f"{one.kind} {one.id} {one.name}")
+        receipt["removals"].append({**one._asdict(), "last_used": None if one.last_used is None else utc(one.last_used)})
         receipt["planned"] += one.size
     after = accounts(engine)
     receipt["freed"] = {kind: before[kind] - after[kind] for kind in before}
-
-
-def _seen(store: dict[str, Any], item: dict[str, Any]) -> dict[str, Any] | None:
-    where = {"image": ("images", "id"), "cache": ("cache", "id"), "log": ("logs", "path")}
-    listing, key = where[item["kind"]]
-    found = next((one for one in store[listing] if one[key] == item["id"]), None)
-    # A log that was cut already is nothing to remove any more.
-    return None if found is None or (item["kind"] == "log" and found["size"] == 0) else found
 
 
 def _remove(engine: Engine, item: dict[str, Any]) -> None:

@@ -19,30 +19,30 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 _HUB = ("docker.io/library/", "docker.io/")
+# Docker takes them, too, for a name on its own registry.
+_MORE_OF_HUB = ("library/", "index.docker.io/", "index.docker.io/library/")
 
 
 class Doomed(NamedTuple):
-    """One thing to remove: `kind` is image, cache or log; `last_used` in epoch seconds, None where nobody knows."""
+    """One thing to remove: `kind` is image, cache or log; `last_used` in epoch seconds, None where nobody knows: of a log when it was last written.
+
+    `container` is the id of a log's container.
+    """
 
     kind: str
     id: str
     name: str
     size: int
     last_used: int | None
+    container: str = ""
 
 
 def doomed_images(
     images: Sequence[dict[str, Any]], *, over: int, keep: int, protect: Sequence[str], releases: Sequence[dict[str, Any]]
 ) -> list[Doomed]:
     """Return the images that have to go so that `over` bytes are freed, or all that may. `releases` are what the host has on record, newest first."""
-    kept = _newest(images, keep, kept_by_age(images, releases, keep)) | _released(images, releases, keep)
-    free = [
-        image
-        for image in images
-        if not image["containers"]
-        and image["id"] not in kept
-        and not any(fnmatchcase(name, pattern) for name in (*image["tags"], *image["digests"]) for pattern in protect)
-    ]
+    spared = spared_images(images, keep=keep, protect=protect, releases=releases)
+    free = [image for image in images if image["id"] not in spared]
     free.sort(key=lambda image: (bool(image["tags"]), image["last_tagged"] or image["created"], image["id"]))
     found, freed = [], 0
     for image in free:
@@ -55,6 +55,30 @@ def doomed_images(
         found.append(Doomed("image", image["id"], " ".join(image["tags"]) or "untagged", size, image["last_tagged"] or image["created"]))
         freed += size
     return found
+
+
+def spared_images(images: Sequence[dict[str, Any]], *, keep: int, protect: Sequence[str], releases: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the images that must not go, whatever it takes: by id, why."""
+    newest, released = _newest(images, keep, kept_by_age(images, releases, keep)), _released(images, releases, keep)
+    found: dict[str, str] = {}
+    for image in images:
+        if image["containers"]:
+            found[image["id"]] = "a container was made of it"
+        elif (pattern := _protecting(image, protect)) is not None:
+            found[image["id"]] = f"{pattern} protects it"
+        elif image["id"] in released:
+            found[image["id"]] = "it is of a release that is kept"
+        elif image["id"] in newest:
+            found[image["id"]] = f"it is among the newest {keep} of its repository"
+    return found
+
+
+def _protecting(image: dict[str, Any], protect: Sequence[str]) -> str | None:
+    """Return the pattern that protects an image, None where none does."""
+    if not protect:
+        return None
+    names = [spelt for name in (*image["tags"], *image["digests"]) for spelt in _spellings(name)]
+    return next((pattern for pattern in protect if any(fnmatchcase(name, pattern) for name in names)), None)
 
 
 def kept_by_age(images: Sequence[dict[str, Any]], releases: Sequence[dict[str, Any]], keep: int) -> list[str]:
@@ -111,6 +135,18 @@ def _short(name: str) -> str:
     return next((name[len(prefix) :] for prefix in _HUB if name.startswith(prefix)), name)
 
 
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return every way to write an image's name: whoever protects it may write Docker's own registry out, or leave it out."""
+    short = _short(name)
+    host, separator, _ = short.partition("/")
+    if not separator:
+        return (short, *(f"{prefix}{short}" for prefix in (*_HUB, *_MORE_OF_HUB)))
+    # As Docker itself tells a registry from a name on its own one.
+    if "." in host or ":" in host or host == "localhost":
+        return (short,)
+    return (short, f"docker.io/{short}", f"index.docker.io/{short}")
+
+
 def doomed_cache(records: Sequence[dict[str, Any]], *, over: int) -> list[Doomed]:
     """Return the records of the build cache that have to go so that `over` bytes are freed, or all that may."""
     by_id = {record["id"]: record for record in records}
@@ -139,4 +175,8 @@ def doomed_logs(logs: Sequence[dict[str, Any]], *, limit: int | None) -> list[Do
     """Return the logs over the limit of containers that do not limit them themselves."""
     if limit is None:
         return []
-    return [Doomed("log", log["path"], log["container"], log["size"], None) for log in logs if not log["rotates"] and log["size"] > limit]
+    return [
+        Doomed("log", log["path"], log["container"], log["size"], log.get("written"), log.get("id") or "")
+        for log in logs
+        if not log["rotates"] and log["size"] > limit
+    ]

@@ -119,7 +119,14 @@ def _log(one: dict[str, Any]) -> dict[str, Any] | None:
     path = field(one, "LogPath", str, call)
     if field(options, "Type", str, call) != "json-file" or not path:
         return None
-    sizes = [os.stat(file).st_size for file in [path, *glob.glob(f"{glob.escape(path)}.*")] if os.path.isfile(file)]
+    files = [os.stat(file) for file in [path, *glob.glob(f"{glob.escape(path)}.*")] if os.path.isfile(file)]
     # Null where it has no options. Left out it would seem to have no limit of its own, and be cut.
     limits = {} if "Config" in options and options["Config"] is None else field(options, "Config", dict, call)
-    return {"container": field(one, "Name", str, call).lstrip("/"), "path": path, "size": sum(sizes), "rotates": "max-size" in limits}
+    return {
+        "id": field(one, "Id", str, call),
+        "container": field(one, "Name", str, call).lstrip("/"),
+        "path": path,
+        "size": sum(file.st_size for file in files),
+        "written": max((int(file.st_mtime) for file in files), default=None),
+        "rotates": "max-size" in limits,
+    }

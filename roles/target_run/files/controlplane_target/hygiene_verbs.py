@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import hygiene, hygiene_timer, way_back
+from . import hygiene, hygiene_items, hygiene_timer, way_back
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .state import Home, Run
@@ -40,20 +40,23 @@ def act(home: Home, options: argparse.Namespace) -> Answer:
         return {"changed": hygiene_timer.undo(home, of)}
     try:
         asked = json.loads(sys.stdin.read())
-        items, timer = [dict(item) for item in asked["items"]], dict(asked.get("timer") or {})
+        items, timer, spare = [dict(item) for item in asked["items"]], dict(asked.get("timer") or {}), dict(asked.get("spare") or {})
     except (ValueError, KeyError, TypeError) as fault:
         raise RefusedFault(f"the request of 'hygiene {options.action}' is malformed: {fault}. Nothing was changed.") from fault
     try:
-        return _done((home, run, engine), options, items, timer)
+        return _done((home, run, engine), options, items, timer, spare)
     except (OSError, ValueError) as fault:
         raise FailedFault(
             f"Docker does not answer as it should: {fault}. The journal stands at {run.phase}: run this again, it goes on from there"
         ) from fault
 
 
-def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: list[dict[str, Any]], timer: Answer) -> Answer:
+def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: list[dict[str, Any]], timer: Answer, spare: Answer) -> Answer:
     home, run, engine = here
     named = (str(timer.get("every")), str(timer.get("digest")), dict(timer.get("settings") or {}))
+
+    def present() -> list[dict[str, Any]]:
+        return [one.item for one in hygiene_items.left(engine, items, run, spare)]
 
     def lacking() -> list[str]:
         return hygiene_timer.lacking(home, *named) if timer else []
@@ -64,7 +67,7 @@ def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: li
         return {"changed": bool(way_back.leave(run, {}, undo=_UNDO.format(**values), readme=_README.format(**values)))}
 
     def prove() -> Answer:
-        left = hygiene.refuse(engine, items, run)
+        left = present()
         if left or lacking():
             raise FailedFault(
                 f"not proven: {', '.join([*(str(item['name']) for item in left), *lacking()][:5])} is still there, or not in place. Run this again."
@@ -72,13 +75,13 @@ def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: li
         return {"changed": False, "told": hygiene.told(run)}
 
     if options.check:
-        present = hygiene.refuse(engine, items, run) if options.action == "clean" else []
-        gone = [f"{item['kind']} {item['id']} {item['name']}" for item in present] + (lacking() if options.action == "time" else [])
+        shown = present() if options.action == "clean" else []
+        gone = [f"{item['kind']} {item['id']} {item['name']}" for item in shown] + (lacking() if options.action == "time" else [])
         return {"changed": bool(gone), "diff": [{"before_header": one, "after_header": one, "before": "there\n", "after": "\n"} for one in gone]}
     verbs: dict[str, Callable[[], Answer]] = {
-        "refuse": lambda: {"present": hygiene.refuse(engine, items, run), "lacking": lacking()},
+        "refuse": lambda: {"present": present(), "lacking": lacking()},
         "prepare": prepare,
-        "clean": lambda: hygiene.clean(run, engine, items),
+        "clean": lambda: hygiene.clean(run, engine, items, spare),
         "time": lambda: {"changed": hygiene_timer.install(home, run, *named) if timer else False},
         "prove": prove,
     }
