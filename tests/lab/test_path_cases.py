@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,3 +212,65 @@ def test_what_only_its_compose_file_tells_is_refused_by_the_role_and_nothing_sto
     assert said.code in (1, 4), said
     assert "link" in said.err, said.err
     assert host.run(["test", "-e", "/mnt/data/shop/within/passwd"]).returncode == 1
+
+
+_D244 = ("audit", "--check", "D244", "-o", "json")
+
+
+def test_a_part_of_a_volume_is_purged_alone_and_what_would_see_it_go_is_named(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
+    host, site = shop(machine, tmp_path)
+    policy = site.site / "policy.yml"
+    kept = [line for line in policy.read_text().splitlines() if not any(line.strip().startswith(f"{name}: {{kind") for name in _REFUSED)]
+    policy.write_text("\n".join(kept) + "\n")
+    for name in ("within", "inside"):
+        host.sh(f"docker exec {name} sh -c 'echo beside > /srv/beside; mkdir /srv/other; echo other > /srv/other/file'")
+    site.plan("plan.json", *ONLY)
+    site.applied()
+    folder = "docker inspect -f '{{range .Mounts}}{{if eq .Destination \"/srv\"}}{{.Source}}{{end}}{{end}}'"
+    wholes = [host.sh(f"{folder} {name}").strip() for name in ("within", "inside")]
+
+    def rest() -> str:
+        """Return all of both volumes but the part that moved (names, kinds, owners, sizes, times, inodes, contents), and since when they are used."""
+        listed = "find . -path ./deep -prune -o -printf '%P %y %m %U:%G %s %T@ %i\\n' | sort; cat beside other/file"
+        started = host.sh("docker inspect -f '{{.State.StartedAt}}' within inside")
+        return started + "".join(host.sh(f"cd {whole} && {listed}") for whole in wholes)
+
+    before, parts = rest(), [f"{whole}/deep" for whole in wholes]
+    assert host.sh(f"cat {parts[0]}/of-within {parts[1]}/of-inside") == "within\ninside\n"
+    site.write_site(retention="1s")
+    time.sleep(2)
+
+    # Who mounts the same volume and nothing over the part would see it go. That keeps this one path, and no other.
+    host.sh("docker run -d --name reader -v shop_within:/x:ro lab/services:1 sleep infinity")
+    some = site.plan("some.json", "--capability", "storage.purge")
+    assert parts[0] not in {change["target"] for change in some["steps"][0]["changes"]}
+    assert parts[1] in {change["target"] for change in some["steps"][0]["changes"]}
+    [refusal] = some["refusals"]
+    assert refusal["reason"].startswith(f"{parts[0]}: container reader mounts volume shop_within, in which it lies, with nothing over it at /x/deep")
+    site.applied("some.json")
+    assert rest() == before
+    assert host.sh(f"cat {parts[0]}/of-within; ls -A {parts[1]}; docker exec reader cat /x/deep/of-within") == "within\nwithin\n"
+    [left] = site.run(*_D244).json["findings"]
+    assert (left["surface"], left["verdict"], left["severity"]) == (f"retired:{parts[0]}", "DRIFTED", "medium")
+
+    host.sh("docker rm -f reader")
+    doomed = site.plan("purge.json", "--capability", "storage.purge")
+    assert ([change["target"] for change in doomed["steps"][0]["changes"]], doomed["refusals"]) == ([parts[0]], [])
+    assert "the empty folder stays for a mount of within to stand on" in doomed["steps"][0]["undo"]
+    site.applied("purge.json")
+    [judged] = site.run(*_D244).json["findings"]
+    assert (judged["surface"], judged["verdict"]) == ("retired:*", "MET")
+    assert rest() == before
+    assert host.sh(f"ls -A {parts[0]} {parts[1]} | grep -v :").split() == []
+    volumes = set(host.sh("docker volume ls -q").split())
+    assert "shop_within" in volumes
+    assert not {"shop_optioned", "over_over"} & volumes
+    assert host.sh("ls -d /opt/old /opt/elsewhere 2>/dev/null || true") == ""
+    # The mounts stand where they stood, also once the containers start anew.
+    for again in (False, True):
+        if again:
+            host.sh("docker restart within inside")
+        for name in ("within", "inside"):
+            assert host.sh(f"docker exec {name} cat /srv/deep/of-{name} /srv/beside") == f"{name}\nbeside\n"
+    assert site.applied("purge.json")["changed"] == []
+    site.assert_receipts_hold()

@@ -21,6 +21,8 @@ _SETTINGS = (
     "(SELECT f.setting FROM pg_file_settings f WHERE f.name = s.name AND f.error IS NULL ORDER BY f.seqno DESC LIMIT 1) "
     "FROM pg_settings s WHERE s.name = ANY (ARRAY[{}]) OR s.pending_restart"
 )
+# Where each tablespace lies by its link in pg_tblspc, as a path inside the container.
+_SPACES = "SELECT spcname, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '' ORDER BY 1"
 _SOCKETS = ("/var/run/postgresql/.s.PGSQL.*", "/run/postgresql/.s.PGSQL.*", "/tmp/.s.PGSQL.*")  # noqa: S108 - where servers put it
 _PROGRAM = re.compile(r"(?:^|[-/])(?:postgres(?:ql)?|postgis|timescaledb)$")
 _TRUE, _FALSE = frozenset("on true yes 1 t y".split()), frozenset("off false no 0 f n".split())
@@ -117,6 +119,14 @@ def state_of(version: str, rows: list[list[str | None]]) -> dict[str, Any]:
     }
 
 
+def spaces_of(connection: _Connection) -> dict[str, Any]:
+    """Return {tablespaces: {name: path inside the container}}; empty where the server does not say, which is unknown, not none."""
+    try:
+        return {"tablespaces": {str(name): str(place) for name, place in connection.rows(_SPACES)}}
+    except (OSError, ProbeError):
+        return {}
+
+
 def _look(inspection: dict[str, Any], _service: dict[str, Any]) -> dict[str, Any]:
     if not inspection["State"]["Running"]:
         return _unreachable("the container does not run")
@@ -135,7 +145,8 @@ def _look(inspection: dict[str, Any], _service: dict[str, Any]) -> dict[str, Any
             connection = _Connection(places[0], user)
             version = connection.rows("SHOW server_version")[0][0] or ""
             names = ",".join(f"'{name}'" for name in NAMES)
-            return state_of(version, connection.rows(_SETTINGS.format(names)))
+            state = state_of(version, connection.rows(_SETTINGS.format(names)))
+            return {**state, **spaces_of(connection)}
         except (OSError, ProbeError) as error:
             failure = str(error)
     return _unreachable(failure)

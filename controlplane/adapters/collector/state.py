@@ -44,25 +44,40 @@ def _left(aside: str, until: float) -> tuple[int | None, int | None]:
 
 
 def _purging(entry: dict[str, Any], claims: list[dict[str, Any]], until: float) -> dict[str, Any] | None:
-    """Return what lies under the name by which a purge removes the path, and the purge whose journal knows it for this very tree."""
-    aside = _aside_of(entry["path"])
+    """Return what lies under the name by which a purge removes the path, and the purge whose journal knows it for this very tree.
+
+    What is emptied in its place has its own name still: that its removal was begun only a journal tells.
+    """
+    path, aside = entry["path"], _aside_of(entry["path"])
+    place = aside if os.path.lexists(aside) else path
     try:
-        inode = os.lstat(aside).st_ino
+        inode = os.lstat(place).st_ino
     except (FileNotFoundError, NotADirectoryError):
         return None
     same = ("path", "run", "recorded")
-    runs = [claim["by"] for claim in claims if claim["inode"] == inode and all(claim[key] == entry[key] for key in same)]
-    entries, size = _left(aside, until)
-    return {"aside": aside, "run": runs[-1] if runs else None, "entries": entries, "size": size}
+    own = [claim for claim in claims if claim["inode"] == inode and all(claim[key] == entry[key] for key in same)]
+    runs = [claim["by"] for claim in own if place == aside or claim.get("in_place")]
+    if place == path and not runs:
+        return None
+    entries, size = _left(place, until)
+    return {"aside": place, "run": runs[-1] if runs else None, "entries": entries, "size": size}
 
 
 def _aside_of(path: str) -> str:
     return os.path.join(os.path.dirname(path), ".controlplane-purging-" + os.path.basename(path))
 
 
-def _retired(entry: dict[str, Any], claims: list[dict[str, Any]], until: float) -> dict[str, Any]:
+def _base(entry: dict[str, Any], journals: list[dict[str, Any]]) -> str | None:
+    """Return the directory that a container mounted, of which the path was a part or the whole; None where no journal tells one."""
+    moved = [path.get("source") or {} for state in journals if state.get("run") == entry["run"] for path in state.get("paths") or []]
+    return next((source["base"] for source in moved if source.get("kind") == "bind" and source["path"] == entry["path"]), None)
+
+
+def _retired(entry: dict[str, Any], claims: list[dict[str, Any]], journals: list[dict[str, Any]], until: float) -> dict[str, Any]:
     path = entry["path"]
-    exists = os.path.lexists(path)
+    purging = _purging(entry, claims, until)
+    # Half emptied it is no more what was retired, though it has its name.
+    exists = os.path.lexists(path) and (purging is None or purging["aside"] != path)
     fingerprint = unreadable = None
     if exists:
         try:
@@ -72,7 +87,8 @@ def _retired(entry: dict[str, Any], claims: list[dict[str, Any]], until: float) 
         except OSError as error:
             unreadable = str(error)
     kept = {key: entry[key] for key in ("path", "run", "retired_at", "size", "entries", "recorded", "replaced_by")}
-    return {**kept, "exists": exists, "fingerprint": fingerprint, "unreadable": unreadable, "purging": _purging(entry, claims, until)}
+    lay = {"volume": entry.get("volume") or None, "base": _base(entry, journals)}
+    return {**kept, **lay, "exists": exists, "fingerprint": fingerprint, "unreadable": unreadable, "purging": purging}
 
 
 def _works(unit: str) -> bool:
@@ -99,7 +115,8 @@ def _copies(journal: dict[str, Any]) -> list[str]:
 def _open_run(state: dict[str, Any]) -> dict[str, Any]:
     unit = state.get("unit") or state.get("package_unit")
     active = unit is not None and _works(unit)
-    return {"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active}
+    needs = sorted({tree[side] for tree in state.get("trees") or [] for side in ("from", "to")})
+    return {"run": state["run"], "role": state["role"], "phase": state["phase"], "unit": unit, "unit_active": active, "needs": needs}
 
 
 def target_state(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +130,7 @@ def target_state(_asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any
     retired += {claim["path"]: claim for claim in claims if claim["path"] not in known and os.path.lexists(_aside_of(claim["path"]))}.values()
     until = time.monotonic() + _FINGERPRINTS_WITHIN
     # The smallest first, so that one that is too large takes no other's time.
-    judged = {entry["path"]: _retired(entry, claims, until) for entry in sorted(retired, key=lambda entry: int(entry["entries"]))}
+    judged = {entry["path"]: _retired(entry, claims, every, until) for entry in sorted(retired, key=lambda entry: int(entry["entries"]))}
     return {
         "retired": [judged[entry["path"]] for entry in retired],
         "copies": sorted({path for state in every for path in _copies(state)}),

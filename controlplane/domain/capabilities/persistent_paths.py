@@ -6,6 +6,7 @@ Rules:
   again. What evidence tells against one of them leaves that one alone, for storage.write_surfaces to say why.
 - What drifts is D236's own judgement of where the data land, so that a plan and its check can't disagree. Data at their place or in their volume that
   D236 has fault with all the same are mended by no move from here: by docker.data_root where they lie in its root, else by a person who is told.
+- A PostgreSQL that is seen to keep data outside of what moves is refused in the role's own words.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from controlplane.domain.checks.landing import Landing, is_at_or_below, land
 from controlplane.domain.checks.persistence import elsewhere_than_declared, misplaced, on_boot_disk
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.paths import is_below
 from controlplane.domain.plan import Mend
 from controlplane.domain.services import FilesService, PostgresService, RedisService, Service
 
@@ -66,6 +68,8 @@ def _decide(desired: DesiredHost, name: str, service: Service, reader: Reader, o
     )
     asked = (desired, reader, outlook)
     refuse(data, *asked)
+    if isinstance(service, PostgresService):
+        _refuse_what_lies_outside(name, service.data, reader)
     paths, _ = together([data], _surfaces(name, *asked))
     variables = {
         "persistent_paths_container": name,
@@ -97,6 +101,21 @@ def _refuse_what_no_move_mends(case: Case, landing: Landing, service: Service, o
         f"{service.data} {fault}{where}: name another place for it, or a volume that is not there yet "
         f"(policy.yml, hosts.{desired.host}.services), then plan again"
     )
+
+
+def _refuse_what_lies_outside(name: str, data: str, reader: Reader) -> None:
+    """Raise `CannotError` where a PostgreSQL is seen to keep data outside of what moves. What it did not tell the role asks it."""
+    state = reader.postgres.get(name)
+    if state is None:
+        return
+    found, directory, spaces = [], state["data_directory"], state.get("tablespaces", {})
+    if directory and not is_at_or_below(directory, data):
+        found.append(f"PostgreSQL keeps its data in {directory}, not in {data}: name that in the policy (services.{name}.data)")
+    outside = [f"{space} at {place}" for space, place in sorted(spaces.items()) if not is_below(place, data)]
+    if outside:
+        found.append(f"tablespaces lie outside {data}: {', '.join(outside)}. Give each a mount of its own, or move its tables to pg_default")
+    if found:
+        raise CannotError("; ".join(found))
 
 
 def _surfaces(name: str, desired: DesiredHost, reader: Reader, outlook: Outlook) -> Iterator[Moving]:

@@ -7,7 +7,7 @@ Rules:
 - The rest lies where the tier keeps data: on a declared mount, off the boot disk; on a boot tier on the boot disk as well.
 - `boot_accepted` for the mount's path, or for one between it and the data, lets it lie on the boot disk. It excuses nothing else.
 
-Links within the data, such as PostgreSQL's tablespaces or a linked pg_wal, are not part of the evidence.
+Links within the data, such as a linked pg_wal, are not part of the evidence. Where PostgreSQL's tablespaces lie is, and a move's plan asks for it.
 """
 
 from __future__ import annotations

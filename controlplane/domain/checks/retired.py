@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from controlplane.domain.amounts import show_age, show_bytes
 from controlplane.domain.checks.case import Answer, Case, Check, Named, Question, all_or, drifted, unknown
+from controlplane.domain.checks.retired_reach import reach
 from controlplane.domain.desired import DesiredHost
+from controlplane.domain.evidence import Unobserved
 from controlplane.domain.evidence_shapes.runs import Purging, Retired
 
 
@@ -15,8 +17,8 @@ def _questions(desired: DesiredHost, general: bool) -> Iterator[Question]:  # no
     """Judge `retired:PATH`, or `retired:*` when nothing is left.
 
     Description: what a move left behind as its way back is deleted by a purge plan of its own once the move has proven itself.
-    Drift: a retired path that still exists (low); one that changed or can't be read, so that a purge would refuse it, or whose purge was
-        begun and not finished (medium).
+    Drift: a retired path that still exists (low); one that changed, can't be read or is seen by a container, so that a purge would refuse it,
+        or whose purge was begun and not finished (medium).
     Unknown: the program's own state on the host could not be read.
     Rationale: a forgotten old root takes as much of the boot disk as the one that moved: on one machine 34 GB of it.
     """
@@ -54,8 +56,18 @@ def _judge(case: Case, one: Retired) -> Answer:
         return drifted(f"{what}; it can't be read, so a purge would refuse it: {one['unreadable']}", "medium")
     if one["fingerprint"] not in (None, one["recorded"]):
         return drifted(f"{what}; it has changed since, so a purge would refuse it", "medium")
+    if against := _against(case, one):
+        return drifted(f"{what}; a purge would refuse it: {'; '.join(against)}", "medium")
     compared = "" if one["fingerprint"] else "too large to be compared with what was retired in an audit's time, the purge itself does so first; "
     return drifted(f"{what}; {compared}to purge it: controlplane plan --host {case.desired.host} --capability storage.purge", "low")
+
+
+def _against(case: Case, one: Retired) -> tuple[str, ...]:
+    """Return who is in the way of its purge. Where nobody could look, the purge's own plan says so."""
+    try:
+        return reach(one, case.reader).against
+    except Unobserved:
+        return ()
 
 
 CHECK = Check("D244", "retired data awaiting purge", "low", _questions)

@@ -27,7 +27,10 @@ class RedisState(TypedDict):
 
 @closed
 class PostgresState(TypedDict):
-    """Running settings by SHOW, persisted ones from pg_file_settings; `data_directory` is a path inside the container."""
+    """Running settings by SHOW, persisted ones from pg_file_settings; `data_directory` is a path inside the container.
+
+    So are the `tablespaces`, by name; the key is missing where the server did not tell them, and in older evidence.
+    """
 
     reachable: bool
     error: str | None
@@ -36,6 +39,7 @@ class PostgresState(TypedDict):
     running: dict[str, str]
     persisted: dict[str, str]
     pending_restart: list[str]
+    tablespaces: NotRequired[dict[str, str]]
 
 
 @closed

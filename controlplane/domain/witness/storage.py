@@ -110,11 +110,11 @@ def reboot(told: Told) -> Asked:
 def retired(told: Told) -> Asked:
     """Ask whether what was retired is there, or its rest under the name by which a purge removes it."""
     rows = [row for row in told.reader.target_state["retired"] if told.named in ("*", row["path"])]
-    found = [(row["path"], row["exists"]) for row in rows]
-    found += [(row["purging"]["aside"], True) for row in rows if row["purging"] is not None]
+    # What is emptied in its place is its own rest, by its own name.
+    found = dict([(row["path"], row["exists"]) for row in rows] + [(row["purging"]["aside"], True) for row in rows if row["purging"] is not None])
     if not found:
         return []
-    return [Ask(("sh", "-c", _THERE, "sh", *(path for path, _ in found)), "\n".join(path for path, there in found if there))]
+    return [Ask(("sh", "-c", _THERE, "sh", *found), "\n".join(path for path, there in found.items() if there))]
 
 
 def tmp(told: Told) -> Asked:

@@ -281,6 +281,11 @@ def test_what_was_retired_is_asked_for_by_name() -> None:
 
     assert (gone.argv, gone.expect) == (there.argv, "")
     assert there.expect == "/var/lib/docker.retired"
+    # Half emptied in its place it is there by its own name, once.
+    left = {"aside": RETIRED["path"], "run": "CAP-9", "entries": 1, "size": 1}
+    builder.probes["target_state"]["retired"] = [RETIRED | {"exists": False, "fingerprint": None, "purging": left}]
+    [half] = asked(builder, "retired:/var/lib/docker.retired", Verdict.DRIFTED)
+    assert (half.argv, half.expect) == (there.argv, there.expect)
 
 
 def test_a_healthy_host_is_judged_the_same_when_everything_is_confirmed() -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import begun, purge, purge_verbs, retired, verbs
+from controlplane_target import begun, purge, purge_judge, purge_users, purge_verbs, retired, verbs
 from controlplane_target.faults import FailedFault, RefusedFault
+from controlplane_target.purge_users import Users
 from controlplane_target.state import Home
 
 from tests.unit.roles.leased import claimed
@@ -23,7 +24,7 @@ WEEK = 7 * 86400
 
 @pytest.fixture(autouse=True)
 def _nobody_uses_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane_target.open_files.users_of", lambda _tree: [])
+    monkeypatch.setattr(purge_users, "look", lambda _tree: Users([], is_stood_on=False))
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_what_can_t_be_read_is_refused_and_left(home: Home, old: Path, monkeypat
     def broken(path: str) -> Any:
         raise OSError(5, "Input/output error", path)
 
-    monkeypatch.setattr(purge, "fingerprint_tree", broken)
+    monkeypatch.setattr(purge_judge, "fingerprint_tree", broken)
     with pytest.raises(RefusedFault, match=r"can't be read: \[Errno 5\].*Nothing was changed"):
         purge.purge(home, home.run("P1"), [item], terms())
     assert old.exists()
@@ -176,7 +177,7 @@ def test_what_was_retired_after_now_is_too_young_without_any_retention(home: Hom
 
 def test_a_tree_in_use_is_refused_by_who_uses_it(home: Home, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     item = retire(home, old)
-    monkeypatch.setattr("controlplane_target.open_files.users_of", lambda _tree: ["tail (pid 7) has /x open"])
+    monkeypatch.setattr(purge_users, "look", lambda _tree: Users(["tail (pid 7) has /x open"], is_stood_on=False))
     with pytest.raises(RefusedFault, match=r"is in use: tail \(pid 7\) has /x open"):
         purge.purge(home, home.run("P1"), [item], terms())
     assert old.exists()
@@ -343,7 +344,7 @@ def test_a_journal_that_is_closed_proves_nothing(home: Home, half: dict[str, Any
 
 
 def test_what_is_left_and_in_use_is_refused(home: Home, half: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane_target.open_files.users_of", lambda tree: [f"tail (pid 7) has {tree}/x open"])
+    monkeypatch.setattr(purge_users, "look", lambda tree: Users([f"tail (pid 7) has {tree}/x open"], is_stood_on=False))
     with pytest.raises(RefusedFault, match=r"purging-old is in use: tail \(pid 7\)"):
         purge.purge(home, home.run("P2"), [half], terms())
 
@@ -477,7 +478,8 @@ def test_a_volume_within_the_live_root_is_removed_by_its_name_and_only_while_no_
     item = {key: record[key] for key in ("path", "run", "recorded")}
     root = str(old.parent)
     assert "volume pg belongs to container shop" in purge.reasons(home, [item], _asked(_Docker(str(old), {"Name": "pg"}), root))[0]
-    assert "lies at /elsewhere by now" in purge.reasons(home, [item], _asked(_Docker("/elsewhere"), root))[0]
+    # Another volume has its name by now: what lies here is a tree like any other.
+    assert f"lies in the live root {root}" in purge.reasons(home, [item], _asked(_Docker("/elsewhere"), root))[0]
     assert "Docker was not asked" in purge.reasons(home, [item], terms(root))[0]
     docker = _Docker(str(old))
     assert purge.purge(home, home.run("P1"), [item], _asked(docker, root)) == [str(old)]
@@ -487,5 +489,8 @@ def test_a_volume_within_the_live_root_is_removed_by_its_name_and_only_while_no_
 def test_what_lies_in_a_folder_that_a_container_mounts_is_kept(home: Home, old: Path) -> None:
     item = retire(home, old)
     above = {"Type": "bind", "RW": True, "Source": str(old.parent), "Destination": "/data"}
-    assert f"container shop mounts {old.parent}, in which it lies" in purge.reasons(home, [item], _asked(_Docker("", above)))[0]
+    assert (
+        f"container shop mounts {old.parent}, in which {old} lies, with nothing over it at /data/old"
+        in purge.reasons(home, [item], _asked(_Docker("", above)))[0]
+    )
     assert purge.reasons(home, [item], _asked(_Docker("", {**above, "RW": False}))) == []

@@ -5,6 +5,8 @@ Rules:
   no mount. All of it is compared, without a limit of time, before the first of it is touched.
 - Then every tree is noted in the run's journal and renamed beside its path, and only then is anything deleted: from then on the names are free, nobody who
   goes by them writes into what is being deleted, and `begun` knows it again.
+- A part of a volume or of a directory goes alone: what holds it stays, with all else that is in it, and so does the volume. Where a container mounts what
+  holds it, with something over the part (purge_reach.py), the part is emptied where it lies, and its folder stays for that mount to stand on.
 - What was begun is ended by the same run or by a later one. Its fingerprint and age were held before; that it is that very tree, and unused, is held again.
 - It never crosses a mount. One removal works at a time.
 """
@@ -14,155 +16,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-from . import begun, mounts, open_files, tree_flags
+from . import begun, inside, purge_reach, purge_users, tree_flags
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .files import sync_directory
-from .fingerprint import fingerprint_tree
-from .phases import TERMINAL
-from .state import Home, Run, epoch, utc
-
-
-class Terms(NamedTuple):
-    """What a removal has to respect: the roots that are live now, for how many seconds what was retired is kept, and the time now (epoch seconds).
-
-    `engine` is asked about volumes.
-    """
-
-    live_roots: list[str]
-    retention_s: int
-    now: float
-    engine: Engine | None = None
-
-
-def reasons(home: Home, items: list[dict[str, Any]], terms: Terms) -> list[str]:
-    """Return one sentence for each thing that speaks against removing these items; an item that is gone already speaks against nothing."""
-    records = {held["path"]: held for held in home.retired()}
-    try:
-        found = [reason for item in items for reason in _reasons(home, item, records.get(str(item["path"])), terms)]
-        if not found:
-            # Last, because a large tree takes minutes.
-            found = [reason for item in items if os.path.lexists(str(item["path"])) for reason in _changed(str(item["path"]), str(item["recorded"]))]
-    except OSError as fault:
-        return [f"what is there can't be read: {fault}"]
-    return found
-
-
-def _reasons(home: Home, item: dict[str, Any], record: dict[str, Any] | None, terms: Terms) -> list[str]:
-    path, aside = str(item["path"]), begun.aside_of(str(item["path"]))
-    insane = _insane(path)
-    if insane:
-        return [insane]
-    if os.path.lexists(aside):
-        if os.path.lexists(path):
-            return [f"{aside} is in the way, with {path} there as well: look at both, and move the former away or remove it yourself"]
-        roots = terms.live_roots if _volume_of(home, item) is None else []
-        return [*begun.doubts(home, item), *_in_use(aside, roots), *_needed(home, path)]
-    if record is None:
-        return [f"{path} is not recorded as retired on this host"] if os.path.lexists(path) else []
-    if record["run"] != item["run"] or record["recorded"] != item["recorded"]:
-        return [
-            f"{path} was retired by {record['run']} with {record['recorded']}, the plan names {item['run']} with {item['recorded']}: make a new plan"
-        ]
-    volume = str(record.get("volume") or "")
-    # A volume lies within Docker's live root, and Docker says whether it is in use.
-    used = [*_mounted(volume, path, terms.engine), *_in_use(path, [])] if volume else [*_in_use(path, terms.live_roots), *_within(path, terms.engine)]
-    return [*_too_young(record, terms), *used, *_needed(home, path)]
-
-
-def _volume_of(home: Home, item: dict[str, Any]) -> str | None:
-    """Return the volume whose data an item is, by the records or by a removal that was begun."""
-    held = [*home.retired(), *(claim for run in home.runs() for claim in run.state.get("purging", []))]
-    return next((str(one["volume"]) for one in held if one["path"] == item["path"] and one["run"] == item["run"] and one.get("volume")), None)
-
-
-def _mounted(volume: str, path: str, engine: Engine | None) -> list[str]:
-    """Return who uses a volume, stopped containers too, or why its data are not what was retired."""
-    if engine is None:
-        return [f"volume {volume} is there, and Docker was not asked about it"]
-    status, seen = engine.call("GET", f"/volumes/{quote(volume, safe='')}")
-    device = str(((seen or {}).get("Options") or {}).get("device") or "") if status == 200 else ""
-    if status == 200 and path not in (seen["Mountpoint"], device):
-        return [f"volume {volume} lies at {seen['Mountpoint']} by now, not at {path}: make a new plan"]
-    users = [str(held["Name"]).lstrip("/") for held in engine.containers() if any(mount.get("Name") == volume for mount in held["Mounts"])]
-    return [f"volume {volume} belongs to container {name}" for name in users]
-
-
-def _within(path: str, engine: Engine | None) -> list[str]:
-    """Return the containers that mount a folder in which it lies: there it may be what another mount stands on, and would take that along."""
-    if engine is None:
-        return []
-    return [
-        f"container {str(held['Name']).lstrip('/')} mounts {mount['Source']}, in which it lies: take that out of its compose file first"
-        for held in engine.containers()
-        for mount in held["Mounts"]
-        if mount["Type"] == "bind" and mount["RW"] and mounts.is_at_or_below(path, os.path.realpath(mount["Source"]))
-    ]
-
-
-def _remove_volume(volume: str | None, engine: Engine | None) -> None:
-    """Let Docker forget a volume whose data are gone; it refuses one that a container has."""
-    if volume is None or engine is None:
-        return
-    status, answer = engine.call("DELETE", f"/volumes/{quote(volume, safe='')}")
-    if status not in (204, 404):
-        raise FailedFault(
-            f"the data of volume {volume} are removed, and Docker keeps its name: {(answer or {}).get('message', status)}. Run this again."
-        )
-
-
-def _insane(path: str) -> str | None:
-    if not path.startswith("/") or os.path.normpath(path) != path or path.count("/") < 2 or any(ord(letter) < 32 for letter in path):
-        return f"{path!r} is no absolute, normalised path below a directory"
-    if os.path.realpath(os.path.dirname(path)) != os.path.dirname(path):
-        return f"{os.path.dirname(path)} leads elsewhere by a symbolic link"
-    return None
-
-
-def _too_young(record: dict[str, Any], terms: Terms) -> list[str]:
-    path, at = record["path"], record["retired_at"]
-    if not os.path.lexists(path):
-        return []
-    try:
-        until = epoch(str(at)) + terms.retention_s
-    except ValueError:
-        return [f"{path} has no readable date of retirement on this host ({at})"]
-    if terms.now < until:
-        return [f"{path} was retired at {at} and is kept until {utc(until)}; by this host's clock it is {utc(terms.now)}"]
-    return []
-
-
-def _in_use(path: str, live_roots: list[str]) -> list[str]:
-    # What a run kept of a container's layer may lie on the root's own filesystem, beside what Docker has there.
-    for root in [] if "/.controlplane-retired/" in path else live_roots:
-        if mounts.is_at_or_below(root, path) or mounts.is_at_or_below(path, root):
-            return [f"{path} is, holds or lies in the live root {root}"]
-    if not os.path.lexists(path):
-        return []
-    if os.path.islink(path):
-        return [f"{path} is a symbolic link, not the tree that was retired"]
-    table = mounts.read()
-    if any(mount.mount == path for mount in table) or mounts.below(path, table):
-        return [f"{path} is a mountpoint or holds one"]
-    return [f"{path} is in use: {user}" for user in open_files.users_of(path)[:5]]
-
-
-def _needed(home: Home, path: str) -> list[str]:
-    return [
-        f"run {run.key} is open and needs {path}"
-        for run in home.runs()
-        if run.phase not in TERMINAL and any(path in (tree["from"], tree["to"]) for tree in run.state.get("trees") or [])
-    ]
-
-
-def _changed(path: str, recorded: str) -> list[str]:
-    now, _, _ = fingerprint_tree(path)
-    if now == recorded:
-        return []
-    return [f"{path} changed since it was retired ({recorded} then, {now} now): someone wrote there. Look at what is newer, then make a new plan"]
+from .purge_judge import Look, Terms, lain, look_at, reasons, volume_of
+from .state import Home, Run
 
 
 def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> list[str]:
@@ -172,26 +34,68 @@ def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> li
         if found:
             raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
         left = begun.present(home, items)
-        _put_aside(run, [held for held in home.retired() if held["path"] in left and os.path.lexists(held["path"])])
+        _begin(look_at(home, items, terms), run, [held for held in home.retired() if held["path"] in left and os.path.lexists(held["path"])])
         for item in items:
-            volume = _volume_of(home, item)
-            _remove_aside(str(item["path"]))
-            _remove_volume(volume, terms.engine)
+            volume = volume_of(home, item)
+            claim = _claim_in_place(home, run, item)
+            if claim is None:
+                _remove_aside(str(item["path"]))
+            else:
+                _empty(str(item["path"]), claim)
+                run.write(emptied=[*run.state.get("emptied", []), {key: item[key] for key in ("path", "run", "recorded")}])
+            _remove_volume(volume, str(item["path"]), terms.engine)
             begun.close(home, run, item)
         begun.close_gone(home, run)
         return left
 
 
-def _put_aside(run: Run, records: list[dict[str, Any]]) -> None:
+def _begin(look: Look, run: Run, records: list[dict[str, Any]]) -> None:
+    """Note what is about to be removed, and put aside what no mount stands on."""
     try:
-        begun.note(run, records)
-        for record in records:
+        fresh = [record for record in records if not begun.in_place(look.home, record)]
+        noted = [{**record, "in_place": True} if _stays(look, record) else record for record in fresh]
+        begun.note(run, noted)
+        for record in noted:
             # One that lay within another went with it.
-            if os.path.lexists(record["path"]):
+            if not record.get("in_place") and os.path.lexists(record["path"]):
                 os.rename(record["path"], begun.aside_of(record["path"]))
                 sync_directory(Path(record["path"]).parent)
-    except OSError as fault:
+    except (OSError, FailedFault) as fault:
         raise FailedFault(f"the removal could not begin: {fault}. Nothing was deleted. Mend the cause, then run this again.") from fault
+
+
+def _stays(look: Look, record: dict[str, Any]) -> bool:
+    """Say whether the folder of a tree has to stay where it is, because a mount stands on it, or on what it lies in."""
+    if look.docker is not None and look.docker.reach(lain(look, record)).is_covered:
+        return True
+    return purge_users.look(str(record["path"])).is_stood_on
+
+
+def _claim_in_place(home: Home, run: Run, item: dict[str, Any]) -> dict[str, Any] | None:
+    """Return by which claim an item is emptied where it lies: this run's own, else that of one that began it before; None where it was put aside."""
+    same = ("path", "run", "recorded")
+    own = next((claim for claim in run.state.get("purging", []) if all(claim[key] == item[key] for key in same)), None)
+    if own is not None:
+        return own if own.get("in_place") else None
+    return begun.in_place(home, item)
+
+
+def _empty(path: str, claim: dict[str, Any]) -> None:
+    """Remove all that is in a folder, and leave the folder. On the way there no link is followed: a container may write to what it lies in."""
+    if not os.path.lexists(path):
+        # It lay within another, and went with it.
+        return
+    try:
+        with inside.opened_below("/", path.lstrip("/"), os.O_RDONLY | os.O_DIRECTORY) as folder:
+            info = os.fstat(folder)
+            if info.st_ino != claim["inode"]:
+                raise FailedFault(f"{path} is another folder by now than what was retired")
+            tree_flags.take_off(f"/proc/self/fd/{folder}/.")
+            for name in os.listdir(folder):
+                _remove_at(folder, name, info.st_dev)
+            os.fsync(folder)
+    except (OSError, FailedFault) as fault:
+        raise _stopped(path, path, fault) from fault
 
 
 def _remove_aside(path: str) -> None:
@@ -202,10 +106,14 @@ def _remove_aside(path: str) -> None:
         _remove(aside)
         sync_directory(Path(path).parent)
     except (OSError, FailedFault) as fault:
-        raise FailedFault(
-            f"the removal of {path} stopped: {fault}. What is left of it lies in {aside}. "
-            "Mend the cause, then end it by a new plan: controlplane plan --capability storage.purge"
-        ) from fault
+        raise _stopped(path, aside, fault) from fault
+
+
+def _stopped(path: str, place: str, fault: Exception) -> FailedFault:
+    return FailedFault(
+        f"the removal of {path} stopped: {fault}. What is left of it lies in {place}. "
+        "Mend the cause, then end it by a new plan: controlplane plan --capability storage.purge"
+    )
 
 
 def _remove(path: str) -> None:
@@ -232,3 +140,14 @@ def _remove_at(parent: int, name: str, device: int) -> None:
     finally:
         os.close(folder)
     os.rmdir(name, dir_fd=parent)
+
+
+def _remove_volume(volume: str | None, path: str, engine: Engine | None) -> None:
+    """Let Docker forget a volume whose data lay at that path and are gone; it refuses one that a container has. Of a part of one there is nothing to forget."""
+    if volume is None or engine is None or path not in purge_reach.Docker(engine).places(volume):
+        return
+    status, answer = engine.call("DELETE", f"/volumes/{quote(volume, safe='')}")
+    if status not in (204, 404):
+        raise FailedFault(
+            f"the data of volume {volume} are removed, and Docker keeps its name: {(answer or {}).get('message', status)}. Run this again."
+        )

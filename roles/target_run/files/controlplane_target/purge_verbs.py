@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from . import begun, purge, root_refusals, way_back
+from . import begun, purge, purge_judge, root_refusals, way_back
 from .docker_engine import Engine
 from .faults import RefusedFault
 from .state import Home
@@ -20,6 +20,7 @@ exit 4
 _README = """Run {key}, role purge_retired
 It removed retired data by name; state.json lists what (key "removed"). There is no undo but a backup.
 A removal that was interrupted left .controlplane-purging-NAME beside the path; the same plan ends it, or a new one of storage.purge.
+A folder on which a container's mount stands was emptied where it lies, and stays (keys "purging" with in_place, "emptied").
 What that tree is known by stands in state.json (key "purging") until it is gone.
 """
 
@@ -43,9 +44,9 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
         raise RefusedFault(
             f"purge refused: Docker does not answer ({fault}), so its live root is not known. Nothing was changed. Start Docker."
         ) from fault
-    terms = purge.Terms(roots, retention_s, time.time(), engine)
+    terms = purge_judge.Terms(roots, retention_s, time.time(), engine)
     if options.action == "refuse" or options.check:
-        found = purge.reasons(home, items, terms)
+        found = purge_judge.reasons(home, items, terms)
         if found:
             raise RefusedFault(f"purge refused: {'; '.join(found)}. Nothing was changed.")
         present = begun.present(home, items)

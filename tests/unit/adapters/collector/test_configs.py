@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.adapters.collector.docker import volume_place
 from controlplane.adapters.collector.docker_config import containerd_root, toml_root
 from controlplane.adapters.collector.fstab import parse_fstab
-from controlplane.adapters.collector.postgres import same_spelling, state_of
+from controlplane.adapters.collector.postgres import same_spelling, spaces_of, state_of
 from controlplane.adapters.collector.redis_config import effective, parse_file, parse_words, secrets_of, server_words
+from controlplane.adapters.collector.supervise import ProbeError
 from controlplane.adapters.collector.units import mount_unit, parse_show
 
 
@@ -111,6 +113,24 @@ def test_postgres_keeps_what_its_file_says_last_unless_its_command_line_says_oth
     assert state["running"] == {"fsync": "on", "full_page_writes": "off", "synchronous_commit": "on"}
     assert state["persisted"] == {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on"}
     assert state["pending_restart"] == ["shared_buffers"]
+
+
+class _Server:
+    def __init__(self, answer: list[list[str | None]] | Exception) -> None:
+        self.answer = answer
+
+    def rows(self, query: str) -> list[list[str | None]]:
+        assert "pg_tablespace_location" in query
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def test_where_a_postgres_has_its_tablespaces_is_what_it_says_and_unknown_where_it_does_not() -> None:
+    asked: Any = spaces_of
+    assert asked(_Server([["far", "/srv/space"], ["near", "/data/near"]])) == {"tablespaces": {"far": "/srv/space", "near": "/data/near"}}
+    assert asked(_Server([])) == {"tablespaces": {}}
+    assert asked(_Server(ProbeError("PostgreSQL: permission denied"))) == asked(_Server(TimeoutError())) == {}
 
 
 @pytest.mark.parametrize(("value", "told"), [("YES", "on"), ("1", "on"), ("f", "off"), ("maybe", "maybe")])

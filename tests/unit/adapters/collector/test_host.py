@@ -346,6 +346,46 @@ def test_a_journal_that_was_closed_knows_nothing_any_more(begun: Path) -> None:
     assert found["purging"]["run"] is None
 
 
+def test_what_a_purge_empties_in_its_place_is_known_by_its_journal_as_long_as_it_is_on_record(begun: Path) -> None:
+    _begin_to_purge(begun.parent, begun, in_place=True).rename(begun)
+    (begun / "one").unlink()
+
+    [found] = state.target_state({}, {})["retired"]
+
+    left = {"aside": str(begun), "run": "CAP-9", "entries": 1, "size": 4096}
+    assert (found["exists"], found["fingerprint"], found["unreadable"], found["purging"]) == (False, None, None, left)
+    # What is live again lies there by the same inode, and only the journal is left of the purge.
+    (begun.parent / "retired.json").unlink()
+    assert state.target_state({}, {})["retired"] == []
+
+
+@pytest.mark.parametrize("other", [{"in_place": False}, {"in_place": True, "inode": 1}, {"in_place": True, "recorded": "sha256:other"}])
+def test_what_has_the_path_s_name_and_is_in_no_journal_as_emptied_there_is_compared(begun: Path, other: dict[str, Any]) -> None:
+    _begin_to_purge(begun.parent, begun, **other).rename(begun)
+
+    [found] = state.target_state({}, {})["retired"]
+
+    assert (found["exists"], found["fingerprint"], found["purging"]) == (True, found["recorded"], None)
+
+
+def test_what_a_retired_path_was_a_part_of_is_shown_and_what_an_open_run_needs(begun: Path) -> None:
+    record = json.loads((begun.parent / "retired.json").read_text())["retired"][0]
+    (begun.parent / "retired.json").write_text(json.dumps({"version": 1, "retired": [record, {**record, "path": "/of/volume", "volume": "shop"}]}))
+    source = {"kind": "bind", "path": str(begun), "base": str(begun.parent), "volume": ""}
+    trees = [{"from": str(begun), "to": "/new"}]
+    (begun.parent / "CAP-1").mkdir()
+    journal = {"run": "CAP-1", "role": "persistent_paths", "phase": "staging", "unit": None, "paths": [{"source": source}], "trees": trees}
+    (begun.parent / "CAP-1" / "state.json").write_text(json.dumps(journal))
+
+    found = state.target_state({}, {})
+
+    assert [(one["volume"], one["base"]) for one in found["retired"]] == [(None, str(begun.parent)), ("shop", None)]
+    assert found["runs"][0]["needs"] == sorted(["/new", str(begun)])
+    probe = ProbeRecord(status="ok", seconds=0.1, data=found)
+    seen = Reader(Evidence(host="h", collected_at="2026-01-01T00:00:00Z", asked={}, probes={"target_state": probe}))
+    assert seen.target_state["retired"][1]["volume"] == "shop"
+
+
 def test_what_is_left_of_a_large_tree_is_shown_without_its_size(begun: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     aside = _begin_to_purge(begun.parent, begun)
     monkeypatch.setattr(state, "_FINGERPRINTS_WITHIN", -1.0)
