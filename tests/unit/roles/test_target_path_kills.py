@@ -61,8 +61,8 @@ class Docker:
                 # Told to end by a signal that is its own to stop by: Docker does not bring it up again.
                 self.running, self.looks_left = False, None
         status = "running" if self.running else "exited"
-        state = {"Status": status, "Running": self.running, "ExitCode": 0, "StartedAt": "2026-01-02T08:00:00Z"}
-        return {"Id": "id", "Name": "/db", "State": state, "HostConfig": {"RestartPolicy": self.policy}}
+        state = {"Status": status, "Running": self.running, "ExitCode": 0, "Pid": 1 << 30, "StartedAt": "2026-01-02T08:00:00Z"}
+        return {"Id": "id", "Name": "/db", "Config": {}, "State": state, "HostConfig": {"RestartPolicy": self.policy}}
 
 
 def stopping(tmp_path: Path, docker: Docker, monkeypatch: pytest.MonkeyPatch, *, told: bool, kind: str = "postgres") -> tuple[PathMove, Run]:

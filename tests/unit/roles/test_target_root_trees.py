@@ -145,8 +145,9 @@ def test_a_copy_that_is_not_what_was_copied_is_found_before_the_stop_though_size
     passes, copied = Trees(run, Cancel()), root_trees.copy_tree
 
     def decays(*places: str, live: bool, **how: Any) -> Any:
+        is_first = not (copy / "cold").exists()
         done, times = copied(*places, live=live, **how), (source / "cold").stat()
-        if live:
+        if is_first:
             (copy / "cold").write_text("as it WAS")
             os.utime(copy / "cold", ns=(times.st_atime_ns, times.st_mtime_ns))
         return done
@@ -158,6 +159,32 @@ def test_a_copy_that_is_not_what_was_copied_is_found_before_the_stop_though_size
     # What was copied once more is read once more.
     [report] = passes.prove()
     assert (report["read"], report["skipped"]) == (1, 0)
+
+
+def test_what_was_read_before_the_stop_is_not_read_again_because_flags_have_to_come_over(trees: Trees) -> None:
+    trees.stage()
+    trees.copy_last()
+    [report] = trees.prove()
+    assert report["read"] == 0
+    assert flags_in(sides(trees)[1]) == FLAGS
+
+
+def test_what_was_written_while_all_was_read_is_copied_before_the_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, copy = tmp_path / "old", tmp_path / "new"
+    source.mkdir()
+    (source / "first").write_text("there")
+    run = Home(tmp_path / "state").run("R1")
+    run.write(trees=[{"kind": "data", "from": str(source), "to": str(copy), "read_since_ns": 0, "to_mount": "", "flags_set": False}])
+    compared = root_trees.compare_trees
+
+    def slowly(*places: str, **how: Any) -> Any:
+        done = compared(*places, **how)
+        (source / "meanwhile").write_text("written")
+        return done
+
+    monkeypatch.setattr(root_trees, "compare_trees", slowly)
+    Trees(run, Cancel()).stage()
+    assert (copy / "meanwhile").read_text() == "written"
 
 
 # Mounts what it is told, in a namespace that ends with it, and moves `old` to `new` while that is there and after it is gone.

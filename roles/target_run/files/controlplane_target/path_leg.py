@@ -24,7 +24,6 @@ from . import (
     path_kept,
     path_layer,
     path_place,
-    path_serving,
     path_top,
     phases,
     services,
@@ -128,14 +127,13 @@ class PathLeg:
             return [f"{self.name} is gone"]
         demand = "healthy" if held["State"].get("Health") else "running"
         waited, began = [{"id": held["Id"], "name": self.name, "demand": demand}], time.monotonic()
-        with path_serving.asked(self.proof.answers if self.proof.can_be_asked else None) as serving:
-            answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
-            if self.name in answered:
-                at = answered[self.name]
-                served = serving.since(self.request.answer_s) if serving is not None else at
-                # The host's clock may have been set meanwhile. One that can't be asked within that time is told by the proof.
-                ago = time.time() - max(at, served) if served is not None else 0.0
-                self._end_downtime(min(max(ago, 0.0), time.monotonic() - began))
+        # One that runs may still read its log, or load its data; it is asked before anybody looks whether it stays.
+        served = self.proof.answered_at(self.request.answer_s)
+        answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
+        if self.name in answered:
+            # A container that is not healthy yet is not there for anybody; where it can't be asked its own word counts. The clock may have been set.
+            at = answered[self.name] if served is None or demand == "healthy" else served
+            self._end_downtime(min(max(time.time() - at, 0.0), time.monotonic() - began))
         return missing
 
     def _end_downtime(self, ago_s: float = 0.0) -> None:

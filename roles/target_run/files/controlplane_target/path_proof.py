@@ -25,6 +25,7 @@ from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_request import SURFACE, Request
 from .postgres_client import Postgres, PostgresError
+from .redis_client import LoginError
 from .redis_hold import writes_held
 from .redis_server import Login, Server
 from .tree_compare import clock_ns
@@ -32,6 +33,8 @@ from .tree_compare import clock_ns
 _MOST_KEYS = 500_000
 _READ_S = 30.0
 _PROOF_S = 600.0
+# SQLSTATE cannot_connect_now: it starts, or reads its log.
+_NOT_NOW = "57P03"
 
 
 class Proof:
@@ -113,21 +116,33 @@ class Proof:
             begin()
             yield
 
-    @property
-    def can_be_asked(self) -> bool:
-        """Say whether it is a store that tells by itself when it takes writes."""
-        return self._kind in ("postgres", "redis")
-
-    def answers(self) -> bool:
-        """Say whether such a store can be asked now, with its data loaded."""
+    def answers(self) -> bool | None:
+        """Say whether the store can be asked now, with its data loaded; None where it tells nothing by itself, or lets nobody in."""
         try:
             if self._kind == "postgres":
                 self._postgres("postgres").close()
                 return True
+            if self._kind != "redis":
+                return None
             with closing(self._redis().redis) as redis:
                 return redis.info("persistence").get("loading") == "0"
+        except PostgresError as fault:
+            return False if fault.sqlstate == _NOT_NOW else None
+        except LoginError:
+            return None
         except (FailedFault, RefusedFault, OSError):
             return False
+
+    def answered_at(self, limit_s: float) -> float | None:
+        """Return the time (epoch) at which the store that was started can be asked; None where it can't be within the limit, or does not run."""
+        end = time.monotonic() + limit_s
+        while (said := self.answers()) is False and time.monotonic() < end and self._runs():
+            time.sleep(0.05)
+        return time.time() if said else None
+
+    def _runs(self) -> bool:
+        status, held = self.engine.call("GET", f"/containers/{self.request.container}/json")
+        return status == 200 and bool(held["State"]["Running"])
 
     def judged(self) -> dict[str, Any]:
         """Return how the data fare in the service that runs now. Raises `FailedFault`, `OSError`.

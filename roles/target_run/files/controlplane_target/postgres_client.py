@@ -26,7 +26,11 @@ Row = list["str | None"]
 
 
 class PostgresError(FailedFault):
-    """What the server said no to."""
+    """What the server said no to; `sqlstate` is its code, empty where it named none."""
+
+    def __init__(self, message: str, sqlstate: str = "") -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class Postgres:
@@ -76,7 +80,7 @@ class Postgres:
                 fields = {part[:1]: part[1:].decode("utf-8", "replace") for part in body.split(b"\0") if part}
                 failure = fields.get(b"M", "an error without a message")
                 if fields.get(b"V", fields.get(b"S")) == "FATAL":
-                    raise PostgresError(f"PostgreSQL: {failure}")
+                    raise PostgresError(f"PostgreSQL: {failure}", fields.get(b"C", ""))
             if kind == b"R" and struct.unpack(">I", body[:4])[0] != 0:
                 raise PostgresError(
                     "PostgreSQL demands a password of its own user on its local socket: grant that user 'peer' or 'trust' there (pg_hba.conf)"

@@ -27,6 +27,9 @@ from .tree_patch import patch
 # What copying a file again mends, although rsync takes it for equal.
 _MENDED = ("content", "sparseness")
 _NICE = 10
+# As long as a pass takes longer than that, another one may find less: so many at most.
+_SHORT_S = 5.0
+_MOST_PASSES = 3
 
 
 class Trees:
@@ -69,12 +72,19 @@ class Trees:
             self.proven[tree["from"]] = set()
             with _in_the_background():
                 result = self._compare(tree, began)
-            self.proven[tree["from"]], self.large[tree["from"]] = result.proven, result.large
+            self.large[tree["from"]] = result.large
             again = [held.path for held in result.differences if held.what in _MENDED]
             if again:
                 with self.cancel.possible():
                     copy_again(tree["from"], tree["to"], again, live=True)
             self._patch(tree)
+        # Reading all of it may have taken hours, and what was written meanwhile is not to wait for the stop.
+        for _ in range(_MOST_PASSES):
+            _, seconds = self.copy_live()
+            for tree in self.held:
+                self._patch(tree)
+            if seconds < _SHORT_S:
+                break
         # What rsync wrote goes to the disk before the stop, not during it.
         for tree in self.held:
             sync_filesystem(tree["to"])
@@ -130,7 +140,10 @@ class Trees:
         # Where nothing was staged everything stands still, and rsync read what is older than the copy: it goes by that.
         since = tree["read_since_ns"] if known is None else 0
         with self.cancel.possible():
-            return compare_trees(tree["from"], tree["to"], read_since_ns=since, began_ns=began_ns, proven=known)
+            result = compare_trees(tree["from"], tree["to"], read_since_ns=since, began_ns=began_ns, proven=known)
+        if known is not None:
+            self.proven[tree["from"]] = result.proven
+        return result
 
 
 @contextmanager

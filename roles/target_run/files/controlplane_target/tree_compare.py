@@ -6,6 +6,7 @@ Rules:
   syncs the source's filesystem when that time begins: without it a store through an already dirty mapping would move no ctime.
 - What an earlier comparison proved equal is skipped only while inode, ctime, mtime, size, owner, mode and links of both sides are as they were, and only if the
   source's ctime was older than that comparison's own beginning: a change in the same clock tick would be invisible.
+- What was read and found equal is not read again because of what differs besides, or was put right since, as long as nobody wrote to either side.
 - Content is read in the background (tree_content.py), the copy's from its disk.
 - A mount below either side is a difference, and so is what can't be read. A filesystem's own `lost+found` is nobody's data (lost_found.py).
 """
@@ -66,6 +67,12 @@ def _mark(path: bytes, source: os.stat_result, copy: os.stat_result) -> bytes:
     return hashlib.blake2b(path + b"\0" + repr(both).encode(), digest_size=16).digest()
 
 
+def _content_mark(path: bytes, source: os.stat_result, copy: os.stat_result) -> bytes:
+    """Return what holds as long as nobody wrote to either: flags, owner or mode of the copy, which nobody uses, are no part of it."""
+    both = (source.st_ctime_ns, *((i.st_ino, i.st_mtime_ns, i.st_size) for i in (source, copy)))
+    return hashlib.blake2b(b"content\0" + path + b"\0" + repr(both).encode(), digest_size=16).digest()
+
+
 class _Comparison:
     def __init__(self, source: bytes, copy: bytes, read_since_ns: int, proven: set[bytes], began_ns: int) -> None:
         self.source, self.copy = source, copy
@@ -90,15 +97,15 @@ class _Comparison:
 
     def _hear(self, *, most: int) -> None:
         outcome: Outcome
-        for (path, mark), outcome in self.reader.told(most=most):
+        for (path, marks), outcome in self.reader.told(most=most):
             if isinstance(outcome, OSError):
                 self.differ(path, "readability", outcome.strerror, "not compared")
             elif isinstance(outcome, BaseException):
                 raise outcome
             elif outcome is not None:
                 self.differ(path, "content", "its own", f"another one from byte {outcome} on")
-            elif mark is not None:
-                self.result.proven.add(mark)
+            else:
+                self.result.proven.update(marks)
 
     def _walk(self) -> None:
         self.entry(b"", os.lstat(self.source), os.lstat(self.copy))
@@ -163,13 +170,15 @@ class _Comparison:
             self._opened(path, here, there)
         elif stat.S_ISCHR(here.st_mode) or stat.S_ISBLK(here.st_mode):
             self._same(path, "device", here.st_rdev, there.st_rdev)
-        proven = mark if len(result.differences) == before and here.st_ctime_ns < self.began_ns else None
-        if stat.S_ISREG(here.st_mode) and self._is_doubtful(here, there):
+        content = _content_mark(path, here, there)
+        marks = [mark] if len(result.differences) == before else []
+        marks = [*marks, content] if here.st_ctime_ns < self.began_ns else []
+        if stat.S_ISREG(here.st_mode) and self._is_doubtful(here, there) and content not in self.proven:
             result.read += 1
             result.read_bytes += here.st_size
-            self.reader.ask((path, proven), os.path.join(self.source, path), os.path.join(self.copy, path))
-        elif proven is not None:
-            result.proven.add(proven)
+            self.reader.ask((path, marks), os.path.join(self.source, path), os.path.join(self.copy, path))
+        else:
+            result.proven.update(marks[:-1] if content not in self.proven else marks)
 
     def _same(self, path: bytes, what: str, here: object, there: object) -> None:
         if here != there:
