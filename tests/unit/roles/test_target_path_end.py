@@ -188,6 +188,21 @@ def test_across_a_reboot_nobody_knows(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (leg.run.state["touched"], leg.run.state["proof"]["/data"]["not_proven"][-1:]) == ({"did": None}, [UNKNOWN])
 
 
+@pytest.mark.parametrize("did", [["started its old container"], []])
+def test_what_was_seen_before_a_reboot_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, did: list[str]) -> None:
+    """What is kept of the layer would be on record to be purged."""
+    leg, _ = layered(tmp_path, monkeypatch, None)
+    leg.run.write(phase="starting", kept_since={"at": 1.0, "boot_id": "an earlier one"}, touched={"did": did})
+    leg.docker.held.clear()
+    leg.docker.add("made", leg.place)
+    if did:
+        with pytest.raises(FailedFault, match=f"^{STARTED}"):
+            leg.goes_on()
+    else:
+        leg.goes_on()
+    assert (leg.run.phase, leg.run.state["touched"]) == ("done", {"did": did})
+
+
 def test_doubts_are_told_once_also_after_a_kill(tmp_path: Path) -> None:
     leg, run = finished(tmp_path, broken=False)
     # One that the service itself proves is listed by nobody.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,11 @@ def told(leg: Leg, kind: str = "volume") -> str:
 # By what it is known.
 
 
-def test_a_top_is_known_by_its_number_and_generation_and_within_a_boot_by_its_device(tmp_path: Path) -> None:
+@pytest.mark.parametrize("generation", [None, 0, 7])
+def test_a_top_is_known_by_its_number_and_generation_and_only_without_that_within_a_boot_by_its_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, generation: int | None
+) -> None:
+    monkeypatch.setattr(path_top, "identity", lambda path: {"inode": os.lstat(path).st_ino, "generation": generation})
     source = Source("volume", str(tmp_path), str(tmp_path), "v")
     noted = path_top.noted(source)["top"]
     assert set(noted) == {"device", "inode", "generation", "boot_id"}
@@ -86,7 +91,8 @@ def test_a_top_is_known_by_its_number_and_generation_and_within_a_boot_by_its_de
     def is_replaced(**was: Any) -> bool:
         return bool(path_top.replaced([{"data": "/data", "source": source._asdict(), "top": {**noted, **was}}]))
 
-    assert [is_replaced(), is_replaced(inode=-1), is_replaced(generation=-1), is_replaced(device=-1)] == [False, True, True, True]
+    # One that was plugged out and in again has another number of its disk.
+    assert [is_replaced(), is_replaced(inode=-1), is_replaced(generation=-1), is_replaced(device=-1)] == [False, True, True, not generation]
     # Disks are numbered anew at each boot.
     assert not is_replaced(device=-1, boot_id="an earlier one")
     assert is_replaced(generation=-1, boot_id="an earlier one")
@@ -269,9 +275,26 @@ def test_a_place_that_was_replaced_since_the_copy_began_is_not_stopped_for(tmp_p
     leg.old.mkdir()
     assert since_begun(leg.docker, held, leg.run) == [f"/data came to lie in another directory {leg.old} of the same name"]
     monkeypatch.setattr(path_move.path_stack, "assert_known", lambda *_: None)
-    with pytest.raises(RefusedFault, match=r"another directory .* Nothing was changed"):
+    with pytest.raises(
+        RefusedFault, match=rf"another directory .* Nothing was changed\. .* A copy of what it held is in {leg.place}, .*{WAY_ON}"
+    ) as told:
         leg.leg(PathMove).execute()
     assert (leg.docker.asked, leg.run.phase) == ([], "staging")
+    # That would be refused: the copy lies there.
+    assert "it copies from where they lie now" not in str(told.value)
+    assert path_top.of_copies(leg.run.home, Source(**leg.run.state["paths"][0]["source"]), "/data", str(leg.place)) != []
+
+
+def test_one_that_only_lies_elsewhere_by_now_is_copied_from_there_by_the_next_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leg = interrupted(tmp_path, monkeypatch, "staging", kind="bind")
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    leg.docker.add("old", other)
+    monkeypatch.setattr(path_move.path_stack, "assert_known", lambda *_: None)
+    with pytest.raises(
+        RefusedFault, match=r"/data came to lie in directory .*/elsewhere since .* Run this again: it copies from where they lie now\.$"
+    ):
+        leg.leg(PathMove).execute()
 
 
 # A later attempt.
@@ -311,6 +334,33 @@ def test_what_a_container_does_not_have_any_more_is_not_taken_for_one_that_it_ne
     home: Any = leg.run.home
     with pytest.raises(RefusedFault, match=f"where /data/up lies, is another one by now than what R1 copied to {leg.place}"):
         Refuse(home, leg.docker, home.run("R2"), Proof(leg.docker, asked)).answer()
+
+
+@pytest.mark.parametrize(
+    ("later", "phase", "refused"), [("R2", "undone", ""), ("R0", "undone", ""), ("R2", "reverted", "R2"), ("R0", "reverted", "R0")]
+)
+def test_only_the_last_run_that_copied_there_says_what_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: str, phase: str, refused: str
+) -> None:
+    leg = interrupted(tmp_path, monkeypatch, "reverted")
+    [path] = leg.run.state["paths"]
+    source = Source(**path["source"])
+    taken_down(leg)
+    brought_up(leg)
+    assert "what R1 copied" in path_top.of_copies(leg.run.home, source, "/data", str(leg.place))[0]
+    time.sleep(0.02)
+    leg.run.home.run(later).write(phase=phase, paths=[path])
+    found = path_top.of_copies(leg.run.home, source, "/data", str(leg.place))
+    assert [f"what {refused} copied" in one for one in found] == ([True] if refused else [])
+
+
+def test_a_plain_file_in_the_place_of_a_copy_is_refused_and_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leg = interrupted(tmp_path, monkeypatch, "reverted")
+    leg.place.rename(tmp_path / "saved")
+    leg.place.write_text("a file")
+    (leg.old / "lost+found").mkdir()
+    with pytest.raises(RefusedFault, match=f"{leg.place} exists and is no directory"):
+        Refuse(leg.run.home, leg.docker, leg.run.home.run("R2"), Proof(leg.docker, leg.request)).answer()
 
 
 def test_the_same_place_is_copied_from_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

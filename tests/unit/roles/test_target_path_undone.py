@@ -37,12 +37,12 @@ def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, **more: An
     return host, old
 
 
-def removed(host: Host, old: Path) -> None:
+def removed(host: Host, old: Path, *, stays: bool = False) -> None:
     """Let an approved purge remove what was retired."""
     [record] = host.run.home.retired()
     item = {key: record[key] for key in ("path", "run", "recorded")}
     purge.purge(host.run.home, host.run.home.run("P1"), [item], purge.Terms([], 0, time.time()))
-    assert not old.exists()
+    assert list(old.iterdir()) == [] if stays else not old.exists()
 
 
 def undo(host: Host, of: Run | None = None) -> dict[str, Any]:
@@ -83,6 +83,29 @@ def test_neither_does_it_once_a_purge_began_to_remove_it(tmp_path: Path, monkeyp
     old.rename(begun.aside_of(str(old)))
     returns(monkeypatch)
     with pytest.raises(RefusedFault, match=r"was purged or removed, so there is nothing to go back to.*Nothing was changed\."):
+        undo(host)
+
+
+@pytest.mark.parametrize("kind", ["bind", "volume", "anonymous", "layer"])
+def test_neither_where_a_purge_emptied_it_and_left_its_folder_for_a_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    host, old = moved(tmp_path, monkeypatch, kind)
+    monkeypatch.setattr(purge, "_stays", lambda *_: True)
+    removed(host, old, stays=True)
+    returns(monkeypatch)
+    with pytest.raises(RefusedFault, match=f"{old}, which R1 had retired of /data, was purged or removed, so there is nothing to go back to"):
+        undo(host)
+    # As that says: restored from a backup.
+    (old / "page").write_text("as it was")
+    assert undo(host)["changed"] is True
+
+
+@pytest.mark.parametrize("kind", ["bind", "volume", "anonymous", "layer"])
+def test_neither_once_a_purge_began_to_empty_it_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    host, _ = moved(tmp_path, monkeypatch, kind)
+    [record] = host.run.home.retired()
+    begun.note(host.run.home.run("P1"), [{**record, "in_place": True}])
+    returns(monkeypatch)
+    with pytest.raises(RefusedFault, match="was purged or removed"):
         undo(host)
 
 

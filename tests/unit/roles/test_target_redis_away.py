@@ -102,6 +102,26 @@ def test_what_a_killed_process_held_at_most_counts_where_nothing_stopped(
     assert redis_aof.persist(journal(run), request)["downtime_s"] == {"cache": 60.0 + READING_S + COMPOSE_S}
 
 
+def test_a_way_back_that_goes_on_and_stops_nothing_leaves_no_downtime_to_the_next_attempt(
+    run: Run, host: Callable[[Callable[[], object]], None], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its phase stands in the journal already."""
+    host(lambda: None)
+    request = begun(run)
+    run.write(phase="undoing-anew")
+
+    def unsaved(*_: Any) -> None:
+        raise FailedFault("its dump was not written")
+
+    monkeypatch.setattr(redis_server.Server, "await_saved", unsaved)
+    with pytest.raises(FailedFault, match="its dump was not written"):
+        redis_anew.make_anew(run, run, request, phase="undoing-anew", saved=True)
+    assert (run.state["down_since"], run.state["downtime_s"]) == (None, {"cache": READING_S})
+    clock.sleep(3600)
+    redis_wait.note_held(run, request)
+    assert run.state["downtime_s"] == {"cache": READING_S}
+
+
 @pytest.mark.parametrize("by_the_host", [True, False])
 def test_it_counts_through_a_power_cut_whoever_sees_it_come_back(
     run: Run, host: Callable[[Callable[[], object]], None], clock: Clock, monkeypatch: pytest.MonkeyPatch, by_the_host: bool
@@ -179,3 +199,5 @@ def test_what_it_is_called_by_its_own_check_is_known_before_it_is_gone(cache: Ca
     server.inspection.update(Id="one", Config={"Cmd": [], "Healthcheck": {"Test": ["CMD", "x"], "Interval": 60_000_000_000, "Retries": 9}})
     redis_aof.persist(run, begun(run))
     assert (run.state["old"], len(cache.keys)) == ({"id": "one", "health_s": 600.0}, 3)
+    # As it is called afterwards.
+    assert run.state["made"] == "one"

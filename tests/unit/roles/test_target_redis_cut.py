@@ -78,6 +78,27 @@ def test_what_the_number_alone_shows_is_lost_whoever_goes_on(cache: Cache, run: 
     assert told(run) == {"lost": 2, "unknown": 1, "not_proven": [f"1 {UNSURE}"]}
 
 
+@pytest.mark.parametrize("was_read", [True, False])
+@pytest.mark.parametrize("how", ["started again", "made anew once more", "as it was made"])
+def test_where_it_was_started_since_the_number_says_nothing_either(cache: Cache, run: Run, anew: Anew, how: str, *, was_read: bool) -> None:
+    """What counted its clients' calls is gone with the life in which they removed keys."""
+    request = cut_off(run, anew)
+    if not was_read:
+        (run.folder / KEPT).unlink()
+    run.write(made="one")
+    ended = "2026-01-01T00:00:00Z" if how == "started again" else "0001-01-01T00:00:00Z"
+    redis_aof.Request.server(request).inspection.update(Id="two" if how == "made anew once more" else "one", State={"FinishedAt": ended})
+    cache.keys = {b"a": Held(b"other", -1, 900)}
+    if how == "as it was made":
+        with pytest.raises(FailedFault, match="2 keys of cache are gone or differ"):
+            redis_aof.persist(journal(run), request)
+        return
+    redis_aof.persist(journal(run), request)
+    doubts = [f"3 {UNSURE}"] if was_read else [NUMBER, f"2 {UNSURE}"]
+    assert told(run) == {"unknown": 3 if was_read else 2, "not_proven": doubts}
+    assert (journal(run).phase, kept(cache) is not None) == ("done", True)
+
+
 def test_a_server_that_is_started_by_whoever_goes_on_is_judged_in_full(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
     request = cut_off(run, anew)
     cache.keys[b"b"] = Held(b"other", -1, 900)

@@ -97,6 +97,22 @@ def test_the_fault_says_what_compares_its_keys(cache: Cache, run: Run, anew: Ane
     assert (journal(run).phase, kept(cache)) == ("making-anew", HELD)
 
 
+def test_with_a_password_that_only_the_controller_has_it_names_what_can_log_in(cache: Cache, run: Run, anew: Anew) -> None:
+    def unhealthy() -> None:
+        raise FailedFault("Compose did not bring cache up: it is unhealthy")
+
+    anew(unhealthy)
+    request = redis_aof.parse({**PERSISTED, "told": {"cache": {"password": "a secret"}}})
+    redis_aof.turn_on(run, request)
+    with pytest.raises(FailedFault) as fault:
+        redis_aof.persist(run, request)
+    assert str(fault.value) == (
+        "Compose did not bring cache up: it is unhealthy. How its keys fared was not compared: once it answers, made anew, applying the same plan "
+        "again does that and ends the run, or the next run at it does; the way back (controlplane rollback R1) does it as well, before it goes"
+    )
+    assert kept(cache) == HELD
+
+
 def test_the_host_compares_the_keys_of_a_run_that_failed_and_ends_it(cache: Cache, run: Run, failed: redis_aof.Request) -> None:
     cache.keys.pop(b"b")
     cache.keys[b"new"] = Held(b"4", -1, 900)
@@ -147,15 +163,43 @@ def test_the_next_run_at_that_container_compares_them_first_and_says_so(
     assert redis_aof.prove(later, failed)["told"]["notes"] == later.state["notes"]
 
 
-def test_the_next_run_is_not_begun_where_keys_were_lost_in_the_one_before(
+def test_the_next_run_notes_that_keys_were_lost_in_the_one_before_which_stays_open(
     cache: Cache, run: Run, failed: redis_aof.Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.keys.clear()
-    monkeypatch.setattr(redis_persist, "prepare", lambda *_: pytest.fail("it was begun"))
+    monkeypatch.setattr(redis_persist, "prepare", lambda *_: {"changed": True})
     monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(PERSISTED)))
+    assert redis_verbs.act(run.home, argparse.Namespace(run="R2", of=None, action="prepare", check=False)) == {"changed": True}
+    [note] = run.home.run("R2").state["notes"]
+    assert note == (
+        "of 3 keys of cache 3 are lost, since run R1 made it anew and failed: its dump from before is kept in its data folder under that run's "
+        f"name, and {run.folder}/undo goes back"
+    )
+    assert (journal(run).phase, kept(cache)) == ("making-anew", HELD)
+    # That run itself can't come to its end.
     with pytest.raises(FailedFault, match=r"3 keys of cache are gone .*Go back: .*/R1/undo$"):
-        redis_verbs.act(run.home, argparse.Namespace(run="R2", of=None, action="prepare", check=False))
-    assert (journal(run).phase, kept(cache), failed.container) == ("making-anew", HELD, "cache")
+        redis_aof.persist(journal(run), failed)
+
+
+def test_keys_that_clients_removed_before_it_was_started_once_more_fail_no_later_run(cache: Cache, run: Run, failed: redis_aof.Request) -> None:
+    failed.server().inspection["State"] = {"FinishedAt": "2026-01-01T00:00:00Z"}
+    cache.keys.pop(b"b")
+    later = run.home.run("R2")
+    redis_end.compare_earlier(later, failed)
+    assert later.state["notes"] == ["of 3 keys of cache 2 are equal, 1 are unknown, since run R1 made it anew and failed"]
+    assert (journal(run).phase, kept(cache)) == ("done", HELD)
+
+
+def test_where_they_can_not_be_compared_the_next_run_is_not_begun(
+    cache: Cache, run: Run, failed: redis_aof.Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent(*_: Any, **__: Any) -> None:
+        raise FailedFault("cache does not answer")
+
+    monkeypatch.setattr(redis_anew, "judge_after_cut", silent)
+    with pytest.raises(FailedFault, match="cache does not answer"):
+        redis_end.compare_earlier(run.home.run("R2"), failed)
+    assert (journal(run).state["keys"], kept(cache)) == (None, HELD)
 
 
 @pytest.mark.parametrize(

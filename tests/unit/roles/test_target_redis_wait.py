@@ -52,7 +52,7 @@ class Loading:
         if isinstance(told, Exception):
             raise told
         self._told = told
-        return SimpleNamespace(redis=self)
+        return SimpleNamespace(redis=self, inspection={"Id": "two"})
 
     def info(self, section: str) -> dict[str, str]:
         if self._told is None:
@@ -152,6 +152,8 @@ def test_one_that_is_called_unhealthy_while_it_loads_is_waited_for_and_then_has_
     assert (docker.limits, docker.waited) == ([301], [301])
     assert half.state["downtime_s"]["cache"] == pytest.approx(410, abs=5)
     assert clock.at > 1_000_400
+    # By it a later comparison knows whether what its clients did was all counted.
+    assert half.state["made"] == "two"
 
 
 def test_one_that_stays_unhealthy_is_a_fault_and_so_is_one_that_was_not_made_anew(half: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +161,7 @@ def test_one_that_stays_unhealthy_is_a_fault_and_so_is_one_that_was_not_made_ane
     Docker(monkeypatch, container="two", missing=["cache is running (unhealthy)"])
     with pytest.raises(FailedFault, match=told):
         redis_anew.bring_up(half, half, request_of(monkeypatch, Loading(None)))
+    assert half.state["made"] == "two"
     docker = Docker(monkeypatch, container="one", missing=[])
     with pytest.raises(FailedFault, match=r"^Compose did not bring cache up"):
         redis_anew.bring_up(half, half, request_of(monkeypatch, Loading(None)))

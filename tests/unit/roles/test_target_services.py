@@ -16,7 +16,7 @@ class Docker:
     """An engine whose containers become healthy so many seconds after they started; the clock goes on only while somebody sleeps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, healthy_at: dict[str, float], checks: dict[str, Any] | None = None) -> None:
-        self.healthy_at, self.checks, self.at = healthy_at, checks or {}, 0.0
+        self.healthy_at, self.checks, self.at, self.unhealthy_at = healthy_at, checks or {}, 0.0, float("inf")
         monkeypatch.setattr(services, "time", SimpleNamespace(time=lambda: self.at, monotonic=lambda: self.at, sleep=self._sleep))
 
     def _sleep(self, seconds: float) -> None:
@@ -25,7 +25,7 @@ class Docker:
     def call(self, method: str, path: str) -> tuple[int, Any]:
         name = path.split("/")[2]
         assert method == "GET"
-        health = {"Status": "healthy" if self.at >= self.healthy_at[name] else "starting"}
+        health = {"Status": "healthy" if self.at >= self.healthy_at[name] else "unhealthy" if self.at >= self.unhealthy_at else "starting"}
         return 200, {"State": {"Running": True, "Status": "running", "Health": health}, "Config": {"Healthcheck": self.checks.get(name)}}
 
     def wait(self, limit_s: float, *names: str, demand: str = "healthy") -> tuple[dict[str, float], list[str]]:
@@ -44,6 +44,8 @@ class Docker:
         ({"Test": ["CMD", "probe"]}, 120.0),
         ({"Test": ["CMD-SHELL", "probe"], "Interval": 0, "Retries": 0, "StartPeriod": 0}, 120.0),
         ({"Test": ["CMD", "probe"], "Interval": SECOND // 2, "Retries": 1}, 1.0),
+        # It would be forty minutes.
+        ({"Test": ["CMD", "probe"], "Interval": 600 * SECOND}, 900.0),
     ],
 )
 def test_a_health_check_says_by_itself_how_long_it_takes(check: dict[str, Any] | None, seconds: float) -> None:
@@ -64,6 +66,19 @@ def test_what_is_longer_of_both_is_the_limit_and_who_gives_nothing_gives_nothing
     docker = Docker(monkeypatch, {"slow": 9999.0}, {"slow": check})
     assert docker.wait(limit_s, "slow") == ({}, [f"slow is running (starting), not healthy, {ends} s after its start"])
     assert docker.at == pytest.approx(ends, abs=1)
+
+
+@pytest.mark.parametrize(("unhealthy_at", "ends"), [(10, 120), (200, 200)])
+def test_one_that_its_check_calls_unhealthy_is_waited_for_no_longer_than_whoever_waits_gives(
+    monkeypatch: pytest.MonkeyPatch, unhealthy_at: float, ends: float
+) -> None:
+    docker = Docker(monkeypatch, {"slow": 9999.0}, {"slow": CHECK})
+    docker.unhealthy_at = unhealthy_at
+    assert docker.wait(120, "slow") == ({}, [f"slow is running (unhealthy), not healthy, {ends} s after its start"])
+    # Within that it may still become healthy.
+    docker = Docker(monkeypatch, {"slow": 100.0}, {"slow": CHECK})
+    docker.unhealthy_at = 10
+    assert docker.wait(120, "slow")[1] == []
 
 
 def test_the_first_that_is_over_its_own_limit_ends_it_for_all(monkeypatch: pytest.MonkeyPatch) -> None:

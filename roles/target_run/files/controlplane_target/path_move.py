@@ -86,9 +86,10 @@ class PathMove(PathEnd):
     def _assert_same(self, held: dict[str, Any]) -> None:
         """Raise `RefusedFault` where the copy is not one of what would stop now: somebody made the container anew, and its data may lie elsewhere."""
         if found := since_begun(self.engine, held, self.run):
-            raise RefusedFault(
-                f"{' and '.join(found)} since the copy of {self.name} began. Nothing was changed. Run this again: it copies from where they lie now."
-            )
+            others = path_top.replaced(self.paths)
+            # No run writes over a copy of what is gone.
+            way_on = path_top.told(others) if others else "Run this again: it copies from where they lie now"
+            raise RefusedFault(f"{' and '.join(found)} since the copy of {self.name} began. Nothing was changed. {way_on}.")
 
     def _stop_and_copy(self) -> None:
         old = self.run.state["old"]
@@ -179,8 +180,9 @@ class PathMove(PathEnd):
 
     def _note_touched(self) -> None:
         """Note what somebody did to the old container since its layer was kept, where data lay in that: what it wrote then went with it."""
-        began = self.run.state.get("kept_since")
-        if began and any(path["source"]["kind"] == "layer" for path in self.paths):
+        began, known = self.run.state.get("kept_since"), (self.run.state.get("touched") or {}).get("did")
+        # What was seen once is so: after a boot, or Docker's own restart, Docker can't tell it again.
+        if began and known is None and any(path["source"]["kind"] == "layer" for path in self.paths):
             did = path_touched.since(self.run.state["old"]["id"], began["at"]) if began["boot_id"] == boot_id() else None
             self.run.write(touched={"did": did})
 

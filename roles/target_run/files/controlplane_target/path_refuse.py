@@ -171,7 +171,7 @@ class Refuse:
             return found
         pairs.append((shown.path, place))
         found += path_refusals.of_the_destination(self.home, wanted.mount, place, os.listdir(shown.path))
-        return [*found, *lost_found.clash(shown.path, place)]
+        return [*found, *(lost_found.clash(shown.path, place) if os.path.isdir(place) else [])]
 
     def _of_stack(self, inspection: dict[str, Any], stack: compose.Stack | None, moving: Request, changes: list[dict[str, Any]]) -> list[str]:
         if stack is None:

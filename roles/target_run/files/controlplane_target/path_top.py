@@ -5,7 +5,9 @@ Rules:
   makes anew. Neither has what was copied, so neither is taken for the source again: what would go on from there, or back to it, stops and names the copy.
 - It is noted as the copy begins, before the first stop, and again once newer data are back there. A later attempt begins from another one only where
   nothing is left of the copy before: to move that away is how a person says that what is there now is right.
-- A device's number holds for one boot; inode number and generation last, the latter where the filesystem has one (ext4, xfs).
+- Inode number and generation last, the latter where the filesystem has one (ext4, xfs). A device's number says something only without it, and within a boot: a
+  disk that was plugged out and in again has another one, and so has one on another loop device, or one of btrfs, ZFS or NFS that was mounted again.
+- At a place the last run that copied there counts. What an earlier one left there was moved away before that.
 - What has no note is taken as it is: journals of older programs have none. What lies in a layer is known by its container.
 - Off its mount nobody sees which one it is: that is told on its own.
 """
@@ -102,13 +104,18 @@ def copies(paths: Iterable[dict[str, Any]]) -> str:
 
 def of_copies(home: Home, source: Source, data: str, place: str) -> list[str]:
     """Return why nothing is copied from a source to a place: a copy is there, by whatever run, of what was by the source's name before. Raises `OSError`."""
-    if is_empty(place):
+    if not os.path.isdir(place) or is_empty(place):
         return []
-    held = [(run.key, path) for run in home.runs() if run.phase in _PARTIAL for path in run.state.get("paths") or [] if "source" in path]
+    held = [(run, path) for run in home.runs() for path in run.state.get("paths") or [] if "source" in path and path["to"] == place]
+    # By its journal, and not by its key: one that is older may have been gone on with since.
+    last = max(held, key=lambda one: (one[0].folder / "state.json").stat().st_mtime_ns, default=None)
+    if last is None:
+        return []
+    run, path = last
+    if run.phase not in _PARTIAL or path["source"]["path"] != source.path or not _is_replaced(path):
+        return []
     return [
-        f"{source.told}, where {data} lies, is another one by now than what {key} copied to {place}, and that copy would be written over. {WAY_ON}"
-        for key, path in held
-        if path["to"] == place and path["source"]["path"] == source.path and _is_replaced(path)
+        f"{source.told}, where {data} lies, is another one by now than what {run.key} copied to {place}, and that copy would be written over. {WAY_ON}"
     ]
 
 
@@ -122,7 +129,7 @@ def _is_replaced(path: dict[str, Any]) -> bool:
 def _is_same(top: dict[str, Any], now: dict[str, Any] | None) -> bool:
     if now is None or (now["inode"], now["generation"]) != (top["inode"], top["generation"]):
         return False
-    return bool(now["device"] == top["device"] or now["boot_id"] != top["boot_id"])
+    return bool(top["generation"] or now["device"] == top["device"] or now["boot_id"] != top["boot_id"])
 
 
 def _seen(path: str) -> dict[str, Any] | None:

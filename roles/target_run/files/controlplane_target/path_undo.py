@@ -3,7 +3,8 @@
 Rules:
 - What speaks against it is collected, of all paths at once, before anything is stopped.
 - A run that only gave places their owner and mode gives those back, and nothing stops.
-- Where what the run retired is gone, all of it or a part, it does not go back: no move keeps a way back that a purge took.
+- Where what the run retired is gone, all of it or a part, it does not go back: no move keeps a way back that a purge took. A folder that a purge emptied and
+  left for a mount to stand on is gone as well, until somebody puts something there.
 - How the data fared is told, and what of that is not proven.
 """
 
@@ -21,6 +22,7 @@ from .path_request import Request, parse
 from .path_return import PathReturn
 from .persistent_path import counted
 from .state import Home, Run
+from .tree_measure import is_empty
 
 if TYPE_CHECKING:
     from .docker_engine import Engine
@@ -113,7 +115,7 @@ def _of_one(verbs: PersistentPath, of: Run, request: Request, path: dict[str, An
     recorded = _kept_at(of, old)
     kept = _of_the_volume(engine, old) if old["kind"] == "volume" else recorded
     record = next((held for held in home.retired() if held["run"] == of.key and held["path"] == recorded), None)
-    if _is_gone(kept, old["kind"], record):
+    if _is_gone(kept, old["kind"], record) or _is_emptied(home, of, recorded, kept, record):
         found.append(
             f"{kept}, which {of.key} had retired of {path['data']}, was purged or removed, so there is nothing to go back to: restore it from a backup, or "
             "move the data by a new policy and plan"
@@ -157,6 +159,17 @@ def _is_gone(place: str, kind: str, record: dict[str, Any] | None) -> bool:
     if not place or os.path.lexists(place):
         return False
     return kind in ("bind", "volume") or record is None or os.path.lexists(begun.aside_of(place))
+
+
+def _is_emptied(home: Home, of: Run, recorded: str, place: str, record: dict[str, Any] | None) -> bool:
+    """Say whether a purge emptied what was retired where it lies, or began to; `recorded` is what its records call it, and it lies at `place` by now."""
+    if not recorded or not os.path.isdir(place):
+        return False
+    if record is not None:
+        return begun.in_place(home, record) is not None
+    # Its record is struck off by then: when it was recorded nobody knows but the journal of the purge.
+    emptied = [one for run in home.runs() for one in run.state.get("emptied") or [] if (one["path"], one["run"]) == (recorded, of.key)]
+    return bool(emptied) and is_empty(place)
 
 
 def _of_the_room(engine: Engine, moved: list[dict[str, Any]]) -> list[str]:

@@ -5,7 +5,8 @@ Rules:
 - Writes are held from before the keys are read until the old server has stopped; going back, its dump is written within that time.
 - What differs afterwards, and what no client explains, is a fault: it stays one until somebody takes the run back.
 - What each key held lies on disk before anything stops: who goes on after a cut compares with it (path_kept.py). Where the new server may have been started
-  before, its own counters don't tell all that clients did: then only what their number says is lost, and what else differs is unknown.
+  before, its own counters don't tell all that clients did: then only what their number says is lost, and what else differs is unknown. Where it surely was,
+  the number says nothing either.
 - Settings and users that it has only while it runs are looked for before, and what it forgot all the same is told by name (redis_live.py).
 - It was away from the hold of its writes until it answers (redis_wait.py). Compose gives up on a container that its health check calls unhealthy, which a
   Redis may be as long as it loads: made anew, it is waited for all the same, and then has to be healthy.
@@ -41,10 +42,10 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
 
     `working` is the run that holds the lease: an undo of another one works in that one's journal.
     """
-    server, holding = request.server(), request.server().redis
+    server, holding, is_noted = request.server(), request.server().redis, False
     note_held(journal, request)
     try:
-        with closing(server.redis), writes_held(holding), _told_how_to_compare(journal):
+        with closing(server.redis), writes_held(holding), _told_how_to_compare(journal, request):
             counted = redis_keys.counts(server.redis)
             few = sum(counted.values()) <= _MOST_KEYS
             before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
@@ -52,29 +53,34 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
                 server.await_saved(request.wait_s)
             kept = {str(database): count for database, count in counted.items()}
             of_it = {"id": server.inspection.get("Id"), "health_s": services.healthy_within(server.inspection)}
-            journal.write(stop=path_kept.new_mark(), counts=kept, live=redis_live.noted(server.redis), old=of_it)
+            journal.write(stop=path_kept.new_mark(), counts=kept, live=redis_live.noted(server.redis), old=of_it, made=None)
             if before is not None:
                 path_kept.keep(journal, {}, path_kept.plain(before))
             journal.write(phase=phase, keys=None)
+            is_noted = True
             bring_up(journal, working, request)
     finally:
-        if journal.phase != phase:
+        # An attempt before this one may have left that phase.
+        if not is_noted:
             # Nothing was stopped, and it takes writes again.
             path_downtime.end(journal, request.container)
     judge(journal, request, before)
 
 
 @contextmanager
-def _told_how_to_compare(journal: Run) -> Iterator[None]:
+def _told_how_to_compare(journal: Run, request: Request) -> Iterator[None]:
     """Let a fault within which the container is left made anew, and its keys not compared, tell what compares them: no new plan may be needed."""
     try:
         yield
     except FailedFault as fault:
         if journal.phase != "making-anew":
             raise
+        how, back = f"'{' '.join(settling(journal))}' on this host does that and ends the run", f"{journal.folder}/undo"
+        if request.login.password is not None:
+            # Nobody tells it to this host but the controller, and only for as long as a step takes.
+            how, back = "applying the same plan again does that and ends the run, or the next run at it does", f"controlplane rollback {journal.key}"
         raise FailedFault(
-            f"{fault}. How its keys fared was not compared: once it answers, made anew, '{' '.join(settling(journal))}' on this host does that and ends "
-            f"the run; the way back ({journal.folder}/undo) does it as well, before it goes"
+            f"{fault}. How its keys fared was not compared: once it answers, made anew, {how}; the way back ({back}) does it as well, before it goes"
         ) from fault
 
 
@@ -97,7 +103,7 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
         if state["Running"]:
             note_answer(journal, request, state)
             return False
-    with _told_how_to_compare(journal):
+    with _told_how_to_compare(journal, request):
         bring_up(journal, working, request)
     return True
 
@@ -111,9 +117,11 @@ def bring_up(journal: Run, working: Run, request: Request) -> None:
         _compose(journal, request)
     finally:
         working.write(package_unit=None)
-    answering(request).redis.close()
+    server = answering(request)
+    server.redis.close()
     settle_units.uninstall_after(journal.key)
     journal.reload()
+    journal.write(made=server.inspection.get("Id"))
     path_downtime.end(journal, request.container)
 
 
@@ -153,6 +161,7 @@ def _compose(journal: Run, request: Request) -> None:
         held = inspected(request.container)
         if held is None or not held["State"]["Running"] or old.get("id") in (None, held["Id"]):
             raise
+        journal.write(made=held["Id"])
         if late := _late(journal, request, held, limit_s):
             raise FailedFault(f"{late}; {fault}") from fault
 
@@ -176,22 +185,30 @@ def judge_after_cut(journal: Run, request: Request, *, is_first_life: bool) -> N
 
 def judge(journal: Run, request: Request, before: redis_keys.Table | None, *, is_first_life: bool = True) -> None:
     """Compare the keys with those from before, and note how they fared. Raises `FailedFault`."""
-    with _told_how_to_compare(journal):
+    with _told_how_to_compare(journal, request):
         server = answering(request)
     with closing(server.redis):
         counted = {int(database): count for database, count in journal.state["counts"].items()}
         keys = {"before": sum(counted.values()), **redis_keys.compared(before, counted, server.redis)}
-        unsure = 0 if is_first_life else keys["lost"] - redis_keys.compared(None, counted, server.redis)["lost"]
+        sure = 0 if _was_started_since(journal, server) else redis_keys.compared(None, counted, server.redis)["lost"]
+        unsure = 0 if is_first_life else keys["lost"] - sure
         note_forgotten(journal, server, request)
     if before is None:
         keys["not_proven"] = [f"what each key holds (too many, too slow to read, or not kept: of {keys['before']} keys only the number was compared)"]
     if unsure > 0:
         said = f"{unsure} keys that are gone or differ (the server may have been started before: nobody counted what clients did then)"
-        keys |= {"lost": keys["lost"] - unsure, "unknown": keys["unknown"] + unsure, "not_proven": [said]}
+        keys |= {"lost": keys["lost"] - unsure, "unknown": keys["unknown"] + unsure, "not_proven": [*keys.get("not_proven", []), said]}
     # A way back compares once more, and that says nothing of what the dump from before the first time is kept for.
     journal.write(keys=keys, dump_kept=keeps_dump(journal) or unsure > 0 or redis_keys.doubtful(keys))
     path_kept.forget(journal)
     refuse_lost(journal, request)
+
+
+def _was_started_since(journal: Run, server: Server) -> bool:
+    """Say whether the server had a life before this one since it was made anew: what clients did in that was counted, and is gone."""
+    docker, made = server.inspection.get("State") or {}, journal.state.get("made")
+    has_ended = not str(docker.get("FinishedAt") or "0001-").startswith("0001-")
+    return has_ended or made not in (None, server.inspection.get("Id"))
 
 
 def refuse_forgotten(journal: Run, server: Server, request: Request) -> None:

@@ -55,7 +55,7 @@ def settle(run: Run, request: Request) -> dict[str, Any]:
         if _is_left(run, request):
             go_on(run, request, is_first_life=brought)
     except LoginError as fault:
-        said = f"{fault}. Its keys were not compared here: the run that goes on does it, or its way back"
+        said = f"{fault}. Its keys were not compared here: applying the same plan again does it, the next run at it, or its way back"
     except (FailedFault, OSError) as fault:
         # Its unit would try again, and nothing comes of that.
         said = str(fault)
@@ -63,7 +63,7 @@ def settle(run: Run, request: Request) -> dict[str, Any]:
 
 
 def compare_earlier(run: Run, request: Request) -> None:
-    """End each run before this one that left that container made anew and its keys not compared; note how they fared. Raises `FailedFault` for lost ones."""
+    """End each run before this one that left that container made anew and its keys not compared; note how they fared. Lost ones keep that run alone open."""
     for other in run.home.runs():
         asked = other.state.get("asked") or {}
         if other.key == run.key or other.state.get("role") != "redis_aof" or asked.get("container") != request.container:
@@ -71,23 +71,32 @@ def compare_earlier(run: Run, request: Request) -> None:
         settings = dict(asked["settings"])
         own = replace(request, settings=settings, persist={name: settings[name] for name in asked["persist"]}, route=asked["route"])
         if _is_left(other, own):
-            redis_anew.judge_after_cut(other, own, is_first_life=False)
-            _close(other, own)
-            run.write(notes=[*(run.state.get("notes") or []), f"{_words(other, request)}, since run {other.key} made it anew and failed"])
+            _compare(other, own)
+            note = f"{_words(other, request)}, since run {other.key} made it anew and failed"
+            if other.state["keys"].get("lost"):
+                note += f": its dump from before is kept in its data folder under that run's name, and {other.folder}/undo goes back"
+            else:
+                _close(other, own)
+            run.write(notes=[*(run.state.get("notes") or []), note])
 
 
 def compare_before_back(of: Run, request: Request) -> None:
     """Compare the keys of a run that goes back and had not come to that: its dump stays where some are gone. Lost ones keep nobody from going back."""
     if not _is_left(of, request):
         return
+    _compare(of, request)
+    if of.state["dump_kept"] or of.state["keys"].get("not_proven"):
+        # The way back notes what it finds itself.
+        of.write(complaint=f"{_words(of, request)}, between when it was made anew and when it went back")
+
+
+def _compare(of: Run, request: Request) -> None:
+    """Compare the keys of a run that failed. Raises `FailedFault` where that could not be done, and not for lost ones."""
     try:
         redis_anew.judge_after_cut(of, request, is_first_life=False)
     except FailedFault:
         if of.state.get("keys") is None:
             raise
-    if of.state["dump_kept"] or of.state["keys"].get("not_proven"):
-        # The way back notes what it finds itself.
-        of.write(complaint=f"{_words(of, request)}, between when it was made anew and when it went back")
 
 
 def _close(run: Run, request: Request) -> None:

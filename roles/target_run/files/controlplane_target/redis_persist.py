@@ -39,8 +39,10 @@ See how things are:   {python} -B {folder}/controlplane_target state --run {key}
 Cut off halfway:      apply the same plan again
 Failed while its container was made anew, and there is nothing to plan:
                       {python} -I -X utf8 -B {folder}/controlplane_target redis settle --run {key}
-                      compares its keys with those from before, and ends the run
-Go back:              {folder}/undo     (writes dump.rdb anew, then turns AOF off, and puts the file back)
+                      compares its keys with those from before, and ends the run; where only the controller has its
+                      password, apply the same plan again, or let the next run at it do that
+Go back:              {folder}/undo     (writes dump.rdb anew, then turns AOF off, and puts the file back; where only the
+                      controller has its password: controlplane rollback {key})
 """
 
 

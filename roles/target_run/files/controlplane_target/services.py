@@ -5,7 +5,8 @@ Rules:
 - They are stopped at the same time, each with its own stop timeout or the given one, whichever is longer; one that had to be killed is named.
 - They start in the order in which they started before. What a restart policy brought up besides is stopped: exactly what ran before runs.
 - A service answers when it runs, its health check (if it was healthy before) says so, and it still runs a moment later.
-- It is given as long as its own health check takes to say that it is not healthy, where that is longer than whoever waits would wait.
+- It is given as long as its own health check takes to say that it is not healthy, where that is longer than whoever waits would wait, but not for ever. Once
+  that check has said so, nothing more is waited for than whoever waits gives.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ STEADY_S = 1.0
 _LOOK_S = 5.0
 # As Docker has them where a check names none.
 _INTERVAL_S, _RETRIES = 30.0, 3
+# An interval of ten minutes would make it forty.
+_MOST_S = 900.0
 
 
 def record(engine: Engine) -> list[dict[str, Any]]:
@@ -112,12 +115,12 @@ def _states(engine: Engine, services: list[dict[str, Any]]) -> dict[str, dict[st
 
 
 def healthy_within(inspection: dict[str, Any]) -> float:
-    """Return within how many seconds of its start a container's own health check says that it is healthy, or that it is not; 0.0 without one."""
+    """Return within how many seconds of its start a container's own health check says that it is healthy, or that it is not, at most 900; 0.0 without one."""
     check = inspection["Config"].get("Healthcheck") or {}
     if not check.get("Test") or check["Test"][0] == "NONE":
         return 0.0
     interval = float(check.get("Interval") or 0) / 1e9 or _INTERVAL_S
-    return float(check.get("StartPeriod") or 0) / 1e9 + interval * (int(check.get("Retries") or _RETRIES) + 1)
+    return min(_MOST_S, float(check.get("StartPeriod") or 0) / 1e9 + interval * (int(check.get("Retries") or _RETRIES) + 1))
 
 
 def _limit(engine: Engine, held: dict[str, Any], limit_s: float) -> float:
@@ -147,12 +150,16 @@ def wait_for_answers(engine: Engine, services: list[dict[str, Any]], limit_s: fl
             for name in fallen:
                 del answered[name]
         waited, missing = time.monotonic() - began, [held for held in services if held["name"] not in answered]
-        if any(waited > limits[held["name"]] for held in missing):
+        if any(waited > (limit_s if _is_unhealthy(states[held["name"]]) else limits[held["name"]]) for held in missing):
             return answered, [
                 f"{held['name']} is {_told(states[held['name']])}, not {held['demand']}, {min(waited, limits[held['name']]):.0f} s after its start"
                 for held in missing
             ]
         time.sleep(0.2)
+
+
+def _is_unhealthy(state: dict[str, Any]) -> bool:
+    return (state.get("Health") or {}).get("Status") == "unhealthy"
 
 
 def _told(state: dict[str, Any]) -> str:
