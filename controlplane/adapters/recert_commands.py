@@ -1,7 +1,8 @@
 """Run the commands that certify a release, on the controller: one program each, started from its argument list.
 
 Rules:
-- No shell reads a command, and nobody types into it. Its environment is the operator's, with the site's folder in CONTROLPLANE_SITE.
+- No shell reads a command, and nobody types into it. Its environment is the operator's, with the site's folder in CONTROLPLANE_SITE, and
+  the manifest's name and commit in CONTROLPLANE_RELEASE_MANIFEST and CONTROLPLANE_RELEASE_COMMIT.
 - A first word `controlplane` is this very program, not one that a PATH leads to.
 - Whatever it started ends with it: when it ends, at its time limit, and when this is interrupted.
 - Of what it says its last lines are kept, without control characters and without values of environment files.
@@ -16,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import IO
@@ -42,16 +43,19 @@ class CommandRunner:
     def __init__(self, folder: Path, *, grace: float = _GRACE) -> None:
         self._site, self._grace = folder.resolve(), grace
 
-    def run(self, command: Recert, *, hidden: Sequence[str]) -> CommandRan:
-        """Run one command to its end or its time limit; `hidden` is covered in what it says. One that can't be started has no exit code."""
+    def run(self, command: Recert, *, release: Mapping[str, str], hidden: Sequence[str]) -> CommandRan:
+        """Run one command to its end or its time limit; `hidden` is covered in what it says. One that can't be started has no exit code.
+
+        `release` is what it is told of what it certifies, each in a variable of its own.
+        """
         begun = time.monotonic()
-        code, said, why = self._run(command, begun + command.within)
+        code, said, why = self._run(command, {f"CONTROLPLANE_RELEASE_{key.upper()}": told for key, told in release.items()}, begun + command.within)
         shown = hide(said, (*hidden, *shell_secrets()))
         lines = [line for text in shown.split("\n") if (line := _plain(text))][-_KEPT_LINES:]
         tail = "\n".join([*lines, *([why] if why else [])])
         return CommandRan(name=command.name, argv=command.run, dir=command.dir, code=code, seconds=round(time.monotonic() - begun, 1), tail=tail)
 
-    def _run(self, command: Recert, ends: float) -> tuple[int | None, str, str]:
+    def _run(self, command: Recert, told: Mapping[str, str], ends: float) -> tuple[int | None, str, str]:
         """Return its exit code, what it said last, and why it has no exit code."""
         argv = [*_THIS, *command.run[1:]] if command.run[0] == "controlplane" else [*command.run]
         try:
@@ -61,7 +65,7 @@ class CommandRunner:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 cwd=self._site / (command.dir or ""),
-                env={**os.environ, "CONTROLPLANE_SITE": str(self._site)},
+                env={**os.environ, "CONTROLPLANE_SITE": str(self._site), **told},
                 start_new_session=True,
             )
         except OSError as error:

@@ -204,11 +204,15 @@ def _show_way_back(back: WayBack, *, err: bool) -> None:
     if not back.runs:
         click.echo(f"{back.stack} in {back.environment} is back on {back.to}; what is left is its proof", err=err)
         return
-    click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.to or 'nothing'}", err=err)
+    click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.goes_to}", err=err)
     for run in back.runs:
         click.echo(f"takes back  {run}", err=err)
     for service, image in sorted(back.images.items()):
         click.echo(f"runs then   {service}: {image}", err=err)
+    for host, images in back.unreleased.items():
+        click.echo(f"runs then   {host}: what ran there before, which no release brought: {'; '.join(images)}", err=err)
+    for host in back.unknown:
+        click.secho(f"UNKNOWN     {host}: what ran there before its first release is not on record", fg="yellow", err=err)
     for host in back.emptied:
         click.echo(f"empties     {host}: nothing of it ran there before, so its containers go; its volumes stay", err=err)
     for line in back.not_undone:

@@ -84,7 +84,8 @@ def _print_smoke(report: SmokeReport) -> None:
     if report.doubt is not None:
         click.secho(f"doubt    {plain(report.doubt)}", fg="magenta")
     passed = sum(test.outcome == "passed" for test in report.tests)
-    what = f"manifest {report.manifest_name} of {report.stack} in {report.environment}"
+    name = f"manifest {report.manifest_name}" if report.manifest else report.manifest_name
+    what = f"{name} of {report.stack} in {report.environment}"
     verdict = f"{what} is proven" if report.passed else f"{what} is not proven"
     click.secho(f"{passed} of {len(report.tests)} tests passed: {verdict}.", fg="green" if report.passed else "red")
     click.echo(f"receipt  {report.run}")
@@ -101,7 +102,8 @@ def _print_test(test: SmokeTest) -> None:
 
 
 def _after_smoke(report: SmokeReport) -> str:
-    stack, staging = report.stack, report.environment == "staging"
+    # What no release brought opens no gate.
+    stack, staging = report.stack, report.environment == "staging" and bool(report.manifest)
     if report.passed:
         return f"controlplane release promote {stack} --dry-run    (shows the gate)" if staging else f"controlplane release status {stack}"
     if report.doubt is not None:

@@ -156,6 +156,9 @@ class SmokeRunner(Protocol):
 class RecertRunner(Protocol):
     """Runs the commands that certify a release, on the controller."""
 
-    def run(self, command: Recert, *, hidden: Sequence[str]) -> CommandRan:
-        """Run one command to its end or its time limit. `hidden` are values that nothing here may say."""
+    def run(self, command: Recert, *, release: Mapping[str, str], hidden: Sequence[str]) -> CommandRan:
+        """Run one command to its end or its time limit.
+
+        `release` is what it is told of what it certifies: manifest, commit. `hidden` are values that nothing here may say.
+        """
         ...

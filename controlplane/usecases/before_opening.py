@@ -13,8 +13,8 @@ from controlplane.domain.waves.record import GateJudged
 from controlplane.domain.waves.trail import unclosed
 from controlplane.domain.waves.values import Wave
 from controlplane.usecases.apply_guards import held_by_another
-from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.look_at_wave import Look, why_unreached
+from controlplane.usecases.settle_wave import why_unclosed
 from controlplane.usecases.wave_ports import WavePorts, without_end
 
 
@@ -23,16 +23,16 @@ def to_be_seen(wave: Wave) -> tuple[str, ...]:
     return wave.read_only if vm_provision.ID in wave.capabilities else wave.seen
 
 
-def refuse_unclosed(what: str, wave: Wave, chain: Sequence[Receipt]) -> None:
-    """Raise `RefusedError` where a run that touched a host of the wave is not closed."""
-    told = _unclosed(wave, chain, own=())
+def refuse_unclosed(what: str, wave: Wave, ports: WavePorts, chain: Sequence[Receipt]) -> None:
+    """Raise `RefusedError` where a run that touched a host of the wave is not closed, also one that the wave only looks at: it is not settled."""
+    told = why_unclosed(wave.seen, chain, ports, own=())
     if told is not None:
         raise RefusedError(f"{what}: {told[0]}. Nothing was changed. {told[1]}")
 
 
 def in_the_way(name: str, wave: Wave, ports: WavePorts, look: Look, chain: Sequence[Receipt], *, own: Collection[str]) -> Iterator[GateJudged]:
     """Yield what keeps the wave from opening, beside its gates; `own` are its plans, where it goes on already."""
-    still = _unclosed(wave, chain, own=own)
+    still = why_unclosed(wave.seen, chain, ports, own=own)
     if still is not None:
         yield _shut("receipts", "no earlier run is open on its hosts", ". ".join(still))
     blind = why_unreached(look, to_be_seen(wave))
@@ -56,18 +56,3 @@ def in_the_way(name: str, wave: Wave, ports: WavePorts, look: Look, chain: Seque
 
 def _shut(kind: str, what: str, reason: str, verdict: Literal["DRIFTED", "UNKNOWN"] = "DRIFTED") -> GateJudged:
     return GateJudged(phase="entry", kind=kind, what=what, verdict=verdict, reason=without_end(reason))
-
-
-def _unclosed(wave: Wave, chain: Sequence[Receipt], *, own: Collection[str]) -> tuple[str, str] | None:
-    """Return which receipts of runs that touched its hosts are not closed, and what to do about it; None where all are."""
-    still = [one for one in unclosed(chain, hosts=wave.hosts) if one.plan not in own]
-    if not still:
-        return None
-    first = still[0]
-    told = "; ".join(f"{one.key} on {one.host} since {one.at}" for one in still)
-    go_on = (
-        f"Go on with the rollback: controlplane rollback {first.undoes}"
-        if first.undoes is not None
-        else f"Resume it by 'controlplane apply' with its plan file, or take it back: controlplane rollback {first.run}"
-    )
-    return f"an earlier run left receipts unclosed: {told}", f"{go_on}. {if_gone(first.run)}"

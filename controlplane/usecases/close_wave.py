@@ -1,7 +1,7 @@
 """wave close: look once more by two witnesses, ask the exit gates, and leave the closeout receipt.
 
 Rules:
-- UNKNOWN never closes, a host that could not be observed does not, and neither does a run that is still open.
+- UNKNOWN never closes, a host that could not be observed does not, and neither does a run that is still open, of the wave or beside it.
 - Where a run was abandoned, what it left on hosts that are not carved out is planned and done first.
 - A host that was carved out keeps no other from closing: it remains. Where all of them were, nothing was brought about, and the wave is aborted.
 - The receipt is on disk, with its digest in the signed chain, before the wave counts as closed; a kill in between is made good by the same command.
@@ -33,13 +33,14 @@ from controlplane.domain.waves.values import Wave
 from controlplane.domain.waves.verified import unverified
 from controlplane.render.closeout_page import closeout_page
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.close_wave_unchanged import refuse_changed_governing
 from controlplane.usecases.closeout_outputs import outputs_of
 from controlplane.usecases.interrupted_run import finished_steps
 from controlplane.usecases.look_at_wave import Look, look_at, pack_ran, refuse_unreached
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.read_registers import Record, resting
 from controlplane.usecases.record_run import STAMP
-from controlplane.usecases.settle_wave import caught_up, refuse_open_runs
+from controlplane.usecases.settle_wave import caught_up, refuse_open_beside, refuse_open_runs
 from controlplane.usecases.wave_case import case_of
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of, loaded, refuse_other_files
 
@@ -59,6 +60,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
         ports.waves.write(held, state="closed", record=record.plain(), now=ports.apply.clock.now(), ended=True)
         return made, page, said.key
     refuse_other_files(f"wave {name} does not close, it stays open", name, site, record)
+    refuse_changed_governing(name, wave, site, record)
     _refuse_other_policy(name, record, site, ports)
     refuse_open_runs(f"wave {name} does not close, it stays open", name, record, chain)
     if wave.hosts and not record.without_carved(wave.hosts):
@@ -66,9 +68,10 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
             f"wave {name} does not close: every host that it was to change was carved out ({', '.join(wave.hosts)}). It stays open. "
             f"Next: {abort_command(name)}"
         )
+    refuse_open_beside(name, wave, record, chain, ports)
     _refuse_half_done(name, record, chain, ports)
     before = len(loaded(ports))
-    look = look_at(name, wave, site, ports, attempt=record.attempt, what="post")
+    look = look_at(name, wave, site, ports, attempt=record.attempt, what="post", out=record.out)
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))
     judged = judge_gates(wave, "exit", case_of(name, wave, record, site, ports, look=look))
     record = record.model_copy(update={"packs": packs, "post": look.looked})

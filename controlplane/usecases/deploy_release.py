@@ -10,7 +10,8 @@ Rules:
 - The stack is held in its environment the whole time (hold_release.py): two verbs never take turns between a deployment and its proof.
 - How the site stood before is looked at once the gate is open, no wave is in the way, and the plan's own guards hold that need no look. It goes on
   record when the others hold too, before the first host is begun (begin_release.py).
-- Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back.
+- Interrupted anywhere, the same command goes on: with the deployment, the proof, or the way back (promotion_state.py).
+- Once it is proven the plan is finished: run again it changes nothing, however a later smoke run ended.
 - A deployment that failed, and is seen to be there on fresh evidence, is put on record as done; it is not brought twice.
 """
 
@@ -21,10 +22,8 @@ from collections.abc import Callable, Sequence
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan, Step
-from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine, is_open
-from controlplane.domain.releases.history import Deployed, Deployment, deployments
-from controlplane.domain.releases.proof import newest_proof
+from controlplane.domain.releases.history import Deployed, Deployment
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.smoke import SmokeReport
 from controlplane.domain.releases.values import ReleaseSpec
@@ -35,9 +34,10 @@ from controlplane.usecases.apply_plan import apply_plan
 from controlplane.usecases.ask_release import asked_of_hosts
 from controlplane.usecases.begin_release import look_before
 from controlplane.usecases.hold_release import HeldRelease, held_release
-from controlplane.usecases.hosts_in_wave import hosts_of, in_wave, refuse_in_wave, wave_line
-from controlplane.usecases.interrupted_run import finished_steps, open_run, way_back_command
+from controlplane.usecases.hosts_in_wave import refuse_in_wave, wave_line
+from controlplane.usecases.interrupted_run import open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.promotion_state import finished, left_of, loaded, not_proven, own_of, proof_of, reached
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
 from controlplane.usecases.release_case import (
     Progress,
@@ -46,7 +46,6 @@ from controlplane.usecases.release_case import (
     ReleaseSite,
     environment_of,
     history,
-    plan_release,
     planned,
     shut,
     stricter,
@@ -71,7 +70,7 @@ def _stage(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, comm
     course.begins = look_before(site, stack, "staging", plan, ports, view=view)
     result = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     if result.outcome == "done" and result.run is None:
-        _found_done(plan, history(site, stack, "staging", _loaded(ports), ports.apply), site, ports)
+        _found_done(plan, history(site, stack, "staging", loaded(ports), ports.apply), site, ports)
     outcome = result.outcome if result.outcome in ("done", "interrupted") else "failed"
     said = {"stack": stack, "environment": "staging", "manifest": kept.name, "outcome": outcome, "messages": result.messages}
     return ReleaseResult.model_validate({**said, "deployed": result})
@@ -90,37 +89,31 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
     ports = held.ports
     spec, environment = environment_of(site, stack, "production")
     site = stricter(site, spec)
-    own = _own(plan, ports)
-    states = {one.state for one in own}
-    if states == {"undone"}:
-        raise RefusedError(
-            f"plan {plan.plan[:19]} was carried out and taken back. Nothing was changed. "
-            f"Make a new one: controlplane release promote {stack} --out FILE"
-        )
+    at = reached(site, stack, plan, ports)
     course = _Promotion(site, stack, plan, held, progress, command)
-    if states & {"returning", "undone"}:
-        return course.take_back("its way back goes on")
-    if "failed" in states and open_run(plan, ports.apply.receipts) is None:
-        return course.take_back("its deployment failed")
+    if at.next == "back":
+        return course.take_back(at.why)
+    if at.next == "prove":
+        return course.prove()
+    if at.next == "nothing":
+        course.proof = at.proof.report if at.proof is not None else None
+        return course.result("done", finished(plan, stack, at))
     kept, view = planned(site, stack, "production", plan)
-    going_on = open_run(plan, ports.apply.receipts)
-    course.begun = tuple(one for one in own if one.run == going_on)
+    course.begun = at.begun
     by = ReleaseCourse(command, environment.hosts, held, ports.waves, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
-    if not course.begun and (going_on is not None or not own or plan_release(site, stack, "production", kept, ports=ports.apply).steps):
+    if not course.begun:
         # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again; so has a run that began nothing yet.
         course.gate = course.judged(kept)
-        refuse_shut(course.gate, f"{kept.name} is not promoted", _open_and_empty(going_on))
-    elif "failed" in states and (kept_off := in_wave(_left(plan, ports), ports.waves())) is not None:
-        # A host that failed would be tried once more: it may not, so what does not work goes back.
-        return course.take_back(f"its deployment failed, and {kept_off.told}")
-    elif going_on is not None:
+        before = f" It was carried out before, and proven by {at.proof.receipt.key}." if at.proof is not None else ""
+        refuse_shut(course.gate, f"{kept.name} is not promoted", f"{before}{_open_and_empty(at.run)}")
+    else:
         _refuse_in_wave(plan, f"{kept.name} is not promoted further", by, ports)
     by.begins = look_before(site, stack, "production", plan, ports, view=view)
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
     if course.deployed.outcome != "done":
-        return course.take_back("its deployment failed") if _own(plan, ports) else course.result("failed", course.deployed.messages)
+        return course.take_back("its deployment failed") if own_of(stack, plan, ports) else course.result("failed", course.deployed.messages)
     return course.prove()
 
 
@@ -147,14 +140,7 @@ def _open_and_empty(run: str | None) -> str:
 def _refuse_in_wave(plan: Plan, what: str, course: ReleaseCourse, ports: ReleasePorts) -> None:
     """Raise `RefusedError` where a host that is still to be changed belongs to a wave."""
     run = open_run(plan, ports.apply.receipts)
-    refuse_in_wave(_left(plan, ports), ports.waves, what=what, then="" if run is None else f" {course.go_on(run)}")
-
-
-def _left(plan: Plan, ports: ReleasePorts) -> tuple[str, ...]:
-    """Return the hosts that are still to be changed."""
-    run = open_run(plan, ports.apply.receipts)
-    done = finished_steps(run, _loaded(ports)) if run is not None else {}
-    return hosts_of(step for step in plan.steps if step.id not in done)
+    refuse_in_wave(left_of(plan, ports), ports.waves, what=what, then="" if run is None else f" {course.go_on(run)}")
 
 
 def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePorts) -> None:
@@ -181,17 +167,7 @@ def _found_done(plan: Plan, found: Deployed, site: ReleaseSite, ports: ReleasePo
 
 def _way_back(plan: Plan, ports: ReleasePorts) -> Callable[[str], str]:
     """Return what gives the command that takes a run of the plan back, as the receipts are then."""
-    return lambda run: way_back_command(run, plan, _loaded(ports))
-
-
-def _loaded(ports: ReleasePorts) -> tuple[Receipt, ...]:
-    return tuple(receipt for _, receipt in ports.apply.receipts.load())
-
-
-def _own(plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
-    """Return the deployments that this plan's last run began."""
-    mine = deployments(_loaded(ports), ports.apply.plans.get, plan=plan.plan)
-    return tuple(one for one in mine if one.run == mine[-1].run)
+    return lambda run: way_back_command(run, plan, loaded(ports))
 
 
 class _Promotion:
@@ -226,7 +202,7 @@ class _Promotion:
     def judged(self, kept: KeptManifest) -> tuple[GateLine, ...]:
         """Return the gate; where all else holds, with what each host that was not begun says of the way back."""
         judged = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
-        lines = (*judged, wave_line(_left(self.plan, self.ports), self.ports.waves))
+        lines = (*judged, wave_line(left_of(self.plan, self.ports), self.ports.waves))
         if not is_open(lines):
             return lines
         begun = [one.host for one in self.begun]
@@ -235,7 +211,8 @@ class _Promotion:
 
     def prove(self) -> ReleaseResult:
         """Run the smoke tests, unless that was done since; what is not proven is taken back."""
-        self.proof = self._proof_on_record()
+        known = proof_of(self.stack, own_of(self.stack, self.plan, self.ports), loaded(self.ports))
+        self.proof = known.report if known is not None else None
         if self.proof is None:
             self.progress(f"smoke tests of {self.stack} in production")
             try:
@@ -246,16 +223,7 @@ class _Promotion:
                 return self.take_back(f"its behaviour could not be proven: {without_end(str(error))}")
         if self.proof.passed:
             return self.result("done", self.deployed.messages if self.deployed is not None else ())
-        return self.take_back(f"its behaviour is not proven, see {self.proof.run}")
-
-    def _proof_on_record(self) -> SmokeReport | None:
-        """Return the newest proof of this deployment: one that did not pass is not asked again, the deployment is taken back."""
-        own = _own(self.plan, self.ports)
-        since = max((one.brought for one in own), default=None)
-        proof = newest_proof(_loaded(self.ports), self.stack, "production")
-        if proof is None or since is None or proof.receipt.seq < since.seq:
-            return None
-        return proof.report if proof.report.manifest == own[0].manifest else None
+        return self.take_back(not_proven(self.proof.run))
 
     def take_back(self, why: str) -> ReleaseResult:
         """Take the deployment back, prove what ran before, and say what it came to."""
@@ -263,7 +231,7 @@ class _Promotion:
         if lost is not None:
             told = f"{self.name} does not stand: {why}; it was not taken back from here: {lost}"
             return self.result("interrupted", (told, f"Go on: {self.command}"))
-        own = _own(self.plan, self.ports)
+        own = own_of(self.stack, self.plan, self.ports)
         before = former(self.site, self.stack, "production", own[0].run, self.ports)
         back = WayBack(
             stack=self.stack,

@@ -70,6 +70,7 @@ def judge_promotion(
             policy=site.view.policy_digest,
             shut=shut(spec.promotion.windows, site, now),
             unapproved=_unapproved(site, spec, plan, chain, ports),
+            over=staged.unfinished if not any(one.unsettled for one in staged.hosts) else None,
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -37,8 +37,10 @@ class Look(NamedTuple):
         return all(isinstance(one, Evidence) for one in self.seen.values())
 
 
-def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt: str, what: Literal["preflight", "post"]) -> Look:
-    """Collect once from every host of the wave, keep the evidence, judge it, and run the wave's pack on it.
+def look_at(
+    name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt: str, what: Literal["preflight", "post"], out: Collection[str] = ()
+) -> Look:
+    """Collect once from every host of the wave, keep the evidence, judge it, and run the wave's pack on it, but for the hosts that were carved `out`.
 
     After changes (`post`) what is MET has to be confirmed by the second witness.
     """
@@ -52,7 +54,9 @@ def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt:
         report = judge(seen, desired, only=None, site=site.view, now=now, max_age=site.view.max_age)
     pack = None
     if wave.pack is not None:
-        pack = run_gates(site.view, pack=wave.pack, hosts=wave.seen, operator=site.operator, ports=ports.gates, seen=seen, more=wave.checks)
+        hosts = hosts_of_pack(wave, out)
+        left = {host: one for host, one in seen.items() if host in hosts}
+        pack = run_gates(site.view, pack=wave.pack, hosts=hosts, operator=site.operator, ports=ports.gates, seen=left, more=wave.checks)
     more = pack.findings if pack is not None else _named(wave, site, ports, desired=desired, seen=seen, now=now)
     judged = {(one.check, one.host) for one in report.findings}
     findings = (*report.findings, *(one for one in more if (one.check, one.host) not in judged))
@@ -64,6 +68,14 @@ def look_at(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, attempt:
         summary=report.summary,
     )
     return Look(seen, findings, looked, pack)
+
+
+def hosts_of_pack(wave: Wave, out: Collection[str]) -> tuple[str, ...]:
+    """Return the hosts that the wave's pack is run on: what was carved `out` is not asked about any more.
+
+    Where that is all of them the pack says how they stand: nothing closes on it, and without a host it would be run on the whole site.
+    """
+    return tuple(host for host in wave.seen if host not in out) or wave.seen
 
 
 def _named(

@@ -3,7 +3,8 @@
 Rules:
 - A wave opens only where every host could be observed and every entry gate is MET on fresh evidence; UNKNOWN never opens. What holds for a
   time only is asked when it runs.
-- One wave that changes machines goes on at a time, whatever controller opened it. An unclosed receipt on a host of its scope keeps it shut.
+- One wave that changes machines goes on at a time, whatever controller opened it. An unclosed receipt on a host that it changes or looks at keeps
+  any wave shut.
 - The intent is on record before the store is written, the result after it; a kill in between is made good by the same command.
 - What keeps a wave from opening, a preflight tells: it asks the same, and takes nothing.
 - Nothing on a host is changed here.
@@ -21,6 +22,7 @@ from controlplane.domain.waves.record import GateJudged, WaveRecord, record_of
 from controlplane.domain.waves.trail import settled, unclosed
 from controlplane.usecases.apply_guards import refuse_unless_free, sound_chain
 from controlplane.usecases.before_opening import in_the_way, refuse_unclosed, to_be_seen
+from controlplane.usecases.close_wave_unchanged import governing
 from controlplane.usecases.look_at_wave import look_at, pack_ran, refuse_unreached
 from controlplane.usecases.wave_case import case_of, governed, shut
 from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, entry_of, held_wave, loaded, new_record
@@ -33,8 +35,8 @@ def open_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, Wa
     held = ports.waves.find(name)
     if held is not None and held.ended_at is None:
         return _opened_already(name, held, site, ports, chain)
-    refuse_unclosed(f"wave {name} does not open", wave, chain)
-    record = new_record(site.wave(name), site, ports, ports.history.head())
+    refuse_unclosed(f"wave {name} does not open", wave, ports, chain)
+    record = new_record(site.wave(name), site, ports, ports.history.head()).model_copy(update={"governing": governing(wave, site)})
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
     refuse_unreached(f"wave {name} does not open. Nothing was changed", look, to_be_seen(wave), f"controlplane wave open {name}")
     if wave.mutation == "controlled":
@@ -72,7 +74,7 @@ def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, 
     held = ports.waves.find(name)
     going_on = held if held is not None and held.ended_at is None else None
     record = new_record(site.wave(name), site, ports, None) if going_on is None else settled(record_of(going_on.record), chain)
-    look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight")
+    look = look_at(name, wave, site, ports, attempt=record.attempt, what="preflight", out=record.out)
     plan = ports.apply.plans.get(record.last_plan.plan) if record.last_plan is not None else None
     judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look, plan=plan))
     untouched = all(one.run is None for one in record.plans)

@@ -2,6 +2,7 @@
 
 Rules:
 - It refuses what carrying the plan out would refuse, and nothing else. Of a run of the plan that is open what is left may differ by what it did.
+- A promotion that would deploy nothing any more, as it is finished, to be proven or to be taken back, is told as that (promotion_state.py).
 - What that run began is in its own way nowhere. Where it began every host, no gate is asked any more: what was begun is ended.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Verdict
-from controlplane.domain.plan import Plan
+from controlplane.domain.plan import Plan, seal
 from controlplane.domain.planning import differences, unplanned
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine
@@ -22,6 +23,7 @@ from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.hosts_in_wave import hosts_of, wave_line
 from controlplane.usecases.interrupted_run import finished_steps, open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.promotion_state import foreseen, reached
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, landings, plan_release, planned, stricter
 
 
@@ -29,7 +31,7 @@ from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, enviro
 class Rehearsed:
     """What a release would do: the plan, its gate (of staging: a wave that has its hosts, or nothing), and where each service's data land.
 
-    `finished` are the hosts at which a run of the plan that is open is done.
+    `finished` are the hosts at which nothing of the plan is to be begun any more.
     """
 
     plan: Plan
@@ -41,6 +43,9 @@ class Rehearsed:
 def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | KeptManifest, ports: ReleasePorts) -> Rehearsed:
     """Return what a manifest would do, or a plan that was made of one. Raises `RefusedError` where fresh evidence gives another plan."""
     spec, _ = environment_of(site, stack, name)
+    if isinstance(of, Plan) and name == "production" and (at := reached(site, stack, of, ports)).next != "deploy":
+        nothing = seal(site=of.site, made_at=of.made_at, binds=of.binds, bounds=(), steps=(), refusals=())
+        return Rehearsed(nothing, (foreseen(of, stack, at),), (), hosts_of(of.steps))
     kept = planned(site, stack, name, of)[0] if isinstance(of, Plan) else of
     fresh = plan_release(site, stack, name, kept, ports=ports.apply)
     made = of if isinstance(of, Plan) else fresh

@@ -4,7 +4,8 @@ Rules:
 - What failed, or was begun and did not end, goes back first: nothing is passed over.
 - What can't be undone is named.
 - It is refused where the hosts would run different releases, or where a run can't be undone any more.
-- A host to which what goes back was the first runs nothing of it then.
+- A host to which what goes back was the first runs then what ran there before, which no release brought, or nothing, as the plan of that first
+  one saw it; where that plan does not tell, it is said that nobody knows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.releases.before import before, went_back_last
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName
@@ -28,7 +32,8 @@ class WayBack(Value):
     """What a rollback would do: from which manifest to which (None: nothing ran before), by taking back which runs, newest first.
 
     Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service.
-    `emptied` are hosts on which nothing of it ran before; `not_undone` is what stays as the newer releases left it.
+    Of hosts on which no release stands then, `unreleased` says what comes back (host -> service and image each), `emptied` are those on which nothing
+    of it ran before, and of `unknown` ones it is not on record; `not_undone` is what stays as the newer releases left it.
     """
 
     stack: str
@@ -40,6 +45,15 @@ class WayBack(Value):
     images: dict[str, str]
     runs: tuple[str, ...]
     not_undone: tuple[str, ...]
+    unreleased: dict[str, tuple[str, ...]] = Field(default={})
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def goes_to(self) -> str:
+        """Return what runs then, in a word or two: of what no release brought a manifest says nothing."""
+        if self.to is not None:
+            return self.to
+        return "what no release brought" if self.unreleased else "UNKNOWN" if self.unknown else "nothing"
 
     @property
     def command(self) -> str:
@@ -73,19 +87,30 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
 def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str | None, left: Sequence[Deployment], ports: ReleasePorts) -> WayBack:
     taken = [one for one in left if one.run in runs]
     then = {host.host: _stands_without(host, runs) for host in found.hosts}
-    before = next(filter(None, then.values()), None)
+    stands = next(filter(None, then.values()), None)
     hosts = tuple(dict.fromkeys(one.host for one in taken)) or tuple(then)
+    # What goes back last brings what was before it; where only the proof is missing, that is what was taken back last.
+    first = {host.host: oldest for host in found.hosts if (oldest := _first(host, taken)) is not None}
+    bare = [host for host in then if then[host] is None and host in hosts and host in first]
+    were = {host: before(first[host], ports.apply.plans.get) for host in bare}
     return WayBack(
         stack=found.stack,
         environment="production" if found.environment == "production" else "staging",
         hosts=hosts,
-        emptied=tuple(host for host in hosts if to is not None and then.get(host) is None),
+        emptied=tuple(host for host, was in were.items() if was == ()),
         leaves=left[0].manifest_name,
         to=to,
-        images=dict(wanted_by(before, ports).images) if before is not None else {},
+        images=dict(wanted_by(stands, ports).images) if stands is not None else {},
         runs=runs,
         not_undone=not_undone(site.files, found.stack, taken),
+        unreleased={host: tuple(dict.fromkeys(one.told for one in was)) for host, was in were.items() if was},
+        unknown=tuple(host for host, was in were.items() if was is None),
     )
+
+
+def _first(host: OnHost, taken: Sequence[Deployment]) -> Deployment | None:
+    """Return the deployment of a host whose undo comes last."""
+    return min((one for one in taken if one.host == host.host), key=lambda one: one.begun_seq, default=None) or went_back_last(host)
 
 
 def _left(found: Deployed) -> list[Deployment]:
@@ -159,4 +184,5 @@ def not_undone(files: ReleaseFiles, stack: str, taken: Sequence[Deployment]) -> 
 
 
 def wanted_by(deployment: Deployment, ports: ReleasePorts) -> ReleaseWanted:
+    """Return what a deployment brought to its host."""
     return ran(next(step for step in ports.apply.plans.get(deployment.plan).steps if step.host == deployment.host))

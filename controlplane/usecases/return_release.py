@@ -4,7 +4,8 @@ Rules:
 - Each goes back by the undo that was prepared before it: files byte for byte, images by digest.
 - What can't be undone is named before anything begins.
 - The stack is held in its environment the whole time (hold_release.py), and what goes back is what was shown before.
-- It counts as back only where fresh evidence shows the former digests, and the smoke tests of the environment pass.
+- It counts as back only where fresh evidence shows the former digests, and the smoke tests of the environment pass; that holds as well of what ran
+  before the first release, which no release brought. Where nothing ran before, fresh evidence has to show that nothing is there.
 - Interrupted, the command that is named goes on: it names the manifest, so that it never takes more back than was asked for.
 - A host of a wave that is not ended is left to it, before the first run and before each play; a failed promotion goes back all the same, by
   `take_back`: it does not wait for a wave with what does not work.
@@ -18,7 +19,6 @@ import shlex
 from collections.abc import Sequence
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
-from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import undone_keys
 from controlplane.domain.releases.history import Deployment, OnHost
 from controlplane.domain.releases.result import ReleaseResult
@@ -28,7 +28,7 @@ from controlplane.domain.run_result import RunResult
 from controlplane.domain.told_proof import unproven_back
 from controlplane.usecases.hold_release import HeldRelease, fenced, held_release
 from controlplane.usecases.hosts_in_wave import refuse_in_wave, why_in_wave
-from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.judge_return import judge_return
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history
 from controlplane.usecases.release_way_back import WayBack, wanted_by, way_back
 from controlplane.usecases.roll_back import roll_back
@@ -163,46 +163,45 @@ def _before(host: OnHost, run: str, ports: ReleasePorts) -> ReleaseWanted | None
 
 def proven_back(site: ReleaseSite, back: WayBack, returned: Sequence[RunResult], ports: ReleasePorts, *, progress: Progress) -> ReleaseResult:
     """Prove what runs now: by digest on fresh evidence of every host, and by the environment's smoke tests."""
-    if back.to is None:
-        told = f"nothing of {back.stack} ran in {back.environment} before: its containers are gone, its volumes stay"
-        return _result(back, "rolled-back", returned, messages=(told,))
     name = back.environment
-    wrong = _wrong_digests(site, back.stack, name, ports)
-    if wrong:
-        return _result(back, "failed", returned, messages=(f"it went back, and is not proven by digest: {'; '.join(wrong)}", _look(back)))
+    judged = judge_return(site, back, ports)
+    if judged.wrong:
+        return _result(back, "failed", returned, messages=(f"it went back, and is not proven by digest: {'; '.join(judged.wrong)}", _look(back)))
+    if back.to is None and not judged.unreleased:
+        return _result(back, "rolled-back", returned, messages=judged.told)
+    what = back.to or "what no release brought"
     progress(f"smoke tests of {back.stack} in {name}")
     try:
         proof = ports.prove(back.stack, name, progress=progress)
     except InterruptedRunError as stop:
-        return _result(back, "interrupted", returned, messages=(f"{back.to} is back by its digests; {stop}", f"Prove it: {back.command}"))
+        return _result(back, "interrupted", returned, messages=(*judged.told, f"{what} is back by its digests; {stop}", f"Prove it: {_prove(back)}"))
     except ControlPlaneError as error:
-        told = f"{back.to} is back by its digests, and its behaviour could not be proven: {without_end(str(error))}"
-        return _result(back, "failed", returned, messages=(told, f"Prove it: {back.command}"))
+        told = f"{what} is back by its digests, and its behaviour could not be proven: {without_end(str(error))}"
+        return _result(back, "failed", returned, messages=(*judged.told, told, f"Prove it: {_prove(back)}"))
     outcome = "rolled-back" if proof.passed else "failed"
-    messages = () if proof.passed else (f"{back.to} is back by its digests, and its behaviour is not proven: see {proof.run}", _look(back))
-    return _result(back, outcome, returned, messages=messages).model_copy(update={"proof": proof})
-
-
-def _wrong_digests(site: ReleaseSite, stack: str, name: EnvironmentName, ports: ReleasePorts) -> list[str]:
-    """Return where a host does not run what the receipts say was brought there last."""
-    chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
-    found = history(site, stack, name, chain, ports.apply)
-    current = {host.host: wanted_by(host.current, ports) for host in found.hosts if host.current is not None}
-    view = site.view.releasing(current)
-    chosen = view.chosen(tuple(current))
-    seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
-    report = judge_site(view, hosts=tuple(current), seen=seen, now=ports.apply.clock.now())
-    told = [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}") and one.verdict is not Verdict.MET]
-    return [f"{one.host}: {one.reason}" for one in told]
+    if proof.passed and judged.unreleased:
+        met = f"its smoke tests passed, see {proof.run}"
+        left = f"they met hosts with a release; how {', '.join(judged.unreleased)} behaves, by what no release brought, is not proven"
+        judged = judged._replace(more=(f"{what}: {met}" if back.to is None else f"{what}: {met}: {left}",))
+    messages = () if proof.passed else (f"{what} is back by its digests, and its behaviour is not proven: see {proof.run}", _look(back))
+    return _result(back, outcome, returned, messages=(*judged.told, *messages)).model_copy(update={"proof": proof})
 
 
 def _result(back: WayBack, outcome: str, returned: Sequence[RunResult], *, messages: tuple[str, ...]) -> ReleaseResult:
-    said = {"stack": back.stack, "environment": back.environment, "manifest": back.to or "nothing", "outcome": outcome, "asked_back": True}
+    said = {"stack": back.stack, "environment": back.environment, "manifest": back.goes_to, "outcome": outcome, "asked_back": True}
     # The runs that went back say what of that is not proven, and one that did not says why.
     every = dict.fromkeys((*(message for run in returned for message in run.messages), *messages))
     return ReleaseResult.model_validate({**said, "returned": tuple(returned), "messages": tuple(every)})
 
 
+def _prove(back: WayBack) -> str:
+    """Return the command by which its behaviour is proven: of what no release brought nothing is left that a rollback could take back."""
+    return back.command if back.to is not None else f"controlplane release smoke {shlex.quote(back.stack)} --env {back.environment}"
+
+
 def _look(back: WayBack) -> str:
+    status = f"what runs where: controlplane release status {shlex.quote(back.stack)}"
+    if back.to is None:
+        return f"Look at the hosts; prove what no release brought again: {_prove(back)}; {status}"
     further = f"controlplane release rollback {shlex.quote(back.stack)} --env {back.environment} --to MANIFEST"
-    return f"Prove it again: {back.command}; or go further back: {further}; what runs where: controlplane release status {shlex.quote(back.stack)}"
+    return f"Prove it again: {back.command}; or go further back: {further}; {status}"

@@ -3,6 +3,7 @@
 Rules:
 - Every command runs, also after one that failed: whoever mends it wants to see all of it.
 - Only a command that ended by itself with 0 is green.
+- Each command is told which manifest and which commit it certifies; that the sources are at that commit only a command can tell.
 - Nothing on a host is changed. No value of an environment file is in what is put on record.
 """
 
@@ -54,10 +55,12 @@ def run_recert(stack: str, name: str, site: SiteView, *, operator: str, ports: R
     ledger.intend(key, host="*", capability=ID, step=stack)
     close = partial(ledger.close, key, host="*", capability=ID, step=stack)
     ran: list[CommandRan] = []
+    # Nobody here knows where the sources lie: what is compared with the manifest's commit a command compares.
+    release = {"manifest": kept.name, "commit": kept.manifest.commit}
     try:
         for command in spec.recert:
             progress(f"{command.name}: {' '.join(command.run)}")
-            ran.append(ports.runner.run(command, hidden=hidden))
+            ran.append(ports.runner.run(command, release=release, hidden=hidden))
     except ControlPlaneError as error:
         close(outcome="interrupted" if isinstance(error, InterruptedRunError) else "failed", reason=str(error))
         raise

@@ -4,6 +4,8 @@ Rules:
 - What is deployed is what the receipts say. Where a deployment is open, or failed and was not taken back, or hosts were given different manifests,
   there is nothing to prove.
 - In production a host to which nothing was brought yet is left out: what runs on the others is there to be proven. In staging all of them count.
+- Where everything was taken back and what ran before the first release runs again, which no release brought, that is tested: it is on record for no
+  manifest, and put into none.
 - Evidence is fresh before the tests and again after them: where a service of any host ran another image than the manifest's at either time, was made
   anew meanwhile, or could not be observed, the run proves nothing, whatever its tests say.
 - Which tests were run is on record, file by file with its digest; where one was changed meanwhile, the run proves nothing either.
@@ -24,9 +26,9 @@ from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import ControlPlaneError, Fault, InputInvalidError, InterruptedRunError, RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 from controlplane.domain.inventory import InventoryHost
-from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.before import Was, before, faults_of_return, went_back_last
 from controlplane.domain.releases.hiding import hide, values_of
-from controlplane.domain.releases.history import Deployment, deployed
+from controlplane.domain.releases.history import Deployed, Deployment, deployed
 from controlplane.domain.releases.running import running_faults, services_of
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest, changed_files
 from controlplane.domain.releases.values import Environment, EnvironmentName, ReleaseSpec
@@ -64,7 +66,8 @@ class SmokePorts:
 class _Subject:
     """What is to prove itself: the stack's deployment in an environment, the hosts that run it, and the tests (SHA-256 by path).
 
-    `hidden` are the values that are covered in messages; `known` says whether these are the ones that what runs was given.
+    `hidden` are the values that are covered in messages; `known` says whether these are the ones that what runs was given. `was` is what each host
+    ran before its first release, where that runs again.
     """
 
     deployment: Deployment
@@ -74,6 +77,7 @@ class _Subject:
     hidden: tuple[str, ...]
     files: Mapping[str, str]
     known: bool
+    was: Mapping[str, tuple[Was, ...]]
 
 
 def run_smoke(
@@ -89,11 +93,13 @@ def run_smoke(
     chosen = _hosts(wanted, stack, environment, site)
     begun = ports.clock.now()
     chain = [receipt for _, receipt in sound_chain(ports.receipts, now=begun)]
-    stands = _standing(stack, environment, wanted, chain, ports)
+    whole = deployed(chain, ports.plans.get, stack=stack, environment=environment, hosts=wanted.hosts)
+    was = _unreleased(whole, ports)
+    stands = _as_it_was(whole, was) if was else _standing(whole, environment, wanted, ports)
     chosen = [one for one in chosen if one[0].host in stands]
     hidden, files = hidden_values(spec, stack, ports.files, needed=environment), ports.files.smoke_digests(stack, environment)
     known = {one.env_digest for one in stands.values()} == {ports.files.env_digest(stack, environment)}
-    subject = _Subject(next(iter(stands.values())), environment, wanted, chosen, hidden, files, known)
+    subject = _Subject(next(iter(stands.values())), environment, wanted, chosen, hidden, files, known, was)
     key = make_run_key(ID, begun, ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=key, site=site.name, plan="", policy=site.policy_digest, operator=operator)
     ledger.intend(key, host="*", capability=ID, step=f"{stack}/{environment}")
@@ -109,7 +115,7 @@ def run_smoke(
         evidence=digest_of({host: one.digest() if isinstance(one, Evidence) else one.reason for host, one in after.items()}),
         told=report.model_dump(mode="json", exclude={"run"}),
     )
-    if report.passed and environment == "staging":
+    if report.passed and environment == "staging" and not was:
         _mark(report, ports.files)
     return report
 
@@ -141,12 +147,27 @@ def _hosts(wanted: Environment, stack: str, name: str, site: SiteView) -> Chosen
     return site.chosen(wanted.hosts)
 
 
-def _standing(stack: str, environment: EnvironmentName, wanted: Environment, chain: Sequence[Receipt], ports: SmokePorts) -> dict[str, Deployment]:
+def _unreleased(whole: Deployed, ports: SmokePorts) -> dict[str, tuple[Was, ...]]:
+    """Return what the hosts ran before their first release, where all that was brought to any of them was taken back; else nothing."""
+    last = [one for host in whole.hosts if (one := went_back_last(host)) is not None]
+    return {one.host: was for one in last if (was := before(one, ports.plans.get))} if all(host.is_bare for host in whole.hosts) else {}
+
+
+def _as_it_was(whole: Deployed, was: Mapping[str, Sequence[Was]]) -> dict[str, Deployment]:
+    images = {one.service: one.image for held in was.values() for one in held if one.service}
+    nothing = {"manifest": "", "manifest_name": "what no release brought", "images": images, "env_digest": None}
+    return {host.host: last.model_copy(update=nothing) for host in whole.hosts if host.host in was and (last := went_back_last(host)) is not None}
+
+
+def _standing(whole: Deployed, environment: EnvironmentName, wanted: Environment, ports: SmokePorts) -> dict[str, Deployment]:
     """Return what is deployed, by host: one manifest. Raises `RefusedError` where nobody can say, or it is no longer what its manifest says."""
-    whole = deployed(chain, ports.plans.get, stack=stack, environment=environment, hosts=wanted.hosts)
+    stack = whole.stack
     found = whole.reached if environment == "production" else whole
     verb = "stage" if environment == "staging" else "promote"
     doubt = found.doubt or found.unfinished
+    if found.doubt is None and doubt is not None:
+        way = f"Take that back, or bring it once more: controlplane release rollback {stack} --env {environment}"
+        raise RefusedError(f"{stack} in {environment}: {doubt}. Nothing was run. {way}; which plan it was: controlplane release status {stack}")
     if doubt is not None:
         raise RefusedError(f"{stack} in {environment}: {doubt}. Nothing was run. See what to do: controlplane release status {stack}")
     current = found.current
@@ -166,8 +187,8 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
     """Look, test, and look again."""
     one = subject.deployment
     progress(f"{one.stack} in {one.environment}: what runs, by evidence")
-    before = _look(subject, ports)
-    refuse_one_machine_twice(before, tuple(before))
+    first = _look(subject, ports)
+    refuse_one_machine_twice(first, tuple(first))
     progress(f"{one.stack} in {one.environment}: the smoke tests of manifest {one.manifest_name}")
     tests = ports.runner.run(
         subject.environment.smoke,
@@ -189,7 +210,7 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
         tests=tests if subject.known else tuple(map(_without_message, tests)),
         files=dict(subject.files),
         urls=dict(subject.environment.smoke.urls),
-        doubt="; ".join([*_doubts(subject, before, after), *meanwhile]) or None,
+        doubt="; ".join([*_doubts(subject, first, after), *meanwhile]) or None,
     )
     return report, after
 
@@ -205,33 +226,36 @@ def _look(subject: _Subject, ports: SmokePorts) -> Seen:
     return {desired.host: seen.get(desired.host) or Unreached(host=desired.host, reason="it gave no evidence") for desired, _ in subject.chosen}
 
 
-def _doubts(subject: _Subject, before: Seen, after: Seen) -> list[str]:
+def _doubts(subject: _Subject, first_seen: Seen, after: Seen) -> list[str]:
     """Return why it was not the manifest's release that was tested, all the time."""
     told = []
     for host in after:
-        first, last = (_faults(subject.deployment, seen[host]) for seen in (before, after))
+        first, last = (_faults(subject, host, seen[host]) for seen in (first_seen, after))
         told += [f"{host}: {fault}" for fault in first if fault in last]
         told += [f"{host}: before the tests {fault}" for fault in first if fault not in last]
         told += [f"{host}: after the tests {fault}" for fault in last if fault not in first]
-        told += [f"{host}: {service} was made anew while it was tested" for service in _made_anew(subject.deployment, before[host], after[host])]
+        told += [f"{host}: {service} was made anew while it was tested" for service in _made_anew(subject.deployment, first_seen[host], after[host])]
     return told
 
 
-def _faults(deployment: Deployment, one: Evidence | Unreached) -> tuple[str, ...]:
+def _faults(subject: _Subject, host: str, one: Evidence | Unreached) -> tuple[str, ...]:
     if isinstance(one, Unreached):
         return (f"it was not reached: {one.reason}",)
     try:
-        return running_faults(deployment.project, deployment.images, Reader(one).containers)
+        containers, project = Reader(one).containers, subject.deployment.project
+        if subject.was:
+            return faults_of_return(project, subject.was[host], containers)
+        return running_faults(project, subject.deployment.images, containers)
     except Unobserved as doubt:
         return (f"what runs was not observed: {doubt}",)
 
 
-def _made_anew(deployment: Deployment, before: Evidence | Unreached, after: Evidence | Unreached) -> list[str]:
+def _made_anew(deployment: Deployment, first_seen: Evidence | Unreached, after: Evidence | Unreached) -> list[str]:
     """Return the services whose containers are not those that were there before the tests; where they were not seen that is told already."""
-    if isinstance(before, Unreached) or isinstance(after, Unreached):
+    if isinstance(first_seen, Unreached) or isinstance(after, Unreached):
         return []
     try:
-        first, last = (services_of(deployment.project, Reader(one).containers) for one in (before, after))
+        first, last = (services_of(deployment.project, Reader(one).containers) for one in (first_seen, after))
     except Unobserved:
         return []
     both = [service for service in deployment.images if first.get(service) and last.get(service)]

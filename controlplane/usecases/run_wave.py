@@ -8,6 +8,7 @@ Rules:
 - After each step the wave's pack is judged. It never hides a failure and never undoes one: the receipt of the step says what became of it. Where it
   could not be, or a kill came before, no further step begins until it was.
 - A host whose step failed is carved out with a receipt, and no later run of the wave begins it again; the others go on, up to the failure limit.
+  The pack is judged without it from then on: it keeps no other from closing.
 - What a run has come to is read from the receipts, so that a kill before the store knew of it loses nothing.
 """
 
@@ -31,7 +32,7 @@ from controlplane.domain.waves.verified import awaits_pack
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import apply_plan
 from controlplane.usecases.interrupted_run import how_to_go_on
-from controlplane.usecases.look_at_wave import pack_ran
+from controlplane.usecases.look_at_wave import hosts_of_pack, pack_ran
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.run_gates import run_gates
 from controlplane.usecases.settle_wave import caught_up, state_of, with_carved
@@ -208,8 +209,9 @@ class _Course:
         if self.wave.pack is None:
             return
         self.progress(f"pack {self.wave.pack} after {after}")
+        hosts = hosts_of_pack(self.wave, self.record.out)
         report = run_gates(
-            self.site.view, pack=self.wave.pack, hosts=self.wave.seen, operator=self.site.operator, ports=self.ports.gates, more=self.wave.checks
+            self.site.view, pack=self.wave.pack, hosts=hosts, operator=self.site.operator, ports=self.ports.gates, more=self.wave.checks
         )
         self._write(self.record.model_copy(update={"packs": (*self.record.packs, pack_ran(report, after))}))
 

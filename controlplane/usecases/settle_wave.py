@@ -7,16 +7,17 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import Receipt
-from controlplane.domain.waves.record import Carved, State, WaveRecord
+from controlplane.domain.waves.record import Carved, State, WaveRecord, record_of
 from controlplane.domain.waves.trail import failed_hosts, unclosed
+from controlplane.domain.waves.values import Wave
 from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.record_run import STAMP
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, begin_entry, entry_of, held_wave, loaded
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of, held_wave, loaded
 
 
 def caught_up(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, WaveRecord]:
@@ -59,7 +60,7 @@ def with_carved(name: str, record: WaveRecord, site: WaveSite, ports: WavePorts)
 
 def refuse_open_runs(what: str, name: str, record: WaveRecord, chain: Sequence[Receipt]) -> None:
     """Raise `RefusedError` where a run of the wave, or its rollback, is not closed."""
-    still = unclosed(chain, hosts=(), plans=[one.plan for one in record.plans])
+    still = unclosed(chain, hosts=(), plans=_plans(record))
     undone = [one for one in still if one.undoes is not None]
     if undone:
         raise RefusedError(
@@ -70,3 +71,37 @@ def refuse_open_runs(what: str, name: str, record: WaveRecord, chain: Sequence[R
             f"{what}: run {still[0].run} is not closed. Go on: controlplane wave run {name}; or take it back: controlplane rollback {still[0].run}. "
             f"{if_gone(still[0].run)}"
         )
+
+
+def why_unclosed(hosts: Collection[str], chain: Sequence[Receipt], ports: WavePorts, *, own: Collection[str]) -> tuple[str, str] | None:
+    """Return which receipts of runs that touched these hosts are not closed, and what to do about it; None where all are.
+
+    `own` are plans that are not asked about.
+    """
+    still = [one for one in unclosed(chain, hosts=hosts) if one.plan not in own]
+    if not still:
+        return None
+    first = still[0]
+    told = "; ".join(f"{one.key} on {one.host} since {one.at}" for one in still)
+    if first.undoes is not None:
+        go_on = f"Go on with the rollback: controlplane rollback {first.undoes}"
+    else:
+        held = next((one for one in ports.waves.waves() if one.ended_at is None and first.plan in _plans(record_of(one.record))), None)
+        resume = f"controlplane wave run {held.wave}" if held is not None else "'controlplane apply' with its plan file"
+        go_on = f"Resume it by {resume}, or take it back: controlplane rollback {first.run}"
+    return f"an earlier run left receipts unclosed: {told}", f"{go_on}. {if_gone(first.run)}"
+
+
+def refuse_open_beside(name: str, wave: Wave, record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> None:
+    """Raise `RefusedError` where a run beside the wave touched a host that it still has in view, and is not closed: what it sees there may go on."""
+    told = why_unclosed(record.without_carved(wave.seen), chain, ports, own=_plans(record))
+    if told is None:
+        return
+    # On the hosts of a wave that changes machines nothing else is resumed or taken back before it ends.
+    first = f"End this attempt, which keeps it off: {abort_command(name)}. Then: " if wave.mutation == "controlled" else ""
+    then = "" if first else f". Then: {close_command(name)}"
+    raise RefusedError(f"wave {name} does not close, it stays open: {told[0]}. {first}{told[1]}{then}")
+
+
+def _plans(record: WaveRecord) -> list[str]:
+    return [one.plan for one in record.plans]

@@ -149,11 +149,12 @@ class FakeCommands:
         self.ends: dict[str, int | None] = {}
         self.ran: list[str] = []
         self.hidden: tuple[str, ...] = ()
+        self.told: dict[str, str] = {}
 
-    def run(self, command: Recert, *, hidden: Sequence[str]) -> CommandRan:
+    def run(self, command: Recert, *, release: Mapping[str, str], hidden: Sequence[str]) -> CommandRan:
         self.world.touch("run a command")
         self.ran.append(command.name)
-        self.hidden = tuple(hidden)
+        self.hidden, self.told = tuple(hidden), dict(release)
         return CommandRan(name=command.name, argv=command.run, dir=command.dir, code=self.ends.get(command.name, 0), seconds=0.5, tail="as it said")
 
 

@@ -78,12 +78,44 @@ def site(own: Lab, tmp_path: Path) -> Path:
         text = (folder / name).read_text()
         assert f"{DEFAULT_HOME}/" in text
         (folder / name).write_text(text.replace(f"{DEFAULT_HOME}/", f"{own.home.path}/"))
-    git(folder, "init", "-q")
-    commit(folder, "The site as it begins")
     own.reset(MACHINES, services=True)
     for name in MACHINES:
         own.seed(name)
+    hoard(own, folder / "policy.yml")
+    git(folder, "init", "-q")
+    commit(folder, "The site as it begins")
     return folder
+
+
+def hoard(lab: Lab, policy: Path) -> None:
+    """Keep two releases of an image on mint-apps that nothing uses, and set the budget between one and both: the older one is to go."""
+    sizes = []
+    for release in (1, 2):
+        brought = f"tar -C /root -c release | docker import - shop/app:{release}"
+        sh(lab, "mint-apps", f"head -c 5000000 /dev/urandom > /root/release; {brought}; rm /root/release; sleep 1.1")
+        sizes.append(int(sh(lab, "mint-apps", f"python3 -c '{_IMAGES}'")))
+    assert sizes[1] - sizes[0] >= 5_000_000, sizes
+    budget = f"    thresholds: {{images: {sum(sizes) // 2000}kB}}\n    docker: {{hygiene: {{keep: 1}}}}\n"
+    text, begins = policy.read_text(), "  mint-apps:\n    tier: boot-only\n"
+    assert begins in text
+    policy.write_text(text.replace(begins, begins + budget))
+
+
+# What the engine says that its images take, in bytes, as the collector reads it.
+_IMAGES = """
+import http.client, json, socket
+engine = http.client.HTTPConnection("engine")
+engine.sock = socket.socket(socket.AF_UNIX)
+engine.sock.connect("/var/run/docker.sock")
+engine.request("GET", "/system/df")
+print(json.load(engine.getresponse())["LayersSize"])
+"""
+
+
+def sh(lab: Lab, name: str, script: str) -> str:
+    done = lab.run(name, ["bash", "-euo", "pipefail", "-c", script])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def git(folder: Path, *words: str) -> str:
@@ -105,7 +137,7 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
     first = ann.did("session", "start", code=3)
     assert (first["since"], first["waves"], first["open_runs"]) == (None, [], [])
 
-    # W8A changes nothing, and nothing else can begin before it.
+    # W8A changes nothing, and nothing else can begin before it; its own gaps are closed after it, and W8E waits for them.
     assert "W8A is not opened yet" in ann.run("wave", "open", "W8B").err
     ann.did("wave", "open", "W8A")
     closeout = ann.did("wave", "close", "W8A", "--attest", "storage is judged in report mode")
@@ -141,10 +173,17 @@ def test_the_waves_of_the_example_site_run_one_after_another_from_open_to_closeo
 
     ann.did("wave", "open", "W8D")
     ann.change("W8D")
+    # Images are cleared by a plan of their own; until then their budget keeps the wave open.
+    assert "images: " in ann.run("wave", "close", "W8D", "--attest", "too early").err
+    cleared = ann.change("W8D", "--capability", "docker.hygiene")
+    assert [change["target"].split(" ")[:2] for change in cleared["changed"]] == [["image", "shop/app:1"]]
+    assert sh(own, "mint-apps", "docker images -q shop/app:1") == ""
+    assert sh(own, "mint-apps", "docker images -q shop/app:2") != ""
     for _ in range(2):
         ann.did("gates", "run", "mint")
         time.sleep(1.1)
-    closeout = ann.did("wave", "close", "W8D", "--attest", "temp and upload folders are governed")
+    closeout = ann.did("wave", "close", "W8D", "--attest", "temp and upload folders are governed, images within their budget")
+    assert {action["capability"] for action in closeout["actions"]} >= {"storage.write_surfaces", "docker.hygiene"}
     assert {(gap["gap"], gap["recommended"]) for gap in closeout["gaps"]} == {("GAP-OP-947", True), ("GAP-OP-949", True)}
 
     # W8E: people close what is mended, and enforce what is earned.

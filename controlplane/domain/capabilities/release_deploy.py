@@ -25,6 +25,7 @@ from controlplane.domain.evidence_shapes.docker import Container
 from controlplane.domain.evidence_shapes.services import ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Change, Downtime, Mend
+from controlplane.domain.releases.before import told_of
 from controlplane.domain.releases.running import digests_of, services_of
 from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted
 
@@ -66,7 +67,7 @@ def _draft(desired: DesiredHost, wanted: ReleaseWanted, reader: Reader) -> Draft
             *_removed(wanted, running),
         ),
         downtime=Downtime(services=stopping, estimate_s=_estimate(wanted, stopping, running)),
-        undo=_undo(wanted, seen["record"]),
+        undo=_undo(wanted, seen["record"], running),
         variables={
             "compose_stack_stack": wanted.stack,
             "compose_stack_environment": wanted.environment,
@@ -167,7 +168,7 @@ def _services(
         as_it_is = held and all(digest in digests_of(one) and one["running"] and one.get("health") == "healthy" for one in held)
         if as_it_is and is_of_deployment(record, service, held) and not all_of_them:
             continue
-        before = "; ".join(_runs(one) for one in held) or None
+        before = "; ".join(told_of(one) for one in held) or None
         yield service, Change(kind="recreate", target=f"{wanted.project} {service}", before=before, after=image)
 
 
@@ -176,23 +177,18 @@ def _with_dependents(wanted: ReleaseWanted, running: Mapping[str, list[Container
     more = dict(replaced)
     while found := [name for name, service in sorted(wanted.services.items()) if name not in more and more.keys() & set(service.stops_with)]:
         for name in found:
-            before = "; ".join(_runs(one) for one in running.get(name, [])) or None
+            before = "; ".join(told_of(one) for one in running.get(name, [])) or None
             # All that it goes with, so that a run that goes on, where some of them are done, does no other thing.
             after = f"stops and starts again, as it goes with {', '.join(wanted.services[name].stops_with)}"
             more[name] = Change(kind="recreate", target=f"{wanted.project} {name}", before=before, after=after)
     yield from sorted(more.items())
 
 
-def _runs(container: Container) -> str:
-    held = container.get("image_digests")
-    return f"{container['name']}: {held[0] if held else container['image']}, {container['state']}"
-
-
 def _removed(wanted: ReleaseWanted, running: Mapping[str, list[Container]]) -> Iterator[Change]:
     for service, held in sorted(running.items()):
         if service not in wanted.images:
             for one in held:
-                yield Change(kind="delete", target=f"container {one['name']} of {wanted.project}", before=_runs(one), after=None, destructive=True)
+                yield Change(kind="delete", target=f"container {one['name']} of {wanted.project}", before=told_of(one), after=None, destructive=True)
 
 
 def _volumes(wanted: ReleaseWanted, reader: Reader) -> Iterator[Change]:
@@ -226,12 +222,14 @@ def _estimate(wanted: ReleaseWanted, stopping: tuple[str, ...], running: Mapping
     return max((wanted.services[name].stop_s for name in named if name in wanted.services), default=10) + wanted.wait_s
 
 
-def _undo(wanted: ReleaseWanted, record: ReleaseRecord | None) -> str:
-    back = (
-        f"the files of manifest {record['manifest_name']} come back byte for byte, and its images with them"
-        if record is not None
-        else "nothing of this project ran by a release: its containers stop and go, its volumes stay"
-    )
+def _undo(wanted: ReleaseWanted, record: ReleaseRecord | None, running: Mapping[str, list[Container]]) -> str:
+    if record is not None:
+        back = f"the files of manifest {record['manifest_name']} come back byte for byte, and its images with them"
+    elif running:
+        told = "; ".join(f"{service} {told_of(one)}" for service, held in sorted(running.items()) for one in held)
+        back = f"what runs there now, which no release brought, comes back with its files: {told}; volumes stay"
+    else:
+        back = "nothing of this project is there now: its containers stop and go, its volumes stay"
     return f"{back}; not undone: {', '.join(wanted.irreversible)}" if wanted.irreversible else back
 
 

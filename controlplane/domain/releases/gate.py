@@ -45,6 +45,7 @@ class PromotionCase:
     evidence.
     `unlike` are the services that production would run by another image than staging: production's digest and staging's, None where staging has no
     such service; None as long as nothing is staged.
+    `over` names what failed in staging and was not taken back, None where nothing did.
     `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `asked` are the files of
     staging's smoke tests as they are now (SHA-256 by path). `production` says why what was brought there before is not settled, None where it is;
     `refusals` are those of the plan that is to run. `faults` is what
@@ -74,6 +75,7 @@ class PromotionCase:
     policy: str
     shut: str | None
     unapproved: str | None
+    over: str | None = None
 
 
 def promotion_gate(case: PromotionCase) -> tuple[GateLine, ...]:
@@ -123,6 +125,10 @@ def _contract(case: PromotionCase) -> GateLine:
 
 def _staged(case: PromotionCase) -> GateLine:
     step = f"controlplane release stage {case.stack} --manifest {case.name} --out FILE"
+    if case.over is not None:
+        # Staged again it would have no steps where what stands runs still: what failed goes back first.
+        back = f"controlplane release rollback {case.stack} --env staging"
+        return GateLine(name="staged", verdict=Verdict.DRIFTED, reason=case.over, next=back)
     missing = sorted(host for host, since in case.staged.items() if since is None)
     if missing or not case.staged:
         where = ", ".join(missing) or "no host"

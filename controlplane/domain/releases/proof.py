@@ -39,6 +39,19 @@ def newest_proof(chain: Sequence[Receipt], stack: str, environment: str) -> Proo
     return None
 
 
+def first_proof(chain: Sequence[Receipt], stack: str, environment: str, *, since: int, manifest: str) -> Proof | None:
+    """Return the first smoke run of a manifest (its digest) after the receipt of number `since` that came to a verdict; None where there is none.
+
+    It is the one that settles a deployment: what a later one meets is what became of it.
+    """
+    for one in chain:
+        if one.seq > since and (one.capability, one.step, one.phase) == (ID, f"{stack}/{environment}", "result") and one.told:
+            proof = Proof(one, SmokeReport.model_validate({**one.told, "run": one.key}))
+            if proof.report.manifest == manifest:
+                return proof
+    return None
+
+
 def proof_since(chain: Sequence[Receipt], found: Deployed) -> Proof | None:
     """Return the newest smoke run of what stands in an environment, of this manifest and since it stands; None where there is none."""
     proof, current = newest_proof(chain, found.stack, found.environment), found.current

@@ -197,7 +197,8 @@ def _pack(gate: Any, case: GateCase) -> Answer:
     last = ran[-1]
     if last.passed and _after_change(last.run, last.at, case) is None:
         return "UNKNOWN", f"nobody can say whether {last.run}, which these receipts lack, was{_since(case)}: controlplane wave close runs the pack"
-    return ("MET", last.run) if last.passed else ("UNKNOWN" if last.unknown else "DRIFTED", f"{last.run}: {last.reason}")
+    without = f", without {', '.join(sorted(case.carved))}, carved out of the wave" if case.carved else ""
+    return ("MET", f"{last.run}{without}") if last.passed else ("UNKNOWN" if last.unknown else "DRIFTED", f"{last.run}: {last.reason}")
 
 
 def _closed(gate: Any, case: GateCase) -> Answer:

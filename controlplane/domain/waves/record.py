@@ -122,6 +122,8 @@ class WaveRecord(Value):
     opened_at: str = ""
     # None in those as well: they are led by the files as they are.
     files: OpenedBy | None = None
+    # The digests of what governs the site, of a wave that only looks; None of any other, and in those as well.
+    governing: dict[str, str] | None = None
     # Every host that it was opened for, also those that it only looks at; None in those as well.
     hosts: Annotated[tuple[str, ...] | None, AsTuple] = None
     entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()

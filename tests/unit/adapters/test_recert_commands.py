@@ -18,11 +18,13 @@ from controlplane.domain.releases.smoke import CommandRan
 from controlplane.domain.releases.values import Recert
 
 PYTHON = sys.executable
+RELEASE = {"manifest": "r1", "commit": "5f1c0d9"}
+AT_COMMIT = Path(__file__).parents[3] / "inventory/mint/releases/storefront/at_commit.sh"
 
 
 def ran(site: Path, *argv: str, hidden: tuple[str, ...] = (), **more: object) -> CommandRan:
     command = Recert.model_validate({"name": "it", "run": argv, **more})
-    return CommandRunner(site, grace=0.5).run(command, hidden=hidden)
+    return CommandRunner(site, grace=0.5).run(command, release=RELEASE, hidden=hidden)
 
 
 def command_lines() -> list[bytes]:
@@ -53,10 +55,33 @@ def test_it_runs_in_the_site_or_in_its_folder_with_the_operators_environment_and
     assert ran(Path(tmp_path.name), PYTHON, "-c", text, str(kept)).code == 0
     where, environment, typed = json.loads(kept.read_text())
     assert (where, typed) == (str(tmp_path), "")
-    assert environment == {**os.environ, "CONTROLPLANE_SITE": str(tmp_path)} | {
-        name: environment[name] for name in ("LC_CTYPE",) if name in environment
-    }
+    told = {"CONTROLPLANE_SITE": str(tmp_path), "CONTROLPLANE_RELEASE_MANIFEST": "r1", "CONTROLPLANE_RELEASE_COMMIT": "5f1c0d9"}
+    assert environment == {**os.environ, **told} | {name: environment[name] for name in ("LC_CTYPE",) if name in environment}
     assert ran(tmp_path, "pwd", dir="modules").tail == f"{tmp_path}/modules"
+
+
+def test_the_command_of_the_example_site_tells_another_commit_than_the_manifest_s_and_what_is_not_committed(tmp_path: Path) -> None:
+    module = tmp_path / "module"
+    git = ("git", "-c", "user.name=it", "-c", "user.email=it@example.org", "-C", str(module))
+    subprocess.run(["git", "init", "--quiet", str(module)], check=True)
+    heads = []
+    for text in ("one", "two"):
+        (module / "code").write_text(text)
+        subprocess.run([*git, "add", "code"], check=True)
+        subprocess.run([*git, "commit", "--quiet", "--message", text], check=True)
+        heads.append(subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip())
+
+    def asked(commit: str, folder: Path = module) -> CommandRan:
+        command = Recert.model_validate({"name": "sources", "run": ("sh", str(AT_COMMIT), str(folder))})
+        return CommandRunner(tmp_path).run(command, release={"manifest": "r1", "commit": commit}, hidden=())
+
+    assert [asked(commit).code for commit in (heads[1], heads[1][:7])] == [0, 0]
+    other = asked(heads[0])
+    assert (other.code, other.tail) == (1, f"{module} is at {heads[1]}, not at {heads[0]}, from which manifest r1 was built")
+    assert asked("").code not in (0, None)
+    (module / "code").write_text("three")
+    assert asked(heads[1]).code == 1
+    assert asked(heads[1], tmp_path).code == 1
 
 
 def test_the_first_word_controlplane_is_this_very_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +150,7 @@ def test_an_interruption_ends_it_and_what_it_started(tmp_path: Path) -> None:
     program = (
         "import signal, sys\nfrom pathlib import Path\nfrom controlplane.adapters.recert_commands import CommandRunner\n"
         "from controlplane.domain.releases.values import Recert\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "CommandRunner(Path(sys.argv[1])).run(Recert(name='it', run=('sh', '-c', 'sleep 66.1 & sleep 66.2')), hidden=())\n"
+        "CommandRunner(Path(sys.argv[1])).run(Recert(name='it', run=('sh', '-c', 'sleep 66.1 & sleep 66.2')), release={}, hidden=())\n"
     )
     process = subprocess.Popen([PYTHON, "-c", program, str(tmp_path)], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
     deadline = time.monotonic() + 60

@@ -65,7 +65,19 @@ def test_a_first_deployment_brings_files_and_services_and_stops_nothing(healthy:
     ]
     [draft] = proposal.drafts
     assert (draft.downtime.services, draft.downtime.estimate_s) == ((), 0)
-    assert draft.undo == "nothing of this project ran by a release: its containers stop and go, its volumes stay"
+    assert draft.undo == "nothing of this project is there now: its containers stop and go, its volumes stay"
+
+
+def test_the_way_back_of_a_first_deployment_names_what_ran_by_hand(healthy: EvidenceBuilder) -> None:
+    of_service(first(running(healthy, V1)), "db").update({"image": "shop/db:dev", "image_digests": [], "image_id": "sha256:abc"})
+    [draft] = proposed(healthy, V1).drafts
+    assert draft.undo == (
+        "what runs there now, which no release brought, comes back with its files: db shop-db-1: shop/db:dev (sha256:abc), running; "
+        f"web shop-web-1: registry.example.org/shop/web@{OLD}, running; volumes stay"
+    )
+    assert ("recreate", "shop db", "shop-db-1: shop/db:dev (sha256:abc), running", f"registry.example.org/shop/db@{BASE}") in [
+        (change.kind, change.target, change.before, change.after) for change in draft.changes
+    ]
 
 
 def test_where_only_an_image_differs_only_its_service_stops(healthy: EvidenceBuilder) -> None:

@@ -23,6 +23,7 @@ def test_what_is_green_is_on_record_for_its_manifest_and_commit() -> None:
         "commands": [command.model_dump(mode="json") for command in report.commands],
     }
     assert SECRET in site.commands.hidden
+    assert site.commands.told == {"manifest": "r2", "commit": manifest(2).commit}
 
 
 @pytest.mark.parametrize(("code", "ends", "told"), [(1, 7, "exit code 7"), (5, None, "did not end by itself")])

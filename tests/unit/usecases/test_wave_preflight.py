@@ -59,6 +59,11 @@ def _left_open(site: FakeWaveSite) -> None:
     site.abort()
 
 
+def _left_open_where_it_looks(site: FakeWaveSite) -> None:
+    _left_open(site)
+    site.wave(mutation="governance", hosts=[], capabilities=[], read_only=["mint-data"])
+
+
 def _beside(site: FakeWaveSite) -> None:
     site.open("W2", by=BOB)
 
@@ -76,6 +81,7 @@ def _lost_git(site: FakeWaveSite) -> None:
         (_unreached, "hosts", "UNKNOWN", "1 of 1 hosts could not be observed, limit 0 (mint-data: no route to host)"),
         (_leased, "leases", "DRIFTED", "mint-data is leased to run CAP-20260102-110000__docker.data_root__R0001 by bob@desk"),
         (_left_open, "receipts", "DRIFTED", "an earlier run left receipts unclosed: CAP-"),
+        (_left_open_where_it_looks, "receipts", "DRIFTED", "an earlier run left receipts unclosed: CAP-"),
         (_beside, "waves", "DRIFTED", "wave W2 changes machines and is not ended (state open, held by bob@other"),
         (_lost_git, "history", "UNKNOWN", "the history of inventory/lab is not known: git failed there"),
     ],
@@ -93,10 +99,25 @@ def test_what_keeps_a_wave_from_opening_its_preflight_says_too(harm: Any, kind: 
 
 
 def test_the_preflight_of_a_wave_that_only_looks_has_nothing_of_changes_in_its_way() -> None:
-    for harm, seen in ((_leased, {}), (_beside, {}), (_unreached, {"hosts": "UNKNOWN"})):
+    for harm, seen in ((_leased, {}), (_beside, {}), (_unreached, {"hosts": "UNKNOWN"}), (_left_open, {"receipts": "DRIFTED"})):
         site = FakeWaveSite({"W0": LOOK, "W1": MOVE, "W2": MOVE})
         harm(site)
         assert site.preflight("W0") == seen
+
+
+def test_a_run_that_is_open_on_a_host_that_a_wave_of_changes_only_looks_at_keeps_it_from_opening() -> None:
+    site = FakeWaveSite({"W1": MOVE, "W2": MOVE | {"hosts": ["two"], "read_only": ["mint-data"]}}, hosts=("mint-data", "two"))
+    _left_open(site)
+    run = next(one.run for one in site.receipts.chain if one.step == "*" and one.plan)
+    assert site.preflight("W2") == {"receipts": "DRIFTED", "undo": "DRIFTED"}
+    with pytest.raises(RefusedError) as refused:
+        site.open("W2")
+    assert f"Nothing was changed. Resume it by 'controlplane apply' with its plan file, or take it back: controlplane rollback {run}" in str(
+        refused.value
+    )
+    assert site.state("W2") is None
+    site.rollback(run)
+    site.open("W2")
 
 
 def test_a_waves_own_run_is_not_in_the_way_of_its_own_preflight() -> None:

@@ -1,0 +1,191 @@
+"""How far the promotion of a plan is, and so what the same command does next. The act and its dry run both ask here, so that they say the same.
+
+Rules:
+- What a plan's own run brought is settled by the first smoke run after it that came to a verdict: passed, the plan is finished for good, and only
+  a rollback that is asked for takes it back, however a later smoke run ends; else it goes back.
+- What was brought and is not proven yet goes on with its proof, also where its services do not run well: that is for the proof to say.
+- What runs by other digests or files than the plan's was changed by somebody else, and comes through the gate again.
+- What can't be observed is neither: nothing is begun on it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from controlplane.domain.errors import RefusedError, UnknownError
+from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.finding import Finding, Verdict
+from controlplane.domain.plan import Plan
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.gate import GateLine
+from controlplane.domain.releases.history import Deployment, deployments
+from controlplane.domain.releases.proof import Proof, first_proof, proof_since
+from controlplane.usecases.hosts_in_wave import hosts_of, in_wave
+from controlplane.usecases.interrupted_run import finished_steps, open_run
+from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history
+from controlplane.usecases.release_way_back import wanted_by
+
+Next = Literal["deploy", "prove", "back", "nothing"]
+_CONTAINERS = "docker_containers"
+
+
+class Reached(NamedTuple):
+    """What the command does next: `deploy` (begin, go on, or bring it anew), `prove`, take it `back`, or `nothing`, as it is finished.
+
+    `why` is why it goes back, or how what is to be proven runs where that is not well; `proof` is the one that settles it, None before there is one.
+    `run` is the plan's run that is open, `own` what its last run began.
+    """
+
+    next: Next
+    own: tuple[Deployment, ...] = ()
+    run: str | None = None
+    why: str = ""
+    proof: Proof | None = None
+
+    @property
+    def begun(self) -> tuple[Deployment, ...]:
+        """Return what an earlier attempt of the run that goes on began."""
+        return tuple(one for one in self.own if one.run == self.run)
+
+
+def reached(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> Reached:
+    """Return how far a promotion is. Raises `RefusedError` where it was taken back, `UnknownError` where what it brought can't be observed."""
+    chain = loaded(ports)
+    own, run = own_of(stack, plan, ports), open_run(plan, ports.apply.receipts)
+    states = {one.state for one in own}
+    if states == {"undone"}:
+        raise RefusedError(f"plan {plan.plan[:19]} was carried out and taken back. Nothing was changed. {_after_return(site, stack, chain, ports)}")
+    if states & {"returning", "undone"}:
+        return Reached("back", own, run, "its way back goes on")
+    if "failed" in states:
+        if run is None:
+            return Reached("back", own, run, "its deployment failed")
+        if (kept_off := in_wave(left_of(plan, ports), ports.waves())) is not None:
+            # A host that failed would be tried once more: it may not, so what does not work goes back.
+            return Reached("back", own, run, f"its deployment failed, and {kept_off.told}")
+    if run is not None or not own:
+        return Reached("deploy", own, run)
+    proof = proof_of(stack, own, chain)
+    if proof is None and any((one.key, one.phase, one.outcome) == (own[0].run, "result", "failed") for one in chain):
+        # Each host ended well, and the second witness did not confirm it.
+        return Reached("back", own, run, "its deployment failed")
+    return _settled(site, stack, own, proof, ports)
+
+
+def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: Proof | None, ports: ReleasePorts) -> Reached:
+    """Return what is next of a deployment that is done on all of its hosts."""
+    otherwise, unwell, unseen = _stands(site, stack, own, ports)
+    is_proven = proof is not None and proof.passed
+    if otherwise:
+        return Reached("deploy", own, proof=proof if is_proven else None)
+    if is_proven:
+        return Reached("nothing", own, why=unwell, proof=proof)
+    if unseen:
+        raise UnknownError(f"{own[0].manifest_name} was brought by this plan and is not proven: {unseen}. Nothing was changed. Run this again then.")
+    if proof is not None:
+        return Reached("back", own, why=not_proven(proof.receipt.key), proof=proof)
+    return Reached("prove", own, why=unwell)
+
+
+def own_of(stack: str, plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
+    """Return what the last run of a plan of this stack began."""
+    mine = [one for one in deployments(loaded(ports), ports.apply.plans.get, stack=stack, plan=plan.plan) if one.environment == "production"]
+    return tuple(one for one in mine if one.run == mine[-1].run)
+
+
+def proof_of(stack: str, own: Sequence[Deployment], chain: Sequence[Receipt]) -> Proof | None:
+    """Return the first proof of a deployment since all of it was brought, None where there is none."""
+    since = max((one.brought for one in own), default=None)
+    return first_proof(chain, stack, "production", since=since.seq, manifest=own[0].manifest) if since is not None else None
+
+
+def not_proven(run: str) -> str:
+    """Return why a release goes back whose smoke run did not pass."""
+    return f"its behaviour is not proven, see {run}"
+
+
+def finished(plan: Plan, stack: str, at: Reached) -> tuple[str, ...]:
+    """Return what there is to say of a plan that is finished."""
+    name = shlex.quote(stack)
+    proof = f", see {at.proof.receipt.key}" if at.proof is not None else ""
+    told = f"plan {plan.plan[:19]} was carried out and {at.own[0].manifest_name} proven{proof}. Nothing was changed. "
+    way = f"Where a later smoke run fails, the way back is: controlplane release rollback {name} --env production --dry-run"
+    return (told + way, *([f"It does not run well now: {at.why}. See: controlplane release status {name}"] if at.why else []))
+
+
+def foreseen(plan: Plan, stack: str, at: Reached) -> GateLine:
+    """Return the line by which a dry run tells what the same command would do where it deploys nothing."""
+    name, again = at.own[0].manifest_name, f"controlplane release promote {shlex.quote(stack)} --plan FILE"
+    if at.next == "nothing":
+        return GateLine(name="plan", verdict=Verdict.MET, reason=" ".join(finished(plan, stack, at)))
+    if at.next == "back":
+        return GateLine(name="way back", verdict=Verdict.DRIFTED, reason=f"{name} would be taken back by itself: {at.why}", next=again)
+    if at.why:
+        told = f"{name} is not proven and does not run well, so its smoke tests would not prove it, and it would be taken back by itself: {at.why}"
+        return GateLine(name="way back", verdict=Verdict.DRIFTED, reason=told, next=again)
+    told = f"{name} was brought and is not proven yet: its smoke tests would run, and where they do not all pass it would be taken back by itself"
+    return GateLine(name="proof", verdict=Verdict.UNKNOWN, reason=told, next=again)
+
+
+def left_of(plan: Plan, ports: ReleasePorts) -> tuple[str, ...]:
+    """Return the hosts that are still to be changed."""
+    run = open_run(plan, ports.apply.receipts)
+    done = finished_steps(run, loaded(ports)) if run is not None else {}
+    return hosts_of(step for step in plan.steps if step.id not in done)
+
+
+def loaded(ports: ReleasePorts) -> tuple[Receipt, ...]:
+    """Return the receipts as they are now."""
+    return tuple(receipt for _, receipt in ports.apply.receipts.load())
+
+
+def _after_return(site: ReleaseSite, stack: str, chain: Sequence[Receipt], ports: ReleasePorts) -> str:
+    """Return what comes after a plan that was taken back: what runs again has to be proven, which the way back may have been stopped before."""
+    name = shlex.quote(stack)
+    stands = history(site, stack, "production", chain, ports.apply).reached
+    proof = proof_since(chain, stands)
+    anew = f"Make a new one: controlplane release promote {name} --out FILE"
+    if stands.current is None or stands.unfinished is not None or (proof is not None and proof.passed):
+        return anew
+    told = "no smoke run met it since" if proof is None else f"its smoke run {proof.receipt.key} did not pass"
+    runs = f"{stands.current.manifest_name}, which runs again, is not proven: {told}"
+    return f"{runs}. Prove it: controlplane release smoke {name} --env production. {anew}"
+
+
+def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: ReleasePorts) -> tuple[str, str, str]:
+    """Return what runs by other digests or files than were brought, what by these but not well, and what is not known: each empty for nothing.
+
+    It is judged by what was brought, not by the site's files, which may say something else by now.
+    """
+    strange = sorted({one.host for one in own} - set(site.view.desired.by_name()))
+    if strange:
+        return "", "", f"{', '.join(strange)} is not governed by {site.view.folder}/policy.yml any more"
+    hosts = tuple(one.host for one in own)
+    view = site.view.releasing({one.host: wanted_by(one, ports) for one in own})
+    chosen = view.chosen(hosts)
+    seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
+
+    def judged(by: Mapping[str, Evidence | Unreached]) -> list[Finding]:
+        report = judge_site(view, hosts=hosts, seen=by, now=ports.apply.clock.now())
+        return [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
+
+    were_well = judged({host: _as_if_well(one) for host, one in seen.items()})
+    silent = [f"{host} was not judged" for host in hosts if host not in {one.host for one in were_well}]
+    unseen = [f"{one.host}: {one.reason}" for one in were_well if one.verdict is Verdict.UNKNOWN]
+    return _told(were_well), _told(judged(seen)), "; ".join([*unseen, *silent])
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    return "; ".join(f"{one.host}: {one.reason}" for one in findings if one.verdict is Verdict.DRIFTED)
+
+
+def _as_if_well(one: Evidence | Unreached) -> Evidence | Unreached:
+    """Return evidence in which every container that is there runs, healthy: what is judged by it are digests and files alone."""
+    record = None if isinstance(one, Unreached) else one.probes.get(_CONTAINERS)
+    if isinstance(one, Unreached) or record is None or not isinstance(record.data, list):
+        return one
+    rows = [{**row, "running": True, "state": "running", "health": "healthy"} for row in record.data]
+    return one.model_copy(update={"probes": {**one.probes, _CONTAINERS: record.model_copy(update={"data": rows})}})
