@@ -128,6 +128,7 @@ def test_a_cleaning_that_was_killed_goes_on_whatever_is_written_and_pulled_meanw
     site.assert_receipts_hold()
 
 
+@pytest.mark.long
 def test_a_removal_in_tmp_that_was_killed_goes_on_while_others_come_into_the_list(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host = machine(data_bytes=2**30)
     # A look lists 200.
