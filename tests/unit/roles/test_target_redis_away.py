@@ -137,6 +137,7 @@ def test_it_counts_through_a_power_cut_whoever_sees_it_come_back(
     clock.sleep(2 if by_the_host else 3000)
     monkeypatch.setattr(redis_persist, "is_told", lambda *_: True)
     monkeypatch.setattr(redis_anew, "state_of", lambda _name: life(back))
+    monkeypatch.setattr(redis_end, "state_of", lambda _name: life(back))
     monkeypatch.setattr(redis_aof, "state_of", lambda _name: life(back))
     if by_the_host:
         assert redis_end.settle(journal(run), request)["phase"] == "done"

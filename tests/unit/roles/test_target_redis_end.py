@@ -36,9 +36,21 @@ def failed(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) 
     assert cache.keys
     request = cut_off(run, anew)
     run.write(asked=redis_persist._plain(request))
-    monkeypatch.setattr(redis_anew, "state_of", lambda _name: RUNS)
+    for module in (redis_anew, redis_end):
+        monkeypatch.setattr(module, "state_of", lambda _name: RUNS)
     monkeypatch.setattr(redis_anew.settle_units, "uninstall_after", lambda _key: None)
     return request
+
+
+# What the host does at its next start.
+
+
+def test_one_that_stands_still_is_not_waited_for(run: Run, failed: redis_aof.Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = {**RUNS, "Running": False, "Status": "exited"}
+    for module in (redis_anew, redis_end):
+        monkeypatch.setattr(module, "state_of", lambda _name: stopped)
+    monkeypatch.setattr(redis_wait, "answering", lambda *_: pytest.fail("it was asked"))
+    assert redis_end.settle(journal(run), failed) == {"changed": False, "phase": "making-anew"}
 
 
 # What runs at the end.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from . import path_kept, redis_anew, redis_dump, redis_persist, redis_wait
 from .faults import FailedFault
 from .redis_client import LoginError
+from .redis_server import state_of
 from .state import Run
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def settle(run: Run, request: Request) -> dict[str, Any]:
     """Bring up what is half made anew; compare and end what only waits for that, and say what came of it. Raises `FailedFault` where it does not come up."""
     brought, said = redis_anew.settle(run, request), ""
     try:
-        if _is_left(run, request):
+        # One that stands still is asked nothing: the run that goes on starts it, and would wait for this.
+        if (state_of(request.container) or {}).get("Running") and _is_left(run, request):
             go_on(run, request, is_first_life=brought)
     except LoginError as fault:
         said = f"{fault}. Its keys were not compared here: applying the same plan again does it, the next run at it, or its way back"
