@@ -71,7 +71,7 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
     """
     from controlplane.usecases.deploy_release import promote_release  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.usecases.judge_promotion import staged_manifest  # noqa: PLC0415
-    from controlplane.usecases.release_case import demanded_of  # noqa: PLC0415
+    from controlplane.usecases.release_case import demanded_of  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     plan = _read(plan_file, manifest=manifest, out=out) if plan_file is not None else None

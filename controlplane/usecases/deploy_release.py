@@ -237,7 +237,6 @@ class _Promotion:
             stack=self.stack,
             environment="production",
             hosts=tuple(one.host for one in own),
-            emptied=tuple(one.host for one in own if before and one.host not in before),
             leaves=self.name,
             to=", ".join(dict.fromkeys(one.manifest_name for one in before.values())) or None,
             images={},

@@ -39,13 +39,13 @@ class WayBack(Value):
     stack: str
     environment: EnvironmentName
     hosts: tuple[str, ...]
-    emptied: tuple[str, ...]
     leaves: str
     to: str | None
     images: dict[str, str]
     runs: tuple[str, ...]
     not_undone: tuple[str, ...]
     unreleased: dict[str, tuple[str, ...]] = Field(default={})
+    emptied: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     @property
