@@ -1,7 +1,8 @@
 """Run pytest files of a site in a process of their own, and say of each test how it ended, also where the whole did not.
 
 Rules:
-- Of pytest's settings only the files' own count: no configuration, no conftest.py above the root, no option and no plugin of the operator's shell.
+- Of pytest's settings only the files' own count: no configuration, no conftest.py above the root, no option and no plugin of the operator's shell;
+  and no variable of that shell makes a failure pass.
 - Nothing is left: no cache and no bytecode in the site, no temporary folder, no process, whoever started it.
 - A file of the site is code of the site: it runs as the operator, in the site's folder, like a script of its inventory.
 """
@@ -28,8 +29,11 @@ _TICK = 0.2
 _PLUGIN = "controlplane.adapters.site_checks_plugin"
 # Nothing of a configuration above the site, and no cache left in it.
 _OPTIONS = ("--no-header", "--tb=line", "-c", os.devnull, "-p", "no:cacheprovider", "-p", _PLUGIN)
-# What an operator's shell says of pytest must not leave tests out; a plugin that a file needs, it names itself.
-_NARROWING = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+# What an operator's shell says must neither leave tests out nor turn a failure into a pass: nothing of pytest's own; and of Python's not what
+# compiles asserts away in modules beside a test, silences warnings, or has other bytecode stand for a module. A plugin that a file needs, it names
+# itself. Where Python finds this program and what a file imports (PYTHONPATH, PYTHONHOME) stays: by that the program itself runs as well.
+_OF_PYTEST = "PYTEST_"
+_OF_PYTHON = ("PYTHONOPTIMIZE", "PYTHONWARNINGS", "PYTHONPYCACHEPREFIX")
 _QUIET = {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -98,7 +102,7 @@ def run_pytest(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=site,
-                env={**{name: value for name, value in os.environ.items() if name not in _NARROWING}, **_QUIET, FOLDER: scratch},
+                env={**_kept(os.environ), **_QUIET, FOLDER: scratch},
                 start_new_session=True,
             ) as process,
         ):
@@ -109,6 +113,10 @@ def run_pytest(
         tests, broken, whole = _read(folder / OUTCOMES)
         code = process.returncode if in_time else None
         return Ran(code, whole and in_time, tuple(tests.values()), tuple(broken), _tail(folder / "output"))
+
+
+def _kept(shell: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in shell.items() if not name.startswith(_OF_PYTEST) and name not in _OF_PYTHON}
 
 
 class _Listener:

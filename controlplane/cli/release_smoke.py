@@ -110,6 +110,9 @@ def _after_smoke(report: SmokeReport) -> str:
         return f"controlplane release status {stack}    (what runs where)"
     if all(test.outcome != "failed" for test in report.tests):
         return f"mend what kept the tests from being run, then: controlplane release smoke {stack} --env {report.environment}"
+    if not report.manifest:
+        # So there is no release to take back for it, and no manifest to mend.
+        return f"look at the hosts, then: controlplane release smoke {stack} --env {report.environment}"
     if staging:
         return f"mend it, then stage the manifest of a new build: controlplane release stage {stack} --manifest NAME"
     return f"controlplane release rollback {stack} --env production --dry-run    (the way back)"

@@ -5,7 +5,7 @@ Rules:
   there is nothing to prove.
 - In production a host to which nothing was brought yet is left out: what runs on the others is there to be proven. In staging all of them count.
 - Where everything was taken back and what ran before the first release runs again, which no release brought, that is tested: it is on record for no
-  manifest, and put into none.
+  manifest, and put into none. Hosts where nothing of it ran are looked at too, and have to have nothing; where no plan tells what ran, that is doubt.
 - Evidence is fresh before the tests and again after them: where a service of any host ran another image than the manifest's at either time, was made
   anew meanwhile, or could not be observed, the run proves nothing, whatever its tests say.
 - Which tests were run is on record, file by file with its digest; where one was changed meanwhile, the run proves nothing either.
@@ -45,6 +45,7 @@ from controlplane.usecases.record_run import STAMP, Ledger
 
 ID = "release.smoke"
 _LOOKED_AT = ("identity", "docker_containers")
+_NOT_KNOWN = "what ran there before its first release is not on record, so nobody can tell whether it is back"
 Seen = Mapping[str, Evidence | Unreached]
 Chosen = Sequence[tuple[DesiredHost, InventoryHost]]
 
@@ -67,7 +68,7 @@ class _Subject:
     """What is to prove itself: the stack's deployment in an environment, the hosts that run it, and the tests (SHA-256 by path).
 
     `hidden` are the values that are covered in messages; `known` says whether these are the ones that what runs was given. `was` is what each host
-    ran before its first release, where that runs again.
+    ran before its first release, where that runs again on one of them: nothing is an empty one, and None is what no plan tells.
     """
 
     deployment: Deployment
@@ -77,7 +78,12 @@ class _Subject:
     hidden: tuple[str, ...]
     files: Mapping[str, str]
     known: bool
-    was: Mapping[str, tuple[Was, ...]]
+    was: Mapping[str, tuple[Was, ...] | None]
+
+    @property
+    def asked(self) -> Chosen:
+        """Return the hosts on which the tests run: where nothing of it is, there is nothing to ask."""
+        return [one for one in self.chosen if self.was.get(one[0].host)] if self.was else self.chosen
 
 
 def run_smoke(
@@ -147,14 +153,17 @@ def _hosts(wanted: Environment, stack: str, name: str, site: SiteView) -> Chosen
     return site.chosen(wanted.hosts)
 
 
-def _unreleased(whole: Deployed, ports: SmokePorts) -> dict[str, tuple[Was, ...]]:
-    """Return what the hosts ran before their first release, where all that was brought to any of them was taken back; else nothing."""
-    last = [one for host in whole.hosts if (one := went_back_last(host)) is not None]
-    return {one.host: was for one in last if (was := before(one, ports.plans.get))} if all(host.is_bare for host in whole.hosts) else {}
+def _unreleased(whole: Deployed, ports: SmokePorts) -> dict[str, tuple[Was, ...] | None]:
+    """Return what each host ran before its first release, where all that was brought to any of them was taken back and one ran something; else
+    nothing."""
+    if not all(host.is_bare for host in whole.hosts):
+        return {}
+    was = {host.host: before(last, ports.plans.get) for host in whole.hosts if (last := went_back_last(host)) is not None}
+    return was if any(was.values()) else {}
 
 
-def _as_it_was(whole: Deployed, was: Mapping[str, Sequence[Was]]) -> dict[str, Deployment]:
-    images = {one.service: one.image for held in was.values() for one in held if one.service}
+def _as_it_was(whole: Deployed, was: Mapping[str, Sequence[Was] | None]) -> dict[str, Deployment]:
+    images = {one.service: one.image for held in was.values() for one in held or () if one.service}
     nothing = {"manifest": "", "manifest_name": "what no release brought", "images": images, "env_digest": None}
     return {host.host: last.model_copy(update=nothing) for host in whole.hosts if host.host in was and (last := went_back_last(host)) is not None}
 
@@ -192,7 +201,7 @@ def _proven(subject: _Subject, key: str, at: str, ports: SmokePorts, progress: C
     progress(f"{one.stack} in {one.environment}: the smoke tests of manifest {one.manifest_name}")
     tests = ports.runner.run(
         subject.environment.smoke,
-        [route for _, route in subject.chosen],
+        [route for _, route in subject.asked],
         release={"stack": one.stack, "environment": one.environment, "manifest": one.manifest_name},
         hidden=subject.hidden,
         progress=progress,
@@ -244,7 +253,8 @@ def _faults(subject: _Subject, host: str, one: Evidence | Unreached) -> tuple[st
     try:
         containers, project = Reader(one).containers, subject.deployment.project
         if subject.was:
-            return faults_of_return(project, subject.was[host], containers)
+            was = subject.was[host]
+            return (_NOT_KNOWN,) if was is None else faults_of_return(project, was, containers)
         return running_faults(project, subject.deployment.images, containers)
     except Unobserved as doubt:
         return (f"what runs was not observed: {doubt}",)

@@ -82,6 +82,7 @@ def agree(view: ComposeView, said: dict[str, Any]) -> None:
         ours |= {("volume", one.key, one.target, one.read_only) for one in service.volumes}
         assert mounts(told) == ours
         assert tuple(sorted(told.get("networks", {}))) == tuple(sorted(service.networks))
+        assert {said["networks"][key]["name"] for key in told.get("networks", {})} == {one.network for one in service.answers}
         assert told.get("container_name") == service.container
         assert set(told.get("depends_on", {})) <= set(service.after)
         if service.image is not None:

@@ -73,17 +73,6 @@ def stops_in(judging: Judging, pieces: Sequence[Said]) -> int:
     return _STOPS_IN
 
 
-def networks_of(judging: Judging, pieces: Sequence[Said]) -> tuple[str, ...]:
-    """Return the keys of the networks that a service joins, none where it has a network mode instead."""
-    joined = [str(key) if isinstance(said.value, dict) else part.value for said in given(pieces, "networks") for key, part in said.parts()]
-    for said in given(pieces, "networks"):
-        if not isinstance(said.value, dict | list):
-            judging.fault(said, "is no list or mapping of networks, so what it means can't be judged: write it as one")
-    if given(pieces, "network_mode"):
-        return ()
-    return tuple(dict.fromkeys(one for one in joined if isinstance(one, str))) or ("default",)
-
-
 def needs(judging: Judging, pieces: Sequence[Said]) -> dict[str, Said]:
     """Return the services that one starts after, each with where that is said."""
     found: dict[str, Said] = {}

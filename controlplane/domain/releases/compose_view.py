@@ -18,8 +18,9 @@ from controlplane.domain.errors import Fault
 from controlplane.domain.names import AsTuple
 from controlplane.domain.releases.compose_keys import check_keys, check_references, check_top, why_of_the_host
 from controlplane.domain.releases.compose_mounts import Behind, Mount, mounts_of, volumes_behind
+from controlplane.domain.releases.compose_networks import Answers, answers_of, networks_behind, networks_of
 from controlplane.domain.releases.compose_said import Asked, ComposeFile, Judging, Said, given
-from controlplane.domain.releases.compose_service import container_of, judge_service, needs, networks_of, stops_in, stops_with
+from controlplane.domain.releases.compose_service import container_of, judge_service, needs, stops_in, stops_with
 from controlplane.domain.values import Value
 
 
@@ -50,13 +51,15 @@ class NamedVolume(Value):
 
 
 class ServiceView(Value):
-    """One service. `image` is the one that the files pin, None where it is released; `after` are the services that start before it, `stops_with`
-    those with which Compose stops it, where it makes one of them anew; `stop_s` the seconds that it may take to stop."""
+    """One service. `image` is the one that the files pin, None where it is released; `networks` are by their keys, `answers` says what it is called
+    by in each; `after` are the services that start before it, `stops_with` those with which Compose stops it, where it makes one of them anew;
+    `stop_s` the seconds that it may take to stop."""
 
     name: str
     image: str | None
     container: str | None
     networks: Annotated[tuple[str, ...], AsTuple]
+    answers: Annotated[tuple[Answers, ...], AsTuple] = ()
     binds: Annotated[tuple[Bind, ...], AsTuple] = ()
     volumes: Annotated[tuple[NamedVolume, ...], AsTuple] = ()
     after: Annotated[tuple[str, ...], AsTuple] = ()
@@ -101,12 +104,12 @@ def compose_view(files: Sequence[ComposeFile], asked: Asked) -> tuple[ComposeVie
         check_references(judging, top)
     if tops:
         _judge_name(judging, tops)
-    behind = volumes_behind(judging, tops)
+    behind, networks = volumes_behind(judging, tops), networks_behind(judging, tops)
     _judge_sources(judging, tops)
     pieces = _services(judging, tops)
-    services = {name: _service(judging, name, said, behind) for name, said in pieces.items()}
+    services = {name: _service(judging, name, said, behind, networks) for name, said in pieces.items()}
     if tops:
-        _judge_networks(judging, tops, services, pieces)
+        _judge_networks(judging, networks, services, pieces)
         _judge_together(judging, tops[-1], services, pieces)
     order = _ordered(judging, services, pieces)
     if judging.faults:
@@ -159,8 +162,8 @@ def _services(judging: Judging, tops: Sequence[Said]) -> dict[str, list[Said]]:
     return found
 
 
-def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mapping[str, Behind]) -> ServiceView:
-    image = judge_service(judging, name, pieces)
+def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mapping[str, Behind], named: Mapping[str, str]) -> ServiceView:
+    image, container, networks = judge_service(judging, name, pieces), container_of(judging, pieces), networks_of(judging, pieces)
     binds: list[Bind] = []
     volumes: list[NamedVolume] = []
     for mount in mounts_of(judging, pieces):
@@ -189,8 +192,9 @@ def _service(judging: Judging, name: str, pieces: Sequence[Said], behind: Mappin
     return ServiceView(
         name=name,
         image=image,
-        container=container_of(judging, pieces),
-        networks=networks_of(judging, pieces),
+        container=container,
+        networks=networks,
+        answers=answers_of(judging, name, pieces, container=container, joined=networks, behind=named),
         binds=tuple(binds),
         volumes=tuple(volumes),
         after=tuple(needs(judging, pieces)),
@@ -204,9 +208,7 @@ def _bind(mount: Mount, source: str, *, read_only: bool) -> Bind:
     return Bind(source=source, target=mount.target, read_only=read_only, file=said.source.file, line=said.source.line_of(said.place))
 
 
-def _judge_networks(judging: Judging, tops: Sequence[Said], services: Mapping[str, ServiceView], pieces: Mapping[str, Sequence[Said]]) -> None:
-    sections = judging.of_kind(given(tops, "networks"), dict, "mapping")
-    declared = {"default", *(str(key) for section in sections for key, _ in section.parts())}
+def _judge_networks(judging: Judging, declared: Mapping[str, str], services: Mapping[str, ServiceView], pieces: Mapping[str, Sequence[Said]]) -> None:
     for name, service in services.items():
         for network in service.networks:
             if network not in declared:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from controlplane.domain.errors import Fault
 from controlplane.domain.names import AsTuple
@@ -119,6 +119,16 @@ def wrong_type(variable: Variable, value: str) -> str:
     return "" if fits else f"is not of type {variable.kind}: write {wanted}"
 
 
+def passwords_in(value: str) -> tuple[str, ...]:
+    """Return the password within a URL, as it is written and as it is meant, whatever stands before the ://; nothing where there is none."""
+    _, there, rest = value.partition("://")
+    try:
+        password = urlsplit(f"any://{rest}").password if there else None
+    except ValueError:
+        return ()
+    return tuple(dict.fromkeys([password, unquote(password)])) if password else ()
+
+
 def _block_above(comments: dict[int, str], line: int) -> list[int]:
     block = []
     while line - 1 in comments:
@@ -186,6 +196,8 @@ def _value_faults(variable: Variable) -> list[str]:
         return ["is a secret and has a value here, where everybody reads it: take it out; if it was ever real, have it changed"]
     if is_placeholder(variable.value):
         return ["has a value that only stands for one: write one that may stand for real, or none"]
+    if passwords_in(variable.value):
+        return ["has a password in it, which everybody reads here: declare it secret and take the value out; if it was ever real, have it changed"]
     wrong = wrong_type(variable, variable.value)
     return [wrong] if wrong else []
 
@@ -203,7 +215,11 @@ def _is_url(value: str) -> bool:
         return False
     try:
         parts = urlsplit(value)
-        port = parts.port
+        port, host, user = parts.port, parts.hostname or "", parts.username or ""
     except ValueError:
         return False
-    return bool(re.fullmatch(r"[a-z][a-z0-9+.-]*", parts.scheme) and parts.hostname) and (port is None or port > 0)
+    # Signs of a placeholder, which no URL holds at these places. A password may hold each; robots of registries have a $ in their names, and
+    # templates of addresses {} in their paths.
+    rest = f"{parts.path}{parts.query}{parts.fragment}"
+    unwritten = set("<>{}$") & set(host) or set("<>{}") & set(user) or set("<>") & set(rest) or "${" in rest
+    return bool(re.fullmatch(r"[a-z][a-z0-9+.-]*", parts.scheme) and host) and not unwritten and (port is None or port > 0)

@@ -8,12 +8,11 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from urllib.parse import unquote, urlsplit
 
 from controlplane.domain.errors import Fault
-from controlplane.domain.releases.contract import Contract, Variable, wrong_type
+from controlplane.domain.releases.contract import Contract, Variable, passwords_in, wrong_type
 from controlplane.domain.releases.dotenv import Entry, EnvText
-from controlplane.domain.releases.placeholders import SHORTEST_SECRET, is_placeholder, why_no_secret
+from controlplane.domain.releases.placeholders import SHORTEST_SECRET, is_placeholder, stands_for_secret, why_no_secret
 
 
 def judge_env(contract: Contract, said: EnvText, *, file: str, contract_file: str, deciding: Collection[str] = ()) -> tuple[Fault, ...]:
@@ -42,7 +41,7 @@ def secret_values(contract: Contract, said: EnvText) -> dict[str, tuple[str, ...
     found: dict[str, tuple[str, ...]] = {}
     for entry in said.entries:
         if entry.name in contract.secrets:
-            values = dict.fromkeys([entry.value, *_passwords(entry.value)])
+            values = dict.fromkeys([entry.value, *passwords_in(entry.value)])
             long = tuple(value for value in values if len(value) >= SHORTEST_SECRET)
             found |= {entry.name: long} if long else {}
     return found
@@ -56,29 +55,25 @@ def _value_faults(variable: Variable, entry: Entry, contract_file: str, deciding
         elif variable.kind != "text":
             yield f"is empty, and nothing is not of type {variable.kind}: write a value, or take the line out"
         return
-    if is_placeholder(value):
+    passwords = passwords_in(value)
+    if is_placeholder(value) or (variable.secret and stands_for_secret(value)):
         yield "has a value that only stands for one: write the real one"
         return
+    if any(stands_for_secret(password) for password in passwords):
+        yield "has a password in it that only stands for one: write the real one"
+        return
+    if passwords and not variable.secret:
+        yield f"has a password in it and is no secret by {contract_file}, line {variable.line}, so nobody looks for it elsewhere: add secret there"
     wrong = wrong_type(variable, value)
     if wrong:
         yield wrong
     elif variable.secret:
-        weak = [why_no_secret(variable.name, part) for part in (_passwords(value) if variable.kind == "url" else [value])]
+        weak = [why_no_secret(variable.name, part) for part in (passwords if variable.kind == "url" else [value])]
         if variable.kind == "url" and not weak:
             yield "is a secret URL without a password in it: write user:password@ before the host, or declare it without secret"
         yield from dict.fromkeys(why for why in weak if why)
     if variable.name in deciding and value != variable.value:
         yield f"differs from {contract_file}, line {variable.line}, by which the compose files were judged: write the same in both"
-
-
-def _passwords(value: str) -> list[str]:
-    if "://" not in value:
-        return []
-    try:
-        password = urlsplit(value).password
-    except ValueError:
-        return []
-    return list(dict.fromkeys([password, unquote(password)])) if password else []
 
 
 def _asked(variable: Variable, contract_file: str) -> str:

@@ -44,6 +44,11 @@ _KNOWN = frozenset(
         "welcome", "12345678", "123456789", "1234567890", "0123456789", "example",
     ]
 )  # fmt: skip
+# What a secret is called: as a variable in capitals, or in common words. A passphrase may end in such a word, so its other words have to be known.
+_CALLED = re.compile(
+    rf"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(?i:{_NOUN})"
+    rf"|(?i:(({_KIND}|redis|postgres(ql)?|mysql|mariadb|mongo(db)?|minio|s3|cache|smtp|mail|web|site){_GAP}?){{1,4}}{_NOUN})"
+)
 SHORTEST_SECRET = 8
 
 
@@ -53,6 +58,11 @@ def is_placeholder(value: str) -> bool:
     words = [word for word in re.split(r"[^a-z0-9]+", text) if word]
     plain = all(word.isalpha() or word.isdecimal() for word in words)
     return bool(_MARKED.fullmatch(text) or any(word in _WORDS or (plain and _SHORT.fullmatch(word)) for word in words) or _PHRASE.search(text))
+
+
+def stands_for_secret(value: str) -> bool:
+    """Say whether what has to be a secret only stands for one: a placeholder, or what the secret is called, such as DB_PASSWORD or db-password."""
+    return is_placeholder(value) or _CALLED.fullmatch(value.strip()) is not None
 
 
 def why_no_secret(name: str, value: str) -> str:

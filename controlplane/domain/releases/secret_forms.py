@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
-from controlplane.domain.releases.placeholders import is_placeholder, why_no_secret
+from controlplane.domain.releases.placeholders import stands_for_secret, why_no_secret
 
 # Longer than any token that is looked for by its form.
 OVERLAP: Final = 8192
@@ -79,9 +79,12 @@ FORMS: Final = (
     _form("a JSON web token", [b"eyJ"], rb"\beyJ[A-Za-z0-9_-]{10,2000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{16,1000}"),
 )
 _SECRET_BY_NAME: Final = re.compile(
-    r"(PASSWORD|PASSWD|PASSPHRASE|_PASS|_PW|_PWD|(^|_)(TOKEN|SECRET|SECRET_?KEY|API_?KEY|PRIVATE_?KEY|CREDENTIALS?))$", re.IGNORECASE
+    r"(PASSWORD|PASSWD|PASSPHRASE|_PASS|_PW|_PWD"
+    r"|(^|_)(TOKEN|SECRET|SECRET_KEY_BASE|(SECRET|API|PRIVATE|ACCESS|SIGNING|ENCRYPTION|AUTH|MASTER)_?KEY|CREDENTIALS?))$",
+    re.IGNORECASE,
 )
-_IN_URL: Final = re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s:/?#@'\"<>{}$]{1,100}:(?P<password>[^\s:/?#@'\"<>{}$`]{1,200})@[A-Za-z0-9\[]")
+# User and host may be variables; a password that is one is none.
+_IN_URL: Final = re.compile(rb"[a-z][a-z0-9+.-]{1,20}://[^\s:/?#@'\"<>]{0,100}:(?P<password>[^\s:/?#@'\"<>{}$`]{1,200})@[A-Za-z0-9\[${<]")
 
 
 def needles_of(secrets: Mapping[str, Iterable[str]]) -> tuple[Needle, ...]:
@@ -143,5 +146,5 @@ def _hits(held: bytes, needles: Sequence[Needle], *, forms: bool) -> Iterator[tu
     if b"://" in held:
         for hit in _IN_URL.finditer(held):
             password = hit["password"].decode("utf-8", "replace")
-            if not is_placeholder(password) and not why_no_secret("password", password):
+            if not stands_for_secret(password) and not why_no_secret("password", password):
                 yield hit.start(), "a password in a URL", False

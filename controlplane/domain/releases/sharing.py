@@ -4,6 +4,8 @@ Rules:
 - A container's name is there once a machine.
 - Staging and production of one stack have no volume and no directory in common that either of them writes: else staging would change what production
   reads. Two stacks have none that both write; one may read what another writes.
+- Staging and production of one stack answer to no name in common in one network: else a service of one may ask the other's. Other stacks may, as
+  many do behind one proxy.
 - A directory that lies in another is one with it. A volume is known by its name in Docker, whatever the files call it.
 """
 
@@ -17,9 +19,9 @@ from controlplane.domain.releases.compose_view import ComposeView
 
 def shared(own: ComposeView, other: ComposeView, *, whose: str, host: str, one_stack: bool) -> Iterator[str]:
     """Yield what is wrong with a project beside another on the host; `whose` names the other, `one_stack` says that both are of one stack."""
-    names = {service.container for service in other.services}
+    containers = {service.container for service in other.services}
     for service in own.services:
-        if service.container is not None and service.container in names:
+        if service.container is not None and service.container in containers:
             yield f"names a container {service.container} on {host}, as {whose} does: leave container_name out, or give each its own"
     theirs = _volumes(other)
     for name, writes in _volumes(own).items():
@@ -31,6 +33,19 @@ def shared(own: ComposeView, other: ComposeView, *, whose: str, host: str, one_s
             if overlap(source, place) and _collide(writes, written, one_stack=one_stack):
                 told = "as" if place == source else f"and {place}"
                 yield f"binds {source} on {host}, {told} {whose} does: give each a directory of its own, else one destroys the other's data"
+    answered = _answers(other) if one_stack else {}
+    for network, names in _answers(own).items():
+        if both := sorted(names & answered.get(network, set())):
+            told = f"answers to {', '.join(both)} in the network {network} on {host}, as {whose} does"
+            yield f"{told}: give each environment a network of its own, else services of one ask those of the other"
+
+
+def _answers(view: ComposeView) -> dict[str, set[str]]:
+    """Return what the project answers to, by networks' names in Docker."""
+    found: dict[str, set[str]] = {}
+    for one in (one for service in view.services for one in service.answers):
+        found.setdefault(one.network, set()).update(one.names)
+    return found
 
 
 def _collide(writes: bool, written: bool, *, one_stack: bool) -> bool:

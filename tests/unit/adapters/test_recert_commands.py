@@ -60,7 +60,9 @@ def test_it_runs_in_the_site_or_in_its_folder_with_the_operators_environment_and
     assert ran(tmp_path, "pwd", dir="modules").tail == f"{tmp_path}/modules"
 
 
-def test_the_command_of_the_example_site_tells_another_commit_than_the_manifest_s_and_what_is_not_committed(tmp_path: Path) -> None:
+def test_the_command_of_the_example_site_tells_another_commit_than_the_manifest_s_and_what_is_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = tmp_path / "module"
     git = ("git", "-c", "user.name=it", "-c", "user.email=it@example.org", "-C", str(module))
     subprocess.run(["git", "init", "--quiet", str(module)], check=True)
@@ -71,17 +73,28 @@ def test_the_command_of_the_example_site_tells_another_commit_than_the_manifest_
         subprocess.run([*git, "commit", "--quiet", "--message", text], check=True)
         heads.append(subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip())
 
-    def asked(commit: str, folder: Path = module) -> CommandRan:
-        command = Recert.model_validate({"name": "sources", "run": ("sh", str(AT_COMMIT), str(folder))})
+    def asked(commit: str, *folders: Path) -> CommandRan:
+        command = Recert.model_validate({"name": "sources", "run": ("sh", str(AT_COMMIT), *map(str, folders))})
         return CommandRunner(tmp_path).run(command, release={"manifest": "r1", "commit": commit}, hidden=())
 
-    assert [asked(commit).code for commit in (heads[1], heads[1][:7])] == [0, 0]
-    other = asked(heads[0])
+    assert [asked(commit, module).code for commit in (heads[1], heads[1][:7])] == [0, 0]
+    other = asked(heads[0], module)
     assert (other.code, other.tail) == (1, f"{module} is at {heads[1]}, not at {heads[0]}, from which manifest r1 was built")
-    assert asked("").code not in (0, None)
-    (module / "code").write_text("three")
-    assert asked(heads[1]).code == 1
+    assert asked("", module).code not in (0, None)
     assert asked(heads[1], tmp_path).code == 1
+    # Nor is it a pass where nobody looked: at no folder, at another repository, or at files that settings leave out.
+    assert (asked(heads[1]).code, asked(heads[1]).tail.partition(":")[0]) == (1, "no folder is named, so nobody looked")
+    with monkeypatch.context() as shell:
+        shell.setenv("GIT_DIR", str(module / ".git"))
+        shell.setenv("GIT_WORK_TREE", str(module))
+        assert asked(heads[1], tmp_path).code == 1
+    subprocess.run([*git, "config", "status.showUntrackedFiles", "no"], check=True)
+    (module / "new").write_text("three")
+    assert (asked(heads[1], module).code, asked(heads[1], module).tail.splitlines()[1:]) == (1, ["?? new"])
+    (module / "new").unlink()
+    assert asked(heads[1], module).code == 0
+    (module / "code").write_text("three")
+    assert asked(heads[1], module).code == 1
 
 
 def test_the_first_word_controlplane_is_this_very_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

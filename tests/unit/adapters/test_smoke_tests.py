@@ -216,6 +216,29 @@ def test_a_conftest_above_releases_and_the_operators_shell_leave_nothing_out(sit
     assert ran(site, flow="def test_a(): pass\n") == {("test_flow.py::test_a", ""): ("passed", "")}
 
 
+def test_no_variable_of_the_operators_shell_makes_a_failure_pass(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = site / "releases" / "shop" / "smoke" / "asking.py"
+    monkeypatch.setenv("PYTHONOPTIMIZE", "1")
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(site.parent / f"{site.name}-compiled"))
+    # Compiled there by a text of then, and kept whatever the file says now.
+    for text in ("def expect(status): pass\n", "def expect(status):\n    assert status == 422, f'answered {status}'\n"):
+        asking.write_text(text)
+        if "pass" in text:
+            compiled = "import py_compile, sys; py_compile.compile(sys.argv[1], invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)"
+            for optimize in ("0", "1"):
+                subprocess.run([sys.executable, "-c", compiled, str(asking)], env={**os.environ, "PYTHONOPTIMIZE": optimize}, check=True)
+    tests = (
+        "import warnings\nfrom asking import expect\n"
+        "def test_by_a_module_beside_it():\n    expect(200)\n"
+        "def test_by_a_warning():\n"
+        "    with warnings.catch_warnings(record=True) as said:\n        warnings.warn('an old answer', UserWarning)\n"
+        "    assert not said, str(said[0].message)\n"
+    )
+    found = {name.removeprefix("test_flow.py::test_"): ended for (name, _), ended in ran(site, flow=tests).items()}
+    assert found == {"by_a_module_beside_it": ("failed", "answered 200"), "by_a_warning": ("failed", "an old answer")}
+
+
 def test_what_did_not_end_in_time_is_none_and_what_it_started_ends_with_it(site: Path) -> None:
     text = (
         "import subprocess, time\n"

@@ -10,6 +10,7 @@ import pytest
 
 from controlplane.cli.release_smoke import _print_smoke
 from controlplane.domain.releases.smoke import SmokeReport, SmokeTest
+from controlplane.domain.releases.values import EnvironmentName
 from controlplane.wiring import releases
 from tests.fakes.command_line import command_line
 from tests.fakes.promotions import PromotedSite
@@ -44,3 +45,12 @@ def test_a_smoke_run_of_it_names_no_manifest_and_opens_no_gate(capsys: pytest.Ca
     out = capsys.readouterr().out
     assert "what no release brought of shop in staging is proven" in out
     assert "next     controlplane release status shop" in out
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_where_it_fails_its_smoke_no_release_is_taken_back_for_it(environment: EnvironmentName, capsys: pytest.CaptureFixture[str]) -> None:
+    tests = (SmokeTest(name="test_flow.py::test_it", outcome="failed", reason="an invalid intake gets 200"),)
+    _print_smoke(
+        SmokeReport(run="CAP-1", stack="shop", environment=environment, manifest="", manifest_name="what no release brought", at="", tests=tests)
+    )
+    assert capsys.readouterr().out.splitlines()[-1] == f"next     look at the hosts, then: controlplane release smoke shop --env {environment}"

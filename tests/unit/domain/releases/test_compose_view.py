@@ -182,6 +182,14 @@ def test_a_project_is_seen_whole_in_the_order_in_which_it_starts() -> None:
         ("    restart: always\n", "    restart: always\n    networks: [back]\n", "compose.1.yml:11: services.api.networks: joins back, which is not declared"),
         ("    restart: always\n", "    restart: always\n    network_mode: host\n", "compose.1.yml:2: services: give the released services no network that all of them join (web: default; api: none)"),
         ("    restart: always\n", "    restart: always\n    network_mode: container:other\n", "compose.1.yml:11: services.api.network_mode: leans on a container that is not of this stack"),
+        ("    restart: always\n", "    restart: always\n    network_mode: edge\n", "compose.1.yml:11: services.api.network_mode: is none of bridge, host, none and service:NAME"),
+        ("volumes:\n  cache:\n", "volumes:\n  cache:\nnetworks: {edge: {external: true, name: edge, nonsense: 1}}\n", "compose.1.yml:24: networks.edge.nonsense: is not known here"),
+        ("volumes:\n  cache:\n", "volumes:\n  cache:\nnetworks: {edge: edge}\n", "compose.1.yml:24: networks.edge: is no mapping"),
+        ("volumes:\n  cache:\n", 'volumes:\n  cache:\nnetworks: {edge: {name: "${TAG}"}}\n', "compose.1.yml:24: networks.edge.name: can't be told here: it needs TAG"),
+        ("volumes:\n  cache:\n", "volumes:\n  cache:\nnetworks: {edge: {external: {name: x}}}\n", "compose.1.yml:24: networks.edge.external: is no text"),
+        ("volumes:\n  cache:\n", "volumes:\n  cache:\nnetworks: {edge: {internal: true, attachable: false, driver: bridge, ipam: {}, labels: {}, x-of: us}}\n", ""),
+        ("    restart: always\n", "    restart: always\n    networks: {default: {alias: [x]}}\n", "compose.1.yml:11: services.api.networks.default.alias: is not known here"),
+        ("    restart: always\n", "    restart: always\n    networks: {default: {aliases: x}}\n", "compose.1.yml:11: services.api.networks.default.aliases: is no list"),
         ("depends_on: [api]", "depends_on: [apis]", "compose.1.yml:6: services.web.depends_on: waits for apis, and there is no such service"),
         ("    healthcheck: {test: pg_isready", "    depends_on: [web]\n    healthcheck: {test: pg_isready", "compose.1.yml:6: services.web.depends_on: waits in a ring: web → db → api → web"),
         ("    restart: always\n", "    restart: always\n    container_name: a b\n", "compose.1.yml:11: services.api.container_name: 'a b' is no name of a container"),
@@ -215,6 +223,22 @@ def test_a_network_of_its_own_is_shared_by_all_that_join_it() -> None:
     assert faults(text.replace("networks: {back: {aliases: [x]}}", "networks: [default]")) == [
         "compose.1.yml:2: services: give the released services no network that all of them join (web: front, back; api: default): join them to one"
     ]
+
+
+def test_what_a_service_answers_to_is_told_by_the_network_s_name_in_docker() -> None:
+    text = SOUND.replace("    restart: unless-stopped\n", "    restart: unless-stopped\n    networks: [default, kept]\n").replace(
+        "    restart: always\n",
+        "    restart: always\n    container_name: Shop-Api\n    networks: {default: , edge: {aliases: [intake]}, outside: }\n",
+    )
+    declared = "networks: {kept: {name: shop-kept}, edge: {external: true, name: proxy}, outside: {external: true}}\n"
+    over = "services: {api: {hostname: orders, networks: {edge: {aliases: [orders-api]}}}}\nnetworks: {edge: {name: edge}}\n"
+    found = {service.name: {one.network: one.names for one in service.answers} for service in view(text + declared, over).services}
+    own = ("api", "orders", "shop-api")
+    assert found == {
+        "db": {"shop_default": ("db",)},
+        "web": {"shop_default": ("web",), "shop-kept": ("web",)},
+        "api": {"shop_default": own, "edge": ("api", "intake", "orders", "orders-api", "shop-api"), "outside": own},
+    }
 
 
 def test_later_files_lie_over_earlier_ones_as_compose_lays_them() -> None:

@@ -85,6 +85,9 @@ def test_what_compose_files_are_judged_by_is_no_secret_and_nothing_that_the_real
         ),
         ("text, required, secret", "int, required, secret", "c:8: DATABASE_PASSWORD: a secret of type int can be guessed"),
         ("SITE=https://", "SITE=", "c:11: SITE: is not of type url"),
+        ("SITE=https://shop.example.org", "SITE=https://<your-domain>", "c:11: SITE: is not of type url"),
+        ("SITE=https://shop.example.org", "SITE='https://${DOMAIN}'", "c:11: SITE: is not of type url"),
+        ("SITE=https://", "SITE=https://shop:Hunter2Really9@", "c:11: SITE: has a password in it, which everybody reads here"),
         ("DATA=/mnt/data/shop", "DATA=/mnt/../etc", "c:13: DATA: is not of type path"),
         ("DEBUG=\n", "DEBUG=yes\n", "c:15: DEBUG: is not of type bool: write true or false"),
         ("PORT=3400", "PORT=3400\n# PORT: int\nPORT=1", "c:6: PORT: is there twice"),
@@ -110,7 +113,7 @@ def test_prose_that_looks_like_a_declaration_is_prose() -> None:
     [
         ("int", ["0", "-1", "3400"], ["", "03", "1.5", "1e3", "１", "+1", "0x1"]),
         ("bool", ["true", "false"], ["True", "1", "yes", ""]),
-        ("url", ["https://a.example.org", "redis://:pw@h:6379/1", "postgresql://u:p@h/db"], ["a.example.org", "https://", "http://h:x", "http://a b", "/x"]),
+        ("url", ["https://a.example.org", "redis://:pw@h:6379/1", "postgresql://u:p@h/db", "https://robot$mint:p@h", "https://h/{id}", "redis://:a<b>$c@h"], ["https://<host>", "https://${HOST}/x", "https://$HOST", "https://{{host}}", "https://<user>:p@h", "https://h/<path>", "https://h/${PATH}", "a.example.org", "https://", "http://h:x", "http://a b", "/x"]),
         ("path", ["/", "/mnt/data"], ["mnt", "/a//b", "/a/", "/a/../b", "/a\x07"]),
         ("text", ["", "anything"], []),
     ],

@@ -12,7 +12,7 @@ import pytest
 from controlplane.domain.releases.contract import read_contract
 from controlplane.domain.releases.dotenv import read_env
 from controlplane.domain.releases.env_judge import judge_env, secret_values
-from controlplane.domain.releases.placeholders import is_placeholder, why_no_secret
+from controlplane.domain.releases.placeholders import is_placeholder, stands_for_secret, why_no_secret
 
 CONTRACT, _ = read_contract(
     "# PORT: int, required — where it listens\nPORT=3400\n# DATA: path\nDATA=/mnt/data/shop\n# PASSWORD: text, required, secret\nPASSWORD=\n"
@@ -52,6 +52,26 @@ def test_a_file_that_holds_what_is_asked_for_has_no_fault() -> None:
         (":Nachtigall-31%2Fx@", "", ".env:4: CACHE: is a secret URL without a password in it"),
         ("Nachtigall-31%2Fx", "short", ".env:4: CACHE: has fewer than 8 characters"),
         ("CACHE=redis", "CACHE=:redis", ".env:4: CACHE: is not of type url"),
+        (":Nachtigall-31%2Fx@", ":<PASSWORD>@", ".env:4: CACHE: has a password in it that only stands for one"),
+        (
+            "redis://:Nachtigall-31%2Fx@cache:6379/1",
+            "'redis://:${REDIS_PASSWORD}@h/0'",
+            ".env:4: CACHE: has a password in it that only stands for one",
+        ),
+        (":Nachtigall-31%2Fx@", ":your-password@", ".env:4: CACHE: has a password in it that only stands for one"),
+        (":Nachtigall-31%2Fx@", ":set-a-password@", ".env:4: CACHE: has a password in it that only stands for one"),
+        (":Nachtigall-31%2Fx@", ":<redacted>@", ".env:4: CACHE: has a password in it that only stands for one"),
+        (":Nachtigall-31%2Fx@", ":%3Cpassword%3E@", ".env:4: CACHE: has a password in it that only stands for one"),
+        (":Nachtigall-31%2Fx@", "mint:DB_PASSWORD@", ".env:4: CACHE: has a password in it that only stands for one"),
+        ("@cache:6379/1", "@<host>:6379/1", ".env:4: CACHE: is not of type url"),
+        ("PASSWORD=Kanarienvogel77ab01", "PASSWORD=DB_PASSWORD", ".env:3: PASSWORD: has a value that only stands for one"),
+        (
+            "PASSWORD=Kanarienvogel77ab01",
+            "PASSWORD=jdbc:postgresql://u:<password>@h/db",
+            ".env:3: PASSWORD: has a password in it that only stands for one",
+        ),
+        ("NOTE=\n", "NOTE=redis://:Nachtigall31@cache/1\n", ".env:5: NOTE: has a password in it and is no secret by contract, line 10"),
+        ("NOTE=\n", "NOTE=redis://:<password>@cache/1\n", ".env:5: NOTE: has a password in it that only stands for one"),
         ("/mnt/data/shop", "/mnt/other", ".env:2: DATA: differs from contract, line 4, by which the compose files were judged"),
         ("DATA=/mnt/data/shop\n", "", ".env: DATA: is missing: contract, line 4, asks for it"),
     ],
@@ -97,6 +117,18 @@ def test_a_value_that_may_stand_for_real_is_none(value: str) -> None:
     assert not is_placeholder(value)
 
 
+@pytest.mark.parametrize(
+    "value", ["DB_PASSWORD", "POSTGRES_PASSWORD", "S3_SECRET_KEY", "db-password", "your_password", "yourpassword", "redis password", "<password>"]
+)
+def test_what_a_secret_is_called_stands_for_one(value: str) -> None:
+    assert stands_for_secret(value)
+
+
+@pytest.mark.parametrize("value", ["correct-horse-battery-token", "Kanarienvogel_KEY", "sommer.nacht.hash", "QX7_9KZ", "qR7-tbd-9fK2xw"])
+def test_a_passphrase_may_end_in_what_a_secret_is_called(value: str) -> None:
+    assert not stands_for_secret(value)
+
+
 def test_what_was_made_at_random_is_taken_for_no_placeholder() -> None:
     dice, signs = Random(7), ascii_letters + digits + punctuation  # noqa: S311 - the same in each run
     made = [
@@ -110,7 +142,7 @@ def test_what_was_made_at_random_is_taken_for_no_placeholder() -> None:
             "".join(dice.choice(signs) for _ in range(16)),
         )
     ]
-    assert [value for value in made if is_placeholder(value)] == []
+    assert [value for value in made if stands_for_secret(value)] == []
 
 
 def test_a_secret_that_is_its_own_name_or_one_sign_over_and_over_is_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.domain.releases.secret_forms import MOST_FOUND, OVERLAP, look_through, needles_of
+from controlplane.domain.releases.secret_forms import MOST_FOUND, OVERLAP, is_secret_name, look_through, needles_of
 
 SECRET = "Kanarienvogel 77/ab+01="
 A36 = "a1B2" * 9
@@ -39,6 +39,10 @@ TOKENS = {
     "a DigitalOcean token": "do" + "p_v1_" + "0a1b" * 16,
     "a JSON web token": "ey" + "JhbGciOiJIUzI1NiJ9." + "ey" + "JzdWIiOiIxMjM0NTY3ODkwIn0." + "a1B2" * 6,
     "a password in a URL": "postgresql://shop:" + "Nachtigall31@db/shop",
+    "a password in a URL without a user": "redis://" + ":Nachtigall31@cache:6379/0",
+    "a password in a URL whose host is a variable": "postgres://u:" + "Nachtigall31@${DB}/x",
+    "a password in a URL whose host is a template": "postgres://u:" + "Nachtigall31@{{ db }}/x",
+    "a password in a URL whose user is a variable": "postgres://${DB_USER}:" + "Nachtigall31@db/x",
     "a PuTTY key": "PuTTY-User-" + "Key-File-3: ssh-ed25519",
 }
 
@@ -68,7 +72,14 @@ def test_a_token_is_found_by_its_form_and_not_where_forms_are_not_asked_for(name
         "postgresql://shop:${PASSWORD}@db/shop",
         "postgresql://shop:<password>@db/shop",
         "postgresql://shop:password@db/shop",
+        "postgresql://shop:DB_PASSWORD@db/shop",
         "redis://:@cache/1",
+        "redis://:${PASSWORD}@${CACHE}/1",
+        "redis://:$PASSWORD@cache/1",
+        "redis://:<password>@<host>/1",
+        "redis://:{{ password }}@cache/1",
+        "redis://:PASSWORD@cache/NUMBER",
+        "http://${HOST}:3400/x@y",
         "5f1c0d9be7a24c83916e0f4d27b6a1583ce9d042",
         "sha256:" + "0a1b" * 16,
         "glorious-morning-with-a-long-name",
@@ -77,6 +88,20 @@ def test_a_token_is_found_by_its_form_and_not_where_forms_are_not_asked_for(name
 )
 def test_what_only_looks_like_one_is_none(text: str) -> None:
     assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["POSTGRES_PASSWORD", "PGPASSWORD", "SECRET_KEY", "STRIPE_API_KEY", "AWS_SECRET_ACCESS_KEY", "SESSION_SIGNING_KEY", "ENCRYPTION_KEY",
+     "MINIO_ACCESS_KEY", "SECRET_KEY_BASE", "AUTH_KEY", "RAILS_MASTER_KEY", "accesskey", "GITHUB_TOKEN"],
+)  # fmt: skip
+def test_a_variable_is_a_secret_by_its_name(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "PUBLIC_KEY", "SORT_KEY", "KEY", "TOKENS", "PASSWORD_FILE", "SIGNING_KEY_ROTATION", "MONKEY"])
+def test_a_name_that_only_holds_such_a_word_is_none(name: str) -> None:
+    assert not is_secret_name(name)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.releases.compose_networks import Answers
 from controlplane.domain.releases.compose_view import Bind, ComposeView, NamedVolume, ServiceView
 from controlplane.domain.releases.sharing import shared
 
@@ -79,3 +80,25 @@ def test_who_only_reads_destroys_nothing_but_staging_may_not_change_what_product
 
 def test_what_one_service_reads_and_another_writes_is_written() -> None:
     assert told(view(bind("/srv/shop", read_only=True), bind("/srv/shop")), view(bind("/srv/shop")), one_stack=False)
+
+
+def joined(*answers: tuple[str, tuple[str, ...]]) -> ComposeView:
+    services = [
+        ServiceView(name=f"s{at}", image=None, container=None, networks=(), answers=(Answers(network=network, names=names),))
+        for at, (network, names) in enumerate(answers)
+    ]
+    return ComposeView(project="p", dir="/opt/stacks/p", services=tuple(services))
+
+
+def test_two_environments_answer_to_no_name_in_common_in_one_network() -> None:
+    own = joined(("edge", ("order-intake", "orders")), ("shop-staging_default", ("quote-page",)))
+    other = joined(("edge", ("quote-page",)), ("edge", ("intake-1", "order-intake")), ("shop_default", ("quote-page",)))
+    [why] = told(own, other)
+    assert why == (
+        "answers to order-intake in the network edge on web1, as production does: give each environment a network of its own, "
+        "else services of one ask those of the other"
+    )
+    assert told(other, own)
+    # Other stacks may, and whose names differ.
+    assert told(own, other, one_stack=False) == []
+    assert told(joined(("edge", ("staging-intake",))), other) == []

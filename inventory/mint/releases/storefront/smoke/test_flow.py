@@ -1,6 +1,6 @@
 """A quote becomes an order, and its artwork a seed: what the storefront is for, asked from outside. A healthy stub fails each of these.
 
-`urls` is the address of each service, `host` the machine that runs them (testinfra).
+`urls` is the address of each service, `host` the machine that runs them (testinfra), `environment` which of the two is asked.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ DEPENDENCIES = {
     "files-api": {"minio"},
     "quote-page": {"redis", "order-intake"},
 }
+# As ../../storefront.yml names them.
+PROJECTS = {"staging": "storefront-staging", "production": "storefront"}
 WITHIN_S = 20
 
 
@@ -118,9 +120,12 @@ def test_a_file_that_is_uploaded_is_read_back(urls: Mapping[str, str], order: di
 
 
 @pytest.mark.parametrize("service", sorted(DEPENDENCIES))
-def test_no_container_of_the_machine_starts_over_and_over(host: Any, service: str) -> None:
-    listed = host.run(f"docker ps --all --filter label=com.docker.compose.service={service} --format '{{{{.State}}}}'")
+def test_no_container_of_the_machine_starts_over_and_over(host: Any, environment: str, service: str) -> None:
+    # Of this environment alone: the other one runs on the same machine; and not what somebody ran once, beside the service.
+    labels = {"project": PROJECTS[environment], "service": service, "oneoff": "False"}
+    filters = " ".join(f"--filter label=com.docker.compose.{name}={value}" for name, value in labels.items())
+    listed = host.run(f"docker ps --all {filters} --format '{{{{.State}}}}'")
     assert listed.rc == 0, "docker does not say what runs"
     states = listed.stdout.split()
-    assert states, f"{service} has no container"
+    assert states, f"{service} has no container in {PROJECTS[environment]}"
     assert set(states) == {"running"}, f"{service} is {', '.join(sorted(set(states)))}"
