@@ -236,7 +236,8 @@ def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
     """Return what a resumed run would do beyond its plan; empty means that everything left to do was approved.
 
     What the plan refused and what could be done by now is no part of the run: a step before it may be what cleared the doubt.
-    Nor is what could be deleted by now and the plan does not name: its role is told by name what to delete, and the rest is for the next plan.
+    Nor is what a capability that only runs by name would do by now and the plan does not name: its role is told by name what to delete, and the rest,
+    such as a timer that was stopped meanwhile, is for the next plan. A run that deleted does not go back, so nothing keeps it from its end.
     """
     running = {(step.host, step.capability) for step in plan.steps}
     approved = {(step.host, _wanted(step, change)) for step in plan.steps for change in step.changes}
@@ -244,12 +245,10 @@ def unplanned(plan: Plan, fresh: Plan) -> tuple[str, ...]:
         f"{step.id}: {change.kind} {change.target}"
         for step in fresh.steps
         for change in step.changes
-        if (step.host, step.capability) in running and (step.host, _wanted(step, change)) not in approved and not _is_by_name(step, change)
+        if (step.host, step.capability) in running
+        and (step.host, _wanted(step, change)) not in approved
+        and not CAPABILITIES[step.capability].only_by_name
     )
-
-
-def _is_by_name(step: Step, change: Change) -> bool:
-    return change.destructive and CAPABILITIES[step.capability].only_by_name
 
 
 def _wanted(step: Step, change: Change) -> str:

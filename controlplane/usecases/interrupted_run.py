@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 
+from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import ControlPlaneError, InputInvalidError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Outcome, Receipt, open_intents, undone_keys
@@ -12,6 +13,7 @@ from controlplane.domain.releases.bringing import brings
 from controlplane.domain.run_result import RunResult
 from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.record_run import WHOLE, with_status
+from controlplane.usecases.step_outcome import deletes
 
 # Where a signal came while no step's play ran: nobody asked the hosts to stop what an attempt before this one may have begun.
 BETWEEN_PLAYS = "interrupted; what ran from here was stopped first, and what an earlier attempt left working on a host goes on there"
@@ -32,7 +34,17 @@ def open_run(plan: Plan, receipts: ReceiptStore) -> str | None:
 
 def how_to_go_on(run: str, by: str, back: str | None = None) -> str:
     """Return the sentence that ends every message about an open run; `by` is what goes on with it, `back` what takes it back, if not rollback."""
-    return f"Run {run} is open. Go on: {by}; or take it back: {back or f'controlplane rollback {run}'}"
+    return f"Run {run} is open. Go on: {by}{_or_back(back or f'controlplane rollback {run}')}"
+
+
+def _or_back(back: str) -> str:
+    return f"; or take it back: {back}"
+
+
+def without_refused_way(told: str, run: str, plan: Plan) -> str:
+    """Return what a course tells of how to go on, without the way back where the run deletes: a rollback of that is refused."""
+    is_deleting = any(step.capability in CAPABILITIES and deletes(step.capability, step.changes) for step in plan.steps)
+    return told.replace(_or_back(f"controlplane rollback {run}"), "") if is_deleting else told
 
 
 def way_back_command(run: str, plan: Plan, chain: Sequence[Receipt]) -> str:
@@ -71,9 +83,8 @@ def interrupted(plan: Plan, receipts: ReceiptStore, why: str, go_on: Callable[[s
         last = ends[-1]
         raise InterruptedRunError(f"Interrupted; no run of this plan is open, {last.run} is recorded as {last.outcome}. Next: controlplane runs list")
     done = len(finished_steps(run, chain))
-    return _as_recorded(
-        plan, run, chain, outcome="interrupted", messages=(f"{why.rstrip('.')}; {done} of {len(plan.steps)} steps are done.", go_on(run))
-    )
+    how = without_refused_way(go_on(run), run, plan)
+    return _as_recorded(plan, run, chain, outcome="interrupted", messages=(f"{why.rstrip('.')}; {done} of {len(plan.steps)} steps are done.", how))
 
 
 def ended_early(plan: Plan, receipts: ReceiptStore, error: ControlPlaneError) -> RunResult:

@@ -62,7 +62,13 @@ def volume_place(driver: str, mountpoint: str, options: dict[str, str]) -> str |
     return device if is_bind and device.startswith("/") else None
 
 
-def _mount(mount: dict[str, Any], volumes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _subpaths(host: dict[str, Any]) -> dict[str, str]:
+    """Return by destination the folder of a volume that is mounted alone: of such a mount Docker tells the whole volume as its source."""
+    found = {os.path.normpath(str(one.get("Target"))): (one.get("VolumeOptions") or {}).get("Subpath") for one in host.get("Mounts") or []}
+    return {destination: str(folder) for destination, folder in found.items() if folder}
+
+
+def _mount(mount: dict[str, Any], volumes: dict[str, dict[str, Any]], subpaths: dict[str, str]) -> dict[str, Any]:
     name, source = mount.get("Name") or None, mount.get("Source", "")
     place: str | None = source
     anonymous = False
@@ -74,14 +80,16 @@ def _mount(mount: dict[str, Any], volumes: dict[str, dict[str, Any]]) -> dict[st
         anonymous = bool(volume) and _is_anonymous(volume)
     elif mount["Type"] != "bind":
         place = None
+    destination = os.path.normpath(mount["Destination"])
     return {
         "type": mount["Type"],
         "name": name,
         "source": source,
-        "destination": os.path.normpath(mount["Destination"]),
+        "destination": destination,
         "rw": bool(mount["RW"]),
         "anonymous": anonymous,
         "host_path": place or None,
+        **({"subpath": subpaths[destination]} if mount["Type"] == "volume" and destination in subpaths else {}),
     }
 
 
@@ -128,7 +136,7 @@ def container_record(
         "started_at": state.get("StartedAt") or "",
         "log_driver": log.get("Type") or "",
         "log_options": {str(key): str(value) for key, value in (log.get("Config") or {}).items()},
-        "mounts": sorted((_mount(mount, volumes) for mount in one["Mounts"]), key=lambda mount: str(mount["destination"])),
+        "mounts": sorted((_mount(mount, volumes, _subpaths(host)) for mount in one["Mounts"]), key=lambda mount: str(mount["destination"])),
         "tmpfs": sorted(os.path.normpath(path) for path in host.get("Tmpfs") or {}),
         "upper_dir": _upper_dir(one),
         "writable_bytes": written.get(one["Id"]),

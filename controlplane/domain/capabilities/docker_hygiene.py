@@ -6,7 +6,8 @@ Rules:
 - Of repositories of which too few releases are on the host's record the newest by age stay; the step says of which.
 - Where all that may go is not enough, that is told, and the budget is not promised.
 - A log goes by its container and its path: somebody writes to it, so its size is a bound, and what is written until it is cut goes with it.
-- The timer is a step of its own, with a way back. On the machine it chooses by the same rules within the same limits.
+- The timer is a step of its own, with a way back. On the machine it chooses by the same rules within the same limits. One that is in place and failed
+  gets no step, which would change nothing: the refusal says where its receipts are.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from controlplane.domain.amounts import show_bytes
 from controlplane.domain.asking import HYGIENE_SERVICE, HYGIENE_TIMER
 from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
-from controlplane.domain.checks.hygiene_timer import is_in_place, runs_by, settings_digest, timer_settings
+from controlplane.domain.checks.hygiene_timer import is_in_place, runs_by, settings_digest, timer_settings, told_of_failure
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes.docker import ContainerLog
@@ -38,10 +39,11 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
     try:
         doomed, mends, refusals = _choose(desired, reader)
         timer = _timer(desired, reader)
+        failed = _failed(desired, reader)
     except Unobserved as doubt:
         return Proposal(refusals=(f"could not be observed: {doubt}",))
     drafts = [_clearing(desired, doomed, mends, _by_age(desired, reader))] if doomed else []
-    return Proposal(drafts=(*drafts, *timer), refusals=tuple(refusals))
+    return Proposal(drafts=(*drafts, *timer), refusals=(*refusals, *failed))
 
 
 def _choose(desired: DesiredHost, reader: Reader) -> tuple[list[Doomed], list[Mend], list[str]]:
@@ -132,7 +134,7 @@ def _last_used(one: Doomed) -> str:
 
 def _timer(desired: DesiredHost, reader: Reader) -> tuple[Draft, ...]:
     hygiene = desired.docker.hygiene
-    if hygiene is None or is_in_place(desired, reader):
+    if hygiene is None or is_in_place(desired, reader) or _failed(desired, reader):
         return ()
     if hygiene.timer is None:
         return (_without_timer(),)
@@ -157,6 +159,13 @@ def _timer(desired: DesiredHost, reader: Reader) -> tuple[Draft, ...]:
             variables=variables,
         ),
     )
+
+
+def _failed(desired: DesiredHost, reader: Reader) -> tuple[str, ...]:
+    """Return what there is to mend by hand where nothing lacks of the timer but that its last run went well."""
+    wanted = desired.docker.hygiene is not None and desired.docker.hygiene.timer is not None
+    told = told_of_failure(desired, reader) if wanted else None
+    return () if told is None else (told,)
 
 
 def _without_timer() -> Draft:

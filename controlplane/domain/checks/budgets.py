@@ -9,7 +9,7 @@ from typing import Literal
 from controlplane.domain.amounts import show_bytes
 from controlplane.domain.checks.boot_usage import judge_root
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
-from controlplane.domain.checks.hygiene_timer import is_in_place
+from controlplane.domain.checks.hygiene_timer import RECEIPTS, failed_with, is_in_place, told_of_failure
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
 from controlplane.domain.finding import Verdict
@@ -47,7 +47,12 @@ def _timer(case: Case) -> Answer:
         return met("the machine clears Docker's store by itself, within these limits" if wanted else "no timer clears Docker's store")
     if not wanted:
         return drifted("a timer clears Docker's store that the policy does not want", "medium")
-    return drifted("the machine does not clear Docker's store by itself, or not within these limits", "medium")
+    told = told_of_failure(case.desired, case.reader)
+    if told is not None:
+        return drifted(told, "medium")
+    failed = failed_with(case.reader)
+    last = "" if failed is None else f"; its last run failed ({failed}), the receipts in {RECEIPTS} there say why"
+    return drifted(f"the machine does not clear Docker's store by itself, or not within these limits{last}", "medium")
 
 
 def _budget(case: Case, *, budget: Budget) -> Answer:

@@ -8,10 +8,12 @@ from controlplane.domain.asking import HYGIENE_SERVICE, HYGIENE_TIMER
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.digest import digest_of
 from controlplane.domain.evidence import Reader, Unobserved
+from controlplane.domain.evidence_shapes.system import Unit
 from controlplane.domain.hygiene import log_limit
 
-# Counts how the timer chooses what goes: one with an older choice is drift, and gets the tools of now.
-_CHOICE = 3
+RECEIPTS = "/var/lib/controlplane/hygiene/receipts"
+# Counts how the timer chooses what goes, and removes it: one that was set up by an older way is drift, and gets the tools of now.
+_CHOICE = 4
 
 
 def timer_settings(desired: DesiredHost) -> dict[str, Any]:
@@ -38,13 +40,40 @@ def runs_by(digest: str | None, reader: Reader) -> bool:
 
     Raises `Unobserved`.
     """
+    return _is_set_up(digest, reader) and (digest is None or failed_with(reader) is None)
+
+
+def failed_with(reader: Reader) -> str | None:
+    """Return systemd's word for how the timer's last run failed, None where it did not. Raises `Unobserved`."""
+    _, service = _units(reader)
+    result = service["properties"].get("Result", "success")
+    return None if result in ("", "success") else result
+
+
+def told_of_failure(desired: DesiredHost, reader: Reader) -> str | None:
+    """Return how the timer that runs with these very settings failed the last time, and what to do; None where it did not, or is to be set up anyway.
+
+    Raises `Unobserved`.
+    """
+    result = failed_with(reader)
+    if result is None or not _is_set_up(settings_digest(desired), reader):
+        return None
+    return (
+        f"the timer that clears Docker's store failed the last time ({result}): the receipts in {RECEIPTS} on {desired.host} say why. "
+        f"Mend that, then run it there: systemctl start {HYGIENE_SERVICE}"
+    )
+
+
+def _is_set_up(digest: str | None, reader: Reader) -> bool:
+    timer, service = _units(reader)
+    if digest is None:
+        return timer["load_state"] == "not-found" and service["load_state"] == "not-found"
+    runs = timer["load_state"] == "loaded" and timer["active_state"] == "active" and timer["enabled"] == "enabled"
+    return runs and service["exec_start"].endswith(f"--settings {digest}")
+
+
+def _units(reader: Reader) -> tuple[Unit, Unit]:
     units = reader.units
     if HYGIENE_TIMER not in units or HYGIENE_SERVICE not in units:
         raise Unobserved(f"{HYGIENE_TIMER} was not looked at")
-    timer, service = units[HYGIENE_TIMER], units[HYGIENE_SERVICE]
-    if digest is None:
-        return timer["load_state"] == "not-found" and service["load_state"] == "not-found"
-    if service["properties"].get("Result", "success") not in ("", "success"):
-        return False
-    runs = timer["load_state"] == "loaded" and timer["active_state"] == "active" and timer["enabled"] == "enabled"
-    return runs and service["exec_start"].endswith(f"--settings {digest}")
+    return units[HYGIENE_TIMER], units[HYGIENE_SERVICE]

@@ -1,10 +1,11 @@
 """Who uses a retired tree, or would see it go, as far as evidence shows: what the purge's role refuses for it.
 
 Rules:
-- The role asks the same of the host itself, and of what no evidence has: who has a file open, and folders of volumes that are mounted alone.
+- The role asks the same of the host itself, and of what no evidence has: who has a file open.
 - Whoever mounts the tree, or a folder in which it lies, and nothing over it there, sees it: that is told by name. Whoever mounts something over it
   never reaches it; then the tree is emptied, and its folder stays for that mount to stand on.
-- A volume is looked at by those who mount it. Of a directory those count that write, and those that mount what the data lay in, or a part of that.
+- A volume is looked at by those who mount it, a folder of one that is mounted alone (`volume.subpath`) as that folder. Of a directory those count
+  that write, and those that mount what the data lay in, or a part of that.
 - Evidence that is older than these questions answers none of them: then the role alone does.
 """
 
@@ -80,7 +81,8 @@ def _sources(mount: ContainerMount, reader: Reader) -> Iterator[str]:
         return
     for place in dict.fromkeys(filter(None, (mount["source"], mount["host_path"]))):
         seen = reader.paths.get(place)
-        yield seen["real"] if seen is not None else posixpath.normpath(place)
+        whole = seen["real"] if seen is not None else place
+        yield posixpath.normpath(posixpath.join(whole, mount.get("subpath", "").lstrip("/")))
 
 
 def _look(container: Container, mount: ContainerMount, source: str, path: str) -> tuple[bool, str]:

@@ -38,7 +38,10 @@ class DockerInfo(TypedDict):
 
 @closed
 class ContainerMount(TypedDict):
-    """One mount of a container; `source` is what Docker names, `host_path` where the data really lands (`o=bind` resolved; None if elsewhere)."""
+    """One mount of a container; `source` is what Docker names, `host_path` where the data really lands (`o=bind` resolved; None if elsewhere).
+
+    `subpath` is the folder of the volume that is mounted alone (`volume.subpath`), within either of the two; without the key it is the whole.
+    """
 
     type: str
     name: str | None
@@ -47,6 +50,7 @@ class ContainerMount(TypedDict):
     rw: bool
     anonymous: bool
     host_path: str | None
+    subpath: NotRequired[str]
 
 
 @closed

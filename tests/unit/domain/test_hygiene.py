@@ -275,14 +275,45 @@ def test_the_timer_is_a_step_of_its_own_and_judged_by_its_settings() -> None:
     builder.probes["units"][HYGIENE_SERVICE]["exec_start"] = f"python3 tool hygiene timed --settings {settings_digest(wanted)}"
     assert verdict() == "MET"
     assert plan(builder, wanted).steps == ()
-    builder.probes["units"][HYGIENE_SERVICE]["properties"] = {"Result": "exit-code"}
-    assert verdict() == "DRIFTED"
     del builder.probes["units"][HYGIENE_TIMER]
     assert verdict() == "UNKNOWN"
 
 
-@pytest.mark.parametrize("choice", [{}, {"choice": 2}], ids=["by age alone", "with patterns as they are written"])
-def test_a_timer_that_chose_otherwise_is_drift(choice: dict[str, int]) -> None:
+FAILED = (
+    "the timer that clears Docker's store failed the last time (exit-code): the receipts in /var/lib/controlplane/hygiene/receipts on mint-data say "
+    "why. Mend that, then run it there: systemctl start controlplane-hygiene.service"
+)
+ELSEWISE = "the machine does not clear Docker's store by itself, or not within these limits"
+
+
+@pytest.mark.parametrize(
+    ("timer", "digest", "told"),
+    [
+        ({}, None, FAILED),
+        # What is set up anew is not judged any more by how it ended before.
+        ({}, "0", f"{ELSEWISE}; its last run failed (exit-code), the receipts in /var/lib/controlplane/hygiene/receipts there say why"),
+        ({"active_state": "inactive"}, None, f"{ELSEWISE}; its last run failed (exit-code), the receipts in /var/lib/controlplane/hygiene/receipts"),
+    ],
+    ids=["in place", "with other limits", "stopped"],
+)
+def test_a_timer_that_failed_is_told_so_and_planned_only_where_something_lacks_of_it(timer: dict[str, str], digest: str | None, told: str) -> None:
+    wanted, builder = desired(timer="daily", images=1000 * MB), host(images=1050 * MB)
+    builder.probes["units"][HYGIENE_TIMER] = {**_UNIT, **timer}
+    exec_start = f"python3 tool hygiene timed --settings {digest or settings_digest(wanted)}"
+    builder.probes["units"][HYGIENE_SERVICE] = {**_UNIT, "exec_start": exec_start, "properties": {"Result": "exit-code"}}
+
+    found = judge_host(wanted, builder.build(), now=COLLECTED, max_age=timedelta(hours=1))
+    [finding] = [one for one in found if one.surface == "docker.hygiene_timer"]
+    assert (finding.verdict.value, finding.reason.startswith(told)) == ("DRIFTED", True), finding.reason
+    made = plan(builder, wanted)
+    kinds = [[change.kind for change in step.changes] for step in made.steps]
+    # What it names to clear does not wait for it.
+    assert kinds == [["delete"], *([] if told == FAILED else [["file", "unit"]])]
+    assert [one.reason for one in made.refusals] == ([FAILED] if told == FAILED else [])
+
+
+@pytest.mark.parametrize("choice", [{}, {"choice": 2}, {"choice": 3}], ids=["by age alone", "with patterns as they are written", "by the id alone"])
+def test_a_timer_that_chose_otherwise_or_removed_otherwise_is_drift(choice: dict[str, int]) -> None:
     wanted = desired(timer="daily")
     before = digest_of({**timer_settings(wanted), "every": "daily", **choice}).removeprefix("sha256:")[:12]
     builder = host()

@@ -126,6 +126,24 @@ def test_whoever_does_not_see_it_or_has_a_view_of_the_host_is_not_in_the_way(spo
     assert (DEEP in planned(made), made.refusals) == (True, ())
 
 
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ("beside", None),
+        ("deep/sub", f"container other mounts {DEEP}/sub at /x: take that out"),
+        ("/deep", f"container other mounts {DEEP} at /x: take that out"),
+        # What lies over the volume's part is within the folder that it mounts.
+        ("", None),
+    ],
+)
+def test_a_folder_of_a_volume_that_is_mounted_alone_is_looked_at_as_that_folder(folder: str, reason: str | None) -> None:
+    builder = shop()
+    add("other", volume("shop", WHOLE, "/x", **({"subpath": folder} if folder else {})), bind("/tmp", "/x/deep"))(builder)
+    made = plan(builder)
+    assert (DEEP in planned(made)) is (reason is None)
+    assert [one.reason.startswith(f"{DEEP}: {reason}") for one in made.refusals] == [True] * (reason is not None)
+
+
 def test_a_whole_volume_is_in_the_way_as_long_as_a_container_has_it() -> None:
     made = plan(shop(retired(WHOLE, volume="shop")))
     assert planned(made) == ["/var/lib/containerd.old"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import hygiene, hygiene_items, hygiene_store
+from controlplane_target import hygiene, hygiene_items, hygiene_remove, hygiene_store
 from controlplane_target.faults import FailedFault
 from controlplane_target.state import Home
 
@@ -50,7 +50,7 @@ class Store:
         }
         self.docker = DockerSocket(folder, {ALL: [{"Id": "c1"}], "GET /containers/c1/json": lambda: self._http(self.container), DF: self._df})
         for name in (OLD, NEW):
-            self.docker.answers[f"GET /images/{name}/json"] = {"Id": name, "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"}}
+            self.docker.answers[f"GET /images/{name}/json"] = lambda name=name: self._inspect(name)
         self.docker.answers[f"DELETE /images/{OLD}?noprune=1"] = self._delete
         for name in ("leaf", "root"):
             self.docker.answers[f"POST /build/prune?all=1&filters=%7B%22id%22%3A%20%7B%22{name}%22%3A%20true%7D%7D"] = lambda name=name: self._prune(
@@ -64,6 +64,14 @@ class Store:
 
     def _df(self) -> bytes | None:
         return None if self.said is None else self._http(self.said)
+
+    def _inspect(self, name: str) -> bytes:
+        listed = (self.said.get("Images") or []) if isinstance(self.said, dict) else []
+        found = next((one for one in listed if one.get("Id") == name), None)
+        if found is None:
+            return self.docker._http(404, {"message": "no such image"})
+        names = {key: found.get(key) for key in ("RepoTags", "RepoDigests")}
+        return self._http({"Id": name, "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"}, **names})
 
     def _delete(self) -> bytes:
         self.deleted.append("image")
@@ -317,7 +325,7 @@ def test_a_record_of_which_docker_does_not_say_that_it_went_is_not_on_record(sto
 def test_a_log_that_can_not_be_cut_is_a_fault_of_its_own(store: Store) -> None:
     store.log.write_bytes(b"x" * 2 * MB)
     with pytest.raises(FailedFault, match="log of web can't be cut"):
-        hygiene._remove(store.docker.engine(), {"kind": "log", "id": str(store.folder), "name": "web"})
+        hygiene_remove.remove(store.docker.engine(), {"kind": "log", "id": str(store.folder), "name": "web"})
 
 
 def test_the_timer_keeps_what_was_released_last_and_its_receipt_says_what_went_by_age(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import hygiene, hygiene_items, hygiene_store
+from controlplane_target import hygiene, hygiene_items, hygiene_store, hygiene_verbs
 from controlplane_target.faults import FailedFault, RefusedFault
+from controlplane_target.files import write_json
 from controlplane_target.state import Run
 
 from tests.unit.roles.test_target_hygiene_answers import CACHE, IMAGE, MB, NEW, OLD, Store, image, record
@@ -132,6 +135,51 @@ def test_what_it_had_begun_to_remove_and_is_there_is_removed(store: Store) -> No
     assert (store.deleted, run.state["removed"]) == (["image"], [f"image {OLD}"])
 
 
+def act(store: Store, monkeypatch: pytest.MonkeyPatch, action: str, *items: dict[str, Any]) -> dict[str, Any]:
+    """Call a verb as a play does."""
+    monkeypatch.setattr(hygiene_verbs, "Engine", store.docker.engine)
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps({"items": items, "timer": {}, "spare": SPARE})))
+    return hygiene_verbs.act(store.home, argparse.Namespace(run="R1", of=None, action=action, check=False))
+
+
+class _Killed(BaseException):
+    """What no handler catches, as a SIGKILL."""
+
+
+@pytest.mark.parametrize("at", ["removed", "after"])
+def test_killed_after_the_last_removal_the_resumed_play_says_what_it_freed(store: Store, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    write = Run.write
+
+    def killed(run: Run, **changes: Any) -> None:
+        # Of each removal one word is written after it; of the last one that, or the end, never comes.
+        if ("after" in changes) if at == "after" else changes.get("removed") == [f"image {OLD}", "cache leaf"]:
+            raise _Killed
+        write(run, **changes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "write", killed)
+        with pytest.raises(_Killed):
+            act(store, patched, "clean", IMAGE, CACHE)
+    run = store.home.run("R1")
+    assert (store.deleted, run.phase, "freed" in run.state) == (["image", "leaf"], "cleaning", False)
+
+    # The play skips what changes where nothing is left.
+    assert act(store, monkeypatch, "refuse", IMAGE, CACHE) == {"present": [], "lacking": []}
+    told = act(store, monkeypatch, "prove", IMAGE, CACHE)["told"]
+
+    freed = {"images": 30 * MB, "build_cache": 3 * MB, "logs": 0}
+    assert told == {"planned": 33 * MB, "freed": freed, "removed": [f"image {OLD}", "cache leaf"]}
+    assert (store.home.run("R1").phase, store.home.run("R1").state["removing"]) == ("done", None)
+    assert act(store, monkeypatch, "prove", IMAGE, CACHE)["told"] == told
+
+
+def test_what_is_left_ends_no_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_off(store)
+    with pytest.raises(FailedFault, match="not proven: shop:1 is still there"):
+        act(store, monkeypatch, "prove", IMAGE)
+    assert store.home.run("R1").phase == "cleaning"
+
+
 def test_a_log_that_grew_is_cut_with_what_was_written_since(store: Store) -> None:
     store.log.write_bytes(b"x" * 5000)
     run = store.home.run("R1")
@@ -175,3 +223,34 @@ def test_the_timer_lists_what_it_removed_with_size_and_last_use(store: Store) ->
 
 def test_an_image_that_nobody_names_and_is_the_newest_is_none_of_it(store: Store) -> None:
     assert hygiene_items.left(store.docker.engine(), [{**IMAGE, "id": NEW, "name": "shop:2"}], cut_off(store), SPARE)[0].against
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_timer_that_is_killed_leaves_on_record_what_it_removed_and_what_it_had_begun_to(
+    store: Store, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    remove, begun = hygiene.remove, [f"image {OLD} shop:1", "cache leaf regular"]
+    left: list[dict[str, Any]] = []
+
+    def seen(*told: Any) -> None:
+        # A SIGKILL leaves what is on the disk when it comes, and no `finally`.
+        left.append(store.receipt())
+        if len(left) < at:
+            remove(*told)
+
+    monkeypatch.setattr(hygiene, "remove", seen)
+    store.timed()
+    receipt = left[at - 1]
+    assert (receipt["removed"], receipt["removing"], receipt["ended"]) == (begun[: at - 1], begun[at - 1], False)
+    assert (store.receipt()["removing"], store.receipt()["ended"]) == (None, True)
+
+
+def test_a_disk_that_is_full_keeps_the_timer_from_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: Any) -> None:
+        if not content["ended"]:
+            raise OSError(28, "No space left on device")
+        write_json(path, content)
+
+    monkeypatch.setattr(hygiene, "write_json", full)
+    store.timed()
+    assert (store.deleted, len(store.receipt()["removed"])) == (["image", "leaf"], 2)

@@ -1,14 +1,13 @@
-"""Who has a retired tree open or mounted, with mounts as a container has them."""
+"""Who has a tree open or mounted, with mounts as a container has them."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from controlplane_target import purge, purge_users
+from controlplane_target import open_files, purge, purge_users
 from controlplane_target.purge_users import Users
 
 from tests.unit.roles.purged_host import Docker, Host, names
@@ -19,32 +18,13 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-@pytest.fixture
-def inside() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a process in a mount namespace of its own, after these commands there; it has what it opens open until the end."""
-    if (tried := subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True, check=False)).returncode != 0:
-        pytest.skip(f"no mount namespace of its own here: {tried.stderr.strip()}")
-    held: list[subprocess.Popen[str]] = []
-
-    def start(script: str, opened: Path) -> subprocess.Popen[str]:
-        program = f"import sys; f = open({str(opened)!r}); print('ready', flush=True); sys.stdin.read(); f.seek(0); print(f.read())"
-        words = ["unshare", "--mount", "sh", "-ec", f'{script}\nexec "$@"', "sh", sys.executable, "-c", program]
-        held.append(subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
-        assert held[-1].stdout is not None
-        assert held[-1].stdout.readline() == "ready\n"
-        return held[-1]
-
-    yield start
-    for one in held:
-        one.communicate()
-
-
 def test_what_is_mounted_over_it_by_the_same_path_is_no_use_of_it_and_is_still_mounted_afterwards(
     host: Host, inside: Callable[..., subprocess.Popen[str]]
 ) -> None:
     # The container has its data where the host kept them: it opens /…/deep/new, which is not the host's.
     process = inside(f"mount --bind {host.place} {host.deep}", host.deep / "new")
     assert purge_users.look(str(host.deep)) == Users([], is_stood_on=True)
+    assert open_files.users_of(str(host.deep)) == []
     host.retire(kind="bind")
     before = host.rest()
     # Docker need not know of it.
@@ -65,3 +45,15 @@ def test_whoever_has_it_open_or_mounted_by_any_name_is_told(
     [told] = purge_users.look(str(host.deep)).told
     assert f"(pid {process.pid}) " in told
     assert str(opened) in told or "sees " in told
+    assert open_files.users_of(str(host.deep)) == [told]
+
+
+@pytest.mark.parametrize(("option", "is_told"), [("ro", False), ("rw", True)])
+def test_whoever_sees_it_only_by_what_is_mounted_read_only_can_be_left_out(
+    host: Host, inside: Callable[..., subprocess.Popen[str]], option: str, is_told: bool, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    inside(f"mount --bind {host.whole} {other}; mount -o remount,bind,{option} {other}", other / "deep/old")
+    assert len(open_files.users_of(str(host.deep))) == 1
+    assert (open_files.users_of(str(host.deep), writers_only=True) != []) is is_told

@@ -12,6 +12,7 @@ import pytest
 from controlplane_target import begun, purge, purge_users, retired
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.purge_users import Users
+from controlplane_target.state import Home
 
 from tests.unit.roles.purged_host import NOW, WEEK, Docker, Host, bind, container, names, volume
 
@@ -228,6 +229,34 @@ def test_killed_anywhere_a_later_run_ends_it_and_the_next_changes_nothing(host: 
     purge.purge(host.home, host.home.run("P2"), items, host.terms(docker))
     assert (host.rest(), names(host.deep), host.is_closed, docker.gone) == (before, [], True, [])
     assert purge.purge(host.home, host.home.run("P3"), items, host.terms(docker)) == []
+
+
+@alone
+@pytest.mark.parametrize("by", ["P1", "P2"])
+@pytest.mark.parametrize("is_covered", [True, False], ids=["in place", "put aside"])
+def test_killed_between_the_record_and_the_journal_it_leaves_what_is_written_there_since(
+    host: Host, by: str, is_covered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.retire()
+    items, written = host.items(), Home.write_retired
+    docker = Docker({"shop": str(host.whole)}, *([host.covered()] if is_covered else []))
+
+    def killed(home: Home, records: list[dict[str, Any]]) -> None:
+        written(home, records)
+        raise _Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Home, "write_retired", killed)
+        with pytest.raises(_Killed):
+            purge.purge(host.home, host.home.run("P1"), items, host.terms(docker))
+    assert (host.items(), begun.present(host.home, items), host.deep.exists()) == ([], [str(host.deep)], is_covered)
+    # Nothing is mounted over it any more, so the container writes into the volume.
+    docker.held = [container("within", volume("shop", host.whole, "/srv"))]
+    host.deep.mkdir(exist_ok=True)
+    (host.deep / "live").write_text("live")
+
+    assert purge.purge(host.home, host.home.run(by), items, host.terms(docker)) == [str(host.deep)]
+    assert ((host.deep / "live").read_text(), host.is_closed, docker.gone, begun.present(host.home, items)) == ("live", True, [], [])
 
 
 @pytest.fixture

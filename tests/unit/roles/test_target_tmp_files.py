@@ -6,18 +6,27 @@ import argparse
 import io
 import json
 import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import tmp_files
+from controlplane_target import purge_users, tmp_files
 from controlplane_target.faults import FailedFault, RefusedFault
+from controlplane_target.purge_users import Users
 from controlplane_target.state import Home, Run
+
+
+def used(monkeypatch: pytest.MonkeyPatch, end: str = "") -> None:
+    """Let somebody have the paths open that end so, nobody any without."""
+    told = ["tail (pid 7) has it open"]
+    monkeypatch.setattr(purge_users, "look", lambda path: Users(told if end and path.endswith(end) else [], is_stood_on=False))
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.setattr("controlplane_target.open_files.users_of", lambda _path: [])
+    used(monkeypatch)
     monkeypatch.setattr(tmp_files, "_ROOTS", (str(tmp_path),))
     return Home(tmp_path / "home")
 
@@ -68,7 +77,7 @@ def test_a_removal_that_was_cut_off_does_the_rest_and_leaves_what_may_not_go_any
     (home.base.parent / "a").unlink()
     run(home).write(role=tmp_files.ROLE, phase="removing", removed=[items[0]["path"]])
     if why == "is in use":
-        monkeypatch.setattr("controlplane_target.open_files.users_of", lambda path: ["tail (pid 7) has it open"] if path.endswith("b") else [])
+        used(monkeypatch, "b")
     else:
         (home.base.parent / "b").write_text("new")
     assert act(home, monkeypatch, "refuse", items)["present"] == [one["path"] for one in items[1:]]
@@ -114,3 +123,24 @@ def test_a_path_anywhere_else_is_refused_also_by_a_run_that_goes_on(home: Home, 
     with pytest.raises(RefusedFault, match="'/etc/passwd' is no path below"):
         act(home, monkeypatch, "remove", [item, {"path": "/etc/passwd", "mark": "1:2:3:4"}])
     assert there(home) == ["a"]
+
+
+_LOOK = purge_users.look
+
+
+def test_one_that_a_service_has_open_by_another_name_is_in_use_and_one_that_has_only_the_name_of_another_is_not(
+    home: Home, monkeypatch: pytest.MonkeyPatch, inside: Callable[..., subprocess.Popen[str]]
+) -> None:
+    monkeypatch.setattr(purge_users, "look", _LOOK)
+    private, tmp = home.base.parent / "systemd-private-1/tmp", home.base.parent / "tmp"
+    for folder in (private, tmp):
+        folder.mkdir(parents=True)
+    # As with PrivateTmp: what it calls tmp is a folder in the host's.
+    process = inside(f"echo log > {private}/log; touch -d @1 {private}/log; mount --bind {private} {tmp}", tmp / "log")
+    ours, theirs = made(home, "tmp/log", "plain"), {"path": str(private / "log"), "mark": str(tmp_files.mark_of(str(private / "log")))}
+
+    with pytest.raises(RefusedFault, match=rf"{private}/log is in use: \S+ \(pid {process.pid}\) has {tmp}/log open\. Nothing was changed"):
+        act(home, monkeypatch, "remove", [theirs, *ours])
+    assert act(home, monkeypatch, "remove", ours)["removed"] == [one["path"] for one in ours]
+    process.communicate()
+    assert act(home, monkeypatch, "refuse", [theirs])["present"] == [theirs["path"]]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from controlplane.domain.asking import HYGIENE_SERVICE, HYGIENE_TIMER
-from controlplane.domain.errors import RefusedError
+from controlplane.domain.checks.hygiene_timer import settings_digest
+from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.policy import Hygiene, Limits, LogLimits
-from controlplane.domain.receipt import open_intents
+from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.run_result import RunResult
 from controlplane.ports.plays import StepResult
 from tests.fakes import host as fake_host
@@ -63,9 +64,12 @@ def play_them(monkeypatch: pytest.MonkeyPatch) -> None:
 _played = pytest.fixture(autouse=True)(play_them)
 
 
-def over_budget() -> FakeSite:
-    """Return a site whose host's images are over their budget by more than all that may go, and one of whose logs has no limit."""
-    wanted = Hygiene(keep=2, protect=("golden/*",))
+def over_budget(timer: Literal["daily"] | None = None) -> FakeSite:
+    """Return a site whose host's images are over their budget by more than all that may go, and one of whose logs has no limit.
+
+    A timer that is wanted is in place there.
+    """
+    wanted = Hygiene(keep=2, protect=("golden/*",), timer=timer)
     docker = desired_mint_data().docker.model_copy(update={"hygiene": wanted, "log": LogLimits(max_size=10 * MB, max_files=3)})
     site = FakeSite(docker=docker, thresholds=Limits(images=MB))
     probes = site.host.probes
@@ -73,6 +77,9 @@ def over_budget() -> FakeSite:
     probes["docker_usage"].update(images=900 * MB, build_cache=0)
     for name in (HYGIENE_TIMER, HYGIENE_SERVICE):
         probes["units"][name] = unit(load_state="not-found", active_state="inactive", enabled="")
+    if timer is not None:
+        by = f"python3 tool hygiene timed --settings {settings_digest(site.view.desired.by_name()['mint-data'])}"
+        probes["units"] |= {HYGIENE_TIMER: unit(), HYGIENE_SERVICE: unit(exec_start=by)}
     return site
 
 
@@ -107,13 +114,43 @@ def _a_sibling_goes(site: FakeSite) -> None:
         one["unique"] += MB
 
 
+def _the_timer_fails(site: FakeSite) -> None:
+    site.host.probes["units"][HYGIENE_SERVICE]["properties"] = {"Result": "exit-code"}
+
+
+def _the_timer_is_stopped(site: FakeSite) -> None:
+    site.host.probes["units"][HYGIENE_TIMER]["active_state"] = "inactive"
+
+
+@pytest.mark.parametrize("meanwhile", [_the_timer_fails, _the_timer_is_stopped])
+@pytest.mark.parametrize("parts", [0, 1])
+def test_a_timer_that_is_to_be_set_up_by_now_is_for_the_next_plan(parts: int, meanwhile: Callable[[FakeSite], None]) -> None:
+    site = over_budget("daily")
+    plan = site.plan(HYGIENE)
+    assert {change.kind for step in plan.steps for change in step.changes} == {"delete"}
+    assert cut_off(site, plan, parts).outcome == "interrupted"
+    meanwhile(site)
+
+    done = site.apply(plan)
+
+    assert (done.outcome, {change.status for change in done.changed}) == ("done", {"done"}), done.messages
+    assert open_intents(site.receipts.chain) == ()
+    assert "docker.hygiene_timer" in [one.surface for one in done.remaining]
+    after = site.plan(HYGIENE)
+    assert ([step.capability for step in after.steps], "failed the last time (exit-code)" in after.refusals[-1].reason) == (
+        ([], True) if meanwhile is _the_timer_fails else ([HYGIENE], False)
+    )
+
+
 @pytest.mark.parametrize("meanwhile", [_a_log_grows, _an_image_is_pulled, _a_sibling_goes, lambda _: None])
 @pytest.mark.parametrize("parts", [0, 1, 3])
 def test_the_same_plan_does_what_is_left_of_it_and_leaves_what_came_since(parts: int, meanwhile: Callable[[FakeSite], None]) -> None:
     site = over_budget()
     plan = site.plan(HYGIENE)
     assert [item["name"] for item in plan.steps[0].variables["docker_hygiene_items"]] == ["untagged", "shop/app:1", "shop/app:2", "talks"]
-    assert cut_off(site, plan, parts).outcome == "interrupted"
+    cut = cut_off(site, plan, parts)
+    # What it deleted does not come back: no way back is named, which would be refused.
+    assert (cut.outcome, cut.messages[-1]) == ("interrupted", f"Run {cut.run} is open. Go on: 'controlplane apply' with the same plan file")
     meanwhile(site)
     stays = images_of(site) - {"none", "1", "2"}
     quiet = dict(site.host.probes["docker_store"]["logs"][0])
@@ -170,6 +207,20 @@ def test_after_a_removal_the_amount_that_stays_over_the_budget_makes_nothing_of_
     result = site.apply(plan)
     assert (result.outcome, {change.status for change in result.changed}) == ("done", {"done"}), result.messages
     assert site.apply(plan).changed == ()
+
+
+def test_a_deleting_run_that_can_not_go_on_names_no_way_back_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = over_budget()
+    close = site.receipts.append
+
+    def full(receipt: Receipt) -> object:
+        if receipt.phase == "result":
+            raise RunFailedError("no room for the receipt")
+        return close(receipt)
+
+    monkeypatch.setattr(site.receipts, "append", full)
+    with pytest.raises(RunFailedError, match=r"no room for the receipt\nRun \S+ is open\. Go on: 'controlplane apply' with the same plan file$"):
+        site.apply(site.plan(HYGIENE))
 
 
 def test_a_log_that_somebody_writes_to_is_cut_by_the_plan_that_saw_it_smaller() -> None:

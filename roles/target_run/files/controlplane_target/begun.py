@@ -67,9 +67,20 @@ def doubts_in_place(home: Home, item: dict[str, Any]) -> list[str]:
     return _written(str(item["path"]), [claim for claim in _known(home, item, str(item["path"])) if claim.get("in_place")])
 
 
-def was_emptied(home: Home, item: dict[str, Any]) -> bool:
-    """Say whether a run emptied what lay at the item's path, and left its folder for a container's mount to stand on."""
-    return any(_same(one, item) for run in home.runs() for one in run.state.get("emptied") or [])
+def is_on_record(home: Home, item: dict[str, Any]) -> bool:
+    """Say whether an item is on record as retired; what is not is live again, or was removed to its end."""
+    return any(_same(record, item) for record in home.retired())
+
+
+def note_end(run: Run, item: dict[str, Any], *, in_place: bool) -> None:
+    """Write into the run's journal that an item is gone; `in_place`: all that was in it, and its folder stays for a container's mount to stand on."""
+    key = "emptied" if in_place else "ended"
+    run.write(**{key: [*run.state.get(key, []), {name: item[name] for name in _SAME}]})
+
+
+def was_ended(home: Home, item: dict[str, Any]) -> bool:
+    """Say whether a run removed an item to its end: what has its path's name since is another, or the folder that stayed."""
+    return any(_same(one, item) for run in home.runs() for key in ("emptied", "ended") for one in run.state.get(key) or [])
 
 
 def _known(home: Home, item: dict[str, Any], place: str) -> list[dict[str, Any]]:
@@ -100,10 +111,9 @@ def close(home: Home, run: Run, item: dict[str, Any]) -> None:
 
 def close_gone(home: Home, run: Run) -> None:
     """Strike off what an earlier run removed to its end and was killed before it could say so: no plan names it any more."""
-    records = home.retired()
     for _, claim in _claims(home):
         is_gone = not any(os.path.lexists(name) for name in (str(claim["path"]), aside_of(str(claim["path"]))))
-        if is_gone or (claim.get("in_place") and not any(_same(claim, record) for record in records)):
+        if is_gone or (claim.get("in_place") and not is_on_record(home, claim)):
             close(home, run, claim)
 
 

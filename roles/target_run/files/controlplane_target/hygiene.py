@@ -1,26 +1,26 @@
 """Remove what a plan names of Docker's store, each by its id; and do the same by a timer, within the limits that it was given.
 
 Rules:
-- An image goes by its own tags, and only while they are those that the plan saw and no container, running or not, was made from it. A volume never.
+- How each goes is hygiene_remove.py's. A volume never does.
 - Only what the plan names goes, and of that only what may by now (hygiene_items.py). A run that was cut off goes on with the rest of it.
-- A log is cut to nothing in place: its container goes on writing to the same file.
-- What was removed, and what that freed by Docker's own account before and after, stands in the run's journal, one thing after the other.
-- The timer chooses anew at each time (hygiene_judge.py), removes nothing while a run holds this host, and leaves a receipt each time.
+- What was removed, and what that freed by Docker's own account before and after, stands in the run's journal, one thing after the other. Of a run that
+  was cut off after its last removal whoever proves it writes the end.
+- The timer chooses anew at each time (hygiene_judge.py), removes nothing while a run holds this host, and leaves a receipt each time. That is on the disk
+  before the first removal and after each: `removing` is what was begun last, None once it has `ended`.
 """
 
 from __future__ import annotations
 
-import glob
-import json
-import os
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
-from urllib.parse import quote
 
 from . import hygiene_items, hygiene_judge, hygiene_releases, lease
-from .docker_engine import Engine, field, rows
+from .docker_engine import Engine
 from .faults import FailedFault
 from .files import read_json, write_json
+from .hygiene_remove import remove
 from .hygiene_store import look, usage
 from .state import Home, Run, utc
 from .systemd import active
@@ -41,18 +41,28 @@ def clean(run: Run, engine: Engine, items: list[dict[str, Any]], spare: dict[str
             continue
         run.write(removing=hygiene_items.name_of(item))
         try:
-            _remove(engine, item)
+            remove(engine, item)
         except FailedFault as fault:
             # The others go all the same.
             faults.append(str(fault))
             continue
         run.write(removed=[*run.state["removed"], hygiene_items.name_of(item)])
-    after = accounts(engine)
-    freed = {kind: before[kind] - after[kind] for kind in before}
-    run.write(phase="cleaning" if faults else "done", removing=None, after=after, freed=freed)
+    _end(run, engine, phase="cleaning" if faults else "done")
     if faults:
         raise FailedFault(f"{'; '.join(faults)}. What was removed is in {run.folder}/state.json; make a new plan for the rest")
     return {"changed": bool(left), "removed": run.state["removed"]}
+
+
+def _end(run: Run, engine: Engine, *, phase: str) -> None:
+    before, after = run.state["before"], accounts(engine)
+    run.write(phase=phase, removing=None, after=after, freed={kind: before[kind] - after[kind] for kind in before})
+
+
+def end_if_cut_off(run: Run, engine: Engine) -> None:
+    """Write what a run freed that was cut off once nothing was left of what it names. Raises `FailedFault`."""
+    if run.phase == "cleaning":
+        run.write(removed=_removed(run, []))
+        _end(run, engine, phase="done")
 
 
 def _removed(run: Run, left: list[hygiene_items.Left]) -> list[str]:
@@ -80,6 +90,8 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
     receipt: dict[str, Any] = {
         "at": utc(now),
         "settings": settings,
+        "ended": False,
+        "removing": None,
         "removed": [],
         "removals": [],
         "planned": 0,
@@ -89,12 +101,17 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
         "faults": [],
     }
     host = socket.gethostname()
+
+    def note() -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_json(folder / f"{receipt['at'].replace(':', '')}.json", receipt)
+
     try:
         with home.quiet() as quiet:
             reason = lease.standing_in_the_way(home, "hygiene-timer", f"root@{host} (timer)", now=now, host=host, unit_active=active)
             if quiet and not reason:
                 try:
-                    _clean_timed(home, settings, engine, receipt)
+                    _clean_timed(home, settings, engine, receipt, note)
                 except (OSError, ValueError) as fault:
                     raise FailedFault(f"Docker does not answer as it should: {fault}. See its log; the timer comes again") from fault
             else:
@@ -106,8 +123,8 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
         receipt["faults"].append(f"{type(fault).__name__}: {fault}")
         raise
     finally:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_json(folder / f"{receipt['at'].replace(':', '')}.json", receipt)
+        receipt.update(ended=True, removing=None)
+        note()
         for older in sorted(folder.glob("*.json"))[:-_MOST_RECEIPTS]:
             older.unlink()
     if receipt["faults"]:
@@ -115,7 +132,7 @@ def timed(home: Home, settings: dict[str, Any], engine: Engine, now: float) -> d
     return receipt
 
 
-def _clean_timed(home: Home, settings: dict[str, Any], engine: Engine, receipt: dict[str, Any]) -> None:
+def _clean_timed(home: Home, settings: dict[str, Any], engine: Engine, receipt: dict[str, Any], note: Callable[[], None]) -> None:
     before = accounts(engine)
     store, budgets, keep = look(engine), settings["budgets"], settings["keep"]
     if any(image["unique"] is None for image in store["images"]):
@@ -134,57 +151,20 @@ def _clean_timed(home: Home, settings: dict[str, Any], engine: Engine, receipt: 
         *hygiene_judge.doomed_logs(store["logs"], limit=budgets.get("log")),
     ]
     for one in doomed:
+        receipt["removing"] = f"{one.kind} {one.id} {one.name}"
+        # Where the disk is full, what frees it goes on; the last of these tells all.
+        with suppress(OSError):
+            note()
         try:
-            _remove(engine, one._asdict())
+            remove(engine, one._asdict())
         except FailedFault as fault:
             receipt["faults"].append(str(fault))
             continue
-        receipt["removed"].append(f"{one.kind} {one.id} {one.name}")
+        receipt["removed"].append(receipt["removing"])
         receipt["removals"].append({**one._asdict(), "last_used": None if one.last_used is None else utc(one.last_used)})
         receipt["planned"] += one.size
     after = accounts(engine)
     receipt["freed"] = {kind: before[kind] - after[kind] for kind in before}
-
-
-def _remove(engine: Engine, item: dict[str, Any]) -> None:
-    if item["kind"] == "log":
-        try:
-            _cut(str(item["id"]))
-        except OSError as fault:
-            raise FailedFault(f"the log of {item['name']} can't be cut: {fault}") from fault
-        return
-    if item["kind"] == "cache":
-        filters = quote(json.dumps({"id": {str(item["id"]): True}}))
-        status, answer = engine.call("POST", f"/build/prune?all=1&filters={filters}", timeout=600)
-        if status != 200:
-            raise FailedFault(f"record {item['id']} of the build cache can't be removed: {(answer or {}).get('message', status)}")
-        if str(item["id"]) not in rows(answer, "CachesDeleted", str, "POST /build/prune"):
-            raise FailedFault(f"record {item['id']} of the build cache can't be removed: it is in use by now")
-        return
-    names = [] if item["name"] == "untagged" else str(item["name"]).split(" ")
-    # By its id where one name is all: that name may be another image's by now. By its id alone Docker refuses one that has several.
-    for name in names if len(names) > 1 else [str(item["id"])]:
-        call = f"/images/{quote(name, safe='/:@')}/json"
-        status, answer = engine.call("GET", call)
-        if status not in (200, 404):
-            raise FailedFault(f"image {name} can't be removed: Docker answered {status} to GET {call}: {(answer or {}).get('message', 'no message')}")
-        if status == 404 or field(answer, "Id", str, f"GET {call}") != item["id"]:
-            continue
-        if any(field(held, "Image", str, "GET /containers/{id}/json") == item["id"] for held in engine.containers()):
-            raise FailedFault(f"a container was made of image {item['name']} meanwhile, so it was left")
-        status, answer = engine.call("DELETE", f"/images/{quote(name, safe='/:@')}?noprune=1", timeout=600)
-        if status not in (200, 404):
-            raise FailedFault(f"image {name} can't be removed: {(answer or {}).get('message', status)}")
-
-
-def _cut(path: str) -> None:
-    for older in glob.glob(f"{glob.escape(path)}.*"):
-        os.unlink(older)
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
 
 
 def settings_of(home: Home) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def install(home: Home, run: Run, every: str, digest: str, settings: dict[str, A
         _reload(enabled=False)
         run.write(phase="done")
         return True
+    # How a run by the old settings ended says nothing of the new ones. First, so that a kill after it leaves something lacking.
+    systemctl("reset-failed", SERVICE, check=False)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _lay_down(run, folder)
     write_json(folder / "settings.json", settings)

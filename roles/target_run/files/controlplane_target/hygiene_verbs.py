@@ -72,6 +72,7 @@ def _done(here: tuple[Home, Run, Engine], options: argparse.Namespace, items: li
             raise FailedFault(
                 f"not proven: {', '.join([*(str(item['name']) for item in left), *lacking()][:5])} is still there, or not in place. Run this again."
             )
+        hygiene.end_if_cut_off(run, engine)
         return {"changed": False, "told": hygiene.told(run)}
 
     if options.check:

@@ -36,13 +36,17 @@ def purge(home: Home, run: Run, items: list[dict[str, Any]], terms: Terms) -> li
         left = begun.present(home, items)
         _begin(look_at(home, items, terms), run, [held for held in home.retired() if held["path"] in left and os.path.lexists(held["path"])])
         for item in items:
+            if not begun.is_on_record(home, item) and not os.path.lexists(begun.aside_of(str(item["path"]))):
+                # Removed to its end, or live again. What has its name by now was asked nothing, and is left alone.
+                begun.close(home, run, item)
+                continue
             volume = volume_of(home, item)
             claim = _claim_in_place(home, run, item)
             if claim is None:
                 _remove_aside(str(item["path"]))
             else:
                 _empty(str(item["path"]), claim)
-                run.write(emptied=[*run.state.get("emptied", []), {key: item[key] for key in ("path", "run", "recorded")}])
+            begun.note_end(run, item, in_place=claim is not None)
             _remove_volume(volume, str(item["path"]), terms.engine)
             begun.close(home, run, item)
         begun.close_gone(home, run)

@@ -78,7 +78,7 @@ def _reasons(look: Look, item: dict[str, Any]) -> list[str]:
         return _of_what_was_put_aside(look, item)
     record = look.records.get(path)
     if record is None:
-        is_ours = not os.path.lexists(path) or begun.was_emptied(look.home, item)
+        is_ours = not os.path.lexists(path) or begun.was_ended(look.home, item)
         return [] if is_ours else [f"{path} is not recorded as retired on this host"]
     if record["run"] != item["run"] or record["recorded"] != item["recorded"]:
         return [

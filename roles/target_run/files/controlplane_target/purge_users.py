@@ -1,4 +1,4 @@
-"""Who has something of a retired tree open or mounted, by what it really is: what only has the same name in another mount namespace is something else.
+"""Who has something of a tree, or a file, open or mounted, by what it really is: what only has the same name in another mount namespace is something else.
 
 Rules:
 - What a process tells of itself are names of its own mount namespace. A container that has its data at the very path at which the host kept them before
@@ -33,18 +33,18 @@ class _View(NamedTuple):
     is_stood_on: bool
 
 
-def look(tree: str) -> Users:
-    """Return who uses something in `tree`, an existing, resolved path."""
+def look(tree: str, *, writers_only: bool = False) -> Users:
+    """Return who uses something in `tree`, an existing, resolved path; whoever sees it only by mounts that are read-only can be left out."""
     table = mounts.read()
     device, inside = mounts.inside_filesystem(tree, table)
-    views = {os.readlink("/proc/self/ns/mnt"): _view(tree, table, device, inside)}
+    views = {os.readlink("/proc/self/ns/mnt"): _view(tree, table, device, inside, writers_only)}
     told, shown = list[str](), set[str]()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             namespace = os.readlink(entry / "ns/mnt")
-            view = views.get(namespace) or _view(tree, mounts.read(entry.name), device, inside)
+            view = views.get(namespace) or _view(tree, mounts.read(entry.name), device, inside, writers_only)
             if namespace not in views:
                 if os.readlink(entry / "root") == "/":
                     views[namespace] = view
@@ -62,11 +62,12 @@ def look(tree: str) -> Users:
     return Users(told, any(view.is_stood_on for view in views.values()))
 
 
-def _view(tree: str, table: list[Mount], device: str, inside: str) -> _View:
+def _view(tree: str, table: list[Mount], device: str, inside: str, writers_only: bool) -> _View:
     seen = [(mount, name) for mount in table if mount.dev == device for name in _name_by(mount, inside)]
     tops = [(mount, name, mounts.mount_of(name, table)) for mount, name in seen]
-    names = [name for mount, name, top in tops if top == mount]
-    mounted = [f"{mount.fstype} mount {mount.mount}" for mount in table if _is_of(mount, tree, device, inside) or _is_within(mount, names)]
+    counted = [mount for mount in table if not (writers_only and mount.read_only)]
+    names = [name for mount, name, top in tops if top == mount and mount in counted]
+    mounted = [f"{mount.fstype} mount {mount.mount}" for mount in counted if _is_of(mount, tree, device, inside) or _is_within(mount, names)]
     return _View(names, mounted, any(top != mount and top.mount == name for mount, name, top in tops))
 
 

@@ -20,7 +20,7 @@ exit 4
 _README = """Run {key}, role purge_retired
 It removed retired data by name; state.json lists what (key "removed"). There is no undo but a backup.
 A removal that was interrupted left .controlplane-purging-NAME beside the path; the same plan ends it, or a new one of storage.purge.
-A folder on which a container's mount stands was emptied where it lies, and stays (keys "purging" with in_place, "emptied").
+A folder on which a container's mount stands was emptied where it lies, and stays (keys "purging" with in_place, "emptied"; what went with its folder is in "ended").
 What that tree is known by stands in state.json (key "purging") until it is gone.
 """
 

@@ -15,7 +15,7 @@ import stat
 import sys
 from typing import Any
 
-from . import inside, open_files, way_back
+from . import inside, purge_users, way_back
 from .faults import FailedFault, RefusedFault
 from .state import Home, Run
 
@@ -86,7 +86,7 @@ def look(items: list[tuple[str, str]], run: Run) -> dict[str, list[str]]:
         if now is None or (now != mark and path in noted):
             continue
         changed = [] if now == mark else [f"{path} is another file by now, or was written to since"]
-        found[path] = changed + [f"{path} is in use: {user}" for user in open_files.users_of(path)[:3]]
+        found[path] = changed + [f"{path} is in use: {user}" for user in purge_users.look(path).told[:3]]
     against = [f"{path!r} is no path below {' or '.join(_ROOTS)}" for path in strange] + [reason for each in found.values() for reason in each]
     if strange or (against and run.phase not in ("removing", "done")):
         raise RefusedFault(f"removal refused: {'; '.join(against)}. Nothing was changed. Make a new plan.")

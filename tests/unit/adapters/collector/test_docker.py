@@ -31,3 +31,19 @@ def test_a_containers_own_stop_timeout_is_evidence(config: dict[str, Any], secon
     assert record["stop_timeout_s"] == seconds
     assert (record["image_digests"], record["health"]) == (["r/db@sha256:aa"], None)
     assert TypeAdapter(Container).validate_python(record, strict=True) == record
+
+
+def test_a_folder_of_a_volume_that_is_mounted_alone_is_evidence() -> None:
+    mounts = [
+        {"Type": "volume", "Name": "shop", "Source": "/v/shop/_data", "Destination": to, "RW": True} for to in ("/deep", "/all", "/plain", "/other")
+    ]
+    mounts.append({"Type": "bind", "Source": "/srv", "Destination": "/bind", "RW": True})
+    asked = [
+        {"Type": "volume", "Source": "shop", "Target": "/deep/", "VolumeOptions": {"Subpath": "a/b"}},
+        {"Type": "volume", "Source": "shop", "Target": "/all", "VolumeOptions": {"Subpath": ""}},
+        {"Type": "volume", "Source": "shop", "Target": "/plain"},
+        {"Type": "bind", "Source": "/srv", "Target": "/bind"},
+    ]
+    record = container_record(INSPECTED | {"Mounts": mounts, "HostConfig": INSPECTED["HostConfig"] | {"Mounts": asked}}, {}, {"c1": 5}, {})
+    assert [(one["destination"], one.get("subpath")) for one in record["mounts"] if "subpath" in one] == [("/deep", "a/b")]
+    assert TypeAdapter(Container).validate_python(record, strict=True) == record
