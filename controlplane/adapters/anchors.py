@@ -49,7 +49,7 @@ class AnchorFiles:
                 anchors.append(_closeout(content, name))
                 continue
             anchors.append(_head(content, name))
-            fault = self._signer.fault(Path(name), HEADS, at=moment_of(anchors[-1].at))
+            fault = self._signer.fault(Path(name), content, HEADS, at=moment_of(anchors[-1].at))
             faults += [ChainFault(file=name, reason=fault)] if fault is not None else []
         folders, unread = _attempts_of(self._site) if self._site is not None else ([], [])
         for name in (f"{folder}/closeout.json" for folder in folders):

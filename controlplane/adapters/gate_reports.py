@@ -44,11 +44,15 @@ class GateReportFiles:
         self._folder = folder
 
     def keep(self, report: GateReport) -> None:
-        """Keep a report under its run's key, durably, once."""
+        """Keep a report under its run's key, durably, once. Raises `RunFailedError` where there is one already, or it can't be written."""
+        path = self._folder / f"{report.run}.json"
         try:
-            write_durably(self._folder / f"{report.run}.json", (report.model_dump_json() + "\n").encode(), exclusive=True)
+            write_durably(path, (report.model_dump_json() + "\n").encode(), exclusive=True)
         except FileExistsError:
-            raise RunFailedError(f"{self._folder}/{report.run}.json is there already: run keys are used once. Nothing was changed.") from None
+            raise RunFailedError(f"{path} is there already: run keys are used once. Nothing was changed.") from None
+        except OSError as error:
+            why = f"{path} can't be written ({error.strerror or error}), and a run counts for nothing without its report. Nothing was changed"
+            raise RunFailedError(f"{why}. Make room there, or let this user write there, then run the gates again.") from None
 
     def latest(self, limit: int, began: Mapping[str, Begun]) -> tuple[RunReport, ...]:
         """Return the newest reports, the oldest of them first: so many of runs that the chain holds (`began` says where), and so many of others.

@@ -1,4 +1,7 @@
-"""Proposed changes of modes as files; one whose digest does not fit its content is refused before anything looks at it."""
+"""Proposed changes of modes as files; one whose digest does not fit its content is refused before anything looks at it.
+
+A file is read once: whose it is said to be is judged on what was read, whatever lies there by then.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,11 @@ class ProposalFiles:
 
     def __init__(self, signer: SshSigner | None = None) -> None:
         self._signer = signer or SshSigner(None, None)
+        self._text: dict[str, str] = {}
 
     def author(self, path: str, *, at: datetime) -> str | None:
-        """Return whose key signed the proposal, None where the site has no signers. Raises `RefusedError` where that does not hold."""
-        judged = self._signer.judged(Path(path), PROPOSALS, at=at)
+        """Return whose key signed what `read` read there, None where the site has no signers. Raises `RefusedError` where that does not hold."""
+        judged = self._signer.judged(Path(path), self._read(path).encode(), PROPOSALS, at=at)
         if judged.fault is not None:
             raise RefusedError(
                 f"the proposal {path} {judged.fault}. Nothing was changed. Have one of the site's authors propose it, and keep {path}.sig beside it."
@@ -35,7 +39,8 @@ class ProposalFiles:
     def read(self, path: str) -> Proposal:
         """Return the proposal. Raises `InputInvalidError`, also where its digest does not fit its content."""
         try:
-            proposal = Proposal.model_validate_json(read_text(Path(path)))
+            self._text.pop(path, None)
+            proposal = Proposal.model_validate_json(self._read(path))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"])
@@ -52,3 +57,8 @@ class ProposalFiles:
             write_durably(Path(path), content, mode=0o644)
         except OSError as error:
             raise InputInvalidError([Fault(path, 0, "--out", f"can't be written ({error.strerror}): name a file in a folder of yours")]) from None
+
+    def _read(self, path: str) -> str:
+        if path not in self._text:
+            self._text[path] = read_text(Path(path))
+        return self._text[path]

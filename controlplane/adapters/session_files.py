@@ -38,5 +38,9 @@ class SessionFile:
         )
 
     def keep(self, report: AuditReport) -> None:
-        """Keep what this one saw."""
-        write_durably(self._path, (report.model_dump_json() + "\n").encode())
+        """Keep what this one saw. Raises `RunFailedError` where it can't be written."""
+        try:
+            write_durably(self._path, (report.model_dump_json() + "\n").encode())
+        except OSError as error:
+            why = f"{self._path} can't be written ({error.strerror or error}), so the next session would compare with an earlier one than this"
+            raise RunFailedError(f"{why}. Make room there, or let this user write there, then start the session again.") from None

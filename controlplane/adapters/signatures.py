@@ -80,13 +80,16 @@ class Signatures:
 
     def judge(self, signed: Signed, namespace: str) -> Judged:
         """Return who signed it and why that does not hold. Raises `InputInvalidError` where there are no allowed signers to judge by."""
-        signature = signature_of(signed.path)
         try:
-            held = signature.read_bytes()
+            held = signature_of(signed.path).read_bytes()
         except FileNotFoundError:
             return Judged(None, "has no signature")
         except OSError as error:
             return Judged(None, f"has a signature that can't be read ({error.strerror})")
+        return self.judge_held(signed, held, namespace)
+
+    def judge_held(self, signed: Signed, held: bytes, namespace: str) -> Judged:
+        """Return as `judge` does by a signature that need not lie beside it."""
         by = self._signers()
         place = (by, sha256(signed.content).digest(), sha256(held).digest(), namespace, signed.at)
         if signed.at is None:
@@ -95,9 +98,14 @@ class Signatures:
             self._known[place] = self._judge_unless_known(signed, held, namespace, by)
         return self._known[place]
 
-    def principal(self, signature: Path, *, at: datetime | None) -> str | None:
-        """Return whose key made the signature; None where nobody's did that is allowed at that time."""
-        return self._find(signature, self._signers(), at)[0]
+    def principal(self, held: bytes) -> str | None:
+        """Return whose key made the signature; None where nobody's did that is allowed now."""
+        with InMemory(held) as signature:
+            return self._find(signature.path, self._signers(), None)[0]
+
+    def read(self) -> None:
+        """Read the allowed signers. Raises `InputInvalidError` where they can't be read."""
+        self._signers()
 
     def _judge_unless_known(self, signed: Signed, held: bytes, namespace: str, by: bytes) -> Judged:
         before = self._before.get(by) or self._before.setdefault(by, JudgedBefore(self._memory, by))
@@ -111,7 +119,7 @@ class Signatures:
         return judged
 
     def _judge(self, signed: Signed, held: bytes, namespace: str, by: bytes) -> Judged:
-        key = _key_of(held)
+        key = signing_key_of(held)
         if key is None:
             return Judged(None, "has a signature that was altered: ssh-keygen does not write it so")
         with InMemory(held) as signature:
@@ -180,7 +188,7 @@ def signature_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.sig")
 
 
-def _key_of(armoured: bytes) -> bytes | None:
+def signing_key_of(armoured: bytes) -> bytes | None:
     """Return the public key in a signature; None for anything that ssh-keygen would not have written in just this way."""
     if not armoured.startswith(_BEGIN) or not armoured.endswith(_END):
         return None

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controlplane.adapters.durable_files import write_durably
-from controlplane.adapters.evidence_files import EvidenceFiles
 from controlplane.domain.errors import RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
+from controlplane.domain.evidence_file import evidence_document
+from controlplane.domain.evidence_text import evidence_text
 
 
 class WaveFiles:
@@ -18,9 +19,13 @@ class WaveFiles:
         self._site, self._kind = site, kind
 
     def keep(self, wave: str, attempt: str, name: str, content: bytes) -> str:
-        """Write a file durably and return its path below the site's folder."""
+        """Write a file durably and return its path below the site's folder. Raises `RunFailedError` where it can't be written."""
         path = Path("state", self._kind, wave, attempt, name)
-        write_durably(self._site / path, content)
+        try:
+            write_durably(self._site / path, content)
+        except OSError as error:
+            why = f"{self._site / path} can't be written ({error.strerror or error}), and nothing goes on that is not kept"
+            raise RunFailedError(f"{why}. Make room there, or let this user write there, then run the same command again.") from None
         return str(path)
 
     def read(self, path: str) -> bytes:
@@ -31,8 +36,5 @@ class WaveFiles:
             raise RunFailedError(f"{self._site / path} can't be read ({error.strerror}). Nothing was changed. Restore it from a copy.") from None
 
     def keep_evidence(self, wave: str, attempt: str, name: str, seen: Mapping[str, Evidence | Unreached]) -> str:
-        """Write evidence durably and return its path below the site's folder."""
-        path = Path("state", self._kind, wave, attempt, f"{name}.json")
-        (self._site / path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        EvidenceFiles().write(str(self._site / path), seen)
-        return str(path)
+        """Write evidence durably and return its path below the site's folder. Raises `RunFailedError` where it can't be written."""
+        return self.keep(wave, attempt, f"{name}.json", evidence_text(evidence_document(seen)).encode("utf-8", "replace"))

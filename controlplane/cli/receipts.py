@@ -72,6 +72,7 @@ def verify_receipts(site: str | None, folder: str | None, signers: str | None, h
     else:
         _refuse_no_folder(folder)
         found = verify(wiring.kept_receipts(folder, signers), wiring.kept_anchors(heads, signers))
+        _refuse_nothing(folder, found)
     if output == "json":
         click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
     else:
@@ -107,7 +108,7 @@ def show_head(site: str | None, out: str | None, output: str) -> int:
 def reset_site_time(site: str | None, reason: str, output: str) -> int:
     """Let the site's time be this controller's, where another clock ran ahead. Approvals given before end, and so do leases of that clock.
 
-    Exit 4: no later time was seen. Nothing was changed then.
+    Exit 4: no later time was seen, or your key is not allowed at it. Nothing was changed then.
     """
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
@@ -139,7 +140,9 @@ def _say(found: Verified) -> None:
         click.echo("Signatures were not checked: there are no allowed signers to check them by.")
     for number in found.time_resets:
         click.echo(f"At receipt {number} the site's time was reset: times before it are of a clock that ran ahead.")
-    if found.receipts > found.anchored:
+    if not found.receipts and not found.anchors:
+        click.echo("Whether there were any before would show by a head only: none of this chain is known.")
+    elif found.receipts > found.anchored:
         known = f"the newest head that is known holds {found.anchored} of {found.receipts}" if found.anchors else "no head of this chain is known"
         click.echo(f"A cut-off end would show up to there only: {known}. Keep one elsewhere: controlplane receipts head --out FILE")
 
@@ -151,6 +154,14 @@ def _refuse_no_folder(folder: str) -> None:
 
     if not Path(folder).is_dir():
         raise InputInvalidError([Fault(folder, 0, "--receipts", "is no folder: name the one that holds the receipts")])
+
+
+def _refuse_nothing(folder: str, found: Verified) -> None:
+    from controlplane.domain.errors import Fault, InputInvalidError  # noqa: PLC0415 - loaded when the verb runs
+
+    # Nobody asks for a verdict on nothing: it is another folder, or one that was emptied.
+    if not found.receipts and not found.faults:
+        raise InputInvalidError([Fault(folder, 0, "--receipts", "holds no receipt: name the folder that holds them, or find out who emptied it")])
 
 
 def _store(site: str | None) -> ReceiptStore:

@@ -3,7 +3,10 @@
 Rules:
 - All breaks are named, not the first alone; of two receipts with one number both are, since only a person knows which is the right one.
 - A receipt is judged at its own time, and that time is held by its place: not before what came earlier. So nobody dates one back to when their
-  key was still allowed. Only a reset of the site's time goes back, and it is a signed receipt itself.
+  key was still allowed. Only a reset of the site's time goes back, and it is a signed receipt itself: its key has to be allowed also at the latest
+  time before it. Else whoever kept a key that ended could set the time back to before its end.
+- A key that resets the time may end later, before the time that the wrong clock showed. So a reset is good as well once a run was begun after it by
+  a key that is allowed at that time: nobody else begins one on a chain with a reset in doubt.
 - A head that is kept elsewhere, and each closeout, says how long the chain was and what its last receipt was: a shorter or another chain is a
   fault. What was cut off behind the newest of them leaves no trace in the files.
 - The other way round a closeout that is gone is a fault too: the receipt of its closing names its files.
@@ -11,7 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -58,6 +61,10 @@ class Anchor(Value):
     closing: Literal["wave.close", "release.close"] | None = None
 
 
+class LooseReset(ChainFault):
+    """A reset of the site's time that nobody stands for whose key is allowed at the latest time before it. One who is does so by another reset."""
+
+
 def link(receipt: Receipt, last: Receipt | None) -> Receipt:
     """Return the receipt as the link after `last`. Its time is never before that one's, whatever the clock says meanwhile, unless it resets it.
 
@@ -70,7 +77,7 @@ def link(receipt: Receipt, last: Receipt | None) -> Receipt:
             f"the receipts are of site {last.site}, and site.yml names {receipt.site}: {receipt.key} was not written. Give the site its name back, "
             "or start the renamed one with a state folder of its own."
         )
-    at = receipt.at if _resets(receipt) else max(receipt.at, last.at)
+    at = receipt.at if is_reset(receipt) else max(receipt.at, last.at)
     return receipt.model_copy(update={"seq": last.seq + 1, "previous": last.digest(), "at": at})
 
 
@@ -86,7 +93,33 @@ def latest_time(chain: Sequence[Receipt]) -> str | None:
 
 def last_reset(chain: Sequence[Receipt]) -> Receipt | None:
     """Return the intent of the newest reset of the site's time; None where it never was reset."""
-    return next((receipt for receipt in reversed(chain) if _resets(receipt)), None)
+    return next((receipt for receipt in reversed(chain) if is_reset(receipt)), None)
+
+
+def loose_resets(chain: Sequence[Receipt], holds: Callable[[int, str], bool]) -> tuple[tuple[int, str], ...]:
+    """Return the place in the chain of each reset that goes back and that nobody stands for, and the time from which it goes back.
+
+    `holds` says whether the key of the receipt at a place is allowed at a time.
+    """
+    loose: list[tuple[int, str]] = []
+    for place, receipt in enumerate(chain):
+        before = latest_time(chain[:place]) if is_reset(receipt) else None
+        if before is None or before <= receipt.at:
+            continue
+        begun = (number for number in range(place + 1, len(chain)) if begins(chain[number]))
+        if not holds(place, before) and not any(chain[number].at >= before or holds(number, before) for number in begun):
+            loose.append((place, before))
+    return tuple(loose)
+
+
+def begins(receipt: Receipt) -> bool:
+    """Say whether with this receipt a run begins; the steps of a run have keys of their own."""
+    return receipt.phase == "intent" and receipt.key == receipt.run
+
+
+def is_reset(receipt: Receipt) -> bool:
+    """Say whether with this receipt the site's time begins anew."""
+    return receipt.capability == RESET and receipt.phase == "intent"
 
 
 def behind(chain: Sequence[Receipt], now: datetime) -> str | None:
@@ -171,10 +204,10 @@ def _backward_times(receipts: Named) -> list[ChainFault]:
     faults: list[ChainFault] = []
     latest: tuple[str, Receipt] | None = None
     for file, receipt in receipts:
-        if latest is not None and not _resets(receipt) and moment_of(receipt.at) < moment_of(latest[1].at) - BEHIND:
+        if latest is not None and not is_reset(receipt) and moment_of(latest[1].at) - moment_of(receipt.at) > BEHIND:
             told = f"says {receipt.at}, and number {latest[1].seq} before it {latest[1].at} already: it was dated back"
             faults.append(ChainFault(file=file, reason=told))
-        if latest is None or _resets(receipt) or receipt.at > latest[1].at:
+        if latest is None or is_reset(receipt) or receipt.at > latest[1].at:
             latest = (file, receipt)
     return faults
 
@@ -189,7 +222,7 @@ def _why_loose(anchor: Anchor, receipts: Named) -> str | None:
         file, last = receipts[anchor.length - 1]
         if last.digest() != anchor.head:
             return f"says that the chain's receipt {anchor.length} was another one than {file}: the chain forked or was written anew"
-        if moment_of(last.at) > moment_of(anchor.at) + BEHIND:
+        if moment_of(last.at) - moment_of(anchor.at) > BEHIND:
             return f"was made at {anchor.at}, before {file} that it holds ({last.at}): one of the two times is wrong"
     return _why_unrecorded(anchor, receipts) if anchor.kind == "closeout" else None
 
@@ -208,10 +241,6 @@ def _why_unrecorded(anchor: Anchor, receipts: Named) -> str | None:
     return None if mine[-1].evidence == anchor.receipt else f"was altered: {mine[-1].key} names another digest"
 
 
-def _resets(receipt: Receipt) -> bool:
-    return receipt.capability == RESET and receipt.phase == "intent"
-
-
 def _since_reset(chain: Sequence[Receipt]) -> Sequence[Receipt]:
-    last = next((number for number in range(len(chain) - 1, -1, -1) if _resets(chain[number])), 0)
+    last = next((number for number in range(len(chain) - 1, -1, -1) if is_reset(chain[number])), 0)
     return chain[last:]

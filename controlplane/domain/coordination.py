@@ -13,6 +13,8 @@ from controlplane.domain.names import Line, check_name
 from controlplane.domain.values import Value
 
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
+# No clock of a computer is before it begins to count.
+_FIRST, _LAST = 1970, 9990
 
 
 def stamp_of(moment: datetime) -> str:
@@ -34,7 +36,10 @@ def _moment(stamp: str) -> datetime:
 
 
 def _stamp(text: str) -> str:
-    moment_of(check_name(text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "time"))
+    moment = moment_of(check_name(text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "time"))
+    # Minutes and days are added to times and taken from them, which must not leave what a datetime holds.
+    if not _FIRST <= moment.year <= _LAST:
+        raise ValueError(f"{text} is no time of a clock: its year has to be one from {_FIRST} to {_LAST}")
     return text
 
 

@@ -7,6 +7,7 @@ Rules:
 - Each "no" names the capability that would mend it, as plans made from the same evidence say, or why there is none (ready_needs).
 - Nothing may be done to the host while it is judged: not by what is on record here, nor by a run of elsewhere that holds its lease.
 - A ready receipt ends by itself, at the latest with the first waiver that it rests on; and as soon as the policy changes or the host does.
+- It ends with a reset of the site's time too: how long it holds was said by a clock that may be the one that ran ahead.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from controlplane.domain.chain import last_reset
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.docker_presence import is_without_docker
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
@@ -112,6 +114,9 @@ def void_because(receipt: Receipt, chain: Sequence[Receipt], *, policy: str, rou
     later = next((r for r in own if r.seq > receipt.seq), None) or next(iter(_done_since(receipt.key, own)), None)
     if later is not None:
         return f"{later.key} came after it ({later.at})"
+    reset = last_reset(chain)
+    if reset is not None and reset.seq > receipt.seq:
+        return f"it was given before the site's time was reset at {reset.at}"
     return f"it ended at {receipt.expires_at}" if now >= _moment(receipt.expires_at) else None
 
 

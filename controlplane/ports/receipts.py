@@ -31,7 +31,7 @@ class ReceiptStore(Protocol):
 
     @property
     def checks_signatures(self) -> bool:
-        """Say whether there are signers to check by."""
+        """Say whether there are signers to check by. Raises `InputInvalidError` where they can't be read."""
         ...
 
 

@@ -104,7 +104,7 @@ def _trail(receipts: ReceiptStore, anchors: AnchorSource, hosts: list[str], *, h
     try:
         named = receipts.load()
         faults = trail_faults(receipts, anchors)
-    except RunFailedError as broken:
+    except (RunFailedError, InputInvalidError) as broken:
         # A board without its trail would be no board on the day on which it is needed most; a trail that can't be read is never shown as whole.
         return BoardTrail(unreadable=str(broken), has_signers=has_signers)
     chain = [receipt for _, receipt in named]

@@ -181,11 +181,12 @@ def _history(ports: DoctorPorts) -> _Seen:
     head = ports.history.head()
     if head is None:
         return "warn", "the site is not under version control: nobody sees who changed what"
+    level, told = _upstream(head, ports.upstream(), ports)
     loose = ports.history.uncommitted()
     if loose:
         shown = ", ".join(loose[:5])
-        return "warn", f"at {head[:12]}; not committed: {shown}{f' and {len(loose) - 5} more' if len(loose) > 5 else ''}"
-    return _upstream(head, ports.upstream(), ports)
+        told = f"{told}; not committed: {shown}{f' and {len(loose) - 5} more' if len(loose) > 5 else ''}"
+    return "warn" if loose and level == "pass" else level, told
 
 
 def _upstream(head: str, upstream: Upstream | None, ports: DoctorPorts) -> _Seen:

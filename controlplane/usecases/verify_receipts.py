@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controlplane.domain.chain import RESET, Anchor, Head, Named, anchor_faults, chain_faults, newest_anchor
+from controlplane.domain.chain import Anchor, Head, Named, anchor_faults, chain_faults, is_reset, newest_anchor
 from controlplane.domain.errors import Fault, InputInvalidError
 from controlplane.domain.receipt import ChainFault
 from controlplane.domain.values import Value
@@ -28,7 +28,7 @@ class Verified(Value):
 
 
 def verify_receipts(receipts: ReceiptStore, anchors: AnchorSource) -> Verified:
-    """Return everything that is wrong with a chain. Raises `InputInvalidError` for heads and signers that can't be read."""
+    """Return everything that is wrong with a chain. Raises `InputInvalidError` for heads and signers that can't be read, also without a receipt."""
     named, faults = receipts.examine()
     held, loose = anchored(named, anchors)
     newest = newest_anchor(held)
@@ -38,7 +38,7 @@ def verify_receipts(receipts: ReceiptStore, anchors: AnchorSource) -> Verified:
         signatures=receipts.checks_signatures,
         anchors=held,
         anchored=newest.length if newest is not None else 0,
-        time_resets=tuple(one.seq for _, one in named if one.capability == RESET and one.phase == "intent"),
+        time_resets=tuple(one.seq for _, one in named if is_reset(one)),
     )
 
 

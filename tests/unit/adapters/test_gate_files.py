@@ -138,7 +138,7 @@ def test_a_report_says_by_what_it_judged_and_one_from_before_it_could_keeps_its_
     [one] = files.latest(1, {})
     assert (one.policy, one.checkers) == ("x", {"D235": "sha256:c"})
     assert one.digest != report().digest()
-    for later in ({"checkers", "facts", "ended"}, {"facts", "ended"}):
+    for later in ({"checkers", "facts", "ended", "more"}, {"facts", "ended", "more"}):
         told = report().model_copy(update={"checkers": {} if "checkers" in later else {"D235": "sha256:c"}})
         plain = told.model_dump(mode="json", exclude=later)
         (tmp_path / f"{report().run}.json").write_text(json.dumps(plain))

@@ -16,7 +16,7 @@ from controlplane.adapters.run_locks import HostLocks
 from controlplane.adapters.signatures import signature_of
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.approval import approve
-from controlplane.domain.chain import chain_faults
+from controlplane.domain.chain import chain_faults, link
 from controlplane.domain.digest import digest_of
 from controlplane.domain.errors import InputInvalidError, RefusedError, RunFailedError
 from controlplane.domain.receipt import Receipt
@@ -132,8 +132,9 @@ def test_a_result_without_intent_and_a_second_result_are_faults(tmp_path: Path) 
     store = ReceiptFiles(tmp_path / "receipts", SshSigner(None, None))
     store.append(_receipt(1, "result", outcome="done"))
     store.append(_receipt(1, "result", outcome="done"))
-    store.append(_receipt(2))
-    store.append(_receipt(2))
+    last = store.append(_receipt(2))
+    again = link(_receipt(2), last)
+    (tmp_path / "receipts" / again.file_name()).write_text(again.model_dump_json(indent=2) + "\n")
 
     key = "CAP-20260102-120000__storage.fstab__R000"
     assert _faults(store) == [
@@ -142,6 +143,21 @@ def test_a_result_without_intent_and_a_second_result_are_faults(tmp_path: Path) 
         f"closes {key}1 a second time",
         f"opens {key}2 a second time",
     ]
+
+
+def test_an_intent_whose_key_is_on_record_already_is_not_written(tmp_path: Path) -> None:
+    store = _chain(tmp_path, SshSigner(None, None))
+
+    with pytest.raises(RefusedError) as refused:
+        store.append(_receipt(2))
+
+    assert str(refused.value) == (
+        "CAP-20260102-120000__storage.fstab__R0002 is on record already: two runs that began in one second drew one key. It was not begun. "
+        "Run the same command again."
+    )
+    assert (len(store.load()), _faults(store)) == (4, [])
+    store.append(_receipt(3))
+    assert _faults(store) == []
 
 
 def test_a_receipt_that_shows_is_signed_even_when_the_key_fails(tmp_path: Path, keys: Path) -> None:
@@ -229,8 +245,8 @@ def test_a_signed_receipt_never_passes_as_an_approval(tmp_path: Path, keys: Path
     path.write_bytes(b"{}")
     signer.sign(path, b"{}", RECEIPTS)
 
-    assert signer.fault(path, RECEIPTS) is None
-    assert signer.fault(path, APPROVALS) == "does not fit its signature"
+    assert signer.fault(path, b"{}", RECEIPTS) is None
+    assert signer.fault(path, b"{}", APPROVALS) == "does not fit its signature"
 
 
 def test_an_expired_or_foreign_namespace_in_the_allowed_signers_counts(tmp_path: Path, keys: Path) -> None:
@@ -240,7 +256,7 @@ def test_an_expired_or_foreign_namespace_in_the_allowed_signers_counts(tmp_path:
     path.write_bytes(b"{}")
     SshSigner(keys / "ann", None).sign(path, b"{}", APPROVALS)
 
-    assert SshSigner(keys / "ann", signers).fault(path, APPROVALS) is not None
+    assert SshSigner(keys / "ann", signers).fault(path, b"{}", APPROVALS) is not None
 
 
 def test_a_plan_file_comes_back_as_it_went(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.adapters.approvals import ApprovalFiles
 from controlplane.adapters.proposal_files import ProposalFiles
 from controlplane.adapters.receipts import ReceiptFiles
-from controlplane.adapters.signatures import signature_of
+from controlplane.adapters.signatures import Judged, signature_of
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.approval import approve
 from controlplane.domain.errors import InputInvalidError, RefusedError
@@ -90,6 +91,34 @@ def test_a_proposal_needs_an_author(keys: Path, team: Path, tmp_path: Path) -> N
     signature_of(Path(path)).unlink()
     with pytest.raises(RefusedError, match=r"the proposal .*p.json has no signature. Nothing was changed. Have one of the site's authors propose it"):
         reader.author(path, at=COLLECTED)
+
+
+def test_what_is_swapped_after_its_signature_was_judged_is_not_what_is_believed(keys: Path, team: Path, tmp_path: Path) -> None:
+    """Ben approved until tomorrow and eve proposed; whoever can write the folder puts something else there in between."""
+    signed, path = ApprovalFiles(tmp_path, SshSigner(keys / "ben", team)), tmp_path / "aa.json"
+    made = signed.add(approve("sha256:aa", approver="ben", requester=None, now=COLLECTED))
+    swapping = SshSigner(None, team)
+    judged = swapping.judged
+
+    def swap(of: Path, *what: Any, **more: Any) -> Judged:
+        told: Judged = judged(of, *what, **more)
+        of.write_text(of.read_text().replace("2026-01-03", "2036-01-03"))
+        return told
+
+    swapping.judged = swap  # type: ignore[method-assign, assignment]
+    found = ApprovalFiles(tmp_path, swapping).find("sha256:aa", at=COLLECTED)
+    assert (found and found.expires_at, "2036-01-03" in path.read_text()) == (made.expires_at, True)
+
+    path = tmp_path / "p.json"
+    ProposalFiles(SshSigner(keys / "eve", team)).write(str(path), PROPOSAL)
+    eves, reader = path.read_bytes(), ProposalFiles(SshSigner(None, team))
+    path.write_text(seal(**{**PROPOSAL.model_dump(exclude={"proposal"}), "reason": "another"}).model_dump_json(indent=2))
+    assert reader.read(str(path)).reason == "another"
+    path.write_bytes(eves)
+    with pytest.raises(RefusedError, match=r"p.json does not fit its signature. Nothing was changed"):
+        reader.author(str(path), at=COLLECTED)
+    assert reader.read(str(path)) == PROPOSAL
+    assert reader.author(str(path), at=COLLECTED) == "eve@example.org"
 
 
 def test_two_lines_of_one_person_give_one_key_two_roles(keys: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_policy_older_than_its_upstream_fails(run: Run, site: Path, tmp_path: 
     assert (level, ", as its upstream, as fetched " in told) == ("pass", True), told
     (site / "hosts.yml").write_text((site / "hosts.yml").read_text() + "# more\n")
     level, told = points(run("doctor", "-o", "json"))["version control"]
-    assert (level, told.endswith("not committed: hosts.yml")) == ("warn", True), told
+    assert (level, ", as its upstream, as fetched " in told, told.endswith("; not committed: hosts.yml")) == ("warn", True, True), told
     git(site, "commit", "-qam", "two")
     level, told = points(run("doctor", "-o", "json"))["version control"]
     assert (level, "1 commit not pushed to its upstream, as fetched " in told) == ("warn", True), told
@@ -177,6 +177,11 @@ def test_a_policy_older_than_its_upstream_fails(run: Run, site: Path, tmp_path: 
     git(site, "reset", "-q", "--hard", "HEAD~1")
     level, told = points(run("doctor", "-o", "json"))["version control"]
     assert (level, "1 commit behind its upstream, as fetched " in told) == ("fail", True), told
+    (site / "hosts.yml").write_text((site / "hosts.yml").read_text() + "# less\n")
+    said = run("doctor", "-o", "json")
+    level, told = points(said)["version control"]
+    ends = "pull first, or you work by an old policy; not committed: hosts.yml"
+    assert (said.json()["verdict"], level, "1 commit behind its upstream" in told, told.endswith(ends)) == ("DRIFT", "fail", True, True), told
 
 
 def test_what_nobody_fetched_for_long_is_no_pass(run: Run, site: Path, tmp_path: Path) -> None:

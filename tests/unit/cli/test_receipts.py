@@ -103,6 +103,19 @@ def test_a_head_is_kept_and_a_later_chain_is_held_to_it(run: Run, site: Path) ->
     assert err.splitlines()[1].startswith("state/waves/W8B/20260102-120000/closeout.json: has no receipt in the chain")
 
 
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_time_of_no_clock_is_told_by_its_file_wherever_it_is(run: Run, site: Path, at: str) -> None:
+    closeout, broken = next(site.glob("state/waves/*/*/closeout.json")), next((site / "state" / "receipts").glob("000003*.json"))
+    said = json.loads(closeout.read_text())
+    closeout.write_text(json.dumps({**said, "attestation": {**said["attestation"], "at": at}}, indent=2) + "\n")
+    code, _, err = run("receipts", "verify", "--site", str(site))
+    assert (code, "/closeout.json: was " in err) == (1, True), err
+
+    broken.write_text(broken.read_text().replace(json.loads(broken.read_text())["at"], at))
+    code, _, err = run("receipts", "verify", "--site", str(site))
+    assert (code, f"{broken.name}: is no receipt, or can't be read" in err) == (1, True), err
+
+
 def test_the_json_names_faults_anchors_and_how_far_they_hold(run: Run, site: Path) -> None:
     broken = next((site / "state" / "receipts").glob("000003*.json"))
     broken.write_text("{")
@@ -132,6 +145,8 @@ def test_a_head_of_a_broken_chain_is_not_made(run: Run, site: Path) -> None:
         (("--allowed-signers", "signers"), "--allowed-signers goes with --receipts"),
         (("--receipts", "copy", "--site", "site"), "name a site or --receipts, not both"),
         (("--receipts", "missing"), "missing: --receipts: is no folder"),
+        (("--receipts", "site"), "site: --receipts: holds no receipt: name the folder that holds them, or find out who emptied it"),
+        (("--receipts", "site", "--allowed-signers", "nobodys"), "nobodys: can't be read (No such file or directory)"),
         (("--receipts", "site", "--head", "missing.json"), "missing.json: --head: can't be read (No such file or directory)"),
         (("--receipts", "site", "--head", "site/site.yml"), "site/site.yml: --head: is no head: 'controlplane receipts head --out FILE' writes one"),
     ],
@@ -142,6 +157,24 @@ def test_what_can_not_be_meant_is_a_usage_error(run: Run, argv: tuple[str, ...],
 
     assert (code, out) == (2, "")
     assert told in err
+
+
+def test_a_site_without_receipts_says_that_a_head_alone_would_show_that_there_were_any(run: Run, site: Path, keys: Path) -> None:
+    head = ("--head", str(site.parent / "head.json"))
+    assert run("receipts", "head", "--site", str(site), "--out", head[1])[0] == 0
+    shutil.rmtree(site / "state")
+    told = "Whether there were any before would show by a head only: none of this chain is known.\n"
+    assert run("receipts", "verify", "--site", str(site)) == (0, f"0 receipts, 0 faults\n{told}", "")
+
+    (site / "empty").mkdir()
+    folder = ("--receipts", str(site / "empty"), "--allowed-signers", str(keys / "signers"), *head)
+    for argv in (("--site", str(site), *head), folder):
+        code, out, err = run("receipts", "verify", *argv)
+        assert (code, out, "was made when the chain had 8 receipts, now it has 0: its end was cut off" in err) == (1, "0 receipts, 1 faults\n", True)
+
+    (site / "site.yml").write_text("name: lab\nallowed_signers: nobodys\n")
+    code, out, err = run("receipts", "verify", "--site", str(site))
+    assert (code, out, "nobodys: can't be read (No such file or directory)" in err) == (2, "", True)
 
 
 def test_the_sites_time_is_reset_on_record_and_the_chain_still_holds(run: Run, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:

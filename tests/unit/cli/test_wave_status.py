@@ -71,3 +71,34 @@ def test_ctrl_c_ends_the_view_also_while_it_looks(monkeypatch: pytest.MonkeyPatc
 
     code, text = watched(monkeypatch, ask)
     assert (code, "W1  planned" in text) == (0, True)
+
+
+def _long(packs: int) -> dict[str, Any]:
+    ran = [{"passed": True, "run": f"CAP-{number:02}", "after": "mint-data/010", "reason": "as declared " * 12} for number in range(packs)]
+    record = {"packs": ran, "carved": [{"host": "mint-apps", "reason": "its step failed"}]}
+    return told(record=record, next="controlplane wave run W1", ended_at=ENDED)
+
+
+def test_what_is_newest_and_what_to_type_next_stays_on_a_terminal_that_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "20")
+    _, text = watched(monkeypatch, lambda: _long(30))
+    assert "..." not in text
+    for shown in ("W1  planned", "goal  ", "lines left out for want of room", "CAP-29", "carved    mint-apps", "Next: ", "Ctrl-C ends this view"):
+        assert shown in text, shown
+    assert ("CAP-00" in text, text.index("CAP-29") < text.index("carved") < text.index("Next: ")) == (False, True)
+    monkeypatch.setenv("LINES", "200")
+    _, text = watched(monkeypatch, lambda: _long(30))
+    assert ("CAP-00" in text, "left out" in text) == (True, False)
+
+
+@pytest.mark.parametrize("height", range(2, 40))
+def test_what_is_shown_never_takes_more_rows_than_there_are(height: int) -> None:
+    head, body = ["W1", "goal", "changes"], [*(f"pack {number}" for number in range(20)), "Next", "", "Ctrl-C"]
+    lines = view.fitted(head, body, rows=lambda line: 2 if line.startswith("pack") else 1, height=height)
+    assert sum(2 if line.startswith("pack") else 1 for line in lines) <= height
+    assert (lines[0], lines[-1]) == ("W1", "Ctrl-C")
+    if height >= 5:
+        assert "Next" in lines
+    if height >= 7:
+        assert lines[:3] == head

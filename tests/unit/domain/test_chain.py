@@ -74,6 +74,14 @@ def test_a_reset_lets_time_begin_anew_and_only_there() -> None:
     assert behind(plain, COLLECTED + timedelta(minutes=2) - timedelta(minutes=5, seconds=1)) == "2026-01-02T12:02:00Z"
 
 
-def test_times_that_are_none_are_no_receipt() -> None:
-    with pytest.raises(ValueError, match="2026-13-41"):
-        receipt(1, at="2026-13-41T00:00:00Z")
+@pytest.mark.parametrize("at", ["2026-13-41T00:00:00Z", "0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z"])
+def test_times_that_are_none_are_no_receipt(at: str) -> None:
+    with pytest.raises(ValueError, match=at):
+        receipt(1, at=at)
+
+
+def test_a_clock_that_began_to_count_anew_is_dated_back_and_no_more() -> None:
+    chain = _chained(receipt(1), receipt(1, "result", at="1970-01-01T00:00:00Z"))
+
+    told = "says 1970-01-01T00:00:00Z, and number 1 before it 2026-01-02T12:00:00Z already: it was dated back"
+    assert [fault.reason for fault in chain_faults(chain)] == [told]

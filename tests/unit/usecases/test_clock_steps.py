@@ -17,12 +17,14 @@ from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.approval_guard import judge_approval
-from controlplane.usecases.judge_ready import judge_ready
+from controlplane.usecases.judge_ready import judge_ready, standing_of
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from controlplane.usecases.reset_time import reset_time
 from controlplane.usecases.take_lease import take_lease
 from tests.fakes.chains import receipt
 from tests.fakes.coordination import FakeCoordination
+from tests.fakes.evidence_builder import healthy_probes
+from tests.fakes.host import FakeHost
 from tests.fakes.ports import FakeEntropy
 from tests.fakes.site import OPERATOR, FakeSite
 
@@ -236,6 +238,27 @@ def test_a_reset_by_a_clock_that_was_set_back_revives_no_approval_that_was_over(
 
     site.approvals.add(approve(plan.plan, approver="bob@example.org", requester=None, now=site.clock.now(), reset=reset))
     assert site.apply(plan).outcome == "done"
+
+
+def test_what_a_clock_that_ran_ahead_called_ready_is_not_ready_after_a_reset() -> None:
+    site = FakeSite()
+    site.hosts["mint-data"] = FakeHost("mint-data", healthy_probes())
+    right = site.clock.time
+    site.clock.time += LONG
+
+    def stands() -> str | None:
+        return standing_of("mint-data", site.view, clock=site.clock, receipts=site.receipts)[1]
+
+    assert judge_ready("mint-data", site.view, operator=OPERATOR, ports=site.ports)[0].ready
+    assert stands() is None
+    site.clock.time = right
+    _reset(site, FakeCoordination())
+    reset = last_reset(site.receipts.chain)
+    assert reset is not None
+
+    for days in (0, 300):
+        site.clock.time = right + timedelta(days=days)
+        assert stands() == f"it was given before the site's time was reset at {reset.at}"
 
 
 def test_a_time_that_nobody_ran_ahead_of_is_not_reset() -> None:

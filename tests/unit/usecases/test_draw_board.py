@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.domain.board import BoardGovernance
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.errors import InputInvalidError, RunFailedError
+from controlplane.domain.errors import Fault, InputInvalidError, RunFailedError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Verdict
 from controlplane.domain.inventory import InventoryHost
@@ -39,6 +39,11 @@ class KnownEvidence:
 class BrokenReceipts(FakeReceipts):
     def load(self) -> tuple[tuple[str, Receipt], ...]:
         raise RunFailedError("000003.json: is no receipt.")
+
+
+class UncheckedReceipts(FakeReceipts):
+    def signature_faults(self) -> tuple[ChainFault, ...]:
+        raise InputInvalidError([Fault("lab/allowed_signers", 0, "", "can't be read (No such file or directory)")])
 
 
 def trail() -> FakeReceipts:
@@ -149,6 +154,12 @@ def test_a_closeout_that_is_gone_is_a_fault_of_the_trail() -> None:
 def test_a_chain_that_cannot_be_read_is_told_and_the_rest_is_shown() -> None:
     board = drawn(receipts=BrokenReceipts(Interruption()))
     assert board.trail.unreadable == "000003.json: is no receipt."
+    assert board.report.summary.met > 0
+
+
+def test_signers_that_cannot_be_read_are_told_and_the_rest_is_shown() -> None:
+    board = drawn(receipts=UncheckedReceipts(Interruption()))
+    assert board.trail.unreadable == "lab/allowed_signers: can't be read (No such file or directory)"
     assert board.report.summary.met > 0
 
 
