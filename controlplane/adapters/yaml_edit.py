@@ -1,7 +1,8 @@
 """Change one record of a YAML file of records by id, and leave every other byte, comments and order, as people wrote it.
 
 Rules:
-- PyYAML's nodes say where things stand; a change is a splice between two of those places.
+- PyYAML's nodes say where things stand; a change is a splice between two of those places. They are composed by the parser that reads the site's
+  files, libyaml where it is there: PyYAML's own takes less.
 - The new text is read again, and has to say what was wanted and nothing else: else nothing is written.
 """
 
@@ -25,6 +26,9 @@ _NOT_TEXT = re.compile(r"(true|false|null|yes|no|on|off|~|[-+]?[0-9][0-9_.:eExX+
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 # A key whose value begins with a brace, on its line or, below comments, on a later one.
 _OPENS_BRACE = re.compile(r"[^\n:]*:\s*(?:#[^\n]*\n\s*)*\{")
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NOT_APART = "is written in a way in which its records can't be told apart"
 
 
 class _Part(NamedTuple):
@@ -58,7 +62,12 @@ class FieldsText:
 
     def _composed(self, start: int, end: int) -> _Part | None:
         """Return the mapping that whole lines of the text say by themselves, None where they say none."""
-        node = yaml.compose(self._text[start:end], Loader=yaml.SafeLoader)
+        try:
+            node = yaml.compose(self._text[start:end], Loader=_LOADER)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = self._text.count("\n", 0, start) + (mark.line if mark is not None else 0) + 1
+            raise self._refused(f"{_NOT_APART}, see line {line}") from None
         return _Part(node, start) if isinstance(node, yaml.MappingNode) else None
 
     def _setting(self, part: _Part, field: str, value: Any) -> _Splice:
@@ -168,7 +177,21 @@ class RecordsText(FieldsText):
         key, value = node.value[0]
         # A file that parts its records by empty lines goes on to do so.
         gap = "\n" if len(names) > 1 and self._parted(names[-2], offset + key.start_mark.index) else ""
-        return self._below(self._end(value, offset), gap + _block(record, fields, key.start_mark.column).rstrip("\n"))
+        column = key.start_mark.column
+        return self._below(self._end_of_comments(self._end(value, offset), column), gap + _block(record, fields, column).rstrip("\n"))
+
+    def _end_of_comments(self, index: int, column: int) -> int:
+        """Return where the comments end that stand below the line of `index` and deeper than that column: they are of the record that ends there."""
+        end = index
+        while (start := self._text.find("\n", index) + 1) > 0:
+            line = self._text[start:].partition("\n")[0]
+            said = line.lstrip(" \t")
+            if said.startswith("#") and len(line) - len(said) > column:
+                end = start
+            elif said.strip():
+                break
+            index = start
+        return end
 
     def _parted(self, before: str, start: int) -> bool:
         node, offset = self._part_of(before)
@@ -205,7 +228,7 @@ class RecordsText(FieldsText):
 
     def _known(self, part: _Part | None) -> _Part:
         if part is None or not part.node.value:
-            raise self._refused("is written in a way in which its records can't be told apart")
+            raise self._refused(_NOT_APART)
         return part
 
     @cached_property
@@ -231,8 +254,8 @@ def _goes_on(held: yaml.SequenceNode, value: list[Any]) -> bool:
 
 def has_root(text: str, root: str) -> bool:
     """Say whether a text that is valid, or empty, has that top-level key."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    return isinstance(node, yaml.MappingNode) and any(key.value == root for key, _ in node.value)
+    data = parse_document(text, root, multiline=True).data
+    return isinstance(data, dict) and root in data
 
 
 def written(value: Any) -> str:

@@ -24,6 +24,7 @@ from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.interrupted_run import abandon_command, if_gone, open_run, way_back_command
 from controlplane.usecases.record_run import WHOLE
 from controlplane.usecases.step_outcome import deletes
+from controlplane.usecases.way_on import way_on
 
 # A site that names signers for the first time has as many faults as receipts.
 _TOLD = 5
@@ -96,22 +97,17 @@ def open_of(plan: Plan, chain: tuple[Receipt, ...]) -> tuple[tuple[Receipt, ...]
     """Return this plan's open intents and the run that they belong to. Raises `RefusedError` where another plan's are in the way."""
     still = open_intents(chain)
     mine = tuple(receipt for receipt in still if receipt.plan == plan.plan)
-    led = {r.run for r in chain if r.capability in CAPABILITIES and CAPABILITIES[r.capability].led_by}
-    of_release = "Go on with it as 'controlplane release status' says"
+    plainly = "with 'controlplane apply' and its plan file"
     undoing = [receipt for receipt in still if receipt.undoes is not None and (receipt in mine or receipt.host in plan.hosts)]
     if undoing:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in undoing)
-        how = of_release if undoing[0].run in led else f"Go on with it: controlplane rollback {undoing[0].undoes}"
+        how = way_on(undoing[0], chain, resume=plainly)
         raise RefusedError(f"a rollback is still open: {told}. Nothing was changed. {how}. {if_gone(undoing[0].run)}")
     touched = {receipt.run for receipt in chain if receipt.host in plan.hosts}
     others = [r for r in still if r.plan != plan.plan and (r.host in plan.hosts or (r.capability == WHOLE and r.run in touched))]
     if others:
         told = "; ".join(f"{r.key} on {r.host} since {r.at}" for r in others)
-        by_name = any(r.run == others[0].run and r.capability in CAPABILITIES and CAPABILITIES[r.capability].only_by_name for r in chain)
-        # What deletes does not go back, and goes on whatever came since.
-        or_back = "" if by_name else f", or take it back: controlplane rollback {others[0].run}"
-        plainly = f"Resume it with 'controlplane apply' and its plan file{or_back}"
-        how = of_release if others[0].run in led else plainly
+        how = way_on(others[0], chain, resume=plainly)
         raise RefusedError(f"an earlier run is still open: {told}. Nothing was changed. {how}. {if_gone(others[0].run)}")
     return mine, mine[0].run if mine else None
 

@@ -5,6 +5,7 @@ Rules:
 - Where a run was abandoned, what it left on hosts that are not carved out is planned and done first.
 - A host that was carved out keeps no other from closing: it remains. Where all of them were, nothing was brought about, and the wave is aborted.
 - The receipt is on disk, with its digest in the signed chain, before the wave counts as closed; a kill in between is made good by the same command.
+- A run or a rollback of the wave that came behind what its closeout holds makes that closing count for nothing: all of it is asked once more.
 - Gaps are recommended for closing, never closed here.
 """
 
@@ -29,22 +30,21 @@ from controlplane.domain.waves.closeout import (
 )
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.record import GateJudged, WaveRecord
+from controlplane.domain.waves.trail import closings_of, standing_closing
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.waves.verified import unverified
 from controlplane.render.closeout_page import closeout_page
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.close_wave_unchanged import refuse_changed_governing
 from controlplane.usecases.closeout_outputs import outputs_of
-from controlplane.usecases.interrupted_run import finished_steps
 from controlplane.usecases.look_at_wave import Look, look_at, pack_ran, refuse_unreached
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.read_registers import Record, resting
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.settle_wave import caught_up, refuse_open_beside, refuse_open_runs
 from controlplane.usecases.wave_case import case_of
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of, loaded, refuse_other_files
-
-_FILE, _PAGE = "closeout.json", "closeout.md"
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, loaded, refuse_other_files
+from controlplane.usecases.wave_rest import rest_of
 
 
 def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, deferred: tuple[str, ...]) -> tuple[Closeout, str, str]:
@@ -54,7 +54,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
         raise InputInvalidError([Fault("--attest", 0, "", "is empty: say what you attest; it stands in the closeout receipt under your name")])
     chain = [receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now())]
     held, record = caught_up(name, site, ports)
-    said = entry_of("close", name, record.attempt, chain)
+    said = standing_closing(name, record, chain)
     if said is not None:
         made, page = _said_before(said, ports)
         ports.waves.write(held, state="closed", record=record.plain(), now=ports.apply.clock.now(), ended=True)
@@ -69,8 +69,8 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
             f"Next: {abort_command(name)}"
         )
     refuse_open_beside(name, wave, record, chain, ports)
-    _refuse_half_done(name, record, chain, ports)
-    before = len(loaded(ports))
+    _refuse_half_done(name, wave, record, chain, ports)
+    before = len(chain)
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="post", out=record.out)
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))
     judged = judge_gates(wave, "exit", case_of(name, wave, record, site, ports, look=look))
@@ -79,7 +79,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     refuse_unreached(f"wave {name} does not close, it stays open", look, record.without_carved(wave.seen), close_command(name))
     refuse_shut(f"wave {name} does not close", judged, f"It stays open. Then: {close_command(name)}")
     chain = list(loaded(ports))
-    _refuse_changed_meanwhile(name, wave, chain[before:])
+    _refuse_changed_meanwhile(name, wave, record, chain[before:])
     attestation = Attestation(by=site.operator, at=ports.apply.clock.now().strftime(STAMP), text=attest)
     made = _closeout(name, wave, record, site, ports, look=look, judged=judged, chain=chain, attestation=attestation, deferred=deferred)
     skipped = unverified(chain, plans=[one.plan for one in record.plans], packs=record.packs) if wave.pack is not None else ()
@@ -88,14 +88,26 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
         past = f" Nothing makes up for a run of the pack between two steps: end this attempt ({abort_command(name)}), and open the wave anew."
         why = f"wave {name} does not close: it has to leave behind {', '.join(missing)}, and did not. It stays open."
         raise RefusedError(f"{why}{past if skipped and 'pack' in wave.outputs else ''}")
-    file = ports.folder.keep(name, record.attempt, _FILE, (made.model_dump_json(indent=2) + "\n").encode())
+    file_name, page_name = _names(len(closings_of(name, record.attempt, chain)))
+    file = ports.folder.keep(name, record.attempt, file_name, (made.model_dump_json(indent=2) + "\n").encode())
     shown = closeout_page(made)
-    page = ports.folder.keep(name, record.attempt, _PAGE, shown)
+    page = ports.folder.keep(name, record.attempt, page_name, shown)
     files = {"file": file, "page": page, "page_digest": digest_of_bytes(shown)}
     told = {"attempt": record.attempt, **files, "chain_length": made.chain_length, "chain_head": made.chain_head}
     key = begin_entry("close", name, site, ports).close(evidence=digest_of(made.model_dump(mode="json")), told=told)
+    if standing_closing(name, record, loaded(ports)) is None:
+        raise RefusedError(
+            f"wave {name} does not close: a run or a rollback of it began or ended while {key} was signed, and its closeout does not hold that. It "
+            f"stays open. Look again when that has ended: {close_command(name)}"
+        )
     ports.waves.write(held, state="closed", record=record.plain(), now=ports.apply.clock.now(), ended=True)
     return made, page, key
+
+
+def _names(before: int) -> tuple[str, str]:
+    """Return the names of a closeout and of its page; `before` counts the closings that came to nothing: their receipts name theirs."""
+    more = f"-{before + 1}" if before else ""
+    return f"closeout{more}.json", f"closeout{more}.md"
 
 
 def _refuse_other_policy(name: str, record: WaveRecord, site: WaveSite, ports: WavePorts) -> None:
@@ -109,9 +121,14 @@ def _refuse_other_policy(name: str, record: WaveRecord, site: WaveSite, ports: W
     )
 
 
-def _refuse_changed_meanwhile(name: str, wave: Wave, since: Sequence[Receipt]) -> None:
-    """Raise `RefusedError` where the receipts since the look say that somebody is at work on a host of the wave, or was: it was not that any more."""
-    late = [one for one in since if one.host in wave.seen and not one.capability.startswith("wave.")]
+def _refuse_changed_meanwhile(name: str, wave: Wave, record: WaveRecord, since: Sequence[Receipt]) -> None:
+    """Raise `RefusedError` where the receipts since the look say that somebody is at work on a host of the wave, or was: it was not that any more.
+
+    A run of the wave's own that has begun no step yet counts as well; what is done on a host that was carved out does not.
+    """
+    mine, plans = record.without_carved(wave.seen), {one.plan for one in record.plans}
+    late = [one for one in since if one.host in mine or (one.host not in record.out and one.plan in plans)]
+    late = [one for one in late if not one.capability.startswith("wave.")]
     if late:
         raise RefusedError(
             f"wave {name} does not close: {late[0].key} ({late[0].capability} on {late[0].host}, {late[0].operator}) began or ended while its hosts "
@@ -119,17 +136,13 @@ def _refuse_changed_meanwhile(name: str, wave: Wave, since: Sequence[Receipt]) -
         )
 
 
-def _refuse_half_done(name: str, record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> None:
-    """Raise `RefusedError` where the last run was abandoned, and a host that is still part of the wave has steps of it that are not done."""
-    last = record.last_plan
-    if last is None or last.run is None or not last.was_abandoned:
-        return
-    finished = finished_steps(last.run, chain)
-    left = sorted({step.host for step in ports.apply.plans.get(last.plan).steps if step.id not in finished} - record.out)
-    if left:
+def _refuse_half_done(name: str, wave: Wave, record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> None:
+    """Raise `RefusedError` where a run was abandoned, and a host that is still part of the wave has steps of it that are not done."""
+    rest = rest_of(record, chain, ports.apply.plans.get)
+    if rest is not None:
         raise RefusedError(
-            f"wave {name} does not close: run {last.run} was abandoned, and on {', '.join(left)} not all of its steps are done. It stays open. "
-            f"Plan the rest: controlplane wave plan {name}"
+            f"wave {name} does not close: run {rest.run} was abandoned, and on {', '.join(rest.hosts)} not all of its steps are done. It stays open. "
+            f"Next: {rest.way_on(name, wave, record)}"
         )
 
 

@@ -107,8 +107,8 @@ def why_unreached(look: Look, hosts: Sequence[str]) -> str | None:
 
 
 def pack_ran(report: GateReport, after: str) -> PackRan:
-    """Return what the wave keeps of a run of its pack."""
-    bad = report.not_passed()
+    """Return what the wave keeps of a run of its pack: how the pack's own checks went. What gates name beside them, those gates ask."""
+    bad = report.pack_not_passed()
     reason = "; ".join(f"{one.check} on {one.host}: {one.reason}" for one in bad) or "every check passed"
     unknown = any(one.verdict == "UNKNOWN" for one in bad)
     return PackRan(run=report.run, pack=report.pack, at=report.judged_at, after=after, passed=not bad, unknown=unknown, reason=reason)

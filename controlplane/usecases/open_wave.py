@@ -19,7 +19,7 @@ from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, U
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.gates import judge_gates
 from controlplane.domain.waves.record import GateJudged, WaveRecord, record_of
-from controlplane.domain.waves.trail import settled, unclosed
+from controlplane.domain.waves.trail import settled, standing_closing, unclosed
 from controlplane.usecases.apply_guards import refuse_unless_free, sound_chain
 from controlplane.usecases.before_opening import in_the_way, refuse_unclosed, to_be_seen
 from controlplane.usecases.close_wave_unchanged import governing
@@ -78,7 +78,9 @@ def preflight(name: str, site: WaveSite, ports: WavePorts) -> tuple[GateJudged, 
     plan = ports.apply.plans.get(record.last_plan.plan) if record.last_plan is not None else None
     judged = judge_gates(wave, "entry", case_of(name, wave, record, site, ports, look=look, plan=plan))
     untouched = all(one.run is None for one in record.plans)
-    if going_on is not None and going_on.holder == site.operator and untouched and look.reached:
+    # Whoever is closing the wave right now would find its record changed.
+    is_closed = standing_closing(name, record, loaded(ports)) is not None
+    if going_on is not None and going_on.holder == site.operator and untouched and look.reached and not is_closed:
         kept = record.model_copy(update={"preflight": look.looked})
         ports.waves.write(going_on, state=going_on.state, record=kept.plain(), now=ports.apply.clock.now())
     return (*in_the_way(name, wave, ports, look, chain, own=[one.plan for one in record.plans]), *judged)

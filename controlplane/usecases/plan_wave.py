@@ -25,7 +25,7 @@ from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.make_plan import plan_site
-from controlplane.usecases.settle_wave import caught_up, refuse_open_runs, state_of
+from controlplane.usecases.settle_wave import caught_up, refuse_closed, refuse_open_runs, state_of
 from controlplane.usecases.wave_case import demanded_of
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded, refuse_other_files, without_end
 
@@ -37,6 +37,7 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
     """Return the preview, kept with the wave. Raises `RefusedError` where the wave changes nothing, or its last run is not closed."""
     wave = site.wave(name)
     held, record = caught_up(name, site, ports)
+    refuse_closed(f"wave {name} is not planned", name, record, loaded(ports))
     if wave.mutation != "controlled":
         raise RefusedError(
             f"wave {name} changes no machine (mutation: {wave.mutation}), so it has no plan. Nothing was changed. Next: {close_command(name)}"
@@ -105,6 +106,7 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
         raise RefusedError(f"wave {name} is not open. Nothing was changed. Open it: controlplane wave open {name}")
     chain = loaded(ports)
     record = settled(record_of(held.record), chain)
+    refuse_closed(f"the plan of wave {name} is not approved", name, record, chain)
     refuse_other_files(f"the plan of wave {name} is not approved", name, site, record)
     planned = record.last_plan
     if planned is None or not planned.waits:

@@ -33,15 +33,19 @@ class _Said(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """What a report says of its run: the run itself, without results, its checkers, and what it says by check and host."""
+    """What a report says of its run: the run itself, without results, its checkers, and what it says by check and host.
+
+    `more` are checks that are none of its pack's.
+    """
 
     run: GateRun
     checkers: Mapping[str, str]
     said: dict[str, dict[str, _Said]]
+    more: frozenset[str]
 
     def of(self, place: tuple[str, str] | None) -> GateRun | None:
-        """Return the run with its result there alone, None where it has none; with all of them for no place."""
-        places = [(check, host) for check, on in self.said.items() for host in on] if place is None else [place]
+        """Return the run with its result there alone, None where it has none; with all of the pack's own for no place."""
+        places = [(check, host) for check, on in self.said.items() if check not in self.more for host in on] if place is None else [place]
         held = tuple(self._result(check, host) for check, host in places if host in self.said.get(check, {}))
         return self.run.model_copy(update={"results": held}) if held else None
 
@@ -78,7 +82,7 @@ class ProvenRuns:
         return self._proven(rows, self._failed(), (check, host), limit)
 
     def latest_runs(self, pack: str, limit: int = 50) -> tuple[GateRun, ...]:
-        """Return the pack's runs, the newest first."""
+        """Return the pack's runs, the newest first, each with the results of the pack's own checks."""
         rows = self._runs.latest_runs(pack, limit)
         return self._proven(rows, [end for end in self._failed() if end.step == pack], None, limit)
 
@@ -162,7 +166,7 @@ class ProvenRuns:
             said.setdefault(one.check, {})[self._same.setdefault(one.host, one.host)] = self._same.setdefault(held, held)
         policy = report.policy_digest or ""
         run = GateRun(run=report.run, at=report.judged_at, pack=report.pack, policy=policy, hosts=report.facts, results=())
-        return _Told(run, report.checkers, said)
+        return _Told(run, report.checkers, said, frozenset(report.more))
 
 
 def _doubted(one: GateResult, reason: str, *, elsewhere: bool) -> GateResult:

@@ -133,7 +133,7 @@ def _judged(
     found = ports.site_checks.run(own, [route for _, route in chosen]) if own else ()
     findings = (*report.findings, *marked(found, site.gates, site.registers))
     passing = passings(_in_order(findings, checks), site.registers)
-    digests = host_digests(seen)
+    digests, mine = host_digests(seen), checks_of(site, pack)
     made = GateReport(
         site=report.site,
         policy_digest=report.policy_digest,
@@ -148,6 +148,7 @@ def _judged(
         checkers={one.check: ports.checkers.of(one.check, own) for one in passing},
         facts=digests,
         ended=tuple(ended),
+        more=tuple(check for check in checks if check not in mine),
     )
     ports.reports.keep(made)
     results = tuple(

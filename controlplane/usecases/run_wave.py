@@ -35,7 +35,7 @@ from controlplane.usecases.interrupted_run import how_to_go_on
 from controlplane.usecases.look_at_wave import hosts_of_pack, pack_ran
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.run_gates import run_gates
-from controlplane.usecases.settle_wave import caught_up, state_of, with_carved
+from controlplane.usecases.settle_wave import caught_up, refuse_closed, state_of, with_carved
 from controlplane.usecases.wave_case import case_of, governed, opening_now
 from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, held_wave, loaded, refuse_other_files, without_end
 
@@ -45,6 +45,7 @@ def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[
     wave = governed(site.wave(name), site.view)
     unsettled = held_wave(name, ports, site.operator)[0].state == "running"
     held, record = caught_up(name, site, ports)
+    refuse_closed(f"wave {name} does not run", name, record, loaded(ports))
     planned = record.last_plan
     if planned is not None and unsettled and held.state == "changed" and planned.outcome in ("done", "failed"):
         return _ended_before(planned, loaded(ports))

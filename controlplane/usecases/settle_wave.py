@@ -13,11 +13,12 @@ from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.record import Carved, State, WaveRecord, record_of
-from controlplane.domain.waves.trail import failed_hosts, unclosed
+from controlplane.domain.waves.trail import failed_hosts, standing_closing, unclosed
 from controlplane.domain.waves.values import Wave
 from controlplane.usecases.interrupted_run import if_gone
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, begin_entry, close_command, entry_of, held_wave, loaded
+from controlplane.usecases.way_on import goes_back, way_on
 
 
 def caught_up(name: str, site: WaveSite, ports: WavePorts) -> tuple[WaveHeld, WaveRecord]:
@@ -58,19 +59,27 @@ def with_carved(name: str, record: WaveRecord, site: WaveSite, ports: WavePorts)
     return record
 
 
+def refuse_closed(what: str, name: str, record: WaveRecord, chain: Sequence[Receipt]) -> None:
+    """Raise `RefusedError` where a receipt says that the wave is closed, and a kill or another terminal kept the store from saying so."""
+    said = standing_closing(name, record, chain)
+    if said is not None:
+        raise RefusedError(
+            f"{what}: it was closed by {said.key}, and the store does not know that yet. Nothing was changed. Bring that to its end: "
+            f"{close_command(name)}"
+        )
+
+
 def refuse_open_runs(what: str, name: str, record: WaveRecord, chain: Sequence[Receipt]) -> None:
-    """Raise `RefusedError` where a run of the wave, or its rollback, is not closed."""
-    still = unclosed(chain, hosts=(), plans=_plans(record))
+    """Raise `RefusedError` where a run of the wave, or its rollback, is not closed; that of a host that was carved out keeps nobody else."""
+    still = [one for one in unclosed(chain, hosts=(), plans=_plans(record)) if one.undoes is None or one.host not in record.out]
     undone = [one for one in still if one.undoes is not None]
     if undone:
         raise RefusedError(
             f"{what}: a rollback is open since {undone[0].at}. Go on with it: controlplane rollback {undone[0].undoes}. {if_gone(undone[0].run)}"
         )
     if still:
-        raise RefusedError(
-            f"{what}: run {still[0].run} is not closed. Go on: controlplane wave run {name}; or take it back: controlplane rollback {still[0].run}. "
-            f"{if_gone(still[0].run)}"
-        )
+        back = f"; or take it back: controlplane rollback {still[0].run}" if goes_back(still[0].run, chain) else ""
+        raise RefusedError(f"{what}: run {still[0].run} is not closed. Go on: controlplane wave run {name}{back}. {if_gone(still[0].run)}")
 
 
 def why_unclosed(hosts: Collection[str], chain: Sequence[Receipt], ports: WavePorts, *, own: Collection[str]) -> tuple[str, str] | None:
@@ -81,26 +90,40 @@ def why_unclosed(hosts: Collection[str], chain: Sequence[Receipt], ports: WavePo
     still = [one for one in unclosed(chain, hosts=hosts) if one.plan not in own]
     if not still:
         return None
-    first = still[0]
-    told = "; ".join(f"{one.key} on {one.host} since {one.at}" for one in still)
-    if first.undoes is not None:
-        go_on = f"Go on with the rollback: controlplane rollback {first.undoes}"
-    else:
-        held = next((one for one in ports.waves.waves() if one.ended_at is None and first.plan in _plans(record_of(one.record))), None)
-        resume = f"controlplane wave run {held.wave}" if held is not None else "'controlplane apply' with its plan file"
-        go_on = f"Resume it by {resume}, or take it back: controlplane rollback {first.run}"
-    return f"an earlier run left receipts unclosed: {told}", f"{go_on}. {if_gone(first.run)}"
+    held = next((one for one in ports.waves.waves() if one.ended_at is None and still[0].plan in _plans(record_of(one.record))), None)
+    resume = f"by controlplane wave run {held.wave}" if held is not None else "by 'controlplane apply' with its plan file"
+    return _told(still), f"{way_on(still[0], chain, resume=resume)}. {if_gone(still[0].run)}"
 
 
 def refuse_open_beside(name: str, wave: Wave, record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> None:
     """Raise `RefusedError` where a run beside the wave touched a host that it still has in view, and is not closed: what it sees there may go on."""
-    told = why_unclosed(record.without_carved(wave.seen), chain, ports, own=_plans(record))
+    hosts = record.without_carved(wave.seen)
+    told = why_unclosed(hosts, chain, ports, own=_plans(record))
     if told is None:
         return
+    what = f"wave {name} does not close, it stays open: {told[0]}"
+    first = next(one for one in unclosed(chain, hosts=hosts) if one.plan not in _plans(record))
+    back = _own_way_back(name, first, chain, ports)
+    if back is not None:
+        raise RefusedError(f"{what}. {back}. {if_gone(first.run)}. Then: {close_command(name)}")
+    if wave.mutation != "controlled":
+        raise RefusedError(f"{what}. {told[1]}. Then: {close_command(name)}")
     # On the hosts of a wave that changes machines nothing else is resumed or taken back before it ends.
-    first = f"End this attempt, which keeps it off: {abort_command(name)}. Then: " if wave.mutation == "controlled" else ""
-    then = "" if first else f". Then: {close_command(name)}"
-    raise RefusedError(f"wave {name} does not close, it stays open: {told[0]}. {first}{told[1]}{then}")
+    raise RefusedError(f"{what}. End this attempt, which keeps it off: {abort_command(name)}. Then: {told[1]}")
+
+
+def _own_way_back(name: str, first: Receipt, chain: Sequence[Receipt], ports: WavePorts) -> str | None:
+    """Return what takes back a run of an earlier attempt at the wave, while this one goes on; None of any other run, and where nothing does."""
+    earlier = {plan for held in ports.waves.history(name) for plan in _plans(record_of(held.record))}
+    if first.plan not in earlier:
+        return None
+    if first.undoes is not None:
+        return f"Go on with it: controlplane rollback {first.undoes}"
+    return f"Take it back: controlplane rollback {first.run}" if goes_back(first.run, chain) else None
+
+
+def _told(still: Sequence[Receipt]) -> str:
+    return f"an earlier run left receipts unclosed: {'; '.join(f'{one.key} on {one.host} since {one.at}' for one in still)}"
 
 
 def _plans(record: WaveRecord) -> list[str]:

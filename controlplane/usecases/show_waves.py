@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.coordination import WaveHeld
+from controlplane.domain.errors import ControlPlaneError
 from controlplane.domain.gates.promotion import shown
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.order import left_alone
 from controlplane.domain.waves.record import WaveRecord, record_of
-from controlplane.domain.waves.trail import settled
+from controlplane.domain.waves.trail import settled, standing_closing
 from controlplane.domain.waves.values import DecidedGate, PromotableGate, PromotedGate, StableGate, Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_case import governed
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded
+from controlplane.usecases.wave_rest import Rest, rest_of
 
 
 def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
@@ -46,7 +49,7 @@ def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
                 "doubt": proven if one is not None and proven != one.state else None,
                 "holder": one.holder if one is not None and one.ended_at is None else None,
                 "lease_until": one.expires_at if one is not None and one.ended_at is None else None,
-                "next": next_of(name, governed(wave, site.view), one.state if one is not None else None, record, now=now),
+                "next": _next(name, governed(wave, site.view), one, record, chain, ports, now=now),
             }
         )
     return [*rows, *(_without_file(one, record_of(one.record)) for one in fileless(held.values(), site.governance.waves))]
@@ -87,23 +90,33 @@ def wave_status(name: str, site: WaveSite, ports: WavePorts) -> dict[str, Any]:
     return {**row, "opened_at": held.opened_at if held else None, "ended_at": held.ended_at if held else None, "record": record}
 
 
-def next_of(name: str, wave: Wave, state: str | None, record: WaveRecord | None, *, now: str) -> str | None:
+def _next(  # noqa: PLR0917 - all that decides it
+    name: str, wave: Wave, held: WaveHeld | None, record: WaveRecord | None, chain: Sequence[Receipt], ports: WavePorts, *, now: str
+) -> str | None:
     """Return the command that a wave waits for; `wave` is as it is governed, `now` a stamp."""
-    if state == "closed":
+    if held is not None and held.state == "closed":
         return None
-    if record is None or state == "aborted":
+    if held is None or record is None or held.state == "aborted":
         return f"controlplane wave open {name}"
-    if wave.mutation != "controlled":
+    if wave.mutation != "controlled" or standing_closing(name, record, chain) is not None:
         return close_command(name)
     last = record.last_plan
     if last is not None and last.is_open:
         return f"controlplane wave run {name}"
     if not record.without_carved(wave.hosts):
         return f"{abort_command(name)}    (every host was carved out)"
-    return _next_plan(name, wave, record, now)
+    return _next_plan(name, wave, record, _rest(record, chain, ports), now=now)
 
 
-def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
+def _rest(record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> Rest | None:
+    try:
+        return rest_of(record, chain, ports.apply.plans.get)
+    except ControlPlaneError:
+        # A plan is gone: closing names the file, and other waves are shown all the same.
+        return None
+
+
+def _next_plan(name: str, wave: Wave, record: WaveRecord, rest: Rest | None, *, now: str) -> str:
     last = record.last_plan
     if last is None or last.outcome == "rolled-back":
         return f"controlplane wave plan {name}"
@@ -111,11 +124,10 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, now: str) -> str:
         asked = any(gate.kind == "approval" for gate in wave.entry)
         lasts = not asked or (last.approved and (last.closes is None or last.closes > now))
         return f"controlplane wave {'run' if lasts else 'approve'} {name}"
+    if rest is not None:
+        # What an abandoned run did not come to is not done: the wave closes by the rest of it, or not at all.
+        return rest.way_on(name, wave, record)
     stopped = left_alone(wave, record.out)
-    if last.was_abandoned:
-        # What it did not come to is not done: it closes by the rest of it, or not at all.
-        begun = [host for host in record.without_carved(wave.hosts) if host not in stopped]
-        return f"controlplane wave plan {name}" if begun else f"{abort_command(name)}    ({next(iter(stopped.values()))})"
     if stopped:
         return f"{abort_command(name)}    ({next(iter(stopped.values()))}; if its exit gates hold all the same: {close_command(name)})"
     done = {capability for one in record.plans for capability in one.capabilities if one.outcome in ("done", "nothing to do")}

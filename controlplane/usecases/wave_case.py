@@ -90,7 +90,7 @@ def case_of(
         unlinked=[*map(str, site.governance.register_faults), *(f"{rule.id}: {rule.message}" for rule in site.governance.broken)],
         packs=(*record.packs, *((pack_ran(look.pack, "*"),) if look is not None and look.pack is not None else ())),
         promoted=promoted(chain),
-        changed=last_change(chain, wave=name, attempt=record.attempt, opened_at=record.opened_at, hosts=wave.hosts, now=now),
+        changed=last_change(chain, wave=name, attempt=record.attempt, opened_at=record.opened_at, hosts=record.without_carved(wave.hosts), now=now),
         window=_window(wave, site, now),
         approval=_approval(name, wave, site, ports, planned=last, now=now),
         undo=_undo(plan),

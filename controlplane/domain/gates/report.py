@@ -13,7 +13,7 @@ from controlplane.domain.gates.passing import Passing
 from controlplane.domain.waiver_ends import WaiverEnd
 
 # What is not said is left out of the digest, so that reports from before it could be said keep theirs.
-_UNSAID = ("checkers", "facts", "ended")
+_UNSAID = ("checkers", "facts", "ended", "more")
 
 
 def digest_of_report(plain: Mapping[str, Any]) -> str:
@@ -25,7 +25,8 @@ class GateReport(AuditReport):
     """`run` is the key under which it is on record; `passing` says of each check and host whether it passes in its mode, and why not.
 
     `silent` are checks of the pack that had nothing to ask of these hosts; `checkers` are the digests of what judged each of the others, and
-    `facts` those of what each host was. `ended` are waivers of which it saw a limit crossed, first of all runs.
+    `facts` those of what each host was. `ended` are waivers of which it saw a limit crossed, first of all runs. `more` are checks that are none of
+    the pack's, and that were judged with it because gates of a wave name them: how the pack stands they say nothing of.
     """
 
     run: str
@@ -35,6 +36,7 @@ class GateReport(AuditReport):
     checkers: dict[str, str] = Field(default={})
     facts: dict[str, str] = Field(default={})
     ended: tuple[WaiverEnd, ...] = ()
+    more: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """Return the digest that its receipt holds."""
@@ -51,6 +53,10 @@ class GateReport(AuditReport):
         return tuple(
             one for one in self.passing if not one.passed and (checks is None or one.check in checks) and (hosts is None or one.host in hosts)
         )
+
+    def pack_not_passed(self) -> tuple[Passing, ...]:
+        """Return what did not pass of the pack's own checks."""
+        return tuple(one for one in self.not_passed() if one.check not in self.more)
 
 
 class ReportHead(NamedTuple):

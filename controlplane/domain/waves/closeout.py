@@ -102,12 +102,22 @@ def is_closeout(content: bytes, said: Receipt) -> bool:
 
 
 def actions_of(name: str, chain: Sequence[Receipt], record: WaveRecord, *, hosts: Collection[str]) -> tuple[Action, ...]:
-    """Return everything that was done on the wave's hosts while it was open, in its order: by its plans, taken back, or beside it (a reboot)."""
+    """Return everything that was done on the wave's hosts while it was open, in its order: by its plans, taken back, or beside it (a reboot).
+
+    What was done beside it on a host that was carved out by then is no concern of the wave's.
+    """
     mine = {one.plan for one in record.plans}
     meanwhile = {place for place, _ in since_opening(chain, wave=name, attempt=record.attempt, opened_at=record.opened_at)}
+    places = {one.key: place for place, one in enumerate(chain)}
+
+    def was_out(place: int, one: Receipt) -> bool:
+        carved = next((held for held in record.carved if held.host == one.host), None)
+        # What these receipts lack stands by its time.
+        return carved is not None and (places[carved.receipt] < place if carved.receipt in places else carved.at < one.at)
 
     def belongs(place: int, one: Receipt) -> bool:
-        return one.plan in mine or (place in meanwhile and one.host in hosts and not one.capability.startswith("wave."))
+        beside = place in meanwhile and one.host in hosts and not one.capability.startswith("wave.")
+        return one.plan in mine or (beside and not was_out(place, one))
 
     done = [one for place, one in enumerate(chain) if one.phase == "result" and one.host != "*" and belongs(place, one)]
     return tuple(

@@ -3,6 +3,7 @@
 Rules:
 - The receipts say what happened to machines, the store only who may go on: where a kill came between the two, the receipts are believed.
 - What was taken back counts as taken back, by whichever verb.
+- A closing counts, also where the store does not know it yet, as long as nothing of the wave's plans came behind what its closeout holds.
 """
 
 from __future__ import annotations
@@ -103,3 +104,25 @@ def closing_of(name: str, attempt: object, chain: Sequence[Receipt]) -> Receipt 
     if not said or (said[-1].capability, said[-1].outcome) != ("wave.close", "done") or (said[-1].told or {}).get("attempt") != attempt:
         return None
     return said[-1]
+
+
+def closings_of(name: str, attempt: str, chain: Sequence[Receipt]) -> tuple[tuple[int, Receipt], ...]:
+    """Return the receipts by which this attempt at a wave was closed, each with its place in the chain; those behind which it went on too."""
+    wanted = ("wave.close", name, "result", "done")
+    mine = ((place, one) for place, one in enumerate(chain) if (one.capability, one.step, one.phase, one.outcome) == wanted)
+    return tuple((place, one) for place, one in mine if (one.told or {}).get("attempt") == attempt)
+
+
+def standing_closing(name: str, record: WaveRecord, chain: Sequence[Receipt]) -> Receipt | None:
+    """Return the receipt that closed this attempt; None where none did, or a run or a rollback of its plans is on record behind its closeout.
+
+    What is done to a host that was carved out by then is no concern of the wave's any more.
+    """
+    closings = closings_of(name, record.attempt, chain)
+    if not closings:
+        return None
+    place, last = closings[-1]
+    since = int((last.told or {}).get("chain_length", place))
+    known, plans = {one.key for one in chain[:since]}, {one.plan for one in record.plans}
+    out = {one.host for one in record.carved if one.receipt in known}
+    return None if any(one.plan in plans and one.host not in out for one in chain[since:]) else last

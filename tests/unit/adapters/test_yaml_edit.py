@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.adapters import yaml_edit
 from controlplane.adapters.strict_yaml import parse_document
 from controlplane.adapters.yaml_edit import RecordsText, written
 from controlplane.domain.errors import RefusedError
@@ -74,6 +76,56 @@ def test_the_first_record_of_an_empty_register_makes_it_a_block() -> None:
 def test_what_can_not_be_changed_surely_is_refused(text: str, words: str) -> None:
     with pytest.raises(RefusedError, match=words):
         RecordsText(text, "gaps.yml", "gaps").with_field("GAP-OP-1", "status", "fixed")
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "after"),
+    [
+        ("gaps:\n  GAP-OP-1:\n    title: x\n    status: open\t# since the audit\n", "open\t#", "fixed\t#"),
+        ("gaps:\n  GAP-OP-1:\n    status:\topen\n    title: x\t\n", "\topen", "\tfixed"),
+        ("gaps:\n  GAP-OP-1: {title: x,\tstatus: open}\n", "open", "fixed"),
+        ("gaps:\n  GAP-OP-1: {title: why?, status: open}\n", "open", "fixed"),
+        ("gaps: {GAP-OP-1: {title: 'q é 𝒳 why?',\tstatus: open}}\n", "open", "fixed"),
+    ],
+)
+def test_what_the_sites_files_may_say_can_be_changed_too(text: str, before: str, after: str) -> None:
+    assert parse_document(text, "x", multiline=True).faults == []
+    assert edited(text).with_field("GAP-OP-1", "status", "fixed") == text.replace(before, after)
+    assert parse_document(edited(text).with_record("GAP-OP-2", {"title": "y"}), "x").data["gaps"]["GAP-OP-2"] == {"title": "y"}
+
+
+def test_a_file_whose_parts_can_not_be_told_apart_is_refused_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where PyYAML has no libyaml it reads less.
+    monkeypatch.setattr(yaml_edit, "_LOADER", yaml.SafeLoader)
+    text = "# What is missing.\ngaps:\n  GAP-OP-1:\n    title: x\n    status: open\t# since the audit\n"
+    with pytest.raises(RefusedError) as refused:
+        edited(text).with_field("GAP-OP-1", "status", "fixed")
+    assert str(refused.value) == (
+        "gaps.yml is written in a way in which its records can't be told apart, see line 5. Nothing was changed. Write it there yourself."
+    )
+
+
+@pytest.mark.parametrize(("text", "there"), [("modes:\n  D235: {mint-data: enforce}\t# since May\n", True), ("packs: {}\t\n", False), ("", False)])
+def test_a_top_level_key_is_found_in_whatever_the_sites_files_may_say(text: str, there: bool) -> None:
+    assert yaml_edit.has_root(text, "modes") is there
+
+
+@pytest.mark.parametrize(
+    ("below", "above"),
+    [
+        ("    # why: ticket 5\n", True),
+        ("    # why: ticket 5\n      # and 6\n", True),
+        ("\n    # why: ticket 5", True),
+        ("  # nothing below\n", False),
+        ("# the end\n", False),
+        ("other: {}\n    # why: of another\n", False),
+    ],
+)
+def test_a_record_that_is_filed_leaves_their_comments_to_those_before_it(below: str, above: bool) -> None:
+    text = f"gaps:\n  GAP-OP-1:\n    title: x\n{below}"
+    filed, end = "  GAP-OP-2:\n    title: y", "\n" if text.endswith("\n") else ""
+    wanted = f"{text.removesuffix(end)}\n{filed}{end}" if above else text.replace(below, f"{filed}\n{below}")
+    assert edited(text).with_record("GAP-OP-2", {"title": "y"}) == wanted
 
 
 def test_an_id_that_is_taken_is_refused() -> None:

@@ -13,7 +13,11 @@ from controlplane.domain.finding import Finding
 from controlplane.domain.governance import Governance
 from controlplane.domain.registers import Registers
 from controlplane.domain.waves.gates import GateCase, judge_gates
-from controlplane.domain.waves.values import Wave
+from controlplane.domain.waves.values import MetGate, Wave
+from controlplane.usecases.look_at_wave import pack_ran
+from controlplane.usecases.run_gates import run_gates
+from tests.fakes.site import OPERATOR
+from tests.fakes.waves import FakeWaveSite
 
 ROOT = Path(__file__).parents[3]
 
@@ -81,6 +85,26 @@ def test_write_surfaces_are_governed_where_uploads_are_and_nothing_large_is_left
     wave = governance.waves["W8D"]
     assert answers(wave, "met", findings=surfaces(**found))[0] == told
     assert tmp_files.ID in wave.capabilities
+
+
+def test_the_pack_passes_while_the_other_host_is_full_and_the_old_root_waits_for_its_purge(governance: Governance) -> None:
+    wave = governance.waves["W8B"]
+    site = FakeWaveSite(hosts=wave.seen, gates=governance.gates.model_dump(mode="json", exclude_defaults=True))
+    usage = site.hosts["mint-apps"].probes["usage"]["/"]
+    usage |= dict.fromkeys(("free", "available"), usage["size"] * 24 // 100)
+    site.apply(site.plan())
+    report = run_gates(site.view, pack="mint", hosts=wave.seen, operator=OPERATOR, ports=site.wave_ports.gates, more=wave.checks)
+    beside = {("D234", "mint-apps"), ("D244", "mint-data"), ("D244", "mint-apps")}
+    assert beside <= {(one.check, one.host) for one in report.not_passed()}
+    # What these hosts lack beside that, mint's have: its pack passes.
+    passing = tuple(one.model_copy(update={"passed": one.passed or (one.check, one.host) not in beside}) for one in report.passing)
+
+    ran = pack_ran(report.model_copy(update={"passing": passing}), "*")
+
+    assert answers(wave, "pack", packs=(ran,)) == [("MET", ran.run)]
+    asked = [gate.checks for gate in wave.exit if isinstance(gate, MetGate)]
+    told = dict(zip(asked, answers(wave, "met", findings=report.findings), strict=True))
+    assert (told["D234",], told["D244",][0]) == (("MET", "holds"), "DRIFTED")
 
 
 def test_what_is_closed_on_a_wave_that_only_looks_is_closed_after_it(governance: Governance) -> None:

@@ -455,8 +455,7 @@ def test_after_a_run_was_abandoned_the_rest_of_the_wave_is_planned_and_done_befo
 
     assert site.next() == "controlplane wave plan W1"
     assert refusal(site.close) == (
-        f"wave W1 does not close: run {run} was abandoned, and on two not all of its steps are done. It stays open. "
-        "Plan the rest: controlplane wave plan W1"
+        f"wave W1 does not close: run {run} was abandoned, and on two not all of its steps are done. It stays open. Next: controlplane wave plan W1"
     )
     assert site.state() == "changed"
     site.plan_wave()

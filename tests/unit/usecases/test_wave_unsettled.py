@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -63,6 +64,76 @@ def test_a_wave_of_changes_does_not_close_while_a_run_beside_it_is_open_on_a_hos
     assert f"an earlier run left receipts unclosed: {key} on mint-data since " in told
     assert "End this attempt, which keeps it off: controlplane wave abort W1 --reason \"...\". Then: Resume it by 'controlplane apply'" in told
     ledger.close(key, host="mint-data", capability="storage.fstab", step="mint-data/010", outcome="done")
+    assert site.close().outcome == "closed"
+
+
+@pytest.mark.parametrize("undoes", [None, "CAP-20260102-120000__release.deploy__R0000"])
+def test_a_run_of_a_release_goes_on_by_its_own_verbs(undoes: str | None) -> None:
+    site = FakeWaveSite({"W0": LOOK})
+    site.open("W0")
+    key = "CAP-20260102-130000__release.deploy__R0001"
+    ledger = Ledger(site.receipts, site.clock, run=key, site="lab", plan="sha256:another", policy="x", operator="bob@desk")
+    ledger.intend(key, host="mint-data", capability="release.deploy", step="mint-data/010", undoes=undoes)
+
+    told = refusal(site, "W0")
+
+    assert f". Go on with it as 'controlplane release status' says. A machine is gone for good? controlplane runs abandon {key}" in told
+    assert ("rollback" in told, "apply" in told) == (False, False)
+
+
+def test_of_a_run_that_deletes_no_way_back_is_named() -> None:
+    site = FakeWaveSite({"W0": LOOK, "W1": MOVE})
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    site.open("W0")
+    site.plan_wave("storage.purge")
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    run = site.run().run
+    abandon = f'A machine is gone for good? controlplane runs abandon {run} --reason "..."'
+
+    assert f". Resume it by controlplane wave run W1. {abandon}. Then: " in refusal(site, "W0")
+    for act in (site.close, site.plan_wave):
+        with pytest.raises(RefusedError) as refused:
+            act()
+        assert str(refused.value).endswith(f"run {run} is not closed. Go on: controlplane wave run W1. {abandon}")
+
+
+def test_the_way_back_of_an_earlier_attempt_needs_no_end_of_this_one() -> None:
+    site = FakeWaveSite({"W1": MOVE | {"exit": []}})
+    site.led()
+    run = str(site.run().run)
+    site.abort()
+    site.open()
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    assert site.rollback(run).outcome == "interrupted"
+    open_step = next(one for one in site.receipts.chain if one.undoes is not None)
+
+    told = refusal(site, "W1")
+
+    assert told.endswith(
+        f". Go on with it: controlplane rollback {open_step.undoes}. A machine is gone for good? controlplane runs abandon {run} "
+        '--reason "...". Then: controlplane wave close W1 --attest "..."'
+    )
+    assert site.rollback(run).outcome == "rolled-back"
+    assert site.close().outcome == "closed"
+
+
+def test_a_run_of_an_earlier_attempt_that_came_from_elsewhere_is_taken_back() -> None:
+    site = FakeWaveSite({"W1": MOVE | {"exit": []}})
+    site.led()
+    site.runner.ends = [StepResult(status="unreachable", message="gone", told={})]
+    run = str(site.run().run)
+    site.abort()
+    before, site.receipts.chain = site.receipts.chain, []
+    site.open()
+    site.receipts.chain = before
+
+    told = refusal(site, "W1")
+
+    assert f". Take it back: controlplane rollback {run}. A machine" in told
+    assert "abort" not in told
+    assert site.rollback(run).outcome == "rolled-back"
     assert site.close().outcome == "closed"
 
 

@@ -1,0 +1,173 @@
+"""A wave whose closing is on record and that the store does not call closed yet: a kill or another terminal came between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from controlplane.domain.errors import RefusedError, RunFailedError
+from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.ports.plays import StepResult
+from controlplane.usecases import run_wave
+from controlplane.usecases.closed_waves import proven_state
+from controlplane.usecases.record_run import Ledger
+from tests.fakes.site import OPERATOR
+from tests.fakes.waves import BOB, FakeWaveSite
+
+
+class KilledError(BaseException):
+    """A SIGKILL: nothing of the program runs on."""
+
+
+def _refusal(act: Callable[[], object]) -> str:
+    with pytest.raises(RefusedError) as refused:
+        act()
+    return str(refused.value)
+
+
+def _closed_on_record_alone(*, resume: bool = False) -> FakeWaveSite:
+    """Return a site whose wave was killed between the receipt of its closing and the store."""
+    site = FakeWaveSite(approval="self")
+    site.led()
+    site.run()
+    _killed_at(site, site.close, "write wave closed")
+    assert (site.state(), site.said("close")) == ("changed", ["done"])
+    if resume:
+        site.clock.time += timedelta(hours=5)
+        site.resume(by=BOB)
+    return site
+
+
+def _killed_at(site: FakeWaveSite, act: Callable[[], object], place: str) -> None:
+    """Kill what this does at its first contact of that name."""
+    site.arm(None)
+    real = site.world.touch
+
+    def touch(at: str) -> None:
+        real(at)
+        if at == place:
+            raise KilledError
+
+    site.world.touch = touch  # type: ignore[method-assign]
+    with pytest.raises(KilledError):
+        act()
+    site.world.touch = real  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("verb", ["plan_wave", "approve", "run", "purge"])
+def test_a_wave_that_is_closed_on_record_goes_on_by_no_other_verb(verb: str) -> None:
+    site = _closed_on_record_alone()
+    key = next(one.key for one in site.receipts.chain if one.capability == "wave.close")
+    assert site.next() == 'controlplane wave close W1 --attest "..."'
+    before, plays = (site.store.find("W1"), list(site.receipts.chain), dict(site.folder.files)), list(site.runner.plays)
+    told = _refusal(partial(site.plan_wave, "storage.purge") if verb == "purge" else getattr(site, verb))
+    assert told.endswith(
+        f": it was closed by {key}, and the store does not know that yet. Nothing was changed. Bring that to its end: "
+        'controlplane wave close W1 --attest "..."'
+    )
+    assert (site.store.find("W1"), site.receipts.chain, site.folder.files) == before
+    assert site.runner.plays == plays
+    assert site.close().outcome == "closed"
+    assert (site.state(), site.said("close"), open_intents(site.receipts.chain)) == ("closed", ["done"], ())
+
+
+def test_a_preflight_of_a_wave_that_is_closed_on_record_is_kept_with_none() -> None:
+    site = FakeWaveSite()
+    site.wave(mutation="none", hosts=[], read_only=["mint-data"], capabilities=[], exit=[])
+    site.open()
+    _killed_at(site, site.close, "write wave closed")
+    before = site.store.find("W1")
+    assert site.preflight() == {}
+    assert site.store.find("W1") == before
+    assert site.close().outcome == "closed"
+
+
+def test_a_run_of_the_wave_that_has_begun_no_step_keeps_it_from_closing_too() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.run()
+    asked = site.witness.answer
+
+    def meanwhile(*given: Any) -> Any:
+        site.witness.answer = asked  # type: ignore[method-assign]
+        plan = site.record().plans[-1].plan
+        ledger = Ledger(site.receipts, site.clock, run="CAP-9", site="lab", plan=plan, policy="x", operator=OPERATOR)
+        ledger.intend("CAP-9", host="*", capability="plan.apply", step="*")
+        return asked(*given)
+
+    site.witness.answer = meanwhile  # type: ignore[method-assign]
+    assert "CAP-9 (plan.apply on *, ann@desk) began or ended while its hosts were looked at" in _refusal(site.close)
+    assert (site.state(), site.said("close")) == ("changed", [])
+
+
+def test_whoever_takes_over_a_wave_that_is_closed_on_record_closes_it() -> None:
+    site = _closed_on_record_alone(resume=True)
+    assert site.close(by=BOB).attestation.by == OPERATOR
+    assert (site.state(), site.said("close")) == ("closed", ["done"])
+
+
+def test_a_wave_that_is_closed_on_record_and_can_not_be_closed_any_more_is_aborted() -> None:
+    site = _closed_on_record_alone()
+    site.folder.files = {name: content for name, content in site.folder.files.items() if "closeout" not in name}
+    with pytest.raises(RunFailedError, match=r"closeout.json can't be read"):
+        site.close()
+    site.abort()
+    assert (site.state(), site.next()) == ("aborted", "controlplane wave open W1")
+
+
+def test_a_rollback_behind_a_closing_makes_it_count_for_nothing() -> None:
+    site = _closed_on_record_alone()
+    first = dict(site.folder.files)
+    site.rollback(str(site.record().plans[-1].run))
+
+    assert site.next() == "controlplane wave plan W1"
+    assert "Docker's data-root is /var/lib/docker" in _refusal(site.close)
+    assert site.state() == "changed"
+    site.plan_wave()
+    site.approve()
+    assert site.run().outcome == "done"
+    made = site.close()
+
+    assert [one.outcome for one in made.plans] == ["rolled-back", "done"]
+    assert (site.state(), site.said("close")) == ("closed", ["done", "done"])
+    # The receipt of the first one names its files: they are as they were.
+    told = [one.told["file"] for one in site.receipts.chain if one.capability == "wave.close" and one.told]
+    assert [name.rpartition("/")[2] for name in told] == ["closeout.json", "closeout-2.json"]
+    assert first.items() <= site.folder.files.items()
+    assert proven_state(site.store.attempts[-1], site.receipts.chain, site.folder.read) == "closed"
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before the receipt", "behind the receipt"])
+def test_a_run_that_begins_while_the_closing_is_signed_keeps_the_wave_open(behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = FakeWaveSite(approval="self")
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    site.plan_wave("storage.purge")
+    site.approve()
+    real = site.receipts.append
+
+    def meanwhile(receipt: Receipt) -> Receipt:
+        if (receipt.capability, receipt.phase) != ("wave.close", "result"):
+            return real(receipt)
+        site.receipts.append = real  # type: ignore[method-assign]
+        made = real(receipt) if behind else None
+        # It had asked before the receipt was there.
+        monkeypatch.setattr(run_wave, "refuse_closed", lambda *_: None)
+        site.runner.ends = [StepResult(status="interrupted", message="", told={})]
+        site.run()
+        monkeypatch.undo()
+        return made or real(receipt)
+
+    site.receipts.append = meanwhile  # type: ignore[method-assign]
+    told = _refusal(site.close)
+    assert "a run or a rollback of it began or ended while CAP-" in told
+    assert (site.state(), site.next()) == ("running", "controlplane wave run W1")
+    assert "is not closed. Go on: controlplane wave run W1. A machine" in _refusal(site.close)
+    assert site.run().outcome == "done"
+    assert [one.capability for one in site.close().actions][-1] == "storage.purge"
+    assert (site.state(), open_intents(site.receipts.chain)) == ("closed", ())
