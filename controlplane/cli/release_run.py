@@ -202,7 +202,7 @@ def show_gate(gate: Sequence[GateLine]) -> None:
 
 def _show_way_back(back: WayBack, *, err: bool) -> None:
     if not back.runs:
-        click.echo(f"{back.stack} in {back.environment} is back on {back.to}; what is left is its proof", err=err)
+        click.echo(f"{back.stack} in {back.environment} is back on {back.goes_to}; what is left is its proof", err=err)
         return
     click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.goes_to}", err=err)
     for run in back.runs:

@@ -47,7 +47,7 @@ def status(stack: str | None, site: str | None, output: str) -> int:
 @output_option()
 def brief(stack: str, site: str | None, output: str) -> int:
     """Print the runbook of a promotion for the person who does it."""
-    from controlplane.usecases.show_releases import release_brief  # noqa: PLC0415 - loaded when the verb runs
+    from controlplane.usecases.brief_release import release_brief  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.wiring.releases import releasing  # noqa: PLC0415
 
     with releasing(site, stack, "production") as (found, ports):

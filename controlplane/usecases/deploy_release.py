@@ -113,7 +113,7 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
     if course.deployed.outcome == "interrupted":
         return course.result("interrupted", course.deployed.messages)
     if course.deployed.outcome != "done":
-        return course.take_back("its deployment failed") if own_of(stack, plan, ports) else course.result("failed", course.deployed.messages)
+        return course.take_back("its deployment failed") if own_of(site, stack, plan, ports) else course.result("failed", course.deployed.messages)
     return course.prove()
 
 
@@ -211,7 +211,7 @@ class _Promotion:
 
     def prove(self) -> ReleaseResult:
         """Run the smoke tests, unless that was done since; what is not proven is taken back."""
-        known = proof_of(self.stack, own_of(self.stack, self.plan, self.ports), loaded(self.ports))
+        known = proof_of(self.stack, own_of(self.site, self.stack, self.plan, self.ports), loaded(self.ports))
         self.proof = known.report if known is not None else None
         if self.proof is None:
             self.progress(f"smoke tests of {self.stack} in production")
@@ -231,12 +231,12 @@ class _Promotion:
         if lost is not None:
             told = f"{self.name} does not stand: {why}; it was not taken back from here: {lost}"
             return self.result("interrupted", (told, f"Go on: {self.command}"))
-        own = own_of(self.stack, self.plan, self.ports)
+        own = own_of(self.site, self.stack, self.plan, self.ports)
         before = former(self.site, self.stack, "production", own[0].run, self.ports)
         back = WayBack(
             stack=self.stack,
             environment="production",
-            hosts=tuple(one.host for one in own),
+            hosts=tuple(dict.fromkeys(one.host for one in own)),
             leaves=self.name,
             to=", ".join(dict.fromkeys(one.manifest_name for one in before.values())) or None,
             images={},

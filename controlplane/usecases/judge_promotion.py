@@ -147,8 +147,8 @@ def _unapproved(site: ReleaseSite, spec: ReleaseSpec, plan: Plan | None, chain: 
         return None
     if plan is None or not plan.steps:
         return "there is no plan yet that could be approved"
-    still = next((r.run for r in open_intents(chain) if r.plan == plan.plan), None)
-    run = still or next((r.run for r in chain if r.plan == plan.plan), None)
+    # One that ended used its approval up, and so does the act judge it: brought anew the plan is approved anew.
+    run = next((r.run for r in open_intents(chain) if r.plan == plan.plan), None)
     _, told = judge_approval(
         plan.plan, demanded=demanded, operator=site.operator, approvals=ports.apply.approvals, chain=chain, run=run, now=ports.apply.clock.now()
     )

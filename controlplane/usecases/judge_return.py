@@ -4,6 +4,7 @@ Rules:
 - A host on which a release stands is judged by D249, any other by the images that ran there before its first release, as its plan saw them.
 - Where nothing ran before, nothing of the project may be there: that Compose took it down is no proof.
 - What is not on record, or was not observed, is not proven.
+- A host that an earlier call took back is judged as well, as long as a run of the same way back was left.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ NOT_KNOWN = "what ran there before its first release is not on record, so nobody
 class Judged(NamedTuple):
     """What is wrong, by host; where nothing is, the images of what no release brought, and the hosts that have nothing now, as before.
 
-    `more` is what else there is to say of them.
+    `stands` says whether a release stands on any host, `more` is what else there is to say of them.
     """
 
     wrong: tuple[str, ...]
     unreleased: Mapping[str, tuple[Was, ...]]
     emptied: tuple[str, ...]
+    stands: bool
     more: tuple[str, ...] = ()
 
     @property
@@ -49,9 +51,7 @@ def judge_return(site: ReleaseSite, back: WayBack, ports: ReleasePorts) -> Judge
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
     found = history(site, back.stack, back.environment, chain, ports.apply)
     current = {host.host: wanted_by(host.current, ports) for host in found.hosts if host.current is not None}
-    bare = {
-        host.host: last for host in found.hosts if host.host in back.hosts and host.current is None and (last := went_back_last(host)) is not None
-    }
+    bare = {host.host: last for host in found.hosts if host.current is None and (last := went_back_last(host)) is not None and back.empties(last)}
     was = {host: before(one, ports.apply.plans.get) for host, one in bare.items()}
     view = site.view.releasing(current)
     chosen = view.chosen((*current, *bare))
@@ -61,17 +61,19 @@ def judge_return(site: ReleaseSite, back: WayBack, ports: ReleasePorts) -> Judge
     told = [one for one in findings if (one.check, one.surface) == ("D249", f"release:{back.stack}") and one.verdict is not Verdict.MET]
     wrong = [f"{one.host}: {one.reason}" for one in told]
     for host, one in bare.items():
-        wrong += [f"{host}: {fault}" for fault in _faults(one, was[host], seen.get(host))]
+        wrong += [f"{host}: {fault}" for fault in judge_before(one, was[host], seen.get(host))[1]]
     known = {host: one for host, one in was.items() if one}
-    return Judged(tuple(wrong), known, tuple(host for host, one in was.items() if one == ()))
+    return Judged(tuple(wrong), known, tuple(host for host, one in was.items() if one == ()), bool(current))
 
 
-def _faults(deployment: Deployment, was: tuple[Was, ...] | None, seen: Evidence | Unreached | None) -> tuple[str, ...]:
+def judge_before(deployment: Deployment, was: tuple[Was, ...] | None, seen: Evidence | Unreached | None) -> tuple[Verdict, tuple[str, ...]]:
+    """Return whether a host is as it `was` before its first release, and each thing that differs; `deployment` went back from there last."""
     if was is None:
-        return (NOT_KNOWN,)
+        return Verdict.UNKNOWN, (NOT_KNOWN,)
     if not isinstance(seen, Evidence):
-        return (f"it was not reached: {seen.reason if seen is not None else 'it gave no evidence'}: UNKNOWN",)
+        return Verdict.UNKNOWN, (f"it was not reached: {seen.reason if seen is not None else 'it gave no evidence'}: UNKNOWN",)
     try:
-        return faults_of_return(deployment.project, was, Reader(seen).containers)
+        faults = faults_of_return(deployment.project, was, Reader(seen).containers)
     except Unobserved as doubt:
-        return (f"what runs was not observed: {doubt}: UNKNOWN",)
+        return Verdict.UNKNOWN, (f"what runs was not observed: {doubt}: UNKNOWN",)
+    return Verdict.DRIFTED if faults else Verdict.MET, faults

@@ -3,6 +3,9 @@
 Rules:
 - What a plan's own run brought is settled by the first smoke run after it that came to a verdict: passed, the plan is finished for good, and only
   a rollback that is asked for takes it back, however a later smoke run ends; else it goes back.
+- A host that failed and was then brought by the same run is no host that failed.
+- A run that ended as failed goes back, whatever a smoke run found since, which asks one witness alone; but for one that was closed, by both.
+- It is judged by the hosts that production still has: what was taken out of it for good keeps nothing from its end.
 - What was brought and is not proven yet goes on with its proof, also where its services do not run well: that is for the proof to say.
 - What runs by other digests or files than the plan's was changed by somebody else, and comes through the gate again.
 - What can't be observed is neither: nothing is begun on it.
@@ -19,13 +22,14 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.bare import Bare, bare
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.history import Deployment, deployments
-from controlplane.domain.releases.proof import Proof, first_proof, proof_since
+from controlplane.domain.releases.proof import Proof, first_proof, is_unconfirmed, proof_since
 from controlplane.usecases.hosts_in_wave import hosts_of, in_wave
 from controlplane.usecases.interrupted_run import finished_steps, open_run
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history
 from controlplane.usecases.release_way_back import wanted_by
 
 Next = Literal["deploy", "prove", "back", "nothing"]
@@ -54,8 +58,8 @@ class Reached(NamedTuple):
 def reached(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> Reached:
     """Return how far a promotion is. Raises `RefusedError` where it was taken back, `UnknownError` where what it brought can't be observed."""
     chain = loaded(ports)
-    own, run = own_of(stack, plan, ports), open_run(plan, ports.apply.receipts)
-    states = {one.state for one in own}
+    own, run = own_of(site, stack, plan, ports), open_run(plan, ports.apply.receipts)
+    states = {one.state for one in own if not _is_mended(one, own)}
     if states == {"undone"}:
         raise RefusedError(f"plan {plan.plan[:19]} was carried out and taken back. Nothing was changed. {_after_return(site, stack, chain, ports)}")
     if states & {"returning", "undone"}:
@@ -68,11 +72,14 @@ def reached(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> R
             return Reached("back", own, run, f"its deployment failed, and {kept_off.told}")
     if run is not None or not own:
         return Reached("deploy", own, run)
-    proof = proof_of(stack, own, chain)
-    if proof is None and any((one.key, one.phase, one.outcome) == (own[0].run, "result", "failed") for one in chain):
-        # Each host ended well, and the second witness did not confirm it.
+    if is_unconfirmed(own[0].run, chain):
         return Reached("back", own, run, "its deployment failed")
-    return _settled(site, stack, own, proof, ports)
+    return _settled(site, stack, own, proof_of(stack, own, chain), ports)
+
+
+def _is_mended(one: Deployment, own: Sequence[Deployment]) -> bool:
+    """Say whether a later attempt of the same run brought what failed on that host. Once that went back, what failed has to go back as well."""
+    return one.state == "failed" and any(later.host == one.host and later.begun_seq > one.begun_seq and later.state == "done" for later in own)
 
 
 def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: Proof | None, ports: ReleasePorts) -> Reached:
@@ -90,10 +97,11 @@ def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: 
     return Reached("prove", own, why=unwell)
 
 
-def own_of(stack: str, plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
-    """Return what the last run of a plan of this stack began."""
+def own_of(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
+    """Return what the last run of a plan of this stack began on hosts that production still has."""
+    hosts = environment_of(site, stack, "production")[1].hosts
     mine = [one for one in deployments(loaded(ports), ports.apply.plans.get, stack=stack, plan=plan.plan) if one.environment == "production"]
-    return tuple(one for one in mine if one.run == mine[-1].run)
+    return tuple(one for one in mine if one.run == mine[-1].run and one.host in hosts)
 
 
 def proof_of(stack: str, own: Sequence[Deployment], chain: Sequence[Receipt]) -> Proof | None:
@@ -145,14 +153,24 @@ def loaded(ports: ReleasePorts) -> tuple[Receipt, ...]:
 def _after_return(site: ReleaseSite, stack: str, chain: Sequence[Receipt], ports: ReleasePorts) -> str:
     """Return what comes after a plan that was taken back: what runs again has to be proven, which the way back may have been stopped before."""
     name = shlex.quote(stack)
-    stands = history(site, stack, "production", chain, ports.apply).reached
+    found = history(site, stack, "production", chain, ports.apply)
+    stands = found.reached
     proof = proof_since(chain, stands)
     anew = f"Make a new one: controlplane release promote {name} --out FILE"
+    if (again := bare(found, chain, ports.apply.plans.get)) is not None:
+        return f"{_after_all(name, again)}{anew}"
     if stands.current is None or stands.unfinished is not None or (proof is not None and proof.passed):
         return anew
     told = "no smoke run met it since" if proof is None else f"its smoke run {proof.receipt.key} did not pass"
     runs = f"{stands.current.manifest_name}, which runs again, is not proven: {told}"
     return f"{runs}. Prove it: controlplane release smoke {name} --env production. {anew}"
+
+
+def _after_all(name: str, again: Bare) -> str:
+    if again.doubt is not None:
+        told = f"What no release brought, which runs again, is not proven: {again.doubt}"
+        return f"{told}. Prove it: controlplane release smoke {name} --env production. "
+    return "" if again.is_proven else f"Whether anything of it is left, where nothing ran before: controlplane release status {name}. "
 
 
 def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: ReleasePorts) -> tuple[str, str, str]:
@@ -163,7 +181,7 @@ def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: Rel
     strange = sorted({one.host for one in own} - set(site.view.desired.by_name()))
     if strange:
         return "", "", f"{', '.join(strange)} is not governed by {site.view.folder}/policy.yml any more"
-    hosts = tuple(one.host for one in own)
+    hosts = tuple(dict.fromkeys(one.host for one in own))
     view = site.view.releasing({one.host: wanted_by(one, ports) for one in own})
     chosen = view.chosen(hosts)
     seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})

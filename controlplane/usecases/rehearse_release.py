@@ -20,9 +20,11 @@ from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.history import deployments
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.releases import KeptManifest
+from controlplane.usecases.apply_guards import open_of, refuse_unless_bound, refuse_unless_confirmable, sound_chain
 from controlplane.usecases.hosts_in_wave import hosts_of, wave_line
 from controlplane.usecases.interrupted_run import finished_steps, open_run, way_back_command
 from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.promotion_state import foreseen, reached
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, landings, plan_release, planned, stricter
 
@@ -46,7 +48,7 @@ def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | Ke
     if isinstance(of, Plan) and name == "production" and (at := reached(site, stack, of, ports)).next != "deploy":
         nothing = seal(site=of.site, made_at=of.made_at, binds=of.binds, bounds=(), steps=(), refusals=())
         return Rehearsed(nothing, (foreseen(of, stack, at),), (), hosts_of(of.steps))
-    kept = planned(site, stack, name, of)[0] if isinstance(of, Plan) else of
+    kept = _kept(site, stack, name, of, ports) if isinstance(of, Plan) else of
     fresh = plan_release(site, stack, name, kept, ports=ports.apply)
     made = of if isinstance(of, Plan) else fresh
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
@@ -61,6 +63,16 @@ def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | Ke
     else:
         gate = () if waves.verdict is Verdict.MET else (waves,)
     return Rehearsed(fresh, gate, landings(site, stack, name, kept, made), hosts_of(step for step in made.steps if step.id in done))
+
+
+def _kept(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan, ports: ReleasePorts) -> KeptManifest:
+    """Return the manifest that a plan brings. Raises `RefusedError` where carrying the plan out would refuse it before it looks at a host."""
+    kept, view = planned(site, stack, name, plan)
+    apply = ports.apply
+    refuse_unless_bound(plan, view, roles_digest(apply.roles), receipts=apply.receipts)
+    refuse_unless_confirmable(plan, view)
+    open_of(plan, tuple(receipt for _, receipt in sound_chain(apply.receipts, now=apply.clock.now())))
+    return kept
 
 
 def _refuse_unfit(made: Plan, fresh: Plan, run: str | None, chain: tuple[Receipt, ...], *, anew: str) -> None:

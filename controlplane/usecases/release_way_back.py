@@ -4,6 +4,7 @@ Rules:
 - What failed, or was begun and did not end, goes back first: nothing is passed over.
 - What can't be undone is named.
 - It is refused where the hosts would run different releases, or where a run can't be undone any more.
+- Where all of it is back and that is not proven, what is left is its proof: it can be asked for as often as it takes.
 - A host to which what goes back was the first runs then what ran there before, which no release brought, or nothing, as the plan of that first
   one saw it; where that plan does not tell, it is said that nobody knows.
 """
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.releases.bare import bare
 from controlplane.domain.releases.before import before, went_back_last
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since
@@ -31,7 +33,8 @@ from controlplane.usecases.rollback_guards import intents_of, refuse_unless_undo
 class WayBack(Value):
     """What a rollback would do: from which manifest to which (None: nothing ran before), by taking back which runs, newest first.
 
-    Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service.
+    Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service. `hosts` are
+    those that change; one that an earlier call took back is none of them, and is proven with them all the same.
     Of hosts on which no release stands then, `unreleased` says what comes back (host -> service and image each), `emptied` are those on which nothing
     of it ran before, and of `unknown` ones it is not on record; `not_undone` is what stays as the newer releases left it.
     """
@@ -61,6 +64,10 @@ class WayBack(Value):
         to = f" --to {self.to}" if self.to is not None else ""
         return f"controlplane release rollback {shlex.quote(self.stack)} --env {self.environment}{to}"
 
+    def empties(self, last: Deployment) -> bool:
+        """Say whether a host is bare by this way back, or by an earlier call of it; `last` was taken back from there last."""
+        return last.host in self.hosts or last.run in self.runs
+
 
 def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | None, ports: ReleasePorts) -> WayBack:
     """Return what a rollback to manifest `to`, or to the one before, would do. Raises `InputInvalidError`, `RefusedError`.
@@ -71,6 +78,8 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
     found = history(site, stack, name, chain, ports.apply)
     left = _left(found)
     if not left:
+        if to is None and (again := bare(found, chain, ports.apply.plans.get)) is not None and not again.is_proven:
+            return _way(site, found, (), to=None, left=(again.newest,), ports=ports)
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
     stands = found.reached
     proof = proof_since(chain, stands)
@@ -91,8 +100,8 @@ def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str |
     hosts = tuple(dict.fromkeys(one.host for one in taken)) or tuple(then)
     # What goes back last brings what was before it; where only the proof is missing, that is what was taken back last.
     first = {host.host: oldest for host in found.hosts if (oldest := _first(host, taken)) is not None}
-    bare = [host for host in then if then[host] is None and host in hosts and host in first]
-    were = {host: before(first[host], ports.apply.plans.get) for host in bare}
+    emptied = [host for host, one in first.items() if then[host] is None and (host in hosts or one.run in runs)]
+    were = {host: before(first[host], ports.apply.plans.get) for host in emptied}
     return WayBack(
         stack=found.stack,
         environment="production" if found.environment == "production" else "staging",
@@ -130,7 +139,7 @@ def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[
     """Return the runs to take back, newest first: up to the one before the newest that is done, or to the named manifest."""
     order = tuple(dict.fromkeys(one.run for one in left))
     by_run = {run: [one for one in left if one.run == run] for run in order}
-    stands = [all(one.state == "done" for one in by_run[run]) for run in order]
+    stands = [_is_whole(by_run[run]) for run in order]
     names = [by_run[run][0].manifest_name for run in order]
     # What did not end well is no release that could be left or gone back to.
     whole = [number for number, well in enumerate(stands) if well]
@@ -146,6 +155,12 @@ def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[
         known = ", ".join(dict.fromkeys(names[number] for number in whole[1:])) or "none"
         raise InputInvalidError([Fault("--to", 0, "", f"no deployment of {to} stands behind the current one; there are {known}")])
     return order[:target]
+
+
+def _is_whole(left: Sequence[Deployment]) -> bool:
+    """Say whether what is left of a run ended well on each host, by the last attempt there; `left` is newest first."""
+    last = {one.host: one for one in reversed(left)}
+    return all(one.state == "done" for one in last.values())
 
 
 def _stands_without(host: OnHost, runs: Sequence[str]) -> Deployment | None:

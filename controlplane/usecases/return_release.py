@@ -16,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.receipt import undone_keys
@@ -28,7 +28,7 @@ from controlplane.domain.run_result import RunResult
 from controlplane.domain.told_proof import unproven_back
 from controlplane.usecases.hold_release import HeldRelease, fenced, held_release
 from controlplane.usecases.hosts_in_wave import refuse_in_wave, why_in_wave
-from controlplane.usecases.judge_return import judge_return
+from controlplane.usecases.judge_return import Judged, judge_return
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history
 from controlplane.usecases.release_way_back import WayBack, wanted_by, way_back
 from controlplane.usecases.roll_back import roll_back
@@ -64,7 +64,8 @@ def _return(site: ReleaseSite, back: WayBack, held: HeldRelease, *, progress: Pr
         progress(f"{run} | roll back ({number + 1} of {len(back.runs)})")
         try:
             result = take_back(site, stack, back.environment, run, ports, progress=progress)
-        except UnknownError as away:
+        except (RefusedError, UnknownError) as away:
+            # Once a run is back, something was changed.
             if not returned:
                 raise
             return _result(back, "interrupted", returned, messages=(without_end(str(away)), f"Go on with it: {back.command}"))
@@ -78,7 +79,7 @@ def _return(site: ReleaseSite, back: WayBack, held: HeldRelease, *, progress: Pr
 def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, ports: ReleasePorts, *, progress: Progress) -> RunResult:
     """Take one run back, and judge each host by what it ran before. A host that does not answer keeps no other from going back.
 
-    Raises `UnknownError` where none of its hosts could be observed: then nothing was changed.
+    Raises `UnknownError` where none of its hosts could be observed, and `RefusedError`: then nothing was changed.
     """
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
     mine = [one for host in history(site, stack, name, chain, ports.apply).hosts for one in host.deployments if one.run == run]
@@ -93,19 +94,24 @@ def take_back(site: ReleaseSite, stack: str, name: EnvironmentName, run: str, po
 
     # A host that was taken out of the environment keeps none of the others: nobody may govern it any more.
     left_out = sorted({intent.host for intent in intents_of(run, chain)} - {one.host for one in mine})
-    result = back(run) if not left_out else UnknownError(f"{', '.join(left_out)} is no host of {name} any more")
+    result: RunResult | UnknownError = back(run) if not left_out else UnknownError(f"{', '.join(left_out)} is no host of {name} any more")
     if not left_out and (len(mine) < 2 or (isinstance(result, RunResult) and (result.outcome == "rolled-back" or _is_told_to_stop(result)))):
         whole = _or_raised(result)
         return _saying(whole, (*_doubts(mine, ports), *whole.messages))
     others: list[str] = []
-    last = result
-    for one in mine:
+    last: RunResult | RefusedError | UnknownError = result
+    stays: set[str] = set()
+    # The newest first: on a host that the run tried twice the second attempt stands on the first.
+    for one in sorted(mine, key=lambda one: one.begun_seq, reverse=True):
         undone = undone_keys(tuple(receipt for _, receipt in ports.apply.receipts.load()))
-        if one.key in undone:
+        if one.key in undone or one.host in stays:
             continue
-        alone = back(one.key)
-        if isinstance(alone, UnknownError):
+        alone = _alone(back, one.key)
+        if not isinstance(alone, RunResult):
             others.append(without_end(str(alone)))
+            stays.add(one.host)
+            # That a host is left out is no reason to stay for those that are left.
+            last = alone if left_out and not isinstance(last, RunResult) else last
             continue
         if _is_told_to_stop(alone):
             return _saying(alone, (*_doubts(mine, ports), *alone.messages))
@@ -132,8 +138,16 @@ def _saying(result: RunResult, messages: Sequence[str]) -> RunResult:
     return result.model_copy(update={"messages": tuple(dict.fromkeys(messages))})
 
 
-def _or_raised(result: RunResult | UnknownError) -> RunResult:
-    if isinstance(result, UnknownError):
+def _alone(back: Callable[[str], RunResult | UnknownError], key: str) -> RunResult | RefusedError | UnknownError:
+    """Take one host back by itself. What is refused there is said like what is not known: others may be back already, or go back yet."""
+    try:
+        return back(key)
+    except RefusedError as held:
+        return held
+
+
+def _or_raised(result: RunResult | RefusedError | UnknownError) -> RunResult:
+    if not isinstance(result, RunResult):
         raise result
     return result
 
@@ -166,7 +180,8 @@ def proven_back(site: ReleaseSite, back: WayBack, returned: Sequence[RunResult],
     name = back.environment
     judged = judge_return(site, back, ports)
     if judged.wrong:
-        return _result(back, "failed", returned, messages=(f"it went back, and is not proven by digest: {'; '.join(judged.wrong)}", _look(back)))
+        told = f"it went back, and is not proven by digest: {'; '.join(judged.wrong)}"
+        return _result(back, "failed", returned, messages=(told, _look(back, judged)))
     if back.to is None and not judged.unreleased:
         return _result(back, "rolled-back", returned, messages=judged.told)
     what = back.to or "what no release brought"
@@ -174,16 +189,17 @@ def proven_back(site: ReleaseSite, back: WayBack, returned: Sequence[RunResult],
     try:
         proof = ports.prove(back.stack, name, progress=progress)
     except InterruptedRunError as stop:
-        return _result(back, "interrupted", returned, messages=(*judged.told, f"{what} is back by its digests; {stop}", f"Prove it: {_prove(back)}"))
+        told = f"{what} is back by its digests; {stop}"
+        return _result(back, "interrupted", returned, messages=(*judged.told, told, f"Prove it: {_prove(back, judged)}"))
     except ControlPlaneError as error:
         told = f"{what} is back by its digests, and its behaviour could not be proven: {without_end(str(error))}"
-        return _result(back, "failed", returned, messages=(*judged.told, told, f"Prove it: {_prove(back)}"))
+        return _result(back, "failed", returned, messages=(*judged.told, told, f"Prove it: {_prove(back, judged)}"))
     outcome = "rolled-back" if proof.passed else "failed"
     if proof.passed and judged.unreleased:
         met = f"its smoke tests passed, see {proof.run}"
         left = f"they met hosts with a release; how {', '.join(judged.unreleased)} behaves, by what no release brought, is not proven"
         judged = judged._replace(more=(f"{what}: {met}" if back.to is None else f"{what}: {met}: {left}",))
-    messages = () if proof.passed else (f"{what} is back by its digests, and its behaviour is not proven: see {proof.run}", _look(back))
+    messages = () if proof.passed else (f"{what} is back by its digests, and its behaviour is not proven: see {proof.run}", _look(back, judged))
     return _result(back, outcome, returned, messages=(*judged.told, *messages)).model_copy(update={"proof": proof})
 
 
@@ -194,14 +210,16 @@ def _result(back: WayBack, outcome: str, returned: Sequence[RunResult], *, messa
     return ReleaseResult.model_validate({**said, "returned": tuple(returned), "messages": tuple(every)})
 
 
-def _prove(back: WayBack) -> str:
-    """Return the command by which its behaviour is proven: of what no release brought nothing is left that a rollback could take back."""
-    return back.command if back.to is not None else f"controlplane release smoke {shlex.quote(back.stack)} --env {back.environment}"
+def _prove(back: WayBack, judged: Judged) -> str:
+    """Return the command by which it is proven, and nothing more is taken back: a rollback that names no release only where none stands."""
+    alone = back.to is not None or not (judged.stands or judged.unreleased)
+    return back.command if alone else f"controlplane release smoke {shlex.quote(back.stack)} --env {back.environment}"
 
 
-def _look(back: WayBack) -> str:
+def _look(back: WayBack, judged: Judged) -> str:
     status = f"what runs where: controlplane release status {shlex.quote(back.stack)}"
     if back.to is None:
-        return f"Look at the hosts; prove what no release brought again: {_prove(back)}; {status}"
+        again = back.command if judged.wrong and not judged.stands else _prove(back, judged)
+        return f"Look at the hosts; prove {'what no release brought' if judged.unreleased else 'it'} again: {again}; {status}"
     further = f"controlplane release rollback {shlex.quote(back.stack)} --env {back.environment} --to MANIFEST"
-    return f"Prove it again: {back.command}; or go further back: {further}; {status}"
+    return f"Prove it again: {_prove(back, judged)}; or go further back: {further}; {status}"

@@ -1,7 +1,8 @@
-"""release status, release brief: what runs where, by which release, what is open, and what to do next.
+"""release status: what runs where, by which release, what is open, and what to do next.
 
 Rules:
 - By the receipts: what was brought. By fresh evidence: whether it runs. Where the two differ that is said; what could not be seen is UNKNOWN.
+- Of what was there before a first release that went back, the same: whether it is there again, and whether that is proven.
 - Whatever was interrupted, the command that goes on with it stands there, also where that was between two hosts.
 """
 
@@ -9,23 +10,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
-from controlplane.domain.amounts import show_age
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
 from controlplane.domain.finding import Finding
 from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.releases.bare import Bare, bare
 from controlplane.domain.releases.bringing import brings
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost, plans_of_others
-from controlplane.domain.releases.proof import proof_since
-from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
-from controlplane.domain.windows import next_opening, open_now
+from controlplane.domain.releases.proof import is_unconfirmed, proof_since
+from controlplane.domain.releases.values import EnvironmentName
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.interrupted_run import way_back_command
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.record_run import WHOLE
-from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, demanded_of, environment_of, history, ran
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history, ran
+from controlplane.usecases.show_gone_back import GoneBack, gone_back
 
 ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
 
@@ -60,27 +60,39 @@ def _environment(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Se
     found = history(site, stack, name, chain, ports.apply)
     judged = {one.host: one for one in _judged(site, stack, found, ports)}
     current, stands = found.current, found.reached
-    proof = proof_since(chain, stands)
+    again = bare(found, chain, ports.apply.plans.get)
+    back = gone_back(site, found, again, ports)
+    proof = again.proof if again is not None else proof_since(chain, stands)
     return {
         "environment": name,
         "manifest": current.manifest_name if current is not None else None,
         "doubt": found.doubt,
         "proof": {"run": proof.receipt.key, "passed": proof.passed, "at": proof.receipt.at} if proof is not None else None,
-        "hosts": [_host(one, judged.get(one.host)) for one in found.hosts],
+        "hosts": [_host(one, judged.get(one.host), back.get(one.host)) for one in found.hosts],
         "unproven": stands.current.manifest_name if stands.current is not None and proof is None else None,
         "taken_back": _taken_back(found),
-        "goes_on": _goes_on(site, name, found, chain, ports),
+        "goes_on": _goes_on(site, name, found, chain, ports) or _to_prove(stack, name, again),
     }
 
 
-def _host(one: OnHost, finding: Finding | None) -> dict[str, Any]:
+def _to_prove(stack: str, name: EnvironmentName, again: Bare | None) -> str | None:
+    """Return the command that proves what no release brought and runs again, where a way back was stopped before its proof."""
+    if again is None or again.proof is not None or again.doubt is None:
+        return None
+    told = f"{again.newest.manifest_name} went back, and what runs again is not proven"
+    return f"controlplane release smoke {shlex.quote(stack)} --env {name}    ({told})"
+
+
+def _host(one: OnHost, finding: Finding | None, back: GoneBack | None) -> dict[str, Any]:
     current, unsettled = one.current, one.unsettled
+    verdict = back.verdict if back is not None else finding.verdict if finding is not None else None
     return {
         "host": one.host,
         "brought": current.manifest_name if current is not None else None,
         "run": current.run if current is not None else None,
-        "verdict": finding.verdict.value if finding is not None else None,
-        "reason": _reason(one, finding),
+        "verdict": verdict.value if verdict is not None else None,
+        "reason": back.reason if back is not None else _reason(one, finding),
+        "went_back": back.manifest_name if back is not None else None,
         "open": {"run": unsettled.run, "manifest": unsettled.manifest_name, "state": unsettled.state} if unsettled is not None else None,
     }
 
@@ -158,12 +170,12 @@ def _was_abandoned(one: Deployment, chain: Sequence[Receipt]) -> bool:
 
 
 def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
-    """Return what was brought last and was met by no smoke run since; what came back is proven by the rollback itself."""
+    """Return what was brought last and was met by no smoke run since, or by a run that goes back; what came back is proven by the rollback itself."""
     current = found.current
     brought = max((one.current.brought for one in found.hosts if one.current is not None), default=None)
-    if current is None or proof_since(chain, found) is not None or found.since != brought:
+    if current is None or found.since != brought:
         return None
-    return current
+    return current if proof_since(chain, found) is None or is_unconfirmed(current.run, chain) else None
 
 
 def _taken_back(found: Deployed) -> str | None:
@@ -191,10 +203,20 @@ def _next(stack: str, rows: Sequence[dict[str, Any]]) -> str:
     blind = [host["host"] for row in rows for host in row["hosts"] if host["verdict"] == "UNKNOWN"]
     if blind:
         return f"see why {', '.join(dict.fromkeys(blind))} could not be observed, then run this again"
-    wrong = next((row["environment"] for row in rows for host in row["hosts"] if host["verdict"] not in (None, "MET")), None)
+    wrong = next(((row, host["went_back"]) for row in rows for host in row["hosts"] if host["verdict"] not in (None, "MET")), None)
     if wrong is not None:
-        return f"see why {wrong} does not run what was brought there; its hosts are named above"
+        return _see_why(stack, *wrong)
     return _onward(stack, {row["environment"]: row for row in rows})
+
+
+def _see_why(stack: str, row: dict[str, Any], went_back: str | None) -> str:
+    name = row["environment"]
+    if went_back is None:
+        return f"see why {name} does not run what was brought there; its hosts are named above"
+    told = f"see why {name} is not as it was before {went_back}"
+    # Where something stands a rollback would take that back.
+    stands = any(host["brought"] is not None or host["open"] is not None for host in row["hosts"])
+    return f"{told}; its hosts are named above" if stands else f"{told}, then: controlplane release rollback {shlex.quote(stack)} --env {name}"
 
 
 def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
@@ -216,65 +238,3 @@ def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
     elif production is not None and production["proof"] is not None and not production["proof"]["passed"]:
         told = f"controlplane release rollback {stack} --env production --dry-run"
     return told
-
-
-def release_brief(site: ReleaseSite, stack: str, ports: ReleasePorts) -> list[str]:
-    """Return the runbook of a promotion for the person who does it, line by line."""
-    spec, production = environment_of(site, stack, "production")
-    name = shlex.quote(stack)
-    lines = [f"# {stack}: {spec.goal}", "", f"Hosts      {', '.join(production.hosts)}, in this order; a host that fails stops those after it"]
-    lines += [f"Window     {_window(site, spec, ports)}", f"Approval   {demanded_of(site, spec)}", f"Loop       {spec.loop or 'none'}"]
-    lines += [f"Proof      {', '.join(production.smoke.files)}, within {production.smoke.within} s; a skipped test is not a pass", ""]
-    lines += ["## Gate", *_gate_lines(spec, production.hosts), "", "## Commands"]
-    # The rules of a promotion are production's alone.
-    staging, promotion = (", then: controlplane approve {}" if asked != "none" else "" for asked in (site.view.approval, demanded_of(site, spec)))
-    commands = [
-        f"controlplane release check {name}",
-        f"controlplane release stage {name} --manifest NAME --out stage.json    (read it{staging.format('stage.json')})",
-        f"controlplane release stage {name} --plan stage.json",
-        f"controlplane release smoke {name} --env staging",
-        *([f"controlplane release recert {name} --manifest NAME"] if spec.recert else []),
-        *([f"controlplane gates run {spec.promotion.pack}"] if spec.promotion.pack else []),
-        *(f"controlplane ready {host}" for host in production.hosts),
-        f"controlplane release promote {name} --out promote.json    (the gate and the preview: read it{promotion.format('promote.json')})",
-        f"controlplane release promote {name} --plan promote.json    (within the window; interrupted, the same command goes on)",
-        *([f"controlplane gates run {spec.promotion.pack}    (once more, as it is after the release)"] if spec.promotion.pack else []),
-        f'controlplane release close {name} --env production --attest "what you attest"',
-    ]
-    lines += [
-        *(f"{number}. {command}" for number, command in enumerate(commands, 1)),
-        "",
-        "## If it goes wrong",
-        "A deployment that fails, or whose smoke tests do not all pass, is taken back by itself, and that is said.",
-        f"Way back later: controlplane release rollback {name} --env production --dry-run    (names what it can't undo)",
-        "Way back without a controller, on the host itself: /var/lib/controlplane/KEY/undo    (KEY of its step stands in 'controlplane runs list')",
-        f"What runs where: controlplane release status {name}",
-    ]
-    return lines
-
-
-def _gate_lines(spec: ReleaseSpec, hosts: Sequence[str]) -> list[str]:
-    rules = spec.promotion
-    return [
-        "- contract: environment file as its contract says, no secret in the site's files or history",
-        "- staged: staging runs the same digests, healthy, on fresh evidence",
-        "- images: each service of production runs the digest that it runs in staging, also what the compose files pin by themselves",
-        "- production: what was brought there before was proven, or taken back",
-        f"- smoke: passed in staging within {show_age(timedelta(seconds=rules.smoke_within))}, after it was staged",
-        f"- recert: {', '.join(one.name for one in spec.recert)}, within {show_age(timedelta(seconds=rules.recert_within))}"
-        if spec.recert
-        else "- recert: shut, the release names no command that certifies it",
-        *([f"- pack {rules.pack}: its newest run passed on every host of production, by the policy as it is"] if rules.pack else []),
-        *(f"- storage of {host}: its ready receipt holds" for host in hosts),
-        f"- gaps: none is open in {spec.loop}" if spec.loop else "- gaps: shut, the release names no loop, so nobody knows which are its own",
-        "- window and approval",
-        "- waves: no host belongs to a wave that changes machines and is not ended",
-        *(f"- way back of {host}: what runs there could come back, its images there or in their registry, its files readable" for host in hosts),
-    ]
-
-
-def _window(site: ReleaseSite, spec: ReleaseSpec, ports: ReleasePorts) -> str:
-    windows, now = spec.promotion.windows or site.view.windows, ports.apply.clock.now()
-    opening = open_now(windows, timezone=site.view.timezone, now=now)
-    coming = next_opening(windows, timezone=site.view.timezone, now=now)
-    return f"open now, {opening}" if opening else f"next {coming}" if coming else "any time"

@@ -25,7 +25,7 @@ from controlplane.domain.evidence_shapes.docker import Container
 from controlplane.domain.evidence_shapes.services import ReleaseRecord, ReleaseSeen
 from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Change, Downtime, Mend
-from controlplane.domain.releases.before import told_of
+from controlplane.domain.releases.before import told_of, told_with_health
 from controlplane.domain.releases.running import digests_of, services_of
 from controlplane.domain.releases.wanted import ENV_FILE, IMAGES_FILE, ReleaseWanted
 
@@ -226,7 +226,7 @@ def _undo(wanted: ReleaseWanted, record: ReleaseRecord | None, running: Mapping[
     if record is not None:
         back = f"the files of manifest {record['manifest_name']} come back byte for byte, and its images with them"
     elif running:
-        told = "; ".join(f"{service} {told_of(one)}" for service, held in sorted(running.items()) for one in held)
+        told = "; ".join(f"{service} {told_with_health(one)}" for service, held in sorted(running.items()) for one in held)
         back = f"what runs there now, which no release brought, comes back with its files: {told}; volumes stay"
     else:
         back = "nothing of this project is there now: its containers stop and go, its volumes stay"

@@ -60,3 +60,13 @@ def proof_since(chain: Sequence[Receipt], found: Deployed) -> Proof | None:
     if proof is None or current is None or found.since is None or proof.receipt.seq < found.since.seq:
         return None
     return proof if proof.report.manifest == current.manifest else None
+
+
+def is_unconfirmed(run: str, chain: Sequence[Receipt]) -> bool:
+    """Say whether a run is on record as failed, and no closeout of it came since, which asks both witnesses: each host may have ended well."""
+    last = next((one for one in reversed(chain) if one.phase == "result" and (one.key == run or _closes(one, run))), None)
+    return last is not None and last.key == run and last.outcome == "failed"
+
+
+def _closes(one: Receipt, run: str) -> bool:
+    return (one.capability, one.outcome) == ("release.close", "done") and (one.told or {}).get("run") == run

@@ -72,8 +72,8 @@ def test_the_way_back_of_a_first_deployment_names_what_ran_by_hand(healthy: Evid
     of_service(first(running(healthy, V1)), "db").update({"image": "shop/db:dev", "image_digests": [], "image_id": "sha256:abc"})
     [draft] = proposed(healthy, V1).drafts
     assert draft.undo == (
-        "what runs there now, which no release brought, comes back with its files: db shop-db-1: shop/db:dev (sha256:abc), running; "
-        f"web shop-web-1: registry.example.org/shop/web@{OLD}, running; volumes stay"
+        "what runs there now, which no release brought, comes back with its files: db shop-db-1: shop/db:dev (sha256:abc), running, "
+        f"healthy; web shop-web-1: registry.example.org/shop/web@{OLD}, running, healthy; volumes stay"
     )
     assert ("recreate", "shop db", "shop-db-1: shop/db:dev (sha256:abc), running", f"registry.example.org/shop/db@{BASE}") in [
         (change.kind, change.target, change.before, change.after) for change in draft.changes

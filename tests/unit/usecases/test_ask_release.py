@@ -10,7 +10,7 @@ from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.receipt import open_intents
 from controlplane.ports.plays import StepResult
-from controlplane.usecases.show_releases import release_brief
+from controlplane.usecases.brief_release import release_brief
 from tests.fakes.kept import copied_each_time
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS

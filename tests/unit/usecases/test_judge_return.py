@@ -166,3 +166,57 @@ def test_what_a_plan_does_not_tell_is_not_claimed(site: PromotedSite) -> None:
     site.deploy(1, "production")
     back = shown(site)
     assert (back.unknown, back.emptied, back.unreleased) == (HOSTS, (), {})
+
+
+def half_back(site: PromotedSite) -> None:
+    """Take the first release back, while the second host does not answer."""
+    first_release(site)
+    site.evidence.unreached = {"mint-data": "no route"}
+    assert site.roll_back().outcome == "interrupted"
+    site.evidence.unreached = {}
+
+
+def test_a_host_that_an_earlier_call_took_back_is_judged_and_proven_as_well(site: PromotedSite) -> None:
+    by_hand(site, ("mint-apps",))
+    half_back(site)
+    back = shown(site)
+    assert (back.hosts, back.goes_to) == (("mint-data",), "what no release brought")
+    assert (back.unreleased, back.emptied) == ({"mint-apps": (f"intake {PINNED}",)}, ("mint-data",))
+    other = copy.deepcopy(site)
+    other_image = f"registry.example.org/hand/intake@sha256:{'b' * 64}"
+    next(one for one in other.hosts["mint-apps"].probes["docker_containers"] if one["compose_project"] == PROJECT)["image_digests"] = [other_image]
+    result = other.roll_back()
+    assert (result.outcome, result.exit_code()) == ("failed", 1)
+    assert any(f"not proven by digest: mint-apps: {PROJECT}-intake-1: {other_image}, running, and before it was" in one for one in result.messages)
+    result = site.roll_back()
+    assert result.outcome == "rolled-back", result.messages
+    assert result.proof is not None
+
+
+def test_what_is_left_on_a_host_that_an_earlier_call_took_back_is_seen(site: PromotedSite) -> None:
+    half_back(site)
+    left = {**site.service("mint-apps", "seeds"), "compose_project": PROJECT, "name": "left-1"}
+    site.hosts["mint-apps"].probes["docker_containers"].append(left)
+    result = site.roll_back()
+    assert (result.outcome, result.exit_code()) == ("failed", 1)
+    assert "mint-apps: left-1 is there (running), which was not before" in " ".join(result.messages)
+    assert "prove it again: controlplane release rollback shop --env production; " in result.messages[-1]
+    site.hosts["mint-apps"].probes["docker_containers"].remove(left)
+    again = site.roll_back()
+    assert (again.outcome, again.returned, again.manifest) == ("rolled-back", (), "nothing")
+
+
+@pytest.mark.parametrize(("before", "outcome"), [("healthy", "failed"), ("unhealthy", "rolled-back"), (None, "rolled-back")])
+def test_what_was_healthy_as_its_plan_saw_it_has_to_be_healthy_again(
+    site: PromotedSite, monkeypatch: pytest.MonkeyPatch, before: str | None, outcome: str
+) -> None:
+    by_hand(site, health=before)
+    first_release(site)
+
+    def alter(host: Any) -> None:
+        next(one for one in host.probes["docker_containers"] if one["compose_project"] == PROJECT)["health"] = "unhealthy"
+
+    after_undo(site, monkeypatch, alter)
+    result = site.roll_back()
+    assert result.outcome == outcome, result.messages
+    assert ("is unhealthy, and was healthy before" in " ".join(result.messages)) is (outcome == "failed")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controlplane.domain.approval import approve
 from controlplane.domain.errors import RefusedError, RunFailedError, UnknownError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.gate import GateLine
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.judge_promotion import judge_promotion
+from controlplane.usecases.rehearse_release import rehearse
 from controlplane.usecases.release_way_back import way_back
 from controlplane.usecases.show_releases import release_status
 from tests.fakes.promotions import LOOP, PromotedSite
 from tests.fakes.releases import STACK
+from tests.fakes.site import OPERATOR
 
 
 @pytest.fixture
@@ -142,3 +146,23 @@ def test_what_was_begun_on_a_host_that_production_got_since_goes_back_as_release
     result = site.roll_back()
     assert (result.outcome, site.production()) == ("rolled-back", {"1 intake", "1 seeds"}), result.messages
     assert line(site, "production", 2).verdict is Verdict.MET
+
+
+def test_an_approval_that_is_used_up_is_no_met_line_where_what_was_brought_was_changed_by_hand() -> None:
+    site = PromotedSite()
+    spec = site.files.specs[STACK]
+    site.files.specs[STACK] = spec.model_copy(update={"promotion": spec.promotion.model_copy(update={"approval": "self"})})
+    plan = site.bring_to_gate(1)
+    site.approvals.add(approve(plan.plan, approver=OPERATOR, requester=OPERATOR, now=site.clock.now()))
+    assert site.promote(plan).outcome == "done"
+    keys = {one.key for one in site.receipts.chain if one.plan == plan.plan}
+    for host in site.hosts.values():
+        host.probes = copy.deepcopy(next(probes for key, probes in host.undo.items() if key in keys))
+    site.make_ready()
+    [line] = [one for one in rehearse(site.site, STACK, "production", plan, site.release_ports).gate if one.verdict is not Verdict.MET]
+    assert (line.name, line.verdict) == ("approval", Verdict.DRIFTED)
+    assert "its approval was used by CAP-" in line.reason
+    before = list(site.receipts.chain)
+    with pytest.raises(RefusedError, match=r"(?s)its gate is shut:.*approval: its approval was used by CAP-.*Nothing was changed"):
+        site.promote(plan)
+    assert (site.receipts.chain, site.production()) == (before, set())

@@ -16,6 +16,7 @@ from controlplane.usecases.deploy_release import promote_release
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.rehearse_release import rehearse
 from controlplane.usecases.show_releases import release_status
+from tests.fakes.closings import ClosingSite
 from tests.fakes.kept import copied_each_time
 from tests.fakes.promotions import BAD, GOOD, PromotedSite
 from tests.fakes.releases import HOSTS, STACK
@@ -230,8 +231,8 @@ def test_what_failed_in_staging_over_what_runs_is_named_with_the_way_that_works(
     assert (site.promote(site.plan_of(1, "production")).outcome, site.production()) == ("done", V1)
 
 
-def test_what_the_second_witness_did_not_confirm_goes_back_also_where_the_call_was_killed_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    site, _, _ = proven()
+def unconfirmed(site: PromotedSite, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Promote r2, which the second witness does not confirm, kill the call before its way back, and return the plan."""
     plan = site.bring_to_gate(2)
 
     def kill(*_: object, **__: object) -> None:
@@ -243,5 +244,28 @@ def test_what_the_second_witness_did_not_confirm_goes_back_also_where_the_call_w
         patched.setattr(site.witness, "answer", lambda *of: tuple(one.model_copy(update={"said": "otherwise"}) for one in answer(*of)))
         with pytest.raises(KeyboardInterrupt):
             site.promote(plan)
+    return plan
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_what_the_second_witness_did_not_confirm_goes_back_also_where_the_call_was_killed_before(
+    monkeypatch: pytest.MonkeyPatch, *, smoke: bool
+) -> None:
+    """A smoke run by hand asks the first witness alone."""
+    site, _, _ = proven()
+    plan = unconfirmed(site, monkeypatch)
+    if smoke:
+        assert site.prove(STACK, "production", progress=lambda _: None).passed
+    assert "release promote shop --plan" in str(release_status(site.site, STACK, site.release_ports)["next"])
     assert dry(site, plan).reason == "r2 would be taken back by itself: its deployment failed"
     assert (site.promote(plan).outcome, site.production()) == ("rolled-back", V1)
+
+
+def test_what_both_witnesses_confirmed_since_as_it_was_closed_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = ClosingSite().released()
+    plan = unconfirmed(site, monkeypatch)
+    assert site.prove(STACK, "production", progress=lambda _: None).passed
+    site.closed()
+    before = list(site.receipts.chain)
+    assert (site.promote(plan).outcome, site.receipts.chain, site.production()) == ("done", before, V2)
+    assert "release promote shop --plan" not in str(release_status(site.site, STACK, site.release_ports)["next"])

@@ -10,13 +10,16 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.values import EnvironmentName
+from controlplane.domain.run_key import make_run_key
 from controlplane.ports.plays import StepResult
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.ask_release import asked_of_hosts
 from controlplane.usecases.deploy_release import promote_release, stage_release
+from controlplane.usecases.record_run import WHOLE, Ledger
 from controlplane.usecases.rehearse_release import Rehearsed, rehearse
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS, STACK, running
+from tests.fakes.site import OPERATOR
 
 REFUSED = "refuse | Let Compose read the files: compose_stack of shop (staging) refused: x can't be pulled. Nothing was changed."
 
@@ -135,3 +138,41 @@ def test_what_a_run_that_was_stopped_would_do_beyond_its_plan_is_refused_with_it
     with pytest.raises(RefusedError, match="can't be gone on with, there is more to do now than its plan says") as refusal:
         of(site, plan)
     assert "Take it back with 'controlplane release rollback shop --env staging', then make a new plan." in str(refusal.value)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_dry_run_of_a_plan_refuses_other_roles_as_the_act_does(
+    site: PromotedSite, environment: EnvironmentName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = site.bring_to_gate(1) if environment == "production" else site.plan_of(1, "staging")
+    files = site.ports.roles.files()
+    monkeypatch.setattr(type(site.ports.roles), "files", lambda _: {**files, "roles/compose_stack/tasks/main.yml": b"changed"})
+    refusals = refused_alike(site, plan, environment)
+    assert f"plan {plan.plan[:19]} refused: the roles of this program changed since it was made. Nothing was changed." in refusals
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_dry_run_of_a_plan_refuses_another_run_that_is_open_as_the_act_does(site: PromotedSite, environment: EnvironmentName) -> None:
+    plan = site.bring_to_gate(1) if environment == "production" else site.plan_of(1, "staging")
+    keys = [make_run_key(capability, site.clock.now(), site.ports.entropy.four_hex()) for capability in (WHOLE, "storage.fstab")]
+    ledger = Ledger(site.receipts, site.clock, run=keys[0], site="lab", plan="sha256:other", policy=site.view.policy_digest, operator=OPERATOR)
+    ledger.intend(keys[0], host="*", capability=WHOLE, step="*")
+    ledger.intend(keys[1], host=HOSTS[0], capability="storage.fstab", step=f"{HOSTS[0]}/010")
+    ledger.close(keys[1], host=HOSTS[0], capability="storage.fstab", step=f"{HOSTS[0]}/010", outcome="done")
+    site.make_ready()
+    assert "an earlier run is still open: CAP-" in refused_alike(site, plan, environment)
+
+
+def refused_alike(site: PromotedSite, plan: Plan, environment: EnvironmentName) -> str:
+    """Return what the dry run says, which is what the act says; neither changes anything."""
+    before, act = list(site.receipts.chain), stage_release if environment == "staging" else promote_release
+    told = []
+    for carry in (
+        lambda: of(site, plan, environment),
+        lambda: act(site.site, STACK, plan, site.release_ports, command="again", progress=lambda _: None),
+    ):
+        with pytest.raises(RefusedError) as refusal:
+            carry()
+        told.append(str(refusal.value))
+    assert (told[0], site.receipts.chain) == (told[1], before)
+    return told[0]
