@@ -170,6 +170,18 @@ def test_what_would_be_touched_besides_is_refused(engine: Any, reason: str) -> N
         compose.assert_alone(inspection(), stack(), engine)
 
 
+@pytest.mark.parametrize("status", ["created", "running"])
+def test_what_a_compose_that_was_cut_off_left_beside_is_no_reason_as_the_next_one_removes_it(status: str) -> None:
+    left = {**inspection(), "Id": "c2", "Name": "/c1" + "0" * 10 + "_cache", "State": {"Status": status}}
+    left["Config"] = {**left["Config"], "Labels": {**left["Config"]["Labels"], "com.docker.compose.replace": "c1"}}
+    engine: Any = _Engine([left, {**inspection(service="other"), "Id": "c1" + "0" * 10 + "f" * 52, "Name": "/old"}])
+    if status == "created":
+        compose.assert_alone(inspection(), stack(), engine)
+        return
+    with pytest.raises(RefusedFault, match=r"remove it if nobody needs it \('docker rm c10000000000_cache'\), then plan again"):
+        compose.assert_alone(inspection(), stack(), engine)
+
+
 def test_what_compose_reads_is_known_by_its_digests(tmp_path: Path) -> None:
     for name in ("a.yml", ".env"):
         (tmp_path / name).write_text(name)

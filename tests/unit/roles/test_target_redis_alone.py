@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from controlplane_target import redis_anew, redis_verbs
+from controlplane_target import redis_down, redis_verbs
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_aof import Request
 from controlplane_target.state import Home, Run
@@ -51,7 +51,7 @@ def test_who_waited_goes_by_what_stands_in_the_journal_then(home: Home, monkeypa
         phases.append(run.phase)
         return {}
 
-    monkeypatch.setattr(redis_anew, "settle", settle)
+    monkeypatch.setattr(redis_down, "settle", settle)
     home.run("R1").write(asked=ASKED, phase="making-anew")
     waiting = threading.Thread(target=act, args=(home, "settle"))
     began = threading.Event()

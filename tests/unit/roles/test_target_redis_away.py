@@ -7,7 +7,20 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from controlplane_target import compose, path_downtime, redis_anew, redis_aof, redis_end, redis_keys, redis_persist, redis_server, redis_wait
+from controlplane_target import (
+    compose,
+    compose_replacing,
+    path_downtime,
+    redis_anew,
+    redis_aof,
+    redis_command,
+    redis_down,
+    redis_end,
+    redis_keys,
+    redis_persist,
+    redis_server,
+    redis_wait,
+)
 from controlplane_target.faults import FailedFault
 from controlplane_target.redis_client import LoginError
 from controlplane_target.state import Run, utc
@@ -54,8 +67,7 @@ def host(cache: Cache, run: Run, clock: Clock, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(redis_persist, "is_told", lambda *_: told["already"])
         monkeypatch.setattr(redis_persist, "write", lambda *_: True)
         monkeypatch.setattr(redis_persist, "assert_as_written", lambda _run: None)
-        for name in ("install_after", "uninstall_after"):
-            monkeypatch.setattr(redis_anew.settle_units, name, lambda *_: None)
+        monkeypatch.setattr(compose_replacing, "settle", lambda *_: [])
         monkeypatch.setattr(compose, "await_unit", lambda _unit: None)
 
     assert cache.keys == KEYS
@@ -136,7 +148,7 @@ def test_it_counts_through_a_power_cut_whoever_sees_it_come_back(
     back = clock.at
     clock.sleep(2 if by_the_host else 3000)
     monkeypatch.setattr(redis_persist, "is_told", lambda *_: True)
-    monkeypatch.setattr(redis_anew, "state_of", lambda _name: life(back))
+    monkeypatch.setattr(redis_down, "state_of", lambda _name: life(back))
     monkeypatch.setattr(redis_end, "state_of", lambda _name: life(back))
     monkeypatch.setattr(redis_aof, "state_of", lambda _name: life(back))
     if by_the_host:
@@ -202,3 +214,43 @@ def test_what_it_is_called_by_its_own_check_is_known_before_it_is_gone(cache: Ca
     assert (run.state["old"], len(cache.keys)) == ({"id": "one", "health_s": 600.0}, 3)
     # As it is called afterwards.
     assert run.state["made"] == "one"
+
+
+# What a power cut left between Compose's stop of it and its removal.
+
+
+@pytest.mark.parametrize("by_the_host", [True, False])
+def test_one_that_compose_stopped_and_did_not_remove_is_brought_up_by_compose(
+    cache: Cache, run: Run, host: Callable[[Callable[[], object]], None], monkeypatch: pytest.MonkeyPatch, by_the_host: bool
+) -> None:
+    """No policy starts what Docker was told to stop; and started as it was it would load its last dump."""
+
+    def stopped() -> None:
+        cache.docker.ends()
+        cut()
+
+    host(stopped)
+    request = begun(run)
+    with pytest.raises(CutError):
+        redis_aof.persist(run, request)
+    assert (journal(run).phase, cache.docker.state["Status"]) == ("making-anew", "exited")
+    host(cache.docker.starts)
+    monkeypatch.setattr(redis_command, "write_down", lambda *_: cache.docker.did.append("written"))
+    cache.docker.did.clear()
+    if by_the_host:
+        assert redis_end.settle(journal(run), request)["changed"] is True
+    else:
+        redis_aof.persist(journal(run), request)
+    # The settings stand in its file before; and Compose, not a plain start, comes next.
+    assert cache.docker.did == ["written", "restart one unless-stopped"]
+    assert (journal(run).phase, journal(run).state["keys"]["equal"], cache.docker.units) == ("done", 3, set())
+
+
+def test_going_back_one_that_compose_stopped_is_started_with_its_file(cache: Cache, run: Run, host: Callable[[Callable[[], object]], None]) -> None:
+    host(lambda: pytest.fail("Compose made it anew"))
+    request = begun(run)
+    cache.docker.starts("2026-01-01T05:00:00Z")
+    run.write(phase="undoing-anew")
+    cache.docker.ends()
+    redis_down.settle(journal(run), request)
+    assert (cache.docker.did[-2:], cache.docker.policy) == (["start cache", "restart one unless-stopped"], "unless-stopped")

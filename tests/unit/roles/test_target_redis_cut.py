@@ -12,7 +12,8 @@ from controlplane_target.faults import FailedFault
 from controlplane_target.redis_keys import Held
 from controlplane_target.state import Run
 
-from tests.unit.roles.test_target_redis_kept import KEYS, PERSISTED, Cache, anew, cache, journal, kept, run
+from tests.unit.roles.redis_docker import FIRST, POLICY, SECOND
+from tests.unit.roles.test_target_redis_kept import HELD, KEYS, PERSISTED, Cache, anew, cache, journal, kept, run
 
 __all__ = ["anew", "cache", "run"]
 
@@ -87,7 +88,8 @@ def test_where_it_was_started_since_the_number_says_nothing_either(cache: Cache,
         (run.folder / KEPT).unlink()
     run.write(made="one")
     ended = "2026-01-01T00:00:00Z" if how == "started again" else "0001-01-01T00:00:00Z"
-    redis_aof.Request.server(request).inspection.update(Id="two" if how == "made anew once more" else "one", State={"FinishedAt": ended})
+    held = redis_aof.Request.server(request).inspection
+    held.update(Id="two" if how == "made anew once more" else "one", State={**held["State"], "FinishedAt": ended})
     cache.keys = {b"a": Held(b"other", -1, 900)}
     if how == "as it was made":
         with pytest.raises(FailedFault, match="2 keys of cache are gone or differ"):
@@ -176,3 +178,131 @@ def test_a_way_back_that_is_cut_off_compares_its_keys_as_well(cache: Cache, run:
     monkeypatch.setattr(redis_persist, "is_told", lambda *_: False)
     redis_aof.undo(journal(run), journal(run), request)
     assert (journal(run).phase, told(run)["unknown"], (run.folder / KEPT).exists()) == ("undone", 1, False)
+
+
+# Started again while the run works on it.
+
+
+def test_one_that_is_started_again_before_its_container_is_made_anew_is_turned_on_once_more(
+    cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the file of its earlier life has is stale: a new container would load that, and not what clients wrote since."""
+    lives: list[str] = []
+    anew(lambda: lives.append(journal(run).state["started_at"]))
+
+    def restarted(_run: Run) -> None:
+        if cache.docker.state["StartedAt"] == FIRST:
+            # Somebody's own 'docker restart': no policy does that.
+            cache.docker.starts(SECOND)
+            cache.runs["appendonly"] = "no"
+            cache.keys = {b"a": KEYS[b"a"], b"since": Held(b"9", -1, 900)}
+
+    monkeypatch.setattr(redis_persist, "assert_as_written", restarted)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    assert redis_aof.persist(run, request)["changed"] is True
+    assert (lives, cache.runs["appendonly"], journal(run).phase) == ([SECOND], "yes", "done")
+    # What only the stale file may have is told, and the dump from before stays.
+    [doubt] = journal(run).state["doubts"]
+    assert doubt == (
+        "cache was started again since its append-only file was on: what it acknowledged after its last dump may be in appendonlydir.R1 alone"
+    )
+    assert (kept(cache), (cache.data / "appendonlydir.R1").is_dir()) == (HELD, True)
+    assert doubt in journal(run).state["keys"]["not_proven"]
+    monkeypatch.setattr(redis_persist, "lacking", lambda *_: [])
+    said = redis_aof.prove(journal(run), request)["told"]
+    assert (said["notes"], said["dump_kept"]) == ([doubt], True)
+
+
+def test_one_that_is_started_again_within_the_hold_is_not_stopped(cache: Cache, run: Run, anew: Anew) -> None:
+    anew(lambda: pytest.fail("it was made anew"))
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    run.write(phase="on", started_at="2025-01-01T00:00:00Z")
+    with pytest.raises(
+        redis_anew.StartedAgainFault, match=r"^cache was started again since .* Nothing was stopped\. Make a new plan: it turns it on"
+    ):
+        redis_anew.make_anew(run, run, request, phase="making-anew")
+    run.write(started_at=FIRST)
+    cache.runs["appendonly"] = "no"
+    with pytest.raises(redis_anew.StartedAgainFault):
+        redis_anew.make_anew(run, run, request, phase="making-anew")
+    assert (journal(run).phase, cache.docker.did) == ("on", ["restart one no", "watch R1"])
+
+
+def test_a_container_starts_by_nobody_but_compose_from_the_hold_on(cache: Cache, run: Run, anew: Anew) -> None:
+    """Clients of a life in between would be in no file that the new one reads."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+    anew(lambda: seen.append((cache.docker.policy, journal(run).state["guard"]["restart"])))
+    request = redis_aof.parse({**PERSISTED, "settings": {"appendfsync": "always"}, "persist": ["appendfsync"]})
+    redis_aof.turn_on(run, request)
+    assert cache.docker.policy == "unless-stopped"
+    redis_aof.persist(run, request)
+    assert seen == [("no", POLICY)]
+    # It is the same container here: of its files a new one has its own.
+    assert (cache.docker.policy, journal(run).state["guard"], cache.docker.units) == ("unless-stopped", None, set())
+
+
+def test_where_compose_fails_and_it_runs_on_its_policy_is_its_own_again(cache: Cache, run: Run, anew: Anew) -> None:
+    def fails() -> None:
+        raise FailedFault("Compose did not bring cache up")
+
+    anew(fails)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    assert cache.docker.policy == "no"
+    with pytest.raises(FailedFault, match="did not bring cache up"):
+        redis_aof.persist(run, request)
+    assert (cache.docker.policy, journal(run).phase) == ("unless-stopped", "making-anew")
+
+
+def test_where_compose_stopped_it_and_failed_it_stays_down(cache: Cache, run: Run, anew: Anew) -> None:
+    def fails() -> None:
+        cache.docker.ends()
+        raise FailedFault("Compose did not bring cache up")
+
+    anew(fails)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    with pytest.raises(FailedFault, match="did not bring cache up"):
+        redis_aof.persist(run, request)
+    assert (cache.docker.policy, cache.docker.units, bool(journal(run).state["guard"])) == ("no", {"R1"}, True)
+
+
+def test_a_configuration_file_is_written_only_for_the_life_that_has_the_file(cache: Cache, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = redis_aof.parse({**PERSISTED, "route": "file", "file": "/etc/redis.conf"})
+    lacking, written = [["it lacks them"]], list[str]()
+    monkeypatch.setattr(redis_persist, "lacking", lambda *_: lacking[-1])
+
+    def write(*_: Any) -> bool:
+        written.append(cache.docker.state["StartedAt"])
+        if len(written) == 1:
+            # In the moment before: its next start may read the file, and then it does not.
+            cache.docker.starts(SECOND)
+            cache.runs["appendonly"] = "no"
+        else:
+            lacking.append([])
+        return True
+
+    monkeypatch.setattr(redis_persist, "write", write)
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    assert (written, cache.runs["appendonly"], journal(run).phase) == ([FIRST, SECOND], "yes", "done")
+    assert (cache.docker.policy, len(journal(run).state["doubts"])) == ("unless-stopped", 1)
+
+
+def test_a_known_loss_after_a_cut_is_no_pass(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writes were held with three keys; it came back by its dump, with one, and was not made anew."""
+    request = cut_off(run, anew)
+    cache.docker.starts(SECOND)
+    cache.keys, cache.runs["appendonly"] = {b"a": KEYS[b"a"]}, "no"
+    anew(lambda: monkeypatch.setattr(redis_persist, "is_told", lambda *_: True))
+    monkeypatch.setattr(redis_persist, "is_told", lambda *_: False)
+    redis_aof.persist(journal(run), request)
+    assert (journal(run).phase, kept(cache)) == ("done", HELD)
+    compared, stale = journal(run).state["doubts"]
+    assert compared == (
+        "of 3 keys of cache 1 are equal, 2 are unknown, between when its writes were held and a start of it by which it was not made anew"
+    )
+    assert "may be in appendonlydir.R1 alone" in stale
+    assert (journal(run).state["keys"]["before"], journal(run).state["keys"]["not_proven"]) == (1, [compared, stale])

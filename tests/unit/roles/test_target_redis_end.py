@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from controlplane_target import redis_anew, redis_aof, redis_end, redis_persist, redis_server, redis_verbs, redis_wait
+from controlplane_target import compose, redis_anew, redis_aof, redis_down, redis_end, redis_persist, redis_server, redis_verbs, redis_wait
 from controlplane_target.faults import FailedFault
 from controlplane_target.redis_client import LoginError
 from controlplane_target.redis_keys import Held
@@ -36,9 +36,9 @@ def failed(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) 
     assert cache.keys
     request = cut_off(run, anew)
     run.write(asked=redis_persist._plain(request))
-    for module in (redis_anew, redis_end):
+    for module in (redis_down, redis_end):
         monkeypatch.setattr(module, "state_of", lambda _name: RUNS)
-    monkeypatch.setattr(redis_anew.settle_units, "uninstall_after", lambda _key: None)
+    monkeypatch.setattr(compose, "await_unit", lambda _unit: None)
     return request
 
 
@@ -46,8 +46,8 @@ def failed(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_one_that_stands_still_is_not_waited_for(run: Run, failed: redis_aof.Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = {**RUNS, "Running": False, "Status": "exited"}
-    for module in (redis_anew, redis_end):
+    stopped = {**RUNS, "Running": False, "Status": "exited", "StartedAt": "2026-02-02T00:00:00Z"}
+    for module in (redis_down, redis_end):
         monkeypatch.setattr(module, "state_of", lambda _name: stopped)
     monkeypatch.setattr(redis_wait, "answering", lambda *_: pytest.fail("it was asked"))
     assert redis_end.settle(journal(run), failed) == {"changed": False, "phase": "making-anew"}
@@ -90,6 +90,25 @@ def test_a_script_that_starts_it_otherwise_is_a_fault_before_what_was_kept_is_go
     with pytest.raises(FailedFault, match=f"cache runs with {said}"):
         redis_aof.persist(journal(run), request)
     assert told(journal(run).state["keys"]) == {"before": 3, "equal": 3}
+
+
+# What changed beside it.
+
+
+def test_where_the_stack_changed_meanwhile_the_file_stays_as_it_was(cache: Cache, run: Run, anew: Anew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever brings it up to its files, as it is told to, has nothing there that loads a stale file."""
+    anew(lambda: pytest.fail("it was made anew"))
+
+    def changed(_run: Run) -> None:
+        raise FailedFault(".env changed while this ran")
+
+    monkeypatch.setattr(redis_persist, "write", lambda *_: pytest.fail("it was written"))
+    monkeypatch.setattr(redis_persist, "assert_as_written", changed)
+    request = redis_aof.parse(PERSISTED)
+    redis_aof.turn_on(run, request)
+    with pytest.raises(FailedFault, match=r"^\.env changed while this ran$"):
+        redis_aof.persist(run, request)
+    assert (journal(run).phase, cache.docker.policy, kept(cache)) == ("on", "unless-stopped", HELD)
 
 
 # Failed with the container made anew.
@@ -194,7 +213,7 @@ def test_the_next_run_notes_that_keys_were_lost_in_the_one_before_which_stays_op
 
 
 def test_keys_that_clients_removed_before_it_was_started_once_more_fail_no_later_run(cache: Cache, run: Run, failed: redis_aof.Request) -> None:
-    failed.server().inspection["State"] = {"FinishedAt": "2026-01-01T00:00:00Z"}
+    failed.server().inspection["State"]["FinishedAt"] = "2026-01-01T00:00:00Z"
     cache.keys.pop(b"b")
     later = run.home.run("R2")
     redis_end.compare_earlier(later, failed)

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import redis_anew, redis_aof, redis_keys, redis_live, redis_persist, redis_server
+from controlplane_target import redis_anew, redis_aof, redis_keys, redis_live, redis_persist, redis_refuse, redis_server
+from controlplane_target.docker_engine import Engine
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import RedisError
 from controlplane_target.redis_keys import Held
 from controlplane_target.state import Home, Run
+
+from tests.unit.roles.redis_docker import Docker
 
 KEY = "R1"
 HELD = b"REDIS0011\xfa\x00" + bytes(range(256)) + b"\xff"
@@ -24,6 +27,8 @@ KEYS: dict[bytes, Held] = {b"a": Held(b"1", -1, 900), b"b": Held(b"2", -1, 900),
 
 class Cache:
     """A Redis with a data folder on this disk; `at_set` is called with each setting before it takes effect."""
+
+    docker: Docker
 
     def __init__(self, data: Path) -> None:
         self.data, self.keys = data, dict(KEYS)
@@ -77,9 +82,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
     made = Cache(tmp_path / "data")
     server = object.__new__(redis_server.Server)
     server.name, server.redis, server.pid = "cache", made, os.getpid()  # type: ignore[assignment]
-    server.inspection = {"Path": "redis-server", "Args": ["--save", "60 1"], "Mounts": [], "Config": {"Cmd": []}}
-    monkeypatch.setattr(redis_aof.Request, "server", lambda _request: server)
-    monkeypatch.setattr(redis_aof, "state_of", lambda _name: {"Running": True, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z"})
+    server.engine = Engine()
+    made.docker = Docker(str(tmp_path / "data"))
+    made.docker.install(monkeypatch)
+
+    def connected(_request: redis_aof.Request) -> redis_server.Server:
+        if made.docker.held is None or not made.docker.state["Running"]:
+            raise RefusedFault("cache does not run")
+        server.inspection = made.docker.held
+        return server
+
+    monkeypatch.setattr(redis_aof.Request, "server", connected)
     monkeypatch.setattr(redis_keys, "table", lambda redis, limit_s=0.0: {0: dict(redis.keys)})  # noqa: ARG005 - as it is called
     return made
 
@@ -356,13 +369,13 @@ def test_nothing_is_written_and_nothing_stopped_where_a_user_would_be_forgotten(
 @pytest.mark.parametrize("is_anew", [True, False])
 def test_it_is_refused_before_anything_changes_but_only_where_it_is_made_anew(cache: Cache, monkeypatch: pytest.MonkeyPatch, is_anew: bool) -> None:
     cache.users.append(OPS)
-    monkeypatch.setattr(redis_aof, "_objections", lambda _server: [])
+    monkeypatch.setattr(redis_refuse, "_objections", lambda _server: [])
     monkeypatch.setattr(redis_persist, "planned", lambda *_: {"path": "compose.yml", "anew": is_anew})
     if is_anew:
         with pytest.raises(RefusedFault, match=r"redis_aof refused for cache: its ACL user ops .*Nothing was changed\."):
-            redis_aof.refuse(redis_aof.parse(PERSISTED))
+            redis_refuse.refuse(redis_aof.parse(PERSISTED))
     else:
-        assert redis_aof.refuse(redis_aof.parse(PERSISTED))["pending"] is True
+        assert redis_refuse.refuse(redis_aof.parse(PERSISTED))["pending"] is True
 
 
 def test_no_way_back_is_begun_where_a_user_would_be_forgotten(
@@ -437,3 +450,47 @@ def test_what_a_way_back_that_was_cut_off_forgot_is_told_by_the_one_that_ends_it
         monkeypatch.setattr(module, name, lambda *_: False)
     assert redis_aof.undo(run, run, redis_aof.parse(PERSISTED))["told"] == {"container": "cache", "forgotten": {"settings": ["loglevel"]}}
     assert journal(run).state["live"] is None
+
+
+# How often the dump is written.
+
+UNSAVED: dict[str, Any] = {**ASKED, "settings": {"appendonly": "yes", "save": ""}, "persist": ["appendonly", "save"]}
+
+
+def test_the_dump_is_written_as_often_as_before_until_a_new_container_reads_the_file(
+    cache: Cache, run: Run, anew: Callable[[Callable[[], object]], None]
+) -> None:
+    anew(lambda: cache.runs.update(save=""))
+    cache.at_set = lambda name: pytest.fail("save was set") if name == "save" else None
+    request = redis_aof.parse(UNSAVED)
+    redis_aof.turn_on(run, request)
+    assert (cache.runs["save"], journal(run).phase) == ("60 1", "on")
+    redis_aof.persist(run, request)
+    assert (journal(run).phase, journal(run).state["before"]["save"], journal(run).state["after"]["save"]) == ("done", "60 1", "")
+
+
+@pytest.mark.parametrize("asked", [UNSAVED, {**UNSAVED, "settings": {"save": ""}, "persist": ["save"]}], ids=["with AOF", "alone"])
+def test_the_dump_is_written_as_often_as_before_until_the_configuration_file_is(
+    cache: Cache, run: Run, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    order: list[str] = []
+    cache.at_set = order.append
+    monkeypatch.setattr(redis_persist, "lacking", lambda *_: [] if "file" in order else ["it lacks them"])
+    monkeypatch.setattr(redis_persist, "write", lambda *_: order.append("file") or True)
+    request = redis_aof.parse({**asked, "route": "file", "file": "/etc/redis.conf"})
+    redis_aof.turn_on(run, request)
+    assert (cache.runs["save"], kept(cache)) == ("60 1", HELD)
+    assert redis_aof.persist(run, request)["changed"] is True
+    assert order == [*(["appendonly"] if "appendonly" in asked["settings"] else []), "file", "save"]
+    assert (cache.runs["save"], journal(run).phase, journal(run).state["before"]["save"]) == ("", "done", "60 1")
+
+
+def test_where_all_is_persisted_it_is_set_at_once(cache: Cache, run: Run) -> None:
+    redis_aof.turn_on(run, redis_aof.parse({**UNSAVED, "persist": []}))
+    assert cache.runs["save"] == ""
+
+
+def test_the_dump_is_kept_as_well_where_only_persisting_is_left(cache: Cache, run: Run) -> None:
+    cache.set("appendonly", "yes")
+    assert redis_aof.turn_on(run, redis_aof.parse(PERSISTED)) == {"changed": False}
+    assert kept(cache) == HELD

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import redis_aof, redis_dump, redis_persist
+from controlplane_target import compose, compose_replacing, redis_anew, redis_aof, redis_dump, redis_persist
+from controlplane_target.faults import FailedFault
 from controlplane_target.state import Home, Run
+
+from tests.unit.roles.test_target_redis_wait import STACK
 
 ASKED: dict[str, Any] = {"container": "cache", "settings": {"appendonly": "yes"}, "persist": [], "route": "compose", "file": "", "port": 6379}
 KEYS = {"before": 3, "equal": 2, "lost": 0, "unknown": 1, "names": ["db0 somebody@example.org"]}
@@ -53,3 +56,22 @@ def test_what_a_way_there_cost_that_was_cut_off_is_told_by_the_way_back(run: Run
 def test_keys_that_nobody_compared_are_told_as_not_proven(run: Run) -> None:
     told = undone(run, phase="undoing", downtime_s={"cache": 4.0}, keys=None)["told"]
     assert told["keys"] == {"not_proven": ["all of it: the way back was cut off before its keys were compared"]}
+
+
+def test_a_container_that_a_cut_off_compose_left_beside_the_old_one_is_gone_after_a_way_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every later plan at that service would be refused for it."""
+    did: list[Any] = []
+    monkeypatch.setattr(compose, "await_unit", did.append)
+    monkeypatch.setattr(compose_replacing, "settle", lambda _engine, *words: did.append(words) or ["f5bf63758c55_cache"])
+    undone(run, phase="making-anew", stack=STACK, **THERE)
+    assert did == [redis_anew._unit(redis_aof.parse(ASKED)), ("p", ["cache"])]
+
+
+def test_where_that_can_not_be_settled_the_way_back_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise FailedFault("it can't be settled")
+
+    monkeypatch.setattr(compose, "await_unit", lambda _unit: None)
+    monkeypatch.setattr(compose_replacing, "settle", fails)
+    undone(run, phase="making-anew", stack=STACK, **THERE)
+    assert run.phase == "undone"

@@ -109,6 +109,13 @@ def test_what_could_not_be_settled_is_tried_again_and_not_for_ever(units: tuple[
     assert {"Restart=on-failure", "RestartSec=10", "Type=exec"} <= set(service.splitlines())
 
 
+def test_it_can_be_started_in_this_boot_as_well_without_waiting_for_it(units: tuple[Path, list[tuple[str, ...]], dict[str, str]]) -> None:
+    settle_units.install_after("R1", ["/x", "settle"], [])
+    [unit] = units[0].iterdir()
+    settle_units.start_after("R1")
+    assert units[1][-1] == ("start", "--no-block", unit.name)
+
+
 @pytest.mark.parametrize(("state", "stops"), [("auto-restart", True), ("running", False), ("dead", False)])
 def test_once_it_is_settled_nothing_is_tried_again_and_no_attempt_ends_itself(
     units: tuple[Path, list[tuple[str, ...]], dict[str, str]], state: str, stops: bool

@@ -153,8 +153,9 @@ def assert_only_command_differs(stack: Stack, path: str, text: str, told: Callab
 def assert_alone(inspection: dict[str, Any], stack: Stack, engine: Engine) -> None:
     """Raise `RefusedFault` where to make the container anew would touch another one, or bring another image."""
     name, own = str(inspection["Name"]).lstrip("/"), str(inspection["Id"])
-    found = []
-    for other in engine.containers():
+    found, there = [], list(engine.containers())
+    ids = [str(other["Id"]) for other in there]
+    for other in there:
         labels, called = other["Config"].get("Labels") or {}, str(other["Name"]).lstrip("/")
         shared = [str(other["HostConfig"].get(mode) or "") for mode in ("NetworkMode", "PidMode", "IpcMode")]
         if other["Id"] == own:
@@ -162,7 +163,12 @@ def assert_alone(inspection: dict[str, Any], stack: Stack, engine: Engine) -> No
         if any(mode in (f"container:{own}", f"container:{name}") for mode in shared):
             found.append(f"{called} lives in the namespaces of {name}, and would be left in dead ones")
         if (labels.get(f"{_LABEL}project"), labels.get(f"{_LABEL}service")) == (stack.project, stack.service):
-            found.append(f"{called} is another container of the service {stack.service}")
+            if compose_replacing.is_left_over(called, labels, str((other.get("State") or {}).get("Status")), ids):
+                continue
+            found.append(
+                f"{called} is another container of the service {stack.service}, and Compose would make that anew as well: remove it if nobody needs it "
+                f"('docker rm {called}'), then plan again"
+            )
     status, image = engine.call("GET", f"/images/{quote(str(inspection['Config']['Image']), safe='/:@')}/json")
     if status != 200:
         # `up --pull never` would find that out only once everything is stopped.

@@ -13,7 +13,8 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from .docker_engine import Engine, field, rows
@@ -22,6 +23,12 @@ from .faults import FailedFault
 _LABEL = "com.docker.compose."
 _LISTING = "GET /containers/json"
 _BESIDE = re.compile(r"/([0-9a-f]{12})_([^/]+)")
+
+
+def is_left_over(name: str, labels: Mapping[str, Any], status: str, ids: Iterable[str]) -> bool:
+    """Say whether a container is one that never ran beside the old one that it was made for: the next Compose here removes it first. Pure."""
+    beside = _BESIDE.fullmatch(f"/{name.lstrip('/')}")
+    return beside is not None and f"{_LABEL}replace" in labels and status == "created" and any(other.startswith(beside[1]) for other in ids)
 
 
 def settle(engine: Engine, project: str, services: Iterable[str] | None = None) -> list[str]:

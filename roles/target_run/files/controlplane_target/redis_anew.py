@@ -2,6 +2,8 @@
 
 Rules:
 - Compose works as a unit that nobody stops: a container that is half made anew is no way back.
+- It is the life in which AOF was turned on whose keys are read, and from then on the container starts by nobody but Compose (redis_guard.py): what clients
+  wrote into another life would be in no file that the new container reads.
 - Writes are held from before the keys are read until the old server has stopped; going back, its dump is written within that time.
 - What differs afterwards, and what no client explains, is a fault: it stays one until somebody takes the run back.
 - What each key held lies on disk before anything stops: who goes on after a cut compares with it (path_kept.py). Where the new server may have been started
@@ -15,26 +17,41 @@ Rules:
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from . import compose, path_downtime, path_kept, redis_keys, redis_live, services, settle_units
+from . import compose, compose_replacing, path_downtime, path_kept, redis_command, redis_guard, redis_keys, redis_live, services, settle_units
 from .docker_engine import Engine
 from .faults import FailedFault
 from .redis_hold import writes_held
 from .redis_options import NAMES
-from .redis_server import Server, inspected, start, state_of
+from .redis_server import Server, inspected, start
 from .redis_wait import answering, note_answer, note_held
 from .state import Run
 from .systemd import unit_name
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 _MOST_KEYS = 500_000
+_NO_KEYS_READ = "what each key holds: the server ended by itself before its keys were read, and was brought up by its append-only file"
 _READ_S = 30.0
+
+
+class StartedAgainFault(FailedFault):
+    """The server is not the one whose append-only file was turned on."""
+
+
+def assert_life(journal: Run, server: Server, request: Request) -> None:
+    """Raise `StartedAgainFault` unless that connection is to the life in which AOF was turned on, and it is on still."""
+    if request.settings.get("appendonly") != "yes":
+        return
+    if redis_guard.life_of(server) != journal.state.get("started_at") or server.redis.settings(["appendonly"])["appendonly"] != "yes":
+        raise StartedAgainFault(
+            f"{request.container} was started again since its append-only file was turned on, or had it turned off: what it has now is not all in that file. "
+            "Nothing was stopped. Make a new plan: it turns it on once more"
+        )
 
 
 def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved: bool = False) -> None:
@@ -46,14 +63,16 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
     note_held(journal, request)
     try:
         with closing(server.redis), writes_held(holding), _told_how_to_compare(journal, request):
+            if phase == "making-anew":
+                assert_life(journal, server, request)
+            redis_guard.on(journal, request, server, whole=True)
             counted = redis_keys.counts(server.redis)
             few = sum(counted.values()) <= _MOST_KEYS
             before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
             if saved:
                 server.await_saved(request.wait_s)
             kept = {str(database): count for database, count in counted.items()}
-            of_it = {"id": server.inspection.get("Id"), "health_s": services.healthy_within(server.inspection)}
-            journal.write(stop=path_kept.new_mark(), counts=kept, live=redis_live.noted(server.redis), old=of_it, made=None)
+            journal.write(stop=path_kept.new_mark(), counts=kept, live=redis_live.noted(server.redis), old=remembered(server.inspection), made=None)
             if before is not None:
                 path_kept.keep(journal, {}, path_kept.plain(before))
             journal.write(phase=phase, keys=None)
@@ -75,7 +94,7 @@ def _told_how_to_compare(journal: Run, request: Request) -> Iterator[None]:
     except FailedFault as fault:
         if journal.phase != "making-anew":
             raise
-        how, back = f"'{' '.join(settling(journal))}' on this host does that and ends the run", f"{journal.folder}/undo"
+        how, back = f"'{' '.join(redis_guard.settling(journal))}' on this host does that and ends the run", f"{journal.folder}/undo"
         if request.login.password is not None:
             # Nobody tells it to this host but the controller, and only for as long as a step takes.
             how, back = "applying the same plan again does that and ends the run, or the next run at it does", f"controlplane rollback {journal.key}"
@@ -84,9 +103,29 @@ def _told_how_to_compare(journal: Run, request: Request) -> Iterator[None]:
         ) from fault
 
 
-def await_compose(request: Request) -> None:
-    """Return once no Compose of ours works on the container: whoever waited for it may have been killed."""
+def remembered(held: dict[str, Any] | None) -> dict[str, Any]:
+    """Return {id, health_s} of a container that is about to be made anew, empty where there is none."""
+    return {} if held is None else {"id": held.get("Id"), "health_s": services.healthy_within(held)}
+
+
+def await_compose(journal: Run, request: Request) -> None:
+    """Return once no Compose of ours works on the container, and what one that was cut off left half made is at one side: its waiter may be dead."""
     compose.await_unit(_unit(request))
+    if stack := journal.state.get("stack"):
+        # No reason to leave it down: who brings it up by Compose settles it once more, and says so.
+        with suppress(OSError, FailedFault):
+            compose_replacing.settle(Engine(), stack["project"], [stack["service"]])
+
+
+def has_its_file(journal: Run, docker: dict[str, Any]) -> bool:
+    """Say whether a container that is to be made anew stands still since the life in which AOF was on: its file has all, and no other start loads it."""
+    return journal.phase == "making-anew" and redis_guard.is_still(docker) and docker["StartedAt"] == journal.state.get("started_at")
+
+
+def write_again(journal: Run, request: Request) -> None:
+    """Write the settings into the compose file where somebody took them out since: made of that, the container would load its last dump."""
+    if journal.phase == "making-anew":
+        redis_command.write_down(journal, request, inspected(request.container))
 
 
 def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] | None) -> bool:
@@ -94,15 +133,16 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
 
     One that stands still since another life than that in which AOF was on is only started: what it has is newer.
     """
-    if state is not None and state["Status"] != "created":
-        if not state["Running"] and state["StartedAt"] != journal.state.get("started_at"):
+    if state is not None and state["Status"] != "created" and not has_its_file(journal, state):
+        if not state["Running"]:
             start(request.container)
             answering(request).redis.close()
             path_downtime.end(journal, request.container)
+            redis_guard.release(journal)
             return False
-        if state["Running"]:
-            note_answer(journal, request, state)
-            return False
+        note_answer(journal, request, state)
+        return False
+    write_again(journal, request)
     with _told_how_to_compare(journal, request):
         bring_up(journal, working, request)
     return True
@@ -112,46 +152,25 @@ def bring_up(journal: Run, working: Run, request: Request) -> None:
     """Let Compose bring the container up from its files, and wait until it answers; note its downtime. Raises `FailedFault`."""
     # Nobody stops it, as is done to a `unit`.
     working.write(package_unit=_unit(request))
-    settle_units.install_after(journal.key, settling(journal), [])
+    settle_units.install_after(journal.key, redis_guard.settling(journal), [])
     try:
-        _compose(journal, request)
+        compose_up(journal, request)
     finally:
         working.write(package_unit=None)
     server = answering(request)
     server.redis.close()
+    redis_guard.off(journal)
     settle_units.uninstall_after(journal.key)
     journal.reload()
     journal.write(made=server.inspection.get("Id"))
     path_downtime.end(journal, request.container)
 
 
-def settling(journal: Run) -> list[str]:
-    """Return the argv by which the host itself goes on at its next start, without the stage's name."""
-    return [sys.executable, "-I", "-X", "utf8", "-B", str(journal.folder / "controlplane_target"), "redis", "settle", "--run", journal.key]
-
-
-def settle(journal: Run, request: Request) -> bool:
-    """Bring the container up that a power cut left half made anew, as the host itself does; return whether it was. Raises `FailedFault`.
-
-    One that is there with an old life is left: what it has by now may be newer than any append-only file, and only the run can tell.
-    """
-    is_open = journal.phase in ("making-anew", "undoing-anew")
-    state = state_of(request.container)
-    half_made = is_open and (state is None or state["Status"] == "created")
-    if half_made:
-        _compose(journal, request)
-        state = state_of(request.container)
-    if is_open and state is not None and state["Running"]:
-        note_answer(journal, request, state, is_seen=half_made)
-    settle_units.uninstall_after(journal.key)
-    return half_made
-
-
 def _unit(request: Request) -> str:
     return unit_name("redis_aof", request.container)
 
 
-def _compose(journal: Run, request: Request) -> None:
+def compose_up(journal: Run, request: Request) -> None:
     """Let Compose make it anew, or start it; wait until it is healthy, where it has a health check, or runs. Raises `FailedFault`."""
     stack, old = compose.stack_from(journal.state["stack"]), journal.state.get("old") or {}
     limit_s = max(request.answer_s, math.ceil(old.get("health_s") or 0))
@@ -180,6 +199,9 @@ def _late(journal: Run, request: Request, held: dict[str, Any], limit_s: float) 
 
 def judge_after_cut(journal: Run, request: Request, *, is_first_life: bool) -> None:
     """Do what `judge` does in another process, by what the one that was cut off left on disk. Raises `FailedFault`."""
+    if journal.state.get("counts") is None:
+        journal.write(keys={"not_proven": [_NO_KEYS_READ, *(journal.state.get("doubts") or [])]})
+        return
     judge(journal, request, path_kept.table_of(path_kept.kept(journal)), is_first_life=is_first_life)
 
 
@@ -198,6 +220,8 @@ def judge(journal: Run, request: Request, before: redis_keys.Table | None, *, is
     if unsure > 0:
         said = f"{unsure} keys that are gone or differ (the server may have been started before: nobody counted what clients did then)"
         keys |= {"lost": keys["lost"] - unsure, "unknown": keys["unknown"] + unsure, "not_proven": [*keys.get("not_proven", []), said]}
+    if doubts := journal.state.get("doubts"):
+        keys["not_proven"] = [*keys.get("not_proven", []), *doubts]
     # A way back compares once more, and that says nothing of what the dump from before the first time is kept for.
     journal.write(keys=keys, dump_kept=keeps_dump(journal) or unsure > 0 or redis_keys.doubtful(keys))
     path_kept.forget(journal)

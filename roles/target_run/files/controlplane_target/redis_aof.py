@@ -2,6 +2,7 @@
 
 Rules:
 - Never by a restart: a server that starts with AOF on and no such file starts empty, and its next save overwrites the dump.
+- Between the file and the persisting of it a start would pass it by: the container stays down then, until it is brought up with it (redis_guard.py).
 - dump.rdb is kept aside by a link before anything changes, until all is persisted, or back; for good where a key was lost, or more are gone than
   clients explain for certain. Files of an earlier AOF are set aside by name, never loaded.
 - Persisted is only what runs in this very life of the server, with its file on disk: one that was started since is turned on once more.
@@ -13,126 +14,66 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from . import path_kept, redis_anew, redis_dump, redis_end, redis_live, redis_persist, redis_wait
+from . import path_kept, redis_anew, redis_down, redis_dump, redis_end, redis_guard, redis_persist, redis_wait, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_client import RedisError
 from .redis_hold import writes_held
-from .redis_options import NAMES
-from .redis_server import Login, Server, free_name, state_of
+from .redis_request import Request, parse
+from .redis_server import Server, free_name, state_of
 from .state import Run
 
+__all__ = ["ROLE", "Request", "parse", "persist", "prove", "turn_on", "undo"]
+
 ROLE = "redis_aof"
-_OLDEST = 7
-# Turned on in this order, so that what is written first is synced as it shall be.
-_ORDER = ("appendfsync", "appendonly", "save")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What one service shall run with, and what of that has to be persisted; `route` says where, `file` is its configuration file, as it sees it."""
-
-    container: str
-    settings: dict[str, str]
-    persist: dict[str, str]
-    route: Literal["file", "compose"]
-    file: str | None
-    port: int
-    login: Login
-    wait_s: int = 3600
-    stop_s: int = 60
-    answer_s: int = 120
-
-    def server(self) -> Server:
-        """Return the server as it runs now."""
-        return Server(self.container, self.login, self.port, self.file)
-
-    def order(self) -> list[str]:
-        return [name for name in _ORDER if name in self.settings]
-
-
-def parse(asked: dict[str, Any]) -> Request:
-    """Return the request. Raises `ValueError`, `KeyError`, `TypeError`, and `RefusedFault` where the controller could not tell its password."""
-    given = {str(name): str(value) for name, value in dict(asked["settings"]).items()}
-    # Always in one order, in which a person would write them.
-    settings = {name: given[name] for name in NAMES if name in given}
-    persist = {name: value for name, value in settings.items() if name in list(asked["persist"])}
-    if len(persist) != len(asked["persist"]):
-        raise ValueError(f"{asked['persist']} is not among {given}")
-    if asked["route"] not in ("file", "compose") or not settings or settings != given or settings.get("appendonly") == "no":
-        raise ValueError(f"route {asked['route']!r} with the settings {given}")
-    auth, told = asked.get("auth") or {}, (asked.get("told") or {}).get(asked["container"]) or {}
-    if "why" in told:
-        raise RefusedFault(f"redis_aof refused for {asked['container']}: {told['why']}. Nothing was changed.")
-    login = Login(auth.get("user"), auth.get("password_env"), told.get("password"))
-    times = {name: int(asked[name]) for name in ("wait_s", "stop_s", "answer_s") if name in asked}
-    return Request(
-        str(asked["container"]), settings, persist, asked["route"], asked.get("file") or None, int(asked.get("port") or 6379), login, **times
-    )
-
-
-def refuse(request: Request) -> dict[str, Any]:
-    """Return what is to be done ({running, leftover, persist}). Raises `RefusedFault` with all that speaks against it."""
-    try:
-        server = request.server()
-    except FailedFault as fault:
-        raise RefusedFault(f"redis_aof refused: {fault}. Nothing was changed.") from fault
-    with closing(server.redis):
-        running = server.redis.settings(request.order())
-        found = _objections(server)
-        leftover = server.aof_names() if running.get("appendonly", "yes") == "no" else []
-        try:
-            persist = redis_persist.planned(server, request)
-        except RefusedFault as fault:
-            found.append(str(fault).removesuffix(" Nothing was changed."))
-            persist = None
-        if persist is not None and persist["anew"]:
-            found += redis_live.forgotten(server, leaving=request.settings, anew=True)
-    if found:
-        raise RefusedFault(f"redis_aof refused for {request.container}: {'; '.join(found)}. Nothing was changed.")
-    differing = {name: value for name, value in request.settings.items() if running[name] != value}
-    return {"running": differing, "leftover": leftover, "persist": persist, "pending": bool(differing or persist)}
-
-
-def _objections(server: Server) -> list[str]:
-    redis, found = server.redis, []
-    version = redis.info("server").get("redis_version", "")
-    if not version.partition(".")[0].isdigit() or int(version.partition(".")[0]) < _OLDEST:
-        found.append(
-            f"it is Redis {version or 'of no version'}, and only {_OLDEST}.0 and newer are known here: turn AOF on by hand, as its manual says"
-        )
-    seen = redis.info("persistence")
-    if seen.get("loading", "0") != "0":
-        found.append("it is still loading its data: wait for it")
-    if redis.info("replication").get("role") != "master":
-        found.append("it is a replica, whose data comes from its master: do it there first, then make this one's policy its own")
-    if lacking := server.lacking_rights():
-        found.append(f"its user may not run {', '.join(lacking)}, which this needs: allow them, or name another user (policy.yml, auth)")
-    return found
+# Until a start reads the append-only file, its dump is what a start reads: how often that is written is changed after all that is to be persisted.
+_LAST = "save"
 
 
 def turn_on(run: Run, request: Request) -> dict[str, Any]:
-    """Turn on what does not run so, and wait until the append-only file is on disk. Raises `FailedFault`, `RefusedFault`."""
+    """Turn on what does not run so, and wait until the append-only file is on disk. Raises `FailedFault`, `RefusedFault`.
+
+    From then on a container that would start without that file stays down once it ends, until it is brought up with it.
+    """
+    try:
+        return _turned_on(run, request)
+    except (FailedFault, RefusedFault, OSError):
+        if not redis_down.has_ended(run, request):
+            redis_guard.release(run)
+            raise
+        if not redis_down.bring(run, run, request):
+            raise
+    return {"changed": True}
+
+
+def _turned_on(run: Run, request: Request) -> dict[str, Any]:
     server = request.server()
     with closing(server.redis):
-        running = server.redis.settings(request.order())
-        differing = [name for name in request.order() if running[name] != request.settings[name]]
+        running, is_pending = server.redis.settings(request.order()), bool(redis_persist.lacking(server, request))
+        differing = [name for name in request.order() if running[name] != request.settings[name] and not (is_pending and name == _LAST)]
+        is_kept_down = is_pending and request.persist.get("appendonly") == "yes"
         if differing:
             before = run.state.get("before") or server.redis.settings(redis_end.SHOWN)
             run.write(role=ROLE, phase="turning-on", before=before, container=request.container)
+        if differing or request.persist:
             redis_dump.keep(server, run)
-            if running.get("appendonly") == "no":
-                _set_aside(server, run, run.key)
-            for name in differing:
-                _set(server, run, name, request.settings[name])
+        if differing and running.get("appendonly") == "no":
+            redis_guard.forget_file(run)
+            _set_aside(server, run, run.key, is_newest=bool(run.state.get("was_on")) and server.has_manifest())
+            if is_kept_down:
+                redis_guard.on(run, request, server, whole=False)
+            run.write(was_on=True)
+        for name in differing:
+            _set(server, run, name, request.settings[name])
         if request.settings.get("appendonly") == "yes":
             server.await_file(request.wait_s)
+        if is_kept_down:
+            redis_guard.on(run, request, server, whole=True)
         after = server.redis.settings(redis_end.SHOWN)
-    started = (state_of(request.container) or {}).get("StartedAt")
     # Where only persisting is left the state from before is the one now.
-    run.write(role=ROLE, phase="on", started_at=started, before=run.state.get("before") or after, after=after, container=request.container)
+    before, started = run.state.get("before") or after, redis_guard.life_of(server)
+    run.write(role=ROLE, phase="on", started_at=started, was_on=True, before=before, after=after, container=request.container)
     return {"changed": bool(differing)}
 
 
@@ -149,11 +90,26 @@ def _set(server: Server, run: Run, name: str, value: str) -> None:
 def persist(run: Run, request: Request) -> dict[str, Any]:
     """Persist what runs; make the container anew where only that lets it read it. Raises `FailedFault`, `RefusedFault`."""
     redis_anew.refuse_lost(run, request)
-    half_made, is_first_life = run.phase == "making-anew", False
-    if half_made:
-        redis_anew.await_compose(request)
+    for is_last in (False, True):
+        try:
+            return _persisted(run, request)
+        except (FailedFault, RefusedFault, OSError) as fault:
+            # One that was started again is turned on once more; one that ended was kept down for that, with its file.
+            may_go_on = isinstance(fault, redis_anew.StartedAgainFault) or redis_down.has_ended(run, request)
+            if is_last or not may_go_on:
+                redis_guard.release(run)
+                raise
+    raise AssertionError("unreachable")
+
+
+def _persisted(run: Run, request: Request) -> dict[str, Any]:
+    is_first_life = False
+    if run.phase == "making-anew":
+        redis_anew.await_compose(run, request)
         is_first_life = redis_anew.finish(run, run, request, state_of(request.container))
-    changed = False
+    elif redis_down.is_down(run, request):
+        is_first_life = redis_down.bring(run, run, request)
+    half_made, changed = run.phase == "making-anew", is_first_life
     server = request.server()
     with closing(server.redis):
         told = redis_persist.is_made(server, request)
@@ -161,28 +117,52 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
         # Cut off before its keys were compared.
         redis_end.go_on(run, request, is_first_life=is_first_life)
     else:
+        if half_made:
+            redis_end.compare_held(run, request)
         # Once more: whoever was started since it was turned on has lost that.
-        turn_on(run, request)
-        server = request.server()
-        with closing(server.redis):
-            if request.persist and request.route == "compose" and not told:
-                redis_anew.refuse_forgotten(run, server, request)
-            changed = redis_persist.write(run, server, request)
+        changed = _turned_on(run, request)["changed"] or changed
         if request.persist and request.route == "compose" and not told:
-            redis_persist.assert_as_written(run)
+            changed = _written(run, request, is_anew=True) or changed
             redis_anew.make_anew(run, run, request, phase="making-anew")
             changed = True
+        else:
+            changed = _written(run, request, is_anew=False) or changed
         redis_end.end(run, request)
     return {"changed": changed, "downtime_s": run.state.get("downtime_s") or {}}
 
 
-def _set_aside(server: Server, run: Run, word: str) -> None:
-    """Rename append-only files that are not in use, each to a name that nothing has; AOF is off."""
+def _written(run: Run, request: Request, *, is_anew: bool) -> bool:
+    """Write what is to be persisted, and set live what waited for that; return whether anything changed. Raises `FailedFault`, `OSError`."""
+    server = request.server()
+    with closing(server.redis):
+        if is_anew:
+            redis_anew.refuse_forgotten(run, server, request)
+            # Before the file is written: where this fails it stays as it was, and nobody's start loads what is stale by then.
+            redis_persist.assert_as_written(run)
+        redis_anew.assert_life(run, server, request)
+        changed = redis_persist.write(run, server, request)
+        if is_anew:
+            return changed
+        # Were it another life by now, this connection would be broken.
+        redis_anew.assert_life(run, server, request)
+        running = server.redis.settings(request.order())
+        late = [name for name in request.order() if running[name] != request.settings[name]]
+        for name in late:
+            _set(server, run, name, request.settings[name])
+    return changed or bool(late)
+
+
+def _set_aside(server: Server, run: Run, word: str, *, is_newest: bool = False) -> None:
+    """Rename append-only files that are not in use, each to a name that nothing has; AOF is off. `is_newest`: the run itself had turned it on."""
     names = server.aof_names()
     with server.data_folder() as folder:
         for name in names:
             other = free_name(folder, f"{name}.{word}")
-            run.write(aside=[*run.state.get("aside", []), [name, other]])
+            said = {}
+            if is_newest:
+                doubt = f"{server.name} was started again since its append-only file was on: what it acknowledged after its last dump may be in {other} alone"
+                said = {"doubts": [*(run.state.get("doubts") or []), doubt], "dump_kept": True}
+            run.write(aside=[*run.state.get("aside", []), [name, other]], **said)
             os.rename(name, other, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
 
@@ -203,7 +183,8 @@ def prove(run: Run, request: Request) -> dict[str, Any]:
     keys = {name: value for name, value in (run.state.get("keys") or {}).items() if name != "names"} or None
     forgotten = {"forgotten": run.state["forgotten"]} if run.state.get("forgotten") else {}
     told = {**{name: run.state.get(name) for name in ("container", "before", "aside")}, "after": after, "keys": keys, **forgotten}
-    told |= {"notes": run.state["notes"]} if run.state.get("notes") else {}
+    notes = [*(run.state.get("notes") or []), *(run.state.get("doubts") or [])]
+    told |= {"notes": notes} if notes else {}
     # The host itself may have ended the run: then this alone tells what it cost.
     downtime = {"downtime_s": run.state["downtime_s"]} if run.state.get("downtime_s") else {}
     return {"changed": False, **downtime, "told": {**told, "dump_kept": True} if redis_anew.keeps_dump(run) else told}
@@ -214,11 +195,21 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     if of.state.get("role") != ROLE:
         return {"changed": False}
     redis_persist.refuse_back(of)
+    try:
+        return _undone(of, working, request)
+    except (FailedFault, RefusedFault, OSError):
+        if not redis_down.has_ended(of, request):
+            redis_guard.release(of)
+        raise
+
+
+def _undone(of: Run, working: Run, request: Request) -> dict[str, Any]:
     is_first_life = False
-    if of.phase in ("making-anew", "undoing-anew"):
-        redis_anew.await_compose(request)
-    if of.phase == "undoing-anew":
+    if of.phase in redis_guard.CRITICAL:
+        redis_anew.await_compose(of, request)
         is_first_life = redis_anew.finish(of, working, request, state_of(request.container))
+    elif redis_down.is_down(of, request):
+        redis_down.bring(of, working, request)
     _refuse_unless_running(request)
     redis_wait.note_answer(of, request, state_of(request.container))
     redis_end.compare_before_back(of, request)
@@ -239,9 +230,11 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     elif of.phase == "undoing-anew" and of.state.get("counts") and of.state.get("keys") is None:
         redis_anew.judge_after_cut(of, request, is_first_life=is_first_life)
     changed = _set_back(of, request) or told
+    redis_guard.off(of)
     redis_dump.drop(of, request)
     path_kept.forget(of)
     of.write(phase="undone")
+    settle_units.uninstall_after(of.key)
     return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}, **_told_back(of, request)}
 
 
@@ -268,6 +261,8 @@ def _set_back(of: Run, request: Request) -> bool:
         with redis_wait.held(of, request) if turns_off else writes_held(request.server().redis):
             if turns_off:
                 server.await_saved(request.wait_s)
+            # From here on the dump has all that the file has.
+            redis_guard.off(of)
             changed = redis_persist.put_back(of, server, request)
             if turns_off and not redis_persist.lacking(server, request):
                 raise FailedFault(

@@ -16,7 +16,7 @@ from .files import read_json
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 NAME = "settings.json"
 

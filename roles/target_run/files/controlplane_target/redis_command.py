@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import compose, compose_note, redis_change, text_history
+from . import compose, compose_note, redis_change, text_change, text_history
 from .compose import Stack
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
@@ -15,7 +15,7 @@ from .redis_server import Server
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 
 class Edited(NamedTuple):
@@ -36,7 +36,7 @@ def edited(server: Server, request: Request) -> Edited:
         raise RefusedFault(f"{path} is a symbolic link, which an atomic write would replace: name the file itself. Nothing was changed.")
     own = text.command(stack.service)
     try:
-        wanted = with_options(own if own is not None else _of_its_image(server, path), request.persist)
+        wanted = with_options(own if own is not None else _of_its_image(server.inspection, path), request.persist)
     except UnclearError as fault:
         raise RefusedFault(
             f"{path}, services.{stack.service}.command: {fault}. Nothing was changed. Set it there yourself, then plan again."
@@ -55,6 +55,50 @@ def write(run: Run, server: Server, request: Request, change: dict[str, Any]) ->
     return new != old
 
 
+def write_down(run: Run, request: Request, held: dict[str, Any] | None) -> None:
+    """Write the settings into the file for a container that stands still, or is gone; `held` is its inspection. Raises `FailedFault`.
+
+    Where somebody changed the file meanwhile it is left; that is no fault where the service's command has the settings all the same.
+    """
+    change = redis_change.of(run)
+    if change is None:
+        return
+    stack, path = compose.stack_from(run.state["stack"]), str(run.state["path"])
+    old = compose.read_text(path)
+    if text_change.digest(old) == change["after"]:
+        return
+    new = _anew(stack, path, old, request, held) if text_change.digest(old) == change["before"] else ""
+    if text_change.digest(new) == change["after"]:
+        text_history.note(run.home, path, change)
+        write_like(Path(path), new.encode(), mode=0o644)
+    elif not _is_read(stack, request):
+        raise FailedFault(
+            f"{request.container} stands still, its newest data are in its append-only file, and {path} was changed by somebody while this ran: it was left "
+            f"as it is, and a start by it would load the last dump. Put {' '.join(f'--{name} {value}' for name, value in request.persist.items())} at the end "
+            f"of its command there, and bring it up ({stack.by_hand}); then make a new plan"
+        )
+
+
+def _anew(stack: Stack, path: str, text: str, request: Request, held: dict[str, Any] | None) -> str:
+    """Return the file's text with the settings, empty where its command is the image's and no container tells it."""
+    from .compose_text import ComposeText  # noqa: PLC0415 - PyYAML is laid down for those alone that change a compose file
+
+    file = ComposeText(text, path)
+    own = file.command(stack.service)
+    if own is None and held is None:
+        return ""
+    return file.with_command(stack.service, with_options(own if own is not None else _of_its_image(held or {}, path), request.persist))
+
+
+def _is_read(stack: Stack, request: Request) -> bool:
+    """Say whether Compose reads the settings out of the files as they are. Raises `RefusedFault`."""
+    words = compose.reading(stack)["services"].get(stack.service, {}).get("command") or []
+    try:
+        return bool(words) and list(with_options(list(words), request.persist)) == list(words)
+    except UnclearError:
+        return False
+
+
 def put_back(of: Run, server: Server, change: dict[str, Any], *, is_told: bool) -> bool:
     """Put the file back; return whether that changed anything. Raises `FailedFault` where somebody wrote there meanwhile.
 
@@ -64,8 +108,13 @@ def put_back(of: Run, server: Server, change: dict[str, Any], *, is_told: bool) 
     now = compose.read_text(path)
     if is_told and text_history.without(of.home, path, now, change) not in (None, now):
         compose.assert_made_from(_stack(server), server.name)
+    elif is_told and of.state.get("read_back"):
+        # Put back by an attempt that was cut off: what changed since would come into effect with this one.
+        compose_note.assert_as_noted(of.state["read_back"], _stack(server), {})
     old = redis_change.taken_back(of, change, path, now)
     if old is not None:
+        if is_told:
+            of.write(read_back=compose_note.noted(_stack(server), {path: old}))
         write_like(Path(path), old.encode(), mode=0o644)
     return old is not None
 
@@ -78,31 +127,29 @@ def noted(stack: Stack, path: str, change: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_as_written(run: Run, change: dict[str, Any]) -> None:
-    """Raise `FailedFault` where any of the stack's files is not as it was when the way back was left, but for our own change.
+    """Raise `FailedFault` where any of the stack's files is not as it was when the way back was left, but for our own change, be that written or not.
 
     The same where Compose makes something else of them, but for our own change.
     """
     stack = compose.stack_from(run.state["stack"])
-    wanted = {**change["files"], run.state["path"]: change["after"]}
-    if others := sorted(
-        path for path, digest in {**wanted, **compose.digests(stack)}.items() if compose.digests(stack).get(path) != wanted.get(path)
-    ):
+    now, own = compose.digests(stack), str(run.state["path"])
+    known = {path: (digest,) for path, digest in change["files"].items()} | {own: (change["before"], change["after"])}
+    if others := sorted(path for path in {*known, *now} if now.get(path) not in known.get(path, ())):
         raise FailedFault(
             f"{', '.join(others)} changed while this ran, and to make {run.state['container']} anew would bring that into effect as well. The settings "
-            "run, and the container was left as it is. Bring it up to its files yourself, then make a new plan"
+            "run, and the container was left as it is. Bring it up to its files yourself ('redis-cli save' first: it would load its last dump), then make a "
+            "new plan"
         )
     compose_note.assert_as_noted(change.get("read"), stack, {run.state["path"]: change})
 
 
-def _of_its_image(server: Server, path: str) -> list[str]:
+def _of_its_image(inspection: dict[str, Any], path: str) -> list[str]:
     """Return the command that the image brings, for a service whose file names none. Raises `RefusedFault` where the container has another one."""
-    words = [str(word) for word in server.inspection["Config"].get("Cmd") or []]
-    image = Engine().get(f"/images/{server.inspection['Image']}/json")
+    words, name = [str(word) for word in inspection["Config"].get("Cmd") or []], str(inspection["Name"]).lstrip("/")
+    image = Engine().get(f"/images/{inspection['Image']}/json")
     if words != [str(word) for word in (image.get("Config") or {}).get("Cmd") or []]:
         # Resolved, it may hold a password that the files only name.
-        raise RefusedFault(
-            f"{path} does not say the command of {server.name} itself (extends, a merge, another file): write it there. Nothing was changed."
-        )
+        raise RefusedFault(f"{path} does not say the command of {name} itself (extends, a merge, another file): write it there. Nothing was changed.")
     return [word.replace("$", "$$") for word in words]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from . import inside, redis_change, redis_file, text_history
+from . import inside, redis_change, redis_file, text_change, text_history
+from .faults import FailedFault
 from .files import remove
 from .redis_options import with_directives
 from .redis_server import Server
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 # All of its text while it is written, for root alone.
 _WHOLE = "configuration-before"
@@ -41,6 +42,26 @@ def write(run: Run, server: Server, request: Request, change: dict[str, Any]) ->
             return False
         text_history.note(run.home, place, change)
         return redis_file.write(held, place, new, run.folder / _WHOLE)
+
+
+def write_down(run: Run, request: Request, place: str) -> None:
+    """Write the settings into the file at that place of this host, for a container that stands still. Raises `FailedFault`, also where somebody changed it."""
+    change = redis_change.of(run)
+    if change is None:
+        return
+    try:
+        with inside.opened_plainly(place, os.O_RDWR) as held:
+            old = redis_file.text(held)
+            redis_change.assert_known(change, place, old, run.folder / _WHOLE)
+            remove(run.folder / _WHOLE)
+            if text_change.digest(old) != change["after"]:
+                text_history.note(run.home, str(run.state["path"]), change)
+                redis_file.write(held, place, with_directives(old, request.persist), run.folder / _WHOLE)
+    except OSError as fault:
+        raise FailedFault(
+            f"{place} can't be written ({fault.strerror}), and {request.container} would load its last dump without that: it stands still, with its newest "
+            "data in its append-only file. Mend that, then run this again"
+        ) from fault
 
 
 def put_back(of: Run, server: Server, request: Request, change: dict[str, Any]) -> bool:

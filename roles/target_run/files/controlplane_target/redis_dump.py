@@ -11,7 +11,7 @@ from .redis_server import Server
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 
 def keep(server: Server, run: Run) -> None:

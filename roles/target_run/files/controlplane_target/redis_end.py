@@ -13,14 +13,14 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import path_kept, redis_anew, redis_dump, redis_persist, redis_wait
+from . import path_kept, redis_anew, redis_down, redis_dump, redis_guard, redis_persist, redis_wait, settle_units
 from .faults import FailedFault
 from .redis_client import LoginError
 from .redis_server import state_of
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 SHOWN = ["dir", "save", "appendonly", "appendfsync"]
 
@@ -51,7 +51,7 @@ def end(run: Run, request: Request) -> None:
 
 def settle(run: Run, request: Request) -> dict[str, Any]:
     """Bring up what is half made anew; compare and end what only waits for that, and say what came of it. Raises `FailedFault` where it does not come up."""
-    brought, said = redis_anew.settle(run, request), ""
+    brought, said = redis_down.settle(run, request), ""
     try:
         # One that stands still is asked nothing: the run that goes on starts it, and would wait for this.
         if (state_of(request.container) or {}).get("Running") and _is_left(run, request):
@@ -84,12 +84,29 @@ def compare_earlier(run: Run, request: Request) -> None:
 
 def compare_before_back(of: Run, request: Request) -> None:
     """Compare the keys of a run that goes back and had not come to that: its dump stays where some are gone. Lost ones keep nobody from going back."""
-    if not _is_left(of, request):
+    if of.state.get("counts") is None or not _is_left(of, request):
         return
     _compare(of, request)
     if of.state["dump_kept"] or of.state["keys"].get("not_proven"):
         # The way back notes what it finds itself.
         of.write(complaint=f"{_words(of, request)}, between when it was made anew and when it went back")
+
+
+def compare_held(run: Run, request: Request) -> None:
+    """Compare the keys with those of a hold after which nothing was made anew: another life came back, with what its dump had. A loss is a doubt by then."""
+    if not run.state.get("counts") or run.state.get("keys") is not None:
+        return
+    server = redis_wait.answering(request)
+    with closing(server.redis):
+        if redis_guard.life_of(server) == run.state.get("started_at"):
+            return
+    _compare(run, request)
+    keys = run.state["keys"]
+    if any(keys.get(how) for how in ("lost", "unknown", "gone")):
+        said = f"{_words(run, request)}, between when its writes were held and a start of it by which it was not made anew"
+        run.write(doubts=[*(run.state.get("doubts") or []), said], dump_kept=True)
+    # The next hold counts anew.
+    run.write(keys=None, counts=None)
 
 
 def _compare(of: Run, request: Request) -> None:
@@ -102,14 +119,16 @@ def _compare(of: Run, request: Request) -> None:
 
 
 def _close(run: Run, request: Request) -> None:
+    redis_guard.off(run)
     redis_dump.drop(run, request)
     path_kept.forget(run)
     run.write(phase="done")
+    settle_units.uninstall_after(run.key)
 
 
 def _is_left(run: Run, request: Request) -> bool:
     """Say whether a run stands where its container is made anew, as it wanted, and nothing was compared. Raises `FailedFault`, `OSError`."""
-    if run.phase != "making-anew" or not run.state.get("counts") or run.state.get("keys") is not None:
+    if run.phase != "making-anew" or run.state.get("keys") is not None:
         return False
     server = redis_wait.answering(request)
     with closing(server.redis):
@@ -124,4 +143,6 @@ def _fared(run: Run) -> dict[str, Any]:
 
 def _words(run: Run, request: Request) -> str:
     keys = {name: value for name, value in _fared(run)["keys"].items() if name not in ("before", "not_proven") and value}
+    if "before" not in run.state["keys"]:
+        return f"not proven of {request.container} is {run.state['keys']['not_proven'][0]}"
     return f"of {run.state['keys']['before']} keys of {request.container} {', '.join(f'{number} are {how}' for how, number in keys.items()) or 'none is left'}"

@@ -23,7 +23,7 @@ from .redis_server import Server
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 _UNDO = """#!/bin/sh
 # Take back what run {key} set and persisted, without losing a key. Needs no controller; safe to run again.
@@ -41,6 +41,9 @@ Failed while its container was made anew, and there is nothing to plan:
                       {python} -I -X utf8 -B {folder}/controlplane_target redis settle --run {key}
                       compares its keys with those from before, and ends the run; where only the controller has its
                       password, apply the same plan again, or let the next run at it do that
+Its container stands still, and Docker does not start it ("guard" in state.json):
+                      the same 'redis settle' brings it up with its append-only file, where that is whole; 'docker start'
+                      would have its last dump
 Go back:              {folder}/undo     (writes dump.rdb anew, then turns AOF off, and puts the file back; where only the
                       controller has its password: controlplane rollback {key})
 """

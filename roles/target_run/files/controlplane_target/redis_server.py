@@ -242,3 +242,10 @@ def start(name: str, engine: Engine | None = None) -> None:
     status, answer = (engine or Engine()).call("POST", f"/containers/{name}/start")
     if status not in (204, 304):
         raise FailedFault(f"{name} does not start: {(answer or {}).get('message', status)}")
+
+
+def set_restart(container: str, policy: dict[str, Any], engine: Engine | None = None) -> None:
+    """Set a container's restart policy; one that is gone has none. Raises `FailedFault`."""
+    status, answer = (engine or Engine()).call("POST", f"/containers/{container}/update", body={"RestartPolicy": policy})
+    if status not in (200, 404):
+        raise FailedFault(f"the restart policy of {container} can't be set: {(answer or {}).get('message', status)}")

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from typing import Any
 
-from . import redis_aof, redis_end, redis_persist
+from . import redis_aof, redis_down, redis_end, redis_persist, redis_refuse
 from .faults import FailedFault, RefusedFault
-from .redis_aof import Request
+from .redis_request import Request
 from .state import Home, Run
 
 _LOOKS = ("refuse", "prove")
@@ -33,11 +33,15 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as fault:
         raise RefusedFault(f"the request of 'redis {options.action}' is malformed: {fault!r}. Nothing was changed.") from fault
     try:
-        with _alone(home, options):
-            # Whoever was waited for may have brought it on.
-            run.reload()
-            of.reload()
-            return _done(run, of, request, options)
+        while True:
+            with _alone(home, options):
+                # Whoever was waited for may have brought it on.
+                run.reload()
+                of.reload()
+                done = _done(run, of, request, options)
+            # What is only kept down is settled once it ends.
+            if options.action != "settle" or not redis_down.await_end(run, request):
+                return done
     except OSError as fault:
         raise FailedFault(
             f"{request.container}: {fault}. The journal stands at {(of if options.action == 'undo' else run).phase}: run this again, it goes on from there"
@@ -56,12 +60,14 @@ def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> d
         return redis_aof.undo(of, run, request)
     if options.action == "settle":
         return redis_end.settle(run, request)
+    if options.action == "refuse" or options.check:
+        redis_down.refuse_others(run, request)
     # The container may be gone for now: what is left of the same run brings it back.
-    half_made = run.phase == "making-anew"
+    half_made = run.phase == "making-anew" or redis_down.is_down(run, request)
     if options.action == "refuse" and half_made:
         return {"pending": True, "running": {}, "leftover": [], "persist": None}
     if options.check:
-        return _shown(options.action, redis_aof.refuse(request))
+        return _shown(options.action, redis_refuse.refuse(request))
 
     def prepare() -> dict[str, Any]:
         if half_made:
@@ -72,7 +78,7 @@ def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> d
             return redis_persist.prepare(run, server, request, sys.executable)
 
     steps: dict[str, Callable[[], dict[str, Any]]] = {
-        "refuse": lambda: redis_aof.refuse(request),
+        "refuse": lambda: redis_refuse.refuse(request),
         "prepare": prepare,
         # `persist` turns it on once more where that is lost.
         "turn-on": lambda: {"changed": False} if half_made else redis_aof.turn_on(run, request),

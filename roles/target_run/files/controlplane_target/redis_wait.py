@@ -21,7 +21,7 @@ from .redis_server import Server
 from .state import Run
 
 if TYPE_CHECKING:
-    from .redis_aof import Request
+    from .redis_request import Request
 
 # What a hold takes at most that no stop came of, where who held was killed: reading the keys, and for how long clients wait on after that.
 _HELD_S = 60.0

@@ -77,6 +77,11 @@ def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> No
     _make_durable()
 
 
+def start_after(run: str) -> None:
+    """Let that unit work in this boot too; where it does already, nothing happens."""
+    systemctl("start", "--no-block", _unit_of(run))
+
+
 def or_later(run: str, command: Sequence[str]) -> list[str]:
     """Return the argv that settles by `command`, and starts the run's one unit, where it is installed, if that fails."""
     # Without a semicolon: systemd 252 ends a command at one, quoted or not, once it has read a transient unit anew.

@@ -1,0 +1,144 @@
+"""Bring a Redis up that ended while it was kept down (redis_guard.py): by its append-only file where that is whole, else as it was.
+
+Rules:
+- By its file: what it reads at its start is written first, in its compose file or its configuration file; only then is it started. Nothing that was
+  acknowledged since the file became whole is lost with that.
+- A file that somebody changed meanwhile is left, and so is the container: any other start would load its last dump.
+- It goes forward also where a way back was begun: from there that way is open as from any run that is over.
+- In the phases in which its container is made anew, one that stands still since the life in which AOF was on is brought up by Compose, any other is started.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from . import path_downtime, redis_anew, redis_command, redis_conf, redis_guard, settle_units
+from .faults import FailedFault, RefusedFault
+from .redis_client import LoadingError, LoginError
+from .redis_server import inspected, start, state_of
+from .redis_wait import note_answer
+from .state import Run
+
+if TYPE_CHECKING:
+    from .redis_request import Request
+
+# So long after its connections break Docker may still call a container running.
+_SEEN_S = 10.0
+
+
+def is_down(journal: Run, request: Request) -> bool:
+    """Say whether the container ended while it was kept down, before it was about to be made anew."""
+    return _is_kept(journal) and redis_guard.is_down(journal, state_of(request.container))
+
+
+def _is_kept(journal: Run) -> bool:
+    return redis_guard.stands(journal) and journal.phase not in redis_guard.CRITICAL
+
+
+def refuse_others(run: Run, request: Request) -> None:
+    """Raise `RefusedFault` where an earlier run keeps the container down: whoever starts it by hand has its last dump."""
+    for other in run.home.runs():
+        asked = other.state.get("asked") or {}
+        if other.key != run.key and asked.get("container") == request.container and is_down(other, request):
+            raise RefusedFault(
+                f"{request.container} stands still, with its newest data in its append-only file, which no start by hand loads: run {other.key} keeps it down for "
+                f"that. Nothing was changed. The host brings it up by itself; '{' '.join(redis_guard.settling(other))}' there does, or says what is in the way"
+            )
+
+
+def has_ended(journal: Run, request: Request) -> bool:
+    """Say the same once that is sure: it answers, or Docker has seen its end."""
+    end = time.monotonic() + _SEEN_S
+    while _is_kept(journal) and time.monotonic() < end:
+        with suppress(FailedFault, OSError):
+            if redis_guard.is_down(journal, state_of(request.container)):
+                return True
+        try:
+            request.server().redis.close()
+        except (LoginError, LoadingError):
+            return False
+        except (FailedFault, RefusedFault, OSError):
+            time.sleep(0.2)
+        else:
+            return False
+    return False
+
+
+def bring(journal: Run, working: Run, request: Request) -> bool:
+    """Bring it up; return whether it has its append-only file. Raises `FailedFault`."""
+    return _bring(journal, request, lambda: redis_anew.bring_up(journal, working, request))
+
+
+def _bring(journal: Run, request: Request, up: Callable[[], object]) -> bool:
+    if not redis_guard.is_whole(journal):
+        start(request.container)
+        redis_guard.off(journal)
+        return False
+    path_downtime.begin(journal)
+    guard = journal.state["guard"]
+    if request.route == "file":
+        redis_conf.write_down(journal, request, guard["file"])
+        start(request.container)
+        redis_guard.off(journal)
+        note_answer(journal, request, state_of(request.container), is_seen=True)
+        return True
+    held = inspected(request.container)
+    redis_command.write_down(journal, request, held)
+    # Its keys were read by nobody before: what it is brought up by has all of them.
+    nothing = {"stop": None, "counts": None, "keys": None, "live": None, "made": None}
+    journal.write(phase="making-anew", started_at=guard["started_at"], old=redis_anew.remembered(held), **nothing)
+    up()
+    return True
+
+
+def settle(journal: Run, request: Request) -> bool:
+    """Bring the container up that a power cut left half made anew, or that ended by itself, as the host itself does; return whether it was.
+
+    One that runs with another life is left: what it has by now may be newer than any append-only file, and only the run can tell. Raises `FailedFault`.
+    """
+    is_open = journal.phase in redis_guard.CRITICAL
+    if is_open:
+        redis_anew.await_compose(journal, request)
+    state, brought = state_of(request.container), False
+    if is_open and (state is None or state["Status"] == "created" or redis_anew.has_its_file(journal, state)):
+        redis_anew.write_again(journal, request)
+        redis_anew.compose_up(journal, request)
+        brought = True
+    elif not is_open and redis_guard.is_down(journal, state):
+        brought = _bring(journal, request, lambda: redis_anew.compose_up(journal, request))
+    elif redis_guard.is_still(state) and (is_open or redis_guard.stands(journal)):
+        start(request.container)
+    state = state_of(request.container)
+    if journal.phase in redis_guard.CRITICAL and state is not None and state["Running"]:
+        note_answer(journal, request, state, is_seen=brought)
+    if is_watched(journal, state):
+        return brought
+    redis_guard.off(journal)
+    settle_units.uninstall_after(journal.key)
+    return brought
+
+
+def is_watched(journal: Run, docker: dict[str, Any] | None) -> bool:
+    """Say whether the container runs on in the life after whose end it is kept down."""
+    return redis_guard.stands(journal) and docker is not None and docker["Running"] and docker["StartedAt"] == journal.state["guard"]["started_at"]
+
+
+def await_end(journal: Run, request: Request) -> bool:
+    """Wait until there is something to settle, where this is the unit that the host has for it; return whether there is."""
+    # By hand nobody waits for what may be hours.
+    if os.environ.get("SYSTEMD_EXEC_PID") != str(os.getpid()):
+        return False
+    is_watching = False
+    while redis_guard.stands(journal):
+        is_watching = True
+        # Docker itself may be restarted meanwhile.
+        with suppress(FailedFault, OSError):
+            if not is_watched(journal, state_of(request.container)):
+                break
+        time.sleep(1)
+        journal.reload()
+    return is_watching

@@ -1,0 +1,176 @@
+"""Keep a Redis down that ends while its newest data are where no start would look: its append-only file is on, and its container would start with it off.
+
+Rules:
+- As long its restart policy is `no`. What that was stands in the journal before, and is put back by whoever ends this; a container that is made anew has its
+  files' own.
+- It begins before AOF goes on, with stale files out of the way: so there is no moment at which the file is whole and a start would pass it by. Where the
+  data can't be looked at once the container is down (a volume of another kind), it begins once the file is whole.
+- The run's own unit is on this host before the policy is off. It waits for the container's end, in this boot and after the next, and brings it up
+  (redis_down.py): a controller that is gone leaves nothing down.
+- One that somebody started meanwhile has another life, and is let go.
+
+Source: a manifest is written when the first file is whole (aof.c of Redis 7.0, backgroundRewriteDoneHandler); a policy that is set holds from the container's
+next end on (daemon/update.go of moby).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from . import inside, mounts, settle_units
+from .faults import FailedFault, RefusedFault
+from .path_source import source_of
+from .redis_server import Server, inspected, set_restart
+from .state import Run
+
+if TYPE_CHECKING:
+    from .redis_request import Request
+
+NEVER = {"Name": "no", "MaximumRetryCount": 0}
+CRITICAL = ("making-anew", "undoing-anew")
+_ENDED = ("done", "undone")
+
+
+def settling(journal: Run) -> list[str]:
+    """Return the argv by which the host itself goes on at its next start, without the stage's name."""
+    return [sys.executable, "-I", "-X", "utf8", "-B", str(journal.folder / "controlplane_target"), "redis", "settle", "--run", journal.key]
+
+
+def life_of(server: Server) -> str:
+    """Return since when the server's container runs, as Docker told it right before this connection was made: no other life answers on it."""
+    return str(server.inspection["State"]["StartedAt"])
+
+
+def on(journal: Run, request: Request, server: Server, *, whole: bool) -> None:
+    """Keep the container down from its next end on; `whole`: its append-only file is on disk. Safe to repeat. Raises `FailedFault`."""
+    own, life = str(server.inspection["Id"]), life_of(server)
+    guard = journal.state.get("guard") or {}
+    if (guard.get("id"), guard.get("started_at")) != (own, life):
+        places = _places(server, request)
+        if (not whole and places["manifest"] is None) or (request.route == "file" and places["file"] is None):
+            return
+        policy = guard.get("restart") if guard.get("id") == own else _before(journal, server)
+        guard = {"id": own, "restart": policy, "started_at": life, **places, "whole": False, "is_set": False}
+    guard["whole"] = whole or guard["whole"]
+    journal.write(guard=guard, started_at=life, container=request.container)
+    if guard["is_set"]:
+        return
+    _install(journal, [path for path in (guard["manifest"], guard["file"]) if path is not None])
+    set_restart(own, NEVER, server.engine)
+    _let_go_of_others(journal, own)
+    settle_units.start_after(journal.key)
+    journal.write(guard={**guard, "is_set": True})
+
+
+def forget_file(journal: Run) -> None:
+    """Note that AOF is off, and its file no measure any more, before that is set aside. Raises `FailedFault`."""
+    guard = journal.state.get("guard")
+    if guard and guard["manifest"] is None:
+        off(journal)
+    elif guard:
+        journal.write(guard={**guard, "whole": False})
+
+
+def off(journal: Run) -> None:
+    """Give the container its own policy back, and take the unit away. Raises `FailedFault`."""
+    guard = journal.state.get("guard")
+    if not guard:
+        return
+    set_restart(guard["id"], guard["restart"])
+    journal.write(guard=None)
+    # What else is half made has the same unit.
+    if journal.phase not in CRITICAL:
+        settle_units.uninstall_after(journal.key)
+
+
+def release(journal: Run) -> None:
+    """Let go of a container that runs, for a run that failed; one that is down stays so until it is brought up by what it has on disk."""
+    guard = journal.state.get("guard")
+    if not guard:
+        return
+    # Its unit tries again what fails here.
+    with suppress(FailedFault, OSError):
+        held = inspected(guard["id"])
+        if held is None or held["State"]["Running"]:
+            off(journal)
+
+
+def stands(journal: Run) -> bool:
+    """Say whether a container is kept down from its next end on."""
+    return bool(journal.state.get("guard")) and journal.phase not in _ENDED
+
+
+def is_down(journal: Run, docker: dict[str, Any] | None) -> bool:
+    """Say whether that container has ended, and had no life since; `docker` is Docker's state of it."""
+    return stands(journal) and is_still(docker) and docker is not None and docker["StartedAt"] == journal.state["guard"]["started_at"]
+
+
+def is_still(docker: dict[str, Any] | None) -> bool:
+    """Say whether a container that had a life stands still."""
+    return docker is not None and not docker["Running"] and docker["Status"] != "created"
+
+
+def is_whole(journal: Run) -> bool:
+    """Say whether the append-only file of that life is on disk. Raises `FailedFault` where it was, and is not found."""
+    guard = journal.state["guard"]
+    if guard["manifest"] is None:
+        return bool(guard["whole"])
+    with suppress(OSError):
+        seen = os.stat(guard["manifest"], follow_symlinks=False)
+        if stat.S_ISREG(seen.st_mode) and seen.st_size > 0:
+            return True
+    if guard["whole"]:
+        raise FailedFault(
+            f"{journal.state['container']} stands still, and {guard['manifest']}, which its newest data need, is not there: started without it would have its "
+            "last dump, or nothing. Bring its disk back; the host then goes on by itself, or run this again"
+        )
+    return False
+
+
+def _places(server: Server, request: Request) -> dict[str, str | None]:
+    """Return where the file's manifest and the configuration file lie on this host while the container is down, None for what can't be known."""
+    named = server.names()
+    folder = _path(server, server.redis.settings(["dir"])["dir"])
+    manifest = None if folder is None else os.path.join(folder, named["appenddirname"], f"{named['appendfilename']}.manifest")
+    file = _path(server, request.file) if request.route == "file" and request.file else None
+    # Without the file nobody could write it then.
+    return {"manifest": manifest if request.route == "compose" or file is not None else None, "file": file}
+
+
+def _path(server: Server, path: str) -> str | None:
+    """Return where a path of the container lies on this host, None unless that is surely the same: of a volume only a folder may be mounted."""
+    try:
+        found = source_of(server.engine, server.inspection, path)
+        with inside.opened(server.pid, path, os.O_PATH) as held:
+            seen, here = os.fstat(held), os.stat(found.path)
+    except (RefusedFault, OSError):
+        return None
+    return found.path if (seen.st_dev, seen.st_ino) == (here.st_dev, here.st_ino) else None
+
+
+def _before(journal: Run, server: Server) -> dict[str, Any]:
+    """Return the container's policy as it was before any run turned it off."""
+    own = str(server.inspection["Id"])
+    held = [other.state["guard"]["restart"] for other in _others(journal, own)]
+    return dict(held[0] if held else (server.inspection["HostConfig"].get("RestartPolicy") or NEVER))
+
+
+def _let_go_of_others(journal: Run, own: str) -> None:
+    """Take the container over from runs before this one that nobody went on with."""
+    for other in _others(journal, own):
+        other.write(guard=None)
+        settle_units.uninstall_after(other.key)
+
+
+def _others(journal: Run, own: str) -> list[Run]:
+    return [run for run in journal.home.runs() if run.key != journal.key and (run.state.get("guard") or {}).get("id") == own]
+
+
+def _install(journal: Run, paths: list[str]) -> None:
+    table = mounts.read()
+    found = {mounts.mount_of(mounts.nearest_existing(path), table).mount for path in paths} - {"/"}
+    settle_units.install_after(journal.key, settling(journal), sorted(mount for mount in found if not mount.startswith("/run")))
