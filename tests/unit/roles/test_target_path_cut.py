@@ -500,9 +500,11 @@ def test_the_moment_is_noted_before_writes_are_held(host: Host, monkeypatch: pyt
         def close(self) -> None:
             """Nothing is open."""
 
-    noted.clear()
-    with path_postgres.held(lambda _name: Session(), lambda: noted.append("begin")):  # type: ignore[arg-type, return-value] # a fake
-        assert noted[:3] == ["SELECT", "SELECT", "begin"]
+    for ahead in (False, True):
+        noted.clear()
+        with path_postgres.held(lambda _name: Session(), lambda: noted.append("begin"), ahead=ahead):  # type: ignore[arg-type, return-value] # a fake
+            before = noted[: noted.index("begin")]
+        assert (before[:2], "SET" in before, set(before) <= {"SELECT", "SET"}) == (["SELECT", "SELECT"], ahead, True)
 
 
 def test_what_a_leg_cost_that_went_back_is_told_as_well(host: Host) -> None:

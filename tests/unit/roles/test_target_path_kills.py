@@ -147,8 +147,8 @@ class Hold:
         yield
         self.docker.asked.append("let go")
 
-    def answers(self) -> bool:
-        return self.is_answering
+    def looked(self) -> tuple[bool, tuple[int, int]]:
+        return self.is_answering, (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_redis_that_still_serves_is_stopped_with_its_dump_on_disk(
     leg, run = stopping(tmp_path, docker, monkeypatch, told=True, kind=kind)
     hold: Any = Hold(docker, fault=fault, answers=answers)
     monkeypatch.setattr(leg.proof, "held", hold.held)
-    monkeypatch.setattr(leg.proof, "answers", hold.answers)
+    monkeypatch.setattr(leg.proof, "_looked", hold.looked)
     leg.go_back("interrupted while stopping")
     assert (docker.asked, docker.running, run.phase) == (asked, True, "reverted")
 
@@ -177,7 +177,7 @@ def test_a_redis_that_serves_and_can_not_write_its_dump_is_left_running(tmp_path
     leg, run = stopping(tmp_path, docker, monkeypatch, told=True, kind="redis")
     hold: Any = Hold(docker, fault=FailedFault("db could not write its dump"))
     monkeypatch.setattr(leg.proof, "held", hold.held)
-    monkeypatch.setattr(leg.proof, "answers", hold.answers)
+    monkeypatch.setattr(leg.proof, "_looked", hold.looked)
     with pytest.raises(FailedFault, match="could not write its dump"):
         leg.go_back("interrupted while stopping")
     assert (docker.asked, docker.running, run.phase) == (["hold"], True, "reverting")

@@ -1,17 +1,27 @@
-"""Since when a store that was started can be asked: it runs before, and reads its log."""
+"""Since when a store that was started can be asked, and how long one is waited for that loads its data, whatever Compose thinks of it by then."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from controlplane_target import compose, path_proof, path_return, services, starting
 from controlplane_target.faults import FailedFault
+from controlplane_target.path_leg import remembered
 from controlplane_target.path_proof import Proof
 from controlplane_target.path_request import parse
 from controlplane_target.postgres_client import PostgresError
-from controlplane_target.redis_client import LoginError
+from controlplane_target.redis_client import LoadingError, LoginError
 
+from tests.unit.roles.test_target_path_overtaken import Leg
+
+SECOND = 1_000_000_000
+# Of 300 s by itself.
+CHECK = {"Test": ["CMD", "probe"], "Interval": 30 * SECOND, "StartPeriod": 180 * SECOND, "Retries": 3}
+UNHEALTHY = "Compose did not bring db up: container shop is unhealthy"
 STARTING = PostgresError("PostgreSQL: the database system is starting up", "57P03")
 
 
@@ -74,3 +84,122 @@ def test_one_that_does_not_run_is_not_waited_for_and_one_that_starts_is_for_the_
     began = time.monotonic()
     assert proof(monkeypatch, STARTING).answered_at(0.3) is None
     assert time.monotonic() - began >= 0.3
+
+
+# As long as it gets on.
+
+
+class Loading:
+    """A Redis that is asked again and again, and has loaded so many bytes more each time, up to `most`; with `goal` it is done then."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, most: int, *, goal: bool = True, shut: bool = False) -> None:
+        self.at, self.got, self.most, self.goal, self.shut = 0.0, 0, most, goal, shut
+        clock = SimpleNamespace(time=lambda: self.at, monotonic=lambda: self.at, sleep=self._sleep)
+        for module in (path_proof, starting):
+            monkeypatch.setattr(module, "time", clock)
+
+    def _sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+    def __call__(self) -> Any:
+        self.got = min(self.got + 1, self.most)
+        if self.shut:
+            raise LoadingError("LOADING Redis is loading the dataset in memory", (self.got, 0))
+        return SimpleNamespace(redis=self)
+
+    def info(self, section: str) -> dict[str, str]:
+        is_done = self.goal and self.got == self.most
+        return {"loading": "0" if is_done else "1", "loading_loaded_bytes": str(self.got)} if section == "persistence" else {}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_redis_that_loads_longer_than_the_limit_is_waited_for_as_long_as_it_gets_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    redis, held = Loading(monkeypatch, 5000), proof(monkeypatch, None, kind="redis")
+    monkeypatch.setattr(held, "_redis", redis)
+    assert held.answered_at(2) == pytest.approx(250, abs=1)
+
+
+@pytest.mark.parametrize("shut", [False, True])
+def test_one_that_loads_nothing_more_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch, shut: bool) -> None:
+    redis, held = Loading(monkeypatch, 100, goal=False, shut=shut), proof(monkeypatch, None, kind="redis")
+    monkeypatch.setattr(held, "_redis", redis)
+    assert held.answered_at(2) is None
+    assert redis.at == pytest.approx(7, abs=0.2)
+
+
+# Compose's own patience.
+
+
+class Late:
+    """A leg whose Compose gives up on what it makes, and how long anybody waits for that."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, missing: list[str], **more: Any) -> None:
+        self.leg = Leg(tmp_path, monkeypatch, "compared")
+        self.leg.docker.held["old"]["Config"] = {"Healthcheck": CHECK}
+        self.leg.run.write(old={**self.leg.run.state["old"], "health_s": remembered(self.leg.docker.held["old"])["health_s"]})
+        self.limits: list[float] = []
+
+        def make_anew(*_: Any, wait_s: float, **__: Any) -> None:
+            self.limits.append(wait_s)
+            self.leg._make_anew()
+            made = self.leg.docker.held["made"]
+            made.update(Config={"Healthcheck": CHECK}, **more.get("inspection", {}))
+            made["State"] |= {"Status": "running", "Health": {"Status": "unhealthy"}, **more.get("state", {})}
+            raise FailedFault(UNHEALTHY)
+
+        def wait(_engine: Any, asked: list[dict[str, Any]], limit_s: float) -> tuple[dict[str, float], list[str]]:
+            assert asked == [{"id": "made", "name": "shop", "demand": "healthy"}]
+            self.limits.append(limit_s)
+            return ({} if missing else {"shop": 2.0}), missing
+
+        monkeypatch.setattr(compose, "make_anew", make_anew)
+        monkeypatch.setattr(services, "wait_for_answers", wait)
+
+
+def test_one_that_is_called_unhealthy_while_it_loads_is_waited_for_as_long_as_its_own_check_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = Late(tmp_path, monkeypatch, missing=[])
+    late.leg.goes_on()
+    assert (late.leg.run.phase, late.leg.run.state["complaint"], late.leg.made) == ("done", "", ["anew"])
+    # Both times, and not for the second that is asked for.
+    assert late.limits == [300, 300]
+
+
+def test_one_that_stays_unhealthy_is_carried_back_with_what_compose_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, told = Late(tmp_path, monkeypatch, missing=["shop is running (unhealthy), not healthy"]), list[str]()
+    monkeypatch.setattr(path_return.PathReturn, "come_back", lambda _leg, reason, **_: told.append(reason))
+    with pytest.raises(FailedFault, match="Went back: shop runs on its old place again"):
+        late.leg.goes_on()
+    assert told == [f"shop is running (unhealthy), not healthy; {UNHEALTHY}"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"state": {"Running": False}}, {"state": {"Restarting": True}}, {"inspection": {"RestartCount": 1}}],
+    ids=["it has ended", "it restarts", "it fell over once"],
+)
+def test_one_that_fell_over_is_carried_back_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]) -> None:
+    late, told = Late(tmp_path, monkeypatch, missing=[], **more), list[str]()
+    monkeypatch.setattr(path_return.PathReturn, "come_back", lambda _leg, reason, **_: told.append(reason))
+    with pytest.raises(FailedFault, match="Went back"):
+        late.leg.goes_on()
+    assert (told, late.limits) == ([UNHEALTHY], [300])
+
+
+@pytest.mark.parametrize(("old", "held"), [("one", None), (None, {"Id": "two"}), ("one", {"Id": "one"})])
+def test_what_was_not_made_anew_is_composes_fault(old: str | None, held: dict[str, Any] | None) -> None:
+    def fails() -> None:
+        raise FailedFault(UNHEALTHY)
+
+    there = None if held is None else {**held, "State": {"Running": True}}
+    with pytest.raises(FailedFault, match=f"^{UNHEALTHY}$"):
+        starting.brought_up(fails, lambda: there, old)
+
+
+def test_going_back_one_that_compose_gives_up_on_is_waited_for_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(tmp_path, monkeypatch, missing=[])
+    late.leg.docker.held.clear()
+    assert (late.leg.recover(), late.leg.run.phase, late.limits) == ("source", "reverted", [300, 300])

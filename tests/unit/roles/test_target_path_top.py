@@ -448,3 +448,13 @@ def test_the_copy_is_cleared_only_where_its_disk_is_there(tmp_path: Path) -> Non
     mount = mount_of(str(tmp_path.resolve()), read()).mount
     assert path_top.is_cleared({"to": str(tmp_path / "gone"), "to_mount": mount})
     assert not path_top.is_cleared({"to": str(tmp_path / "gone"), "to_mount": "/mnt/elsewhere"})
+
+
+def test_a_file_or_a_link_in_the_stead_of_a_copy_is_something_and_no_traceback(tmp_path: Path) -> None:
+    mount, place, below = mount_of(str(tmp_path.resolve()), read()).mount, tmp_path / "copy", tmp_path / "copy/deep"
+    place.write_text("somebody's")
+    assert not path_top.is_cleared({"to": str(place), "to_mount": mount})
+    assert path_top.is_cleared({"to": str(below), "to_mount": mount})
+    place.unlink()
+    place.symlink_to("nowhere")
+    assert not path_top.is_cleared({"to": str(place), "to_mount": mount})

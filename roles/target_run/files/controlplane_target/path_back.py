@@ -5,16 +5,18 @@ Rules:
   Compose made another one of it, it goes back.
 - What nobody but the copy has any more is never given up: a container that somebody made without it is left, and so is the copy, for a person.
 - Nothing is started on an old place that is not on its mount, nor on one that went with its container, or that somebody made anew by its name since
-  (path_top.py): it would begin empty, and the next attempt would copy that over what the copy has.
+  (path_top.py): it would begin empty, and the next attempt would copy that over what the copy has. Where somebody started it there, it is left, and told.
+- One that somebody started is away no longer than until that start, whenever this comes to see it.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from . import compose, path_layer, path_stack, path_top, phases
+from . import compose, path_downtime, path_layer, path_stack, path_top, phases, starting
 from .faults import FailedFault, RefusedFault
 from .path_leg import NEVER, PathLeg
 from .path_listing import Sides
@@ -35,9 +37,10 @@ class PathBack(PathLeg):
         if status == 200 and not held["State"]["Running"]:
             self._assert_old_disks(reason)
             self._assert_old_places(f"{reason}. Going back, {self.name} was not started")
+        ran_s = self._ran_s()
         status, answer = self.engine.call("POST", f"/containers/{old['id']}/start", timeout=120)
         if status == 404:
-            self._without_old(reason)
+            self._without_old(reason, ran_s)
         elif status not in (204, 304):
             raise FailedFault(
                 f"{reason}. Going back, {old['name']} does not start: {(answer or {}).get('message', status)}. Look at it, then run this again"
@@ -46,9 +49,8 @@ class PathBack(PathLeg):
             # The service first: what somebody wrote into the file meanwhile is no reason to leave it down.
             self._update(old["id"], old["restart"])
             self._put_back()
-            # Somebody started it on what there is: it is theirs, and so is the copy.
-            self._assert_old_places(f"{reason}. {self.name} runs where it lay before, and was left as it is")
-        faults = self._answered()
+            self._assert_not_without(f"{reason}. {self.name} runs where it lay before, and was left as it is", ran_s)
+        faults = self._answered(ran_s)
         if faults:
             self.run.write(complaint="; ".join(faults))
         self._close(self.run.state["ends"]["back"])
@@ -68,9 +70,25 @@ class PathBack(PathLeg):
             raise FailedFault(f"{reason}. Going back, {self.name} was not started: {'; '.join(gone)}. Then run this again")
 
     def _assert_old_places(self, said: str) -> None:
-        """Raise `FailedFault` where an old place is another one by now, or gone, and its copy may be the only one."""
-        if lacking := [path for path in path_top.replaced(self.paths) if path_top.is_gone(path) or not path_top.is_cleared(path)]:
+        """Raise `FailedFault` where an old place is another one by now, gone, or off its mount, and its copy may be the only one."""
+        if lacking := [path for path in path_top.elsewhere(self.paths) if path_top.is_gone(path) or not path_top.is_cleared(path)]:
             raise FailedFault(f"{said}: {path_top.told(lacking)}")
+
+    def _assert_not_without(self, said: str, ran_s: float) -> None:
+        """Raise `FailedFault` where somebody started it on what there is instead: it is theirs, and so is the copy."""
+        try:
+            self._assert_old_places(said)
+        except FailedFault:
+            # The leg stays open, and it serves.
+            self._end_downtime(ran_s)
+            raise
+
+    def _ran_s(self) -> float:
+        """Return for how long the container has run in a life that somebody else began, 0.0 where it does not."""
+        held = self.inspection()
+        if held is None or str(held["State"]["StartedAt"]) == self.run.state["old"]["started_at"]:
+            return 0.0
+        return path_downtime.ran_s(held["State"])
 
     def _let_end(self, container: str) -> None:
         """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
@@ -93,10 +111,10 @@ class PathBack(PathLeg):
             # On its way down it answers nobody.
             self._stop(container)
 
-    def _without_old(self, reason: str) -> None:
+    def _without_old(self, reason: str, ran_s: float) -> None:
         """Go back where somebody removed the old container."""
         if self.inspection() is not None:
-            self._leave_to_them(reason)
+            self._leave_to_them(reason, ran_s)
             return
         only_its = [path for path in self.paths if _has_but_the_copy(path)]
         if only_its:
@@ -109,9 +127,16 @@ class PathBack(PathLeg):
         self._assert_old_disks(reason)
         self._assert_old_places(f"{reason}; and somebody removed {self.name}, of which nothing was made anew")
         self._put_back(strict=True)
-        self._compose(compose.make_anew, wait_s=self.request.answer_s, after=False)
+        self._make_anew(after=False)
 
-    def _leave_to_them(self, reason: str) -> None:
+    def _make_anew(self, *, after: bool = True) -> str:
+        """Let Compose make the container anew and start it; return what it said of one that it gave up on, and that still starts. Raises `FailedFault`."""
+        old = self.run.state["old"]
+        # A journal of older tools does not tell how long its health check takes.
+        wait_s = max(self.request.answer_s, math.ceil(old.get("health_s") or 0))
+        return starting.brought_up(lambda: self._compose(compose.make_anew, wait_s=wait_s, after=after), self.inspection, old["id"])
+
+    def _leave_to_them(self, reason: str, ran_s: float) -> None:
         """Leave the container that is there by its name, and its files, to whoever made it; raise `FailedFault` where it lacks what only the copy has."""
         said = f"{reason}; somebody made {self.name} anew since, and it was left as it is"
         if not self._is_theirs_on_new_places():
@@ -121,10 +146,14 @@ class PathBack(PathLeg):
             landed = self._where_it_lies()
             lacking = [path for path in self.paths if _is_lacking(path, landed.get(path["data"])) and not path_top.is_cleared(path)]
             if lacking:
+                if ran_s:
+                    # The leg stays open, and it serves.
+                    self._end_downtime(ran_s)
                 # The next attempt would copy what it has now over the one copy.
                 now = ", which is another one by now" if path_top.replaced(lacking) else ""
+                way_on = path_top.way_on(lacking)
                 raise FailedFault(
-                    f"{said}. It does not have what lay in {_lay(lacking)}{now}: a copy from before is in {path_top.copies(lacking)}. {path_top.WAY_ON}"
+                    f"{said}. It does not have what lay in {_lay(lacking)}{now}: a copy from before is in {path_top.copies(lacking)}. {way_on}"
                 )
             said = "; ".join(filter(None, [said, self.run.state.get("complaint")]))
         self.run.write(complaint=said)
@@ -203,7 +232,7 @@ def _has_but_the_copy(path: dict[str, Any]) -> bool:
 
 def _is_lacking(path: dict[str, Any], landed: dict[str, Any] | None) -> bool:
     """Say whether a container that somebody made, in which a path lands there, does not have what the copy has: not by the same name either."""
-    return bool(path_top.replaced([path])) or (_has_but_the_copy(path) and landed != path["source"])
+    return bool(path_top.elsewhere([path])) or (_has_but_the_copy(path) and landed != path["source"])
 
 
 def _lay(paths: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .state import Run, boot_id
+from .state import Run, boot_id, epoch
 
 Moment = dict[str, Any]
 
@@ -35,6 +35,14 @@ def between(since: Moment, until: Moment) -> float:
     if since["boot_id"] == until["boot_id"]:
         return max(0.0, float(until["boot_s"] - since["boot_s"]))
     return max(float(until["at"] - since["at"]), float(until["up_s"]))
+
+
+def ran_s(state: dict[str, Any]) -> float:
+    """Return for how many seconds a container has run by Docker's state of it, 0.0 of one that does not."""
+    if not state["Running"]:
+        return 0.0
+    whole, _, part = str(state["StartedAt"]).rstrip("Z").partition(".")
+    return max(0.0, time.time() - epoch(f"{whole}Z") - float(f"0.{part or 0}"))
 
 
 def begin(run: Run) -> None:

@@ -15,23 +15,11 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from . import (
-    compose,
-    compose_replacing,
-    leg_verbs,
-    path_downtime,
-    path_fared,
-    path_kept,
-    path_layer,
-    path_place,
-    path_top,
-    phases,
-    services,
-    settle_units,
-)
+from . import compose, compose_replacing, leg_verbs, path_downtime, path_kept, path_layer, path_place, path_top, phases, services, settle_units
 from .cancel import Cancel
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
+from .path_fared import explained
 from .path_listing import Sides
 from .path_proof import Proof
 from .path_request import Request
@@ -120,20 +108,22 @@ class PathLeg:
             time.sleep(0.05)
         return False
 
-    def _answered(self) -> list[str]:
-        """Wait until the service answers as it did before; note its downtime. Return what is wrong."""
+    def _answered(self, ran_s: float = 0.0) -> list[str]:
+        """Wait until the service answers as it did before; note its downtime, of which the last `ran_s` seconds were none. Return what is wrong."""
         held = self.inspection()
         if held is None:
             return [f"{self.name} is gone"]
         demand = "healthy" if held["State"].get("Health") else "running"
         waited, began = [{"id": held["Id"], "name": self.name, "demand": demand}], time.monotonic()
+        # Also of one that is called unhealthy by then.
+        limit_s = max(self.request.answer_s, services.healthy_within(held))
         # One that runs may still read its log, or load its data; it is asked before anybody looks whether it stays.
-        served = self.proof.answered_at(self.request.answer_s)
-        answered, missing = services.wait_for_answers(self.engine, waited, self.request.answer_s)
+        served = self.proof.answered_at(limit_s)
+        answered, missing = services.wait_for_answers(self.engine, waited, limit_s)
         if self.name in answered:
             # A container that is not healthy yet is not there for anybody; where it can't be asked its own word counts. The clock may have been set.
             at = answered[self.name] if served is None or demand == "healthy" else served
-            self._end_downtime(min(max(time.time() - at, 0.0), time.monotonic() - began))
+            self._end_downtime(max(ran_s, min(max(time.time() - at, 0.0), time.monotonic() - began)))
         return missing
 
     def _end_downtime(self, ago_s: float = 0.0) -> None:
@@ -143,6 +133,8 @@ class PathLeg:
     @contextmanager
     def _held(self) -> Iterator[None]:
         """Hold writes as long as the body runs; from when on is in the journal. Raises `FailedFault`, `OSError`."""
+        # What takes its time before is done only where nobody waits for the service by now.
+        self.proof.is_served = self.run.state.get("down_since") is None
         with self.proof.held(self.request.answer_s, lambda: path_downtime.begin(self.run)):
             yield
 
@@ -161,7 +153,7 @@ class PathLeg:
         try:
             told = self.proof.retried(self.request.answer_s)
             if told.get("output") == "differs":
-                told = path_fared.explained(told, self._sides(self.request.service.data), self.proof.taken_ns, self._started_ns())
+                told = explained(told, self._sides(self.request.service.data), self.proof.taken_ns, self._started_ns())
         except (FailedFault, RefusedFault, OSError) as fault:
             return {}, [f"the data of {self.name} can't be proven by the service itself: {fault}"]
         # Names of keys, tables and files are somebody's: they stay on this host.
@@ -289,6 +281,7 @@ def remembered(held: dict[str, Any]) -> dict[str, Any]:
         "restart": held["HostConfig"].get("RestartPolicy") or NEVER,
         "stop_timeout": held["Config"].get("StopTimeout"),
         "started_at": str(held["State"]["StartedAt"]),
+        "health_s": services.healthy_within(held),
     }
 
 

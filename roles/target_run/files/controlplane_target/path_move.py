@@ -16,7 +16,7 @@ import os
 import time
 from typing import Any
 
-from . import compose, path_kept, path_layer, path_return, path_stack, path_top, path_touched, phases
+from . import path_kept, path_layer, path_return, path_stack, path_top, path_touched, phases
 from .faults import FailedFault, RefusedFault
 from .path_end import PathEnd
 from .path_layer import Layer
@@ -57,7 +57,7 @@ class PathMove(PathEnd):
         self.run.write(paths=[{**path, "above": layer.above(path["data"])} if path["data"] in layered else path for path in self.paths])
 
     def _assert_same_places(self) -> None:
-        if others := path_top.replaced(self.paths):
+        if others := path_top.elsewhere(self.paths):
             raise FailedFault(path_top.told(others))
 
     def note_names(self) -> None:
@@ -86,7 +86,7 @@ class PathMove(PathEnd):
     def _assert_same(self, held: dict[str, Any]) -> None:
         """Raise `RefusedFault` where the copy is not one of what would stop now: somebody made the container anew, and its data may lie elsewhere."""
         if found := since_begun(self.engine, held, self.run):
-            others = path_top.replaced(self.paths)
+            others = path_top.elsewhere(self.paths)
             # No run writes over a copy of what is gone.
             way_on = path_top.told(others) if others else "Run this again: it copies from where they lie now"
             raise RefusedFault(f"{' and '.join(found)} since the copy of {self.name} began. Nothing was changed. {way_on}.")
@@ -120,8 +120,7 @@ class PathMove(PathEnd):
             self._await_compose()
             self._note_life()
             changed = self._written()
-            if not changed:
-                self._make()
+            late = "" if changed else self._make()
             self._assert_landed()
         except Exception as fault:
             self._leave(str(fault))
@@ -129,7 +128,7 @@ class PathMove(PathEnd):
         self._note_touched()
         faults = self._answered()
         if faults:
-            self._carry_back("; ".join(faults))
+            self._carry_back("; ".join(filter(None, [*faults, late])))
         told, faults = self._judged()
         # In one: what was found must not be forgotten by a kill, and be judged anew without what it was compared with.
         self.enter("answered", proof=told, complaint="; ".join([*changed, *faults]))
@@ -159,7 +158,8 @@ class PathMove(PathEnd):
         if status not in (204, 304):
             raise FailedFault(f"{self.name} does not start on its new place: {(answer or {}).get('message', status)}")
 
-    def _make(self) -> None:
+    def _make(self) -> str:
+        """Let Compose make the container anew on its new places; return what it said of one that still starts."""
         if self.run.phase == "compared":
             self.enter("switched")
         self._keep()
@@ -169,7 +169,7 @@ class PathMove(PathEnd):
             if reason := self.overtaken():
                 raise FailedFault(f"{reason} while it was stopped for its data to move. It was left on what it has there. Run this again")
             self.enter("starting")
-        self._compose(compose.make_anew, wait_s=self.request.answer_s)
+        return self._make_anew()
 
     def _keep(self) -> None:
         held = self.inspection()

@@ -2,7 +2,7 @@
 
 Rules:
 - Before: every table is locked against writes until the server stops, so that what is counted is what stops (path_tables.py). Writes are held no longer than
-  the budget: what is left out for that was compared byte for byte like all the rest, and is told by name.
+  the budget: larger tables are read ahead (path_ahead.py), and what is left out all the same was compared byte for byte like all the rest, and is told by name.
 - Where each sequence stands is read as well (path_sequences.py).
 - A server that was made for another cluster is told by its system identifier.
 """
@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from . import path_sequences, path_tables
+from . import path_ahead, path_rows, path_sequences, path_tables
 from .faults import FailedFault
 from .postgres_client import Postgres, PostgresError
 
 HOLD_S = 3.0
+# To sum a large table up once more takes its time, and nothing waits for it.
+_JUDGE_S = 300.0
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
 _IDENTITY = "SELECT system_identifier::text FROM pg_control_system()"
 Connect = Callable[[str], Postgres]
@@ -37,11 +39,11 @@ def places(connect: Connect, data: str) -> tuple[str, list[str]]:
 
 
 @contextmanager
-def held(connect: Connect, begin: Callable[[], None]) -> Iterator[dict[str, Any]]:
+def held(connect: Connect, begin: Callable[[], None], *, ahead: bool = True) -> Iterator[dict[str, Any]]:
     """Hold all writes as long as the body runs, and yield what was read: {system, tables: {database: {table: …}}, left: {database: {table: why}},
     sequences: {database: [{name: …}, {name: why}]}}.
 
-    `begin` is called before the first write waits.
+    `begin` is called before the first write waits. With `ahead` larger tables are read before that, which takes a minute at most.
     """
     sessions: list[Postgres] = []
     record: dict[str, Any] = {"system": "", "tables": {}, "left": {}, "sequences": {}}
@@ -50,18 +52,35 @@ def held(connect: Connect, begin: Callable[[], None]) -> Iterator[dict[str, Any]
         sessions.append(first)
         record["system"] = first.rows(_IDENTITY)[0][0]
         databases = [str(row[0]) for row in first.rows(_DATABASES)]
+        budget = path_ahead.Budget()
+        known = {database: _known(connect, database, budget) for database in databases if ahead}
         begin()
         end = time.monotonic() + HOLD_S
         for database in databases:
             session = connect(database)
             sessions.append(session)
             record["sequences"][database] = path_sequences.read(session)
-            record["tables"][database], record["left"][database] = path_tables.read(session, end)
+            record["tables"][database], record["left"][database] = path_tables.read(session, end, known.get(database) or {})
         yield record
     finally:
         for session in sessions:
             with suppress(OSError, FailedFault):
                 session.close()
+
+
+def _known(connect: Connect, database: str, budget: path_ahead.Budget) -> dict[str, path_ahead.Known]:
+    """Return what is known ahead of one database's tables; nothing where that can't be had."""
+    try:
+        # Not the one that holds writes later: that one would wait here for the other databases.
+        session = connect(database)
+    except (OSError, FailedFault):
+        return {}
+    try:
+        return path_tables.read_ahead(session, budget)
+    except (OSError, FailedFault):
+        return {}
+    finally:
+        session.close()
 
 
 def judged(connect: Connect, record: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +109,8 @@ def judged(connect: Connect, record: dict[str, Any]) -> dict[str, Any]:
         session = connect(database)
         try:
             _judge_sequences(told, database, *path_sequences.fared(session, sequences))
-            path_tables.settle(session)
+            path_rows.settle(session)
+            session.allow(_JUDGE_S)
             for name, before in tables.items():
                 _judge(told, f"{database}.{name}", before, *path_tables.fared(session, name, before))
         finally:

@@ -8,6 +8,7 @@ Rules:
 - What is read before is read with writes held until the service stops, so that nothing acknowledged lies between. A command's output is not: nobody can
   hold the writes of any service.
 - A Redis without an append-only file writes its dump within that time: it would not do so at a stop unless it has save points.
+- One that was started is waited for as long as it gets on with loading its data.
 - What was read before a stop can be kept and taken up by another process (path_kept.py). Where nothing was, or where the service may have run in between
   so that nobody knows what clients did in that time, what differs is told as unknown: it is neither lost nor as it was.
 """
@@ -25,9 +26,10 @@ from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
 from .path_request import SURFACE, Request
 from .postgres_client import Postgres, PostgresError
-from .redis_client import LoginError
+from .redis_client import LoadingError, LoginError, loaded
 from .redis_hold import writes_held
 from .redis_server import Login, Server
+from .starting import Patience
 from .tree_compare import clock_ns
 
 _MOST_KEYS = 500_000
@@ -49,6 +51,8 @@ class Proof:
         self._live: dict[str, Any] | None = None
         # Of the server that is judged: only in its first life since the stop do its own counters tell all that clients did.
         self.is_first_life = True
+        # Of what is held next: whether it serves, so that what takes its time can be read before.
+        self.is_served = True
 
     def refusals(self) -> list[str]:
         """Return what of the service itself speaks against a move."""
@@ -92,7 +96,7 @@ class Proof:
         """
         kind, self._before = self._kind, None
         if kind == "postgres":
-            with path_postgres.held(self._postgres, begin) as self._before:
+            with path_postgres.held(self._postgres, begin, ahead=self.is_served) as self._before:
                 yield
         elif kind == "redis":
             server = self._redis()
@@ -118,27 +122,37 @@ class Proof:
 
     def answers(self) -> bool | None:
         """Say whether the store can be asked now, with its data loaded; None where it tells nothing by itself, or lets nobody in."""
+        return self._looked()[0]
+
+    def _looked(self) -> tuple[bool | None, tuple[int, int]]:
+        """Return what `answers` does, with the (bytes, keys) that a Redis has loaded so far."""
+        said: bool | None = None
+        got = (0, 0)
         try:
             if self._kind == "postgres":
                 self._postgres("postgres").close()
-                return True
-            if self._kind != "redis":
-                return None
-            with closing(self._redis().redis) as redis:
-                return redis.info("persistence").get("loading") == "0"
+                said = True
+            elif self._kind == "redis":
+                with closing(self._redis().redis) as redis:
+                    said = redis.info("persistence").get("loading") == "0"
+                    got = got if said else loaded(redis)
         except PostgresError as fault:
-            return False if fault.sqlstate == _NOT_NOW else None
+            said = False if fault.sqlstate == _NOT_NOW else None
         except LoginError:
-            return None
+            said = None
+        except LoadingError as fault:
+            said, got = False, fault.loaded
         except (FailedFault, RefusedFault, OSError):
-            return False
+            said = False
+        return said, got
 
     def answered_at(self, limit_s: float) -> float | None:
-        """Return the time (epoch) at which the store that was started can be asked; None where it can't be within the limit, or does not run."""
-        end = time.monotonic() + limit_s
-        while (said := self.answers()) is False and time.monotonic() < end and self._runs():
+        """Return the time (epoch) at which the store that was started can be asked; None where it does not run, or says or loads nothing more for so long."""
+        patience = Patience(limit_s)
+        while (looked := self._looked())[0] is False and not patience.is_over and self._runs():
+            patience.sees(looked[1])
             time.sleep(0.05)
-        return time.time() if said else None
+        return time.time() if looked[0] else None
 
     def _runs(self) -> bool:
         status, held = self.engine.call("GET", f"/containers/{self.request.container}/json")
@@ -184,12 +198,12 @@ class Proof:
         """Return what was told with what PostgreSQL's own check of its files says."""
         session = self._postgres("postgres")
         try:
-            user = str(session.rows("SELECT current_user")[0][0])
+            user, directory = map(str, session.rows("SELECT current_user, current_setting('data_directory')")[0])
         finally:
             session.close()
-        came, corrupt = path_amcheck.checked(self.request.container, user)
+        came, corrupt = path_amcheck.checked(self.request.container, user, directory)
         lost = [*told.get("lost", []), *([f"pg_amcheck: {corrupt}"] if corrupt is not None else [])]
-        return {**told, "amcheck": came, "lost": lost}
+        return {**told, "amcheck": came, "lost": lost, "not_proven": [*told.get("not_proven", []), *path_amcheck.left(came)]}
 
     def _of_redis(self) -> list[str]:
         try:

@@ -89,6 +89,8 @@ def since_begun(engine: Engine, inspection: dict[str, Any], run: Run) -> list[st
             found.append(f"{wanted.data} came to lie in {now.told}")
         elif path_top.replaced([path]):
             found.append(f"{wanted.data} came to lie in another {now.told} of the same name")
+        elif off := path_top.off_mount(path):
+            found.append(off)
     return found
 
 

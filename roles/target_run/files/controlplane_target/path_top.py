@@ -9,7 +9,7 @@ Rules:
   disk that was plugged out and in again has another one, and so has one on another loop device, or one of btrfs, ZFS or NFS that was mounted again.
 - At a place the last run that copied there counts. What an earlier one left there was moved away before that.
 - What has no note is taken as it is: journals of older programs have none. What lies in a layer is known by its container.
-- Off its mount nobody sees which one it is: that is told on its own.
+- Off its mount nobody sees which one it is: that is told on its own, and nothing is copied from there either.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .tree_measure import is_empty
 _PLACES = ("bind", "volume", "anonymous")
 # A copy that no service lived on, as root_refusals.py lets a later run write over it.
 _PARTIAL = ("precopying", "precopied", "staging", "reverted")
+_MOUNT = "Mount again what was mounted there, start the container anew on it, and run this again"
 WAY_ON = (
     "Bring back from it what is needed, or leave what is there now as it is, should it be what you restored; then move the copy away and run this again: "
     "it begins from what is there by then"
@@ -59,6 +60,11 @@ def replaced(paths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return [path for path in paths if _is_replaced(path)]
 
 
+def elsewhere(paths: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the journal's paths by the name of whose old place something else is seen than what was copied, or nothing: also those off their mount."""
+    return [path for path in paths if off_mount(path) or _is_replaced(path)]
+
+
 def is_gone(path: dict[str, Any]) -> bool:
     """Say whether nothing is left by the name of a path's old place."""
     return not os.path.lexists(path["source"]["path"])
@@ -71,25 +77,36 @@ def holds_nothing(path: dict[str, Any]) -> bool:
 
 
 def is_cleared(path: dict[str, Any]) -> bool:
-    """Say whether nothing is left at a new place: on a disk that is not mounted now there may be."""
-    return mount_of(os.path.realpath(nearest_existing(path["to"])), read()).mount == path["to_mount"] and is_empty(path["to"])
+    """Say whether nothing is left at a new place: on a disk that is not mounted now there may be. A file in its stead is something."""
+    place = path["to"]
+    is_nothing = not os.path.lexists(place) or (os.path.isdir(place) and is_empty(place))
+    return is_nothing and mount_of(os.path.realpath(nearest_existing(place)), read()).mount == path["to_mount"]
 
 
 def without_their_mount(paths: Iterable[dict[str, Any]]) -> list[str]:
     """Return which of a journal's old places lie on another mount now: brought back there, the data would fill whatever disk that is, unseen."""
-    found = []
-    for path in paths:
-        old, wanted = str(path["source"]["path"]), path.get("from_mount")
-        now = mount_of(os.path.realpath(nearest_existing(old)), read()).mount if wanted else wanted
-        if now != wanted:
-            found.append(f"{old}, where {path['data']} lay before, is on {now} now, not on {wanted}: mount again what was mounted there")
-    return found
+    return [f"{off}: mount again what was mounted there" for off in map(off_mount, paths) if off]
+
+
+def off_mount(path: dict[str, Any]) -> str:
+    """Return in words on which other mount a path's old place lies now, empty where it is on its own."""
+    old, wanted = str(path["source"]["path"]), path.get("from_mount")
+    now = mount_of(os.path.realpath(nearest_existing(old)), read()).mount if wanted else wanted
+    return "" if now == wanted else f"{old}, where {path['data']} lay before, is on {now} now, not on {wanted}"
 
 
 def told(paths: Sequence[dict[str, Any]]) -> str:
     """Return what became of those old places, where the copies of what was in them are, and how a person goes on."""
-    became = [f"{lay(path)} is {'gone' if is_gone(path) else 'another one by now, made anew since it was copied'}" for path in paths]
-    return f"{' and '.join(became)}. A copy of what it held is in {copies(paths)}, and was left as it is. {WAY_ON}"
+    return f"{' and '.join(map(_became, paths))}. A copy of what it held is in {copies(paths)}, and was left as it is. {way_on(paths)}"
+
+
+def _became(path: dict[str, Any]) -> str:
+    return off_mount(path) or f"{lay(path)} is {'gone' if is_gone(path) else 'another one by now, made anew since it was copied'}"
+
+
+def way_on(paths: Iterable[dict[str, Any]]) -> str:
+    """Return how a person goes on where old places are not what was copied."""
+    return f"{_MOUNT}. Where that is gone for good: {WAY_ON}" if any(map(off_mount, paths)) else WAY_ON
 
 
 def lay(path: dict[str, Any]) -> str:
@@ -112,16 +129,16 @@ def of_copies(home: Home, source: Source, data: str, place: str) -> list[str]:
     if last is None:
         return []
     run, path = last
-    if run.phase not in _PARTIAL or path["source"]["path"] != source.path or not _is_replaced(path):
+    if run.phase not in _PARTIAL or path["source"]["path"] != source.path or not elsewhere([path]):
         return []
-    return [
-        f"{source.told}, where {data} lies, is another one by now than what {run.key} copied to {place}, and that copy would be written over. {WAY_ON}"
-    ]
+    off = f"{off} as when {run.key} copied it to {place}" if (off := off_mount(path)) else ""
+    now = off or f"{source.told}, where {data} lies, is another one by now than what {run.key} copied to {place}"
+    return [f"{now}, and that copy would be written over. {way_on([path])}"]
 
 
 def _is_replaced(path: dict[str, Any]) -> bool:
     top = path.get("top")
-    if not top or "container" in top or without_their_mount([path]):
+    if not top or "container" in top or off_mount(path):
         return False
     return not _is_same(top, _seen(path["source"]["path"]))
 

@@ -59,6 +59,11 @@ class Postgres:
         self._socket.sendall(b"Q" + struct.pack(">I", len(body) + 4) + body)
         return self._until_ready()
 
+    def allow(self, limit_s: float) -> None:
+        """Let an answer take that long from here on, also by the server's own limits."""
+        self._socket.settimeout(limit_s)
+        self.rows("SET statement_timeout = 0")
+
     def close(self) -> None:
         """End the session."""
         with suppress(OSError):

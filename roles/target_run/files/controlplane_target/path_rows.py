@@ -1,0 +1,81 @@
+"""What a PostgreSQL's catalog has of its tables, and the statements that count and sum up their rows.
+
+Rules:
+- Old are the rows of transactions before a boundary, young those since. By `age`, in which numbers that come around are as they shall be for half of all.
+- Of a table that somebody holds alone nobody can even be told its size: that is asked before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .postgres_client import Postgres
+
+# A table's kind: as the catalog has it; that somebody holds it alone, so that nobody can even be told its size; of the large objects that there are none, or
+# that its user may not read them.
+VIEW, BUSY, NONE, SHUT = "m", "busy", "none", "shut"
+# The access methods 0 and 2 are PostgreSQL's own heap, before and since it has a name for it.
+_TABLES = (
+    "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, own.size::text, "
+    "(coalesce(pg_stat_get_tuples_updated(c.oid), 0) + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::text, "
+    "(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a "
+    "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), "
+    "CASE WHEN own.size IS NULL THEN 'busy' WHEN c.oid <> 'pg_catalog.pg_largeobject'::regclass THEN c.relkind::text "
+    "WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) THEN 'none' "
+    "WHEN current_setting('is_superuser') = 'on' THEN 'r' ELSE 'shut' END, (c.relam IN (0, 2))::text "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS ("
+    "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.relation = c.oid AND d.datname = current_database() "
+    "AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()) THEN NULL ELSE pg_table_size(c.oid) END) own(size) "
+    "WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND c.relpersistence <> 't' "
+    "AND (c.oid = 'pg_catalog.pg_largeobject'::regclass OR n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%') "
+    "ORDER BY own.size, 1"
+)
+_READING = "SELECT count(*)::text, {summing} FROM ONLY {table}"
+# By its number a page is in the sample or not, whatever else the table holds by then.
+_SAMPLE = " TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)"
+_SUM = "coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text"
+# Rows that were frozen before keep a number of which `age` may make anything but a young one.
+_YOUNG = "age(xmin) BETWEEN 0 AND age('{boundary}'::xid)"
+_SETTLED = "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET extra_float_digits = 3; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'"
+
+
+class Seen(NamedTuple):
+    """A table as the catalog has it: `file` is its file's number, `size` in bytes, `changes` what was counted of updates and deletions."""
+
+    name: str
+    file: str
+    size: int
+    changes: int
+    columns: str
+    kind: str
+    is_heap: bool
+
+
+def settle(session: Postgres) -> None:
+    """Let values have one text, whatever the server's settings are."""
+    session.rows(_SETTLED)
+
+
+def seen(session: Postgres) -> list[Seen]:
+    """Return the tables of the session's database, the smallest first."""
+    rows = session.rows(_TABLES)
+    return [
+        Seen(str(name), str(file), int(size or 0), int(str(changes)), columns or "", str(kind), heap == "true")
+        for name, file, size, changes, columns, kind, heap in rows
+    ]
+
+
+def asking(table: str, columns: str | None, *, sample: str | None = None) -> str:
+    """Return the statement for [number of rows, their sum], which is NULL without `columns`; of a sample of so many percent of its pages."""
+    summing = "NULL::text" if columns is None else _SUM.format(columns=columns)
+    return _READING.format(summing=summing, table=table) + ("" if sample is None else _SAMPLE.format(percent=sample))
+
+
+def old(boundary: str) -> str:
+    """Return the end of such a statement for rows of transactions before that one."""
+    return f" WHERE NOT {_YOUNG.format(boundary=boundary)}"
+
+
+def young(boundary: str) -> str:
+    """Return the end of such a statement for rows of that transaction, and of later ones."""
+    return f" WHERE {_YOUNG.format(boundary=boundary)}"
