@@ -49,6 +49,14 @@ def way_back(intent: Receipt, chain: Sequence[Receipt]) -> str | None:
     return f"controlplane rollback {intent.key}" if begun else None
 
 
+def _deletes(intent: Receipt, chain: Sequence[Receipt]) -> bool:
+    """Say whether what began of an open run, or of a step of one, deletes for good: no rollback takes it. Until a result says more, it does."""
+    begun = {one.key for one in chain if one.run == intent.run and one.phase == "intent" and not one.undoes and intent.key in (one.key, one.run)}
+    mine = [one for one in chain if one.key in begun and one.capability in CAPABILITIES and CAPABILITIES[one.capability].only_by_name]
+    known = {one.key for one in mine if one.changes}
+    return any(one.key not in known or any(change.destructive for change in one.changes) for one in mine)
+
+
 def _of_release(row: RunRow) -> str:
     """Return what goes on with a run that brought a release: its own verbs, which hold its gate."""
     return row.next if row.next == "nothing" else "see what goes on with it: controlplane release status"
@@ -86,7 +94,7 @@ def _row(intent: Receipt, result: Receipt | None, chain: Sequence[Receipt], *, s
     if intent.key in still:
         resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
         state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"] = "open"
-        or_back = "" if intent.undoes else f"; or take it back: controlplane rollback {intent.key}"
+        or_back = "" if intent.undoes or _deletes(intent, chain) else f"; or take it back: controlplane rollback {intent.key}"
         advice = f"resume it: {resume}{or_back}; its machine is gone for good: controlplane runs abandon {intent.run}"
     elif intent.key in undone:
         state, advice = "rolled-back", "nothing"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from controlplane.domain.approval import Approval, as_told
+from controlplane.domain.approval import Approval, as_told, used_in
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan, Step
@@ -39,7 +39,7 @@ from controlplane.usecases.apply_guards import (
     was_applied,
 )
 from controlplane.usecases.govern_course import Course, Ungoverned
-from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, finished_steps, interrupted, open_run, way_back_command
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, finished_steps, interrupted, open_run, way_back_command, without_refused_way
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.pin_host_keys import pin_host_key
@@ -69,7 +69,7 @@ class ApplyPorts:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One run of one plan: what it was begun with and what earlier attempts of it left, by step."""
+    """One run of one plan: what it was begun with and what earlier attempts left, by step; `approval` is one that no receipt of it names yet."""
 
     plan: Plan
     site: SiteView
@@ -80,6 +80,7 @@ class _Attempt:
     keys: dict[str, str]
     finished: dict[str, Receipt]
     course: Course
+    approval: Approval | None
 
 
 @dataclass
@@ -128,7 +129,7 @@ def apply_plan(
             run = open_run(plan, ports.receipts)
             if run is None:
                 raise
-            raise RunFailedError(f"{error}\n{course.go_on(run)}") from error
+            raise RunFailedError(f"{error}\n{without_refused_way(course.go_on(run), run, plan)}") from error
 
 
 def refuse_unseen(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts) -> None:
@@ -156,7 +157,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     refuse_unless_free(seen, own=frozenset(receipt.key for receipt in mine), now=ports.clock.now(), holder=operator)
     fresh = plan_again(plan, site, seen, ports)
     if applied:
-        if not fresh.steps and (not _new_refusals(plan, fresh) or nothing_left(plan, seen)):
+        if not fresh.steps and (all(refusal in plan.refusals for refusal in fresh.refusals) or nothing_left(plan, seen)):
             report = judge_site(site, hosts=plan.hosts, seen=seen, now=ports.clock.now())
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return nothing_done(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
@@ -166,7 +167,8 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
     _begin(plan, site, ports, ledger, resumed=resumed, approval=approval)
     keys = {receipt.step: receipt.key for receipt in mine if receipt.capability != WHOLE}
-    return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain), course))
+    unnamed = approval if resumed is not None and approval is not None and used_in(approval, chain) != resumed else None
+    return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain), course, unnamed))
 
 
 def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, *, resumed: str | None, approval: Approval | None) -> None:
@@ -179,12 +181,10 @@ def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, *, res
     try:
         ports.approvals.use(plan.plan, ledger.run)
     except RefusedError as error:
-        ledger.close(ledger.run, host="*", capability=WHOLE, step="*", outcome="refused", reason=str(error))
+        # One that is gone on with has begun: refused it would count as if it never had.
+        if resumed is None:
+            ledger.close(ledger.run, host="*", capability=WHOLE, step="*", outcome="refused", reason=str(error))
         raise
-
-
-def _new_refusals(plan: Plan, fresh: Plan) -> bool:
-    return any(refusal not in plan.refusals for refusal in fresh.refusals)
 
 
 def _run_steps(attempt: _Attempt) -> RunResult:
@@ -211,7 +211,7 @@ def _run_steps(attempt: _Attempt) -> RunResult:
         key = attempt.keys.get(step.id)
         if key is None:
             key = make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex())
-            attempt.ledger.intend(key, host=step.host, capability=step.capability, step=step.id)
+            attempt.ledger.intend(key, host=step.host, capability=step.capability, step=step.id, told=as_told(attempt.approval))
         came.receipts.append(key)
         attempt.progress(f"{step.id} {step.capability}")
         outcome = _run_step(attempt, step, key)

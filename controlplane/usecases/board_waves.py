@@ -73,7 +73,9 @@ def _without_file(held: WaveHeld) -> BoardWave:
         state=held.state,
         mutation="controlled" if held.mutating else "none",
         hosts=record.hosts or (),
-        gates=tuple(BoardGate(phase=one.phase, what=one.what, verdict=Verdict(one.verdict), reason=one.reason) for one in record.entry),
+        gates=tuple(
+            BoardGate(phase=one.phase, what=one.what, verdict=Verdict(one.verdict), reason=one.reason) for one in (*record.entry, *record.exit)
+        ),
     )
 
 
@@ -81,7 +83,8 @@ def _stands(held: WaveHeld | None, chain: Sequence[Receipt] | None, folder: Wave
     if held is None:
         return _Stands("not opened")
     if held.state != "closed":
-        return _Stands(held.state, record_of(held.record).entry)
+        record = record_of(held.record)
+        return _Stands(held.state, (*record.entry, *record.exit))
     if chain is None:
         told = "closed in the store alone, the receipts can't be read"
         return _Stands(told, otherwise=told)

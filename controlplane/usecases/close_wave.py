@@ -74,7 +74,7 @@ def close_wave(name: str, site: WaveSite, ports: WavePorts, *, attest: str, defe
     look = look_at(name, wave, site, ports, attempt=record.attempt, what="post", out=record.out)
     packs = (*record.packs, *((pack_ran(look.pack, "*"),) if look.pack is not None else ()))
     judged = judge_gates(wave, "exit", case_of(name, wave, record, site, ports, look=look))
-    record = record.model_copy(update={"packs": packs, "post": look.looked})
+    record = record.model_copy(update={"packs": packs, "post": look.looked, "exit": judged})
     held = ports.waves.write(held, state=held.state, record=record.plain(), now=ports.apply.clock.now())
     refuse_unreached(f"wave {name} does not close, it stays open", look, record.without_carved(wave.seen), close_command(name))
     refuse_shut(f"wave {name} does not close", judged, f"It stays open. Then: {close_command(name)}")

@@ -21,6 +21,7 @@ from controlplane.domain.windows import why_shut
 from controlplane.ports.clocks import Clock
 from controlplane.usecases.govern_course import Ungoverned
 from controlplane.usecases.hosts_in_wave import hosts_of, in_wave, why_in_wave
+from controlplane.usecases.interrupted_run import without_refused_way
 
 
 class PlainCourse(Ungoverned):
@@ -39,7 +40,7 @@ class PlainCourse(Ungoverned):
             return
         wave = "" if held is None else f" Plan it there: controlplane wave plan {held.wave}; or wait for its end: {held.status}."
         told = "; ".join(why for why in (shut, held.told if held is not None else None) if why is not None)
-        still = "" if run is None else f" {self.go_on(run)}"
+        still = "" if run is None else f" {without_refused_way(self.go_on(run), run, plan)}"
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.{wave}{still}")
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature

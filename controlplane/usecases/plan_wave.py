@@ -7,6 +7,7 @@ Rules:
 - Where another person has to approve, who made the plan counts as who asked, by the name of their key, whoever holds the wave later. Whose key
   nobody knows makes no plan there.
 - An approval is bound to plan, hosts and window, and serves one run; given early, it holds when its window opens and the facts are the same.
+- An open run takes another approval where its own no longer holds, and none else: its own covers it to its end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.make_plan import plan_site
 from controlplane.usecases.settle_wave import caught_up, refuse_closed, refuse_open_runs, state_of
-from controlplane.usecases.wave_case import demanded_of
+from controlplane.usecases.wave_case import demanded_of, is_covered
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded, refuse_other_files, without_end
 
 # The outcome of a plan that found everything as declared.
@@ -99,7 +100,7 @@ def _who_asks(name: str, wave: Wave, site: WaveSite, ports: WavePorts) -> str | 
 
 
 def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval, Planned]:
-    """Sign the wave's last plan for the window that is open, or for the next one."""
+    """Sign the wave's last plan for the window that is open, or for the next one. Raises `RefusedError`, also where its run needs no other."""
     wave = site.wave(name)
     held = ports.waves.find(name)
     if held is None or held.ended_at is not None:
@@ -109,9 +110,13 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     refuse_closed(f"the plan of wave {name} is not approved", name, record, chain)
     refuse_other_files(f"the plan of wave {name} is not approved", name, site, record)
     planned = record.last_plan
-    if planned is None or not planned.waits:
+    if planned is None or not (planned.waits or planned.is_open):
         raise RefusedError(f"wave {name} has no plan that did not run yet. Nothing was changed. Make one: controlplane wave plan {name}")
     now = ports.apply.clock.now()
+    if planned.is_open and is_covered(name, wave, site, ports, planned=planned, now=now):
+        raise RefusedError(
+            f"run {planned.run} of wave {name} is open and needs no other approval. Nothing was changed. Go on with it: controlplane wave run {name}"
+        )
     windows = wave.windows or site.view.windows
     opening = open_now(windows, timezone=site.view.timezone, now=now) or next_opening(windows, timezone=site.view.timezone, now=now)
     opens, closes = stamped(opening)
@@ -120,7 +125,7 @@ def approve_wave(name: str, site: WaveSite, ports: WavePorts) -> tuple[Approval,
     made = ports.apply.approvals.add(made)
     bound = planned.model_copy(update={"approved": True, "opens": opens, "closes": closes})
     try:
-        ports.waves.write(held, state=held.state, record=record.with_plan(bound).plain(), now=now)
+        ports.waves.write(held, state=state_of(record), record=record.with_plan(bound).plain(), now=now)
     except RefusedError as lost:
         raise RefusedError(
             f"{without_end(str(lost))} The approval of plan {planned.plan[7:19]} is on file and serves that plan alone. "

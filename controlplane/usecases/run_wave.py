@@ -3,6 +3,7 @@
 Rules:
 - Window, approval, undo and backup are asked right before, and the window once more before each step: one that ends stops the run before the next
   step, which a later window goes on with.
+- The run takes the approval that the wave demands, also of a site that demands none: its intent names it, and covers whoever goes on with it.
 - Before each step the store is asked whether this is still the wave's holder: who was taken over begins nothing more. What a step does on a host is
   fenced there by the host's own lease, and a step that is refused there for that is left to the new holder, neither failed nor carved out.
 - After each step the wave's pack is judged. It never hides a failure and never undoes one: the receipt of the step says what became of it. Where it
@@ -36,7 +37,7 @@ from controlplane.usecases.look_at_wave import hosts_of_pack, pack_ran
 from controlplane.usecases.open_wave import refuse_shut
 from controlplane.usecases.run_gates import run_gates
 from controlplane.usecases.settle_wave import caught_up, refuse_closed, state_of, with_carved
-from controlplane.usecases.wave_case import case_of, governed, opening_now
+from controlplane.usecases.wave_case import case_of, demanded_of, governed, opening_now
 from controlplane.usecases.wave_ports import TTL, WavePorts, WaveSite, begin_entry, held_wave, loaded, refuse_other_files, without_end
 
 
@@ -61,7 +62,8 @@ def run_wave(name: str, site: WaveSite, ports: WavePorts, *, progress: Callable[
     refuse_shut(f"wave {name} does not run", judged, "Nothing was changed.")
     record = record.model_copy(update={"entry": (*(one for one in record.entry if one.kind not in AT_RUN), *judged)})
     course = _Course(name, wave, site, ports, held, record, progress)
-    result = apply_plan(plan, site.view, operator=site.operator, ports=ports.apply, progress=progress, course=course)
+    stricter = site.view.model_copy(update={"approval": demanded_of(wave, site)})
+    result = apply_plan(plan, stricter, operator=site.operator, ports=ports.apply, progress=progress, course=course)
     return course.conclude(result)
 
 
@@ -249,14 +251,10 @@ class _Course:
         return result if self.trouble is None else result.model_copy(update={"messages": (*result.messages, self.trouble)})
 
     def _begun(self, run: str) -> None:
-        """Put the run on the wave's record, and use the approval that the wave demands of a site that demands none itself."""
+        """Put the run on the wave's record."""
         planned = self.record.last_plan
-        if planned is None or planned.run == run:
-            return
-        approvals = self.ports.apply.approvals
-        if self.site.view.approval == "none" and approvals.find(planned.plan, at=self.ports.apply.clock.now()) is not None:
-            approvals.use(planned.plan, run)
-        self._write(self._settled())
+        if planned is not None and planned.run != run:
+            self._write(self._settled())
 
     def _read_again(self) -> None:
         """Take what the store holds of this very taking: an interruption may have come after a write and before its answer."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from controlplane.domain.approval import Approval
+from controlplane.domain.errors import RefusedError
 from controlplane.domain.gates.promoted import promoted
 from controlplane.domain.gates.run_order import beginnings, in_order
 from controlplane.domain.plan import Plan
@@ -21,7 +23,7 @@ from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.gate_standings import history_of, standings
 from controlplane.usecases.look_at_wave import Look, pack_ran
 from controlplane.usecases.run_gates import host_digests
-from controlplane.usecases.wave_ports import WavePorts, WaveSite, loaded
+from controlplane.usecases.wave_ports import WavePorts, WaveSite, loaded, without_end
 
 
 def governed(wave: Wave, view: SiteView) -> Wave:
@@ -111,15 +113,21 @@ def _states(wave: Wave, chain: Sequence[Receipt], ports: WavePorts) -> dict[str,
     return {one.wave: proven_state(one, chain, ports.folder.read) if one.wave in asked else one.state for one in ports.waves.waves()}
 
 
-def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned | None, now: datetime) -> str | None:
-    if planned is None:
-        return "there is no plan yet that could be approved"
-    demanded = demanded_of(wave, site)
-    if demanded == "other" and planned.asked_by is None and planned.run is None:
-        return f"whose key made plan {planned.plan[7:19]} is not on record, and another person has to approve it: controlplane wave plan {name}"
-    held, told = judge_approval(
+def is_covered(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned, now: datetime) -> bool:
+    """Say whether the open run of a plan goes on by the approval that it took, whoever goes on with it; or needs none."""
+    if demanded_of(wave, site) == "none":
+        return True
+    try:
+        held, _ = _judged_approval(wave, site, ports, planned=planned, now=now)
+    except RefusedError:
+        return False
+    return held is not None and (held.wave, held.used_by) == (name, planned.run)
+
+
+def _judged_approval(wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned, now: datetime) -> tuple[Approval | None, str | None]:
+    return judge_approval(
         planned.plan,
-        demanded=demanded,
+        demanded=demanded_of(wave, site),
         operator=site.operator,
         approvals=ports.apply.approvals,
         chain=loaded(ports),
@@ -127,6 +135,18 @@ def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planne
         now=now,
         author=planned.asked_by,
     )
+
+
+def _approval(name: str, wave: Wave, site: WaveSite, ports: WavePorts, *, planned: Planned | None, now: datetime) -> str | None:
+    if planned is None:
+        return "there is no plan yet that could be approved"
+    demanded = demanded_of(wave, site)
+    if demanded == "other" and planned.asked_by is None and planned.run is None:
+        return f"whose key made plan {planned.plan[7:19]} is not on record, and another person has to approve it: controlplane wave plan {name}"
+    try:
+        held, told = _judged_approval(wave, site, ports, planned=planned, now=now)
+    except RefusedError as unsigned:
+        return f"{without_end(str(unsigned)).rstrip('.')} (controlplane wave approve {name})"
     if demanded != "none" and (held is None or held.wave != name):
         other = "" if held is None else f", only one outside of it by {held.approver}, which no window bounds"
         return f"plan {planned.plan[7:19]} has no approval for this wave{other}: controlplane wave approve {name}"

@@ -127,6 +127,8 @@ class WaveRecord(Value):
     # Every host that it was opened for, also those that it only looks at; None in those as well.
     hosts: Annotated[tuple[str, ...] | None, AsTuple] = None
     entry: Annotated[tuple[GateJudged, ...], AsTuple] = ()
+    # As closing asked them last, however that ended.
+    exit: Annotated[tuple[GateJudged, ...], AsTuple] = ()
     preflight: Looked | None = None
     plans: Annotated[tuple[Planned, ...], AsTuple] = ()
     carved: Annotated[tuple[Carved, ...], AsTuple] = ()

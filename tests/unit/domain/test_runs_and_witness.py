@@ -10,6 +10,7 @@ import pytest
 from controlplane.domain.disks import NfsMount
 from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.plan import Mend
+from controlplane.domain.receipt import ChangeStatus
 from controlplane.domain.run_key import is_run_key, make_run_key
 from controlplane.domain.run_list import run_rows
 from controlplane.domain.run_result import unmet_promises
@@ -70,6 +71,26 @@ def test_a_run_is_listed_as_rolled_back_once_all_of_its_steps_are() -> None:
     rows = run_rows(site.receipts.chain)
 
     assert {row.state for row in rows if row.run == run and row.ended_at and row.key == run} == {"rolled-back"}
+
+
+@pytest.mark.parametrize("capability", ["storage.purge", "docker.hygiene", "storage.tmp_files"])
+def test_no_way_back_is_named_for_an_open_run_that_deletes(capability: str) -> None:
+    whole = receipt(1, capability="plan.apply", step="*", host="*")
+    steps = [receipt(number, capability=capability).model_copy(update={"run": whole.run}) for number in (2, 3)]
+    on, gone = "resume it: controlplane apply with the same plan file", f"its machine is gone for good: controlplane runs abandon {whole.run}"
+    # Nothing was begun: there is nothing that could not go back.
+    assert [row.next for row in run_rows([whole])] == [f"{on}; or take it back: controlplane rollback {whole.key}; {gone}"]
+    assert [row.next for row in run_rows([whole, steps[0]])] == [f"{on}; {gone}"] * 2
+    assert [row.next for row in run_rows([whole, *steps])] == [f"{on}; {gone}"] * 3
+
+
+@pytest.mark.parametrize(("destructive", "goes_back"), [(True, False), (False, True)])
+def test_what_runs_by_name_alone_goes_back_where_its_receipt_shows_that_it_deleted_nothing(destructive: bool, goes_back: bool) -> None:
+    whole = receipt(1, capability="plan.apply", step="*", host="*")
+    change = ChangeStatus(kind="file", target="timer", before=None, after="daily", destructive=destructive, status="done")
+    begun, ended = receipt(2, capability="docker.hygiene"), receipt(2, "result", capability="docker.hygiene", changes=(change,))
+    row = run_rows([whole, *(one.model_copy(update={"run": whole.run}) for one in (begun, ended))])[0]
+    assert (f"or take it back: controlplane rollback {whole.key};" in row.next) == goes_back
 
 
 def _met(surface: str, check: str = "D241") -> Finding:

@@ -13,10 +13,11 @@ from controlplane import wiring
 from controlplane.domain.board import BoardGovernance
 from controlplane.domain.coordination import GateResult, GateRun
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import Fault, RunFailedError
+from controlplane.domain.errors import Fault, RefusedError, RunFailedError
 from controlplane.domain.finding import Verdict
 from controlplane.domain.gates.values import SiteCheck
 from controlplane.domain.governance import Governance
+from controlplane.domain.registers import Registers
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.record import GateJudged, WaveRecord
 from controlplane.domain.windows import Window
@@ -144,6 +145,26 @@ def test_a_gate_that_nobody_asked_is_no_pass_though_the_wave_is_closed() -> None
         (what, Verdict.UNKNOWN, "its closeout does not say how it stood")
         for what in ("it is a maintenance window", "the plan is approved", "a rollback is prepared before each change")
     ]
+
+
+def test_exit_gates_stand_as_a_closing_that_was_refused_asked_them() -> None:
+    site = FakeWaveSite(registers=Registers.model_validate({"loops": {}, "gaps": {}}))
+    site.wave(exit=[{"kind": "linked"}, {"kind": "met", "checks": ["D235"]}])
+    site.open()
+
+    def shown_by(governance: Governance) -> list[tuple[str, Verdict, str]]:
+        [wave] = board_waves(site.view, governance, site.store.waves(), site.receipts.chain, site.folder, now=site.clock.now())
+        return [(gate.what, gate.verdict, gate.reason) for gate in wave.gates if gate.phase == "exit"]
+
+    assert {(verdict, reason) for _, verdict, reason in shown_by(site.governance)} == {(Verdict.UNKNOWN, "not asked yet")}
+    with pytest.raises(RefusedError, match="1 of 2 gates are not open"):
+        site.close()
+    held = site.record()
+    assert [(one.phase, one.verdict) for one in held.exit] == [("exit", "MET"), ("exit", "DRIFTED")]
+    asked = [(one.what, Verdict(one.verdict), one.reason) for one in held.exit]
+    assert shown_by(site.governance) == asked
+    # Without its file it goes on, and stands as it was asked.
+    assert shown_by(Governance()) == asked
 
 
 def test_where_the_files_of_waves_or_registers_can_not_be_read_that_is_said_and_what_goes_on_is_shown(site: Path) -> None:

@@ -178,6 +178,18 @@ def test_nothing_begins_outside_of_the_windows_of_the_site_and_a_run_goes_on_in_
     assert applied(site, plan).outcome == "done"
 
 
+def test_a_run_that_deletes_is_told_no_way_back_that_would_be_refused() -> None:
+    site = FakeWaveSite(view={"windows": NIGHT})
+    plan = site.plan()
+    [deletes] = [change.model_copy(update={"destructive": True}) for change in plan.steps[0].changes[:1]]
+    step = plan.steps[0].model_copy(update={"capability": "storage.purge", "changes": (deletes,)})
+    on = "Nothing was changed. Run R is open. Go on: 'controlplane apply' with the same plan file"
+    for told, of in ((f"{on}; or take it back: controlplane rollback R", plan), (on, plan.model_copy(update={"steps": (step,)}))):
+        with pytest.raises(RefusedError) as refused:
+            course_of(site).refuse(of, "R")
+        assert str(refused.value).endswith(told)
+
+
 def test_a_plan_without_steps_waits_for_no_window() -> None:
     site = FakeWaveSite(view={"windows": NIGHT})
     nothing = site.plan().model_copy(update={"steps": ()})

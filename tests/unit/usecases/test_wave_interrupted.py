@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -95,6 +96,42 @@ def test_a_verb_cut_at_any_contact_is_made_good_by_itself_and_once_more_changes_
         with pytest.raises(RefusedError):
             getattr(site, third)()
     assert (site.runner.plays, len(site.receipts.chain)) == (plays, links)
+
+
+def _gated() -> FakeWaveSite:
+    """Return one whose wave demands the approval that its site does not."""
+    site = FakeWaveSite()
+    site.wave(capabilities=["storage.data_disk"], exit=[], entry=[{"kind": "approval"}])
+    return site
+
+
+def _gated_contacts() -> int:
+    site = _gated()
+    site.led()
+    site.arm(None)
+    site.run()
+    return site.world.count
+
+
+@pytest.mark.parametrize("at", range(1, _gated_contacts() + 1))
+def test_a_run_that_is_cut_at_any_contact_needs_no_other_approval_when_its_own_is_over(at: int) -> None:
+    site = _gated()
+    site.led()
+    site.arm(at, KilledError)
+    _cut(site.run, KilledError)
+    site.arm(None)
+    begun = any(one.capability == "plan.apply" for one in site.receipts.chain)
+    site.clock.time += timedelta(hours=30)
+    told = _refusal(site.run)
+    if not begun:
+        assert "its approval expired at" in told
+        site.approve()
+        told = _refusal(site.run)
+    assert told == "" or DONE["run"] in told
+    whole = [one for one in site.receipts.chain if one.capability == "plan.apply"]
+    assert [one.outcome for one in whole] == [None, "done"]
+    assert [one.used_by for one in site.approvals.held.values()] == [whole[0].run]
+    assert site.close().outcome == "closed"
 
 
 def _failing() -> FakeWaveSite:

@@ -413,5 +413,5 @@ def test_a_running_plan_is_not_approved_again() -> None:
     site.arm(24)
     assert site.run().outcome == "interrupted"
     site.arm(None)
-    assert "has no plan that did not run yet" in refusal(site.approve, by=BOB)
+    assert "is open and needs no other approval. Nothing was changed. Go on with it: controlplane wave run W1" in refusal(site.approve, by=BOB)
     assert site.run().outcome == "done"
