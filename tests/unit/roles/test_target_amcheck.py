@@ -36,6 +36,8 @@ def test_what_it_says_is_told_and_only_corruption_is_a_fault(monkeypatch: pytest
     monkeypatch.setattr(command, "run", run)
     assert path_amcheck.checked("db", "postgres", "/data") == (came, corrupt)
     assert asked[0][-2:] == ["sh", "/data"]
+    # A link to the data is anybody's.
+    assert "stat -L -c %u" in asked[0][-3]
     # As whom the data are: that one `peer` lets in.
     assert asked[1] == ["docker", "exec", "--user=999", "db", "/usr/bin/pg_amcheck", "--all", "--no-password", "--username=postgres"]
     assert path_amcheck.left(came) == (

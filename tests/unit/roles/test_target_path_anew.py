@@ -173,6 +173,16 @@ def test_a_copy_of_another_container_is_read_completely(tmp_path: Path, docker: 
     assert _tree(run, run.state["paths"][0], Look(held, sources_of(docker, held, request), request))["read_since_ns"] == since
 
 
+def test_what_the_reading_ahead_writes_is_copied_before_the_stop(tmp_path: Path, docker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read a table may write to its file."""
+    mover = leg(copied(tmp_path, docker), docker, tmp_path, monkeypatch)
+    written, copy = tmp_path / OLD / "table", tmp_path / "place/table"
+    monkeypatch.setattr(mover.proof, "read_ahead", lambda _check: written.write_text("who has ended"))
+    monkeypatch.setattr(mover.trees, "stage", lambda: copy.write_text(written.read_text()))
+    mover.stage()
+    assert (copy.read_text(), mover.run.state.get("down_since")) == ("who has ended", None)
+
+
 def test_what_the_copy_has_at_its_end_is_known_as_its_own(tmp_path: Path, docker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server's temporary file may be gone from the source by the time of the last look, and be in the copy still."""
     run = copied(tmp_path, docker)

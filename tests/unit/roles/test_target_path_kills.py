@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,7 @@ def test_a_server_that_was_told_to_end_before_a_kill_is_down_before_it_is_starte
 ) -> None:
     docker = Docker(policy=NO, ending=ending)
     leg, run = stopping(tmp_path, docker, monkeypatch, told=True)
+    monkeypatch.setattr(leg.proof, "answered_at", lambda _: time.time())
     leg.go_back("interrupted while stopping")
     assert (docker.running, docker.policy, run.phase) == (True, UNLESS_STOPPED, "reverted")
     assert run.state.get("complaint") is None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from controlplane_target import compose, path_proof, path_return, services, starting
+from controlplane_target import compose, path_answer, path_proof, path_return, services, starting
 from controlplane_target.faults import FailedFault
 from controlplane_target.path_leg import remembered
 from controlplane_target.path_proof import Proof
@@ -150,8 +151,10 @@ class Late:
             raise FailedFault(UNHEALTHY)
 
         def wait(_engine: Any, asked: list[dict[str, Any]], limit_s: float) -> tuple[dict[str, float], list[str]]:
-            assert asked == [{"id": "made", "name": "shop", "demand": "healthy"}]
-            self.limits.append(limit_s)
+            [one] = asked
+            assert (one["id"], one["name"], one["demand"]) == ("made", "shop", "healthy")
+            assert one["within_s"] == limit_s == pytest.approx(300, abs=2)
+            self.limits.append(round(limit_s))
             return ({} if missing else {"shop": 2.0}), missing
 
         monkeypatch.setattr(compose, "make_anew", make_anew)
@@ -164,6 +167,8 @@ def test_one_that_is_called_unhealthy_while_it_loads_is_waited_for_as_long_as_it
     late = Late(tmp_path, monkeypatch, missing=[])
     late.leg.goes_on()
     assert (late.leg.run.phase, late.leg.run.state["complaint"], late.leg.made) == ("done", "", ["anew"])
+    # It may as well have been a hook of its that failed.
+    assert late.leg.run.state["notes"] == [f"Compose gave up on shop, which answered all the same: {UNHEALTHY}"]
     # Both times, and not for the second that is asked for.
     assert late.limits == [300, 300]
 
@@ -203,3 +208,88 @@ def test_going_back_one_that_compose_gives_up_on_is_waited_for_as_well(tmp_path:
     late = Late(tmp_path, monkeypatch, missing=[])
     late.leg.docker.held.clear()
     assert (late.leg.recover(), late.leg.run.phase, late.limits) == ("source", "reverted", [300, 300])
+
+
+# Whether it stays.
+
+
+class Falling:
+    """A PostgreSQL that lives for so long, and stands for so long in between; the clock goes on only while somebody sleeps."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, lives_s: float, away_s: float = 54.0, answers_at: float = math.inf) -> None:
+        self.at, self.lives_s, self.away_s, self.answers_at = 0.0, lives_s, away_s, answers_at
+        clock = SimpleNamespace(time=lambda: self.at, monotonic=lambda: self.at, sleep=self._sleep)
+        for module in (path_answer, path_proof, services, starting):
+            monkeypatch.setattr(module, "time", clock)
+        engine: Any = self
+        self.proof = Proof(
+            engine, parse({"container": "db", "answer_s": 120, "paths": [{"kind": "postgres", "data": "/data", "place": "/mnt/data/db"}]})
+        )
+        monkeypatch.setattr(self.proof, "_postgres", self._asked)
+
+    def _sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+    def _asked(self, *_: Any) -> Any:
+        if self.at % (self.lives_s + self.away_s) < self.lives_s and self.at >= self.answers_at:
+            return Session()
+        raise OSError("no socket")
+
+    def inspection(self) -> dict[str, Any]:
+        fell, into = divmod(self.at, self.lives_s + self.away_s)
+        state = {"Running": True, "Restarting": into >= self.lives_s, "Status": "running", "StartedAt": f"life {fell:.0f}", "ExitCode": 0}
+        return {"Id": "made", "Config": {}, "State": state, "RestartCount": int(fell)}
+
+    def call(self, *_: Any, **__: Any) -> tuple[int, Any]:
+        return 200, self.inspection()
+
+    def awaited(self) -> list[str]:
+        return path_answer.awaited(self.proof, self.inspection, is_redis=False)[1]
+
+
+def test_a_store_that_falls_over_again_and_again_does_not_answer_whenever_it_is_found_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never could be asked, and one that lets itself be asked in a later life."""
+    for answers_at in (math.inf, 60.0):
+        store = Falling(monkeypatch, lives_s=5.0, answers_at=answers_at)
+        assert store.awaited() == ["db runs, but it fell over while it was waited for, and was started again"]
+
+
+def test_a_store_that_runs_and_can_not_be_asked_in_all_that_time_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Falling(monkeypatch, lives_s=math.inf)
+    assert store.awaited() == ["db runs, but does not let itself be asked for its data"]
+    # In one wait, for the store and for Docker's word.
+    assert store.at == pytest.approx(120, abs=3)
+
+
+def test_a_store_that_stays_answers_and_so_does_one_that_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Falling(monkeypatch, lives_s=math.inf, answers_at=100.0).awaited() == []
+    store = Falling(monkeypatch, lives_s=math.inf)
+    monkeypatch.setattr(store.proof, "_looked", lambda: (None, (0, 0)))
+    assert store.awaited() == []
+
+
+def test_a_silent_store_with_a_health_check_costs_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Falling(monkeypatch, lives_s=math.inf)
+    whole = store.inspection
+
+    def inspection() -> dict[str, Any]:
+        held = whole()
+        return {**held, "Config": {"Healthcheck": CHECK}, "State": {**held["State"], "Health": {"Status": "unhealthy"}}}
+
+    monkeypatch.setattr(store, "inspection", inspection)
+    assert store.awaited() == ["db is running (unhealthy), not healthy, 300 s after its start"]
+    assert store.at == pytest.approx(300, abs=3)
+
+
+def test_one_that_fell_over_once_it_was_made_is_carried_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leg, told = Leg(tmp_path, monkeypatch, "compared"), list[str]()
+
+    def wait(*_: Any) -> tuple[dict[str, float], list[str]]:
+        leg.docker.held["made"]["RestartCount"] = 1
+        return {"shop": time.time()}, []
+
+    monkeypatch.setattr(services, "wait_for_answers", wait)
+    monkeypatch.setattr(path_return.PathReturn, "come_back", lambda _leg, reason, **_: told.append(reason))
+    with pytest.raises(FailedFault, match="Went back"):
+        leg.goes_on()
+    assert told == ["shop runs, but it fell over while it was waited for, and was started again"]

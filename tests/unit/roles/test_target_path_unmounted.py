@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import path_downtime, path_move, path_top
+from controlplane_target import path_downtime, path_move, path_top, services
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.path_move import PathMove
 from controlplane_target.path_source import Source
@@ -51,6 +51,35 @@ def test_one_that_was_left_without_its_disk_ends_where_nothing_is_left_of_the_co
     leg.docker.add("old", leg.old, started_at="2026-01-02T08:00:00Z")
     leg.place.rename(tmp_path / "saved")
     assert (leg.recover(), leg.run.phase) == ("source", "reverted")
+
+
+@pytest.mark.parametrize("is_moved", [False, True], ids=["the copy is there", "the copy was moved away"])
+def test_one_that_stands_still_without_its_disk_names_the_copy_and_the_way_on_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_moved: bool
+) -> None:
+    leg = interrupted(tmp_path, monkeypatch, "stopped", kind="bind")
+    unmounted(leg)
+    if is_moved:
+        leg.place.rename(tmp_path / "saved")
+    with pytest.raises(FailedFault, match="shop was not started") as raised:
+        leg.recover()
+    assert (f"A copy of what it held is in {leg.place}" in str(raised.value)) is not is_moved
+    assert "bring it up by hand on what is there now, then run this again" in str(raised.value)
+    # That is a way on where nothing is left of the copy.
+    leg.docker.add("old", leg.old, started_at="2026-01-02T08:00:00Z")
+    if is_moved:
+        assert (leg.recover(), leg.run.phase) == ("source", "reverted")
+
+
+def test_one_that_somebody_started_and_that_stays_unhealthy_was_away_until_that_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leg = interrupted(tmp_path, monkeypatch, "stopped", kind="bind")
+    path_downtime.begin(leg.run)
+    since = leg.run.state["down_since"]
+    leg.run.write(down_since={**since, "boot_s": since["boot_s"] - 5 * 3600, "at": since["at"] - 5 * 3600})
+    leg.docker.add("old", leg.old, started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3600)))
+    monkeypatch.setattr(services, "wait_for_answers", lambda *_: ({}, ["shop is running (unhealthy)"]))
+    assert (leg.recover(), leg.run.state["complaint"]) == ("source", "shop is running (unhealthy)")
+    assert leg.run.state["downtime_s"]["shop"] == pytest.approx(4 * 3600, abs=10)
 
 
 @pytest.mark.parametrize("identity", ["old", "theirs"])

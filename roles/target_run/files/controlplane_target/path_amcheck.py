@@ -9,9 +9,7 @@ from __future__ import annotations
 from . import command
 from .faults import FailedFault
 
-_FIND = (
-    'stat -c %u "$1"; for p in pg_amcheck /usr/lib/postgresql/*/bin/pg_amcheck /usr/local/bin/pg_amcheck; do command -v "$p" && exit 0; done; exit 1'
-)
+_FIND = 'stat -L -c %u "$1"; for p in pg_amcheck /usr/lib/postgresql/*/bin/pg_amcheck /usr/local/bin/pg_amcheck; do command -v "$p" && exit 0; done; exit 1'
 _LIMIT_S = 600.0
 # pg_amcheck's own exit code.
 _CORRUPT = 2

@@ -53,6 +53,9 @@ class PathBack(PathLeg):
         faults = self._answered(ran_s)
         if faults:
             self.run.write(complaint="; ".join(faults))
+            if ran_s:
+                # It serves since then, whatever it is called.
+                self._end_downtime(self._ran_s() or ran_s)
         self._close(self.run.state["ends"]["back"])
 
     def _begin_back(self, reason: str) -> None:
@@ -66,8 +69,14 @@ class PathBack(PathLeg):
 
     def _assert_old_disks(self, reason: str) -> None:
         """Raise `FailedFault` where an old place is not on its mount: Docker would make an empty folder of it, and the next attempt would copy that."""
-        if gone := path_top.without_their_mount(self.paths):
-            raise FailedFault(f"{reason}. Going back, {self.name} was not started: {'; '.join(gone)}. Then run this again")
+        off = [path for path in self.paths if path_top.off_mount(path)]
+        if not off:
+            return
+        copied = [path for path in off if not path_top.is_cleared(path)]
+        told = [path_top.told(copied)] if copied else path_top.without_their_mount(off)
+        raise FailedFault(
+            f"{reason}. Going back, {self.name} was not started: {'; '.join(told)}. Or bring it up by hand on what is there now, then run this again"
+        )
 
     def _assert_old_places(self, said: str) -> None:
         """Raise `FailedFault` where an old place is another one by now, gone, or off its mount, and its copy may be the only one."""

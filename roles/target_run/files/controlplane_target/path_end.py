@@ -42,7 +42,7 @@ class PathEnd(PathBack):
             )
         said = self.run.state.get("complaint") or ""
         complaint = "; ".join([*filter(None, [said]), *(one for one in wrong if one not in said)])
-        proof, notes = self._with_doubts({**(self.run.state.get("proof") or {}), **listings}), self._missed()
+        proof, notes = self._with_doubts({**(self.run.state.get("proof") or {}), **listings}), [*self._late(), *self._missed()]
         self.run.write(proof=proof, complaint=complaint, notes=notes)
         self._retire([path["data"] for path in behind])
         self._close(self.run.state["ends"]["well"])
@@ -71,6 +71,11 @@ class PathEnd(PathBack):
         held = {data: proof.get(data) or {} for data in layered}
         said = {data: [one for one in of.get("not_proven", []) if one != _UNKNOWN] for data, of in held.items()}
         return {**proof, **{data: {**of, "not_proven": [*said[data], _UNKNOWN]} for data, of in held.items()}}
+
+    def _late(self) -> list[str]:
+        """Return what Compose said where it gave up on what answered all the same: the check that it waited for, or a hook that failed."""
+        late = self.run.state.get("late")
+        return [f"Compose gave up on {self.name}, which answered all the same: {late}"] if late else []
 
     def _missed(self) -> list[str]:
         """Return of which old places there is nothing to retire."""

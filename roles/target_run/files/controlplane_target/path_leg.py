@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, compose_replacing, leg_verbs, path_downtime, path_kept, path_layer, path_place, path_top, phases, services, settle_units
+from . import compose, compose_replacing, leg_verbs, path_answer, path_downtime, path_kept, path_layer, path_place, path_top, phases, settle_units
 from .cancel import Cancel
 from .faults import FailedFault, RefusedFault
 from .mounts import mount_of, nearest_existing, read
@@ -25,6 +25,7 @@ from .path_proof import Proof
 from .path_request import Request
 from .path_source import Source, source_of
 from .root_trees import Trees
+from .services import healthy_within
 from .state import Run
 from .systemd import unit_name
 
@@ -110,20 +111,9 @@ class PathLeg:
 
     def _answered(self, ran_s: float = 0.0) -> list[str]:
         """Wait until the service answers as it did before; note its downtime, of which the last `ran_s` seconds were none. Return what is wrong."""
-        held = self.inspection()
-        if held is None:
-            return [f"{self.name} is gone"]
-        demand = "healthy" if held["State"].get("Health") else "running"
-        waited, began = [{"id": held["Id"], "name": self.name, "demand": demand}], time.monotonic()
-        # Also of one that is called unhealthy by then.
-        limit_s = max(self.request.answer_s, services.healthy_within(held))
-        # One that runs may still read its log, or load its data; it is asked before anybody looks whether it stays.
-        served = self.proof.answered_at(limit_s)
-        answered, missing = services.wait_for_answers(self.engine, waited, limit_s)
-        if self.name in answered:
-            # A container that is not healthy yet is not there for anybody; where it can't be asked its own word counts. The clock may have been set.
-            at = answered[self.name] if served is None or demand == "healthy" else served
-            self._end_downtime(max(ran_s, min(max(time.time() - at, 0.0), time.monotonic() - began)))
+        ago_s, missing = path_answer.awaited(self.proof, self.inspection, is_redis=self.is_redis)
+        if not missing:
+            self._end_downtime(max(ran_s, ago_s))
         return missing
 
     def _end_downtime(self, ago_s: float = 0.0) -> None:
@@ -135,8 +125,13 @@ class PathLeg:
         """Hold writes as long as the body runs; from when on is in the journal. Raises `FailedFault`, `OSError`."""
         # What takes its time before is done only where nobody waits for the service by now.
         self.proof.is_served = self.run.state.get("down_since") is None
-        with self.proof.held(self.request.answer_s, lambda: path_downtime.begin(self.run)):
+        with self.proof.held(self.request.answer_s, self._begin_down):
             yield
+
+    def _begin_down(self) -> None:
+        # What comes before may have taken its time.
+        self.cancel.check()
+        path_downtime.begin(self.run)
 
     def _keep_taken(self, life: dict[str, str]) -> None:
         """Keep on disk what the data of that life are: the journal has the stop's mark by now, and the stop comes next. Raises `FailedFault`."""
@@ -281,7 +276,7 @@ def remembered(held: dict[str, Any]) -> dict[str, Any]:
         "restart": held["HostConfig"].get("RestartPolicy") or NEVER,
         "stop_timeout": held["Config"].get("StopTimeout"),
         "started_at": str(held["State"]["StartedAt"]),
-        "health_s": services.healthy_within(held),
+        "health_s": healthy_within(held),
     }
 
 

@@ -35,6 +35,8 @@ class PathMove(PathEnd):
         """Copy and compare while the service runs."""
         self.enter("staging")
         self._show("live")
+        # Before the copy: to read a table may write to its file, and what is written after the comparison waits for the stop.
+        self.proof.read_ahead(self.cancel.check)
         self.trees.stage()
         self.note_names()
 
@@ -131,7 +133,7 @@ class PathMove(PathEnd):
             self._carry_back("; ".join(filter(None, [*faults, late])))
         told, faults = self._judged()
         # In one: what was found must not be forgotten by a kill, and be judged anew without what it was compared with.
-        self.enter("answered", proof=told, complaint="; ".join([*changed, *faults]))
+        self.enter("answered", proof=told, complaint="; ".join([*changed, *faults]), late=late)
         self.finish()
 
     def _note_life(self) -> None:

@@ -3,6 +3,7 @@
 Rules:
 - Before: every table is locked against writes until the server stops, so that what is counted is what stops (path_tables.py). Writes are held no longer than
   the budget: larger tables are read ahead (path_ahead.py), and what is left out all the same was compared byte for byte like all the rest, and is told by name.
+- What the reading ahead wrote to files is on disk when it ends: the copy that comes then has it, and the stop writes none of it.
 - Where each sequence stands is read as well (path_sequences.py).
 - A server that was made for another cluster is told by its system identifier.
 """
@@ -10,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,11 +20,13 @@ from .faults import FailedFault
 from .postgres_client import Postgres, PostgresError
 
 HOLD_S = 3.0
-# To sum a large table up once more takes its time, and nothing waits for it.
-_JUDGE_S = 300.0
+# To sum a table up once more takes its time. Clients that would change its columns wait for it, and each other client behind those.
+_JUDGE_S = 30.0
+_CHECKPOINT_S = 60.0
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname"
 _IDENTITY = "SELECT system_identifier::text FROM pg_control_system()"
 Connect = Callable[[str], Postgres]
+Ahead = dict[str, dict[str, path_ahead.Known]]
 
 
 def places(connect: Connect, data: str) -> tuple[str, list[str]]:
@@ -38,12 +41,37 @@ def places(connect: Connect, data: str) -> tuple[str, list[str]]:
     return directory, [f"{name} at {place}" for name, place in spaces if not str(place).startswith(below)]
 
 
+def read_ahead(connect: Connect, check: Callable[[], None] = lambda: None) -> Ahead:
+    """Return by database what is known of its larger tables before writes are held, which takes a minute at most; nothing where that can't be had.
+
+    `check` is called between tables, and what it raises is raised.
+    """
+    found: Ahead = {}
+    try:
+        first = connect("postgres")
+    except (OSError, FailedFault):
+        return found
+    try:
+        budget = path_ahead.Budget(check=check)
+        for database in [str(row[0]) for row in first.rows(_DATABASES)]:
+            found[database] = _known(connect, database, budget)
+        check()
+        first.allow(_CHECKPOINT_S)
+        first.rows("CHECKPOINT")
+    except (OSError, FailedFault):
+        # Whoever is asked may not do that.
+        return found
+    finally:
+        first.close()
+    return found
+
+
 @contextmanager
-def held(connect: Connect, begin: Callable[[], None], *, ahead: bool = True) -> Iterator[dict[str, Any]]:
+def held(connect: Connect, begin: Callable[[], None], known: Mapping[str, Mapping[str, path_ahead.Known]] | None = None) -> Iterator[dict[str, Any]]:
     """Hold all writes as long as the body runs, and yield what was read: {system, tables: {database: {table: …}}, left: {database: {table: why}},
     sequences: {database: [{name: …}, {name: why}]}}.
 
-    `begin` is called before the first write waits. With `ahead` larger tables are read before that, which takes a minute at most.
+    `begin` is called before the first write waits; `known` is what `read_ahead` returned.
     """
     sessions: list[Postgres] = []
     record: dict[str, Any] = {"system": "", "tables": {}, "left": {}, "sequences": {}}
@@ -52,15 +80,13 @@ def held(connect: Connect, begin: Callable[[], None], *, ahead: bool = True) -> 
         sessions.append(first)
         record["system"] = first.rows(_IDENTITY)[0][0]
         databases = [str(row[0]) for row in first.rows(_DATABASES)]
-        budget = path_ahead.Budget()
-        known = {database: _known(connect, database, budget) for database in databases if ahead}
         begin()
         end = time.monotonic() + HOLD_S
         for database in databases:
             session = connect(database)
             sessions.append(session)
             record["sequences"][database] = path_sequences.read(session)
-            record["tables"][database], record["left"][database] = path_tables.read(session, end, known.get(database) or {})
+            record["tables"][database], record["left"][database] = path_tables.read(session, end, (known or {}).get(database) or {})
         yield record
     finally:
         for session in sessions:

@@ -75,6 +75,7 @@ def precopy(verbs: PersistentPath, run: Run, request: Request, look: Look) -> di
         proof=None,
         complaint="",
         notes=[],
+        late="",
         copy_boot_id=boot_id(),
         ends={"well": "done", "back": "reverted"},
     )

@@ -53,6 +53,7 @@ class Proof:
         self.is_first_life = True
         # Of what is held next: whether it serves, so that what takes its time can be read before.
         self.is_served = True
+        self._ahead: path_postgres.Ahead | None = None
 
     def refusals(self) -> list[str]:
         """Return what of the service itself speaks against a move."""
@@ -88,6 +89,11 @@ class Proof:
             counted = {int(database): int(count) for database, count in taken["counts"].items()}
             self._before, self._live = (path_kept.table_of(taken["keys"]), counted), taken["live"]
 
+    def read_ahead(self, check: Callable[[], None] = lambda: None) -> None:
+        """Read what the next hold has no time for, while the service serves; to read may write to its files. `check` may raise in between."""
+        if self._kind == "postgres":
+            self._ahead = path_postgres.read_ahead(self._postgres, check)
+
     @contextmanager
     def held(self, wait_s: float, begin: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold writes as long as the body runs, with all on disk that a start will read. `begin` is called before the first write waits.
@@ -96,7 +102,11 @@ class Proof:
         """
         kind, self._before = self._kind, None
         if kind == "postgres":
-            with path_postgres.held(self._postgres, begin, ahead=self.is_served) as self._before:
+            if self._ahead is None and self.is_served:
+                self.read_ahead()
+            # It is of this hold: another one's rows may be older ones by then.
+            known, self._ahead = self._ahead, None
+            with path_postgres.held(self._postgres, begin, known) as self._before:
                 yield
         elif kind == "redis":
             server = self._redis()

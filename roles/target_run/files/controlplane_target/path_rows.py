@@ -3,10 +3,14 @@
 Rules:
 - Old are the rows of transactions before a boundary, young those since. By `age`, in which numbers that come around are as they shall be for half of all.
 - Of a table that somebody holds alone nobody can even be told its size: that is asked before.
+- What tells old rows from young ones while clients write is read in one snapshot: `age` counts from a moment before a statement's own one, and a row that
+  came in between would be neither.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from .postgres_client import Postgres
@@ -19,6 +23,10 @@ _TABLES = (
     "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, own.size::text, "
     "(coalesce(pg_stat_get_tuples_updated(c.oid), 0) + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::text, "
     "(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a "
+    "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), "
+    # An enum's values have other texts once they are renamed.
+    "(SELECT string_agg(concat_ws(':', a.attnum, a.atttypid, a.atttypmod, (SELECT md5(string_agg(e.enumlabel, ':' ORDER BY e.oid)) "
+    "FROM pg_enum e WHERE e.enumtypid = a.atttypid)), ' ' ORDER BY a.attnum) FROM pg_attribute a "
     "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), "
     "CASE WHEN own.size IS NULL THEN 'busy' WHEN c.oid <> 'pg_catalog.pg_largeobject'::regclass THEN c.relkind::text "
     "WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) THEN 'none' "
@@ -40,13 +48,17 @@ _SETTLED = "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET extra_float_digits 
 
 
 class Seen(NamedTuple):
-    """A table as the catalog has it: `file` is its file's number, `size` in bytes, `changes` what was counted of updates and deletions."""
+    """A table as the catalog has it: `file` is its file's number, `size` in bytes, `changes` what was counted of updates and deletions.
+
+    `columns` are their names, `shape` has a word for each: its number and its type.
+    """
 
     name: str
     file: str
     size: int
     changes: int
     columns: str
+    shape: str
     kind: str
     is_heap: bool
 
@@ -56,12 +68,22 @@ def settle(session: Postgres) -> None:
     session.rows(_SETTLED)
 
 
+@contextmanager
+def one_snapshot(session: Postgres) -> Iterator[None]:
+    """Let all that is read within the body be read at one moment, and nothing else be held by it."""
+    session.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        yield
+    finally:
+        session.rows("ROLLBACK")
+
+
 def seen(session: Postgres) -> list[Seen]:
     """Return the tables of the session's database, the smallest first."""
     rows = session.rows(_TABLES)
     return [
-        Seen(str(name), str(file), int(size or 0), int(str(changes)), columns or "", str(kind), heap == "true")
-        for name, file, size, changes, columns, kind, heap in rows
+        Seen(str(name), str(file), int(size or 0), int(str(changes)), columns or "", shape or "", str(kind), heap == "true")
+        for name, file, size, changes, columns, shape, kind, heap in rows
     ]
 
 

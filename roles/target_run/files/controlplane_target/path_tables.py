@@ -9,7 +9,8 @@ Rules:
 - After: of each table only rows that are no younger than the lock are counted, so that new ones of clients make no difference. Where old ones are gone
   since, the server's own counters have to tell as many changes; else they are lost. Rows that are all there and hold something else are lost as well: an
   update leaves a younger row, and a read leaves none.
-- What may be a client's doing, and no counter tells, is unknown: a table that is gone or was written anew, counters that were reset or are not kept.
+- What may be a client's doing, and no counter tells, is unknown: a table that is gone, was written anew or has other columns, counters that were reset or are
+  not kept. So is one that can't be read again within a bounded time: whoever wants to change its columns waits for that, and all others behind him.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from . import path_ahead
 from .path_ahead import Known
-from .path_rows import BUSY, NONE, SHUT, VIEW, Seen, asking, old, seen, settle, young
+from .path_rows import BUSY, NONE, SHUT, VIEW, Seen, asking, old, one_snapshot, seen, settle, young
 from .postgres_client import Postgres, PostgresError
 
 _LOCK_MS, _ALONE_MS = 1000, 100
@@ -30,6 +31,8 @@ _SAMPLES_S, _SAMPLE_S, _COUNT_S = 0.5, 0.25, 1.0
 _SAMPLE_BYTES = 1 << 20
 _MOST_TABLES = 2000
 _TELLS_S = 12.0
+# SQLSTATE query_canceled: by its time.
+_TIMEOUT = "57014"
 _UNREAD = {BUSY: "busy, somebody holds it alone", SHUT: "its user may not read them"}
 _BOUNDARY = "SELECT (txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -46,7 +49,7 @@ def read_ahead(session: Postgres, budget: path_ahead.Budget) -> dict[str, Known]
 def read(session: Postgres, end: float, known: Mapping[str, Known]) -> tuple[dict[str, Table], dict[str, str]]:
     """Lock and read the tables until the time `end`, and keep them locked; return ({name: what it holds}, {name: why it was not read}).
 
-    `known` is what `read_ahead` returned. Of a table {rows, sum, file, changes, columns, boundary}; `why` besides where it was only counted, and `sum` is None,
+    `known` is what `read_ahead` returned. Of a table {rows, sum, file, changes, columns, shape, boundary}; `why` besides where it was only counted, and `sum` is None,
     or where `sample` percent were read.
     """
     settle(session)
@@ -120,7 +123,7 @@ def _read_rest(session: Postgres, table: Seen, known: Known | None, end: float) 
 
 
 def _as_table(table: Seen, rows: str, total: str | None) -> Table:
-    return {"rows": rows, "sum": total, "file": table.file, "changes": str(table.changes), "columns": table.columns}
+    return {"rows": rows, "sum": total, "file": table.file, "changes": str(table.changes), "columns": table.columns, "shape": table.shape}
 
 
 def _read(session: Postgres, table: Seen, end: float, rate: int, *, only_count: bool = False, sample: str | None = None) -> Table | None:
@@ -155,8 +158,16 @@ def fared(session: Postgres, name: str, before: Table) -> tuple[str, str]:
             return "unknown", "it is gone, and nothing here tells whether a client dropped it"
         if not set(before["columns"].split(", ")) <= set(found.columns.split(", ")):
             return "unknown", "its columns are others now, and what they held is not told"
+        # A record of older tools has no types.
+        if not set(str(before.get("shape") or "").split()) <= set(found.shape.split()):
+            return "unknown", "its columns have other types now, and what they held is not told"
         is_over = time.monotonic() > end
-        how = ("unknown", _UNREAD[BUSY]) if found.kind == BUSY else _by_rows(session, found, before, is_over=is_over)
+        try:
+            how = ("unknown", _UNREAD[BUSY]) if found.kind == BUSY else _by_rows(session, found, before, is_over=is_over)
+        except PostgresError as fault:
+            if fault.sqlstate != _TIMEOUT:
+                raise
+            return "unknown", "it could not be read again in the time that is taken for it"
         if how is not None and (is_over or found.kind != BUSY):
             return how
         # A backend tells its counters some seconds late.
@@ -166,7 +177,8 @@ def fared(session: Postgres, name: str, before: Table) -> tuple[str, str]:
 def _by_rows(session: Postgres, found: Seen, before: Table, *, is_over: bool) -> tuple[str, str] | None:
     """Return how a table fares by its old rows, None where the counters may still tell more, unless the time for that is over."""
     columns = None if before["sum"] is None else before["columns"]
-    count, total = session.rows(asking(found.name, columns, sample=before.get("sample")) + old(before["boundary"]))[0]
+    with one_snapshot(session):
+        count, total = session.rows(asking(found.name, columns, sample=before.get("sample")) + old(before["boundary"]))[0]
     missing, counted = int(before["rows"]) - int(str(count)), found.changes - int(before["changes"])
     if (count, total) == (before["rows"], before["sum"]):
         return "equal", ""
@@ -176,7 +188,8 @@ def _by_rows(session: Postgres, found: Seen, before: Table, *, is_over: bool) ->
         return "unknown", "the counters of its changes were reset"
     if 0 < missing <= counted:
         return "changed", ""
-    if missing <= 0 or (is_over and counted > 0):
+    # Were there more than before, a later look would have to say so as well.
+    if missing == 0 or (is_over and (missing < 0 or counted > 0)):
         return "lost", ""
     return _uncounted(session, found.name, before, missing) if is_over else None
 
@@ -185,5 +198,6 @@ def _uncounted(session: Postgres, name: str, before: Table, missing: int) -> tup
     """Return how rows fare that are gone without a counted change: where changes are not counted at all, each may have a younger row."""
     if str(session.rows("SHOW track_counts")[0][0]) == "on":
         return "lost", ""
-    newer = int(str(session.rows(asking(name, None) + young(before["boundary"]))[0][0]))
+    with one_snapshot(session):
+        newer = int(str(session.rows(asking(name, None) + young(before["boundary"]))[0][0]))
     return ("unknown", "track_counts is off: its server counts no changes") if missing <= newer else ("lost", "")

@@ -22,6 +22,8 @@ from .faults import FailedFault
 _FOLDERS = ("/var/run/postgresql", "/run/postgresql", "/tmp")  # noqa: S108 - where servers put it
 _MOST_BYTES = 1 << 26
 _PR_SET_DUMPABLE = 4
+# How late a server may be with saying that a statement's time is over.
+_LATE_S = 30.0
 Row = list["str | None"]
 
 
@@ -60,9 +62,10 @@ class Postgres:
         return self._until_ready()
 
     def allow(self, limit_s: float) -> None:
-        """Let an answer take that long from here on, also by the server's own limits."""
-        self._socket.settimeout(limit_s)
-        self.rows("SET statement_timeout = 0")
+        """Let each answer take that long from here on, whatever the server's limit was; then it is a `PostgresError` of sqlstate 57014."""
+        # The server ends it first: who only went away would leave it at work.
+        self._socket.settimeout(limit_s + _LATE_S)
+        self.rows(f"SET statement_timeout = {max(1, int(limit_s * 1000))}")
 
     def close(self) -> None:
         """End the session."""
@@ -72,7 +75,7 @@ class Postgres:
 
     def _until_ready(self) -> list[Row]:
         rows: list[Row] = []
-        failure = ""
+        failure = sqlstate = ""
         while True:
             head = self._stream.read(5)
             if len(head) < 5:
@@ -83,9 +86,9 @@ class Postgres:
             body = self._stream.read(length - 4)
             if kind == b"E":
                 fields = {part[:1]: part[1:].decode("utf-8", "replace") for part in body.split(b"\0") if part}
-                failure = fields.get(b"M", "an error without a message")
+                failure, sqlstate = fields.get(b"M", "an error without a message"), fields.get(b"C", "")
                 if fields.get(b"V", fields.get(b"S")) == "FATAL":
-                    raise PostgresError(f"PostgreSQL: {failure}", fields.get(b"C", ""))
+                    raise PostgresError(f"PostgreSQL: {failure}", sqlstate)
             if kind == b"R" and struct.unpack(">I", body[:4])[0] != 0:
                 raise PostgresError(
                     "PostgreSQL demands a password of its own user on its local socket: grant that user 'peer' or 'trust' there (pg_hba.conf)"
@@ -94,7 +97,7 @@ class Postgres:
                 rows.append(_row(body))
             if kind == b"Z":
                 if failure:
-                    raise PostgresError(f"PostgreSQL: {failure}")
+                    raise PostgresError(f"PostgreSQL: {failure}", sqlstate)
                 return rows
 
 

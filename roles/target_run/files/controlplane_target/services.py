@@ -124,7 +124,9 @@ def healthy_within(inspection: dict[str, Any]) -> float:
 
 
 def _limit(engine: Engine, held: dict[str, Any], limit_s: float) -> float:
-    """Return how long a service is waited for."""
+    """Return how long a service is waited for; one that has `within_s` for no longer than that (it was for `waited_s` before)."""
+    if "within_s" in held:
+        return float(held["within_s"])
     if held["demand"] != "healthy" or limit_s <= _LOOK_S:
         return limit_s
     status, answer = engine.call("GET", f"/containers/{held['id']}/json")
@@ -152,7 +154,7 @@ def wait_for_answers(engine: Engine, services: list[dict[str, Any]], limit_s: fl
         waited, missing = time.monotonic() - began, [held for held in services if held["name"] not in answered]
         if any(waited > (limit_s if _is_unhealthy(states[held["name"]]) else limits[held["name"]]) for held in missing):
             return answered, [
-                f"{held['name']} is {_told(states[held['name']])}, not {held['demand']}, {min(waited, limits[held['name']]):.0f} s after its start"
+                f"{held['name']} is {_told(states[held['name']])}, not {held['demand']}, {min(waited, limits[held['name']]) + held.get('waited_s', 0.0):.0f} s after its start"
                 for held in missing
             ]
         time.sleep(0.2)
