@@ -10,6 +10,7 @@ from controlplane.domain.errors import ControlPlaneError, InputInvalidError, Int
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Outcome, Receipt, open_intents, undone_keys
 from controlplane.domain.releases.bringing import brings
+from controlplane.domain.releases.elsewhere import OpenRun
 from controlplane.domain.run_result import RunResult
 from controlplane.ports.receipts import ReceiptStore
 from controlplane.usecases.record_run import WHOLE, with_status
@@ -62,6 +63,13 @@ def way_back_command(run: str, plan: Plan, chain: Sequence[Receipt]) -> str:
 def abandon_command(run: str) -> str:
     """Return the command that closes a run whose machine is gone for good."""
     return f'controlplane runs abandon {run} --reason "..."'
+
+
+def named_again(run: OpenRun, stack: str, environment: str) -> str:
+    """Return what there is to do with a release's run whose hosts its environment has not all any more, without a full stop."""
+    hosts = ", ".join(run.away or run.strange)
+    told = f"run {run.run} is open {'on' if run.away else 'and was to come to'} {hosts}, no host of {environment} any more"
+    return f"{told}: name {hosts} in releases/{stack}.yml again, then run this again; gone for good: {abandon_command(run.run)}"
 
 
 def if_gone(run: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from controlplane.domain.digest import digest_of
@@ -14,7 +15,7 @@ from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.domain.releases.gate import GateLine, PromotionCase, promotion_gate
 from controlplane.domain.releases.history import Deployed, Deployment
 from controlplane.domain.releases.own_gaps import own_gaps
-from controlplane.domain.releases.proof import newest_proof, proof_since
+from controlplane.domain.releases.proof import newest_proof, proof_since, unconfirmed
 from controlplane.domain.releases.values import EnvironmentName, ReleaseSpec
 from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_guards import sound_chain
@@ -120,7 +121,7 @@ def _not_ready(site: ReleaseSite, host: str, chain: Sequence[Receipt], ports: Re
 def _production(whole: Deployed, chain: Sequence[Receipt]) -> str | None:
     """Return why production is not settled: what was brought there has to be proven, or found wanting, before something else follows.
 
-    A host that the environment got since has nothing to be proven.
+    A host that the environment got since has nothing to be proven. What is on record as failed is settled by no smoke run, which asks one witness.
     """
     found = whole.reached
     if found.doubt is not None:
@@ -128,6 +129,11 @@ def _production(whole: Deployed, chain: Sequence[Receipt]) -> str | None:
     failed = next((one.failed for one in found.hosts if one.failed is not None), None)
     if failed is not None:
         return f"the deployment of {failed.manifest_name} failed there and was not taken back"
+    if (stands := unconfirmed(found, chain)) is not None:
+        stack = shlex.quote(found.stack)
+        told = f"{stands.manifest_name} stands there by run {stands.run}, which is on record as failed, and was not closed since"
+        back = f"take it back: controlplane release rollback {stack} --env production"
+        return f'{told}: {back}; or, where it is as it has to be, close it: controlplane release close {stack} --env production --attest "..."'
     if found.current is not None and proof_since(chain, found) is None:
         told = f"{found.current.manifest_name} was brought there and no smoke run met it since"
         return f"{told}: controlplane release smoke {found.stack} --env production"

@@ -4,7 +4,8 @@ Rules:
 - A host on which a release stands is judged by D249, any other by the images that ran there before its first release, as its plan saw them.
 - Where nothing ran before, nothing of the project may be there: that Compose took it down is no proof.
 - What is not on record, or was not observed, is not proven.
-- A host that an earlier call took back is judged as well, as long as a run of the same way back was left.
+- A host on which nothing stands any more is judged with it as long as no deployment was begun on any host since something went back there:
+  however many calls a way back takes, and also where only its proof is asked for, each of its hosts is proven.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def judge_return(site: ReleaseSite, back: WayBack, ports: ReleasePorts) -> Judge
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
     found = history(site, back.stack, back.environment, chain, ports.apply)
     current = {host.host: wanted_by(host.current, ports) for host in found.hosts if host.current is not None}
-    bare = {host.host: last for host in found.hosts if host.current is None and (last := went_back_last(host)) is not None and back.empties(last)}
+    judged = {*back.hosts, *found.went_back}
+    emptied = [host for host in found.hosts if host.current is None and host.host in judged]
+    bare = {host.host: last for host in emptied if (last := went_back_last(host)) is not None}
     was = {host: before(one, ports.apply.plans.get) for host, one in bare.items()}
     view = site.view.releasing(current)
     chosen = view.chosen((*current, *bare))

@@ -5,6 +5,9 @@ Rules:
   a rollback that is asked for takes it back, however a later smoke run ends; else it goes back.
 - A host that failed and was then brought by the same run is no host that failed.
 - A run that ended as failed goes back, whatever a smoke run found since, which asks one witness alone; but for one that was closed, by both.
+- One that was abandoned was judged by no two witnesses: they are asked here, before it is proven, and before it is called finished, until it is
+  closed. Not confirmed it goes back; where it is proven all the same, that is for a person to say.
+- Whatever goes back is what stands: a plan over which another release was brought takes nothing back.
 - It is judged by the hosts that production still has: what was taken out of it for good keeps nothing from its end.
 - What was brought and is not proven yet goes on with its proof, also where its services do not run well: that is for the proof to say.
 - What runs by other digests or files than the plan's was changed by somebody else, and comes through the gate again.
@@ -25,10 +28,10 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bare import Bare, bare
 from controlplane.domain.releases.gate import GateLine
 from controlplane.domain.releases.history import Deployment, deployments
-from controlplane.domain.releases.proof import Proof, first_proof, is_unconfirmed, proof_since
+from controlplane.domain.releases.proof import Proof, first_proof, is_abandoned, is_unconfirmed, proof_since
 from controlplane.usecases.hosts_in_wave import hosts_of, in_wave
 from controlplane.usecases.interrupted_run import finished_steps, open_run
-from controlplane.usecases.judge_hosts import judge_site
+from controlplane.usecases.judge_hosts import judge_by_two, judge_site
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history
 from controlplane.usecases.release_way_back import wanted_by
 
@@ -56,7 +59,30 @@ class Reached(NamedTuple):
 
 
 def reached(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> Reached:
-    """Return how far a promotion is. Raises `RefusedError` where it was taken back, `UnknownError` where what it brought can't be observed."""
+    """Return how far a promotion is.
+
+    Raises `RefusedError` where it was taken back, or would go back from under another release; `UnknownError` where what it brought can't be
+    observed, or is proven and not confirmed.
+    """
+    at = _reached(site, stack, plan, ports)
+    over = _over(site, stack, at.own, ports) if at.next == "back" else None
+    if over is not None:
+        raise RefusedError(
+            f"plan {plan.plan[:19]} brought {at.own[0].manifest_name}, over which {over.manifest_name} was brought to {over.host} by run {over.run}: "
+            f"it takes nothing back any more. Nothing was changed. What stands, and what is next: controlplane release status {shlex.quote(stack)}"
+        )
+    return at
+
+
+def _over(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: ReleasePorts) -> Deployment | None:
+    """Return a deployment that another run brought over these, and that was not taken back."""
+    begun = {one.host: one.begun_seq for one in own}
+    found = history(site, stack, "production", loaded(ports), ports.apply)
+    later = (one for host in found.hosts for one in host.deployments if one.host in begun and one.begun_seq > begun[one.host])
+    return next((one for one in later if one.run != own[0].run and one.state != "undone"), None)
+
+
+def _reached(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> Reached:
     chain = loaded(ports)
     own, run = own_of(site, stack, plan, ports), open_run(plan, ports.apply.receipts)
     states = {one.state for one in own if not _is_mended(one, own)}
@@ -84,17 +110,27 @@ def _is_mended(one: Deployment, own: Sequence[Deployment]) -> bool:
 
 def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: Proof | None, ports: ReleasePorts) -> Reached:
     """Return what is next of a deployment that is done on all of its hosts."""
-    otherwise, unwell, unseen = _stands(site, stack, own, ports)
+    stands = _stands(site, stack, own, ports)
     is_proven = proof is not None and proof.passed
-    if otherwise:
+    if stands.otherwise:
         return Reached("deploy", own, proof=proof if is_proven else None)
+    if is_proven and stands.doubt:
+        name = shlex.quote(stack)
+        raise UnknownError(
+            f"{own[0].manifest_name} is proven by its smoke tests, and its run {own[0].run} was abandoned: {stands.doubt}. Nothing was changed. Look "
+            f'at it; where it is as it has to be, close it: controlplane release close {name} --env production --attest "..."; or take it back: '
+            f"controlplane release rollback {name} --env production"
+        )
     if is_proven:
-        return Reached("nothing", own, why=unwell, proof=proof)
-    if unseen:
-        raise UnknownError(f"{own[0].manifest_name} was brought by this plan and is not proven: {unseen}. Nothing was changed. Run this again then.")
+        return Reached("nothing", own, why=stands.unwell, proof=proof)
+    if stands.unseen:
+        told = f"{own[0].manifest_name} was brought by this plan and is not proven: {stands.unseen}"
+        raise UnknownError(f"{told}. Nothing was changed. Run this again then.")
     if proof is not None:
         return Reached("back", own, why=not_proven(proof.receipt.key), proof=proof)
-    return Reached("prove", own, why=unwell)
+    if stands.doubt:
+        return Reached("back", own, why=f"its run was abandoned, and {stands.doubt}")
+    return Reached("prove", own, why=stands.unwell)
 
 
 def own_of(site: ReleaseSite, stack: str, plan: Plan, ports: ReleasePorts) -> tuple[Deployment, ...]:
@@ -163,7 +199,10 @@ def _after_return(site: ReleaseSite, stack: str, chain: Sequence[Receipt], ports
         return anew
     told = "no smoke run met it since" if proof is None else f"its smoke run {proof.receipt.key} did not pass"
     runs = f"{stands.current.manifest_name}, which runs again, is not proven: {told}"
-    return f"{runs}. Prove it: controlplane release smoke {name} --env production. {anew}"
+    # No smoke run meets a host on which nothing stands any more.
+    by = "smoke" if set(found.went_back) <= {one.host for one in stands.hosts} else "rollback"
+    prove = f"controlplane release {by} {name} --env production{f' --to {stands.current.manifest_name}' if by == 'rollback' else ''}"
+    return f"{runs}. Prove it: {prove}. {anew}"
 
 
 def _after_all(name: str, again: Bare) -> str:
@@ -173,27 +212,45 @@ def _after_all(name: str, again: Bare) -> str:
     return "" if again.is_proven else f"Whether anything of it is left, where nothing ran before: controlplane release status {name}. "
 
 
-def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: ReleasePorts) -> tuple[str, str, str]:
-    """Return what runs by other digests or files than were brought, what by these but not well, and what is not known: each empty for nothing.
+class _Stands(NamedTuple):
+    """What runs by other digests or files than were brought, what by these but not well, and what is not known: each empty for nothing.
+
+    `doubt` is what two witnesses do not confirm of a run that was abandoned.
+    """
+
+    otherwise: str = ""
+    unwell: str = ""
+    unseen: str = ""
+    doubt: str = ""
+
+
+def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: ReleasePorts) -> _Stands:
+    """Return how what was brought runs.
 
     It is judged by what was brought, not by the site's files, which may say something else by now.
     """
     strange = sorted({one.host for one in own} - set(site.view.desired.by_name()))
     if strange:
-        return "", "", f"{', '.join(strange)} is not governed by {site.view.folder}/policy.yml any more"
+        return _Stands(unseen=f"{', '.join(strange)} is not governed by {site.view.folder}/policy.yml any more")
     hosts = tuple(dict.fromkeys(one.host for one in own))
     view = site.view.releasing({one.host: wanted_by(one, ports) for one in own})
     chosen = view.chosen(hosts)
     seen = ports.apply.evidence.collect([route for _, route in chosen], {desired.host: desired for desired, _ in chosen})
 
+    def of_it(findings: Sequence[Finding]) -> list[Finding]:
+        return [one for one in findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
+
     def judged(by: Mapping[str, Evidence | Unreached]) -> list[Finding]:
-        report = judge_site(view, hosts=hosts, seen=by, now=ports.apply.clock.now())
-        return [one for one in report.findings if (one.check, one.surface) == ("D249", f"release:{stack}")]
+        return of_it(judge_site(view, hosts=hosts, seen=by, now=ports.apply.clock.now()).findings)
 
     were_well = judged({host: _as_if_well(one) for host, one in seen.items()})
     silent = [f"{host} was not judged" for host in hosts if host not in {one.host for one in were_well}]
     unseen = [f"{one.host}: {one.reason}" for one in were_well if one.verdict is Verdict.UNKNOWN]
-    return _told(were_well), _told(judged(seen)), "; ".join([*unseen, *silent])
+    doubts: list[str] = []
+    if is_abandoned(own[0].run, loaded(ports)):
+        report = judge_by_two(view, hosts=hosts, seen=seen, now=ports.apply.clock.now(), witness=ports.apply.witness)
+        doubts = [f"{one.host}: {one.reason}" for one in of_it(report.findings) if one.verdict is Verdict.UNKNOWN]
+    return _Stands(_told(were_well), _told(judged(seen)), "; ".join([*unseen, *silent]), "; ".join(doubts))
 
 
 def _told(findings: Sequence[Finding]) -> str:

@@ -3,7 +3,8 @@
 Rules:
 - What failed, or was begun and did not end, goes back first: nothing is passed over.
 - What can't be undone is named.
-- It is refused where the hosts would run different releases, or where a run can't be undone any more.
+- It is refused where the hosts would run different releases, or where a run can't be undone any more; judged by the environment's hosts alone.
+- It is refused where the newest run is open and nothing of it is left on these hosts (elsewhere.py): what stands on them is no part of it.
 - Where all of it is back and that is not proven, what is left is its proof: it can be asked for as often as it takes.
 - A host to which what goes back was the first runs then what ran there before, which no release brought, or nothing, as the plan of that first
   one saw it; where that plan does not tell, it is said that nobody knows.
@@ -19,6 +20,7 @@ from pydantic import Field
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.releases.bare import bare
 from controlplane.domain.releases.before import before, went_back_last
+from controlplane.domain.releases.elsewhere import open_runs
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since
 from controlplane.domain.releases.values import EnvironmentName
@@ -26,6 +28,7 @@ from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.values import Value
 from controlplane.ports.releases import ReleaseFiles
 from controlplane.usecases.apply_guards import sound_chain
+from controlplane.usecases.interrupted_run import named_again
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history, ran
 from controlplane.usecases.rollback_guards import intents_of, refuse_unless_undoable
 
@@ -34,7 +37,7 @@ class WayBack(Value):
     """What a rollback would do: from which manifest to which (None: nothing ran before), by taking back which runs, newest first.
 
     Without `runs` they are back already, and only a proof that passes is missing. `images` are those that run then, by compose service. `hosts` are
-    those that change; one that an earlier call took back is none of them, and is proven with them all the same.
+    those that change, or without `runs` those that are proven; one that an earlier call took back does not change, and is proven all the same.
     Of hosts on which no release stands then, `unreleased` says what comes back (host -> service and image each), `emptied` are those on which nothing
     of it ran before, and of `unknown` ones it is not on record; `not_undone` is what stays as the newer releases left it.
     """
@@ -64,10 +67,6 @@ class WayBack(Value):
         to = f" --to {self.to}" if self.to is not None else ""
         return f"controlplane release rollback {shlex.quote(self.stack)} --env {self.environment}{to}"
 
-    def empties(self, last: Deployment) -> bool:
-        """Say whether a host is bare by this way back, or by an earlier call of it; `last` was taken back from there last."""
-        return last.host in self.hosts or last.run in self.runs
-
 
 def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | None, ports: ReleasePorts) -> WayBack:
     """Return what a rollback to manifest `to`, or to the one before, would do. Raises `InputInvalidError`, `RefusedError`.
@@ -83,12 +82,19 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
     stands = found.reached
     proof = proof_since(chain, stands)
-    unproven = _went_back(found) and found.unfinished is None and (proof is None or not proof.passed)
+    unproven = found.went_back and found.unfinished is None and (proof is None or not proof.passed)
     if unproven and stands.current is not None and to in (None, stands.current.manifest_name):
         # Only the proof is missing, or did not pass: asked for once more it must not take a further release back.
-        return _way(site, stands, (), to=stands.current.manifest_name, left=left, ports=ports)
+        proven = {*(one.host for one in stands.hosts), *found.went_back}
+        whole = found.model_copy(update={"hosts": tuple(one for one in found.hosts if one.host in proven)})
+        return _way(site, whole, (), to=stands.current.manifest_name, left=left, ports=ports)
+    runs_open = open_runs(found, chain, ports.apply.plans.get)
+    away = next((one for one in runs_open if one.is_elsewhere and one.seq > left[0].begun_seq), None)
+    if away is not None:
+        raise RefusedError(f"{stack} in {name} is not taken back: {named_again(away, stack, name)}. Nothing was changed.")
     runs = _runs_back(left, to, stack)
-    intents = sorted((intent for run in runs for intent in intents_of(run, chain)), key=lambda intent: intent.seq)
+    hosts = {one.host for one in found.hosts}
+    intents = sorted((one for run in runs for one in intents_of(run, chain) if one.host in hosts), key=lambda intent: intent.seq)
     refuse_unless_undoable(runs[-1], tuple(intents), chain, ports.apply.plans.get)
     return _way(site, found, runs, to=_target(found, runs, stack), left=left, ports=ports)
 
@@ -100,7 +106,7 @@ def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str |
     hosts = tuple(dict.fromkeys(one.host for one in taken)) or tuple(then)
     # What goes back last brings what was before it; where only the proof is missing, that is what was taken back last.
     first = {host.host: oldest for host in found.hosts if (oldest := _first(host, taken)) is not None}
-    emptied = [host for host, one in first.items() if then[host] is None and (host in hosts or one.run in runs)]
+    emptied = [host for host in first if then[host] is None and (host in hosts or host in found.went_back)]
     were = {host: before(first[host], ports.apply.plans.get) for host in emptied}
     return WayBack(
         stack=found.stack,
@@ -126,13 +132,6 @@ def _left(found: Deployed) -> list[Deployment]:
     """Return whatever was brought and not taken back, over all hosts, the newest first; how it ended does not matter."""
     held = [one for host in found.hosts for one in host.deployments if one.state != "undone"]
     return sorted(held, key=lambda one: one.begun_seq, reverse=True)
-
-
-def _went_back(found: Deployed) -> bool:
-    """Say whether the last thing that became of the environment is that a deployment was taken back."""
-    every = [one for host in found.hosts for one in host.deployments]
-    back = max((one.undone_seq for one in every if one.undone_seq is not None), default=None)
-    return back is not None and back > max(one.begun_seq for one in every)
 
 
 def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[str, ...]:

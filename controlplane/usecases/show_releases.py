@@ -4,6 +4,8 @@ Rules:
 - By the receipts: what was brought. By fresh evidence: whether it runs. Where the two differ that is said; what could not be seen is UNKNOWN.
 - Of what was there before a first release that went back, the same: whether it is there again, and whether that is proven.
 - Whatever was interrupted, the command that goes on with it stands there, also where that was between two hosts.
+- Of a run that is open on a host that its environment has no more, it is said how that is ended: no plan goes on there, and where nothing of the
+  run is left on the other hosts (elsewhere.py) no rollback is named, for it would be another release's.
 """
 
 from __future__ import annotations
@@ -14,16 +16,15 @@ from typing import Any
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
 from controlplane.domain.finding import Finding
-from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bare import Bare, bare
-from controlplane.domain.releases.bringing import brings
-from controlplane.domain.releases.history import Deployed, Deployment, OnHost, plans_of_others
-from controlplane.domain.releases.proof import is_unconfirmed, proof_since
+from controlplane.domain.releases.elsewhere import OpenRun, open_runs
+from controlplane.domain.releases.history import Deployed, Deployment, OnHost
+from controlplane.domain.releases.proof import proof_since, unconfirmed
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.usecases.apply_guards import sound_chain
-from controlplane.usecases.interrupted_run import way_back_command
+from controlplane.usecases.interrupted_run import named_again, way_back_command
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.record_run import WHOLE
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history, ran
 from controlplane.usecases.show_gone_back import GoneBack, gone_back
 
@@ -130,8 +131,9 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
     unsettled = next((one.unsettled for one in found.hosts if one.unsettled is not None), None)
     failed = next((one.failed for one in found.hosts if one.failed is not None), None)
     one = unsettled or _half_back(found) or failed
-    if one is None and (between := _between_hosts(site, found, chain, ports)) is not None:
-        return between
+    runs = open_runs(found, chain, ports.apply.plans.get)
+    if one is None and runs:
+        return _between_hosts(site, found, runs[0], chain)
     one = one or (_unproven(found.reached, chain) if name == "production" else None)
     if one is None:
         return None
@@ -140,24 +142,23 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
         return back
     # Another machine under the same name knows nothing of that deployment, and can't take it back.
     gone = f"; or, for good without {one.host}: take it out of {name} in releases/{found.stack}.yml" if _was_abandoned(one, chain) else ""
-    return f"{_by_plan(site, found, one.plan)}    (or take it back: {back}{gone})"
+    goes_on = next((_with_run(site, found, run) for run in runs if run.plan.plan == one.plan), None) or _by_plan(site, found, one.plan)
+    return f"{goes_on}    (or take it back: {back}{gone})"
 
 
-def _between_hosts(site: ReleaseSite, found: Deployed, chain: Sequence[Receipt], ports: ReleasePorts) -> str | None:
+def _between_hosts(site: ReleaseSite, found: Deployed, run: OpenRun, chain: Sequence[Receipt]) -> str:
     """Return what goes on with a run that is open while none of its hosts is: it began none yet, waits with the next, or lacks its end alone."""
-    others = plans_of_others(chain, found.stack)
-    for intent in open_intents(chain):
-        if intent.capability != WHOLE or intent.undoes is not None or intent.plan in others:
-            continue
-        plan = ports.apply.plans.get(intent.plan)
-        bound = brings(plan)
-        if bound is None or (bound.stack, bound.environment) != (found.stack, found.environment):
-            continue
-        back = way_back_command(intent.run, plan, chain)
-        if any(one.run == intent.run and one.state == "undone" for host in found.hosts for one in host.deployments):
-            return back
-        return f"{_by_plan(site, found, plan.plan)}    (or take it back: {back})"
-    return None
+    if run.is_elsewhere:
+        return _with_run(site, found, run)
+    back = way_back_command(run.run, run.plan, chain)
+    if any(one.run == run.run and one.state == "undone" for host in found.hosts for one in host.deployments):
+        return back
+    return f"{_with_run(site, found, run)}    (or take it back: {back})"
+
+
+def _with_run(site: ReleaseSite, found: Deployed, run: OpenRun) -> str:
+    """Return what goes on with a run that is open: its plan, once the environment has all of its hosts."""
+    return named_again(run, found.stack, found.environment) if run.strange else _by_plan(site, found, run.plan.plan)
 
 
 def _by_plan(site: ReleaseSite, found: Deployed, plan: str) -> str:
@@ -171,11 +172,11 @@ def _was_abandoned(one: Deployment, chain: Sequence[Receipt]) -> bool:
 
 def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
     """Return what was brought last and was met by no smoke run since, or by a run that goes back; what came back is proven by the rollback itself."""
+    if (failed := unconfirmed(found, chain)) is not None:
+        return failed
     current = found.current
     brought = max((one.current.brought for one in found.hosts if one.current is not None), default=None)
-    if current is None or found.since != brought:
-        return None
-    return current if proof_since(chain, found) is None or is_unconfirmed(current.run, chain) else None
+    return current if current is not None and found.since == brought and proof_since(chain, found) is None else None
 
 
 def _taken_back(found: Deployed) -> str | None:

@@ -137,6 +137,15 @@ class Deployed(Value):
         return self.model_copy(update={"hosts": tuple(hosts)})
 
     @property
+    def went_back(self) -> tuple[str, ...]:
+        """Return the hosts from which something was taken back since the last deployment was begun on any of them; none where nothing was.
+
+        That is the last that became of the environment: however many calls it took, it is proven with all of these hosts.
+        """
+        begun = max((one.begun_seq for host in self.hosts for one in host.deployments), default=0)
+        return tuple(host.host for host in self.hosts if any((one.undone_seq or 0) > begun for one in host.deployments))
+
+    @property
     def disagree(self) -> bool:
         """Say whether the hosts run different manifests, or only some of them any."""
         return len({one.current.manifest if one.current is not None else None for one in self.hosts}) > 1

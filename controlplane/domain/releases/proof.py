@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from controlplane.domain.receipt import Receipt
-from controlplane.domain.releases.history import Deployed
+from controlplane.domain.receipt import Outcome, Receipt
+from controlplane.domain.releases.history import Deployed, Deployment
 from controlplane.domain.releases.smoke import SmokeReport
 
 ID = "release.smoke"
@@ -64,8 +64,23 @@ def proof_since(chain: Sequence[Receipt], found: Deployed) -> Proof | None:
 
 def is_unconfirmed(run: str, chain: Sequence[Receipt]) -> bool:
     """Say whether a run is on record as failed, and no closeout of it came since, which asks both witnesses: each host may have ended well."""
+    return _ended(run, chain) == "failed"
+
+
+def unconfirmed(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
+    """Return what stands on a host by a run that is on record as failed; None where nothing does."""
+    return next((one.current for one in found.hosts if one.current is not None and is_unconfirmed(one.current.run, chain)), None)
+
+
+def is_abandoned(run: str, chain: Sequence[Receipt]) -> bool:
+    """Say whether a run was closed before its end, and so before two witnesses judged what it brought, and no closeout of it came since."""
+    return _ended(run, chain) == "interrupted"
+
+
+def _ended(run: str, chain: Sequence[Receipt]) -> Outcome | None:
+    """Return how a run ended, None where it did not, or what it brought was closed since."""
     last = next((one for one in reversed(chain) if one.phase == "result" and (one.key == run or _closes(one, run))), None)
-    return last is not None and last.key == run and last.outcome == "failed"
+    return last.outcome if last is not None and last.key == run else None
 
 
 def _closes(one: Receipt, run: str) -> bool:

@@ -14,6 +14,7 @@ from controlplane.domain.finding import Verdict
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.gate import GateLine
 from controlplane.ports.plays import StepResult
+from controlplane.usecases import deploy_release
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.rehearse_release import rehearse
 from controlplane.usecases.release_way_back import way_back
@@ -166,3 +167,28 @@ def test_an_approval_that_is_used_up_is_no_met_line_where_what_was_brought_was_c
     with pytest.raises(RefusedError, match=r"(?s)its gate is shut:.*approval: its approval was used by CAP-.*Nothing was changed"):
         site.promote(plan)
     assert (site.receipts.chain, site.production()) == (before, set())
+
+
+def test_what_the_second_witness_did_not_confirm_is_settled_by_no_smoke_run(site: PromotedSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A smoke run asks one witness alone, and no other release is brought over what goes back."""
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
+    plan = site.bring_to_gate(2)
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deploy_release, "take_back", kill)
+        answer = site.witness.answer
+        patched.setattr(site.witness, "answer", lambda *of: tuple(one.model_copy(update={"said": "otherwise"}) for one in answer(*of)))
+        with pytest.raises(KeyboardInterrupt):
+            site.promote(plan)
+    assert site.prove(STACK, "production", progress=lambda _: None).passed
+    third = site.bring_to_gate(3)
+    held = line(site, "production", 3)
+    assert held.verdict is Verdict.DRIFTED
+    assert "is on record as failed, and was not closed since: take it back: controlplane release rollback shop --env production; or, " in held.reason
+    assert 'close it: controlplane release close shop --env production --attest "..."' in held.reason
+    with pytest.raises(RefusedError, match=r"(?s)r3 is not promoted, its gate is shut:.*production: r2 stands there by run"):
+        site.promote(third)
+    assert (site.roll_back().outcome, line(site, "production", 3).verdict) == ("rolled-back", Verdict.MET)

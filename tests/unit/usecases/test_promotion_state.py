@@ -261,6 +261,18 @@ def test_what_the_second_witness_did_not_confirm_goes_back_also_where_the_call_w
     assert (site.promote(plan).outcome, site.production()) == ("rolled-back", V1)
 
 
+def test_over_which_another_release_was_brought_a_plan_takes_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    site, _, _ = proven()
+    plan = unconfirmed(site, monkeypatch)
+    run = site.deploy(3, "production")
+    before = list(site.receipts.chain)
+    for act in (lambda: site.promote(plan), lambda: dry(site, plan)):
+        told = refusal_of(act)
+        assert f"brought r2, over which r3 was brought to mint-apps by run {run}: it takes nothing back any more. Nothing was changed." in told
+        assert "rollback" not in told
+    assert (site.receipts.chain, site.production()) == (before, {"3 intake", "3 seeds"})
+
+
 def test_what_both_witnesses_confirmed_since_as_it_was_closed_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
     site = ClosingSite().released()
     plan = unconfirmed(site, monkeypatch)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controlplane.domain.errors import InterruptedRunError, RefusedError
+from controlplane.domain.errors import InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
 from controlplane.ports.plays import StepResult
@@ -115,3 +115,136 @@ def test_what_the_host_that_is_left_runs_by_hand_comes_through_the_gate_which_na
     next(one for one in site.hosts["mint-apps"].probes["docker_containers"] if one["name"] == "shop-production-seeds-1")["image_digests"] = odd
     with pytest.raises(RefusedError, match=r"brings shop to mint-data, no host of production any more\. Nothing was changed"):
         site.promote(plan)
+
+
+def of_hosts(site: PromotedSite, *hosts: str) -> None:
+    """Let production be of these hosts; what runs on the others goes on."""
+    spec = site.files.specs[STACK]
+    there = spec.environments["production"].model_copy(update={"hosts": hosts})
+    site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "production": there}})
+
+
+def open_run_of(site: PromotedSite) -> str:
+    [run] = {one.run for one in open_intents(site.receipts.chain)}
+    return run
+
+
+def on_apps(site: PromotedSite) -> set[str]:
+    """Return what runs in production on the host that is left."""
+    rows = site.hosts["mint-apps"].probes["docker_containers"]
+    return {one["name"] + one["image_digests"][0][-64:-60] for one in rows if one["compose_project"] == "shop-production"}
+
+
+def r2_left_open(first: tuple[str, ...], then: tuple[str, ...]) -> tuple[PromotedSite, Plan, set[str]]:
+    """Return a site with r1 on `first`, r2 on its way to `then` and cut on the second host, what ran on mint-apps before, and r2's plan."""
+    site = PromotedSite()
+    of_hosts(site, *first)
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
+    before = on_apps(site)
+    of_hosts(site, *then)
+    plan = site.bring_to_gate(2)
+    site.runner.ends = [DONE, LOST][then.index("mint-data") == 0 :]
+    assert site.promote(plan).outcome == "interrupted"
+    site.evidence.unreached = AWAY
+    if then.index("mint-data"):
+        assert site.roll_back().outcome == "interrupted"
+    of_hosts(site, "mint-apps")
+    assert on_apps(site) == before
+    return site, plan, before
+
+
+OPEN = pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (("mint-apps",), ("mint-apps", "mint-data")),
+        (("mint-apps",), ("mint-data", "mint-apps")),
+        (("mint-apps", "mint-data"), ("mint-apps", "mint-data")),
+    ],
+    ids=["joined", "joined first", "both ran r1"],
+)
+
+
+@OPEN
+def test_a_run_that_is_open_on_a_host_that_production_has_no_more_takes_no_other_release_down(first: tuple[str, ...], then: tuple[str, ...]) -> None:
+    site, _, before = r2_left_open(first, then)
+    run = open_run_of(site)
+    told = f"run {run} is open on mint-data, no host of production any more: name mint-data in releases/shop.yml again, then run this again; "
+    told += f'gone for good: controlplane runs abandon {run} --reason "..."'
+    assert next_of(site) == told
+    if then[0] == "mint-apps":
+        # What is back has its proof to come.
+        assert (site.roll_back().outcome, next_of(site)) == ("rolled-back", told)
+    with pytest.raises(RefusedError) as refused:
+        site.roll_back()
+    assert str(refused.value) == f"shop in production is not taken back: {told}. Nothing was changed."
+    abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
+    assert "rollback" not in next_of(site)
+    assert on_apps(site) == before
+
+
+@OPEN
+def test_named_again_that_host_ends_its_run_as_release_status_says(first: tuple[str, ...], then: tuple[str, ...]) -> None:
+    site, _, before = r2_left_open(first, then)
+    site.evidence.unreached = {}
+    of_hosts(site, *then)
+    assert next_of(site).endswith("(or take it back: controlplane release rollback shop --env production)")
+    assert (site.roll_back().outcome, open_intents(site.receipts.chain), on_apps(site)) == ("rolled-back", (), before)
+
+
+def test_what_was_brought_behind_such_a_run_goes_back_all_the_same() -> None:
+    site, _, before = r2_left_open(("mint-apps",), ("mint-data", "mint-apps"))
+    run = open_run_of(site)
+    spec = site.files.specs[STACK]
+    alone = spec.environments["staging"].model_copy(update={"hosts": ("mint-apps",)})
+    site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "staging": alone}})
+    assert site.promote(site.bring_to_gate(3)).outcome == "done"
+    assert site.roll_back().outcome == "rolled-back"
+    assert on_apps(site) == before
+    with pytest.raises(RefusedError, match=f"run {run} is open on mint-data"):
+        site.roll_back()
+
+
+@pytest.mark.parametrize(("ends", "told"), [([DONE, LOST], "is open on mint-data"), ([LOST], "is open and was to come to mint-data")])
+def test_while_something_of_it_stands_here_that_goes_back_and_no_plan_is_named_that_is_refused(ends: list[StepResult], told: str) -> None:
+    site = PromotedSite()
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
+    before = on_apps(site)
+    plan = site.bring_to_gate(2)
+    site.runner.ends = list(ends)
+    assert site.promote(plan).outcome == "interrupted"
+    of_hosts(site, "mint-apps")
+    assert next_of(site).startswith(f"run {open_run_of(site)} {told}, no host of production any more: name mint-data in releases/shop.yml again, ")
+    assert next_of(site).endswith("    (or take it back: controlplane release rollback shop --env production)")
+    assert (site.roll_back().outcome, on_apps(site)) == ("rolled-back", before)
+
+
+def test_each_release_goes_back_once_a_host_was_taken_out() -> None:
+    site = PromotedSite()
+    for number in (1, 2, 3):
+        assert site.promote(site.bring_to_gate(number)).outcome == "done"
+    take_out(site)
+    for left in (2, 1):
+        assert (site.roll_back().outcome, site.production()) == ("rolled-back", {f"{left} intake", f"{left} seeds"})
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_an_abandoned_run_brought_is_asked_of_a_second_witness_before_it_is_done(*, by_hand: bool) -> None:
+    site, plan = dead_in_its_step()
+    answer = site.witness.answer
+    if by_hand:
+        assert site.prove(STACK, "production", progress=lambda _: None).passed
+    site.witness.answer = lambda *of: tuple(one.model_copy(update={"said": "otherwise"}) for one in answer(*of))  # type: ignore[method-assign]
+    if not by_hand:
+        assert dry(site, plan) == ["way back"]
+        result = site.promote(plan)
+        assert (result.outcome, site.production()) == ("rolled-back", {"1 intake", "1 seeds"})
+        assert result.messages[0].startswith("r2 was taken back by itself: its run was abandoned, and mint-apps: two witnesses disagree: ")
+        return
+    # What is proven goes back when it is asked for, and not before.
+    before = list(site.receipts.chain)
+    for act in (site.promote, lambda plan: dry(site, plan)):
+        with pytest.raises(
+            UnknownError, match=r"(?s)was abandoned: mint-apps: two witnesses disagree: .*Nothing was changed.*release close shop --env"
+        ):
+            act(plan)
+    assert (site.receipts.chain, site.production()) == (before, {"2 intake", "2 seeds"})
