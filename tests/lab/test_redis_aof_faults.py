@@ -5,13 +5,14 @@ What counts as lost is what a client outside of the container has in its journal
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.lab.conftest import LabMachine
-from tests.lab.operating import Operator
+from tests.lab.operating import Operator, Target
 from tests.lab.redis_load import RedisClient
 from tests.lab.test_redis_aof import COMPOSE, ONLY, REDIS
 
@@ -173,5 +174,30 @@ def test_a_docker_that_is_restarted_meanwhile_costs_no_write(machine: Callable[.
     host.sh(f"kill -KILL $(docker inspect -f '{{{{.State.Pid}}}}' {REDIS})")
     await_answer(host, REDIS)
     assert client.settings("appendonly") == {"appendonly": "yes"}
+    assert client.lost()["count"] == 0
+    site.assert_receipts_hold()
+
+
+def test_a_docker_that_somebody_stopped_stays_so_and_brings_it_up_with_its_file_later(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
+    host = machine(services=True)
+    host.lab.seed(host.name, rows=200, keys=20, objects=2)
+    site, client = Operator(host, tmp_path, redis="{appendonly: true, appendfsync: always}"), RedisClient(host)
+    client.fill(KEYS)
+    site.plan("plan.json", *ONLY)
+    client.start_writing()
+    running = site.start("apply", str(site.file("plan.json")), "-o", "json")
+    Target(host).wait_for_phase("on", "making-anew", running=running)
+    running.kill()
+    # Of the run nothing is left but the host's own unit; its socket would start Docker for whoever asks.
+    host.sh("pkill -KILL -f '[r]edis (turn-on|persist|prove)' || true; systemctl stop docker.service")
+    time.sleep(20)
+    assert host.sh("systemctl is-active docker.service docker.socket || true").split() == ["inactive", "active"]
+    host.sh("systemctl start docker.service")
+    await_answer(host, REDIS)
+    client.stop_writing()
+    told = client.lost()
+    assert (told["count"], told["written"] > 100) == (0, True), told
+    assert site.applied()["outcome"] == "done"
+    assert client.settings("appendonly", "appendfsync") == {"appendonly": "yes", "appendfsync": "always"}
     assert client.lost()["count"] == 0
     site.assert_receipts_hold()

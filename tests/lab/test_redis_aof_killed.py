@@ -25,8 +25,16 @@ PHASES = ["prepared", "turning-on", "on", "making-anew", "done"]
 _KILL_CONTAINER = f"kill -KILL $(docker inspect -f '{{{{.State.Pid}}}}' {REDIS})"
 
 
+# What tells why it stays down, in the words of those who were to bring it up.
+_WHY = (
+    f"docker ps -a; docker inspect -f '{{{{json .State}}}} {{{{json .HostConfig.RestartPolicy}}}}' {REDIS}; docker logs --tail 20 {REDIS}; "
+    "journalctl --no-pager -n 60 -u 'controlplane-*'; cat /var/lib/controlplane/*/state.json"
+)
+
+
 def await_redis(host: LabMachine) -> None:
-    host.sh(f"for try in $(seq 300); do docker exec {REDIS} redis-cli ping 2>/dev/null | grep -q PONG && exit; sleep 0.2; done; exit 1")
+    asked = f"docker exec {REDIS} redis-cli ping 2>/dev/null | grep -q PONG"
+    host.sh(f"for try in $(seq 300); do {asked} && exit; sleep 0.2; done; {{ {_WHY}; }} 2>&1 || true; exit 1")
 
 
 def is_whole(host: LabMachine) -> bool:
@@ -66,17 +74,20 @@ def kill(who: str, host: LabMachine, running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "synced"),
+    ("who", "synced", "first"),
     [
-        pytest.param("controller", "always", marks=pytest.mark.long),
-        ("container", "everysec"),
-        pytest.param("container", "always", marks=pytest.mark.long),
-        ("machine", "always"),
-        pytest.param("machine", "everysec", marks=pytest.mark.long),
+        pytest.param("controller", "always", "prepared", marks=pytest.mark.long),
+        # From `turning-on` on a run comes to its end for all that its container is killed: each later phase has a machine of its own.
+        pytest.param("container", "everysec", "prepared", marks=pytest.mark.long),
+        ("container", "everysec", "on"),
+        pytest.param("container", "always", "on", marks=pytest.mark.long),
+        pytest.param("container", "always", "making-anew", marks=pytest.mark.long),
+        ("machine", "always", "prepared"),
+        pytest.param("machine", "everysec", "prepared", marks=pytest.mark.long),
     ],
 )
 def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_nothing_is_lost_once_the_file_is_whole(
-    machine: Callable[..., LabMachine], tmp_path: Path, who: str, synced: str
+    machine: Callable[..., LabMachine], tmp_path: Path, who: str, synced: str, first: str
 ) -> None:
     host = machine(services=True)
     host.lab.seed(host.name)
@@ -90,7 +101,7 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_nothing_i
     hit: list[str] = []
     whole: list[bool] = []
     over = set(target.phases())
-    for phase in PHASES:
+    for phase in PHASES[PHASES.index(first) :]:
         if site.rows() and site.rows()[-1]["state"] == "failed":
             # A verb that outlived what it worked on has closed its run: a new plan goes on, and the old journal stands for ever where it stands.
             site.plan("plan.json", *ONLY)
@@ -121,8 +132,8 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_nothing_i
             between.append(f"between:{phase}")
         if reached == "done":
             break
-    # Both last for longer than a look from outside takes: with neither hit, all of them came late.
-    assert {"on", "making-anew"} & set(hit), hit
+    # Both last for longer than a look from outside takes: with neither hit, all of them came late. A run may be over that was hit before.
+    assert {"on", "making-anew"} & set(hit) or (who, first) == ("container", "prepared"), hit
     assert any(whole), (hit, whole)
     if site.rows()[-1]["state"] == "failed":
         site.plan("plan.json", *ONLY)
@@ -205,9 +216,10 @@ def test_a_power_cut_while_compose_has_both_containers_is_gone_on_with(machine: 
     # The new one is there, under the name that Compose gives it as long as the old one has its own. Whoever works on it stands still until the cut.
     made = "read -r _ < <(timeout 120 docker events --filter event=create)"
     host.sh(f"{made}; pkill -STOP -f '[c]ontrolplane_target'; systemctl kill --signal KILL 'controlplane-redis-aof-*'", timeout=150)
-    kill("machine", host, running)
     beside = "docker ps -aq --filter name='^[0-9a-f]{12}_'"
     assert host.sh(f"{beside} | xargs docker inspect -f '{{{{.State.Status}}}}'").split() == ["created"]
+    # At its next start the host itself settles that, sooner than anybody can look.
+    kill("machine", host, running)
     assert site.applied()["outcome"] == "done"
     await_redis(host)
     assert host.sh("docker ps -a --format '{{.Names}}' | grep redis").split() == [REDIS]

@@ -29,6 +29,7 @@ class Docker:
         }
         self.did: list[str] = []
         self.units: set[str] = set()
+        self.daemon = "active"
 
     @property
     def policy(self) -> str:
@@ -73,6 +74,7 @@ class Docker:
                 if hasattr(module, name):
                     monkeypatch.setattr(module, name, fake)
         monkeypatch.setattr(redis_guard, "source_of", lambda _engine, _held, path: Source("bind", path, path, ""))
-        monkeypatch.setattr(settle_units, "install_after", lambda run, *_: self.units.add(run))
+        monkeypatch.setattr(settle_units, "install_after", lambda run, *_, **__: self.units.add(run))
         monkeypatch.setattr(settle_units, "start_after", lambda run: self.did.append(f"watch {run}"))
         monkeypatch.setattr(settle_units, "uninstall_after", self.units.discard)
+        monkeypatch.setattr(redis_down, "systemctl", lambda *_, **__: self.daemon + "\n")

@@ -227,20 +227,36 @@ def test_one_that_is_started_again_within_the_hold_is_not_stopped(cache: Cache, 
     cache.runs["appendonly"] = "no"
     with pytest.raises(redis_anew.StartedAgainFault):
         redis_anew.make_anew(run, run, request, phase="making-anew")
-    assert (journal(run).phase, cache.docker.did) == ("on", ["restart one no", "watch R1"])
+    assert (journal(run).phase, cache.docker.did) == ("on", ["watch R1", "restart one no"])
 
 
 def test_a_container_starts_by_nobody_but_compose_from_the_hold_on(cache: Cache, run: Run, anew: Anew) -> None:
     """Clients of a life in between would be in no file that the new one reads."""
     seen: list[tuple[str, dict[str, Any]]] = []
     anew(lambda: seen.append((cache.docker.policy, journal(run).state["guard"]["restart"])))
-    request = redis_aof.parse({**PERSISTED, "settings": {"appendfsync": "always"}, "persist": ["appendfsync"]})
+    settings = {"appendonly": "yes", "appendfsync": "always"}
+    # A start reads that it is on: only how it is synced is to be persisted.
+    cache.runs["appendonly"] = "yes"
+    (cache.data / "appendonlydir").mkdir()
+    (cache.data / "appendonlydir/appendonly.aof.manifest").write_text("x")
+    request = redis_aof.parse({**PERSISTED, "settings": settings, "persist": ["appendfsync"]})
     redis_aof.turn_on(run, request)
     assert cache.docker.policy == "unless-stopped"
     redis_aof.persist(run, request)
     assert seen == [("no", POLICY)]
     # It is the same container here: of its files a new one has its own.
     assert (cache.docker.policy, journal(run).state["guard"], cache.docker.units) == ("unless-stopped", None, set())
+
+
+@pytest.mark.parametrize("settings", [{"save": "900 1"}, {"appendfsync": "always"}])
+def test_one_of_whose_file_nothing_is_asked_is_not_kept_down_for_it(cache: Cache, run: Run, anew: Anew, settings: dict[str, str]) -> None:
+    """There may be none, and never was."""
+    seen: list[str] = []
+    anew(lambda: (seen.append(cache.docker.policy), cache.runs.update(settings)))
+    request = redis_aof.parse({**PERSISTED, "settings": settings, "persist": list(settings)})
+    redis_aof.turn_on(run, request)
+    redis_aof.persist(run, request)
+    assert (seen, cache.docker.did, cache.runs["appendonly"]) == (["unless-stopped"], [], "no")
 
 
 def test_where_compose_fails_and_it_runs_on_its_policy_is_its_own_again(cache: Cache, run: Run, anew: Anew) -> None:

@@ -129,7 +129,7 @@ class Docker:
         monkeypatch.setattr(redis_anew, "inspected", lambda _name: held)
         monkeypatch.setattr(services, "wait_for_answers", wait)
         for name in ("install_after", "uninstall_after"):
-            monkeypatch.setattr(redis_anew.settle_units, name, lambda *_: None)
+            monkeypatch.setattr(redis_anew.settle_units, name, lambda *_, **__: None)
 
 
 @pytest.fixture

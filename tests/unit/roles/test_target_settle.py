@@ -109,6 +109,17 @@ def test_what_could_not_be_settled_is_tried_again_and_not_for_ever(units: tuple[
     assert {"Restart=on-failure", "RestartSec=10", "Type=exec"} <= set(service.splitlines())
 
 
+def test_one_without_which_a_service_stays_down_is_tried_for_ever_and_starts_no_docker(
+    units: tuple[Path, list[tuple[str, ...]], dict[str, str]],
+) -> None:
+    settle_units.install_after("R1", ["/x", "settle"], [], waits=True)
+    [unit] = units[0].iterdir()
+    head, _, service = unit.read_text().partition("[Service]\n")
+    assert [line for line in head.splitlines() if line.startswith(("StartLimit", "Wants"))] == ["StartLimitIntervalSec=0"]
+    assert any(line.startswith("After=") and "docker.service" in line for line in head.splitlines())
+    assert {"Restart=on-failure", "RestartSec=10", "WantedBy=multi-user.target"} <= set(service.splitlines())
+
+
 def test_it_can_be_started_in_this_boot_as_well_without_waiting_for_it(units: tuple[Path, list[tuple[str, ...]], dict[str, str]]) -> None:
     settle_units.install_after("R1", ["/x", "settle"], [])
     [unit] = units[0].iterdir()

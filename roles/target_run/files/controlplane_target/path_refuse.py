@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from . import compose, lost_found, path_edit, path_refusals, path_top, redis_rest
+from . import compose, lost_found, path_edit, path_refusals, path_top, redis_guard, redis_rest
 from .docker_engine import Engine
 from .faults import RefusedFault, TargetFault
 from .path_layer import Layer
@@ -114,7 +114,8 @@ class Refuse:
         return {"already": not changes, "open": False, "phase": run.phase, "changes": changes}
 
     def _moves(self, inspection: dict[str, Any], sources: dict[str, Source], moving: Request) -> list[dict[str, Any]]:
-        found = [*path_refusals.of_the_container(inspection, moving), *self._open_elsewhere()]
+        kept = redis_guard.keeping(self.home, lambda other: bool(other.state["guard"]["id"] == inspection["Id"]))
+        found = [*(kept or path_refusals.of_the_container(inspection, moving)), *self._open_elsewhere()]
         stack = compose.stack_of(inspection)
         if stack is None:
             found.append(by_hand(moving))

@@ -3,7 +3,7 @@
 Rules:
 - Compose works as a unit that nobody stops: a container that is half made anew is no way back.
 - It is the life in which AOF was turned on whose keys are read, and from then on the container starts by nobody but Compose (redis_guard.py): what clients
-  wrote into another life would be in no file that the new container reads.
+  wrote into another life would be in no file that the new container reads. Where nothing is asked of AOF it starts as it would.
 - Writes are held from before the keys are read until the old server has stopped; going back, its dump is written within that time.
 - What differs afterwards, and what no client explains, is a fault: it stays one until somebody takes the run back.
 - What each key held lies on disk before anything stops: who goes on after a cut compares with it (path_kept.py). Where the new server may have been started
@@ -65,7 +65,8 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
         with closing(server.redis), writes_held(holding), _told_how_to_compare(journal, request):
             if phase == "making-anew":
                 assert_life(journal, server, request)
-            redis_guard.on(journal, request, server, whole=True)
+            if request.settings.get("appendonly") == "yes":
+                redis_guard.on(journal, request, server, whole=server.has_manifest())
             counted = redis_keys.counts(server.redis)
             few = sum(counted.values()) <= _MOST_KEYS
             before = redis_keys.table(server.redis, limit_s=_READ_S) if few else None
@@ -133,12 +134,13 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
 
     One that stands still since another life than that in which AOF was on is only started: what it has is newer.
     """
+    redis_guard.assert_there(journal, state)
     if state is not None and state["Status"] != "created" and not has_its_file(journal, state):
         if not state["Running"]:
             start(request.container)
             answering(request).redis.close()
             path_downtime.end(journal, request.container)
-            redis_guard.release(journal)
+            redis_guard.release(journal, request)
             return False
         note_answer(journal, request, state)
         return False
@@ -152,7 +154,7 @@ def bring_up(journal: Run, working: Run, request: Request) -> None:
     """Let Compose bring the container up from its files, and wait until it answers; note its downtime. Raises `FailedFault`."""
     # Nobody stops it, as is done to a `unit`.
     working.write(package_unit=_unit(request))
-    settle_units.install_after(journal.key, redis_guard.settling(journal), [])
+    redis_guard.install_unit(journal)
     try:
         compose_up(journal, request)
     finally:

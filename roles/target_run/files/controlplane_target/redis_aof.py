@@ -16,7 +16,7 @@ import os
 from contextlib import closing
 from typing import Any
 
-from . import path_kept, redis_anew, redis_down, redis_dump, redis_end, redis_guard, redis_persist, redis_wait, settle_units
+from . import path_kept, redis_anew, redis_command, redis_down, redis_dump, redis_end, redis_guard, redis_persist, redis_wait, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_client import RedisError
 from .redis_hold import writes_held
@@ -40,7 +40,7 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
         return _turned_on(run, request)
     except (FailedFault, RefusedFault, OSError):
         if not redis_down.has_ended(run, request):
-            redis_guard.release(run)
+            redis_guard.release(run, request)
             raise
         if not redis_down.bring(run, run, request):
             raise
@@ -60,6 +60,8 @@ def _turned_on(run: Run, request: Request) -> dict[str, Any]:
             redis_dump.keep(server, run)
         if differing and running.get("appendonly") == "no":
             redis_guard.forget_file(run)
+            # Of an attempt before this one: whoever brings it up by that had a file that is not whole yet, or none.
+            redis_command.take_back(run, request, server.inspection)
             _set_aside(server, run, run.key, is_newest=bool(run.state.get("was_on")) and server.has_manifest())
             if is_kept_down:
                 redis_guard.on(run, request, server, whole=False)
@@ -97,7 +99,7 @@ def persist(run: Run, request: Request) -> dict[str, Any]:
             # One that was started again is turned on once more; one that ended was kept down for that, with its file.
             may_go_on = isinstance(fault, redis_anew.StartedAgainFault) or redis_down.has_ended(run, request)
             if is_last or not may_go_on:
-                redis_guard.release(run)
+                redis_guard.release(run, request)
                 raise
     raise AssertionError("unreachable")
 
@@ -199,7 +201,7 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
         return _undone(of, working, request)
     except (FailedFault, RefusedFault, OSError):
         if not redis_down.has_ended(of, request):
-            redis_guard.release(of)
+            redis_guard.release(of, request)
         raise
 
 

@@ -90,11 +90,36 @@ def _anew(stack: Stack, path: str, text: str, request: Request, held: dict[str, 
     return file.with_command(stack.service, with_options(own if own is not None else _of_its_image(held or {}, path), request.persist))
 
 
+def take_back(run: Run, request: Request, held: dict[str, Any] | None) -> None:
+    """Take the settings out of the file again where the container, whose inspection is `held`, was not made from it. Raises `OSError`, `RefusedFault`.
+
+    What somebody else wrote there since is left as it is.
+    """
+    change = redis_change.of(run)
+    if change is None or request.route != "compose" or held is None or is_told(held, request):
+        return
+    path = str(run.state["path"])
+    now = compose.read_text(path)
+    old = text_history.without(run.home, path, now, change)
+    if old is not None and old != now:
+        text_history.note(run.home, path, text_history.undoing(now, old))
+        write_like(Path(path), old.encode(), mode=0o644)
+
+
+def is_told(held: dict[str, Any], request: Request) -> bool:
+    """Say whether a container's own command carries the settings; `held` is its inspection."""
+    return _carries(held["Config"].get("Cmd"), request)
+
+
 def _is_read(stack: Stack, request: Request) -> bool:
     """Say whether Compose reads the settings out of the files as they are. Raises `RefusedFault`."""
-    words = compose.reading(stack)["services"].get(stack.service, {}).get("command") or []
+    return _carries(compose.reading(stack)["services"].get(stack.service, {}).get("command"), request)
+
+
+def _carries(command: list[Any] | None, request: Request) -> bool:
+    words = [str(word) for word in command or []]
     try:
-        return bool(words) and list(with_options(list(words), request.persist)) == list(words)
+        return bool(words) and with_options(words, request.persist) == words
     except UnclearError:
         return False
 

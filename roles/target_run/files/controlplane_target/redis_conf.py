@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import inside, redis_change, redis_file, text_change, text_history
@@ -51,17 +52,24 @@ def write_down(run: Run, request: Request, place: str) -> None:
         return
     try:
         with inside.opened_plainly(place, os.O_RDWR) as held:
+            aside = run.folder / _WHOLE
+            if aside.exists() and text_change.digest(redis_file.text(held)) not in (change["before"], change["after"]):
+                redis_file.mend(held, with_directives(_told(aside), request.persist), aside)
             old = redis_file.text(held)
-            redis_change.assert_known(change, place, old, run.folder / _WHOLE)
-            remove(run.folder / _WHOLE)
+            redis_change.assert_known(change, place, old, aside)
+            remove(aside)
             if text_change.digest(old) != change["after"]:
                 text_history.note(run.home, str(run.state["path"]), change)
-                redis_file.write(held, place, with_directives(old, request.persist), run.folder / _WHOLE)
+                redis_file.write(held, place, with_directives(old, request.persist), aside)
     except OSError as fault:
         raise FailedFault(
             f"{place} can't be written ({fault.strerror}), and {request.container} would load its last dump without that: it stands still, with its newest "
             "data in its append-only file. Mend that, then run this again"
         ) from fault
+
+
+def _told(aside: Path) -> str:
+    return aside.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def put_back(of: Run, server: Server, request: Request, change: dict[str, Any]) -> bool:

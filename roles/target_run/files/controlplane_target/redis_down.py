@@ -4,6 +4,7 @@ Rules:
 - By its file: what it reads at its start is written first, in its compose file or its configuration file; only then is it started. Nothing that was
   acknowledged since the file became whole is lost with that.
 - A file that somebody changed meanwhile is left, and so is the container: any other start would load its last dump.
+- One whose own command has the settings loads its append-only file by itself, as on a way back, whatever its compose file says: it is only started.
 - It goes forward also where a way back was begun: from there that way is open as from any run that is over.
 - In the phases in which its container is made anew, one that stands still since the life in which AOF was on is brought up by Compose, any other is started.
 """
@@ -20,8 +21,9 @@ from . import path_downtime, redis_anew, redis_command, redis_conf, redis_guard,
 from .faults import FailedFault, RefusedFault
 from .redis_client import LoadingError, LoginError
 from .redis_server import inspected, start, state_of
-from .redis_wait import note_answer
+from .redis_wait import epoch_of, note_answer
 from .state import Run
+from .systemd import systemctl
 
 if TYPE_CHECKING:
     from .redis_request import Request
@@ -44,10 +46,7 @@ def refuse_others(run: Run, request: Request) -> None:
     for other in run.home.runs():
         asked = other.state.get("asked") or {}
         if other.key != run.key and asked.get("container") == request.container and is_down(other, request):
-            raise RefusedFault(
-                f"{request.container} stands still, with its newest data in its append-only file, which no start by hand loads: run {other.key} keeps it down for "
-                f"that. Nothing was changed. The host brings it up by itself; '{' '.join(redis_guard.settling(other))}' there does, or says what is in the way"
-            )
+            raise RefusedFault(f"{request.container} stands still: {redis_guard.told(other)}. Nothing was changed.")
 
 
 def has_ended(journal: Run, request: Request) -> bool:
@@ -74,25 +73,44 @@ def bring(journal: Run, working: Run, request: Request) -> bool:
 
 
 def _bring(journal: Run, request: Request, up: Callable[[], object]) -> bool:
-    if not redis_guard.is_whole(journal):
-        start(request.container)
-        redis_guard.off(journal)
-        return False
-    path_downtime.begin(journal)
-    guard = journal.state["guard"]
-    if request.route == "file":
-        redis_conf.write_down(journal, request, guard["file"])
-        start(request.container)
+    guard, is_whole, held = journal.state["guard"], redis_guard.is_whole(journal), inspected(request.container)
+    if held is not None:
+        _note_end(journal, held["State"])
+    if not is_whole or request.route == "file" or (held is not None and redis_command.is_told(held, request)):
+        if is_whole and request.route == "file":
+            redis_conf.write_down(journal, request, guard["file"])
+        _start(journal, request)
         redis_guard.off(journal)
         note_answer(journal, request, state_of(request.container), is_seen=True)
-        return True
-    held = inspected(request.container)
+        return is_whole
     redis_command.write_down(journal, request, held)
+    if not redis_guard.is_down(journal, state_of(request.container)):
+        raise redis_anew.StartedAgainFault(
+            f"{request.container} was started by somebody while it was about to be brought up: what it has now is not all in its append-only file. Nothing was "
+            "stopped. Run this again, or make a new plan"
+        )
     # Its keys were read by nobody before: what it is brought up by has all of them.
     nothing = {"stop": None, "counts": None, "keys": None, "live": None, "made": None}
     journal.write(phase="making-anew", started_at=guard["started_at"], old=redis_anew.remembered(held), **nothing)
     up()
     return True
+
+
+def _note_end(journal: Run, docker: dict[str, Any]) -> None:
+    """Note that it is away since its end, unless that was noted; `docker` is Docker's state of it."""
+    if journal.state.get("down_since") is None:
+        now = path_downtime.now()
+        # What has no end after its start has only just ended.
+        ago_s = now["at"] - ended if (ended := epoch_of(docker["FinishedAt"])) >= epoch_of(docker["StartedAt"]) else 0.0
+        ago_s = max(0.0, ago_s)
+        journal.write(down_since={name: value if name == "boot_id" else value - ago_s for name, value in now.items()})
+
+
+def _start(journal: Run, request: Request) -> None:
+    """Start it as it is, by its own policy from then on: should it end at once, nobody waits for that any more."""
+    if journal.state.get("guard"):
+        redis_guard.give_back(journal)
+    start(request.container)
 
 
 def settle(journal: Run, request: Request) -> bool:
@@ -104,6 +122,7 @@ def settle(journal: Run, request: Request) -> bool:
     if is_open:
         redis_anew.await_compose(journal, request)
     state, brought = state_of(request.container), False
+    redis_guard.assert_there(journal, state)
     if is_open and (state is None or state["Status"] == "created" or redis_anew.has_its_file(journal, state)):
         redis_anew.write_again(journal, request)
         redis_anew.compose_up(journal, request)
@@ -111,12 +130,16 @@ def settle(journal: Run, request: Request) -> bool:
     elif not is_open and redis_guard.is_down(journal, state):
         brought = _bring(journal, request, lambda: redis_anew.compose_up(journal, request))
     elif redis_guard.is_still(state) and (is_open or redis_guard.stands(journal)):
-        start(request.container)
+        _start(journal, request)
     state = state_of(request.container)
     if journal.phase in redis_guard.CRITICAL and state is not None and state["Running"]:
         note_answer(journal, request, state, is_seen=brought)
     if is_watched(journal, state):
         return brought
+    if journal.state.get("guard"):
+        # Let go all the same: what it has by now is newer than any file, and nobody keeps it down any more.
+        with suppress(RefusedFault, OSError):
+            redis_command.take_back(journal, request, inspected(request.container))
     redis_guard.off(journal)
     settle_units.uninstall_after(journal.key)
     return brought
@@ -127,17 +150,32 @@ def is_watched(journal: Run, docker: dict[str, Any] | None) -> bool:
     return redis_guard.stands(journal) and docker is not None and docker["Running"] and docker["StartedAt"] == journal.state["guard"]["started_at"]
 
 
+def await_docker() -> None:
+    """Wait until Docker runs, where this is the unit that the host has for it: whoever asks at its socket starts one that somebody stopped."""
+    while _is_unit() and not _docker_runs():
+        time.sleep(1)
+
+
+def _is_unit() -> bool:
+    return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
+
+
+def _docker_runs() -> bool:
+    # On its way down it is started again by who asks.
+    return systemctl("is-active", "docker.service", check=False).strip() == "active"
+
+
 def await_end(journal: Run, request: Request) -> bool:
     """Wait until there is something to settle, where this is the unit that the host has for it; return whether there is."""
     # By hand nobody waits for what may be hours.
-    if os.environ.get("SYSTEMD_EXEC_PID") != str(os.getpid()):
+    if not _is_unit():
         return False
     is_watching = False
     while redis_guard.stands(journal):
         is_watching = True
         # Docker itself may be restarted meanwhile.
         with suppress(FailedFault, OSError):
-            if not is_watched(journal, state_of(request.container)):
+            if _docker_runs() and not is_watched(journal, state_of(request.container)):
                 break
         time.sleep(1)
         journal.reload()

@@ -74,6 +74,15 @@ def write(held: int, place: str, wanted: str, aside: Path) -> bool:
     return True
 
 
+def mend(held: int, wanted: str, aside: Path) -> None:
+    """Put back what a write that was cut off left: of each byte the old one, that of `wanted`, or none yet. Somebody's own text is left. Raises `OSError`."""
+    seen, old, new = _content(held), aside.read_bytes(), wanted.encode("utf-8", "surrogateescape")
+    length = max(len(old), len(new))
+    sides = zip(seen, old.ljust(length, b"\0"), new.ljust(length, b"\0"))
+    if min(len(old), len(new)) <= len(seen) <= length and all(one in (before, after, 0) for one, before, after in sides):
+        _put(held, old)
+
+
 def _reserve(held: int, size: int) -> None:
     """Let a full disk be told before the first byte. Raises `OSError`."""
     try:

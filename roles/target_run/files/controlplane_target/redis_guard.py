@@ -8,6 +8,8 @@ Rules:
 - The run's own unit is on this host before the policy is off. It waits for the container's end, in this boot and after the next, and brings it up
   (redis_down.py): a controller that is gone leaves nothing down.
 - One that somebody started meanwhile has another life, and is let go.
+- A compose file that has the settings is put back before the container that was not made from it is let go: whoever brings that up later would load what
+  is stale by then, or nothing.
 
 Source: a manifest is written when the first file is whole (aof.c of Redis 7.0, backgroundRewriteDoneHandler); a policy that is set holds from the container's
 next end on (daemon/update.go of moby).
@@ -18,14 +20,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from . import inside, mounts, settle_units
+from . import inside, mounts, redis_command, settle_units
 from .faults import FailedFault, RefusedFault
 from .path_source import source_of
 from .redis_server import Server, inspected, set_restart
-from .state import Run
+from .state import Home, Run
 
 if TYPE_CHECKING:
     from .redis_request import Request
@@ -59,10 +62,11 @@ def on(journal: Run, request: Request, server: Server, *, whole: bool) -> None:
     journal.write(guard=guard, started_at=life, container=request.container)
     if guard["is_set"]:
         return
-    _install(journal, [path for path in (guard["manifest"], guard["file"]) if path is not None])
+    install_unit(journal)
+    # First somebody who watches: killed between the two nobody would in this boot.
+    settle_units.start_after(journal.key)
     set_restart(own, NEVER, server.engine)
     _let_go_of_others(journal, own)
-    settle_units.start_after(journal.key)
     journal.write(guard={**guard, "is_set": True})
 
 
@@ -76,27 +80,58 @@ def forget_file(journal: Run) -> None:
 
 
 def off(journal: Run) -> None:
-    """Give the container its own policy back, and take the unit away. Raises `FailedFault`."""
+    """Give the container its own policy back, and take the unit away. Raises `FailedFault`, also where it ended in that moment: it is kept down then."""
     guard = journal.state.get("guard")
     if not guard:
         return
-    set_restart(guard["id"], guard["restart"])
+    give_back(journal)
+    held = inspected(guard["id"])
+    if held is not None and is_down(journal, held["State"]):
+        # It ended without a policy, and gets none by which it would be started now.
+        set_restart(guard["id"], NEVER)
+        raise FailedFault(
+            f"{journal.state['container']} ended while its restart policy was put back, and is kept down. The host brings it up, or run this again"
+        )
     journal.write(guard=None)
     # What else is half made has the same unit.
     if journal.phase not in CRITICAL:
         settle_units.uninstall_after(journal.key)
 
 
-def release(journal: Run) -> None:
-    """Let go of a container that runs, for a run that failed; one that is down stays so until it is brought up by what it has on disk."""
+def give_back(journal: Run) -> None:
+    """Give the container its own policy back, whose end is not waited for yet: one that is about to be started as it is. Raises `FailedFault`."""
+    guard = journal.state["guard"]
+    journal.write(guard={**guard, "is_set": False})
+    set_restart(guard["id"], guard["restart"])
+
+
+def release(journal: Run, request: Request) -> None:
+    """Let go of a container that runs, for a run that failed; one that is down stays so until it is brought up by what it has on disk.
+
+    It is kept down as well where the compose file has the settings and can't be put back.
+    """
     guard = journal.state.get("guard")
     if not guard:
         return
     # Its unit tries again what fails here.
-    with suppress(FailedFault, OSError):
+    with suppress(FailedFault, RefusedFault, OSError):
         held = inspected(guard["id"])
         if held is None or held["State"]["Running"]:
+            redis_command.take_back(journal, request, held)
             off(journal)
+
+
+def told(journal: Run) -> str:
+    """Return why nobody else starts the container that this run keeps down, and who does."""
+    return (
+        f"run {journal.key} keeps {journal.state['container']} down once it ends, with its newest data in its append-only file, which no start by hand loads. "
+        f"The host brings it up by itself; '{' '.join(settling(journal))}' there does, or says what is in the way"
+    )
+
+
+def keeping(home: Home, is_meant: Callable[[Run], bool]) -> list[str]:
+    """Return what is told of each run that keeps a container down which is meant."""
+    return [told(run) for run in home.runs() if stands(run) and is_meant(run)]
 
 
 def stands(journal: Run) -> bool:
@@ -112,6 +147,12 @@ def is_down(journal: Run, docker: dict[str, Any] | None) -> bool:
 def is_still(docker: dict[str, Any] | None) -> bool:
     """Say whether a container that had a life stands still."""
     return docker is not None and not docker["Running"] and docker["Status"] != "created"
+
+
+def assert_there(journal: Run, docker: dict[str, Any] | None) -> None:
+    """Raise `FailedFault` where it is kept down, does not run, and the disk of its data is not there: whoever starts it then has it empty."""
+    if stands(journal) and not (docker and docker["Running"]):
+        is_whole(journal)
 
 
 def is_whole(journal: Run) -> bool:
@@ -170,7 +211,9 @@ def _others(journal: Run, own: str) -> list[Run]:
     return [run for run in journal.home.runs() if run.key != journal.key and (run.state.get("guard") or {}).get("id") == own]
 
 
-def _install(journal: Run, paths: list[str]) -> None:
-    table = mounts.read()
+def install_unit(journal: Run) -> None:
+    """Lay down the unit by which the host goes on with the run, behind the mounts of what it needs for that."""
+    table, guard = mounts.read(), journal.state.get("guard") or {}
+    paths = [guard[name] for name in ("manifest", "file") if guard.get(name) is not None]
     found = {mounts.mount_of(mounts.nearest_existing(path), table).mount for path in paths} - {"/"}
-    settle_units.install_after(journal.key, settling(journal), sorted(mount for mount in found if not mount.startswith("/run")))
+    settle_units.install_after(journal.key, settling(journal), sorted(mount for mount in found if not mount.startswith("/run")), waits=True)

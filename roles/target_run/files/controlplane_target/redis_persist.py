@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import compose, redis_change, redis_command, redis_conf, text_change, text_history, way_back
 from .docker_engine import Engine
 from .faults import RefusedFault
-from .redis_options import UnclearError, with_directives, with_options
+from .redis_options import with_directives, with_options
 from .redis_server import Server
 from .state import Run
 
@@ -148,11 +148,7 @@ def is_made(server: Server, request: Request) -> bool:
 
 def is_told(server: Server, request: Request) -> bool:
     """Say whether the container's own command carries the settings."""
-    words = [str(word) for word in server.inspection["Config"].get("Cmd") or []]
-    try:
-        return bool(words) and with_options(words, request.persist) == words
-    except UnclearError:
-        return False
+    return redis_command.is_told(server.inspection, request)
 
 
 def _plain(request: Request) -> dict[str, Any]:

@@ -226,13 +226,15 @@ def free_name(folder: int, name: str) -> str:
 
 
 def inspected(name: str, engine: Engine | None = None) -> dict[str, Any] | None:
-    """Return a container as Docker tells it, None where there is none of this name. Raises `OSError`."""
+    """Return a container as Docker tells it, None where there is none of this name. Raises `OSError`, `FailedFault` where Docker can't say."""
     status, answer = (engine or Engine()).call("GET", f"/containers/{name}/json")
+    if status not in (200, 404):
+        raise FailedFault(f"Docker does not say how {name} is: {(answer or {}).get('message', status)}. Look at Docker's log, then run this again")
     return dict(answer) if status == 200 else None
 
 
 def state_of(name: str, engine: Engine | None = None) -> dict[str, Any] | None:
-    """Return Docker's state of a container, None where there is none of this name. Raises `OSError`."""
+    """Return Docker's state of a container, None where there is none of this name. Raises `OSError`, `FailedFault`."""
     held = inspected(name, engine)
     return None if held is None else dict(held["State"])
 

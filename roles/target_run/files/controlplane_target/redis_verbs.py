@@ -34,6 +34,8 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
         raise RefusedFault(f"the request of 'redis {options.action}' is malformed: {fault!r}. Nothing was changed.") from fault
     try:
         while True:
+            if options.action == "settle":
+                redis_down.await_docker()
             with _alone(home, options):
                 # Whoever was waited for may have brought it on.
                 run.reload()
@@ -66,6 +68,9 @@ def _done(run: Run, of: Run, request: Request, options: argparse.Namespace) -> d
     half_made = run.phase == "making-anew" or redis_down.is_down(run, request)
     if options.action == "refuse" and half_made:
         return {"pending": True, "running": {}, "leftover": [], "persist": None}
+    if options.check and half_made:
+        # It may stand still: nobody but the run starts it.
+        return {"changed": options.action == "persist"}
     if options.check:
         return _shown(options.action, redis_refuse.refuse(request))
 

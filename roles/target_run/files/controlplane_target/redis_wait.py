@@ -105,7 +105,7 @@ def note_answer(journal: Run, request: Request, docker: dict[str, Any] | None, *
     since = journal.state.get("down_since")
     if since is None or docker is None:
         return
-    began = _started(docker)
+    began = epoch_of(docker["StartedAt"])
     if since["boot_id"] == state.boot_id() and began < since["at"]:
         # It never stopped.
         path_downtime.end(journal, request.container, most_s=_most_s(journal, request))
@@ -120,7 +120,7 @@ def note_answer(journal: Run, request: Request, docker: dict[str, Any] | None, *
     path_downtime.end(journal, request.container, ago_s=max(0.0, time.time() - began) if is_late else 0.0)
 
 
-def _started(docker: dict[str, Any]) -> float:
-    """Return when the container started, in epoch seconds."""
-    whole, _, part = str(docker["StartedAt"]).rstrip("Z").partition(".")
+def epoch_of(said: str) -> float:
+    """Return a moment that Docker tells, in epoch seconds."""
+    whole, _, part = str(said).rstrip("Z").partition(".")
     return state.epoch(f"{whole}Z") + float(f"0.{part or 0}")

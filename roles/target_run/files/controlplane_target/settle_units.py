@@ -4,8 +4,8 @@ Rules:
 - A move of Docker's root has two, any other run one, which is as the second of them.
 - The first runs before docker, its socket and containerd, and sets both configurations to one side. Docker requires it: if it can't decide, Docker stays down.
 - The second runs after Docker, starts what ran before, and finishes the journal.
-- That other one tries again for minutes: what it needs of Docker may not be there for a while, such as within a restart of the daemon. It is tried too, in the
-  same boot, where the unit of a leg ended without its leg and could not settle it either.
+- That other one tries again for minutes: what it needs of Docker may not be there for a while, such as within a restart of the daemon. One without which a
+  service stays down tries for ever, and lets Docker be while somebody has stopped it. It is tried too, in the same boot, where the unit of a leg ended without its leg and could not settle it either.
 - They wait for the destination's mount if it is on its way, and start without it: a missing disk is a case to decide, not to hang on.
 """
 
@@ -59,15 +59,18 @@ def install(command: Sequence[str], mounts: Sequence[str]) -> None:
     _make_durable()
 
 
-def install_after(run: str, command: Sequence[str], mounts: Sequence[str]) -> None:
-    """Write and enable the one unit of a run that moves no root of Docker: after Docker it brings what the run left open to one side."""
+def install_after(run: str, command: Sequence[str], mounts: Sequence[str], *, waits: bool = False) -> None:
+    """Write and enable the one unit of a run that moves no root of Docker: after Docker it brings what the run left open to one side.
+
+    `waits`: it waits for Docker itself, which it does not start, and is tried for ever: without it a service stays down.
+    """
     units = " ".join(sorted({"local-fs.target", *(_mount_unit(mount) for mount in mounts)}))
     text = (
         "[Unit]\nDescription=Bring what an interrupted run left open to one side\n"
-        f"Wants=docker.service\nAfter={units} {' '.join(DOCKER_UNITS)}\n"
+        f"After={units} {' '.join(DOCKER_UNITS)}\n"
         # Not for ever: what fails so often needs somebody.
-        "StartLimitIntervalSec=1d\nStartLimitBurst=30\n"
-        f"[Service]\nType=exec\nTimeoutStopSec=1800\nExecStart={shlex.join([*command, '--stage=services'])}\nRestart=on-failure\nRestartSec=10\n"
+        + ("StartLimitIntervalSec=0\n" if waits else "Wants=docker.service\nStartLimitIntervalSec=1d\nStartLimitBurst=30\n")
+        + f"[Service]\nType=exec\nTimeoutStopSec=1800\nExecStart={shlex.join([*command, '--stage=services'])}\nRestart=on-failure\nRestartSec=10\n"
         "[Install]\nWantedBy=multi-user.target\n"
     )
     unit = _unit_of(run)

@@ -6,10 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import redis_rest, stack_containers, stack_env, stack_files, stack_images, stack_judge, stack_names, stack_places, stack_view, stack_volumes
+from . import (
+    redis_guard,
+    redis_rest,
+    stack_containers,
+    stack_env,
+    stack_files,
+    stack_images,
+    stack_judge,
+    stack_names,
+    stack_places,
+    stack_view,
+    stack_volumes,
+)
 from .docker_engine import Engine
 from .faults import RefusedFault
 from .files import read_bytes
+from .redis_server import inspected
 from .stack_containers import Container, of_project
 from .stack_request import ENV_FILE, Request
 from .stack_view import View
@@ -101,12 +114,21 @@ def _words(service: dict[str, Any], image: dict[str, Any]) -> list[str]:
 
 
 def open_elsewhere(home: Home, project: str, run: Run, phases: tuple[str, ...]) -> list[str]:
-    """Return which other runs of the project are open: what the host settles of them would be in this one's way."""
-    return [
+    """Return which other runs of the project are open, or keep a Redis of it down: what the host settles of them would be in this one's way."""
+    kept = redis_guard.keeping(home, lambda other: _project_of(other) == project)
+    return kept + [
         f"run {other.key} of {project} is open at {other.phase}: end it first ({other.folder}/undo)"
         for other in home.runs()
         if other.key != run.key and other.phase in phases and other.state.get("project") == project
     ]
+
+
+def _project_of(kept: Run) -> str | None:
+    """Return the project of a container that a run keeps down."""
+    if stack := kept.state.get("stack"):
+        return str(stack["project"])
+    held = inspected(kept.state["guard"]["id"]) or {"Config": {}}
+    return (held["Config"].get("Labels") or {}).get("com.docker.compose.project")
 
 
 def _external(engine: Engine, config: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from .persistent_path import PersistentPath
 from .state import Home
 from .systemd import active
 
+_SETTLING_S = 900.0
 _AS_UNIT = (persistent_path.ROLE, compose_stack.ROLE)
 
 
@@ -43,7 +44,12 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
             with lease.holding(home, claim, now=time.time(), host=socket.gethostname()):
                 if run.state["role"] == hygiene.ROLE:
                     return {"changed": hygiene_timer.undo(home, run)}
-                return bootstrap.undo(run) if run.state["role"] == bootstrap.ROLE else redis_aof.undo(run, run, redis_aof.parse(run.state["asked"]))
+                if run.state["role"] == bootstrap.ROLE:
+                    return bootstrap.undo(run)
+                # The host's own unit may work on it.
+                with home.lock("redis", patience_s=_SETTLING_S):
+                    run.reload()
+                    return redis_aof.undo(run, run, redis_aof.parse(run.state["asked"]))
         options.detach, options.of = True, run.key
         if run.state["role"] == ROLE:
             root_verbs.undo(DockerRoot(home, Engine(), Cancel()), run, run, options)
