@@ -203,6 +203,7 @@ def test_what_is_killed_after_its_controller_the_host_brings_up_with_all_that_wa
     site.assert_receipts_hold()
 
 
+@pytest.mark.long
 def test_a_power_cut_while_compose_has_both_containers_is_gone_on_with(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host = machine(services=True)
     host.lab.seed(host.name, rows=200, keys=20, objects=2)
