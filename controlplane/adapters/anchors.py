@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,7 @@ from controlplane.domain.releases.closeout import ReleaseCloseout
 from controlplane.domain.signers import HEADS
 from controlplane.domain.waves.closeout import Closeout
 
+_ANY, _CLOSEOUT = re.compile(r".+", re.DOTALL), re.compile(r"closeout(-[0-9]+)?\.json")
 _WITH = {"closeout": "closed", "page": "closed", "before": "began"}
 
 
@@ -51,8 +53,8 @@ class AnchorFiles:
             anchors.append(_head(content, name))
             fault = self._signer.fault(Path(name), content, HEADS, at=moment_of(anchors[-1].at))
             faults += [ChainFault(file=name, reason=fault)] if fault is not None else []
-        folders, unread = _attempts_of(self._site) if self._site is not None else ([], [])
-        for name in (f"{folder}/closeout.json" for folder in folders):
+        names, unread = _closeouts_of(self._site) if self._site is not None else ([], [])
+        for name in names:
             try:
                 anchors.append(_closeout(Path(self._site or "", name).read_bytes(), name))
             except FileNotFoundError:
@@ -82,14 +84,18 @@ def _why_lost(path: Path, digest: str, kind: Literal["closeout", "page", "before
     return None if found == digest else f"was altered: {key} names another digest"
 
 
-def _attempts_of(site: Path) -> tuple[list[str], list[ChainFault]]:
-    """Return the folders, below the site's, in which a closeout may lie, and each that can't be read: what it holds, nobody knows."""
+def _closeouts_of(site: Path) -> tuple[list[str], list[ChainFault]]:
+    """Return the closeouts below a site's folder, and each folder that can't be read: what it holds, nobody knows.
+
+    An attempt that was closed once more has one beside the first, such as `closeout-2.json`.
+    """
     folders, faults = ["state/waves", "state/releases"], []
-    for _ in ("by wave or stack", "by attempt"):
+    # By wave or stack, by attempt, and what lies there.
+    for pattern in (_ANY, _ANY, _CLOSEOUT):
         below: list[str] = []
         for folder in folders:
             try:
-                below += [f"{folder}/{name}" for name in names_in(site / folder)]
+                below += [f"{folder}/{name}" for name in names_in(site / folder) if pattern.fullmatch(name)]
             except NotADirectoryError:
                 continue
             except OSError as error:

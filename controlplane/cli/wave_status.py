@@ -52,7 +52,7 @@ def fitted(head: list[str], body: list[str], *, rows: Callable[[str], int], heig
     `rows` says how many rows a line takes. Where the last three lines of the body don't go in beside the head, of the head the first line stays.
     """
     taken = list(map(rows, body))
-    for kept, most in ((head, len(body) - 3), (head[:1], len(body) - 1)):
+    for kept, most in ((head, max(0, len(body) - 3)), (head[:1], len(body) - 1)):
         room = height - sum(map(rows, kept))
         for left_out in range(most + 1):
             if sum(taken[left_out:]) + bool(left_out) <= room:

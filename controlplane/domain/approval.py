@@ -2,6 +2,7 @@
 
 Rules:
 - It is used once: by the mark beside it, and by the chain, where the run's intent names the approval that it took. Losing the mark frees nothing.
+  One that an open run takes for want of that is named by an entry of its own, before anything goes on by it.
 - What was once seen expired stays so, whatever a clock says later; so does what was given before the site's time was reset. No time tells that,
   either clock may have been the wrong one: it names the newest reset that was known when it was given.
 - Resuming the run that took it is covered, also after it expired.
@@ -18,6 +19,8 @@ from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.values import Value
 
+# The entry by which a run that is open takes another approval than the one that it was begun with.
+AGAIN = "plan.approval"
 LASTS = timedelta(hours=24)
 # A window comes within a week, and is over within another day.
 FARTHEST = timedelta(days=9)
@@ -101,8 +104,13 @@ def used_in(approval: Approval, chain: Sequence[Receipt]) -> str | None:
     for receipt in chain:
         taken = (receipt.told or {}).get("approval")
         if receipt.phase == "intent" and receipt.key not in refused and isinstance(taken, dict) and named.items() <= taken.items():
-            return receipt.run
+            return taker(receipt)
     return None
+
+
+def taker(receipt: Receipt) -> str:
+    """Return the run that takes the approval which this intent names."""
+    return str((receipt.told or {}).get("run")) if receipt.capability == AGAIN else receipt.run
 
 
 def as_told(approval: Approval | None) -> dict[str, Any] | None:

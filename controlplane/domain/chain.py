@@ -238,7 +238,11 @@ def _why_unrecorded(anchor: Anchor, receipts: Named) -> str | None:
         what = verb.split()[0]
         killed = f"'{verb}' ended before it wrote it; then close the {what} again, or remove the file where that is no longer possible"
         return f"has no receipt in the chain: the chain's end was cut off, or {killed}"
-    return None if mine[-1].evidence == anchor.receipt else f"was altered: {mine[-1].key} names another digest"
+    # An attempt is closed more than once where a closing came to nothing: each has a closeout of its own.
+    if any(one.evidence == anchor.receipt for one in mine):
+        return None
+    closed = next((one for one in mine if (one.told or {}).get("file") == anchor.source), mine[-1])
+    return f"was altered: {closed.key} names another digest"
 
 
 def _since_reset(chain: Sequence[Receipt]) -> Sequence[Receipt]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from controlplane.domain.approval import Approval, as_told, used_in
+from controlplane.domain.approval import Approval, as_told
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.plan import Plan, Step
@@ -38,6 +38,7 @@ from controlplane.usecases.apply_guards import (
     sound_chain,
     was_applied,
 )
+from controlplane.usecases.approval_guard import use_again
 from controlplane.usecases.govern_course import Course, Ungoverned
 from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, finished_steps, interrupted, open_run, way_back_command, without_refused_way
 from controlplane.usecases.judge_hosts import judge_by_two, judge_site
@@ -69,7 +70,7 @@ class ApplyPorts:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One run of one plan: what it was begun with and what earlier attempts left, by step; `approval` is one that no receipt of it names yet."""
+    """One run of one plan: what it was begun with and what earlier attempts left, by step."""
 
     plan: Plan
     site: SiteView
@@ -80,7 +81,6 @@ class _Attempt:
     keys: dict[str, str]
     finished: dict[str, Receipt]
     course: Course
-    approval: Approval | None
 
 
 @dataclass
@@ -165,25 +165,25 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain), anew=course.anew(plan))
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
-    _begin(plan, site, ports, ledger, resumed=resumed, approval=approval)
-    keys = {receipt.step: receipt.key for receipt in mine if receipt.capability != WHOLE}
-    unnamed = approval if resumed is not None and approval is not None and used_in(approval, chain) != resumed else None
-    return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain), course, unnamed))
-
-
-def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, *, resumed: str | None, approval: Approval | None) -> None:
-    """Put the run on record. The intent comes before the approval's use, so that a run killed in between keeps its approval."""
     ports.plans.keep(plan)
     if resumed is None:
-        ledger.intend(ledger.run, host="*", capability=WHOLE, step="*", told=as_told(approval))
+        course.begin()
+        _begin(plan, site, ports, ledger, approval=approval)
+    elif approval is not None:
+        use_again(approval, chain, ledger, approvals=ports.approvals, entropy=ports.entropy)
+    keys = {receipt.step: receipt.key for receipt in mine if receipt.capability != WHOLE}
+    return _run_steps(_Attempt(plan, site, ports, ledger, operator, progress, keys, finished_steps(run, chain), course))
+
+
+def _begin(plan: Plan, site: SiteView, ports: ApplyPorts, ledger: Ledger, *, approval: Approval | None) -> None:
+    """Put the run on record. The intent comes before the approval's use, so that a run killed in between keeps its approval."""
+    ledger.intend(ledger.run, host="*", capability=WHOLE, step="*", told=as_told(approval))
     if site.approval == "none":
         return
     try:
         ports.approvals.use(plan.plan, ledger.run)
     except RefusedError as error:
-        # One that is gone on with has begun: refused it would count as if it never had.
-        if resumed is None:
-            ledger.close(ledger.run, host="*", capability=WHOLE, step="*", outcome="refused", reason=str(error))
+        ledger.close(ledger.run, host="*", capability=WHOLE, step="*", outcome="refused", reason=str(error))
         raise
 
 
@@ -211,7 +211,7 @@ def _run_steps(attempt: _Attempt) -> RunResult:
         key = attempt.keys.get(step.id)
         if key is None:
             key = make_run_key(step.capability, ports.clock.now(), ports.entropy.four_hex())
-            attempt.ledger.intend(key, host=step.host, capability=step.capability, step=step.id, told=as_told(attempt.approval))
+            attempt.ledger.intend(key, host=step.host, capability=step.capability, step=step.id)
         came.receipts.append(key)
         attempt.progress(f"{step.id} {step.capability}")
         outcome = _run_step(attempt, step, key)

@@ -4,21 +4,26 @@ Rules:
 - It is judged at the site's time, the later of the clock and the chain, and the signature at the time of its use.
 - A run that is resumed is covered by the very approval that an intent of its names, whose signature held then. One that was given since, for want
   of that, is judged as for a run that begins: by now, and by who gave it.
+- What goes on by another approval says so on record before it does: from there on that one covers the run, and no third one takes its place.
 - One that is seen expired is marked so before anybody is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
-from controlplane.domain.approval import Approval, as_told, is_over, objection, used_in
+from controlplane.domain.approval import AGAIN, Approval, as_told, is_over, objection, taker, used_in
 from controlplane.domain.chain import last_reset, latest_time
 from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import Receipt
+from controlplane.domain.run_key import make_run_key
+from controlplane.ports.clocks import Entropy
 from controlplane.ports.receipts import ApprovalStore
+from controlplane.usecases.record_run import Ledger
 
 
 def judge_approval(
@@ -56,11 +61,33 @@ def judge_approval(
     return approval, told
 
 
+def use_again(approval: Approval, chain: Sequence[Receipt], ledger: Ledger, *, approvals: ApprovalStore, entropy: Entropy) -> None:
+    """Use an approval by the open run of this ledger, which was begun by another one; an entry names it and the run.
+
+    Where the chain names it for the run already, there is none. Raises `RefusedError` where it was used by another run meanwhile.
+    """
+    if used_in(approval, chain) == ledger.run:
+        approvals.use(approval.plan, ledger.run)
+        return
+    # Of no plan, so that it is no step of the run: nothing resumes it, or takes it back.
+    key = make_run_key(AGAIN, ledger.clock.now(), entropy.four_hex())
+    entry = replace(ledger, run=key, plan="")
+    told = {**(as_told(approval) or {}), "run": ledger.run}
+    entry.intend(key, host="*", capability=AGAIN, step="*", told=told)
+    try:
+        approvals.use(approval.plan, ledger.run)
+    except RefusedError as error:
+        entry.close(key, host="*", capability=AGAIN, step="*", outcome="refused", reason=str(error))
+        raise
+    entry.close(key, host="*", capability=AGAIN, step="*", outcome="done", told=told)
+
+
 def _taken(digest: str, approvals: ApprovalStore, chain: Sequence[Receipt], run: str) -> Approval | None:
     """Return the approval that an intent of the run names; None where there is another one by now, or its signature did not hold then."""
+    refused = {one.key for one in chain if one.outcome == "refused"}
     for one in chain:
         named = (one.told or {}).get("approval")
-        if (one.run, one.phase) != (run, "intent") or named is None:
+        if (taker(one), one.phase) != (run, "intent") or named is None or one.key in refused:
             continue
         try:
             approval = approvals.find(digest, at=moment_of(one.at))

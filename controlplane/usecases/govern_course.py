@@ -16,7 +16,7 @@ from controlplane.usecases.interrupted_run import how_to_go_on
 
 
 class Course(Protocol):
-    """Asked by a run before and after each step."""
+    """Asked by a run before it begins, and before and after each step."""
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps in the order in which they are run; those of one host keep theirs."""
@@ -28,6 +28,10 @@ class Course(Protocol):
 
     def anew(self, plan: Plan) -> str:
         """Return the command that makes such a plan anew."""
+        ...
+
+    def begin(self) -> None:
+        """Hear that a run is put on record now: the hosts were looked at meanwhile. Raises `RefusedError` where it may not begin any more."""
         ...
 
     def pause(self, step: Step, run: str) -> str | None:
@@ -61,6 +65,9 @@ class Ungoverned:
     def anew(self, plan: Plan) -> str:
         """Name the verb that made it."""
         return made_by(plan)
+
+    def begin(self) -> None:
+        """Let every run begin."""
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Let every step begin."""

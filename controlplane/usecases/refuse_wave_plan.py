@@ -1,7 +1,8 @@
 """Keep a wave's plan with its wave: applied beside it, nobody would ask its window, its gates or whether somebody took it over.
 
 Rules:
-- While the wave goes on its plans are run there alone. One that has ended leaves its open run to be resumed or taken back, and begins nothing more.
+- While the wave goes on its plans are run there alone. One that has ended leaves its open run to be resumed or taken back, and begins nothing more: a
+  run of it that has begun no step yet is closed, not resumed.
 - An approval that was given for a wave serves that wave alone, whatever became of its record.
 """
 
@@ -35,10 +36,16 @@ def refuse_wave_plan(plan: Plan, attempts: Iterable[WaveHeld], *, approvals: App
                 f"Run it there: controlplane wave run {held.wave}"
             )
     last = last_run(plan.plan, chain)
-    if last is not None and last.outcome is None:
+    is_open = last is not None and last.outcome is None
+    if last is not None and is_open and last.steps:
         return
     approval = approvals.find(plan.plan, at=now)
     made_for = mine[-1].wave if mine else approval.wave if approval is not None else None
+    if made_for is not None and last is not None and is_open:
+        raise RefusedError(
+            f"plan {plan.plan[:19]} was made for wave {made_for}, which does not go on with it, and its run {last.run} has begun no step. Nothing "
+            f"was changed. Close that run: controlplane rollback {last.run}"
+        )
     if made_for is not None:
         raise RefusedError(
             f"plan {plan.plan[:19]} was made for wave {made_for}, which does not go on with it, and no run of it is open. Nothing was changed. "

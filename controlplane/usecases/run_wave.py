@@ -165,6 +165,14 @@ class _Course:
         """Name the wave's own verb: nothing else is applied to its hosts."""
         return f"controlplane wave plan {self.name}"
 
+    def begin(self) -> None:
+        """Ask store and chain once more, right before the run's intent: hosts are looked at for minutes, and the wave may have ended meanwhile."""
+        gone = taken_over(self.held, self.ports.waves.find(self.name))
+        if gone is not None:
+            then = f"Nothing was changed. What became of it: controlplane wave status {self.name}"
+            raise RefusedError(f"wave {self.name} does not run: {without_end(gone)} {then}")
+        refuse_closed(f"wave {self.name} does not run", self.name, self.record, loaded(self.ports))
+
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over, or somebody else has the wave; put the run on the wave's record before its first step."""
         if self.trouble is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,14 +15,14 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.waves.gates import describe
 from controlplane.domain.waves.order import left_alone
 from controlplane.domain.waves.record import WaveRecord, record_of
-from controlplane.domain.waves.trail import settled, standing_closing
+from controlplane.domain.waves.trail import gone_back, settled, standing_closing
 from controlplane.domain.waves.values import DecidedGate, PromotableGate, PromotedGate, StableGate, Wave
 from controlplane.domain.windows import next_opening, open_now
 from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.record_run import STAMP
 from controlplane.usecases.wave_case import governed
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded
-from controlplane.usecases.wave_rest import Rest, rest_of
+from controlplane.usecases.wave_rest import Rest, rest_of, unseen_in
 
 
 def wave_rows(site: WaveSite, ports: WavePorts) -> list[dict[str, Any]]:
@@ -105,18 +105,27 @@ def _next(  # noqa: PLR0917 - all that decides it
         return f"controlplane wave run {name}"
     if not record.without_carved(wave.hosts):
         return f"{abort_command(name)}    (every host was carved out)"
-    return _next_plan(name, wave, record, _rest(record, chain, ports), now=now)
-
-
-def _rest(record: WaveRecord, chain: Sequence[Receipt], ports: WavePorts) -> Rest | None:
     try:
-        return rest_of(record, chain, ports.apply.plans.get)
+        rest, unseen = rest_of(record, chain, ports.apply.plans.get), unseen_in(record, ports.apply.plans.get)
     except ControlPlaneError:
         # A plan is gone: closing names the file, and other waves are shown all the same.
+        rest, unseen = None, {}
+    return _next_plan(name, wave, record, rest, anew=_not_as_run(name, record, chain, unseen), now=now)
+
+
+def _not_as_run(name: str, record: WaveRecord, chain: Sequence[Receipt], unseen: Mapping[str, Sequence[str]]) -> str | None:
+    """Return what plans once more what went back on a host that is still part of the wave, or could not be seen; None where neither is so."""
+    last = record.last_plan
+    if last is not None and last.run is not None and set(gone_back(last.run, chain)) - record.out:
+        return f"controlplane wave plan {name}    (its last run went back in part; or take back the rest: controlplane rollback {last.run})"
+    if not unseen:
         return None
+    missed = next(iter(unseen.values()))
+    alone = f" --capability {missed[0]}" if all(CAPABILITIES[one].only_by_name for one in missed) else ""
+    return f"controlplane wave plan {name}{alone}    ({', '.join(unseen)} could not be seen by its last plan; or end it: {close_command(name)})"
 
 
-def _next_plan(name: str, wave: Wave, record: WaveRecord, rest: Rest | None, *, now: str) -> str:
+def _next_plan(name: str, wave: Wave, record: WaveRecord, rest: Rest | None, *, anew: str | None, now: str) -> str:
     last = record.last_plan
     if last is None or last.outcome == "rolled-back":
         return f"controlplane wave plan {name}"
@@ -132,9 +141,9 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, rest: Rest | None, *, 
         return f"{abort_command(name)}    ({next(iter(stopped.values()))}; if its exit gates hold all the same: {close_command(name)})"
     done = {capability for one in record.plans for capability in one.capabilities if one.outcome in ("done", "nothing to do")}
     left = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name and one not in done]
-    if left:
+    if left and anew is None:
         return f"controlplane wave plan {name} --capability {left[0]}    (or end it: {close_command(name)})"
-    return close_command(name)
+    return anew or close_command(name)
 
 
 def brief(name: str, site: WaveSite, ports: WavePorts) -> list[str]:

@@ -20,11 +20,11 @@ from controlplane.domain.registers.criteria import strangers
 from controlplane.domain.registers.values import Gap, Loop, Registers, StorFinding
 
 File = Literal["gaps", "loops", "findings", "waves", "hosts", "gates"]
-_REMAINS = re.compile(r"\b(remain(s|ed|ing)?|still (open|to do|missing)|left (to do|open)|to-?do|tbd|unfinished|not (yet )?done)\b", re.IGNORECASE)
+_REMAINS = re.compile(r"\b(remain(s|ing)?|still (open|to do|missing)|left (to do|open)|to-?do|tbd|unfinished|not (yet )?done)\b", re.IGNORECASE)
 # What says that all of it is done: "nothing remains", "no gap is still open".
 _NOTHING = re.compile(r"\b(nothing|none|no|zero|0)( [a-z]+)?( (is|are|was|were))?( more)? $", re.IGNORECASE)
 # And what takes that back in the same breath: "nothing remains but two volumes". After a comma "but" begins another thought.
-_BUT = re.compile(r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(except|other than|apart from)\b", re.IGNORECASE)
+_BUT = re.compile(r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(except|other than|apart from|(?<!to )save)\b", re.IGNORECASE)
 
 
 class Broken(NamedTuple):

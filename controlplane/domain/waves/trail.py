@@ -57,6 +57,12 @@ def _settled(planned: Planned, chain: Sequence[Receipt]) -> Planned:
     return planned.model_copy(update={"run": last.run, "outcome": outcome})
 
 
+def gone_back(run: str, chain: Sequence[Receipt]) -> tuple[str, ...]:
+    """Return the hosts on which a step of the run was taken back."""
+    undone = undone_keys(chain)
+    return tuple(dict.fromkeys(one.host for one in chain if one.run == run and one.phase == "intent" and one.key in undone))
+
+
 def failed_hosts(planned: Planned, chain: Sequence[Receipt]) -> dict[str, str]:
     """Return the hosts on which a step of the plan's last run failed, and was neither done later nor taken back, with the reason.
 

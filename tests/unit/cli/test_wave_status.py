@@ -102,3 +102,9 @@ def test_what_is_shown_never_takes_more_rows_than_there_are(height: int) -> None
         assert "Next" in lines
     if height >= 7:
         assert lines[:3] == head
+
+
+def test_a_wave_of_which_nothing_came_shows_what_it_is_for() -> None:
+    head, body = ["W1", "goal", "changes", "looks at"], ["", "Ctrl-C"]
+    assert view.fitted(head, body, rows=lambda _: 1, height=40) == [*head, *body]
+    assert view.fitted(head, body, rows=lambda _: 1, height=5) == ["W1", *body]

@@ -99,6 +99,20 @@ def test_another_one_is_nobodys_own_and_covers_the_run_from_the_step_that_names_
     assert "valid-before" in _refused(site, 48)
 
 
+@pytest.mark.parametrize("outcome", ["done", "refused"])
+def test_another_one_that_is_named_beside_the_run_covers_it_unless_that_entry_was_refused(site: Site, outcome: str) -> None:
+    given = site.approves("eve")
+    entry = {"capability": "plan.approval", "plan": "", "step": "*", "host": "*", "told": {**(as_told(given) or {}), "run": site.run}}
+    for phase in ("intent", "result"):
+        more = {"outcome": outcome} if phase == "result" else {}
+        site.chain.append(link(receipt(2, phase, minute=240, **entry, **more), site.chain[-1]))
+    site.allows(ann="", eve='valid-before="20260102180000Z"')
+    if outcome == "done":
+        assert site.judged(8) is None
+    else:
+        assert "valid-before" in _refused(site, 8)
+
+
 def test_one_that_says_it_was_given_as_the_runs_own_was_is_another_by_whose_key_it_is(site: Site) -> None:
     site.allows(ann="")
     site.approves("ann", hours=0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.approval import Approval, approve
+from controlplane.domain.approval import Approval, approve, used_in
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.windows import Window
@@ -61,6 +61,13 @@ def intents(site: FakeWaveSite) -> list[Receipt]:
 def naming(site: FakeWaveSite) -> dict[str, str]:
     """Return by step whose approval its intent names."""
     return {one.step: one.told["approval"]["approver"] for one in intents(site) if one.told is not None}
+
+
+def again(site: FakeWaveSite) -> list[tuple[str, str, str | None]]:
+    """Return whose approval took the place of another one, for which run, and how that entry ended."""
+    ends = {one.key: one.outcome for one in site.receipts.chain if one.phase == "result"}
+    mine = [one for one in site.receipts.chain if (one.capability, one.phase) == ("plan.approval", "intent")]
+    return [(one.told["approval"]["approver"], one.told["run"], ends.get(one.key)) for one in mine if one.told is not None]
 
 
 def revoke(site: FakeWaveSite, approver: str) -> None:
@@ -188,14 +195,59 @@ def test_an_open_run_whose_approval_is_gone_goes_on_by_another_one_alone(approva
     site.runner.ends = [StepResult(status="done", message="", told={}), STOPPED]
     assert site.run().outcome == "interrupted"
     # What goes on by it names it, and is covered by it from there on, as long as it may take.
-    assert naming(site) == {"*": BOB, "mint-data/020": CY}
+    assert (naming(site), again(site)) == ({"*": BOB}, [(CY, run, "done")])
     assert approval_of(site).used_by == run
     site.clock.time += timedelta(hours=30)
     result = site.run()
     assert (result.outcome, result.run) == ("done", run)
-    assert naming(site) == {"*": BOB, "mint-data/020": CY}
+    assert (naming(site), again(site)) == ({"*": BOB}, [(CY, run, "done")])
     assert "has no plan that did not run yet" in refusal(site.approve, by=CY)
     assert site.close().outcome == "closed"
+
+
+def test_another_approval_is_on_record_before_the_step_goes_on_that_was_begun_by_the_first() -> None:
+    site = demanding("self")
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    site.plan_wave("storage.purge")
+    site.approve(by=BOB)
+    site.runner.ends = [STOPPED]
+    run = str(site.run().run)
+    revoke(site, BOB)
+    site.approve(by=CY)
+    real, told = site.runner.run, []
+
+    def working(*given: Any, **more: Any) -> Any:
+        told.append((again(site), used_in(approval_of(site), site.receipts.chain), refusal(site.approve, by=OPERATOR)))
+        return real(*given, **more)
+
+    site.runner.run = working  # type: ignore[method-assign]
+    assert site.run().outcome == "done"
+    # A third one would take its place under the running run.
+    refused = f"run {run} of wave W1 is open and needs no other approval. Nothing was changed. Go on with it: controlplane wave run W1"
+    assert told == [([(CY, run, "done")], run, refused)]
+    assert (approval_of(site).approver, approval_of(site).used_by) == (CY, run)
+    assert site.close().outcome == "closed"
+
+
+def test_another_approval_that_was_used_by_another_run_meanwhile_covers_nothing() -> None:
+    site = demanding("self")
+    run = stopped(site, by=BOB)
+    revoke(site, BOB)
+    site.approve(by=CY)
+    ran, real = list(site.host.ran), site.approvals.use
+
+    def used(plan: str, run: str) -> None:  # noqa: ARG001 - the port's signature
+        raise RefusedError("the approval was used by another a moment ago. Nothing was changed.")
+
+    site.approvals.use = used  # type: ignore[method-assign]
+    assert "used by another a moment ago" in refusal(site.run)
+    assert (again(site), used_in(approval_of(site), site.receipts.chain), site.host.ran) == ([(CY, run, "refused")], None, ran)
+    site.approvals.use = real  # type: ignore[method-assign]
+    # It was never taken: it does not outlast its day.
+    site.clock.time += timedelta(hours=30)
+    assert "its approval expired at " in refusal(site.run)
 
 
 def test_who_runs_it_does_not_stand_in_for_the_other_person_whose_approval_was_revoked() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controlplane.adapters.anchors import AnchorFiles
+from controlplane.adapters.signing import SshSigner
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.receipt import Receipt, open_intents
 from controlplane.ports.plays import StepResult
 from controlplane.usecases import run_wave
 from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.record_run import Ledger
+from controlplane.usecases.refuse_wave_plan import every_attempt, refuse_wave_plan
+from controlplane.usecases.verify_receipts import anchored
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import BOB, FakeWaveSite
 
@@ -27,6 +32,31 @@ def _refusal(act: Callable[[], object]) -> str:
     with pytest.raises(RefusedError) as refused:
         act()
     return str(refused.value)
+
+
+def _faults(site: FakeWaveSite, folder: Path, *, length: int | None = None) -> list[str]:
+    """Return what is wrong with the chain, or with its first receipts, by the closeouts that lie in the site's folder."""
+    for name, content in site.folder.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    named = [(one.file_name(), one) for one in site.receipts.chain[:length]]
+    _, loose = anchored(named, AnchorFiles(SshSigner(None, None), site=folder))
+    return [f"{one.file.rpartition('/')[2]} {one.reason}" for one in loose]
+
+
+def _second_closing_holds(site: FakeWaveSite, folder: Path) -> None:
+    """Assert that both closeouts of an attempt hold the chain, each by its own receipt, and that the second one is missed with its end."""
+    assert _faults(site, folder) == []
+    first, second = [place for place, one in enumerate(site.receipts.chain) if (one.capability, one.phase) == ("wave.close", "result")]
+    [told] = _faults(site, folder, length=first + 1)
+    assert told.startswith("closeout-2.json was made when the chain had ")
+    assert told.endswith(f" receipts, now it has {first + 1}: its end was cut off")
+    for name, place in (("closeout.json", first), ("closeout-2.json", second)):
+        path = next(folder.glob(f"state/waves/W1/*/{name}"))
+        altered = site.folder.files[str(path.relative_to(folder))].replace(b"seen it", b"seen IT")
+        held, site.folder.files = site.folder.files, {**site.folder.files, str(path.relative_to(folder)): altered}
+        assert _faults(site, folder) == [f"{name} was altered: {site.receipts.chain[place].key} names another digest"]
+        site.folder.files = held
 
 
 def _closed_on_record_alone(*, resume: bool = False) -> FakeWaveSite:
@@ -119,7 +149,7 @@ def test_a_wave_that_is_closed_on_record_and_can_not_be_closed_any_more_is_abort
     assert (site.state(), site.next()) == ("aborted", "controlplane wave open W1")
 
 
-def test_a_rollback_behind_a_closing_makes_it_count_for_nothing() -> None:
+def test_a_rollback_behind_a_closing_makes_it_count_for_nothing(tmp_path: Path) -> None:
     site = _closed_on_record_alone()
     first = dict(site.folder.files)
     site.rollback(str(site.record().plans[-1].run))
@@ -139,10 +169,11 @@ def test_a_rollback_behind_a_closing_makes_it_count_for_nothing() -> None:
     assert [name.rpartition("/")[2] for name in told] == ["closeout.json", "closeout-2.json"]
     assert first.items() <= site.folder.files.items()
     assert proven_state(site.store.attempts[-1], site.receipts.chain, site.folder.read) == "closed"
+    _second_closing_holds(site, tmp_path)
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before the receipt", "behind the receipt"])
-def test_a_run_that_begins_while_the_closing_is_signed_keeps_the_wave_open(behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_begins_while_the_closing_is_signed_keeps_the_wave_open(behind: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     site = FakeWaveSite(approval="self")
     site.led()
     site.run()
@@ -171,3 +202,46 @@ def test_a_run_that_begins_while_the_closing_is_signed_keeps_the_wave_open(behin
     assert site.run().outcome == "done"
     assert [one.capability for one in site.close().actions][-1] == "storage.purge"
     assert (site.state(), open_intents(site.receipts.chain)) == ("closed", ())
+    _second_closing_holds(site, tmp_path)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["closed", "closed on record alone"])
+def test_a_run_that_asked_before_the_closing_does_not_begin_behind_it(killed: bool) -> None:
+    site = FakeWaveSite(approval="self")
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    site.plan_wave("storage.purge")
+    site.approve()
+    real, plays, approval = site.evidence.collect, list(site.runner.plays), site.approvals.held[site.record().plans[-1].plan]
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        site.evidence.collect = real  # type: ignore[method-assign]
+        _killed_at(site, site.close, "write wave closed") if killed else site.close()
+        return real(*given, **more)
+
+    site.evidence.collect = meanwhile  # type: ignore[method-assign]
+    told = _refusal(site.run)
+    assert ("it was closed by CAP-" if killed else "wave W1 was ended by") in told
+    assert "Nothing was changed." in told
+    assert (open_intents(site.receipts.chain), site.runner.plays) == ((), plays)
+    assert site.approvals.held[approval.plan] == approval
+    if killed:
+        site.close()
+    assert (site.state(), site.said("close")) == ("closed", ["done"])
+
+
+def test_a_run_of_an_ended_wave_that_has_begun_no_step_is_closed_and_not_resumed_beside_it() -> None:
+    site = FakeWaveSite(approval="self")
+    site.led()
+    _killed_at(site, site.run, "approval used")
+    [run] = [one.run for one in open_intents(site.receipts.chain)]
+    plan = site.ports.plans.get(site.record().plans[-1].plan)
+    site.abort()
+
+    def beside() -> None:
+        refuse_wave_plan(plan, every_attempt(site.store), approvals=site.approvals, chain=site.receipts.chain, now=site.clock.now())
+
+    assert _refusal(beside).endswith(f"its run {run} has begun no step. Nothing was changed. Close that run: controlplane rollback {run}")
+    assert site.rollback(run).outcome == "rolled-back"
+    assert (site.host.ran, open_intents(site.receipts.chain)) == ([], ())

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import RefusedError, RunFailedError
+from controlplane.domain.plan import Refusal
+from controlplane.domain.waves.trail import settled
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.abandon_run import abandon_run
+from controlplane.usecases.wave_rest import rest_of
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import FakeWaveSite
 
@@ -137,6 +140,114 @@ def test_the_rest_of_what_deletes_is_planned_by_its_name() -> None:
     site.plan_wave("storage.purge")
     assert site.run().outcome == "done"
     assert site.close().outcome == "closed with hosts carved out"
+
+
+def test_what_a_capability_refuses_beside_its_step_is_no_part_of_the_rest() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(hosts=["mint-data", "two"], failure_limit=1, exit=[])
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    site.hosts["two"].probes["target_state"]["retired"][1]["fingerprint"] = "sha256:cd"
+    site.plan_wave("storage.purge")
+    lose(site)
+    still_left(site, "two", "controlplane wave plan W1 --capability storage.purge")
+    made = site.plan_wave("storage.purge")
+    assert [(step.host, len(step.changes)) for step in made.steps] == [("two", 1)]
+    assert {one.host for one in made.refusals} == {"two"}
+    assert site.run().outcome == "done"
+    assert site.next() == 'controlplane wave close W1 --attest "..."'
+    assert site.close().outcome == "closed with hosts carved out"
+
+
+def test_a_later_plan_that_did_the_step_did_it_also_where_more_is_refused_by_then() -> None:
+    site = abandoned("mint-data", "two")
+    site.plan_wave()
+    site.run()
+    abandoned_plan, later = (site.ports.plans.get(one.plan) for one in site.record().plans)
+    more = tuple(Refusal(host="two", capability=step.capability, reason="x") for step in later.steps)
+    plans = {abandoned_plan.plan: abandoned_plan, later.plan: later.model_copy(update={"refusals": more})}
+    assert rest_of(settled(site.record(), site.receipts.chain), site.receipts.chain, plans.__getitem__) is None
+
+
+OVER = "image budget of minio-1: 3.2 GB over the budget stay, in 2 images"
+
+
+@pytest.mark.parametrize(
+    ("later", "is_left"),
+    [
+        ((), False),
+        ((OVER,), False),
+        (("image budget of minio-1: 980.0 MB over the budget stay, in 1 images",), False),
+        (("image budget of minio-2: 3.2 GB over the budget stay, in 2 images",), True),
+        ((OVER, OVER), True),
+        ((OVER, "DATA0001: is mounted elsewhere"), True),
+    ],
+)
+def test_where_a_later_plan_has_no_step_only_what_it_was_refused_anew_is_left(later: tuple[str, ...], is_left: bool) -> None:
+    site = abandoned("mint-data", "two", "three", failure_limit=2)
+    site.plan_wave()
+    site.run()
+    first, second = (site.ports.plans.get(one.plan) for one in site.record().plans)
+
+    def refused(*reasons: str) -> dict[str, Any]:
+        found = {step.capability: None for step in first.steps if step.host == "two"}
+        return {"refusals": tuple(Refusal(host="two", capability=one, reason=reason) for one in found for reason in reasons)}
+
+    plans = {
+        first.plan: first.model_copy(update=refused(OVER)),
+        second.plan: second.model_copy(update={"steps": tuple(step for step in second.steps if step.host != "two"), **refused(*later)}),
+    }
+    rest = rest_of(settled(site.record(), site.receipts.chain), site.receipts.chain, plans.__getitem__)
+    assert (None if rest is None else rest.hosts) == (("two",) if is_left else None)
+
+
+def test_what_went_back_in_part_is_planned_once_more_or_goes_back_as_a_whole() -> None:
+    site = FakeWaveSite()
+    site.led()
+    run = str(site.run().run)
+    site.rollback([one.key for one in site.receipts.chain if one.run == run and one.phase == "intent"][-1])
+    assert site.next() == f"controlplane wave plan W1    (its last run went back in part; or take back the rest: controlplane rollback {run})"
+    site.rollback(run)
+    assert site.next() == "controlplane wave plan W1"
+
+
+def test_a_host_that_failed_and_went_back_keeps_no_other_from_closing() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(hosts=["mint-data", "two"], failure_limit=1, exit=[], capabilities=["storage.data_disk", "storage.fstab", "docker.data_root"])
+    site.hosts["two"].breaks_after = 2
+    site.led()
+    assert site.run().outcome == "failed"
+    site.rollback([one.key for one in site.receipts.chain if one.host == "two" and one.plan and one.phase == "intent"][-1])
+    assert site.next() == 'controlplane wave close W1 --attest "..."'
+
+
+def test_a_host_that_the_last_plan_could_not_see_is_planned_once_more() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(hosts=["mint-data", "two"], capabilities=["storage.data_disk", "storage.fstab", "docker.data_root"])
+    site.open()
+    site.evidence.unreached = {"two": "no route to host"}
+    site.plan_wave()
+    assert site.run().outcome == "done"
+    why = 'two could not be seen by its last plan; or end it: controlplane wave close W1 --attest "..."'
+    assert site.next() == f"controlplane wave plan W1    ({why})"
+    site.evidence.unreached = {}
+    assert "does not close" in refusal(site.close)
+    site.plan_wave()
+    assert site.run().outcome == "done"
+    assert site.next() == 'controlplane wave close W1 --attest "..."'
+
+
+def test_what_deletes_is_planned_by_its_name_where_its_last_plan_could_not_see_a_host() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(hosts=["mint-data", "two"])
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    site.evidence.unreached = {"two": "no route to host"}
+    site.plan_wave("storage.purge")
+    assert site.run().outcome == "done"
+    assert str(site.next()).startswith("controlplane wave plan W1 --capability storage.purge    (two could not be seen")
 
 
 def test_past_the_limit_only_the_end_of_the_attempt_is_named() -> None:
