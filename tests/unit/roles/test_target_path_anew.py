@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,24 @@ def test_what_the_copy_has_at_its_end_is_known_as_its_own(tmp_path: Path, docker
     monkeypatch.setattr(mover.trees, "stage", (tmp_path / "place/temp-12.rdb").touch)
     mover.stage()
     assert run.state["trees"][0]["names"] == ["temp-12.rdb"]
+
+
+def test_what_the_last_copy_brings_is_known_as_its_own_before_it_is_there(tmp_path: Path, docker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut may come in the middle of it, and the service remove its temporary file as it starts again."""
+    run = copied(tmp_path, docker)
+    mover = leg(run, docker, tmp_path, monkeypatch)
+    run.write(old={"id": docker.inspection()["Id"], "started_at": ""})
+    (tmp_path / OLD / "176.new").touch()
+    monkeypatch.setattr(mover, "_held", nullcontext)
+    for left_out in ("_keep_taken", "_update", "_show"):
+        monkeypatch.setattr(mover, left_out, lambda *_: None)
+    monkeypatch.setattr(mover, "_stop", lambda *_: False)
+    monkeypatch.setattr(mover.trees, "assert_unused", lambda: None)
+
+    def cut() -> None:
+        assert "176.new" in Run(run.home, run.key).state["trees"][0]["names"]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mover.trees, "copy_last", cut)
+    with pytest.raises(KeyboardInterrupt):
+        mover._stop_and_copy()

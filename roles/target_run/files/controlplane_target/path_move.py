@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 from . import path_kept, path_layer, path_return, path_stack, path_top, path_touched, phases
@@ -37,6 +38,7 @@ class PathMove(PathEnd):
         self._show("live")
         # Before the copy: to read a table may write to its file, and what is written after the comparison waits for the stop.
         self.proof.read_ahead(self.cancel.check)
+        self.note_names()
         self.trees.stage()
         self.note_names()
 
@@ -63,8 +65,11 @@ class PathMove(PathEnd):
             raise FailedFault(path_top.told(others))
 
     def note_names(self) -> None:
-        """Note what is in the copies: what the service made and removed meanwhile stays there until the next pass, and is nobody else's."""
-        there = {tree["to"]: os.listdir(tree["to"]) for tree in self.trees.held}
+        """Note what is copied: what the service made and removed meanwhile stays in the copies until the next pass, and is nobody else's.
+
+        Before a pass as well as after it: one that a power cut ends leaves names there that a service may have removed by its next start.
+        """
+        there = {tree["to"]: {*_names(tree["from"]), *_names(tree["to"])} for tree in self.trees.held}
         self.run.write(trees=[{**tree, "names": sorted({*(tree.get("names") or []), *there[tree["to"]]})} for tree in self.trees.held])
 
     def execute(self) -> None:
@@ -106,6 +111,7 @@ class PathMove(PathEnd):
             raise FailedFault(f"somebody removed {self.name}, or made it anew, while it was stopped")
         self._show("still")
         self.trees.assert_unused()
+        self.note_names()
         self.trees.copy_last()
         self.enter("copied")
         began = clock_ns()
@@ -204,3 +210,9 @@ class PathMove(PathEnd):
         raise FailedFault(
             f"{reason}. Went back: {self.name} runs on its old place again, with what it wrote meanwhile. Mend the cause, then run this again."
         )
+
+
+def _names(top: str) -> list[str]:
+    with suppress(FileNotFoundError):
+        return os.listdir(top)
+    return []
