@@ -210,8 +210,13 @@ def a_disk_that_is_full(site: ReleaseSite, _registry: Registry, _plan: str) -> N
     fill(site.machines["production"], leave=LARGE + 2**24)
     result = site.did("release", "promote", STACK, "--plan", plan, code=1)
     make_room(site.machines["production"])
+    messages = " ".join(result["messages"])
+    if result["outcome"] == "failed":
+        # The database itself met the full disk during the proof: what is said to do then has to do.
+        assert "Prove it again: controlplane release rollback storefront --env production --to v1" in messages, messages
+        result = site.did("release", "rollback", STACK, "--env", "production", "--to", "v1")
     site.make_ready()
-    assert (result["outcome"], "no space left" in " ".join(result["messages"])) == ("rolled-back", True), "\n".join(result["messages"])
+    assert (result["outcome"], "no space left" in messages) == ("rolled-back", True), messages
 
 
 def approved(site: ReleaseSite) -> str:
