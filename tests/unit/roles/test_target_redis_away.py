@@ -253,4 +253,4 @@ def test_going_back_one_that_compose_stopped_is_started_with_its_file(cache: Cac
     run.write(phase="undoing-anew")
     cache.docker.ends()
     redis_down.settle(journal(run), request)
-    assert (cache.docker.did[-2:], cache.docker.policy) == (["start cache", "restart one unless-stopped"], "unless-stopped")
+    assert (cache.docker.did[-2:], cache.docker.policy) == (["restart one unless-stopped", "start cache"], "unless-stopped")

@@ -230,22 +230,23 @@ def test_one_that_is_started_again_within_the_hold_is_not_stopped(cache: Cache, 
     assert (journal(run).phase, cache.docker.did) == ("on", ["watch R1", "restart one no"])
 
 
-def test_a_container_starts_by_nobody_but_compose_from_the_hold_on(cache: Cache, run: Run, anew: Anew) -> None:
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_container_starts_by_nobody_but_compose_from_the_hold_on_where_its_start_would_pass_the_file_by(
+    cache: Cache, run: Run, anew: Anew, is_read: bool
+) -> None:
     """Clients of a life in between would be in no file that the new one reads."""
-    seen: list[tuple[str, dict[str, Any]]] = []
-    anew(lambda: seen.append((cache.docker.policy, journal(run).state["guard"]["restart"])))
+    seen: list[tuple[str, bool]] = []
+    anew(lambda: seen.append((cache.docker.policy, bool(journal(run).state.get("guard")))))
     settings = {"appendonly": "yes", "appendfsync": "always"}
-    # A start reads that it is on: only how it is synced is to be persisted.
+    # Where a start reads that it is on, only how it is synced is to be persisted.
     cache.runs["appendonly"] = "yes"
     (cache.data / "appendonlydir").mkdir()
     (cache.data / "appendonlydir/appendonly.aof.manifest").write_text("x")
-    request = redis_aof.parse({**PERSISTED, "settings": settings, "persist": ["appendfsync"]})
-    redis_aof.turn_on(run, request)
-    assert cache.docker.policy == "unless-stopped"
+    request = redis_aof.parse({**PERSISTED, "settings": settings, "persist": ["appendfsync"] if is_read else ["appendonly", "appendfsync"]})
     redis_aof.persist(run, request)
-    assert seen == [("no", POLICY)]
+    assert seen == [(POLICY["Name"], False) if is_read else ("no", True)]
     # It is the same container here: of its files a new one has its own.
-    assert (cache.docker.policy, journal(run).state["guard"], cache.docker.units) == ("unless-stopped", None, set())
+    assert (cache.docker.policy, journal(run).state.get("guard"), cache.docker.units) == ("unless-stopped", None, set())
 
 
 @pytest.mark.parametrize("settings", [{"save": "900 1"}, {"appendfsync": "always"}])

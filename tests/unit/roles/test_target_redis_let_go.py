@@ -114,10 +114,47 @@ def test_it_is_put_back_before_the_file_of_another_life_is_begun(host: Host, run
     assert seen == [BEFORE]
 
 
-def test_what_somebody_else_wrote_there_is_left(host: Host, run: Run, file: Path) -> None:
+@pytest.mark.parametrize(("command", "is_out"), [(["redis-server"], True), (TOLD, False), (None, False)])
+def test_what_somebody_else_wrote_there_is_left_and_whether_the_settings_are_among_it_is_told(
+    host: Host, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, command: list[str] | None, is_out: bool
+) -> None:
+    def read(_stack: Any) -> dict[str, Any]:
+        if command is None:
+            raise RefusedFault("Compose can't read it")
+        return {"services": {"cache": {"command": command}}}
+
+    monkeypatch.setattr(compose, "reading", read)
     file.write_text("services: {}\n")
-    redis_command.take_back(run, REQUEST, held(host))
+    assert redis_command.take_back(run, REQUEST, held(host)) is is_out
     assert file.read_text() == "services: {}\n"
+
+
+def test_with_the_settings_under_somebodys_edit_it_is_kept_down_still_or_that_is_told(
+    host: Host, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compose, "reading", lambda _stack: {"services": {"cache": {"command": TOLD}}})
+    redis_aof.turn_on(run, REQUEST)
+    file.write_text(f"# mine\n{AFTER}")
+    redis_guard.release(run, REQUEST)
+    assert (host.cache.docker.policy, bool(journal(run).state["guard"]), host.cache.docker.units) == ("no", True, {"R1"})
+    # Another life of it is let go all the same.
+    host.kills()
+    host.cache.docker.starts(SECOND)
+    assert "compose.yml has the settings still, or may have" in settled(run)["message"]
+    assert (host.cache.docker.policy, journal(run).state["guard"]) == ("unless-stopped", None)
+    assert "compose.yml has the settings still" in journal(run).state["doubts"][0]
+
+
+def test_the_file_is_put_back_before_the_append_only_file_of_another_life_is_forgotten(
+    host: Host, run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_aof.turn_on(run, REQUEST)
+    host.cache.runs["appendonly"] = "no"
+    file.write_text(AFTER)
+    monkeypatch.setattr(redis_guard, "forget_file", killed)
+    with pytest.raises(CutError):
+        redis_aof.turn_on(run, REQUEST)
+    assert file.read_text() == BEFORE
 
 
 # Brought up.

@@ -93,6 +93,18 @@ def test_what_it_starts_with_is_held_against_what_it_has_open(
     assert (told or "").startswith(f"cache: {with_file}") if with_file else told is None
 
 
+def test_whether_it_has_a_file_open_is_said_only_of_one_that_has_anything_open(host: Host) -> None:
+    """One that ends has let go of all of it before Docker sees its end."""
+    assert redis_rest.keeps_file(container()) is None
+    host.process(11, "redis-server", parent=10)
+    assert redis_rest.keeps_file(container()) is False
+    (host.proc / "11" / "fd" / "9").symlink_to("/data/appendonlydir/appendonly.aof.1.incr.aof")
+    assert redis_rest.keeps_file(container()) is True
+    for name in (host.proc / "11" / "fd").iterdir():
+        name.unlink()
+    assert redis_rest.keeps_file(container()) is None
+
+
 def test_processes_of_others_and_other_programs_are_nobodys_server(host: Host) -> None:
     host.process(11, "redis-server", parent=1, group="/system.slice/docker-abcdef.scope")
     host.process(12, "redis-sentinel", parent=10)

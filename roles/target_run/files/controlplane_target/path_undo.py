@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from . import begun, compose, leg_verbs, path_place, path_refusals, path_stack, path_top, redis_rest, retired
+from . import begun, compose, leg_verbs, path_place, path_refusals, path_stack, path_top, redis_guard, redis_rest, retired
 from .faults import RefusedFault
 from .path_leg import is_in_place
 from .path_refuse import inspected, sources_of
@@ -83,7 +83,8 @@ def _refuse(verbs: PersistentPath, of: Run, request: Request, *, overwrite: bool
     moved = of.state["paths"]
     inspection = inspected(verbs.engine, request.container)
     sources = sources_of(verbs.engine, inspection, request.only([path["data"] for path in moved]))
-    found = [*path_stack.refuse_back(of), *path_top.without_their_mount(moved)]
+    kept = redis_guard.keeping(verbs.home, lambda other: bool(other.state["guard"]["id"] == inspection["Id"]))
+    found = [*kept, *path_stack.refuse_back(of), *path_top.without_their_mount(moved)]
     try:
         if (stack := compose.stack_of(inspection)) is not None:
             compose.assert_alone(inspection, stack, verbs.engine)

@@ -65,7 +65,7 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
         with closing(server.redis), writes_held(holding), _told_how_to_compare(journal, request):
             if phase == "making-anew":
                 assert_life(journal, server, request)
-            if request.settings.get("appendonly") == "yes":
+            if request.persist.get("appendonly") == "yes":
                 redis_guard.on(journal, request, server, whole=server.has_manifest())
             counted = redis_keys.counts(server.redis)
             few = sum(counted.values()) <= _MOST_KEYS
@@ -73,6 +73,7 @@ def make_anew(journal: Run, working: Run, request: Request, *, phase: str, saved
             if saved:
                 server.await_saved(request.wait_s)
             kept = {str(database): count for database, count in counted.items()}
+            journal.write(data=redis_guard.place_of_data(server))
             journal.write(stop=path_kept.new_mark(), counts=kept, live=redis_live.noted(server.redis), old=remembered(server.inspection), made=None)
             if before is not None:
                 path_kept.keep(journal, {}, path_kept.plain(before))
@@ -134,6 +135,8 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
 
     One that stands still since another life than that in which AOF was on is only started: what it has is newer.
     """
+    if redis_command.is_taken_away(journal, state):
+        raise FailedFault(f"{forsake(journal, request)}. Nothing is left to do here")
     redis_guard.assert_there(journal, state)
     if state is not None and state["Status"] != "created" and not has_its_file(journal, state):
         if not state["Running"]:
@@ -148,6 +151,18 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
     with _told_how_to_compare(journal, request):
         bring_up(journal, working, request)
     return True
+
+
+def forsake(journal: Run, request: Request) -> str:
+    """Let go of a container that is gone; return what is to be known of that."""
+    said = (
+        f"{request.container} was taken away while run {journal.key} kept it down: its newest data are in {redis_guard.file_of(journal)}, and a start without "
+        "--appendonly yes passes that by"
+    )
+    redis_guard.doubt(journal, said)
+    journal.write(guard=None, dump_kept=True)
+    settle_units.uninstall_after(journal.key)
+    return said
 
 
 def bring_up(journal: Run, working: Run, request: Request) -> None:

@@ -50,6 +50,7 @@ def turn_on(run: Run, request: Request) -> dict[str, Any]:
 def _turned_on(run: Run, request: Request) -> dict[str, Any]:
     server = request.server()
     with closing(server.redis):
+        redis_dump.refuse_empty(server, run)
         running, is_pending = server.redis.settings(request.order()), bool(redis_persist.lacking(server, request))
         differing = [name for name in request.order() if running[name] != request.settings[name] and not (is_pending and name == _LAST)]
         is_kept_down = is_pending and request.persist.get("appendonly") == "yes"
@@ -59,13 +60,14 @@ def _turned_on(run: Run, request: Request) -> dict[str, Any]:
         if differing or request.persist:
             redis_dump.keep(server, run)
         if differing and running.get("appendonly") == "no":
-            redis_guard.forget_file(run)
             # Of an attempt before this one: whoever brings it up by that had a file that is not whole yet, or none.
             redis_command.take_back(run, request, server.inspection)
+            redis_guard.forget_file(run)
             _set_aside(server, run, run.key, is_newest=bool(run.state.get("was_on")) and server.has_manifest())
             if is_kept_down:
                 redis_guard.on(run, request, server, whole=False)
-            run.write(was_on=True)
+            # Whose start reads that file anyway has no policy turned off: until it is whole another start would have nothing.
+            run.write(was_on=True, begun_in=None if "appendonly" in request.persist else redis_guard.life_of(server))
         for name in differing:
             _set(server, run, name, request.settings[name])
         if request.settings.get("appendonly") == "yes":
@@ -75,7 +77,7 @@ def _turned_on(run: Run, request: Request) -> dict[str, Any]:
         after = server.redis.settings(redis_end.SHOWN)
     # Where only persisting is left the state from before is the one now.
     before, started = run.state.get("before") or after, redis_guard.life_of(server)
-    run.write(role=ROLE, phase="on", started_at=started, was_on=True, before=before, after=after, container=request.container)
+    run.write(role=ROLE, phase="on", started_at=started, was_on=True, begun_in=None, before=before, after=after, container=request.container)
     return {"changed": bool(differing)}
 
 
@@ -197,10 +199,12 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     if of.state.get("role") != ROLE:
         return {"changed": False}
     redis_persist.refuse_back(of)
+    kept = redis_guard.kept(of)
     try:
         return _undone(of, working, request)
     except (FailedFault, RefusedFault, OSError):
-        if not redis_down.has_ended(of, request):
+        # What the way there keeps down is kept so until one of both comes to its end.
+        if redis_guard.kept(of) != kept and not redis_down.has_ended(of, request):
             redis_guard.release(of, request)
         raise
 
@@ -212,6 +216,7 @@ def _undone(of: Run, working: Run, request: Request) -> dict[str, Any]:
         is_first_life = redis_anew.finish(of, working, request, state_of(request.container))
     elif redis_down.is_down(of, request):
         redis_down.bring(of, working, request)
+    redis_down.refuse_others(of, request)
     _refuse_unless_running(request)
     redis_wait.note_answer(of, request, state_of(request.container))
     redis_end.compare_before_back(of, request)
@@ -264,8 +269,10 @@ def _set_back(of: Run, request: Request) -> bool:
             if turns_off:
                 server.await_saved(request.wait_s)
             # From here on the dump has all that the file has.
-            redis_guard.off(of)
             changed = redis_persist.put_back(of, server, request)
+            if turns_off:
+                redis_guard.take_over(of, server)
+            redis_guard.off(of)
             if turns_off and not redis_persist.lacking(server, request):
                 raise FailedFault(
                     f"{request.container} would start with AOF still, so it stays on: what this run wrote there is not all that says so. "

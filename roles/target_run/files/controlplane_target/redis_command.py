@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import compose, compose_note, redis_change, text_change, text_history
+from . import command, compose, compose_note, redis_change, text_change, text_history
 from .compose import Stack
 from .docker_engine import Engine
 from .faults import FailedFault, RefusedFault
@@ -16,6 +16,8 @@ from .state import Run
 
 if TYPE_CHECKING:
     from .redis_request import Request
+
+_READ_LIMIT_S = 60.0
 
 
 class Edited(NamedTuple):
@@ -71,7 +73,7 @@ def write_down(run: Run, request: Request, held: dict[str, Any] | None) -> None:
     if text_change.digest(new) == change["after"]:
         text_history.note(run.home, path, change)
         write_like(Path(path), new.encode(), mode=0o644)
-    elif not _is_read(stack, request):
+    elif "appendonly" in request.persist and not _is_read(stack, request):
         raise FailedFault(
             f"{request.container} stands still, its newest data are in its append-only file, and {path} was changed by somebody while this ran: it was left "
             f"as it is, and a start by it would load the last dump. Put {' '.join(f'--{name} {value}' for name, value in request.persist.items())} at the end "
@@ -90,36 +92,57 @@ def _anew(stack: Stack, path: str, text: str, request: Request, held: dict[str, 
     return file.with_command(stack.service, with_options(own if own is not None else _of_its_image(held or {}, path), request.persist))
 
 
-def take_back(run: Run, request: Request, held: dict[str, Any] | None) -> None:
+def take_back(run: Run, request: Request, held: dict[str, Any] | None) -> bool:
     """Take the settings out of the file again where the container, whose inspection is `held`, was not made from it. Raises `OSError`, `RefusedFault`.
 
-    What somebody else wrote there since is left as it is.
+    What somebody else wrote there since is left as it is. Returns False where the settings are among that, or may be.
     """
     change = redis_change.of(run)
     if change is None or request.route != "compose" or held is None or is_told(held, request):
-        return
+        return True
     path = str(run.state["path"])
     now = compose.read_text(path)
     old = text_history.without(run.home, path, now, change)
-    if old is not None and old != now:
+    if old is None:
+        try:
+            return not _is_read(compose.stack_from(run.state["stack"]), request)
+        except RefusedFault:
+            return False
+    if old != now:
         text_history.note(run.home, path, text_history.undoing(now, old))
         write_like(Path(path), old.encode(), mode=0o644)
+    return True
+
+
+def is_taken_away(run: Run, docker: dict[str, Any] | None) -> bool:
+    """Say whether there is no container, and its service is not in the compose files any more; `docker` is Docker's state of it."""
+    if docker is not None or not run.state.get("stack"):
+        return False
+    stack = compose.stack_from(run.state["stack"])
+    # One of a profile is there, too, and is made by its name.
+    said = command.run(stack.argv("--profile", "*", "config", "--services"), timeout_s=_READ_LIMIT_S)
+    return said.code == 0 and stack.service not in said.out.split()
+
+
+def loads_file(held: dict[str, Any] | None, request: Request) -> bool:
+    """Say whether a container's own command turns the append-only file on; `held` is its inspection."""
+    return held is not None and _carries(held["Config"].get("Cmd"), {"appendonly": request.persist.get("appendonly", "yes")})
 
 
 def is_told(held: dict[str, Any], request: Request) -> bool:
     """Say whether a container's own command carries the settings; `held` is its inspection."""
-    return _carries(held["Config"].get("Cmd"), request)
+    return _carries(held["Config"].get("Cmd"), request.persist)
 
 
 def _is_read(stack: Stack, request: Request) -> bool:
     """Say whether Compose reads the settings out of the files as they are. Raises `RefusedFault`."""
-    return _carries(compose.reading(stack)["services"].get(stack.service, {}).get("command"), request)
+    return _carries(compose.reading(stack)["services"].get(stack.service, {}).get("command"), request.persist)
 
 
-def _carries(command: list[Any] | None, request: Request) -> bool:
-    words = [str(word) for word in command or []]
+def _carries(told: list[Any] | None, settings: dict[str, str]) -> bool:
+    words = [str(word) for word in told or []]
     try:
-        return bool(words) and with_options(words, request.persist) == words
+        return bool(words) and with_options(words, settings) == words
     except UnclearError:
         return False
 

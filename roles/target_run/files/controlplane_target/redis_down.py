@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from . import path_downtime, redis_anew, redis_command, redis_conf, redis_guard, settle_units
+from . import path_downtime, redis_anew, redis_command, redis_conf, redis_dump, redis_guard, redis_rest, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_client import LoadingError, LoginError
 from .redis_server import inspected, start, state_of
@@ -76,9 +76,11 @@ def _bring(journal: Run, request: Request, up: Callable[[], object]) -> bool:
     guard, is_whole, held = journal.state["guard"], redis_guard.is_whole(journal), inspected(request.container)
     if held is not None:
         _note_end(journal, held["State"])
-    if not is_whole or request.route == "file" or (held is not None and redis_command.is_told(held, request)):
+    reads_anyway = "appendonly" not in request.persist or redis_command.loads_file(held, request)
+    if not is_whole or request.route == "file" or reads_anyway:
         if is_whole and request.route == "file":
             redis_conf.write_down(journal, request, guard["file"])
+            redis_dump.keep_of_end(journal)
         _start(journal, request)
         redis_guard.off(journal)
         note_answer(journal, request, state_of(request.container), is_seen=True)
@@ -89,6 +91,7 @@ def _bring(journal: Run, request: Request, up: Callable[[], object]) -> bool:
             f"{request.container} was started by somebody while it was about to be brought up: what it has now is not all in its append-only file. Nothing was "
             "stopped. Run this again, or make a new plan"
         )
+    redis_dump.keep_of_end(journal)
     # Its keys were read by nobody before: what it is brought up by has all of them.
     nothing = {"stop": None, "counts": None, "keys": None, "live": None, "made": None}
     journal.write(phase="making-anew", started_at=guard["started_at"], old=redis_anew.remembered(held), **nothing)
@@ -122,6 +125,9 @@ def settle(journal: Run, request: Request) -> bool:
     if is_open:
         redis_anew.await_compose(journal, request)
     state, brought = state_of(request.container), False
+    if is_open and redis_command.is_taken_away(journal, state):
+        redis_anew.forsake(journal, request)
+        return False
     redis_guard.assert_there(journal, state)
     if is_open and (state is None or state["Status"] == "created" or redis_anew.has_its_file(journal, state)):
         redis_anew.write_again(journal, request)
@@ -134,15 +140,33 @@ def settle(journal: Run, request: Request) -> bool:
     state = state_of(request.container)
     if journal.phase in redis_guard.CRITICAL and state is not None and state["Running"]:
         note_answer(journal, request, state, is_seen=brought)
-    if is_watched(journal, state):
+    if is_watched(journal, state) and not is_off(journal, request):
         return brought
     if journal.state.get("guard"):
-        # Let go all the same: what it has by now is newer than any file, and nobody keeps it down any more.
-        with suppress(RefusedFault, OSError):
-            redis_command.take_back(journal, request, inspected(request.container))
+        _take_back(journal, request)
     redis_guard.off(journal)
     settle_units.uninstall_after(journal.key)
     return brought
+
+
+def _take_back(journal: Run, request: Request) -> None:
+    """Put the compose file back, or note that it is not: what the server has by now is newer than any file, and it is let go all the same."""
+    is_out = False
+    with suppress(RefusedFault, OSError):
+        is_out = redis_command.take_back(journal, request, inspected(request.container))
+    if not is_out:
+        redis_guard.doubt(
+            journal,
+            f"{journal.state.get('path')} has the settings still, or may have, and could not be put back: made anew by it, {request.container} would load an "
+            "append-only file that is stale, or nothing. Take them out there, or make a new plan",
+        )
+
+
+def is_off(journal: Run, request: Request) -> bool:
+    """Say whether somebody turned AOF off in that life, once its file was whole: seen without a password."""
+    guard = journal.state.get("guard") or {}
+    held = inspected(request.container) if guard.get("whole") else None
+    return held is not None and redis_rest.keeps_file(held) is False
 
 
 def is_watched(journal: Run, docker: dict[str, Any] | None) -> bool:
@@ -175,7 +199,7 @@ def await_end(journal: Run, request: Request) -> bool:
         is_watching = True
         # Docker itself may be restarted meanwhile.
         with suppress(FailedFault, OSError):
-            if _docker_runs() and not is_watched(journal, state_of(request.container)):
+            if _docker_runs() and (not is_watched(journal, state_of(request.container)) or is_off(journal, request)):
                 break
         time.sleep(1)
         journal.reload()

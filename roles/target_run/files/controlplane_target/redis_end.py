@@ -51,7 +51,9 @@ def end(run: Run, request: Request) -> None:
 
 def settle(run: Run, request: Request) -> dict[str, Any]:
     """Bring up what is half made anew; compare and end what only waits for that, and say what came of it. Raises `FailedFault` where it does not come up."""
-    brought, said = redis_down.settle(run, request), ""
+    known = run.state.get("doubts") or []
+    brought = redis_down.settle(run, request)
+    said = "; ".join(doubt for doubt in run.state.get("doubts") or [] if doubt not in known)
     try:
         # One that stands still is asked nothing: the run that goes on starts it, and would wait for this.
         if (state_of(request.container) or {}).get("Running") and _is_left(run, request):

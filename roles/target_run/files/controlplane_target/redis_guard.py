@@ -101,23 +101,46 @@ def off(journal: Run) -> None:
 def give_back(journal: Run) -> None:
     """Give the container its own policy back, whose end is not waited for yet: one that is about to be started as it is. Raises `FailedFault`."""
     guard = journal.state["guard"]
+    # It may be one whose policy Docker would not turn off: nothing is to be put back then, nor would Docker.
+    if not guard["is_set"]:
+        held = inspected(guard["id"])
+        if held is not None and held["HostConfig"].get("RestartPolicy") == guard["restart"]:
+            return
     journal.write(guard={**guard, "is_set": False})
     set_restart(guard["id"], guard["restart"])
+
+
+def kept(journal: Run) -> tuple[str, str] | None:
+    """Return (container's id, since when it runs) of the life after whose end it is kept down, None where none is."""
+    guard = journal.state.get("guard")
+    return (str(guard["id"]), str(guard["started_at"])) if guard else None
+
+
+def doubt(journal: Run, said: str) -> None:
+    """Note what nobody can prove, once."""
+    doubts = journal.state.get("doubts") or []
+    if said not in doubts:
+        journal.write(doubts=[*doubts, said])
+
+
+def file_of(journal: Run) -> str:
+    """Return where its append-only file lies, in words."""
+    manifest = (journal.state.get("guard") or {}).get("manifest")
+    return os.path.dirname(manifest) if manifest else "its data folder"
 
 
 def release(journal: Run, request: Request) -> None:
     """Let go of a container that runs, for a run that failed; one that is down stays so until it is brought up by what it has on disk.
 
-    It is kept down as well where the compose file has the settings and can't be put back.
+    One whose compose file has the settings and can't be put back is kept down as well.
     """
     guard = journal.state.get("guard")
     if not guard:
         return
-    # Its unit tries again what fails here.
+    # Where this fails its unit stays, and brings it up once it ends.
     with suppress(FailedFault, RefusedFault, OSError):
         held = inspected(guard["id"])
-        if held is None or held["State"]["Running"]:
-            redis_command.take_back(journal, request, held)
+        if (held is None or held["State"]["Running"]) and redis_command.take_back(journal, request, held):
             off(journal)
 
 
@@ -125,7 +148,8 @@ def told(journal: Run) -> str:
     """Return why nobody else starts the container that this run keeps down, and who does."""
     return (
         f"run {journal.key} keeps {journal.state['container']} down once it ends, with its newest data in its append-only file, which no start by hand loads. "
-        f"The host brings it up by itself; '{' '.join(settling(journal))}' there does, or says what is in the way"
+        f"Applying the same plan again ends that, or controlplane rollback {journal.key}. Once it is down the host brings it up by itself; "
+        f"'{' '.join(settling(journal))}' there does, or says what is in the way"
     )
 
 
@@ -150,9 +174,24 @@ def is_still(docker: dict[str, Any] | None) -> bool:
 
 
 def assert_there(journal: Run, docker: dict[str, Any] | None) -> None:
-    """Raise `FailedFault` where it is kept down, does not run, and the disk of its data is not there: whoever starts it then has it empty."""
-    if stands(journal) and not (docker and docker["Running"]):
+    """Raise `FailedFault` where it is kept down, or half made, does not run, and the disk of its data is not there: a start then has it empty."""
+    if docker and docker["Running"]:
+        return
+    if stands(journal):
         is_whole(journal)
+    # Also where nothing is asked of the file: on the mount's empty folder it would start empty.
+    data = journal.state.get("data") if journal.phase in CRITICAL else None
+    if data and (not os.path.isdir(data["path"]) or mounts.mount_of(data["path"], mounts.read()).mount != data["mount"]):
+        raise FailedFault(
+            f"{journal.state['container']} stands still, and its data folder {data['path']} is not on {data['mount']} now: started without that disk it would "
+            "have nothing. Bring the disk back; the host then goes on by itself, or run this again"
+        )
+
+
+def place_of_data(server: Server) -> dict[str, str] | None:
+    """Return {path, mount} of its data folder on this host, None where that is not surely known."""
+    path = _path(server, server.redis.settings(["dir"])["dir"])
+    return None if path is None else {"path": path, "mount": mounts.mount_of(path, mounts.read()).mount}
 
 
 def is_whole(journal: Run) -> bool:
@@ -179,7 +218,8 @@ def _places(server: Server, request: Request) -> dict[str, str | None]:
     manifest = None if folder is None else os.path.join(folder, named["appenddirname"], f"{named['appendfilename']}.manifest")
     file = _path(server, request.file) if request.route == "file" and request.file else None
     # Without the file nobody could write it then.
-    return {"manifest": manifest if request.route == "compose" or file is not None else None, "file": file}
+    dump = None if folder is None else os.path.join(folder, named["dbfilename"])
+    return {"manifest": manifest if request.route == "compose" or file is not None else None, "file": file, "dump": dump}
 
 
 def _path(server: Server, path: str) -> str | None:
@@ -207,6 +247,20 @@ def _let_go_of_others(journal: Run, own: str) -> None:
         settle_units.uninstall_after(other.key)
 
 
+def take_over(journal: Run, server: Server) -> None:
+    """Take the container over from each other run, for a way back that turns its file off: what they keep it down for is gone with that.
+
+    Their half made container is no more to be made anew by that file. Raises `FailedFault`.
+    """
+    for other in _others(journal, str(server.inspection["Id"])):
+        if not journal.state.get("guard"):
+            journal.write(guard=other.state["guard"], container=other.state["container"])
+            install_unit(journal)
+            settle_units.start_after(journal.key)
+        other.write(guard=None, started_at=None)
+        settle_units.uninstall_after(other.key)
+
+
 def _others(journal: Run, own: str) -> list[Run]:
     return [run for run in journal.home.runs() if run.key != journal.key and (run.state.get("guard") or {}).get("id") == own]
 
@@ -215,5 +269,6 @@ def install_unit(journal: Run) -> None:
     """Lay down the unit by which the host goes on with the run, behind the mounts of what it needs for that."""
     table, guard = mounts.read(), journal.state.get("guard") or {}
     paths = [guard[name] for name in ("manifest", "file") if guard.get(name) is not None]
-    found = {mounts.mount_of(mounts.nearest_existing(path), table).mount for path in paths} - {"/"}
+    found = {mounts.mount_of(mounts.nearest_existing(path), table).mount for path in paths} | {(journal.state.get("data") or {}).get("mount", "/")}
+    found -= {"/"}
     settle_units.install_after(journal.key, settling(journal), sorted(mount for mount in found if not mount.startswith("/run")), waits=True)

@@ -108,6 +108,22 @@ def await_rest(look: Callable[[], Iterable[Inspection]], limit_s: float, check: 
         time.sleep(0.2)
 
 
+def keeps_file(held: Inspection) -> bool | None:
+    """Say whether the server of a container has an append-only file open, None where that can't be said: it ends, or there is none."""
+    found = [_keeps_file(server.pid) for server in servers([held])]
+    # Who ends has nothing open from some moment on: what was seen holds of one that has something still.
+    if not found or None in found or not all(_has_any_open(server.pid) for server in servers([held])):
+        return None
+    return True in found
+
+
+def _has_any_open(pid: int) -> bool:
+    try:
+        return bool(os.listdir(f"{PROC}/{pid}/fd"))
+    except OSError:
+        return False
+
+
 def _keeps_file(pid: int) -> bool | None:
     """Say whether the server has an append-only file open; None where it is gone."""
     try:

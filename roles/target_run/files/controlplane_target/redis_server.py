@@ -250,4 +250,7 @@ def set_restart(container: str, policy: dict[str, Any], engine: Engine | None = 
     """Set a container's restart policy; one that is gone has none. Raises `FailedFault`."""
     status, answer = (engine or Engine()).call("POST", f"/containers/{container}/update", body={"RestartPolicy": policy})
     if status not in (200, 404):
-        raise FailedFault(f"the restart policy of {container} can't be set: {(answer or {}).get('message', status)}")
+        raise FailedFault(
+            f"the restart policy of {container} can't be set: {(answer or {}).get('message', status)}. It shall be {policy['Name']}: see that "
+            f"'docker update --restart {policy['Name']} {container}' works (Docker's log says why it does not), then run this again"
+        )

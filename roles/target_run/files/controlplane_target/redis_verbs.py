@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from typing import Any
 
-from . import redis_aof, redis_down, redis_end, redis_persist, redis_refuse
+from . import redis_aof, redis_down, redis_dump, redis_end, redis_persist, redis_refuse
 from .faults import FailedFault, RefusedFault
 from .redis_request import Request
 from .state import Home, Run
@@ -47,6 +47,7 @@ def act(home: Home, options: argparse.Namespace) -> dict[str, Any]:
     except OSError as fault:
         raise FailedFault(
             f"{request.container}: {fault}. The journal stands at {(of if options.action == 'undo' else run).phase}: run this again, it goes on from there"
+            f"{redis_dump.unread(run)}"
         ) from fault
 
 

@@ -13,7 +13,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from . import configs, containerd_toml, daemon_json, lost_found, mounts, redis_live, redis_rest, retired
+from . import configs, containerd_toml, daemon_json, lost_found, mounts, redis_guard, redis_live, redis_rest, retired
 from .docker_engine import Engine
 from .faults import FailedFault
 from .root_request import Move, Request
@@ -53,7 +53,8 @@ def reasons(home: Home, request: Request, engine: Engine, info: dict[str, Any]) 
             found.append(f"{move.kind}'s root is {roots[move.kind]}, neither {move.source} nor {move.destination}")
             continue
         found += _of_the_source(move, engine) + _of_the_destination(home, move) + _of_the_containers(move, containers)
-    found += of_the_running(containers)
+    # All that Docker has is stopped, and started by it.
+    found += of_the_running(containers) + redis_guard.keeping(home, lambda _run: True)
     return found + of_the_space([move for move in moves if os.path.isdir(move.source)])
 
 
