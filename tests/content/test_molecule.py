@@ -10,6 +10,7 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 
 from controlplane.domain.capabilities.fstab_text import guard_text
+from controlplane.domain.checks.hygiene_timer import digest_of_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT / ".config/molecule"
@@ -81,6 +82,11 @@ def test_the_guard_of_the_scenarios_is_the_planners() -> None:
     mounts = [(entry["file"], entry["spec"].removeprefix("UUID="))]
     assert variables["fstab_guard_text"] == guard_text("docker.service", mounts)
     assert variables["fstab_socket_guard_text"] == guard_text("docker.socket", mounts)
+
+
+def test_the_timer_of_the_scenarios_is_the_planners() -> None:
+    timer = DataLoader().load_from_file(str(SHARED / "vars/docker_hygiene.yml"), cache="none", unsafe=True)["docker_hygiene_timer"]
+    assert timer["digest"] == digest_of_settings(timer["settings"], timer["every"])
 
 
 @pytest.mark.parametrize("scenario", [path for path in SCENARIOS if (path / "prepare.yml").exists()], ids=lambda path: path.name)

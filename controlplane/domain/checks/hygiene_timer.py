@@ -25,8 +25,12 @@ def timer_settings(desired: DesiredHost) -> dict[str, Any]:
 
 def settings_digest(desired: DesiredHost) -> str:
     """Return the short digest of those settings, of how often and how it chooses, by which the service's command line tells what it was made for."""
-    every = desired.docker.hygiene.timer if desired.docker.hygiene else None
-    return digest_of({**timer_settings(desired), "every": every, "choice": _CHOICE}).removeprefix("sha256:")[:12]
+    return digest_of_settings(timer_settings(desired), desired.docker.hygiene.timer if desired.docker.hygiene else None)
+
+
+def digest_of_settings(settings: dict[str, Any], every: str | None) -> str:
+    """Return that digest of settings as `timer_settings` gives them, for a timer that runs `every` day or week."""
+    return digest_of({**settings, "every": every, "choice": _CHOICE}).removeprefix("sha256:")[:12]
 
 
 def is_in_place(desired: DesiredHost, reader: Reader) -> bool:
