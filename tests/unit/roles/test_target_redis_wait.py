@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from controlplane_target import compose, path_downtime, redis_anew, redis_aof, redis_wait, services
+from controlplane_target import compose, path_downtime, redis_anew, redis_aof, redis_wait, services, starting
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.redis_client import LoadingError, LoginError
 from controlplane_target.state import Home, Run
@@ -35,6 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     told = SimpleNamespace(time=lambda: made.at, monotonic=lambda: made.at, sleep=made.sleep)
     monkeypatch.setattr(redis_wait, "time", told)
+    monkeypatch.setattr(starting, "time", told)
     monkeypatch.setattr(redis_wait, "state", SimpleNamespace(boot_id=lambda: made.boot, epoch=redis_wait.state.epoch))
     monkeypatch.setattr(path_downtime, "now", made.now)
     return made

@@ -1,7 +1,7 @@
 """Wait for a Redis that starts, for as long as it gets on with loading its data; and note since when it takes its clients' writes again.
 
 Rules:
-- What it has loaded counts by the most that was ever seen of it: one that falls over at the same place again and again gets on with nothing.
+- One that loads is given time as starting.py says.
 - How long it was away is path_downtime.py's to measure, from the hold of its writes on, over every stop of a run and through a boot.
 - Who finds it answering did not see since when. It is taken for as long as its container has run; how long it loaded then is not part of that.
 """
@@ -18,6 +18,7 @@ from .faults import FailedFault, RefusedFault
 from .redis_client import LoadingError, LoginError, loaded
 from .redis_hold import writes_held
 from .redis_server import Server
+from .starting import Patience
 from .state import Run
 
 if TYPE_CHECKING:
@@ -27,26 +28,9 @@ if TYPE_CHECKING:
 _HELD_S = 60.0
 
 
-class _Patience:
-    """How long it has got on with nothing."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s, self._since, self._most = limit_s, time.monotonic(), (0, 0)
-
-    def sees(self, got: tuple[int, int]) -> None:
-        """Take note of (bytes, keys) that it has loaded."""
-        if any(now > most for now, most in zip(got, self._most)):
-            self._since = time.monotonic()
-            self._most = (max(got[0], self._most[0]), max(got[1], self._most[1]))
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() - self._since > self._limit_s
-
-
 def answering(request: Request) -> Server:
     """Return the server once it has loaded its data. Raises `FailedFault` where for so long it says nothing, or loads nothing more; `LoginError`."""
-    patience = _Patience(request.answer_s)
+    patience = Patience(request.answer_s)
     while True:
         server, said, got = _look(request)
         if server is not None:
