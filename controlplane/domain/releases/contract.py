@@ -164,10 +164,10 @@ def _is_declaration(comment: str) -> bool:
 def _variable(entry: Entry, comment: str) -> tuple[Variable | None, list[str]]:
     words, about = _words(comment)
     kind, choices = _kind(words[0])
-    wrong = [] if kind else [f"{words[0]!r} is no type: write text, int, bool, url, path, or one-of a|b with two choices or more"]
+    wrong = [] if kind else ["what stands there is no type: write text, int, bool, url, path, or one-of a|b with two choices or more"]
     flags = words[1:]
     strange = [flag for flag in flags if flag not in _FLAGS]
-    wrong += [f"{flag!r} says nothing here: write required, optional or secret, and an explanation behind ' — '" for flag in strange]
+    wrong += ["something there says nothing: write required, optional or secret, and an explanation behind ' — '"] if strange else []
     if len(set(flags)) != len(flags) or {"required", "optional"} <= set(flags):
         wrong.append("says twice whether it is required or secret: once is enough")
     if kind in _SECRET_KINDS and "secret" not in flags and is_secret_name(entry.name):

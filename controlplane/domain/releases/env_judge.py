@@ -7,12 +7,15 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 
 from controlplane.domain.errors import Fault
 from controlplane.domain.releases.contract import Contract, Variable, passwords_in, wrong_type
 from controlplane.domain.releases.dotenv import Entry, EnvText
 from controlplane.domain.releases.placeholders import SHORTEST_SECRET, is_placeholder, stands_for_secret, why_no_secret
+
+_USUAL = re.compile("[A-Z_][A-Z0-9_]*", re.ASCII)
 
 
 def judge_env(contract: Contract, said: EnvText, *, file: str, contract_file: str, deciding: Collection[str] = ()) -> tuple[Fault, ...]:
@@ -28,12 +31,16 @@ def judge_env(contract: Contract, said: EnvText, *, file: str, contract_file: st
                 faults.append(Fault(file, 0, variable.name, f"is missing: {_asked(variable, contract_file)}"))
             continue
         faults += [Fault(file, entry.line, entry.name, message) for message in _value_faults(variable, entry, contract_file, deciding)]
-    faults += [
-        Fault(file, entry.line, entry.name, f"is not in {contract_file}: declare it there, or take it out")
-        for entry in said.entries
-        if entry.name not in wanted
-    ]
+    faults += [Fault(file, entry.line, *_undeclared(entry.name, contract_file)) for entry in said.entries if entry.name not in wanted]
     return tuple(faults)
+
+
+def _undeclared(name: str, contract_file: str) -> tuple[str, str]:
+    """Return (field, message). What is no usual name may be the rest of a value that goes on over two lines: it is not shown."""
+    told = f"is not in {contract_file}: declare it there, or take it out"
+    if _USUAL.fullmatch(name):
+        return name, told
+    return "", f"the name in this line {told}; it is not shown, since it may be the rest of the value above"
 
 
 def secret_values(contract: Contract, said: EnvText) -> dict[str, tuple[str, ...]]:

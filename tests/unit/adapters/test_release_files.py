@@ -79,6 +79,7 @@ def test_a_site_with_a_release_is_valid(site: Path) -> None:
         ("shop.yml", "[shop/smoke/test_web.py], urls: {web: \"http://10.0.0.1:81\"}", "[shop/smoke/web.py]", "releases/shop.yml:9: environments.staging.smoke.files.0: web.py is no pytest file"),
         ("shop.yml", "10.0.0.1:80", "10.0.0.1:81/", "releases/shop.yml:15: environments.production.smoke.urls.web: http://10.0.0.1:81/ is an address of staging too: name where production is reached"),
         ("shop.yml", "shop/web}", "shop/web:1}", "releases/shop.yml:2: images.web: registry.example.org/shop/web:1 has a tag or a digest"),
+        ("shop.yml", "registry.example.org/shop/web}", "bot:Kanarienvogel@r.org/web}", "releases/shop.yml:2: images.web: …@r.org/web has a tag"),
         ("shop.yml", "pack: records", "pack: record", "releases/shop.yml:16: promotion.pack: there is no pack record in gates.yml"),
         ("shop.yml", "LOOP-SHOP", "LOOP-SHIP", "releases/shop.yml:17: loop: there is no LOOP-SHIP in registers/loops.yml"),
         ("shop.yml", "goal: the shop\n", "goal: the shop\ngoal: x\n", "releases/shop.yml:2: goal: is there twice"),

@@ -61,11 +61,11 @@ def test_what_compose_files_are_judged_by_is_no_secret_and_nothing_that_the_real
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("# PORT: int", "# PORT: itn", "c:3: PORT: 'itn' is no type"),
-        ("# PORT: int, required", "# PORT: int, needed", "c:3: PORT: 'needed' says nothing here"),
+        ("# PORT: int", "# PORT: itn", "c:3: PORT: what stands there is no type"),
+        ("# PORT: int, required", "# PORT: int, needed", "c:3: PORT: something there says nothing"),
         ("# PORT: int, required", "# PORT: int, required, required", "c:3: PORT: says twice"),
         ("# PORT: int, required", "# PORT: int, required, optional", "c:3: PORT: says twice"),
-        ("# PORT: int, required", "# PORT:", "c:3: PORT: '' is no type"),
+        ("# PORT: int, required", "# PORT:", "c:3: PORT: what stands there is no type"),
         ("# PORT: int, required — where it listens\n", "", "c:3: PORT: has no declaration: write '# PORT: TYPE, required' above it"),
         ("# PORT: int, required — where it listens\n", "# PROT: int, required\n", "c:4: PORT: has no declaration"),
         ("PORT=3400\n", "", "c:3: PORT: is declared, and no line PORT= follows right below"),
@@ -74,7 +74,7 @@ def test_what_compose_files_are_judged_by_is_no_secret_and_nothing_that_the_real
         ("PORT=3400", "PORT=many", "c:4: PORT: is not of type int: write a whole number in plain digits"),
         ("PORT=3400", "PORT=3400 # where", "c:4: PORT: holds ' #', behind which Compose reads a comment"),
         ("PORT=3400", "PORT=TODO", "c:4: PORT: has a value that only stands for one"),
-        ("one-of debug|info", "one-of debug", "c:5: LEVEL: 'one-of debug' is no type"),
+        ("one-of debug|info", "one-of debug", "c:5: LEVEL: what stands there is no type"),
         ("LEVEL=info", "LEVEL=warn", "c:7: LEVEL: is not of type one-of: write one of debug, info"),
         ("DATABASE_PASSWORD=\n", "DATABASE_PASSWORD=hunter2hunter2\n", "c:9: DATABASE_PASSWORD: is a secret and has a value here"),
         ("text, required, secret\nDATABASE_PASSWORD=\n", "text, required\nDATABASE_PASSWORD=\n", "c:8: DATABASE_PASSWORD: is a secret by its name"),

@@ -42,6 +42,8 @@ def test_a_file_that_holds_what_is_asked_for_has_no_fault() -> None:
         ("PORT=3410", "PORT=xxx", ".env:1: PORT: has a value that only stands for one"),
         ("PORT=3410", "PORT=3410 # staging", ".env:1: PORT: holds ' #'"),
         ("NOTE=\n", "NOTE=\nEXTRA=Kanarienvogel\n", ".env:6: EXTRA: is not in contract: declare it there, or take it out"),
+        # The rest of a secret that somebody pasted over two lines, as base64 wraps it.
+        ("NOTE=\n", "NOTE=\nk3JmXq82LzWnVbTrYpHsQe==\n", ".env:6: the name in this line is not in contract: declare it there, or take it out"),
         ("NOTE=\n", "DEBUG=\n", ".env:5: DEBUG: is empty, and nothing is not of type bool"),
         ("PASSWORD=Kanarienvogel77ab01", "PASSWORD=changeme", ".env:3: PASSWORD: has a value that only stands for one"),
         ("PASSWORD=Kanarienvogel77ab01", "PASSWORD=<password>", ".env:3: PASSWORD: has a value that only stands for one"),
