@@ -57,7 +57,7 @@ def read_governance(
     registers, sources, registers_wrong = _registers(folder / "registers")
     broken: tuple[Broken, ...] = ()
     if registers is not None:
-        named = {name: wave.named_gaps for name, wave in waves.items()} if (folder / "waves").is_dir() and not waves_wrong else None
+        named = None if waves_wrong else {name: wave.named_gaps for name, wave in waves.items()}
         broken = broken_rules(
             registers,
             checks=None if own is None else [*CHECKS, *own],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,14 @@ def test_a_fault_of_a_register_is_said_where_it_stands(folder: Path, name: str, 
     write(folder, f"registers/{name}.yml", text.replace(old, new, 1))
     found = faults(folder)
     assert any(fault.startswith(told) for fault in found), found
+
+
+def test_a_finding_names_no_wave_where_there_are_none(folder: Path) -> None:
+    shutil.rmtree(folder / "waves", ignore_errors=True)
+    text = FILES["registers/findings.yml"]
+    write(folder, "registers/findings.yml", text.replace("    severity: high\n", "    severity: high\n    waves: [W9]\n", 1))
+    found = faults(folder)
+    assert any(fault.startswith("registers/findings.yml:5: findings.STOR-001.waves.0: there is no W9 in waves/") for fault in found), found
 
 
 def test_a_host_that_lives_and_has_no_row_is_a_fault_of_the_policy(folder: Path) -> None:
