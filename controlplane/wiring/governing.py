@@ -10,6 +10,7 @@ from controlplane import wiring
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from controlplane.adapters.coordination import CoordinationStore
     from controlplane.adapters.gate_reports import GateReportFiles
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from controlplane.domain.plan import Plan
     from controlplane.domain.receipt import Receipt
     from controlplane.domain.site_view import SiteView
+    from controlplane.ports.clocks import SiteTime
     from controlplane.ports.waves import WaveStore
     from controlplane.usecases.change_modes import ModePorts
     from controlplane.usecases.examine_site import DoctorPorts
@@ -263,6 +265,13 @@ def waves_of(view: SiteView) -> Callable[[], tuple[WaveHeld, ...]]:
     return wave_attempts(view, partial(wiring.coordination, view.folder), chain=lambda: [receipt for _, receipt in trail.load()])
 
 
+def show_time(view: SiteView, held: Sequence[WaveHeld], opened: Callable[[], AbstractContextManager[SiteTime]], *, now: datetime) -> None:
+    """Let the store see the time where one is in use and approvals end by it. Raises `RefusedError` for a clock that was set back."""
+    if held and view.approval != "none":
+        with opened() as store:
+            store.assert_time(now)
+
+
 def plain_course(view: SiteView, plan: Plan) -> PlainCourse:
     """Return the course of a plan that is applied by itself. Raises `RefusedError` where it belongs to a wave, or none of it may begin now."""
     from functools import partial  # noqa: PLC0415 - a verb that isn't called costs nothing
@@ -273,8 +282,11 @@ def plain_course(view: SiteView, plan: Plan) -> PlainCourse:
 
     trail = wiring.receipts(view.folder)
     chain = [receipt for _, receipt in trail.load()]
-    waves = wave_attempts(view, partial(wiring.coordination, view.folder), chain=lambda: chain)
-    refuse_wave_plan(plan, waves(), approvals=wiring.approvals(view.folder), chain=chain, now=wiring.clock().now())
+    opened = partial(wiring.coordination, view.folder)
+    waves = wave_attempts(view, opened, chain=lambda: chain)
+    held = waves()
+    refuse_wave_plan(plan, held, approvals=wiring.approvals(view.folder), chain=chain, now=wiring.clock().now())
+    show_time(view, held, opened, now=wiring.clock().now())
     course = PlainCourse(view, wiring.clock(), waves)
     course.refuse(plan, open_run(plan, trail))
     return course

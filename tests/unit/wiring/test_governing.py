@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from controlplane.wiring.governing import wave_attempts
+from controlplane.domain.errors import RefusedError
+from controlplane.usecases.refuse_wave_plan import every_attempt
+from controlplane.wiring.governing import show_time, wave_attempts
 from tests.fakes.coordination import FakeCoordination
 from tests.fakes.site import FakeSite
 
@@ -34,3 +36,12 @@ def test_the_store_is_asked_for_waves_where_there_is_one_or_was_one(tmp_path: Pa
     attempts = wave_attempts(site.view.model_copy(update={"folder": str(tmp_path)}), open_store, chain=lambda: chain)
     assert [[held.wave for held in attempts()] for _ in range(2)] == [["W1"] if asked else []] * 2
     assert len(opened) == asked
+
+
+@pytest.mark.parametrize(("approval", "is_refused"), [("self", True), ("other", True), ("none", False)])
+def test_an_approval_is_not_judged_by_a_clock_that_is_behind_the_stores(approval: str, is_refused: bool) -> None:
+    site, store = FakeSite(), FakeCoordination()
+    store.take("W1", state="open", mutating=True, holder="bob", record={}, now=site.clock.now() + timedelta(hours=1), ttl=timedelta(hours=1))
+    view = site.view.model_copy(update={"approval": approval})
+    with nullcontext() if not is_refused else pytest.raises(RefusedError, match="clock is behind what the site has seen"):
+        show_time(view, every_attempt(store), lambda: nullcontext(store), now=site.clock.now())
