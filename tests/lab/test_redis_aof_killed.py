@@ -139,8 +139,9 @@ def test_whoever_is_killed_between_two_steps_the_same_plan_goes_on_and_nothing_i
             between.append(f"between:{phase}")
         if reached == "done":
             break
-    # Both last for longer than a look from outside takes: with neither hit, all of them came late. A run may be over that was hit before.
-    assert {"on", "making-anew"} & set(hit) or (who, first) == ("container", "prepared"), hit
+    # Both last for longer than a look from outside takes: with neither hit, all of them came late. A run whose container or machine is killed as it
+    # turns the file on may be brought to its end by the host.
+    assert {"on", "making-anew"} & set(hit) or (who != "controller" and first == "prepared"), hit
     assert any(whole), (hit, whole)
     if site.rows()[-1]["state"] == "failed":
         site.plan("plan.json", *ONLY)
