@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,25 @@ def test_one_that_is_cut_off_bears_another_time_and_is_copied_anew(trees: tuple[
         patched(trees)
     assert (trees[1] / "table").stat().st_mtime_ns != (trees[0] / "table").stat().st_mtime_ns
     copy_tree(str(trees[0]), str(trees[1]), live=False)
+    assert_equal(trees)
+
+
+@pytest.mark.parametrize(("age_s", "granularity_ns"), [(0.0, 1), (0.01, 1), (0.2, 1_000_000_000)])
+def test_nothing_is_written_in_the_tick_that_the_source_bears(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, age_s: float, granularity_ns: int
+) -> None:
+    change(trees[0] / "table", 0, b"xxxx")
+    modified = (time.time_ns() - int(age_s * 1e9)) // granularity_ns * granularity_ns
+    os.utime(trees[0] / "table", ns=(modified, modified))
+    whole, began = tree_patch._write_at, []
+
+    def noted(descriptor: int, data: memoryview, at: int) -> None:
+        began.append(time.time_ns())
+        whole(descriptor, data, at)
+
+    monkeypatch.setattr(tree_patch, "_write_at", noted)
+    patched(trees)
+    assert began[0] - modified >= max(20_000_000, granularity_ns)
     assert_equal(trees)
 
 
