@@ -217,6 +217,7 @@ def test_what_only_its_compose_file_tells_is_refused_by_the_role_and_nothing_sto
 _D244 = ("audit", "--check", "D244", "-o", "json")
 
 
+@pytest.mark.long
 def test_a_part_of_a_volume_is_purged_alone_and_what_would_see_it_go_is_named(machine: Callable[..., LabMachine], tmp_path: Path) -> None:
     host, site = shop(machine, tmp_path)
     policy = site.site / "policy.yml"
