@@ -29,8 +29,11 @@ def way_on(then: str, file: str, approval: str) -> str:
     return f"{then} {file}" if approval == "none" else f"{who}controlplane approve {file}, then: {then} {file}"
 
 
-def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply", approval: str = "none") -> None:
-    """Print the preview on standard output; `then` is the command that takes the file `out` and goes on, `approval` what it demands before."""
+def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply", approval: str = "none", nothing: str = "Nothing to do.") -> None:
+    """Print the preview on standard output; `then` is the command that takes the file `out` and goes on, `approval` what it demands before.
+
+    `nothing` is what is said of a plan that has neither a step nor a refusal.
+    """
     for step in made.steps:
         _show_step(step)
     for bound in made.bounds:
@@ -40,10 +43,10 @@ def show_plan(made: Plan, out: str | None, *, then: str = "controlplane apply", 
         _row("refused", f"{refusal.host} {refusal.capability}: {refusal.reason}")
     if made.bounds or made.refusals:
         click.echo("")
-    _close(made, out, then, approval)
+    _close(made, out, then, approval, nothing)
 
 
-def _close(made: Plan, out: str | None, then: str, approval: str) -> None:
+def _close(made: Plan, out: str | None, then: str, approval: str, nothing: str) -> None:
     destroyed = [f"{change.target} on {step.host}" for step in made.steps for change in step.changes if change.destructive]
     count = sum(len(step.changes) for step in made.steps)
     told = f"{counted(len(made.steps), 'step')}, {counted(count, 'change')} on {counted(len(made.hosts), 'host')}"
@@ -61,7 +64,7 @@ def _close(made: Plan, out: str | None, then: str, approval: str) -> None:
     elif made.steps:
         _row("next", f"run this again with --out FILE, then {way_on(then, 'FILE', approval)}    (nothing was changed so far)")
     elif not made.refusals:
-        click.echo("Nothing to do.")
+        click.echo(nothing)
 
 
 def _in_all(own: list[int | None]) -> str:

@@ -88,15 +88,16 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
 @click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
 @_stack
 @click.option("--env", "environment", default="production", show_default=True, type=click.Choice(["staging", "production"]), help="Where.")
-@click.option("--to", metavar="MANIFEST", help="Manifest to go back to; otherwise the one before.")
+@click.option("--to", metavar="MANIFEST", help="Manifest to go back to, or 'nothing'; otherwise what was brought last goes.")
 @click.option("--dry-run", is_flag=True, help="Ask every host, say what would go back and change, and change nothing.")
 @site_option
 @output_option()
 def rollback(stack: str, environment: str, to: str | None, dry_run: bool, site: str | None, output: str) -> int:  # noqa: PLR0917 - click's
-    """Bring the release before back: its images, compose and environment files; proven by digest and by the smoke tests.
+    """Take back what was brought last: the images, compose and environment files of before; proven by digest and by the smoke tests.
 
-    What can't be undone is said first. Exit 1: it is not proven. 4: refused, nothing was changed. 130: interrupted, the same command goes on.
-    With --dry-run exit 3: it could go back. 4: a host would refuse. 5: one could not be asked.
+    What can't be undone is said first. Exit 0 also where that is back already: further it goes by --to alone. 1: it is not proven. 4: refused,
+    nothing was changed. 130: interrupted, the same command goes on. With --dry-run exit 3: it could go back. 4: a host would refuse. 5: one could
+    not be asked.
     """
     from controlplane.cli.progress import working  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.stopping import leaving  # noqa: PLC0415
@@ -112,7 +113,8 @@ def rollback(stack: str, environment: str, to: str | None, dry_run: bool, site: 
                 told = rehearse_return(found, stack, name, to, ports, progress=progress)
             return _show_rehearsed(told, output)
         back = way_back(found, stack, name, to, ports)
-        _show_way_back(back, err=True)
+        if back.already is None:
+            _show_way_back(back, err=True)
         with leaving(f"What went back stays back. Next: {back.command}"), working("rolling back") as progress:
             result = return_release(found, stack, back, ports, to=to, progress=progress)
     return _show_result(result, output)
@@ -141,7 +143,7 @@ def _preview(found: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | K
     with working("collecting evidence") as progress:
         shown = rehearse(found, stack, name, of, ports)
         asked = asked_of_hosts(found, of if isinstance(of, Plan) else shown.plan, ports, progress=progress, besides=shown.finished)
-    if out is not None:
+    if out is not None and not shown.unplanned:
         wiring.plan_files().write(out, shown.plan)
     # What staging runs may be given up; its way back shuts no gate.
     hosts = [line for one in asked for line in (one if name == "production" else (one.docker,))]
@@ -171,13 +173,19 @@ def _show_preview(shown: Rehearsed, plan_file: str | None, *, output: str, then:
 
     made, gate, lands = shown.plan, shown.gate, shown.lands
     if output == "json":
-        print_json({"gate": [line.model_dump(mode="json") for line in gate], "lands": list(lands), "plan": made.model_dump(mode="json")})
+        plan = None if shown.unplanned else made.model_dump(mode="json")
+        print_json({"gate": [line.model_dump(mode="json") for line in gate], "lands": list(lands), "plan": plan})
     else:
         show_gate(gate)
         for one in lands:
             click.echo(plain(f"lands     {one['host']} {one['service']} {one['path']}: {one['lands']}"))
         click.echo("")
-        show_plan(made, plan_file, then=then, approval=approval)
+        missing = ", ".join(line.name for line in gate if line.verdict.value != "MET")
+        nothing = f"Nothing is planned; what does not hold stands above: {plain(missing)}." if missing else "Nothing to do."
+        if shown.unplanned:
+            click.echo(f"{nothing} No plan was written.")
+        else:
+            show_plan(made, plan_file, then=then, approval=approval, nothing=nothing)
     # What only holds for a time is asked again at the deployment itself.
     shut = [line for line in gate if line.verdict.value != "MET" and line.name not in ("window", "approval")]
     if any(line.verdict.value == "UNKNOWN" for line in shut):
@@ -226,10 +234,13 @@ def _show_rehearsed(told: RehearsedReturn, output: str) -> int:
 
     back, lines, hosts = told
     verdicts = {line.verdict.value for line in lines}
-    code = 5 if "UNKNOWN" in verdicts else 4 if verdicts - {"MET"} else 3
+    code = 0 if back.already is not None else 5 if "UNKNOWN" in verdicts else 4 if verdicts - {"MET"} else 3
     if output == "json":
         said = {"gate": [line.model_dump(mode="json") for line in lines], "changes": [one.model_dump(mode="json") for one in hosts]}
         print_json({**back.model_dump(mode="json"), **said})
+        return code
+    if back.already is not None:
+        click.echo(plain(back.already))
         return code
     _show_way_back(back, err=False)
     show_gate(lines)

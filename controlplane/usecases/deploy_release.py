@@ -44,8 +44,10 @@ from controlplane.usecases.release_case import (
     ReleaseCourse,
     ReleasePorts,
     ReleaseSite,
+    brought,
     environment_of,
     history,
+    manifest_of,
     planned,
     shut,
     stricter,
@@ -98,7 +100,7 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
     if at.next == "nothing":
         course.proof = at.proof.report if at.proof is not None else None
         return course.result("done", finished(plan, stack, at))
-    kept, view = planned(site, stack, "production", plan)
+    kept = manifest_of(site, stack, "production", plan)
     course.begun = at.begun
     by = ReleaseCourse(command, environment.hosts, held, ports.waves, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
     if not course.begun:
@@ -108,6 +110,8 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
         refuse_shut(course.gate, f"{kept.name} is not promoted", f"{before}{_open_and_empty(at.run)}")
     else:
         _refuse_in_wave(plan, f"{kept.name} is not promoted further", by, ports)
+    # Files with faults shut the gate before this; what was begun is not ended by them either.
+    view = site.view.releasing(brought(site, stack, "production", kept))
     by.begins = look_before(site, stack, "production", plan, ports, view=view)
     course.deployed = apply_plan(plan, view, operator=site.operator, ports=ports.apply, progress=progress, course=by)
     if course.deployed.outcome == "interrupted":

@@ -52,12 +52,27 @@ def way_back_command(run: str, plan: Plan, chain: Sequence[Receipt]) -> str:
     """Return the command that takes a run of a plan back: for a release its own verb, as long as something of the run stands.
 
     Of a release's run that began nothing, or is back, there is only the record to close: its own verb would take the release before it back.
+    Its own verb knows the hosts that its environment has: where those of the run may be others by now, `ends_as` names what tells.
     """
     found, undone = brings(plan), undone_keys(chain)
     steps = (r for r in chain if r.run == run and r.phase == "intent" and r.undoes is None and r.capability != WHOLE)
     if found is None or all(step.key in undone for step in steps):
         return f"controlplane rollback {run}"
     return f"controlplane release rollback {shlex.quote(found.stack)} --env {found.environment}"
+
+
+def ends_as(run: str, plan: Plan, chain: Sequence[Receipt]) -> str | None:
+    """Return the command that says how an open run of a release is ended; None for a run of anything else, one that is closed, or all back.
+
+    What works depends on the hosts that the environment has now: a run that is left on others alone goes neither on nor back before they are named
+    again. Who knows but the receipts can't tell.
+    """
+    found, undone = brings(plan), undone_keys(chain)
+    steps = [r for r in chain if r.run == run and r.phase == "intent" and r.undoes is None and r.capability != WHOLE]
+    is_open = any(r.run == run for r in open_intents(chain))
+    if found is None or not is_open or all(step.key in undone for step in steps):
+        return None
+    return f"controlplane release status {shlex.quote(found.stack)}"
 
 
 def abandon_command(run: str) -> str:

@@ -1,4 +1,8 @@
-"""The gate of a promotion, from receipts, files and fresh evidence of staging. Nothing is changed and nothing put on record."""
+"""The gate of a promotion, from receipts, files and fresh evidence of staging. Nothing is changed and nothing put on record.
+
+Rule:
+- Files with faults shut the gate, and hide no other line of it: what can't be told without them is said to be that.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,8 @@ import shlex
 from collections.abc import Sequence
 
 from controlplane.domain.digest import digest_of
-from controlplane.domain.errors import RefusedError
-from controlplane.domain.finding import Finding
+from controlplane.domain.errors import InputInvalidError, RefusedError, UnknownError
+from controlplane.domain.finding import Finding, Verdict
 from controlplane.domain.gates.run_order import beginnings, newest_run
 from controlplane.domain.plan import Plan
 from controlplane.domain.readiness import last_ready, void_because
@@ -21,9 +25,12 @@ from controlplane.ports.releases import KeptManifest
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.judge_hosts import judge_site
-from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brought, demanded_of, environment_of, history, shut
+from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brought, demanded_of, environment_of, history, shut, why_unplanned
+from controlplane.usecases.wave_ports import without_end
 
 RECERT = "release.recert"
+STAGING: EnvironmentName = "staging"
+PRODUCTION: EnvironmentName = "production"
 
 
 def judge_promotion(
@@ -33,7 +40,7 @@ def judge_promotion(
 
     `begun` is what the run that goes on began already: it is not in its own way, and its hosts are no longer asked whether they are ready for it.
 
-    Raises `InputInvalidError` for files with faults, `RunFailedError` where the receipts do not hold.
+    Raises `InputInvalidError` where the release itself can't be read, `RunFailedError` where the receipts do not hold.
     """
     spec, production = environment_of(site, stack, "production")
     now = ports.apply.clock.now()
@@ -46,6 +53,8 @@ def judge_promotion(
         else None
         for one in staged.hosts
     }
+    is_staged = all(mine.values())
+    unplanned, unread = (why_unplanned(site, stack, name, kept) for name in (PRODUCTION, STAGING))
     pack = spec.promotion.pack
     runs = ports.runs.latest_runs(pack) if pack is not None else ()
     return promotion_gate(
@@ -56,14 +65,14 @@ def judge_promotion(
             manifest=kept.manifest,
             now=now,
             staged=mine,
-            running=_running(site, stack, kept, ports) if all(mine.values()) else (),
-            unlike=_unlike(site, stack, kept) if all(mine.values()) else None,
+            running=_running(site, stack, kept, ports) if is_staged and unread is None else (),
+            unlike=_unlike(site, stack, kept) if is_staged and unread is None and unplanned is None else None,
             smoked=newest_proof(chain, stack, "staging"),
             production=_production(_before(history(site, stack, "production", chain, ports.apply), begun), chain),
             refusals=tuple(f"{one.host}: {one.reason}" for one in plan.refusals) if plan is not None else (),
             asked=site.files.smoke_digests(stack, "staging"),
             certified=next((r for r in reversed(chain) if r.capability == RECERT and r.step == stack and r.phase == "result"), None),
-            faults=checked.faults,
+            faults=tuple(dict.fromkeys((*checked.faults, *_faults(unplanned)))),
             unchecked=checked.unchecked,
             ready={host: _not_ready(site, host, chain, ports) for host in production.hosts if host not in {one.host for one in begun}},
             gaps=own_gaps(stack, spec.loop, None if site.governance.register_faults else site.governance.registers),
@@ -72,8 +81,20 @@ def judge_promotion(
             shut=shut(spec.promotion.windows, site, now),
             unapproved=_unapproved(site, spec, plan, chain, ports),
             over=staged.unfinished if not any(one.unsettled for one in staged.hosts) else None,
+            # Its faults stand in the line 'contract'.
+            unplanned=_verdict(unplanned, "") if unplanned is not None else None,
+            unread=_verdict(unread, "; ".join(_faults(unread))) if unread is not None else None,
         )
     )
+
+
+def _faults(error: InputInvalidError | UnknownError | None) -> tuple[str, ...]:
+    return tuple(str(fault) for fault in error.faults) if isinstance(error, InputInvalidError) else ()
+
+
+def _verdict(error: InputInvalidError | UnknownError, told: str) -> tuple[Verdict, str]:
+    """Return how a line stands for files with faults, or for what of them can't be told."""
+    return (Verdict.DRIFTED, told) if isinstance(error, InputInvalidError) else (Verdict.UNKNOWN, without_end(str(error)).rstrip("."))
 
 
 def staged_manifest(site: ReleaseSite, stack: str, ports: ReleasePorts) -> KeptManifest:

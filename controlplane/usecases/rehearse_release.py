@@ -3,6 +3,8 @@
 Rules:
 - It refuses what carrying the plan out would refuse, and nothing else. Of a run of the plan that is open what is left may differ by what it did.
 - A promotion that would deploy nothing any more, as it is finished, to be proven or to be taken back, is told as that (promotion_state.py).
+- Files of production with faults are a line of the gate, and leave nothing to plan; for what a run began already they are the refusal that they are
+  for carrying it on. Staging has no gate: there they are a refusal.
 - What that run began is in its own way nowhere. Where it began every host, no gate is asked any more: what was begun is ended.
 """
 
@@ -11,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.finding import Verdict
-from controlplane.domain.plan import Plan, seal
+from controlplane.domain.plan import Binds, Plan, seal
 from controlplane.domain.planning import differences, unplanned
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.gate import GateLine
@@ -26,28 +29,44 @@ from controlplane.usecases.interrupted_run import finished_steps, open_run, way_
 from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.make_plan import roles_digest
 from controlplane.usecases.promotion_state import foreseen, reached
-from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, landings, plan_release, planned, stricter
+from controlplane.usecases.release_case import (
+    ReleasePorts,
+    ReleaseSite,
+    environment_of,
+    landings,
+    manifest_of,
+    plan_release,
+    planned,
+    stricter,
+    why_unplanned,
+)
 
 
 @dataclass(frozen=True)
 class Rehearsed:
     """What a release would do: the plan, its gate (of staging: a wave that has its hosts, or nothing), and where each service's data land.
 
-    `finished` are the hosts at which nothing of the plan is to be begun any more.
+    `finished` are the hosts at which nothing of the plan is to be begun any more. Where `unplanned`, the gate says why nothing can be planned, and
+    the plan, which has no step, is none to be kept.
     """
 
     plan: Plan
     gate: tuple[GateLine, ...]
     lands: Sequence[Mapping[str, str]]
     finished: tuple[str, ...] = ()
+    unplanned: bool = False
 
 
 def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | KeptManifest, ports: ReleasePorts) -> Rehearsed:
     """Return what a manifest would do, or a plan that was made of one. Raises `RefusedError` where fresh evidence gives another plan."""
-    spec, _ = environment_of(site, stack, name)
-    if isinstance(of, Plan) and name == "production" and (at := reached(site, stack, of, ports)).next != "deploy":
+    spec, environment = environment_of(site, stack, name)
+    at = reached(site, stack, of, ports) if isinstance(of, Plan) and name == "production" else None
+    if at is not None and isinstance(of, Plan) and at.next != "deploy":
         nothing = seal(site=of.site, made_at=of.made_at, binds=of.binds, bounds=(), steps=(), refusals=())
         return Rehearsed(nothing, (foreseen(of, stack, at),), (), hosts_of(of.steps))
+    if name == "production" and not (at is not None and at.begun) and (faulty := _faulty(site, stack, of)) is not None:
+        gate = judge_promotion(stricter(site, spec), stack, faulty, of if isinstance(of, Plan) else None, ports)
+        return Rehearsed(_no_plan(site, ports), (*gate, wave_line(environment.hosts, ports.waves)), (), environment.hosts, unplanned=True)
     kept = _kept(site, stack, name, of, ports) if isinstance(of, Plan) else of
     fresh = plan_release(site, stack, name, kept, ports=ports.apply)
     made = of if isinstance(of, Plan) else fresh
@@ -63,6 +82,18 @@ def rehearse(site: ReleaseSite, stack: str, name: EnvironmentName, of: Plan | Ke
     else:
         gate = () if waves.verdict is Verdict.MET else (waves,)
     return Rehearsed(fresh, gate, landings(site, stack, name, kept, made), hosts_of(step for step in made.steps if step.id in done))
+
+
+def _faulty(site: ReleaseSite, stack: str, of: Plan | KeptManifest) -> KeptManifest | None:
+    """Return the manifest of which nothing can be planned, as production's files have faults; None where it can be."""
+    kept = manifest_of(site, stack, "production", of) if isinstance(of, Plan) else of
+    return kept if why_unplanned(site, stack, "production", kept) is not None else None
+
+
+def _no_plan(site: ReleaseSite, ports: ReleasePorts) -> Plan:
+    view, apply = site.view, ports.apply
+    binds = Binds(policy=view.policy_digest, inventory=view.inventory_digest(), roles=roles_digest(apply.roles), facts={}, evidence={})
+    return seal(site=view.name, made_at=stamp_of(apply.clock.now()), binds=binds, bounds=(), steps=(), refusals=())
 
 
 def _kept(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan, ports: ReleasePorts) -> KeptManifest:

@@ -24,6 +24,7 @@ from controlplane.domain.values import Value
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.apply_guards import held_by_another
 from controlplane.usecases.ask_release import dry_result, verdict_of
+from controlplane.usecases.hold_release import leases_of
 from controlplane.usecases.hosts_in_wave import wave_line
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history
@@ -44,7 +45,7 @@ class OnReturn(Value):
 
 
 class RehearsedReturn(NamedTuple):
-    """A way back, what speaks for and against it now, and what each host would become."""
+    """A way back, what speaks for and against it now, and what each host would become; neither where it is back already."""
 
     back: WayBack
     lines: tuple[GateLine, ...]
@@ -56,6 +57,8 @@ def rehearse_return(
 ) -> RehearsedReturn:
     """Return what a rollback would do. Raises as `way_back` does, and `InterruptedRunError`."""
     back = way_back(site, stack, name, to, ports)
+    if back.already is not None:
+        return RehearsedReturn(back, (), ())
     chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
     on_hosts = [one for one in history(site, stack, name, chain, ports.apply).hosts if one.host in back.hosts]
     progress(f"{stack} in {name}: what runs, by evidence")
@@ -80,10 +83,12 @@ def rehearse_return(
 
 
 def _held(site: ReleaseSite, stack: str, name: EnvironmentName, ports: ReleasePorts) -> list[GateLine]:
-    held = ports.leases.find_release(stack, name)
-    if held is None or held.holder == holder_of(site.operator, ports.apply.locks.place) or not held.leased(ports.apply.clock.now()):
+    own, now = holder_of(site.operator, ports.apply.locks.place), ports.apply.clock.now()
+    held = next((one for one in leases_of(stack, ports.leases) if one.holder != own and one.leased(now)), None)
+    if held is None:
         return []
-    told = f"{shown(held.holder)} changes it, release {held.verb} since {held.taken_at}, by a lease until {held.expires_at}"
+    what = "it" if held.environment == name else f"{stack} in {held.environment}"
+    told = f"{shown(held.holder)} changes {what}, release {held.verb} since {held.taken_at}, by a lease until {held.expires_at}"
     return [GateLine(name="lease", verdict=Verdict.DRIFTED, reason=told, next="wait for it")]
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from controlplane.domain.capabilities import CAPABILITIES, release_deploy
 from controlplane.domain.capabilities.release_data import landing
-from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.examination import Examination
 from controlplane.domain.governance import Governance
 from controlplane.domain.plan import Plan, Step
@@ -167,6 +167,21 @@ def landings(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptMan
 
 def planned(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) -> tuple[KeptManifest, SiteView]:
     """Return the manifest that a plan brings and the site with that release, as the files say it now. Raises `InputInvalidError`, `RefusedError`."""
+    kept = manifest_of(site, stack, name, plan)
+    return kept, site.view.releasing(brought(site, stack, name, kept))
+
+
+def why_unplanned(site: ReleaseSite, stack: str, name: EnvironmentName, kept: KeptManifest) -> InputInvalidError | UnknownError | None:
+    """Return why nothing can be planned of a manifest: every fault of an environment's files, or what of them can't be told; None where it can be."""
+    try:
+        brought(site, stack, name, kept)
+    except (InputInvalidError, UnknownError) as error:
+        return error
+    return None
+
+
+def manifest_of(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) -> KeptManifest:
+    """Return the manifest that a plan brings; the files of the environment may have faults. Raises `InputInvalidError`, `RefusedError`."""
     if plan.refusals:
         told = "; ".join(f"{one.host}: {one.reason}" for one in plan.refusals)
         raise RefusedError(f"plan {plan.plan[:19]} leaves a part of the release out: {told}. Nothing was changed. Mend that, then plan again.")
@@ -186,7 +201,7 @@ def planned(site: ReleaseSite, stack: str, name: EnvironmentName, plan: Plan) ->
     kept = site.files.manifest(stack, found.manifest_name)
     if kept.manifest.digest != found.manifest:
         raise RefusedError(f"manifest {kept.name} changed since plan {plan.plan[:19]} was made. Nothing was changed. Make a new one.")
-    return kept, site.view.releasing(brought(site, stack, name, kept))
+    return kept
 
 
 def history(site: ReleaseSite, stack: str, name: EnvironmentName, chain: Sequence[Receipt], ports: ApplyPorts) -> Deployed:

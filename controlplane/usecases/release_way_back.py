@@ -6,6 +6,7 @@ Rules:
 - It is refused where the hosts would run different releases, or where a run can't be undone any more; judged by the environment's hosts alone.
 - It is refused where the newest run is open and nothing of it is left on these hosts (elsewhere.py): what stands on them is no part of it.
 - Where all of it is back and that is not proven, what is left is its proof: it can be asked for as often as it takes.
+- Without a manifest it is the newest deployment that goes back. Where that is back already nothing does: asked twice, it goes no further.
 - A host to which what goes back was the first runs then what ran there before, which no release brought, or nothing, as the plan of that first
   one saw it; where that plan does not tell, it is said that nobody knows.
 """
@@ -20,9 +21,10 @@ from pydantic import Field
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
 from controlplane.domain.releases.bare import bare
 from controlplane.domain.releases.before import before, went_back_last
-from controlplane.domain.releases.elsewhere import open_runs
+from controlplane.domain.releases.elsewhere import in_the_way, open_runs
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since
+from controlplane.domain.releases.taken_back import NOTHING, TakenBack, is_whole, still_there, taken_back
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.values import Value
@@ -40,6 +42,7 @@ class WayBack(Value):
     those that change, or without `runs` those that are proven; one that an earlier call took back does not change, and is proven all the same.
     Of hosts on which no release stands then, `unreleased` says what comes back (host -> service and image each), `emptied` are those on which nothing
     of it ran before, and of `unknown` ones it is not on record; `not_undone` is what stays as the newer releases left it.
+    `already` says what took the newest deployment back before this was asked: then there is nothing to do. `is_all` is a way back from every release.
     """
 
     stack: str
@@ -53,6 +56,8 @@ class WayBack(Value):
     unreleased: dict[str, tuple[str, ...]] = Field(default={})
     emptied: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    already: str | None = None
+    is_all: bool = False
 
     @property
     def goes_to(self) -> str:
@@ -64,21 +69,26 @@ class WayBack(Value):
     @property
     def command(self) -> str:
         """Return the command that goes on with it, to the same end however often."""
-        to = f" --to {self.to}" if self.to is not None else ""
-        return f"controlplane release rollback {shlex.quote(self.stack)} --env {self.environment}{to}"
+        return _command(self.stack, self.environment, self.to or (NOTHING if self.is_all else None))
 
 
 def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | None, ports: ReleasePorts) -> WayBack:
-    """Return what a rollback to manifest `to`, or to the one before, would do. Raises `InputInvalidError`, `RefusedError`.
+    """Return what a rollback to manifest `to`, to `nothing`, or (None) of the newest deployment would do.
+
+    Raises `InputInvalidError`, `RefusedError`.
 
     What failed, or was begun and did not end, goes back first: nothing is passed over.
     """
     chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts, now=ports.apply.clock.now()))
     found = history(site, stack, name, chain, ports.apply)
-    left = _left(found)
+    left = still_there(found)
+    is_all = to == NOTHING and not any(one.manifest_name == NOTHING for one in left)
+    taken = taken_back(found, chain) if to is None or (is_all and not left) else None
     if not left:
-        if to is None and (again := bare(found, chain, ports.apply.plans.get)) is not None and not again.is_proven:
+        if (to is None or is_all) and (again := bare(found, chain, ports.apply.plans.get)) is not None and not again.is_proven:
             return _way(site, found, (), to=None, left=(again.newest,), ports=ports)
+        if taken is not None:
+            return _nothing_to_do(site, found, taken, ports)
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
     stands = found.reached
     proof = proof_since(chain, stands)
@@ -88,15 +98,32 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
         proven = {*(one.host for one in stands.hosts), *found.went_back}
         whole = found.model_copy(update={"hosts": tuple(one for one in found.hosts if one.host in proven)})
         return _way(site, whole, (), to=stands.current.manifest_name, left=left, ports=ports)
-    runs_open = open_runs(found, chain, ports.apply.plans.get)
-    away = next((one for one in runs_open if one.is_elsewhere and one.seq > left[0].begun_seq), None)
+    away = in_the_way(open_runs(found, chain, ports.apply.plans.get), left)
     if away is not None:
         raise RefusedError(f"{stack} in {name} is not taken back: {named_again(away, stack, name)}. Nothing was changed.")
-    runs = _runs_back(left, to, stack)
+    if taken is not None:
+        return _nothing_to_do(site, found, taken, ports)
+    runs = tuple(dict.fromkeys(one.run for one in left)) if is_all else _runs_back(left, to, stack)
     hosts = {one.host for one in found.hosts}
     intents = sorted((one for run in runs for one in intents_of(run, chain) if one.host in hosts), key=lambda intent: intent.seq)
     refuse_unless_undoable(runs[-1], tuple(intents), chain, ports.apply.plans.get)
-    return _way(site, found, runs, to=_target(found, runs, stack), left=left, ports=ports)
+    way = _way(site, found, runs, to=_target(found, runs, stack), left=left, ports=ports)
+    return way.model_copy(update={"is_all": is_all})
+
+
+def _nothing_to_do(site: ReleaseSite, found: Deployed, taken: TakenBack, ports: ReleasePorts) -> WayBack:
+    """Return the way back of a bare call whose newest deployment is back already: none."""
+    newest, by = taken.newest, taken.by
+    names = dict.fromkeys(one.current.manifest_name for one in found.hosts if one.current is not None)
+    way = _way(site, found, (), to=", ".join(names) or None, left=(newest,), ports=ports)
+    told = f"{newest.manifest_name}, brought last to {found.environment} by run {newest.run}, was taken back already, at {by.at} by {by.key}"
+    further = "no release stands behind it" if taken.further is None else f"further back: {_command(found.stack, found.environment, taken.further)}"
+    stands = f"; {way.goes_to} stands" if names else ""
+    return way.model_copy(update={"hosts": (), "already": f"{told}{stands}. Nothing was changed; {further}"})
+
+
+def _command(stack: str, environment: str, to: str | None) -> str:
+    return f"controlplane release rollback {shlex.quote(stack)} --env {environment}{f' --to {to}' if to is not None else ''}"
 
 
 def _way(site: ReleaseSite, found: Deployed, runs: tuple[str, ...], *, to: str | None, left: Sequence[Deployment], ports: ReleasePorts) -> WayBack:
@@ -128,17 +155,11 @@ def _first(host: OnHost, taken: Sequence[Deployment]) -> Deployment | None:
     return min((one for one in taken if one.host == host.host), key=lambda one: one.begun_seq, default=None) or went_back_last(host)
 
 
-def _left(found: Deployed) -> list[Deployment]:
-    """Return whatever was brought and not taken back, over all hosts, the newest first; how it ended does not matter."""
-    held = [one for host in found.hosts for one in host.deployments if one.state != "undone"]
-    return sorted(held, key=lambda one: one.begun_seq, reverse=True)
-
-
 def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[str, ...]:
     """Return the runs to take back, newest first: up to the one before the newest that is done, or to the named manifest."""
     order = tuple(dict.fromkeys(one.run for one in left))
     by_run = {run: [one for one in left if one.run == run] for run in order}
-    stands = [_is_whole(by_run[run]) for run in order]
+    stands = [is_whole(by_run[run]) for run in order]
     names = [by_run[run][0].manifest_name for run in order]
     # What did not end well is no release that could be left or gone back to.
     whole = [number for number, well in enumerate(stands) if well]
@@ -154,12 +175,6 @@ def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[
         known = ", ".join(dict.fromkeys(names[number] for number in whole[1:])) or "none"
         raise InputInvalidError([Fault("--to", 0, "", f"no deployment of {to} stands behind the current one; there are {known}")])
     return order[:target]
-
-
-def _is_whole(left: Sequence[Deployment]) -> bool:
-    """Say whether what is left of a run ended well on each host, by the last attempt there; `left` is newest first."""
-    last = {one.host: one for one in reversed(left)}
-    return all(one.state == "done" for one in last.values())
 
 
 def _stands_without(host: OnHost, runs: Sequence[str]) -> Deployment | None:

@@ -6,7 +6,8 @@ Rules:
 - The stack is held in its environment the whole time (hold_release.py), and what goes back is what was shown before.
 - It counts as back only where fresh evidence shows the former digests, and the smoke tests of the environment pass; that holds as well of what ran
   before the first release, which no release brought. Where nothing ran before, fresh evidence has to show that nothing is there.
-- Interrupted, the command that is named goes on: it names the manifest, so that it never takes more back than was asked for.
+- Interrupted, the command that is named goes on: it names the manifest, so that it never takes more back than was asked for. Nor does the bare one
+  once the newest deployment is back: killed behind its last receipt and called again, it says by what that went back, and changes nothing.
 - A host of a wave that is not ended is left to it, before the first run and before each play; a failed promotion goes back all the same, by
   `take_back`: it does not wait for a wave with what does not work.
 - A host that does not answer keeps no other from going back; what is left is said.
@@ -44,6 +45,8 @@ def return_release(site: ReleaseSite, stack: str, back: WayBack, ports: ReleaseP
                 f"what there is to take back of {stack} in {back.environment} changed since it was shown. Nothing was changed. "
                 f"Look again: {back.command} --dry-run"
             )
+        if back.already is not None:
+            return _result(back, "rolled-back", (), messages=(back.already,))
         # Without runs only the proof is missing, which changes no machine.
         if back.runs:
             refuse_in_wave(back.hosts, ports.waves, what=f"{stack} in {back.environment} is not taken back")

@@ -30,7 +30,7 @@ from controlplane.render.project import render_steps
 from controlplane.usecases.apply_guards import held_by_another, sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.hosts_in_wave import Attempts, hosts_of, refuse_in_wave, why_in_wave
-from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, if_gone, open_run, way_back_command
+from controlplane.usecases.interrupted_run import BETWEEN_PLAYS, ends_as, if_gone, open_run, way_back_command
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.never_begun import never_begun
 from controlplane.usecases.record_run import WHOLE, Ledger, with_status
@@ -89,7 +89,7 @@ def roll_back(
         chain = tuple(receipt for _, receipt in sound_chain(ports.receipts, now=ports.clock.now()))
         intents = intents_of(key, chain)
         if planned is None:
-            refuse_led_steps(key, intents, ports.plans.get)
+            refuse_led_steps(key, intents, chain, ports.plans.get)
         refuse_unless_undoable(key, intents, chain, ports.plans.get)
         refuse_ungoverned(key, intents, site)
         whole = next(r for r in chain if key in (r.key, r.run))
@@ -267,7 +267,10 @@ def _stopped(undoing: _Undoing, why: str) -> RunResult:
     back = sum(intent.key in undone for intent in undoing.intents)
     if back == len(undoing.intents):
         key = undoing.ledger.run if open_run(undoing.plan, undoing.ports.receipts) else None
+        # A release may have hosts left that went not back with these.
+        ends = ends_as(key, undoing.plan, _chain(undoing.ports)) if key else None
         tail = f"Close the run: controlplane rollback {key}" if key else "Nothing is left to do. See the host: controlplane verify"
+        tail = tail if ends is None else f"Run {key} is open on other hosts. How it goes on, or back: {ends}"
         return _result(undoing, "interrupted", messages=(f"{why.rstrip('.')}; all {back} steps are back.", tail))
     return _result(undoing, "interrupted", messages=(f"{why.rstrip('.')}; {back} of {len(undoing.intents)} steps are back.", _how_to_go_on(undoing)))
 

@@ -17,7 +17,7 @@ from controlplane.domain.run_key import is_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.waves.record import record_of
 from controlplane.usecases.hosts_in_wave import Attempts
-from controlplane.usecases.interrupted_run import way_back_command
+from controlplane.usecases.interrupted_run import ends_as, way_back_command
 from controlplane.usecases.record_run import WHOLE
 from controlplane.usecases.step_outcome import deletes
 
@@ -72,23 +72,29 @@ def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequen
     if later:
         last = later[-1]
         led = CAPABILITIES[last.capability].led_by is not None
+        ends = ends_as(last.run, plan_of(last.plan), chain) if led else None
         first = way_back_command(last.run, plan_of(last.plan), chain) if led else f"controlplane rollback {last.key}"
         raise RefusedError(
             f"{key} can't go back while later steps stand on it: {', '.join(r.key for r in later)}. Nothing was changed. "
-            f"Roll those back first: {first}"
+            + (f"Roll those back first: {first}" if ends is None else f"Run {last.run} is open. How it is ended first: {ends}")
         )
 
 
-def refuse_led_steps(key: str, intents: Sequence[Receipt], plan_of: PlanOf) -> None:
-    """Raise `RefusedError` for steps of a release: by its key alone nobody would name what stays, prove what then runs, or ask its other hosts."""
+def refuse_led_steps(key: str, intents: Sequence[Receipt], chain: Sequence[Receipt], plan_of: PlanOf) -> None:
+    """Raise `RefusedError` for steps of a release: by its key alone nobody would name what stays, prove what then runs, or ask its other hosts.
+
+    Of a run that is open it names what says how that is ended: `release rollback` is refused where the environment has none of its hosts any more.
+    """
     led = next((intent for intent in intents if CAPABILITIES[intent.capability].led_by), None)
     found = brings(plan_of(led.plan)) if led is not None else None
-    if found is None:
+    if led is None or found is None:
         return
+    ends = ends_as(led.run, plan_of(led.plan), chain)
     back = f"controlplane release rollback {shlex.quote(found.stack)} --env {found.environment} --dry-run"
+    how = f"See what it would do: {back}" if ends is None else f"Run {led.run} is open. How it goes on, or back: {ends}"
     raise RefusedError(
         f"{key} brought {found.manifest_name} of {found.stack} to {found.environment}: a release goes back by its own verb, which names what stays "
-        f"as it is and proves what then runs. Nothing was changed. See what it would do: {back}"
+        f"as it is and proves what then runs. Nothing was changed. {how}"
     )
 
 

@@ -18,9 +18,10 @@ from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, R
 from controlplane.domain.finding import Finding
 from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bare import Bare, bare
-from controlplane.domain.releases.elsewhere import OpenRun, open_runs
+from controlplane.domain.releases.elsewhere import OpenRun, in_the_way, open_runs
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since, unconfirmed
+from controlplane.domain.releases.taken_back import still_there
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.interrupted_run import named_again, way_back_command
@@ -138,12 +139,14 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
     if one is None:
         return None
     back = f"controlplane release rollback {shlex.quote(found.stack)} --env {name}"
+    away = in_the_way(runs, still_there(found))
+    first = named_again(away, found.stack, name) if away is not None else None
     if one.state in ("returning", "undone"):
-        return back
+        return first or back
     # Another machine under the same name knows nothing of that deployment, and can't take it back.
     gone = f"; or, for good without {one.host}: take it out of {name} in releases/{found.stack}.yml" if _was_abandoned(one, chain) else ""
     goes_on = next((_with_run(site, found, run) for run in runs if run.plan.plan == one.plan), None) or _by_plan(site, found, one.plan)
-    return f"{goes_on}    (or take it back: {back}{gone})"
+    return f"{goes_on}    ({f'it does not go back before this is ended: {first}' if first is not None else f'or take it back: {back}'}{gone})"
 
 
 def _between_hosts(site: ReleaseSite, found: Deployed, run: OpenRun, chain: Sequence[Receipt]) -> str:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.releases.bringing import brings
-from controlplane.domain.releases.history import DEPLOY, Deployed, plans_of_others
+from controlplane.domain.releases.history import DEPLOY, Deployed, Deployment, plans_of_others
 
 
 class OpenRun(NamedTuple):
@@ -55,3 +55,8 @@ def open_runs(found: Deployed, chain: Sequence[Receipt], plan_of: Callable[[str]
         here, away = (tuple(host for host in left if (host in hosts) is own) for own in (True, False))
         runs.append(OpenRun(whole.run, whole.seq, plan, here, away, strange))
     return tuple(runs)
+
+
+def in_the_way(runs: Sequence[OpenRun], left: Sequence[Deployment]) -> OpenRun | None:
+    """Return the run that keeps what is left on these hosts (the newest first) from going back, None where none does."""
+    return next((one for one in runs if left and one.is_elsewhere and one.seq > left[0].begun_seq), None)

@@ -26,6 +26,8 @@ from controlplane.domain.values import Value
 
 # What a run of gates has on record of a host instead of the digest of its facts.
 UNREACHED = "unreached"
+# What is missing beside a gate whose 'contract' does not hold.
+UNPLANNED = "nothing can be planned before 'contract' holds: what would change, 'images', where data land, what Docker and way back of each host say"
 
 
 class GateLine(Value):
@@ -48,8 +50,9 @@ class PromotionCase:
     `over` names what failed in staging and was not taken back, None where nothing did.
     `smoked` is the newest smoke run of the stack in staging, `certified` the receipt of the newest recertification. `asked` are the files of
     staging's smoke tests as they are now (SHA-256 by path). `production` says why what was brought there before is not settled, None where it is;
-    `refusals` are those of the plan that is to run. `faults` is what
-    the check of production found; `unchecked` names what of it could not be checked. `ready` says of each production host why it is not ready,
+    `refusals` are those of the plan that is to run. `faults` is what the check of production found; `unchecked` names what of it could not be
+    checked. `unplanned` says that nothing can be planned of production's files, and `unread` that staging's can't be compared with what runs there:
+    with the verdict and why, None where they can. `ready` says of each production host why it is not ready,
     None for one that is. `gaps` are those that are open in the loop. `pack` is the pack's newest run, `policy` the digest
     of the policy as it is now. `shut` and `unapproved` say why window and approval are missing, None where they are not.
     """
@@ -76,6 +79,8 @@ class PromotionCase:
     shut: str | None
     unapproved: str | None
     over: str | None = None
+    unplanned: tuple[Verdict, str] | None = None
+    unread: tuple[Verdict, str] | None = None
 
 
 def promotion_gate(case: PromotionCase) -> tuple[GateLine, ...]:
@@ -98,6 +103,10 @@ def _lines(case: PromotionCase) -> Iterator[GateLine]:
     if case.spec.promotion.pack is not None:
         yield _pack(case, case.spec.promotion.pack)
     yield _settled(case)
+    if case.unplanned is not None:
+        worst, doubt = case.unplanned
+        step = f"mend what 'contract' names, then: controlplane release promote {case.stack} --dry-run"
+        yield GateLine(name="plan", verdict=worst, reason=f"{UNPLANNED}{f': {doubt}' if doubt else ''}", next=step)
     if case.refusals:
         step = f"controlplane release promote {case.stack} --out FILE"
         yield GateLine(name="plan", verdict=Verdict.DRIFTED, reason=f"a part of it can't be done: {'; '.join(case.refusals)}", next=step)
@@ -116,8 +125,7 @@ def _met(holds: bool) -> Verdict:
 def _contract(case: PromotionCase) -> GateLine:
     step = f"controlplane release check {case.stack} --env production"
     if case.faults:
-        more = f", and {len(case.faults) - 1} more" if len(case.faults) > 1 else ""
-        return GateLine(name="contract", verdict=Verdict.DRIFTED, reason=f"{case.faults[0]}{more}", next=step)
+        return GateLine(name="contract", verdict=Verdict.DRIFTED, reason="; ".join(case.faults), next=step)
     if case.unchecked is not None:
         return GateLine(name="contract", verdict=Verdict.UNKNOWN, reason=case.unchecked, next=step)
     return GateLine(name="contract", verdict=Verdict.MET, reason="environment file, compose files and secrets are as they have to be")
@@ -133,6 +141,11 @@ def _staged(case: PromotionCase) -> GateLine:
     if missing or not case.staged:
         where = ", ".join(missing) or "no host"
         return GateLine(name="staged", verdict=Verdict.DRIFTED, reason=f"{case.name} is not what {where} got last in staging", next=step)
+    if case.unread is not None:
+        verdict, why = case.unread
+        check = f"controlplane release check {case.stack} --env staging"
+        reason = f"what runs there, and 'images', can't be compared with the files of staging: {why}"
+        return GateLine(name="staged", verdict=verdict, reason=reason, next=check)
     doubted = [finding for finding in case.running if finding.verdict is not Verdict.MET]
     silent = sorted(set(case.staged) - {finding.host for finding in case.running})
     if doubted or silent:

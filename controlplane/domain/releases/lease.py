@@ -1,14 +1,17 @@
-"""Who may change a stack in an environment: one verb at a time, over all controllers of a site. Times are UTC, such as 2026-01-01T00:00:00Z.
+"""Who may change a stack: one verb at a time, whatever its environment, over all controllers. Times are UTC, such as 2026-01-01T00:00:00Z.
 
 Rules:
 - A lease is judged by the site's time, as a wave's is.
 - The same holder takes over at once: its twin is kept out by the lock, so what is left is what was killed. Anybody else waits until the lease is
   over. Locks lie in the folder of the site, so the same operator with another copy of it, which has locks of its own, is somebody else.
 - Who lost it to another neither renews nor ends it: the token has to be that of the store.
+- A lease is of one environment, as what it goes on with is; that of another environment keeps it out as long as it lasts. Of two that were taken at
+  once the one with the smaller token stays: tokens grow in the order of the takings, so the later one always sees the earlier.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pydantic import Field
@@ -53,11 +56,7 @@ def release_taken(
 ) -> ReleaseHeld:
     """Return the lease as its new holder has it. Raises `RefusedError` where another's lasts."""
     if latest is not None and latest.holder != holder and latest.leased(at):
-        copy = ", from another copy of the site" if shown(latest.holder) == shown(holder) else ""
-        raise RefusedError(
-            f"{stack} in {environment} is being changed by {shown(latest.holder)}{copy}, release {latest.verb} since {latest.taken_at}, whose lease "
-            f"lasts until {latest.expires_at}. Nothing was changed. Leave it to them; if that controller is gone, run this again after that."
-        )
+        raise RefusedError(_kept_out(latest, holder))
     return ReleaseHeld(
         stack=stack,
         environment=environment,
@@ -67,6 +66,34 @@ def release_taken(
         taken_at=stamp_of(at),
         expires_at=stamp_of(at + ttl),
     )
+
+
+def refuse_beside(held: ReleaseHeld, others: Sequence[ReleaseHeld], *, at: datetime) -> None:
+    """Raise `RefusedError` where another's lease of another environment was there before one that was just taken, and lasts."""
+    first = next((one for one in others if one.holder != held.holder and one.token < held.token and one.leased(at)), None)
+    if first is not None:
+        raise RefusedError(_kept_out(first, held.holder, f"{held.stack} in {held.environment} is not begun, one environment at a time: "))
+
+
+def overtaken(held: ReleaseHeld, others: Sequence[ReleaseHeld], *, at: datetime) -> str | None:
+    """Return who took another environment of the stack since and still has it, None where nobody does: asked of a lease that had run out."""
+    later = next((one for one in others if one.token > held.token and one.leased(at)), None)
+    if later is None:
+        return None
+    by = f"{shown(later.holder)} took {later.environment} for {_verb(later)} at {later.taken_at}"
+    return f"{held.stack} is no longer this process's to change: {by}"
+
+
+def _kept_out(by: ReleaseHeld, holder: str, what: str = "") -> str:
+    copy = ", from another copy of the site" if shown(by.holder) == shown(holder) else ""
+    return (
+        f"{what}{by.stack} in {by.environment} is being changed by {shown(by.holder)}{copy}, {_verb(by)} since {by.taken_at}, whose lease "
+        f"lasts until {by.expires_at}. Nothing was changed. Leave it to them; if that controller is gone, run this again after that."
+    )
+
+
+def _verb(held: ReleaseHeld) -> str:
+    return f"release {held.verb}"
 
 
 def release_renewed(held: ReleaseHeld, latest: ReleaseHeld | None, *, at: datetime, ttl: timedelta) -> ReleaseHeld:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from controlplane.domain.approval import approve
+from controlplane.domain.errors import Fault, InputInvalidError
+from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.plays import StepResult
 from controlplane.wiring import releases
 from tests.fakes.command_line import Run, Said, command_line
@@ -124,6 +126,53 @@ def test_who_interrupts_it_finds_no_plan(run: Run, site: PromotedSite, tmp_path:
     site.runner.dry_ends = {HOSTS[0]: CUT}
     said = run("release", "stage", "shop", "--manifest", "r1", "--out", "plan.json")
     assert (said.code, "Nothing was changed" in said.err, (tmp_path / "plan.json").exists()) == (130, True, False), said
+
+
+def test_a_promotion_with_faulty_files_shows_its_whole_gate_is_4_and_writes_no_plan(run: Run, site: PromotedSite, tmp_path: Path) -> None:
+    site.bring_to_gate(1)
+    fault = Fault("releases/shop/.env.production", 3, "PORT", "is empty")
+
+    def views(stack: str, name: EnvironmentName) -> Any:
+        if name == "production":
+            raise InputInvalidError([fault])
+        return site.views(stack, name)
+
+    site.site = replace(site.site, views=views)
+    for words in (("--manifest", "r1", "--out", "p.json"), ("--dry-run",)):
+        said = run("release", "promote", "shop", *words)
+        lines = said.out.splitlines()
+        assert (said.code, (tmp_path / "p.json").exists(), site.runner.dry_runs) == (4, False, []), said
+        assert lines[0] == f"{'DRIFTED':<8} {'contract':<22} {fault}"
+        assert {line.split()[1] for line in lines if line.startswith("MET ")} >= {"staged", "smoke", "recert", "storage", "gaps", "window", "waves"}
+        assert lines[-1] == "Nothing is planned; what does not hold stands above: contract, plan. No plan was written."
+    assert json.loads(run("release", "promote", "shop", "-o", "json").out)["plan"] is None
+
+
+def test_where_the_gate_is_shut_and_no_host_would_change_nobody_reads_that_there_is_nothing_to_do(run: Run, site: PromotedSite) -> None:
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
+    site.make_ready()
+    said = run("release", "promote", "shop")
+    assert (said.code, said.out.splitlines()[-1]) == (0, "Nothing to do."), said
+    site.faults = ("production lacks PORT",)
+    said = run("release", "promote", "shop")
+    assert (said.code, "Nothing to do." in said.out) == (4, False), said
+    assert said.out.splitlines()[-1] == "Nothing is planned; what does not hold stands above: contract."
+
+
+def test_a_rollback_of_what_is_back_already_is_0_and_says_so(run: Run, site: PromotedSite) -> None:
+    for number in (1, 2):
+        assert site.stage(number).outcome == "done"
+    words = ("release", "rollback", "shop", "--env", "staging")
+    assert run(*words).code == 0
+    chain, runs = list(site.receipts.chain), site.running("staging")
+    told = "Nothing was changed; further back: controlplane release rollback shop --env staging --to nothing"
+    said = run(*words)
+    assert (said.code, said.out, said.err.count(told)) == (0, "shop staging r1: rolled-back\n", 1), said
+    dry = run(*words, "--dry-run")
+    assert (dry.code, dry.out.count(told), len(dry.out.splitlines())) == (0, 1, 1), dry
+    shown = run(*words, "--dry-run", "-o", "json")
+    assert (shown.code, json.loads(shown.out)["already"].endswith(told)) == (0, True), shown
+    assert (site.receipts.chain, site.running("staging")) == (chain, runs)
 
 
 UNDO = {

@@ -267,7 +267,7 @@ def test_a_rollback_whose_proof_did_not_pass_is_proven_again_and_goes_no_further
     assert "Prove it again: controlplane release rollback shop --env production --to r2; or go further back: " in second.messages[-1]
     site.stubs = set()
     assert (site.roll_back().outcome, site.production()) == ("rolled-back", V2)
-    assert (site.roll_back().outcome, site.production()) == ("rolled-back", V1)
+    assert (site.roll_back(to="r1").outcome, site.production()) == ("rolled-back", V1)
 
 
 def test_a_rollback_goes_further_where_that_is_named(site: PromotedSite) -> None:
@@ -303,7 +303,7 @@ def test_a_rollback_cut_in_its_proof_takes_nothing_more_back_and_ends_with_the_p
     again = site.roll_back()
     assert (again.outcome, again.returned, site.production()) == ("rolled-back", (), V2)
     assert "r2 is what shop runs now" in refusal_of(lambda: site.roll_back(to="r2"))
-    assert site.roll_back().manifest == "r1"
+    assert site.roll_back(to="r1").manifest == "r1"
 
 
 def test_a_failed_deployment_goes_back_before_anything_that_stands(site: PromotedSite) -> None:

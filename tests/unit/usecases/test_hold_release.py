@@ -64,34 +64,49 @@ def while_a_play_runs(site: PromotedSite, happens: Callable[[], object]) -> None
     site.runner.run = once  # type: ignore[method-assign]
 
 
-def test_all_the_while_a_promotion_works_every_other_verb_of_its_environment_is_refused_and_then_let_in(site: PromotedSite) -> None:
+def test_all_the_while_a_promotion_works_every_other_verb_of_its_stack_is_refused_and_then_let_in(site: PromotedSite) -> None:
     plan = site.bring_to_gate(2)
     bobs = replace(site.site, operator=BOB)
     told: list[str] = []
+    staged = site.running("staging")
 
     def meanwhile() -> None:
         # Another controller has locks of its own.
-        site.locks.held_by.clear()
+        held, site.locks.held_by = site.locks.held_by, {}
         again: dict[str, Any] = {"command": "again", "progress": lambda _: None}
         told.append(refusal_of(lambda: promote_release(bobs, STACK, plan, site.release_ports, **again)))
         back = way_back(bobs, STACK, "production", None, site.release_ports)
         told.append(refusal_of(lambda: return_release(bobs, STACK, back, site.release_ports, to=None, progress=lambda _: None)))
-        assert stage_release(bobs, STACK, site.plan_of(3, "staging"), site.release_ports, **again).outcome == "done"
-        site.locks.held_by |= dict.fromkeys(("shop in production",), OPERATOR)
+        third = site.plan_of(3, "staging")
+        told.append(refusal_of(lambda: stage_release(bobs, STACK, third, site.release_ports, **again)))
+        assert (site.running("staging"), site.locks.held_by) == (staged, {})
+        site.locks.held_by = held
 
     site.tests.during = meanwhile
     assert site.promote(plan).outcome == "done"
-    assert [one.partition(" since ")[0] for one in told] == [f"shop in production is being changed by {OPERATOR}, release promote"] * 2
+    by = f"shop in production is being changed by {OPERATOR}, release promote"
+    assert [one.partition(" since ")[0] for one in told] == [by, by, f"shop in staging is not begun, one environment at a time: {by}"]
     assert all("Nothing was changed." in one for one in told)
     site.tests.during = lambda: None
+    assert stage_release(bobs, STACK, site.plan_of(3, "staging"), site.release_ports, command="again", progress=lambda _: None).outcome == "done"
     bob_takes(site)
 
 
-def test_a_twin_on_this_controller_is_kept_out_by_its_lock(site: PromotedSite) -> None:
+def test_a_twin_on_this_controller_is_kept_out_by_its_lock_which_names_what_works_where(site: PromotedSite) -> None:
     plan = site.bring_to_gate(2)
-    site.locks.held_by["shop in production"] = OPERATOR
-    assert refusal_of(lambda: site.promote(plan)) == f"shop in production is being changed by {OPERATOR}. Nothing was changed."
-    assert site.production() == V1
+    told: list[str] = []
+
+    def meanwhile() -> None:
+        told.append(refusal_of(lambda: site.promote(plan)))
+        told.append(refusal_of(lambda: site.stage(3)))
+
+    while_a_play_runs(site, meanwhile)
+    result = site.promote(plan)
+    assert (result.outcome, site.production()) == ("done", V2)
+    assert result.deployed is not None
+    by = f"stack shop is being changed by {OPERATOR}, release promote in production. Nothing was changed. Open: {result.deployed.run} in production."
+    assert told == [f"shop in {name} is not begun, one environment at a time: {by}" for name in ("production", "staging")]
+    assert site.stage(3).outcome == "done"
 
 
 def test_who_was_killed_goes_on_here_at_once_and_elsewhere_once_its_lease_is_over(site: PromotedSite) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from controlplane.domain.errors import InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import open_intents
+from controlplane.domain.run_result import RunResult
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.abandon_run import abandon_run
 from controlplane.usecases.rehearse_release import rehearse
+from controlplane.usecases.roll_back import roll_back
 from controlplane.usecases.show_releases import release_status
 from tests.fakes.kept import copied_each_time
 from tests.fakes.promotions import PromotedSite
@@ -153,12 +156,13 @@ def r2_left_open(first: tuple[str, ...], then: tuple[str, ...]) -> tuple[Promote
     return site, plan, before
 
 
+OPEN_ON_BOTH = (("mint-apps", "mint-data"), ("mint-apps", "mint-data"))
 OPEN = pytest.mark.parametrize(
     ("first", "then"),
     [
         (("mint-apps",), ("mint-apps", "mint-data")),
         (("mint-apps",), ("mint-data", "mint-apps")),
-        (("mint-apps", "mint-data"), ("mint-apps", "mint-data")),
+        OPEN_ON_BOTH,
     ],
     ids=["joined", "joined first", "both ran r1"],
 )
@@ -180,6 +184,67 @@ def test_a_run_that_is_open_on_a_host_that_production_has_no_more_takes_no_other
     abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
     assert "rollback" not in next_of(site)
     assert on_apps(site) == before
+
+
+@OPEN
+def test_asked_back_by_its_key_it_names_what_says_how_it_ends_and_no_rollback_that_is_refused(first: tuple[str, ...], then: tuple[str, ...]) -> None:
+    site, _, _ = r2_left_open(first, then)
+    run, before = open_run_of(site), list(site.receipts.chain)
+    with pytest.raises(RefusedError) as refused:
+        site.rollback(run)
+    assert str(refused.value).endswith(f"Nothing was changed. Run {run} is open. How it goes on, or back: controlplane release status shop")
+    assert site.receipts.chain == before
+
+
+def test_what_an_open_run_stands_on_names_what_says_how_that_ends() -> None:
+    site, _, _ = r2_left_open(*OPEN_ON_BOTH)
+    run = open_run_of(site)
+    key = next(one.key for one in site.receipts.chain if one.capability == "release.deploy" and one.host == "mint-data")
+    # Its own verb asked for it, as for another run below the open one.
+    with pytest.raises(RefusedError, match=f"later steps stand on it: .*Run {run} is open. How it is ended first: controlplane release status shop$"):
+        roll_back(key, site.view, operator=OPERATOR, ports=site.ports, progress=lambda _: None, planned=site.view)
+
+
+def test_a_host_that_went_back_by_itself_in_the_last_moment_names_no_rollback_of_the_run() -> None:
+    site = PromotedSite()
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
+    plan = site.bring_to_gate(2)
+    site.runner.ends = [DONE, LOST]
+    assert site.promote(plan).outcome == "interrupted"
+    run = open_run_of(site)
+    key = next(one.key for one in site.receipts.chain if one.run == run and one.host == "mint-apps")
+
+    def back(on: PromotedSite) -> RunResult:
+        return roll_back(key, on.view, operator=OPERATOR, ports=on.ports, progress=lambda _: None, planned=on.view)
+
+    whole = copy.deepcopy(site)
+    assert back(whole).outcome == "rolled-back"
+    site.world.at = max(number for number, place in enumerate(whole.world.places, 1) if place == "result written")
+    result = back(site)
+    assert result.messages[0].endswith("all 1 steps are back.")
+    assert result.messages[1] == f"Run {run} is open on other hosts. How it goes on, or back: controlplane release status shop"
+
+
+def test_what_failed_below_such_a_run_names_its_end_and_no_rollback_that_is_refused() -> None:
+    site = PromotedSite()
+
+    def staging(*hosts: str) -> None:
+        spec = site.files.specs[STACK]
+        there = spec.environments["staging"].model_copy(update={"hosts": hosts})
+        site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "staging": there}})
+
+    site.runner.ends = [StepResult(status="failed", message="no", told={})]
+    staging("mint-apps", "mint-data")
+    assert site.stage(1).outcome == "failed"
+    staging("mint-data")
+    site.runner.ends = [LOST]
+    assert site.stage(2).outcome == "interrupted"
+    staging("mint-apps")
+    told = f"(it does not go back before this is ended: run {open_run_of(site)} is open on mint-data, no host of staging any more: name mint-data in "
+    assert told in next_of(site)
+    assert "release rollback" not in next_of(site)
+    with pytest.raises(RefusedError, match="is open on mint-data"):
+        site.roll_back("staging")
 
 
 @OPEN
@@ -224,7 +289,7 @@ def test_each_release_goes_back_once_a_host_was_taken_out() -> None:
         assert site.promote(site.bring_to_gate(number)).outcome == "done"
     take_out(site)
     for left in (2, 1):
-        assert (site.roll_back().outcome, site.production()) == ("rolled-back", {f"{left} intake", f"{left} seeds"})
+        assert (site.roll_back(to=f"r{left}").outcome, site.production()) == ("rolled-back", {f"{left} intake", f"{left} seeds"})
 
 
 @pytest.mark.parametrize("by_hand", [False, True])

@@ -143,6 +143,13 @@ def test_another_verb_that_works_on_it_is_said(site: PromotedSite) -> None:
     assert line.reason.startswith("bob@west changes it, release promote since ")
 
 
+def test_another_verb_that_works_on_the_stack_in_the_other_environment_is_said(site: PromotedSite) -> None:
+    site.leases.take_release(STACK, "staging", "stage", holder="bob@west", now=site.clock.now(), ttl=TTL)
+    line = rehearsed(site).lines[0]
+    assert (line.name, line.verdict) == ("lease", Verdict.DRIFTED)
+    assert line.reason.startswith("bob@west changes shop in staging, release stage since ")
+
+
 def test_what_was_killed_here_is_in_nobody_s_way_and_the_same_operator_with_another_copy_of_the_site_is(site: PromotedSite) -> None:
     here, there = (holder_of(OPERATOR, place) for place in (FakeLocks.place, "there"))
     site.leases.take_release(STACK, "production", "promote", holder=here, now=site.clock.now(), ttl=TTL)

@@ -1,0 +1,67 @@
+"""What was brought to an environment last, where all of it was taken back: a bare rollback has nothing more to do then.
+
+Rules:
+- Whoever asks twice gets what was asked once: however the newest deployment went back, asked for or by itself, nothing further goes with it.
+- What failed or did not end below it, and what went back on one host alone, is no end yet: that still goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from controlplane.domain.receipt import Receipt
+from controlplane.domain.releases.history import Deployed, Deployment
+
+# What is named to take back all that releases brought; no word that a person would call a manifest.
+NOTHING = "nothing"
+
+
+class TakenBack(NamedTuple):
+    """The newest deployment, the receipt of its way back (of several hosts the last), and what to go back to further: None where nothing stands."""
+
+    newest: Deployment
+    by: Receipt
+    further: str | None
+
+
+def taken_back(found: Deployed, chain: Sequence[Receipt]) -> TakenBack | None:
+    """Return how the newest run of an environment went back; None where something of it, or of a way back, is left, and where nothing was brought."""
+    every = [one for host in found.hosts for one in host.deployments]
+    newest = max(every, key=lambda one: one.begun_seq, default=None)
+    if newest is None:
+        return None
+    mine = {one.key for one in every if one.run == newest.run}
+    left = still_there(found)
+    if any(one.key in mine for one in left) or (left and not _is_settled(left, every)):
+        return None
+    back = (one for one in reversed(chain) if one.phase == "result" and one.outcome == "rolled-back" and one.undoes in mine)
+    by = next(back, None)
+    return TakenBack(newest, by, _further(left)) if by is not None else None
+
+
+def still_there(found: Deployed) -> list[Deployment]:
+    """Return whatever was brought and not taken back, over all hosts, the newest first; how it ended does not matter."""
+    held = [one for host in found.hosts for one in host.deployments if one.state != "undone"]
+    return sorted(held, key=lambda one: one.begun_seq, reverse=True)
+
+
+def is_whole(left: Sequence[Deployment]) -> bool:
+    """Say whether what is left of a run ended well on each host, by the last attempt there; `left` is newest first."""
+    last = {one.host: one for one in reversed(left)}
+    return all(one.state == "done" for one in last.values())
+
+
+def _is_settled(left: Sequence[Deployment], every: Sequence[Deployment]) -> bool:
+    """Say whether what is left and was begun last ended well, and nothing of it went back."""
+    run = left[0].run
+    return is_whole([one for one in left if one.run == run]) and not any(one.run == run and one.state == "undone" for one in every)
+
+
+def _further(left: Sequence[Deployment]) -> str | None:
+    """Return what a rollback could be told to go back to."""
+    if not left:
+        return None
+    behind = (run for run in dict.fromkeys(one.run for one in left) if is_whole([one for one in left if one.run == run]))
+    names = (next(one.manifest_name for one in left if one.run == run) for run in behind)
+    return next((name for name in names if name != left[0].manifest_name), NOTHING)
