@@ -64,8 +64,9 @@ def _judged(host: str, view: SiteView, ports: ApplyPorts, *, after_reboot: bool)
 
     with working("judging by two witnesses") as progress:
         if after_reboot:
-            waves = wiring.waves_of(view)
-            reboot_hosts(view, hosts=(host,), operator=wiring.operator(), ports=ports, progress=progress, judged_by="ready", waves=waves)
+            waves, files = wiring.waves_of(view), wiring.wave_files_of(view)
+            operator = wiring.operator()
+            reboot_hosts(view, hosts=(host,), operator=operator, ports=ports, progress=progress, judged_by="ready", waves=waves, wave_site=files)
         return judge_ready(host, view, operator=wiring.operator(), ports=ports, rebooted=after_reboot)
 
 

@@ -54,6 +54,6 @@ def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) ->
     view, ports = wiring.governed_site(site)
     with working("verifying") as progress:
         if after_reboot:
-            waves = wiring.waves_of(view)
-            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress, waves=waves)
+            waves, files = wiring.waves_of(view), wiring.wave_files_of(view)
+            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress, waves=waves, wave_site=files)
         return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness, rebooted=after_reboot)

@@ -8,6 +8,7 @@ from typing import Literal
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.receipt import Receipt, open_intents, undone_keys
 from controlplane.domain.values import Value
+from controlplane.domain.waves.trail import is_left_unbegun
 
 
 class RunRow(Value):
@@ -95,7 +96,8 @@ def _row(intent: Receipt, result: Receipt | None, chain: Sequence[Receipt], *, s
         resume = f"controlplane rollback {intent.undoes}" if intent.undoes else "controlplane apply with the same plan file"
         state: Literal["open", "done", "failed", "interrupted", "rolled-back", "refused"] = "open"
         or_back = "" if intent.undoes or _deletes(intent, chain) else f"; or take it back: controlplane rollback {intent.key}"
-        advice = f"resume it: {resume}{or_back}; its machine is gone for good: controlplane runs abandon {intent.run}"
+        on = f"close it: controlplane rollback {intent.key}" if is_left_unbegun(intent.run, chain) else f"resume it: {resume}{or_back}"
+        advice = f"{on}; its machine is gone for good: controlplane runs abandon {intent.run}"
     elif intent.key in undone:
         state, advice = "rolled-back", "nothing"
     elif not intent.plan:

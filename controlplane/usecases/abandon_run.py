@@ -23,6 +23,7 @@ from controlplane.domain.run_key import is_run_key
 from controlplane.domain.run_list import way_back
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.values import Value
+from controlplane.domain.waves.trail import is_left_unbegun
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
 from controlplane.usecases.make_plan import roles_digest
@@ -131,7 +132,7 @@ def _gone(plan: Plan, left: Sequence[Receipt], chain: Sequence[Receipt], site: S
     told = ", ".join(_how_it_is(host, seen.get(host)) for host in sorted(waited))
     closed = sorted({one.step for one in chain if one.run == left[0].run and one.outcome == "interrupted" and one.capability != WHOLE})
     before = f" {', '.join(closed)} of it was closed as interrupted before." if closed else ""
-    raise RefusedError(f"run {left[0].run} is not abandoned: {told}.{before} Nothing was changed. {_go_on(left[0].run, answering, gone)}")
+    raise RefusedError(f"run {left[0].run} is not abandoned: {told}.{before} Nothing was changed. {_go_on(left[0].run, answering, gone, chain)}")
 
 
 def _is_stuck(plan: Plan, run: str, chain: Sequence[Receipt], ports: ApplyPorts) -> bool:
@@ -168,8 +169,10 @@ def _deletes(intent: Receipt) -> bool:
     return intent.undoes is None and CAPABILITIES[intent.capability].only_by_name
 
 
-def _go_on(run: str, answering: Sequence[Receipt], gone: Mapping[str, str]) -> str:
+def _go_on(run: str, answering: Sequence[Receipt], gone: Mapping[str, str], chain: Sequence[Receipt]) -> str:
     """Return what goes on with a run that is not abandoned."""
+    if is_left_unbegun(run, chain):
+        return f"Its wave has ended, and it has begun no step. Close it: controlplane rollback {run}"
     first = next((one for one in answering if one.undoes is not None), None) or next((one for one in answering if not _deletes(one)), None)
     if first is not None and CAPABILITIES[first.capability].led_by:
         then = f", for {first.host}; then abandon the run" if gone else ""

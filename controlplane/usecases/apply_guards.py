@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-from controlplane.domain.approval import Approval
+from controlplane.domain.approval import Approval, is_over
 from controlplane.domain.bounds import broken_bounds
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.chain import behind, chain_faults
 from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
+from controlplane.domain.host_clocks import ahead_of
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import differences, unplanned
@@ -129,6 +130,34 @@ def refuse_unless_approved(
     if told is not None:
         raise RefusedError(f"plan {plan.plan[:19]} refused: {told}. Nothing was changed.")
     return approval
+
+
+def refuse_unless_timely(
+    plan: Plan,
+    approval: Approval | None,
+    seen: Mapping[str, Evidence | Unreached],
+    *,
+    run: str | None,
+    now: datetime,
+    shut: Callable[[datetime], str | None],
+) -> None:
+    """Raise `RefusedError` where this controller's clock is behind a host's, by which the approval is over or, as `shut` says, no window is open.
+
+    A run that is resumed, `run`, is covered by the approval that it took. Nothing is put on record: the host's clock may be the wrong one.
+    """
+    there = ahead_of(now, seen)
+    if there is None:
+        return
+    over = approval is not None and (run is None or approval.used_by != run) and is_over(approval, there.says)
+    closed = shut(there.says)
+    told = [f"its approval expired at {approval.expires_at}"] if over and approval is not None else []
+    told += [closed] if closed is not None else []
+    if told:
+        again = "; where that is this controller's, approve the plan again as well" if over else ""
+        raise RefusedError(
+            f"plan {plan.plan[:19]} refused: {' and '.join(told)}, by the clock of {there.host}: it says {stamp_of(there.says)}, and this "
+            f"controller's {stamp_of(now)}. Nothing was changed. Set the one that is wrong{again}. Then run this again."
+        )
 
 
 def held_by_another(seen: Mapping[str, Evidence | Unreached], *, own: frozenset[str], now: datetime, holder: str | None = None) -> str | None:

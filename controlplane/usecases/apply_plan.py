@@ -35,6 +35,7 @@ from controlplane.usecases.apply_guards import (
     refuse_unless_confirmable,
     refuse_unless_free,
     refuse_unless_good,
+    refuse_unless_timely,
     sound_chain,
     was_applied,
 )
@@ -162,6 +163,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return nothing_done(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
         approval = demand_approval()
+    refuse_unless_timely(plan, approval, seen, run=resumed, now=ports.clock.now(), shut=course.shut)
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain), anew=course.anew(plan))
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)
@@ -229,7 +231,6 @@ def _run_steps(attempt: _Attempt) -> RunResult:
 def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
     """Run one step and close its receipt."""
     plan, ports, site = attempt.plan, attempt.ports, attempt.site
-    routes = [route for _, route in site.chosen((step.host,))]
     project = render_steps([step], keys={step.id: key}, holder=attempt.operator, hosts=[site.route(step.target)], roles=ports.roles.files())
     result = ports.runner.run(project, key=key, host=step.target, playbook="site.yml", progress=attempt.progress)
     downtime = downtime_of(result)
@@ -239,7 +240,7 @@ def _run_step(attempt: _Attempt, step: Step, key: str) -> StepOutcome:
         raise _StoppedError(
             f"{step.id} {step.capability}: the connection to {step.target} was lost: {result.message}; long work goes on there by itself"
         )
-    seen = ports.evidence.collect(routes, {desired.host: desired for desired, _ in site.chosen((step.host,))})
+    seen = observe(site, (step.host,), ports)
     host_evidence = seen.get(step.host)
     if step.target == step.host and isinstance(host_evidence, Unreached):
         # Neither done nor failed is known: its receipt stays open, and so does the approval for who goes on.

@@ -142,7 +142,7 @@ def _refuse_half_done(name: str, wave: Wave, record: WaveRecord, chain: Sequence
     if rest is not None:
         raise RefusedError(
             f"wave {name} does not close: run {rest.run} was abandoned, and on {', '.join(rest.hosts)} not all of its steps are done. It stays open. "
-            f"Next: {rest.way_on(name, wave, record)}"
+            f"Next: {rest.way_on(name, wave, record)}{rest.or_end(name, wave, record)}"
         )
 
 

@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.errors import RefusedError
@@ -34,7 +35,7 @@ class PlainCourse(Ungoverned):
         """Raise `RefusedError` where no step of the plan may begin now; `run` is the one of it that is open, if one is."""
         if not plan.steps:
             return
-        shut = self._shut()
+        shut = self.shut(self._clock.now())
         held = in_wave(hosts_of(plan.steps), self._waves())
         if shut is None and held is None:
             return
@@ -45,7 +46,8 @@ class PlainCourse(Ungoverned):
 
     def pause(self, step: Step, run: str) -> str | None:  # noqa: ARG002 - the protocol's signature
         """Say whether the window is over, or a wave has the step's host now."""
-        return self._shut() or why_in_wave(hosts_of((step,)), self._waves)
+        return self.shut(self._clock.now()) or why_in_wave(hosts_of((step,)), self._waves)
 
-    def _shut(self) -> str | None:
-        return why_shut(self._site.windows, timezone=self._site.timezone, now=self._clock.now())
+    def shut(self, at: datetime) -> str | None:
+        """Return why none of the site's windows is open at that time."""
+        return why_shut(self._site.windows, timezone=self._site.timezone, now=at)

@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from controlplane.domain.plan import Plan, Step
@@ -28,6 +29,10 @@ class Course(Protocol):
 
     def anew(self, plan: Plan) -> str:
         """Return the command that makes such a plan anew."""
+        ...
+
+    def shut(self, at: datetime) -> str | None:
+        """Return why at that time nothing may begin, None where it may: windows alone are asked, by the time of a host."""
         ...
 
     def begin(self) -> None:
@@ -65,6 +70,10 @@ class Ungoverned:
     def anew(self, plan: Plan) -> str:
         """Name the verb that made it."""
         return made_by(plan)
+
+    def shut(self, at: datetime) -> str | None:  # noqa: ARG002 - the protocol's signature
+        """Know of no window."""
+        return None
 
     def begin(self) -> None:
         """Let every run begin."""

@@ -93,19 +93,23 @@ def abort_wave(name: str, site: WaveSite, ports: WavePorts, *, reason: str) -> s
     chain = loaded(ports)
     last = ports.waves.find(name)
     if last is not None and last.state == "aborted" and last.holder == site.operator:
-        attempt = record_of(last.record).attempt
-        if entry_of("abort", name, attempt, chain) is None:
+        ended = record_of(last.record)
+        if entry_of("abort", name, ended.attempt, chain) is None:
             # It was ended, and a kill kept that from being said.
-            return begin_entry("abort", name, site, ports).close(outcome="interrupted", reason=reason, told={"attempt": attempt})
+            return begin_entry("abort", name, site, ports).close(outcome="interrupted", reason=reason, told=_left_by(ended, chain))
     held, record = held_wave(name, ports, site.operator)
-    left = [receipt.key for receipt in unclosed(chain, hosts=(), plans=[one.plan for one in record.plans])]
     entry = begin_entry("abort", name, site, ports)
     try:
         ports.waves.write(held, state="aborted", record=record.plain(), now=ports.apply.clock.now(), ended=True)
     except RefusedError as lost:
         entry.close(outcome="refused", reason=str(lost))
         raise
-    return entry.close(outcome="interrupted", reason=reason, told={"attempt": record.attempt, "unclosed": left})
+    return entry.close(outcome="interrupted", reason=reason, told=_left_by(record, chain))
+
+
+def _left_by(record: WaveRecord, chain: Sequence[Receipt]) -> dict[str, object]:
+    """Return what the end of an attempt says of it: the receipts that it leaves open."""
+    return {"attempt": record.attempt, "unclosed": [one.key for one in unclosed(chain, hosts=(), plans=[one.plan for one in record.plans])]}
 
 
 def refuse_shut(what: str, judged: Sequence[GateJudged], end: str) -> None:

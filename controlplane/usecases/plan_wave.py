@@ -3,6 +3,8 @@
 Rules:
 - Only hosts that the wave changes, that were not carved out and that the failure limit still lets begin, only capabilities that it names: nothing
   outside its scope is ever in its plan.
+- A plan that was refused all that is left is shown and not kept with the wave: what waits for its run there goes on waiting. But where it looked, and
+  something of an abandoned run's rest is done by now, it is kept, for that is what it shows.
 - What deletes (only by name) is a change set of its own, after the others.
 - Where another person has to approve, who made the plan counts as who asked, by the name of their key, whoever holds the wave later. Whose key
   nobody knows makes no plan there.
@@ -17,11 +19,11 @@ from collections.abc import Sequence
 from controlplane.domain.approval import Approval, Scope, approve
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.chain import last_reset
-from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.errors import Fault, InputInvalidError, RefusedError, RunFailedError
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities
 from controlplane.domain.waves.order import left_alone
-from controlplane.domain.waves.record import Planned, record_of, stamped
+from controlplane.domain.waves.record import Planned, WaveRecord, record_of, stamped
 from controlplane.domain.waves.trail import settled
 from controlplane.domain.waves.values import Wave
 from controlplane.domain.windows import next_opening, open_now
@@ -29,9 +31,12 @@ from controlplane.usecases.make_plan import plan_site
 from controlplane.usecases.settle_wave import caught_up, refuse_closed, refuse_open_runs, state_of
 from controlplane.usecases.wave_case import demanded_of, is_covered
 from controlplane.usecases.wave_ports import WavePorts, WaveSite, abort_command, close_command, loaded, refuse_other_files, without_end
+from controlplane.usecases.wave_rest import rest_of
 
 # The outcome of a plan that found everything as declared.
 NOTHING = "nothing to do"
+# And of one that was refused whatever it found to do.
+REFUSED = "refused"
 
 
 def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequence[str]) -> tuple[Plan, Planned]:
@@ -64,13 +69,23 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         steps=len(made.steps),
         downtime_s=downtime_of(made),
         destructive=tuple(change.target for step in made.steps for change in step.changes if change.destructive),
-        outcome=None if made.steps else NOTHING,
+        outcome=None if made.steps else REFUSED if made.refusals else NOTHING,
         asked_by=asked_by,
     )
-    if made.steps or not made.refusals:
+    if made.steps or not made.refusals or _settles_rest(record, planned, ports):
         record = record.with_plan(planned)
         ports.waves.write(held, state=state_of(record), record=record.plain(), now=ports.apply.clock.now())
     return made, planned
+
+
+def _settles_rest(record: WaveRecord, planned: Planned, ports: WavePorts) -> bool:
+    """Say whether a plan shows that something which an abandoned run of the wave left undone is done."""
+    chain, plan_of = loaded(ports), ports.apply.plans.get
+    try:
+        return rest_of(record, chain, plan_of) != rest_of(record.with_plan(planned), chain, plan_of)
+    except RunFailedError:
+        # A plan is gone: closing names the file.
+        return False
 
 
 def downtime_of(made: Plan) -> dict[str, int | None]:

@@ -3,7 +3,7 @@
 Rules:
 - A host is rebooted only where fresh evidence shows that nobody holds its lease and no run's unit works there, whoever's controller that is.
 - What could not be observed is not rebooted.
-- Where site.yml names windows, none is rebooted outside of one.
+- Where site.yml names windows, none is rebooted outside of one. A host of a wave that goes on is rebooted in that wave's windows, as its runs are.
 - Neither is a host on which a Redis is seen that a stop and a start would cost its keys.
 - One that belongs to a wave that goes on and changes machines is rebooted by that wave's holder alone, also where the wave only looks at it.
 """
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 
 from controlplane.domain.checks.restart import lost_by_restart
+from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Reader, Unobserved, Unreached
@@ -23,18 +25,24 @@ from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
 from controlplane.domain.run_key import make_run_key
 from controlplane.domain.site_view import SiteView
+from controlplane.domain.waves.record import record_of
 from controlplane.domain.windows import why_shut
 from controlplane.ports.plays import StepResult
 from controlplane.render.project import render_reboot
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.apply_plan import ApplyPorts
-from controlplane.usecases.hosts_in_wave import Attempts, InWave, in_wave
+from controlplane.usecases.hosts_in_wave import Attempts, in_wave
 from controlplane.usecases.record_run import Ledger
-from controlplane.usecases.wave_ports import without_end
+from controlplane.usecases.wave_case import opening_now
+from controlplane.usecases.wave_ports import WaveSite, refuse_other_files, without_end
 
 REBOOT = "host.reboot"
 # What tells whether a database would lose anything by it.
 _RESTART_PROBES = ("docker_containers", "redis")
+
+
+def _not_told() -> WaveSite:
+    raise NotImplementedError("who gives attempts at waves says what their files are as well")
 
 
 def reboot_hosts(
@@ -46,10 +54,11 @@ def reboot_hosts(
     progress: Callable[[str], None],
     judged_by: str = "verify --host",
     waves: Attempts = lambda: (),
+    wave_site: Callable[[], WaveSite] = _not_told,
 ) -> tuple[str, ...]:
     """Reboot the hosts one after the other and return the receipts. `judged_by` are the words before a host that judge it without another reboot.
 
-    `waves` asks the store for every attempt at a wave.
+    `waves` asks the store for every attempt at a wave, `wave_site` reads what the site says of waves: only for a host of the operator's own one.
 
     Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, or another's wave has it; `UnknownError` where that could
     not be observed, `RunFailedError` for the first that does not come back, `InterruptedRunError`.
@@ -63,21 +72,20 @@ def reboot_hosts(
     keys: list[str] = []
     files = ports.roles.files()
 
-    def others(hosts: Sequence[str]) -> InWave | None:
-        return in_wave(hosts, [held for held in waves() if held.holder != operator])
+    asked = partial(_refuse_by_waves, site, waves=waves, wave_site=wave_site, operator=operator, ports=ports)
 
     def restart(route: InventoryHost, key: str) -> StepResult:
         return ports.runner.run(render_reboot([route], roles=files), key=key, host=route.name, playbook="site.yml", progress=progress)
 
     with ports.locks.hold(names, operator=operator):
-        _refuse_unless_free(site, chosen, ports, rebooted=(), others=others)
+        _refuse_unless_free(chosen, ports, rebooted=(), waves=asked)
         for number, (desired, route) in enumerate(chosen):
             if number:
                 # The reboots before took their time.
                 with telling(
                     f"{were_rebooted(names[:number])} Next: controlplane verify --after-reboot{named(names[number:])}    (goes on with the others)"
                 ):
-                    _refuse_unless_free(site, chosen[number : number + 1], ports, rebooted=names[:number], others=others)
+                    _refuse_unless_free(chosen[number : number + 1], ports, rebooted=names[:number], waves=asked)
             key = make_run_key(REBOOT, ports.clock.now(), ports.entropy.four_hex())
             keys.append(key)
             _reboot(
@@ -91,19 +99,15 @@ def reboot_hosts(
 
 
 def _refuse_unless_free(
-    site: SiteView,
     chosen: Sequence[tuple[DesiredHost, InventoryHost]],
     ports: ApplyPorts,
     *,
     rebooted: tuple[str, ...],
-    others: Callable[[Sequence[str]], InWave | None],
+    waves: Callable[[Sequence[str], str], None],
 ) -> None:
     """Raise `RefusedError` where no window is open, or a wave or somebody changes one of the hosts, `UnknownError` where that is not known."""
     state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
-    shut = why_shut(site.windows, timezone=site.timezone, now=ports.clock.now())
-    if shut is not None:
-        raise RefusedError(f"{shut}. {state} Run this again then.")
-    _refuse_in_wave(partial(others, [desired.host for desired, _ in chosen]), state)
+    waves([desired.host for desired, _ in chosen], state)
     seen = ports.evidence.collect([route for _, route in chosen], {}, only=(*LEASE_PROBES, *_RESTART_PROBES))
     busy, doubts, lost = [], [], []
     for host in (desired.host for desired, _ in chosen):
@@ -131,19 +135,38 @@ def _refuse_unless_free(
         raise UnknownError(f"{'; '.join(doubts)}. {state} Restore the connection, then run this again.")
 
 
-def _refuse_in_wave(others: Callable[[], InWave | None], state: str) -> None:
-    """Raise `RefusedError` where the wave of somebody else has one of the hosts, `UnknownError` where the store can't be asked."""
+def _refuse_by_waves(
+    site: SiteView, hosts: Sequence[str], state: str, *, waves: Attempts, wave_site: Callable[[], WaveSite], operator: str, ports: ApplyPorts
+) -> None:
+    """Raise `RefusedError` where another's wave has one of the hosts, or no window of one is open; `UnknownError` where the store can't be asked."""
     try:
-        held = others()
+        attempts = tuple(waves())
     except InterruptedRunError:
         raise
     except ControlPlaneError as lost:
         raise UnknownError(f"{without_end(str(lost))} {state} Run this again then.") from lost
-    if held is not None:
+    theirs = in_wave(hosts, [one for one in attempts if one.holder != operator])
+    if theirs is not None:
         raise RefusedError(
-            f"{held.told}. {state} Leave it to its holder, or wait for its end: {held.status}. Once their lease is over it can be taken over: "
-            f"controlplane wave resume {held.wave}"
+            f"{theirs.told}. {state} Leave it to its holder, or wait for its end: {theirs.status}. Once their lease is over it can be taken over: "
+            f"controlplane wave resume {theirs.wave}"
         )
+    for host in hosts:
+        mine = next((one for one in attempts if in_wave([host], [one]) is not None), None)
+        now = ports.clock.now()
+        try:
+            shut = why_shut(site.windows, timezone=site.timezone, now=now) if mine is None else _why_shut_in(mine, host, wave_site(), now)
+        except RefusedError as other:
+            raise RefusedError(f"{without_end(str(other)).rstrip('.')}. {state}") from None
+        if shut is not None:
+            raise RefusedError(f"{shut}. {state} Run this again then.")
+
+
+def _why_shut_in(held: WaveHeld, host: str, site: WaveSite, now: datetime) -> str | None:
+    """Return why no run of the wave would begin now. Raises `RefusedError` where its file is not the one that it was opened by."""
+    refuse_other_files(f"{host} is not rebooted, it belongs to wave {held.wave}", held.wave, site, record_of(held.record))
+    shut = opening_now(site.wave(held.wave), site, now)[1]
+    return None if shut is None else f"{host} belongs to wave {held.wave}, outside of whose windows nothing is changed: {shut}"
 
 
 def _lost(reader: Reader) -> tuple[str, ...]:

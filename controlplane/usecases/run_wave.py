@@ -165,6 +165,10 @@ class _Course:
         """Name the wave's own verb: nothing else is applied to its hosts."""
         return f"controlplane wave plan {self.name}"
 
+    def shut(self, at: datetime) -> str | None:
+        """Return why none of the wave's windows is open at that time."""
+        return opening_now(self.wave, self.site, at)[1]
+
     def begin(self) -> None:
         """Ask store and chain once more, right before the run's intent: hosts are looked at for minutes, and the wave may have ended meanwhile."""
         gone = taken_over(self.held, self.ports.waves.find(self.name))
@@ -240,7 +244,7 @@ class _Course:
     def _shut(self) -> str | None:
         """Renew the wave's lease, and return why no window is open, None where one is. Raises `RefusedError` where somebody else has the wave."""
         self.held, now = _renewed(self.held, self.ports)
-        return opening_now(self.wave, self.site, now)[1]
+        return self.shut(now)
 
     def conclude(self, result: RunResult) -> RunResult:
         """Keep with the wave how its plan ended. Raises `RunFailedError` where it can't be: the receipts say it all the same."""

@@ -135,7 +135,7 @@ def _next_plan(name: str, wave: Wave, record: WaveRecord, rest: Rest | None, *, 
         return f"controlplane wave {'run' if lasts else 'approve'} {name}"
     if rest is not None:
         # What an abandoned run did not come to is not done: the wave closes by the rest of it, or not at all.
-        return rest.way_on(name, wave, record)
+        return f"{rest.way_on(name, wave, record)}{rest.or_end(name, wave, record)}"
     stopped = left_alone(wave, record.out)
     if stopped:
         return f"{abort_command(name)}    ({next(iter(stopped.values()))}; if its exit gates hold all the same: {close_command(name)})"
@@ -189,7 +189,7 @@ def _commands(name: str, wave: Wave, interval: int) -> list[str]:
         alone = [one for one in wave.capabilities if CAPABILITIES[one].only_by_name]
         lines += [
             *(f"   then 3 to 5 once more: controlplane wave plan {quoted} --capability {one}" for one in alone),
-            "   Way back: controlplane rollback RUN    (RUN stands in 'controlplane runs list')",
+            "   Way back: controlplane rollback RUN    (RUN stands in 'controlplane runs list'; at any time, it asks no window)",
             "   Way back without a controller, on the host itself: /var/lib/controlplane/RUN/undo",
         ]
     last = [*_for_exit(wave, interval), f'controlplane wave close {quoted} --attest "what you attest"']

@@ -36,13 +36,23 @@ class Rest(NamedTuple):
 
     def way_on(self, name: str, wave: Wave, record: WaveRecord) -> str:
         """Return the command that plans it; where too many hosts failed for that, the one that ends the wave, with the reason."""
-        stopped = left_alone(wave, record.out)
-        if all(host in stopped for host in self.hosts):
-            return f"{abort_command(name)}    ({stopped[self.hosts[0]]})"
+        stopped = self._stopped(wave, record)
+        if stopped is not None:
+            return f"{abort_command(name)}    ({stopped})"
         by_name = [one for one in self.capabilities if CAPABILITIES[one].only_by_name]
         # Of what deletes each has a plan of its own, after the others.
         alone = f" --capability {by_name[0]}" if len(by_name) == len(self.capabilities) else ""
         return f"controlplane wave plan {name}{alone}"
+
+    def or_end(self, name: str, wave: Wave, record: WaveRecord) -> str:
+        """Return what there is to do where that plan is refused what is left; nothing where `way_on` ends the wave already."""
+        if self._stopped(wave, record) is not None:
+            return ""
+        return f"    (where it is refused that: what it says first, or end this attempt: {abort_command(name)})"
+
+    def _stopped(self, wave: Wave, record: WaveRecord) -> str | None:
+        stopped = left_alone(wave, record.out)
+        return stopped[self.hosts[0]] if all(host in stopped for host in self.hosts) else None
 
 
 def rest_of(record: WaveRecord, chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> Rest | None:
@@ -71,14 +81,19 @@ def _without_settled(left: Sequence[Step], later: Planned, plan: Plan, chain: Se
     """Return the steps, of the plan `before`, without those that a later one did, or for which it looked and has nothing of them left to do."""
     undone = _undone(later, plan, chain)
     unsettled = {(one.host, one.capability) for one in undone} | {(host, capability) for host, capability, _ in _refused(plan) - _refused(before)}
-    changed = {(step.host, step.capability, one.target) for step in plan.steps if step not in undone for one in step.changes}
+    changed = {what for step in plan.steps if step not in undone for what in _whats(step)}
 
     def is_settled(step: Step) -> bool:
         looked = step.capability in later.capabilities and step.host in plan.binds.evidence
-        did = all((step.host, step.capability, one.target) in changed for one in step.changes)
+        did = all(what in changed for what in _whats(step))
         return looked and (did or (step.host, step.capability) not in unsettled)
 
     return [step for step in left if not is_settled(step)]
+
+
+def _whats(step: Step) -> list[tuple[str, str, str, str, str | None]]:
+    """Return what a step changes: where, and into what. Several changes may be of one target, such as the lines of a file."""
+    return [(step.host, step.capability, one.kind, one.target, one.after) for one in step.changes]
 
 
 def _refused(plan: Plan) -> Counter[tuple[str, str, str]]:

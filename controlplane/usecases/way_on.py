@@ -2,6 +2,7 @@
 
 Rules:
 - A release goes on, and back, by its own verbs alone.
+- A run that an aborted wave left before its first step is resumed by nothing: what takes it back closes it.
 - What deletes (a run only by name) does not go back, and goes on whatever came since.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.receipt import Receipt
+from controlplane.domain.waves.trail import is_left_unbegun
 
 
 def way_on(receipt: Receipt, chain: Sequence[Receipt], *, resume: str) -> str:
@@ -19,6 +21,8 @@ def way_on(receipt: Receipt, chain: Sequence[Receipt], *, resume: str) -> str:
         return "Go on with it as 'controlplane release status' says"
     if receipt.undoes is not None:
         return f"Go on with it: controlplane rollback {receipt.undoes}"
+    if is_left_unbegun(receipt.run, chain):
+        return f"It has begun no step, and its wave has ended. Close it: controlplane rollback {receipt.run}"
     or_back = f", or take it back: controlplane rollback {receipt.run}" if goes_back(receipt.run, chain) else ""
     return f"Resume it {resume}{or_back}"
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from controlplane.domain.site import SiteContent
     from controlplane.domain.site_view import SiteView
     from controlplane.usecases.apply_plan import ApplyPorts
+    from controlplane.usecases.wave_ports import WaveSite
 
 # One door: what is constructed beside this module is asked for here as well. Importing those modules loads no adapter.
 __all__ = [
@@ -146,6 +147,17 @@ def governed_site(given: str | None) -> tuple[SiteView, ApplyPorts]:
     content = site(given).read(run_inventory=True)
     view = view_of(content)
     return view, apply_ports(content, view)
+
+
+def wave_files_of(view: SiteView) -> Callable[[], WaveSite]:
+    """Return what reads the site's waves as its files have them now, for what asks neither their store nor their gates."""
+
+    def read() -> WaveSite:
+        from controlplane.usecases.wave_ports import WaveSite  # noqa: PLC0415 - a verb that isn't called costs nothing
+
+        return WaveSite(view=view, governance=governance(view.folder)[0], operator=operator())
+
+    return read
 
 
 def entropy() -> SystemEntropy:

@@ -10,21 +10,16 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from controlplane.domain.faults import Place
 from controlplane.domain.gates.values import SITE
 from controlplane.domain.registers.criteria import strangers
+from controlplane.domain.registers.rest import said_to_remain
 from controlplane.domain.registers.values import Gap, Loop, Registers, StorFinding
 
 File = Literal["gaps", "loops", "findings", "waves", "hosts", "gates"]
-_REMAINS = re.compile(r"\b(remain(s|ing)?|still (open|to do|missing)|left (to do|open)|to-?do|tbd|unfinished|not (yet )?done)\b", re.IGNORECASE)
-# What says that all of it is done: "nothing remains", "no gap is still open".
-_NOTHING = re.compile(r"\b(nothing|none|no|zero|0)( [a-z]+)?( (is|are|was|were))?( more)? $", re.IGNORECASE)
-# And what takes that back in the same breath: "nothing remains but two volumes". After a comma "but" begins another thought.
-_BUT = re.compile(r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(except|other than|apart from|(?<!to )save)\b", re.IGNORECASE)
 
 
 class Broken(NamedTuple):
@@ -130,17 +125,11 @@ def _of_closed_loop(name: str, loop: Loop, left: Sequence[str]) -> Iterator[Brok
             yield Broken("loops", ("loops", name, "closed"), name, f"says who closed it while its status is {loop.status}: remove one of the two")
         return
     for field in ("title", "text"):
-        text = getattr(loop, field) or ""
-        said = next((one for one in _REMAINS.finditer(text) if not _is_denied(text, one)), None)
+        said = said_to_remain(getattr(loop, field) or "")
         if said is not None:
-            yield Broken("loops", ("loops", name, field), name, f"says {said[0]!r} while it is closed: file what is left as a gap, or reopen it")
+            yield Broken("loops", ("loops", name, field), name, f"says {said!r} while it is closed: file what is left as a gap, or reopen it")
     if left:
         yield Broken("loops", ("loops", name, "status"), name, f"is closed while {_listed(left)} is open in it: close that first, or reopen the loop")
-
-
-def _is_denied(text: str, said: re.Match[str]) -> bool:
-    """Say whether the words before what a text says to remain deny it, and those behind it leave it so."""
-    return _NOTHING.search(text[: said.start()]) is not None and _BUT.match(text, said.end()) is None
 
 
 def _of_criteria(registers: Registers, checks: Sequence[str] | None, governed: Sequence[str]) -> Iterator[Broken]:

@@ -41,7 +41,7 @@ class Looked(Value):
 
 
 class Planned(Value):
-    """One change set of a wave. `run` is None until it began, `outcome` until that run ended or the plan had nothing to do.
+    """One change set of a wave. `run` is None until it began, `outcome` until that run ended or the plan had nothing to do, or was refused all.
 
     `downtime_s` is what each service misses at most, None where that is not known. `opens` and `closes` are the window that it was approved for.
     `asked_by` is how the allowed signers name who made it, None where nobody asks.

@@ -104,6 +104,14 @@ def unclosed(chain: Sequence[Receipt], *, hosts: Collection[str], plans: Collect
     return tuple(one for one in open_intents(chain) if one.plan in plans or one.host in hosts or (one.step == _WHOLE and one.run in touched))
 
 
+def is_left_unbegun(run: str, chain: Sequence[Receipt]) -> bool:
+    """Say whether an aborted wave left this run open before its first step: nothing goes on with it, and taking it back closes it."""
+    if any(one.run == run and one.phase == "intent" and one.step != _WHOLE and one.undoes is None for one in chain):
+        return False
+    ends = (one.told or {} for one in chain if one.phase == "result" and one.capability == "wave.abort")
+    return any(run in told.get("unclosed", ()) for told in ends)
+
+
 def closing_of(name: str, attempt: object, chain: Sequence[Receipt]) -> Receipt | None:
     """Return the receipt that closed this attempt at a wave, None where the chain's last word of the wave is another one."""
     said = [one for one in chain if one.phase == "result" and one.capability in _TURNS and one.step == name and one.outcome != "refused"]

@@ -214,7 +214,7 @@ def test_a_brief_is_the_runbook_of_that_wave(site: FakeWaveSite, call: Call) -> 
         "- a rollback is prepared before each change",
         "4. controlplane wave approve W1    (whoever approves; bound to the plan, its hosts and the window)",
         "   then 3 to 5 once more: controlplane wave plan W1 --capability storage.purge",
-        "   Way back: controlplane rollback RUN    (RUN stands in 'controlplane runs list')",
+        "   Way back: controlplane rollback RUN    (RUN stands in 'controlplane runs list'; at any time, it asks no window)",
         '6. controlplane wave close W1 --attest "what you attest"',
         "- preflight",
     ):

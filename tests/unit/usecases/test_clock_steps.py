@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from controlplane.adapters.approvals import ApprovalFiles
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.approval import approve
 from controlplane.domain.chain import chain_faults, last_reset
-from controlplane.domain.coordination import stamp_of
+from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.errors import RefusedError
 from controlplane.domain.plan import Plan
 from controlplane.ports.plays import StepResult
@@ -100,6 +100,52 @@ def test_an_approval_that_was_seen_expired_does_not_revive_though_no_receipt_sho
 
     assert f"its approval expired at {expires}: approve it again" in _refused(lambda: site.apply(plan))
     assert site.receipts.chain == []
+
+
+def _at(site: FakeSite, *, host: datetime, controller: datetime) -> None:
+    site.host.probes["identity"]["clock_epoch"] = host.timestamp()
+    site.clock.time = controller
+
+
+def test_an_approval_whose_end_nobody_saw_pass_is_over_by_the_clock_of_a_host_that_this_controllers_is_an_hour_behind() -> None:
+    site, plan = _approved()
+    expires = site.approvals.held[plan.plan].expires_at
+    over = moment_of(expires)
+    _at(site, host=over + timedelta(minutes=10), controller=over - timedelta(minutes=50))
+
+    told = _refused(lambda: site.apply(plan))
+
+    says = stamp_of(site.clock.time)
+    assert told == (
+        f"plan {plan.plan[:19]} refused: its approval expired at {expires}, by the clock of mint-data: it says 2026-01-03T12:10:03Z, and this "
+        f"controller's {says}. Nothing was changed. Set the one that is wrong; where that is this controller's, approve the plan again as well. "
+        "Then run this again."
+    )
+    assert (site.receipts.chain, site.runner.plays, site.approvals.held[plan.plan].expired) == ([], [], False)
+    # It was the host's clock that was wrong: the approval is still good.
+    site.host.probes["identity"]["clock_epoch"] = site.clock.time.timestamp()
+    assert site.apply(plan).outcome == "done"
+
+
+@pytest.mark.parametrize(
+    ("host", "controller"),
+    [(timedelta(minutes=1), timedelta(minutes=-2)), (timedelta(minutes=-1), timedelta(hours=-2)), (timedelta(days=-400), timedelta(hours=-2))],
+    ids=["minutes apart", "it lasts by both", "the host is behind"],
+)
+def test_a_difference_that_does_not_matter_refuses_nothing(host: timedelta, controller: timedelta) -> None:
+    site, plan = _approved()
+    over = moment_of(site.approvals.held[plan.plan].expires_at)
+    _at(site, host=over + host, controller=over + controller)
+    assert site.apply(plan).outcome == "done"
+
+
+def test_a_run_goes_on_by_the_approval_that_it_took_whatever_its_hosts_clocks_say() -> None:
+    site, plan = _approved()
+    over = moment_of(site.approvals.held[plan.plan].expires_at)
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    site.apply(plan)
+    _at(site, host=over + HOUR, controller=over - HOUR)
+    assert site.apply(plan).outcome == "done"
 
 
 @pytest.mark.parametrize("step", STEPS)

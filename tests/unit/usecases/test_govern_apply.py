@@ -194,3 +194,19 @@ def test_a_plan_without_steps_waits_for_no_window() -> None:
     site = FakeWaveSite(view={"windows": NIGHT})
     nothing = site.plan().model_copy(update={"steps": ()})
     course_of(site).refuse(nothing, None)
+
+
+def test_a_window_that_is_over_by_a_hosts_clock_lets_nothing_begin_where_this_controllers_is_behind() -> None:
+    site = FakeWaveSite(view={"windows": (Window(start="11:00", end="13:00"),)})
+    plan = site.plan()
+    site.host.probes["identity"]["clock_epoch"] += 3600
+
+    told = refusal(site, plan)
+
+    assert told.startswith(
+        f"plan {plan.plan[:19]} refused: no maintenance window is open; the next one is 2026-01-03 11:00 to 2026-01-03 13:00 UTC, "
+    )
+    assert ", by the clock of mint-data: it says 2026-01-02T13:00:0" in told
+    assert told.endswith("Nothing was changed. Set the one that is wrong. Then run this again.")
+    site.host.probes["identity"]["clock_epoch"] -= 3600
+    assert applied(site, plan).outcome == "done"

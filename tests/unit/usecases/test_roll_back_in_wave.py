@@ -13,6 +13,7 @@ from controlplane.domain.errors import ControlPlaneError, RefusedError, UnknownE
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_result import RunResult
 from controlplane.domain.waves.record import WaveRecord
+from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.reboot_hosts import reboot_hosts
 from controlplane.usecases.refuse_wave_plan import every_attempt
@@ -32,7 +33,8 @@ def rollback(site: FakeWaveSite, key: str, by: str = OPERATOR) -> RunResult:
 
 
 def reboot(site: FakeWaveSite, by: str = OPERATOR, *hosts: str) -> tuple[str, ...]:
-    return reboot_hosts(site.view, hosts=hosts, operator=by, ports=site.ports, progress=lambda _: None, waves=asked(site))
+    waves, files = asked(site), lambda: site.site(by)
+    return reboot_hosts(site.view, hosts=hosts, operator=by, ports=site.ports, progress=lambda _: None, waves=waves, wave_site=files)
 
 
 def refusal(site: FakeWaveSite, act: Callable[[], object], kind: type[ControlPlaneError] = RefusedError) -> str:
@@ -171,6 +173,40 @@ def test_a_host_of_a_wave_is_rebooted_by_its_holder_alone(wave: dict[str, Any]) 
     assert len(reboot(site, BOB, "mint-data")) == 1
     site.abort(by=BOB)
     assert len(reboot(site, OPERATOR, "mint-data")) == 1
+
+
+NIGHT, DAY = [{"start": "22:00", "end": "23:00"}], [{"start": "10:00", "end": "14:00"}]
+SHUT = "no maintenance window is open; the next one is 2026-01-02 22:00 to 2026-01-02 23:00 UTC. Nothing was rebooted. Run this again then."
+
+
+@pytest.mark.parametrize("wave", [MOVE, {**MOVE, "hosts": ["two"], "read_only": ["mint-data"]}], ids=["changed", "read only"])
+def test_the_holder_reboots_a_host_of_a_wave_in_that_waves_windows_alone(wave: dict[str, Any]) -> None:
+    always = (Window(start="00:00", end="00:00"),)
+    site = FakeWaveSite({"W1": {**wave, "windows": NIGHT}}, hosts=("mint-data", "two"), view={"windows": always})
+    assert len(reboot(site, OPERATOR, "mint-data")) == 1
+    site.open()
+    belongs = "mint-data belongs to wave W1, outside of whose windows nothing is changed"
+    assert refusal(site, lambda: reboot(site, OPERATOR, "mint-data")) == f"{belongs}: {SHUT}"
+    site.clock.time += timedelta(hours=10)
+    site.resume()
+    assert len(reboot(site, OPERATOR, "mint-data")) == 1
+
+
+def test_a_wave_s_own_window_is_in_place_of_the_site_s_for_its_hosts_alone() -> None:
+    site = FakeWaveSite({"W1": {**MOVE, "windows": DAY}}, hosts=("mint-data", "two"), view={"windows": (Window(start="22:00", end="23:00"),)})
+    site.open()
+    assert len(reboot(site, OPERATOR, "mint-data")) == 1
+    assert refusal(site, lambda: reboot(site, OPERATOR, "two")) == SHUT
+    assert refusal(site, lambda: reboot(site, OPERATOR, "mint-data", "two")) == SHUT
+
+
+def test_windows_that_a_wave_was_not_opened_by_let_no_reboot_begin() -> None:
+    site = FakeWaveSite({"W1": {**MOVE, "windows": NIGHT}})
+    site.open()
+    site.wave(windows=DAY)
+    told = refusal(site, lambda: reboot(site))
+    assert told.startswith("mint-data is not rebooted, it belongs to wave W1: waves/W1.yml changed since it was opened, and its gates would be ")
+    assert told.endswith("open the wave anew. Nothing was rebooted.")
 
 
 def test_a_wave_that_is_opened_while_an_earlier_host_reboots_keeps_its_own_up() -> None:

@@ -14,12 +14,15 @@ from controlplane.adapters.anchors import AnchorFiles
 from controlplane.adapters.signing import SshSigner
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.receipt import Receipt, open_intents
+from controlplane.domain.run_list import run_rows
 from controlplane.ports.plays import StepResult
 from controlplane.usecases import run_wave
+from controlplane.usecases.abandon_run import abandon_run
 from controlplane.usecases.closed_waves import proven_state
 from controlplane.usecases.record_run import Ledger
 from controlplane.usecases.refuse_wave_plan import every_attempt, refuse_wave_plan
 from controlplane.usecases.verify_receipts import anchored
+from controlplane.usecases.way_on import way_on
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import BOB, FakeWaveSite
 
@@ -231,6 +234,20 @@ def test_a_run_that_asked_before_the_closing_does_not_begin_behind_it(killed: bo
     assert (site.state(), site.said("close")) == ("closed", ["done"])
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_run_of_an_ended_wave_that_has_begun_a_step_is_resumed_or_taken_back(killed: bool) -> None:
+    site = FakeWaveSite().led()
+    site.runner.ends = [StepResult(status="unreachable", message="no route", told={})]
+    run = str(site.run().run)
+    if killed:
+        _killed_at(site, site.abort, "wave aborted written")
+    site.abort()
+    [whole] = [one for one in open_intents(site.receipts.chain) if one.key == run]
+    assert whole.key in (site.receipts.chain[-1].told or {})["unclosed"]
+    told = f"Resume it by X, or take it back: controlplane rollback {run}"
+    assert way_on(whole, site.receipts.chain, resume="by X") == told
+
+
 def test_a_run_of_an_ended_wave_that_has_begun_no_step_is_closed_and_not_resumed_beside_it() -> None:
     site = FakeWaveSite(approval="self")
     site.led()
@@ -243,5 +260,13 @@ def test_a_run_of_an_ended_wave_that_has_begun_no_step_is_closed_and_not_resumed
         refuse_wave_plan(plan, every_attempt(site.store), approvals=site.approvals, chain=site.receipts.chain, now=site.clock.now())
 
     assert _refusal(beside).endswith(f"its run {run} has begun no step. Nothing was changed. Close that run: controlplane rollback {run}")
+    # Whatever else speaks of it names what is not refused, either.
+    [row] = [one for one in run_rows(site.receipts.chain) if one.key == run]
+    assert row.next.startswith(f"close it: controlplane rollback {run}; its machine is gone for good: controlplane runs abandon {run}")
+    [whole] = open_intents(site.receipts.chain)
+    told = f"It has begun no step, and its wave has ended. Close it: controlplane rollback {run}"
+    assert way_on(whole, site.receipts.chain, resume="by 'controlplane apply' with its plan file") == told
+    again = partial(abandon_run, run, site.view, operator=OPERATOR, reason="not needed", ports=site.ports, progress=lambda _: None)
+    assert _refusal(again).endswith(f"Its wave has ended, and it has begun no step. Close it: controlplane rollback {run}")
     assert site.rollback(run).outcome == "rolled-back"
     assert (site.host.ran, open_intents(site.receipts.chain)) == ([], ())

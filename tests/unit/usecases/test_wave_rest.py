@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import RefusedError, RunFailedError
-from controlplane.domain.plan import Refusal
+from controlplane.domain.plan import Change, Plan, Refusal, Step
 from controlplane.domain.waves.trail import settled
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.abandon_run import abandon_run
@@ -16,6 +16,7 @@ from controlplane.usecases.wave_rest import rest_of
 from tests.fakes.site import OPERATOR
 from tests.fakes.waves import FakeWaveSite
 
+ABORT = 'controlplane wave abort W1 --reason "..."'
 GONE = StepResult(status="unreachable", message="gone", told={})
 
 
@@ -43,8 +44,9 @@ def lose(site: FakeWaveSite) -> None:
 
 def still_left(site: FakeWaveSite, hosts: str, then: str = "controlplane wave plan W1") -> None:
     """Assert that the wave does not close, and that it is told and shown what is to be done first."""
-    assert f"was abandoned, and on {hosts} not all of its steps are done. It stays open. Next: {then}" in refusal(site.close)
-    assert site.next() == then
+    ends = "" if "abort" in then else f"    (where it is refused that: what it says first, or end this attempt: {ABORT})"
+    assert refusal(site.close).endswith(f"was abandoned, and on {hosts} not all of its steps are done. It stays open. Next: {then}{ends}")
+    assert site.next() == f"{then}{ends}"
 
 
 def test_a_plan_of_something_else_does_not_do_the_rest() -> None:
@@ -160,6 +162,56 @@ def test_what_a_capability_refuses_beside_its_step_is_no_part_of_the_rest() -> N
     assert site.close().outcome == "closed with hosts carved out"
 
 
+def purging(*, refused: bool) -> FakeWaveSite:
+    """Return a site whose wave lost its first host as it purged; on the other one it was, or not, refused a part of that."""
+    site = FakeWaveSite(hosts=("mint-data", "two"))
+    site.wave(hosts=["mint-data", "two"], failure_limit=1, exit=[])
+    site.led()
+    site.run()
+    site.clock.time += timedelta(days=9)
+    if refused:
+        retired(site)[1]["fingerprint"] = "sha256:cd"
+    site.plan_wave("storage.purge")
+    lose(site)
+    return site
+
+
+def retired(site: FakeWaveSite) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.hosts["two"].probes["target_state"]["retired"]
+    return found
+
+
+def test_a_rest_that_others_did_is_settled_by_a_plan_that_is_refused_what_the_first_one_was() -> None:
+    site = purging(refused=True)
+    del retired(site)[0]
+    made = site.plan_wave("storage.purge")
+    assert (made.steps, {one.host for one in made.refusals}) == ((), {"two"})
+    assert (site.record().plans[-1].plan, site.record().plans[-1].outcome) == (made.plan, "refused")
+    assert "has no plan that did not run yet" in refusal(site.run)
+    # What is refused there is no part of the rest, and may be mended first all the same.
+    assert site.next() == 'controlplane wave plan W1 --capability storage.purge    (or end it: controlplane wave close W1 --attest "...")'
+    assert site.close().outcome == "closed with hosts carved out"
+
+
+def test_a_plan_that_is_refused_what_is_left_settles_nothing_and_the_end_of_the_attempt_is_named() -> None:
+    site = purging(refused=False)
+    for one in retired(site):
+        one["fingerprint"] = "sha256:cd"
+    made = site.plan_wave("storage.purge")
+    assert (made.steps, {one.host for one in made.refusals}) == ((), {"two"})
+    assert made.plan not in [one.plan for one in site.record().plans]
+    still_left(site, "two", "controlplane wave plan W1 --capability storage.purge")
+
+
+def test_a_plan_of_refusals_alone_keeps_no_plan_from_its_run_where_nothing_was_abandoned() -> None:
+    site = FakeWaveSite()
+    site.led()
+    site.host.probes["block"] = {}
+    plans = site.record().plans
+    made = site.plan_wave()
+    assert (made.steps, bool(made.refusals), site.record().plans, site.state()) == ((), True, plans, "planned")
+
+
 def test_a_later_plan_that_did_the_step_did_it_also_where_more_is_refused_by_then() -> None:
     site = abandoned("mint-data", "two")
     site.plan_wave()
@@ -168,6 +220,31 @@ def test_a_later_plan_that_did_the_step_did_it_also_where_more_is_refused_by_the
     more = tuple(Refusal(host="two", capability=step.capability, reason="x") for step in later.steps)
     plans = {abandoned_plan.plan: abandoned_plan, later.plan: later.model_copy(update={"refusals": more})}
     assert rest_of(settled(site.record(), site.receipts.chain), site.receipts.chain, plans.__getitem__) is None
+
+
+def test_a_later_plan_that_did_one_of_two_changes_of_the_same_file_did_not_do_the_other_one() -> None:
+    site = abandoned("mint-data", "two")
+    site.plan_wave()
+    site.run()
+    first, second = (site.ports.plans.get(one.plan) for one in site.record().plans)
+
+    def lines(plan: Plan, *mounts: str) -> tuple[Step, ...]:
+        """Return the plan's steps, of which the one of fstab writes these lines."""
+        its = tuple(Change(kind="file", target="/etc/fstab", before=None, after=f"LABEL=X {mount} ext4") for mount in mounts)
+        return tuple(step.model_copy(update={"changes": its}) if step.capability == "storage.fstab" else step for step in plan.steps)
+
+    def rest(*done: str, refused: bool) -> Any:
+        refusals = (Refusal(host="two", capability="storage.fstab", reason="/mnt/b: its disk is not there"),) if refused else ()
+        plans = {
+            first.plan: first.model_copy(update={"steps": lines(first, "/mnt/a", "/mnt/b")}),
+            second.plan: second.model_copy(update={"steps": lines(second, *done), "refusals": refusals}),
+        }
+        return rest_of(settled(site.record(), site.receipts.chain), site.receipts.chain, plans.__getitem__)
+
+    left = rest("/mnt/a", refused=True)
+    assert left is not None and (left.hosts, left.capabilities) == (("two",), ("storage.fstab",))
+    assert rest("/mnt/a", refused=False) is None
+    assert rest("/mnt/b", "/mnt/a", refused=True) is None
 
 
 OVER = "image budget of minio-1: 3.2 GB over the budget stay, in 2 images"

@@ -17,7 +17,7 @@ from controlplane.usecases.abandon_run import abandon_run
 from controlplane.usecases.refuse_wave_plan import every_attempt, refuse_wave_plan
 from controlplane.usecases.run_wave import refuse_outside
 from tests.fakes.site import OPERATOR
-from tests.fakes.waves import BOB, FakeWaveSite
+from tests.fakes.waves import BOB, MOVE, FakeWaveSite
 
 # The fakes begin at 12:00 on a Friday.
 NIGHT = (Window(start="22:00", end="23:00"),)
@@ -36,6 +36,15 @@ def two(**more: Any) -> FakeWaveSite:
 
 
 # --- windows
+
+
+def test_a_waves_window_that_is_over_by_a_hosts_clock_lets_no_run_begin() -> None:
+    site = FakeWaveSite({"W1": {**MOVE, "windows": [{"start": "11:00", "end": "13:00"}]}}).led()
+    site.host.probes["identity"]["clock_epoch"] += 3600
+    told = refusal(site.run)
+    assert "refused: no maintenance window is open; the next one is 2026-01-03 11:00 to 2026-01-03 13:00 UTC, by the clock of mint-data" in told
+    site.host.probes["identity"]["clock_epoch"] -= 3600
+    assert site.run().outcome == "done"
 
 
 def test_a_window_holds_without_a_gate_that_names_it() -> None:
@@ -453,9 +462,11 @@ def test_after_a_run_was_abandoned_the_rest_of_the_wave_is_planned_and_done_befo
 
     abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
 
-    assert site.next() == "controlplane wave plan W1"
+    ends = '    (where it is refused that: what it says first, or end this attempt: controlplane wave abort W1 --reason "...")'
+    assert site.next() == f"controlplane wave plan W1{ends}"
     assert refusal(site.close) == (
         f"wave W1 does not close: run {run} was abandoned, and on two not all of its steps are done. It stays open. Next: controlplane wave plan W1"
+        f"{ends}"
     )
     assert site.state() == "changed"
     site.plan_wave()

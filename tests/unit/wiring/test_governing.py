@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from controlplane import wiring
 from controlplane.domain.errors import RefusedError
+from controlplane.domain.waves.record import WaveRecord
 from controlplane.usecases.refuse_wave_plan import every_attempt
-from controlplane.wiring.governing import show_time, wave_attempts
+from controlplane.wiring.governing import plain_course, show_time, wave_attempts
 from tests.fakes.coordination import FakeCoordination
 from tests.fakes.site import FakeSite
 
@@ -45,3 +47,23 @@ def test_an_approval_is_not_judged_by_a_clock_that_is_behind_the_stores(approval
     view = site.view.model_copy(update={"approval": approval})
     with nullcontext() if not is_refused else pytest.raises(RefusedError, match="clock is behind what the site has seen"):
         show_time(view, every_attempt(store), lambda: nullcontext(store), now=site.clock.now())
+
+
+@pytest.mark.parametrize(("approval", "is_refused"), [("self", True), ("none", False)])
+def test_no_course_of_a_plan_is_given_to_a_clock_that_is_behind_the_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, approval: str, is_refused: bool
+) -> None:
+    site, store = FakeSite(), FakeCoordination()
+    plan, links = site.plan(), len(site.receipts.chain)
+    ahead = site.clock.now() + timedelta(hours=1)
+    record = WaveRecord(opened_by="bob", attempt="W1", head="").plain()
+    store.take("W1", state="open", mutating=False, holder="bob", record=record, now=ahead, ttl=timedelta(hours=1))
+    (tmp_path / "waves").mkdir()
+    (tmp_path / "waves" / "W1.yml").write_text("")
+    for name, given in {"receipts": site.receipts, "approvals": site.approvals, "coordination": nullcontext(store)}.items():
+        monkeypatch.setattr(wiring, name, lambda _, given=given: given)
+    monkeypatch.setattr(wiring, "clock", lambda: site.clock)
+    view = site.view.model_copy(update={"approval": approval, "folder": str(tmp_path)})
+    with nullcontext() if not is_refused else pytest.raises(RefusedError, match="clock is behind what the site has seen"):
+        plain_course(view, plan)
+    assert (site.runner.plays, len(site.receipts.chain)) == ([], links)

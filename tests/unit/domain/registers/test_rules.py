@@ -77,6 +77,7 @@ def test_registers_in_which_every_rule_holds_have_no_fault() -> None:
         ("gaps/GAP-OP-2/superseded_by", "GAP-OP-1", ("gaps", "GAP-OP-2", "superseded_by"), "write both or none"),
         ("loops/LOOP-A-20260101/status", "absorbed", ("loops", "LOOP-A-20260101", "absorbed_by"), "write both or none"),
         ("loops/LOOP-B-20260101/text", "the rest remains to be seen", ("loops", "LOOP-B-20260101", "text"), "says 'remains' while it is closed"),
+        ("loops/LOOP-B-20260101/text", "moved; two are\nleft", ("loops", "LOOP-B-20260101", "text"), "says 'two are left' while it is closed"),
         ("loops/LOOP-B-20260101/title", "TODO: older work", ("loops", "LOOP-B-20260101", "title"), "says 'TODO' while it is closed"),
         ("loops/LOOP-A-20260101/closed", CLOSED, ("loops", "LOOP-A-20260101", "closed"), "says who closed it while its status is open"),
         ("findings/STOR-001/gaps", [], ("findings", "STOR-001"), "has no gap"),
