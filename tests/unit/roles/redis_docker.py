@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from controlplane_target import redis_anew, redis_aof, redis_down, redis_end, redis_guard, settle_units
+from controlplane_target import redis_anew, redis_aof, redis_down, redis_end, redis_gone, redis_guard, settle_units
 from controlplane_target.path_source import Source
 
 FIRST, SECOND, THIRD = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z"
@@ -29,7 +29,7 @@ class Docker:
         }
         self.did: list[str] = []
         self.units: set[str] = set()
-        self.daemon = "active"
+        self.daemon, self.is_loaded = "active", True
 
     @property
     def policy(self) -> str:
@@ -69,7 +69,7 @@ class Docker:
                 self.held["HostConfig"]["RestartPolicy"] = dict(policy)
 
         fakes = {"inspected": inspected, "state_of": state_of, "start": start, "set_restart": set_restart}
-        for module in (redis_anew, redis_aof, redis_down, redis_end, redis_guard):
+        for module in (redis_anew, redis_aof, redis_down, redis_end, redis_gone, redis_guard):
             for name, fake in fakes.items():
                 if hasattr(module, name):
                     monkeypatch.setattr(module, name, fake)
@@ -77,4 +77,5 @@ class Docker:
         monkeypatch.setattr(settle_units, "install_after", lambda run, *_, **__: self.units.add(run))
         monkeypatch.setattr(settle_units, "start_after", lambda run: self.did.append(f"watch {run}"))
         monkeypatch.setattr(settle_units, "uninstall_after", self.units.discard)
+        monkeypatch.setattr(redis_down, "loaded", lambda _unit: self.is_loaded)
         monkeypatch.setattr(redis_down, "systemctl", lambda *_, **__: self.daemon + "\n")

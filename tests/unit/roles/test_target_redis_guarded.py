@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from controlplane_target import (
+    compose,
     path_undo,
     redis_anew,
     redis_aof,
@@ -27,6 +28,8 @@ from controlplane_target import (
     root_refusals,
     settle_units,
 )
+from controlplane_target.cancel import Cancel
+from controlplane_target.docker_root import DockerRoot
 from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.state import Run
 
@@ -66,6 +69,40 @@ def test_the_way_back_of_an_earlier_run_ends_what_a_later_one_keeps_down(way_bac
     assert (guards, docker.policy, docker.units) == ([None] * len(guards), "unless-stopped", set())
     way_back.kills()
     assert (docker.state["Running"], journal(later).state["started_at"]) == (True, None)
+
+
+def test_one_that_is_half_made_and_let_go_is_not_made_anew_by_a_file_that_is_off(way_back: Host, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise FailedFault("Compose did not bring cache up")
+
+    earlier = run.home.run("R0")
+    redis_aof.turn_on(earlier, REQUEST)
+    redis_guard.release(earlier, REQUEST)
+    redis_aof.turn_on(run, REQUEST)
+    # Nothing was stopped.
+    with monkeypatch.context() as patched:
+        patched.setattr(compose, "make_anew", fails)
+        with pytest.raises(FailedFault, match="did not bring cache up"):
+            redis_aof.persist(run, REQUEST)
+    settled(run)
+    assert (journal(run).phase, journal(run).state["guard"]) == ("making-anew", None)
+    earlier.write(before={"appendonly": "no"})
+    redis_aof.undo(journal(earlier), run.home.run("R3"), REQUEST)
+    assert (journal(run).state["started_at"], journal(run).state["counts"]) == (None, None)
+    way_back.cache.docker.ends()
+    way_back.did.clear()
+    settled(run)
+    assert changed(way_back) == ["start cache"]
+
+
+def test_a_guard_of_a_container_before_this_one_is_no_reason_to_leave_another_runs(way_back: Host, run: Run) -> None:
+    later = run.home.run("R2")
+    redis_aof.turn_on(later, REQUEST)
+    run.write(guard={**later.state["guard"], "id": "before"}, container="cache")
+    redis_guard.take_over(run, REQUEST.server())
+    assert (run.state["guard"]["id"], journal(later).state["guard"], way_back.cache.docker.units) == ("one", None, {"R1"})
+    redis_guard.off(run)
+    assert way_back.cache.docker.policy == "unless-stopped"
 
 
 def test_the_way_back_of_another_run_does_not_ask_to_start_one_that_is_kept_down(way_back: Host, run: Run) -> None:
@@ -241,9 +278,14 @@ def test_a_move_of_dockers_root_and_the_way_back_of_a_move_are_refused(host: Hos
     monkeypatch.setattr(root_refusals, "roots_now", lambda _info: {})
     monkeypatch.setattr(root_refusals.configs, "pairs", lambda _request: [])
     monkeypatch.setattr(root_refusals.configs, "faults", lambda _pairs: [])
-    engine, nothing = SimpleNamespace(containers=list), SimpleNamespace(moves=())
+    engine, nothing = SimpleNamespace(containers=list, info=dict), SimpleNamespace(moves=())
     [said] = root_refusals.reasons(run.home, nothing, engine, {})  # type: ignore[arg-type]
     assert said.startswith("run R1 keeps cache down once it ends")
+    moved = run.home.run("M0")
+    moved.write(forward={"trees": []})
+    monkeypatch.setattr(root_refusals, "space_back", lambda _pairs: [])
+    with pytest.raises(RefusedFault, match="undo of M0 refused: run R1 keeps cache down once it ends"):
+        DockerRoot(run.home, engine, Cancel())._refuse_undo(moved, overwrite=False)  # type: ignore[arg-type]
     for module, name in ((path_undo.path_stack, "refuse_back"), (path_undo.path_top, "without_their_mount"), (redis_rest, "at_risk")):
         monkeypatch.setattr(module, name, lambda _what: [])
     monkeypatch.setattr(path_undo, "inspected", lambda *_: host.cache.docker.held)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import compose, compose_replacing, redis_anew, redis_aof, redis_dump, redis_persist
+from controlplane_target import compose, compose_replacing, redis_anew, redis_aof, redis_dump, redis_gone, redis_persist
 from controlplane_target.faults import FailedFault
 from controlplane_target.state import Home, Run
 
@@ -29,7 +29,8 @@ class _Server:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return the run of a way there; its way back is over once its container runs."""
     monkeypatch.setattr(redis_aof.Request, "server", lambda _request: _Server())
-    monkeypatch.setattr(redis_aof, "state_of", lambda _name: {"Running": True, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z"})
+    for module in (redis_aof, redis_gone):
+        monkeypatch.setattr(module, "state_of", lambda _name: {"Running": True, "Status": "running", "StartedAt": "2026-01-01T00:00:00Z"})
     monkeypatch.setattr(redis_aof, "_set_back", lambda *_: True)
     for module, name in ((redis_persist, "refuse_back"), (redis_dump, "drop")):
         monkeypatch.setattr(module, name, lambda *_: None)

@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from . import configs, leg_verbs, open_files, phases, retired, root_refusals, settle_units
+from . import configs, leg_verbs, open_files, phases, redis_guard, retired, root_refusals, settle_units
 from .cancel import Cancel
 from .daemon_json import PATH as DAEMON_JSON
 from .docker_engine import Engine, inventory_difference
@@ -204,7 +204,7 @@ class DockerRoot:
                     f"{tree['from']} changed since it was retired, and going back would overwrite that: look at it, then 'undo --overwrite-old-root'"
                 )
         found += root_refusals.space_back([(tree["to"], tree["from"]) for tree in of.state["forward"]["trees"]])
-        found += root_refusals.of_the_running(self.engine.containers())
+        found += root_refusals.of_the_running(self.engine.containers()) + redis_guard.keeping(self.home, lambda _run: True)
         if found:
             raise RefusedFault(f"undo of {of.key} refused: {'; '.join(found)}. Nothing was changed.")
 

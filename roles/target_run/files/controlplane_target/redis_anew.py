@@ -21,7 +21,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from . import compose, compose_replacing, path_downtime, path_kept, redis_command, redis_guard, redis_keys, redis_live, services, settle_units
+from . import (
+    compose,
+    compose_replacing,
+    path_downtime,
+    path_kept,
+    redis_command,
+    redis_gone,
+    redis_guard,
+    redis_keys,
+    redis_live,
+    services,
+    settle_units,
+)
 from .docker_engine import Engine
 from .faults import FailedFault
 from .redis_hold import writes_held
@@ -125,8 +137,16 @@ def has_its_file(journal: Run, docker: dict[str, Any]) -> bool:
 
 
 def write_again(journal: Run, request: Request) -> None:
-    """Write the settings into the compose file where somebody took them out since: made of that, the container would load its last dump."""
+    """Write the settings into the compose file where somebody took them out since: made of that, the container would load its last dump.
+
+    Raises `FailedFault` where another run's way back turned AOF off since: then nothing is there that they load.
+    """
     if journal.phase == "making-anew":
+        if request.persist.get("appendonly") == "yes" and journal.state.get("started_at") is None:
+            raise FailedFault(
+                f"the append-only file of run {journal.key} was turned off by another run's way back, so {request.container} is not made anew with that on: it "
+                "would start empty. Bring it up from its files as they are, without --appendonly yes, then run this again"
+            )
         redis_command.write_down(journal, request, inspected(request.container))
 
 
@@ -136,7 +156,7 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
     One that stands still since another life than that in which AOF was on is only started: what it has is newer.
     """
     if redis_command.is_taken_away(journal, state):
-        raise FailedFault(f"{forsake(journal, request)}. Nothing is left to do here")
+        raise FailedFault(f"{redis_gone.forsake(journal, request)}. Nothing is left to do here")
     redis_guard.assert_there(journal, state)
     if state is not None and state["Status"] != "created" and not has_its_file(journal, state):
         if not state["Running"]:
@@ -151,18 +171,6 @@ def finish(journal: Run, working: Run, request: Request, state: dict[str, Any] |
     with _told_how_to_compare(journal, request):
         bring_up(journal, working, request)
     return True
-
-
-def forsake(journal: Run, request: Request) -> str:
-    """Let go of a container that is gone; return what is to be known of that."""
-    said = (
-        f"{request.container} was taken away while run {journal.key} kept it down: its newest data are in {redis_guard.file_of(journal)}, and a start without "
-        "--appendonly yes passes that by"
-    )
-    redis_guard.doubt(journal, said)
-    journal.write(guard=None, dump_kept=True)
-    settle_units.uninstall_after(journal.key)
-    return said
 
 
 def bring_up(journal: Run, working: Run, request: Request) -> None:

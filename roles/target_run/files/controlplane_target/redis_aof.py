@@ -16,7 +16,7 @@ import os
 from contextlib import closing
 from typing import Any
 
-from . import path_kept, redis_anew, redis_command, redis_down, redis_dump, redis_end, redis_guard, redis_persist, redis_wait, settle_units
+from . import redis_anew, redis_command, redis_down, redis_dump, redis_end, redis_gone, redis_guard, redis_persist, redis_wait
 from .faults import FailedFault, RefusedFault
 from .redis_client import RedisError
 from .redis_hold import writes_held
@@ -66,8 +66,7 @@ def _turned_on(run: Run, request: Request) -> dict[str, Any]:
             _set_aside(server, run, run.key, is_newest=bool(run.state.get("was_on")) and server.has_manifest())
             if is_kept_down:
                 redis_guard.on(run, request, server, whole=False)
-            # Whose start reads that file anyway has no policy turned off: until it is whole another start would have nothing.
-            run.write(was_on=True, begun_in=None if "appendonly" in request.persist else redis_guard.life_of(server))
+            run.write(was_on=True, begun_in=redis_dump.begun_in(server, request))
         for name in differing:
             _set(server, run, name, request.settings[name])
         if request.settings.get("appendonly") == "yes":
@@ -198,6 +197,8 @@ def undo(of: Run, working: Run, request: Request) -> dict[str, Any]:
     """Bring back how it ran and what was persisted, without losing a key. `working` holds the lease. Raises `FailedFault`, `RefusedFault`."""
     if of.state.get("role") != ROLE:
         return {"changed": False}
+    if (gone := redis_gone.closed(of, request)) is not None:
+        return gone
     redis_persist.refuse_back(of)
     kept = redis_guard.kept(of)
     try:
@@ -218,7 +219,9 @@ def _undone(of: Run, working: Run, request: Request) -> dict[str, Any]:
         redis_down.bring(of, working, request)
     redis_down.refuse_others(of, request)
     _refuse_unless_running(request)
-    redis_wait.note_answer(of, request, state_of(request.container))
+    if (state := state_of(request.container)) is not None:
+        redis_dump.keep_of_empty(of, state)
+    redis_wait.note_answer(of, request, state)
     redis_end.compare_before_back(of, request)
     if of.phase != "undoing-anew":
         # What a way there that came to its end cost and forgot was told by then.
@@ -237,21 +240,8 @@ def _undone(of: Run, working: Run, request: Request) -> dict[str, Any]:
     elif of.phase == "undoing-anew" and of.state.get("counts") and of.state.get("keys") is None:
         redis_anew.judge_after_cut(of, request, is_first_life=is_first_life)
     changed = _set_back(of, request) or told
-    redis_guard.off(of)
-    redis_dump.drop(of, request)
-    path_kept.forget(of)
-    of.write(phase="undone")
-    settle_units.uninstall_after(of.key)
-    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}, **_told_back(of, request)}
-
-
-def _told_back(of: Run, request: Request) -> dict[str, Any]:
-    """Return what is told of a way back: what it forgot, and how its keys fared where the container was made anew, as far as that is known."""
-    told = {"container": request.container, **{name: of.state[name] for name in ("forgotten", "complaint") if of.state.get(name)}}
-    if of.state.get("downtime_s") and "keys" in of.state:
-        keys = {name: value for name, value in (of.state.get("keys") or {}).items() if name != "names"}
-        told["keys"] = keys or {"not_proven": ["all of it: the way back was cut off before its keys were compared"]}
-    return {"told": told} if len(told) > 1 else {}
+    redis_end.close(of, request, "undone")
+    return {"changed": changed, "downtime_s": of.state.get("downtime_s") or {}, **redis_end.told_back(of, request)}
 
 
 def _set_back(of: Run, request: Request) -> bool:

@@ -51,10 +51,15 @@ def assert_known(change: dict[str, Any], path: str, text: str, aside: Path | Non
     raise FailedFault(f"{path} was changed by somebody while this ran, and left as it is; the settings run. Make a new plan: it persists them")
 
 
-def taken_back(undone: Run, change: dict[str, Any], path: str, now: str) -> str | None:
-    """Return the text without that change, noted as about to be written; None where it is without it already. Raises `FailedFault`."""
+def taken_back(undone: Run, change: dict[str, Any], path: str, now: str, aside: Path | None = None) -> str | None:
+    """Return the text without that change, noted as about to be written; None where it is without it already. Raises `FailedFault`.
+
+    `aside` is where a writer keeps what was there.
+    """
     old = text_history.without(undone.home, path, now, change)
     if old is None:
+        if aside is not None and aside.exists():
+            assert_known(change, path, now, aside)
         raise FailedFault(
             f"{path} was changed by somebody since this run wrote it. It was left as it is. Take those changes back, then run this again"
         )

@@ -3,7 +3,7 @@
 Rules:
 - By its file: what it reads at its start is written first, in its compose file or its configuration file; only then is it started. Nothing that was
   acknowledged since the file became whole is lost with that.
-- A file that somebody changed meanwhile is left, and so is the container: any other start would load its last dump.
+- A file that somebody changed meanwhile is left, and so is the container unless that has the settings all the same: any other start would load its last dump.
 - One whose own command has the settings loads its append-only file by itself, as on a way back, whatever its compose file says: it is only started.
 - It goes forward also where a way back was begun: from there that way is open as from any run that is over.
 - In the phases in which its container is made anew, one that stands still since the life in which AOF was on is brought up by Compose, any other is started.
@@ -17,19 +17,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from . import path_downtime, redis_anew, redis_command, redis_conf, redis_dump, redis_guard, redis_rest, settle_units
+from . import path_downtime, redis_anew, redis_command, redis_conf, redis_dump, redis_gone, redis_guard, redis_rest, settle_units
 from .faults import FailedFault, RefusedFault
 from .redis_client import LoadingError, LoginError
 from .redis_server import inspected, start, state_of
 from .redis_wait import epoch_of, note_answer
 from .state import Run
-from .systemd import systemctl
+from .systemd import loaded, systemctl
 
 if TYPE_CHECKING:
     from .redis_request import Request
 
 # So long after its connections break Docker may still call a container running.
 _SEEN_S = 10.0
+# So many seconds a look at all that one that runs may have come to is good for.
+_LOOK_ROUNDS = 10
 
 
 def is_down(journal: Run, request: Request) -> bool:
@@ -69,6 +71,7 @@ def has_ended(journal: Run, request: Request) -> bool:
 
 def bring(journal: Run, working: Run, request: Request) -> bool:
     """Bring it up; return whether it has its append-only file. Raises `FailedFault`."""
+    redis_guard.assert_there(journal, state_of(request.container))
     return _bring(journal, request, lambda: redis_anew.bring_up(journal, working, request))
 
 
@@ -94,7 +97,8 @@ def _bring(journal: Run, request: Request, up: Callable[[], object]) -> bool:
     redis_dump.keep_of_end(journal)
     # Its keys were read by nobody before: what it is brought up by has all of them.
     nothing = {"stop": None, "counts": None, "keys": None, "live": None, "made": None}
-    journal.write(phase="making-anew", started_at=guard["started_at"], old=redis_anew.remembered(held), **nothing)
+    # The disk may be away by the time that it is gone on with.
+    journal.write(phase="making-anew", guard={**guard, "whole": True}, started_at=guard["started_at"], old=redis_anew.remembered(held), **nothing)
     up()
     return True
 
@@ -125,10 +129,14 @@ def settle(journal: Run, request: Request) -> bool:
     if is_open:
         redis_anew.await_compose(journal, request)
     state, brought = state_of(request.container), False
-    if is_open and redis_command.is_taken_away(journal, state):
-        redis_anew.forsake(journal, request)
+    is_gone = state is None and not is_open and redis_guard.stands(journal)
+    is_taken_away = (is_open or is_gone) and redis_command.is_taken_away(journal, state)
+    if is_taken_away and (is_open or redis_guard.has_file(journal)):
+        redis_gone.forsake(journal, request)
         return False
     redis_guard.assert_there(journal, state)
+    if is_gone and not is_taken_away:
+        raise FailedFault(redis_gone.awaited(journal, request))
     if is_open and (state is None or state["Status"] == "created" or redis_anew.has_its_file(journal, state)):
         redis_anew.write_again(journal, request)
         redis_anew.compose_up(journal, request)
@@ -165,7 +173,7 @@ def _take_back(journal: Run, request: Request) -> None:
 def is_off(journal: Run, request: Request) -> bool:
     """Say whether somebody turned AOF off in that life, once its file was whole: seen without a password."""
     guard = journal.state.get("guard") or {}
-    held = inspected(request.container) if guard.get("whole") else None
+    held = inspected(request.container) if guard and redis_guard.has_file(journal) else None
     return held is not None and redis_rest.keeps_file(held) is False
 
 
@@ -185,8 +193,8 @@ def _is_unit() -> bool:
 
 
 def _docker_runs() -> bool:
-    # On its way down it is started again by who asks.
-    return systemctl("is-active", "docker.service", check=False).strip() == "active"
+    # On its way down it is started again by who asks; one that is another unit (of a snap) has no socket by which that happens.
+    return systemctl("is-active", "docker.service", check=False).strip() == "active" or not loaded("docker.service")
 
 
 def await_end(journal: Run, request: Request) -> bool:
@@ -194,13 +202,18 @@ def await_end(journal: Run, request: Request) -> bool:
     # By hand nobody waits for what may be hours.
     if not _is_unit():
         return False
-    is_watching = False
+    rounds, pid = 0, 0
     while redis_guard.stands(journal):
-        is_watching = True
-        # Docker itself may be restarted meanwhile.
-        with suppress(FailedFault, OSError):
-            if _docker_runs() and (not is_watched(journal, state_of(request.container)) or is_off(journal, request)):
-                break
+        # It may be days: as long as its process is there, nobody else is asked each second.
+        if rounds % _LOOK_ROUNDS == 0 or not os.path.exists(f"{redis_rest.PROC}/{pid}"):
+            # Docker itself may be restarted meanwhile.
+            with suppress(FailedFault, OSError):
+                if _docker_runs():
+                    state = state_of(request.container)
+                    if state is None or not is_watched(journal, state) or is_off(journal, request):
+                        return True
+                    pid = int(state.get("Pid") or 0)
+        rounds += 1
         time.sleep(1)
         journal.reload()
-    return is_watching
+    return rounds > 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from . import redis_anew, redis_guard
+from . import redis_anew, redis_guard, redis_persist, redis_rest
 from .faults import FailedFault
 from .redis_server import Server, free_name
 from .state import Run
@@ -22,6 +23,18 @@ def keep(server: Server, run: Run) -> None:
         with suppress(FileNotFoundError, FileExistsError):
             os.link(dump, f"{dump}.{run.key}", src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
         os.fsync(folder)
+
+
+def begun_in(server: Server, request: Request) -> str | None:
+    """Return the server's life where its next start reads the append-only file, which is about to be turned on: until that is whole it has nothing to load.
+
+    Told by what is there now, which may be more than what was planned; None where a start reads the dump.
+    """
+    own = replace(request, persist={"appendonly": "yes"})
+    is_read = "appendonly" not in request.persist or not redis_persist.lacking(server, own)
+    held = redis_rest.Server(server.inspection, server.pid)
+    is_read = is_read or redis_rest.lost_by_start(held, redis_rest.words_of(server.inspection)) is not None
+    return redis_guard.life_of(server) if is_read else None
 
 
 def unread(run: Run) -> str:
@@ -44,6 +57,12 @@ def refuse_empty(server: Server, run: Run) -> None:
     )
 
 
+def keep_of_empty(of: Run, docker: dict[str, Any]) -> None:
+    """Let what was kept aside stay, for a way back, where the server may have started empty since; `docker` is Docker's state of it."""
+    if of.phase == "turning-on" and of.state.get("begun_in") not in (None, docker["StartedAt"]):
+        of.write(dump_kept=True)
+
+
 def keep_of_end(run: Run) -> None:
     """Keep the dump that a server had at its end, where it wrote one in that run: with AOF turned off by hand its file would be older than that."""
     dump = (run.state.get("guard") or {}).get("dump")
@@ -55,10 +74,13 @@ def keep_of_end(run: Run) -> None:
             return
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        other = free_name(held, f"{name}.{run.key}.end")
         with suppress(FileNotFoundError):
-            os.link(name, other, src_dir_fd=held, dst_dir_fd=held, follow_symlinks=False)
-            os.fsync(held)
+            # It is tried again for as long as the container does not start.
+            mine = [one for one in os.listdir(held) if one.startswith(f"{name}.{run.key}.end") and os.path.samefile(dump, os.path.join(folder, one))]
+            other = mine[0] if mine else free_name(held, f"{name}.{run.key}.end")
+            if not mine:
+                os.link(name, other, src_dir_fd=held, dst_dir_fd=held, follow_symlinks=False)
+                os.fsync(held)
             redis_guard.doubt(
                 run,
                 f"{run.state['container']} was brought up by its append-only file; had somebody turned that off before it ended, {other} in {folder} has more",

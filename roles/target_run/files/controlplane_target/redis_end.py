@@ -46,7 +46,7 @@ def end(run: Run, request: Request) -> None:
             f"Its dump from before is kept in its data folder under the run's name. Go back: {run.folder}/undo"
         )
     run.write(after=after)
-    _close(run, request)
+    close(run, request, "done")
 
 
 def settle(run: Run, request: Request) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def compare_earlier(run: Run, request: Request) -> None:
             if other.state["keys"].get("lost"):
                 note += f": its dump from before is kept in its data folder under that run's name, and {other.folder}/undo goes back"
             else:
-                _close(other, own)
+                close(other, own, "done")
             run.write(notes=[*(run.state.get("notes") or []), note])
 
 
@@ -120,11 +120,21 @@ def _compare(of: Run, request: Request) -> None:
             raise
 
 
-def _close(run: Run, request: Request) -> None:
+def told_back(of: Run, request: Request) -> dict[str, Any]:
+    """Return what is told of a way back: what it forgot, and how its keys fared where the container was made anew, as far as that is known."""
+    told = {"container": request.container, **{name: of.state[name] for name in ("forgotten", "complaint") if of.state.get(name)}}
+    if of.state.get("downtime_s") and "keys" in of.state:
+        keys = {name: value for name, value in (of.state.get("keys") or {}).items() if name != "names"}
+        told["keys"] = keys or {"not_proven": ["all of it: the way back was cut off before its keys were compared"]}
+    return {"told": told} if len(told) > 1 else {}
+
+
+def close(run: Run, request: Request, phase: str) -> None:
+    """Let go of the container, remove what was kept aside, and note that the run came to that end. Raises `FailedFault`."""
     redis_guard.off(run)
     redis_dump.drop(run, request)
     path_kept.forget(run)
-    run.write(phase="done")
+    run.write(phase=phase)
     settle_units.uninstall_after(run.key)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from . import inside, mounts, redis_command, settle_units
+from . import inside, mounts, redis_command, redis_conf, settle_units
 from .faults import FailedFault, RefusedFault
 from .path_source import source_of
 from .redis_server import Server, inspected, set_restart
@@ -59,7 +59,7 @@ def on(journal: Run, request: Request, server: Server, *, whole: bool) -> None:
         policy = guard.get("restart") if guard.get("id") == own else _before(journal, server)
         guard = {"id": own, "restart": policy, "started_at": life, **places, "whole": False, "is_set": False}
     guard["whole"] = whole or guard["whole"]
-    journal.write(guard=guard, started_at=life, container=request.container)
+    journal.write(guard=guard, started_at=life, container=request.container, data=place_of_data(server))
     if guard["is_set"]:
         return
     install_unit(journal)
@@ -132,7 +132,8 @@ def file_of(journal: Run) -> str:
 def release(journal: Run, request: Request) -> None:
     """Let go of a container that runs, for a run that failed; one that is down stays so until it is brought up by what it has on disk.
 
-    One whose compose file has the settings and can't be put back is kept down as well.
+    One whose compose file has the settings and can't be put back is kept down as well, and one within whose configuration file a write was cut off: who
+    starts it writes that first.
     """
     guard = journal.state.get("guard")
     if not guard:
@@ -140,7 +141,11 @@ def release(journal: Run, request: Request) -> None:
     # Where this fails its unit stays, and brings it up once it ends.
     with suppress(FailedFault, RefusedFault, OSError):
         held = inspected(guard["id"])
-        if (held is None or held["State"]["Running"]) and redis_command.take_back(journal, request, held):
+        if held is None and journal.phase not in CRITICAL and inspected(request.container) is None:
+            # It may come back, with no policy.
+            return
+        is_held_still = held is not None and not held["State"]["Running"]
+        if not is_held_still and not redis_conf.is_cut_off(journal) and redis_command.take_back(journal, request, held):
             off(journal)
 
 
@@ -179,8 +184,8 @@ def assert_there(journal: Run, docker: dict[str, Any] | None) -> None:
         return
     if stands(journal):
         is_whole(journal)
-    # Also where nothing is asked of the file: on the mount's empty folder it would start empty.
-    data = journal.state.get("data") if journal.phase in CRITICAL else None
+    # Also where nothing is asked of the file, or nobody noted that it is whole: on the mount's empty folder it would start empty.
+    data = journal.state.get("data") if stands(journal) or journal.phase in CRITICAL else None
     if data and (not os.path.isdir(data["path"]) or mounts.mount_of(data["path"], mounts.read()).mount != data["mount"]):
         raise FailedFault(
             f"{journal.state['container']} stands still, and its data folder {data['path']} is not on {data['mount']} now: started without that disk it would "
@@ -190,8 +195,16 @@ def assert_there(journal: Run, docker: dict[str, Any] | None) -> None:
 
 def place_of_data(server: Server) -> dict[str, str] | None:
     """Return {path, mount} of its data folder on this host, None where that is not surely known."""
-    path = _path(server, server.redis.settings(["dir"])["dir"])
-    return None if path is None else {"path": path, "mount": mounts.mount_of(path, mounts.read()).mount}
+    if (found := _path(server, server.redis.settings(["dir"])["dir"])) is None:
+        return None
+    # By a link's own name it would lie on another mount.
+    path = os.path.realpath(found)
+    return {"path": path, "mount": mounts.mount_of(path, mounts.read()).mount}
+
+
+def has_file(journal: Run) -> bool:
+    """Say whether the append-only file of that life was on disk, or is: whoever waited for that may have been killed before it could note it."""
+    return bool(journal.state["guard"]["whole"]) or is_whole(journal)
 
 
 def is_whole(journal: Run) -> bool:
@@ -250,11 +263,17 @@ def _let_go_of_others(journal: Run, own: str) -> None:
 def take_over(journal: Run, server: Server) -> None:
     """Take the container over from each other run, for a way back that turns its file off: what they keep it down for is gone with that.
 
-    Their half made container is no more to be made anew by that file. Raises `FailedFault`.
+    Their half made container is no more to be made anew by that file, also where they let it go. Raises `FailedFault`.
     """
-    for other in _others(journal, str(server.inspection["Id"])):
-        if not journal.state.get("guard"):
-            journal.write(guard=other.state["guard"], container=other.state["container"])
+    own = str(server.inspection["Id"])
+    for other in journal.home.runs():
+        is_of_it = (other.state.get("container"), other.state.get("started_at")) == (server.name, life_of(server))
+        if other.key != journal.key and other.phase == "making-anew" and is_of_it:
+            # Nothing was stopped since its hold, and it took writes again: there is nothing to compare.
+            other.write(started_at=None, counts=None)
+    for other in _others(journal, own):
+        if (journal.state.get("guard") or {}).get("id") != own:
+            journal.write(guard=other.state["guard"], container=other.state["container"], data=other.state.get("data"))
             install_unit(journal)
             settle_units.start_after(journal.key)
         other.write(guard=None, started_at=None)

@@ -110,9 +110,10 @@ def await_rest(look: Callable[[], Iterable[Inspection]], limit_s: float, check: 
 
 def keeps_file(held: Inspection) -> bool | None:
     """Say whether the server of a container has an append-only file open, None where that can't be said: it ends, or there is none."""
-    found = [_keeps_file(server.pid) for server in servers([held])]
+    running = servers([held])
+    found = [_keeps_file(server.pid) for server in running]
     # Who ends has nothing open from some moment on: what was seen holds of one that has something still.
-    if not found or None in found or not all(_has_any_open(server.pid) for server in servers([held])):
+    if not found or None in found or not all(_has_any_open(server.pid) for server in running):
         return None
     return True in found
 
