@@ -82,8 +82,10 @@ def close_release(
     ledger.intend(key, host="*", capability=ID, step=f"{stack}/{name}")
     file = ports.release.folder.keep(stack, attempt, "closeout.json", (made.model_dump_json(indent=2) + "\n").encode())
     page = ports.release.folder.keep(stack, attempt, "closeout.md", release_page(made))
-    told_of = {"attempt": attempt, "file": file, "page": page, "manifest": current.manifest, "run": current.run, "head": ports.history.head()}
-    more = {"chain_length": made.chain_length, "chain_head": made.chain_head}
+    # Each host may have it by another run, of which this settles every one.
+    runs = list(dict.fromkeys(one.current.run for one in found.hosts if one.current is not None))
+    told_of = {"attempt": attempt, "file": file, "page": page, "manifest": current.manifest, "run": current.run, "runs": runs}
+    more = {"head": ports.history.head(), "chain_length": made.chain_length, "chain_head": made.chain_head}
     evidence = digest_of(made.model_dump(mode="json"))
     ledger.close(key, host="*", capability=ID, step=f"{stack}/{name}", outcome="done", evidence=evidence, told=told_of | more)
     return made, page, key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from controlplane.domain.capabilities import CAPABILITIES
 from controlplane.domain.errors import ControlPlaneError, InputInvalidError, InterruptedRunError, RefusedError, UnknownError
@@ -73,6 +73,15 @@ def ends_as(run: str, plan: Plan, chain: Sequence[Receipt]) -> str | None:
     if found is None or not is_open or all(step.key in undone for step in steps):
         return None
     return f"controlplane release status {shlex.quote(found.stack)}"
+
+
+def named_first(hosts: Iterable[str], plan: Plan) -> str:
+    """Return what comes before the way back of a release's run that is closed, in brackets: whether its environment still has these hosts, who knows.
+
+    `release rollback` goes by the hosts that the environment has: with none of the run's it takes another release back, or is refused.
+    """
+    found, on = brings(plan), ", ".join(dict.fromkeys(hosts))
+    return f" (where {found.environment} has {on} no more, name that in releases/{found.stack}.yml again first)" if found is not None else ""
 
 
 def abandon_command(run: str) -> str:

@@ -6,12 +6,12 @@ Rules:
 - A host that failed and was then brought by the same run is no host that failed.
 - A run that ended as failed goes back, whatever a smoke run found since, which asks one witness alone; but for one that was closed, by both.
 - One that was abandoned was judged by no two witnesses: they are asked here, before it is proven, and before it is called finished, until it is
-  closed. Not confirmed it goes back; where it is proven all the same, that is for a person to say.
+  closed. Contradicted it goes back; where it is proven all the same, that is for a person to say.
 - Whatever goes back is what stands: a plan over which another release was brought takes nothing back.
 - It is judged by the hosts that production still has: what was taken out of it for good keeps nothing from its end.
 - What was brought and is not proven yet goes on with its proof, also where its services do not run well: that is for the proof to say.
 - What runs by other digests or files than the plan's was changed by somebody else, and comes through the gate again.
-- What can't be observed is neither: nothing is begun on it.
+- What can't be observed is neither: nothing is begun on it. That holds for each of two witnesses: only one that says otherwise takes anything back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from controlplane.domain.releases.history import Deployment, deployments
 from controlplane.domain.releases.proof import Proof, first_proof, is_abandoned, is_unconfirmed, proof_since
 from controlplane.usecases.hosts_in_wave import hosts_of, in_wave
 from controlplane.usecases.interrupted_run import finished_steps, open_run
-from controlplane.usecases.judge_hosts import judge_by_two, judge_site
+from controlplane.usecases.judge_hosts import judge_by_two_told, judge_site
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history
 from controlplane.usecases.release_way_back import wanted_by
 
@@ -114,12 +114,12 @@ def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: 
     is_proven = proof is not None and proof.passed
     if stands.otherwise:
         return Reached("deploy", own, proof=proof if is_proven else None)
-    if is_proven and stands.doubt:
-        name = shlex.quote(stack)
+    abandoned, back = f"its run {own[0].run} was abandoned", f"or take it back: controlplane release rollback {shlex.quote(stack)} --env production"
+    if is_proven and (doubt := "; ".join(filter(None, (stands.doubt, stands.unasked)))):
+        # A closing asks the same two witnesses, and refuses as long as they do not agree.
         raise UnknownError(
-            f"{own[0].manifest_name} is proven by its smoke tests, and its run {own[0].run} was abandoned: {stands.doubt}. Nothing was changed. Look "
-            f'at it; where it is as it has to be, close it: controlplane release close {name} --env production --attest "..."; or take it back: '
-            f"controlplane release rollback {name} --env production"
+            f"{own[0].manifest_name} is proven by its smoke tests, and {abandoned}: {doubt}. Nothing was changed. See why the second witness does "
+            f"not agree, then run this again; {back}"
         )
     if is_proven:
         return Reached("nothing", own, why=stands.unwell, proof=proof)
@@ -128,6 +128,9 @@ def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: 
         raise UnknownError(f"{told}. Nothing was changed. Run this again then.")
     if proof is not None:
         return Reached("back", own, why=not_proven(proof.receipt.key), proof=proof)
+    if stands.unasked:
+        told = f"{own[0].manifest_name} was brought by this plan and is not proven, and {abandoned}: {stands.unasked}"
+        raise UnknownError(f"{told}. Nothing was changed. See why it could not be asked, then run this again; {back}")
     if stands.doubt:
         return Reached("back", own, why=f"its run was abandoned, and {stands.doubt}")
     return Reached("prove", own, why=stands.unwell)
@@ -215,13 +218,14 @@ def _after_all(name: str, again: Bare) -> str:
 class _Stands(NamedTuple):
     """What runs by other digests or files than were brought, what by these but not well, and what is not known: each empty for nothing.
 
-    `doubt` is what two witnesses do not confirm of a run that was abandoned.
+    Of a run that was abandoned `doubt` is what the second witness contradicts, and `unasked` what else the two do not confirm.
     """
 
     otherwise: str = ""
     unwell: str = ""
     unseen: str = ""
     doubt: str = ""
+    unasked: str = ""
 
 
 def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: ReleasePorts) -> _Stands:
@@ -247,10 +251,13 @@ def _stands(site: ReleaseSite, stack: str, own: Sequence[Deployment], ports: Rel
     silent = [f"{host} was not judged" for host in hosts if host not in {one.host for one in were_well}]
     unseen = [f"{one.host}: {one.reason}" for one in were_well if one.verdict is Verdict.UNKNOWN]
     doubts: list[str] = []
+    unasked: list[str] = []
     if is_abandoned(own[0].run, loaded(ports)):
-        report = judge_by_two(view, hosts=hosts, seen=seen, now=ports.apply.clock.now(), witness=ports.apply.witness)
-        doubts = [f"{one.host}: {one.reason}" for one in of_it(report.findings) if one.verdict is Verdict.UNKNOWN]
-    return _Stands(_told(were_well), _told(judged(seen)), "; ".join([*unseen, *silent]), "; ".join(doubts))
+        report, otherwise = judge_by_two_told(view, hosts=hosts, seen=seen, now=ports.apply.clock.now(), witness=ports.apply.witness)
+        for one in of_it(report.findings):
+            if one.verdict is Verdict.UNKNOWN:
+                (doubts if one in otherwise else unasked).append(f"{one.host}: {one.reason}")
+    return _Stands(_told(were_well), _told(judged(seen)), "; ".join([*unseen, *silent]), "; ".join(doubts), "; ".join(unasked))
 
 
 def _told(findings: Sequence[Finding]) -> str:

@@ -17,7 +17,7 @@ from controlplane.domain.run_key import is_run_key
 from controlplane.domain.site_view import SiteView
 from controlplane.domain.waves.record import record_of
 from controlplane.usecases.hosts_in_wave import Attempts
-from controlplane.usecases.interrupted_run import ends_as, way_back_command
+from controlplane.usecases.interrupted_run import ends_as, named_first, way_back_command
 from controlplane.usecases.record_run import WHOLE
 from controlplane.usecases.step_outcome import deletes
 
@@ -73,10 +73,11 @@ def refuse_unless_undoable(key: str, intents: tuple[Receipt, ...], chain: Sequen
         last = later[-1]
         led = CAPABILITIES[last.capability].led_by is not None
         ends = ends_as(last.run, plan_of(last.plan), chain) if led else None
+        before = named_first((r.host for r in later if r.run == last.run), plan_of(last.plan)) if led else ""
         first = way_back_command(last.run, plan_of(last.plan), chain) if led else f"controlplane rollback {last.key}"
         raise RefusedError(
             f"{key} can't go back while later steps stand on it: {', '.join(r.key for r in later)}. Nothing was changed. "
-            + (f"Roll those back first: {first}" if ends is None else f"Run {last.run} is open. How it is ended first: {ends}")
+            + (f"Roll those back first: {first}{before}" if ends is None else f"Run {last.run} is open. How it is ended first: {ends}")
         )
 
 
@@ -91,7 +92,8 @@ def refuse_led_steps(key: str, intents: Sequence[Receipt], chain: Sequence[Recei
         return
     ends = ends_as(led.run, plan_of(led.plan), chain)
     back = f"controlplane release rollback {shlex.quote(found.stack)} --env {found.environment} --dry-run"
-    how = f"See what it would do: {back}" if ends is None else f"Run {led.run} is open. How it goes on, or back: {ends}"
+    before = named_first((intent.host for intent in intents), plan_of(led.plan))
+    how = f"See what it would do: {back}{before}" if ends is None else f"Run {led.run} is open. How it goes on, or back: {ends}"
     raise RefusedError(
         f"{key} brought {found.manifest_name} of {found.stack} to {found.environment}: a release goes back by its own verb, which names what stays "
         f"as it is and proves what then runs. Nothing was changed. {how}"

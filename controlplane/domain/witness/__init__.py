@@ -61,6 +61,11 @@ class Answer(Value):
         told = " ".join((self.said or self.error or "").split())
         return told if any(word in told for word in self.question.declines) and not self.question.agrees(self.said) else ""
 
+    @property
+    def contradicts(self) -> bool:
+        """Say whether the machine says otherwise: one that could not be asked, or declined, does not."""
+        return self.said is not None and not self.question.agrees(self.said) and not self.declined
+
 
 _ASK: dict[str, tuple[Callable[[Told], Asked], ...]] = {
     "mount": (storage.mounted,),
@@ -134,6 +139,12 @@ def judge_answers(findings: Sequence[Finding], answers: Sequence[Answer]) -> tup
         seen = f"could not be asked ({answer.error})" if answer.said is None else f"says {answer.said!r} where {question.due()} was due"
         told.setdefault(key, []).append(f"{question.argv[0]} {seen}")
     return tuple(_doubted(finding, told.get(_key(finding)), declined.get(_key(finding))) for finding in findings)
+
+
+def contradicted(findings: Sequence[Finding], answers: Sequence[Answer]) -> tuple[Finding, ...]:
+    """Return those of the findings of which the second witness says otherwise; any other doubt is that nobody could see."""
+    keys = {(one.question.host, one.question.check, one.question.surface) for one in answers if one.contradicts}
+    return tuple(finding for finding in findings if _key(finding) in keys)
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import product
+from threading import Barrier, Condition, Thread
 
 import pytest
 
 from controlplane.domain.coordination import stamp_of
-from controlplane.domain.errors import UnknownError
+from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.lease import ReleaseHeld, refuse_beside
+from controlplane.domain.releases.values import EnvironmentName
 from controlplane.ports.plays import StepResult
-from controlplane.usecases.hold_release import TTL, leases_of
+from controlplane.ports.releases import ReleaseLeases
+from controlplane.usecases.hold_release import TTL, held_release, leases_of
+from tests.fakes.coordination import FakeCoordination
+from tests.fakes.ports import FakeLocks
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import STACK
 from tests.unit.usecases.test_hold_release import BOB, HERE, V1, V2, refusal_of, while_a_play_runs
@@ -81,3 +89,75 @@ def test_who_slept_past_its_lease_and_can_t_learn_who_came_in_meanwhile_begins_n
     result = site.promote(plan)
     assert (result.outcome, site.production()) == ("interrupted", {*V1, *V2})
     assert "was not begun: nobody knows who has the lease since " in result.messages[0]
+
+
+class Turns:
+    """Leases of which each call waits for its turn: `order` says whose call is next, and who is done is left out."""
+
+    def __init__(self, leases: FakeCoordination, order: Sequence[str]) -> None:
+        self.leases, self.order, self.turn, self.tokens = leases, list(order), Condition(), dict[str, int]()
+
+    def of(self, who: str) -> ReleaseLeases:
+        return _TurnsOf(self, who)  # type: ignore[return-value]  # any call of the port
+
+    def call(self, who: str, act: Callable[[], object]) -> object:
+        with self.turn:
+            assert self.turn.wait_for(lambda: self.order[0] == who, timeout=10), (who, self.order)
+            del self.order[0]
+            result = act()
+            if isinstance(result, ReleaseHeld) and who not in self.tokens:
+                self.tokens[who] = result.token
+            self.turn.notify_all()
+            return result
+
+    def done(self, who: str) -> None:
+        with self.turn:
+            self.order = [one for one in self.order if one != who]
+            self.turn.notify_all()
+
+
+class _TurnsOf:
+    def __init__(self, turns: Turns, who: str) -> None:
+        self.turns, self.who = turns, who
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        return lambda *words, **given: self.turns.call(self.who, lambda: getattr(self.turns.leases, name)(*words, **given))
+
+
+# What each of two controllers asks the store, in turn: it takes its lease, looks at both environments, and who is refused gives its lease back.
+ORDERS = [order for order in product("ab", repeat=8) if order.count("a") == 4]
+
+
+def test_of_two_controllers_that_begin_at_once_in_two_environments_one_stays_in_every_order_the_one_with_the_smaller_token() -> None:
+    base = PromotedSite()
+
+    def both(order: Sequence[str]) -> tuple[dict[str, str], dict[str, int]]:
+        turns, ended, held = Turns(FakeCoordination(), order), dict[str, str](), Barrier(2)
+
+        def begins(who: str, name: EnvironmentName) -> None:
+            apply = replace(base.ports, locks=FakeLocks())
+            ports = replace(base.release_ports, apply=apply, leases=turns.of(who))
+            try:
+                with held_release(replace(base.site, operator=who), STACK, name, "stage", ports):
+                    turns.done(who)
+                    # It works until the other has come to its end as well, and then gives back what it has.
+                    held.wait(timeout=10)
+                    ended[who] = "stays"
+                    turns.order.append(who)
+            except RefusedError as kept_out:
+                ended[who] = str(kept_out)
+                turns.done(who)
+                held.wait(timeout=10)
+
+        threads = [Thread(target=begins, args=one) for one in (("a", "production"), ("b", "staging"))]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        return ended, turns.tokens
+
+    for order in ORDERS:
+        ended, tokens = both(order)
+        first, second = sorted(tokens, key=tokens.__getitem__)
+        assert ended[first] == "stays", (order, ended)
+        assert " is not begun, one environment at a time: shop in " in ended[second], (order, ended)

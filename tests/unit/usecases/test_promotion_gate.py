@@ -19,6 +19,7 @@ from controlplane.usecases.judge_promotion import judge_promotion
 from controlplane.usecases.rehearse_release import rehearse
 from controlplane.usecases.release_way_back import way_back
 from controlplane.usecases.show_releases import release_status
+from tests.fakes.closings import ClosingSite
 from tests.fakes.promotions import LOOP, PromotedSite
 from tests.fakes.releases import STACK
 from tests.fakes.site import OPERATOR
@@ -192,3 +193,38 @@ def test_what_the_second_witness_did_not_confirm_is_settled_by_no_smoke_run(site
     with pytest.raises(RefusedError, match=r"(?s)r3 is not promoted, its gate is shut:.*production: r2 stands there by run"):
         site.promote(third)
     assert (site.roll_back().outcome, line(site, "production", 3).verdict) == ("rolled-back", Verdict.MET)
+
+
+def of_hosts(site: PromotedSite, *hosts: str) -> None:
+    """Let production be of these hosts."""
+    spec = site.files.specs[STACK]
+    there = spec.environments["production"].model_copy(update={"hosts": hosts})
+    site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "production": there}})
+
+
+@pytest.mark.parametrize("failed_first", [False, True])
+def test_a_closing_settles_every_run_by_which_a_host_has_what_stands(monkeypatch: pytest.MonkeyPatch, *, failed_first: bool) -> None:
+    """Production got its second host later: that has the same manifest by a run of its own, which failed and did not go back."""
+    site = ClosingSite()
+    of_hosts(site, "mint-apps")
+    site.released()
+    of_hosts(site, *(("mint-data", "mint-apps") if failed_first else ("mint-apps", "mint-data")))
+    site.make_ready()
+    plan = site.plan_of(1, "production")
+    assert [step.host for step in plan.steps] == ["mint-data"]
+
+    def kill(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deploy_release, "take_back", kill)
+        answer = site.witness.answer
+        patched.setattr(site.witness, "answer", lambda *of: tuple(one.model_copy(update={"said": "otherwise"}) for one in answer(*of)))
+        with pytest.raises(KeyboardInterrupt):
+            site.promote(plan)
+    assert site.prove(STACK, "production", progress=lambda _: None).passed
+    assert "is on record as failed, and was not closed since" in line(site, "production", 1).reason
+    site.closed()
+    assert line(site, "production", 1).verdict is Verdict.MET
+    told = site.receipts.chain[-1].told or {}
+    assert (len(told["runs"]), told["run"]) == (2, told["runs"][0])

@@ -309,7 +309,9 @@ def test_what_an_abandoned_run_brought_is_asked_of_a_second_witness_before_it_is
     before = list(site.receipts.chain)
     for act in (site.promote, lambda plan: dry(site, plan)):
         with pytest.raises(
-            UnknownError, match=r"(?s)was abandoned: mint-apps: two witnesses disagree: .*Nothing was changed.*release close shop --env"
+            UnknownError,
+            match=r"(?s)was abandoned: mint-apps: two witnesses disagree: .*Nothing was changed\. See why the second witness does not agree, "
+            r"then run this again; or take it back: controlplane release rollback shop --env production$",
         ):
             act(plan)
     assert (site.receipts.chain, site.production()) == (before, {"2 intake", "2 seeds"})

@@ -87,7 +87,7 @@ def test_what_brought_a_release_is_taken_back_by_its_own_verb_alone(site: Promot
         with pytest.raises(RefusedError) as refused:
             site.rollback(key)
         assert str(refused.value).startswith(f"{key} brought r2 of shop to staging: a release goes back by its own verb")
-        assert str(refused.value).endswith("Nothing was changed. See what it would do: controlplane release rollback shop --env staging --dry-run")
+        assert "Nothing was changed. See what it would do: controlplane release rollback shop --env staging --dry-run (where " in str(refused.value)
     assert site.running("staging") == {"2 intake", "2 seeds"}
     assert site.roll_back("staging").outcome == "rolled-back"
 
@@ -97,7 +97,7 @@ def test_what_stands_on_a_release_names_the_releases_own_way_back(site: Promoted
     with pytest.raises(RefusedError, match=f"Roll those back first: controlplane rollback {key}"):
         site.roll_back("staging")
     assert site.stage(3).outcome == "done"
-    with pytest.raises(RefusedError, match=r"Roll those back first: controlplane release rollback shop --env staging$"):
+    with pytest.raises(RefusedError, match=r"Roll those back first: controlplane release rollback shop --env staging \(where staging has "):
         site.rollback(key)
 
 
