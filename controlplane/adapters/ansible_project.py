@@ -61,7 +61,8 @@ ssh_args = {ssh_arguments(ssh_options)}
 
 def ssh_arguments(ssh_options: Sequence[str], *, lasting: bool = True) -> str:
     """Return the options of every ssh; one that is not `lasting` keeps no connection, and so passes on what a jump host's ssh says of a failure."""
-    kept = "-o ControlMaster=auto -o ControlPersist=60s " if lasting else ""
+    # Without a path ssh keeps none of the operator's own configuration either.
+    kept = "-o ControlMaster=auto -o ControlPersist=60s " if lasting else "-o ControlPath=none "
     return f"-o StrictHostKeyChecking=yes {kept}-o ServerAliveInterval=5 -o ServerAliveCountMax=3 {shlex.join(ssh_options)}"
 
 

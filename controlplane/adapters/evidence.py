@@ -97,10 +97,11 @@ class AnsibleEvidence:
 
         with in_memory(told) as places:
             variables = {host.name: _variables(host, asked[host.name], places.get(host.name, "")) for host in hosts}
-            for host in self._perhaps_unborn(hosts, desired):
+            unborn = {host.name for host in self._perhaps_unborn(hosts, desired)}
+            for name in unborn:
                 # Neither does anybody ask a second time why there was no way to it: on the first it is told by whoever knows.
-                variables[host.name]["ansible_ssh_retries"] = 0
-                variables[host.name]["ansible_ssh_args"] = ssh_arguments(ssh_options(self._site / NAME), lasting=False)
+                variables[name]["ansible_ssh_retries"] = 0
+                variables[name]["ansible_ssh_args"] = ssh_arguments(ssh_options(self._site / NAME), lasting=False)
             result = run_playbook(
                 {"collect.yml": _play(), "action_plugins/look.py": _action()},
                 playbook="collect.yml",
@@ -115,7 +116,7 @@ class AnsibleEvidence:
         if result.outcome == "interrupted":
             raise InterruptedRunError("Interrupted while collecting evidence. What ran was stopped, nothing was changed; run the same command again.")
         keys = KeyTrouble(self._site / NAME)
-        seen = {host.name: answers.get(host.name) or _unreached(host, result, keys) for host in hosts}
+        seen = {host.name: answers.get(host.name) or _unreached(host, result, keys, lasting=host.name not in unborn) for host in hosts}
         return with_machines(seen, own, desired, collected_at=self._now(), through_api=through_api)
 
     def _perhaps_unborn(self, hosts: Sequence[InventoryHost], desired: Mapping[str, DesiredHost]) -> list[InventoryHost]:
@@ -198,10 +199,10 @@ def _variables(host: InventoryHost, asked: Mapping[str, Any], told: str) -> dict
     return variables
 
 
-def _unreached(host: InventoryHost, result: RunResult, keys: KeyTrouble) -> Unreached:
+def _unreached(host: InventoryHost, result: RunResult, keys: KeyTrouble, *, lasting: bool) -> Unreached:
     told = result.unreachable.get(host.name)
     if told is not None:
-        about_key = keys.of(host, told)
+        about_key = keys.of(host, told, lasting=lasting)
         return Unreached(host=host.name, reason=about_key or _plain(told), unconnected=about_key is None and _is_unconnected(host, told))
     return Unreached(host=host.name, reason=_why_not(host, result))
 

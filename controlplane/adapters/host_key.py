@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +19,11 @@ _SECONDS = 15
 
 
 # What ssh says of a jump host that did not let it through: with a connection that is kept, it throws away what the jump host's ssh said.
-# Where it did pass that on, nothing is left to ask.
-_NO_WAY = ("no route to host", "connection refused", "connection timed out", "network is unreachable", "host is unreachable", "host is down")
+# Where it did pass that on, nothing is left to ask: a connection that never came about, or one that the jump host itself could not pass on.
+_NO_WAY = (
+    *("no route to host", "connection refused", "connection timed out", "network is unreachable", "host is unreachable", "host is down"),
+    *("could not resolve hostname", "stdio forwarding failed"),
+)
 _CLOSED_ON_THE_WAY = ("connection closed by unknown port", "connection reset by unknown port", "kex_exchange_identification", "banner exchange")
 
 
@@ -43,8 +47,8 @@ class KeyTrouble:
         self._known_hosts = known_hosts
         self._ways: dict[tuple[str, ...], str | None] = {}
 
-    def of(self, host: InventoryHost, message: str) -> str | None:
-        """Return what happened and what to do next, None where `message` tells of something else."""
+    def of(self, host: InventoryHost, message: str, *, lasting: bool = True) -> str | None:
+        """Return what happened and what to do next, None where `message` tells of something else; `lasting` is of `ssh_arguments`."""
         if is_about_host_key(message):
             return host_key_advice(host, self._known_hosts)
         lowered = message.lower()
@@ -52,6 +56,8 @@ class KeyTrouble:
             return None
         way = tuple(_words(host))
         if way not in self._ways:
+            if not _has_untold(host, lasting=lasting):
+                return None
             said = _refusal(host, self._known_hosts)
             self._ways[way] = _advice(host, said) if is_about_host_key(said) else None
         return self._ways[way]
@@ -80,8 +86,22 @@ def _refusal(host: InventoryHost, known_hosts: Path | None) -> str:
 
 def is_relayed(host: InventoryHost) -> bool:
     """Say whether ssh gets to the host over another one or through a program, by its own reading of its configuration; no connection is made."""
+    return bool(_relays(_settings(host)))
+
+
+def _has_untold(host: InventoryHost, *, lasting: bool) -> bool:
+    """Say whether more may be known on the way to the host than ssh passed on; no connection is made.
+
+    Of a connection that is not kept a program on the way has said all that it ever says; the ssh to a jump host may have been told to be quiet, which
+    one that is asked for its steps is not.
+    """
     settings = _settings(host)
-    return any(settings.get(name, "none") != "none" for name in ("proxyjump", "proxycommand"))
+    relays = _relays(settings)
+    return not settings or "proxyjump" in relays or (lasting and bool(relays))
+
+
+def _relays(settings: Mapping[str, str]) -> list[str]:
+    return [name for name in ("proxyjump", "proxycommand") if settings.get(name, "none") != "none"]
 
 
 def _last_stop(host: InventoryHost) -> str | None:

@@ -158,6 +158,26 @@ def test_a_machine_that_may_not_be_born_yet_is_tried_only_once(tmp_path: Path, m
     assert "StrictHostKeyChecking=yes" in told["unborn"]["ansible_ssh_args"]
 
 
+@pytest.mark.parametrize(
+    ("says", "tried", "reason"),
+    [("", 1, "closed by remote host"), ("Host key verification failed.", 2, "is not the pinned one")],
+)
+def test_a_relay_that_an_unborn_machine_is_behind_is_asked_again_only_after_a_key(tmp_path: Path, says: str, tried: int, reason: str) -> None:
+    relay, config = tmp_path / "relay", tmp_path / "ssh_config"
+    relay.write_text(f"#!/bin/sh\necho tried >> {tmp_path}/tried\necho '{says}' >&2\nexit 1\n")
+    relay.chmod(0o755)
+    # The operator's own configuration keeps connections: even so what the relay says is passed on.
+    config.write_text(f"Host *\n  ControlMaster auto\n  ControlPersist 60\n  ControlPath {tmp_path}/%C\n  ProxyCommand {relay}\n")
+    host = InventoryHost(name="unborn", variables={"ansible_host": "192.0.2.1", "ansible_ssh_common_args": f"-F {config}"})
+    hypervisor = InventoryHost(name="kvm1", variables={"ansible_host": "127.0.0.1", "ansible_port": 9})
+    source = AnsibleEvidence(FixedClock(), site=tmp_path, routes=[hypervisor])
+    seen = source.collect([host], {"unborn": DesiredHost(host="unborn", machine=declared_machine())})["unborn"]
+    assert isinstance(seen, Unreached)
+    assert reason in seen.reason
+    assert seen.unconnected is (tried == 1)
+    assert len((tmp_path / "tried").read_text().splitlines()) == tried
+
+
 def test_no_hosts_start_nothing(tmp_path: Path) -> None:
     assert AnsibleEvidence(FixedClock(), work_dir=tmp_path / "absent").collect([], {}) == {}
 

@@ -35,13 +35,18 @@ class FakeSsh:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
         ssh = folder / "ssh"
-        asked = 'printf "user ops\\nhostname 10.0.0.1\\nport 22\\n"'
+        asked = f'printf "user ops\\nhostname 10.0.0.1\\nport 22\\n"; cat {folder}/way'
         ssh.write_text(f'#!/bin/sh\ncase "$1" in -G) {asked};; *) echo >> {folder}/count; cat {folder}/said >&2; exit 255;; esac\n')
         ssh.chmod(0o755)
+        self.goes("proxyjump gate")
         monkeypatch.setattr(host_key, "environment", lambda extra: {"PATH": f"{folder}:/usr/bin:/bin", **extra})
 
     def says(self, text: str) -> None:
         (self._folder / "said").write_text(text)
+
+    def goes(self, way: str) -> None:
+        """Have its configuration lead to every host by this way."""
+        (self._folder / "way").write_text(f"{way}\n" if way else "")
 
     @property
     def connections(self) -> int:
@@ -97,7 +102,50 @@ def test_where_nothing_was_offered_that_is_said(ssh: FakeSsh) -> None:
     assert "what it offers could not be read" in str(KeyTrouble().of(ROUTES[0], REFUSED))
 
 
-@pytest.mark.parametrize("cause", ["channel 0: open failed: connect failed: No route to host", "(UNKNOWN) [10.0.0.1] 22 (ssh) : Connection refused"])
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "channel 0: open failed: connect failed: No route to host",
+        "(UNKNOWN) [10.0.0.1] 22 (ssh) : Connection refused",
+        "ssh: Could not resolve hostname gate: Name or service not known",
+        "channel 0: open failed: administratively prohibited: open failed\nstdio forwarding failed",
+    ],
+)
 def test_who_was_told_why_there_is_no_way_asks_no_second_time(ssh: FakeSsh, cause: str) -> None:
     assert KeyTrouble().of(ROUTES[0], f"{cause}\n{HIDDEN}") is None
     assert ssh.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "lasting", "asked"),
+    [
+        # Nobody is on the way who could have said more.
+        ("", True, 0),
+        ("", False, 0),
+        # What a program says is thrown away only with a connection that is kept.
+        ("proxycommand nc 10.0.0.1 22", True, 1),
+        ("proxycommand nc 10.0.0.1 22", False, 0),
+        # The ssh to a jump host may be quiet until it is asked for its steps.
+        ("proxyjump gate", True, 1),
+        ("proxyjump gate", False, 1),
+    ],
+)
+def test_ssh_is_asked_again_only_where_more_may_be_known_on_the_way(ssh: FakeSsh, way: str, asked: int, *, lasting: bool) -> None:
+    ssh.goes(way)
+    ssh.says(JUMP + REFUSED)
+    told = KeyTrouble().of(ROUTES[0], HIDDEN, lasting=lasting)
+    assert ssh.connections == asked
+    assert (told is not None and "ofTheGate" in told) is bool(asked)
+
+
+def test_what_a_relay_said_of_a_key_is_heard_where_its_words_were_passed_on(ssh: FakeSsh) -> None:
+    ssh.goes("proxycommand ssh -W 10.0.0.1:22 gate")
+    ssh.says(REFUSED)
+    assert "is not the pinned one" in str(KeyTrouble().of(ROUTES[0], f"{REFUSED}{HIDDEN}", lasting=False))
+    assert ssh.connections == 1
+
+
+def test_where_ssh_does_not_say_which_way_it_takes_it_is_asked(ssh: FakeSsh, monkeypatch: pytest.MonkeyPatch) -> None:
+    ssh.says(JUMP + REFUSED)
+    monkeypatch.setattr(host_key, "_settings", lambda _host: {})
+    assert "ofTheGate" in str(KeyTrouble().of(ROUTES[0], HIDDEN, lasting=False))
