@@ -107,7 +107,7 @@ def refuse(moving: Moving, desired: DesiredHost, reader: Reader, outlook: Outloo
 def stop_timeout(container: Container) -> int | None:
     """Return how long a container may take to stop by its own word (seconds). Raises `Unobserved`."""
     if "stop_timeout_s" not in container:
-        raise Unobserved(f"the stop timeout of {container['name']} was not collected")
+        raise Unobserved(f"{container['name']}: its stop timeout was not collected")
     return container["stop_timeout_s"]
 
 
@@ -117,7 +117,7 @@ def size_of(moving: Moving, reader: Reader) -> int | None:
     if mount is None:
         written = moving.container["writable_bytes"]
         if written is None or written < 0:
-            raise Unobserved(f"Docker did not tell the size of {moving.name}'s writable layer")
+            raise Unobserved(f"{moving.name}: Docker did not tell the size of its writable layer")
         return written
     size = reader.docker_usage["volume_bytes"].get(mount["name"] or "") if mount["type"] == "volume" else None
     if size is not None and size >= 0:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from controlplane.domain.capabilities.path_moves import CannotError, Moving, is_overridden, refuse
 from controlplane.domain.capabilities.path_steps import draft_of
-from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal, about
 from controlplane.domain.capabilities.root_bounds import mount_of
 from controlplane.domain.capabilities.surface_paths import drifting, together
 from controlplane.domain.checks.case import Case
@@ -38,7 +38,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         try:
             draft = _decide(desired, name, service, reader, outlook)
         except Unobserved as doubt:
-            refusals.append(f"could not be observed: {doubt}")
+            refusals.append(f"could not be observed: {about(name, doubt)}")
         except CannotError as reason:
             refusals.append(f"{name}: {reason}")
         else:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Reader
+from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.plan import Bound, Change, Downtime, Mend, Step
 
 NO_DOWNTIME = Downtime(services=(), estimate_s=0)
@@ -78,6 +78,14 @@ class Proposal:
     drafts: tuple[Draft, ...] = ()
     refusals: tuple[str, ...] = ()
     outlook: Outlook | None = None
+
+
+def about(name: str, doubt: Unobserved) -> str:
+    """Return a doubt with the container's name before it, once.
+
+    What a plan is refused is told from what another one was by its words: those of two containers are never the same.
+    """
+    return str(doubt) if str(doubt).startswith(f"{name}: ") else f"{name}: {doubt}"
 
 
 def _as_it_is(step: Step) -> Step:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import shlex
 
-from controlplane.domain.capabilities.proposal import NO_DOWNTIME, Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.proposal import NO_DOWNTIME, Capability, Draft, Outlook, Proposal, about
 from controlplane.domain.capabilities.root_bounds import mount_of, room_bound
 from controlplane.domain.checks.durability import persisted_setting, redis_major, running_setting, wanted_settings
 from controlplane.domain.checks.landing import covering, is_at_or_below
@@ -47,7 +47,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
         try:
             draft = _decide(desired, name, service, (reader, outlook))
         except Unobserved as doubt:
-            refusals.append(f"could not be observed: {doubt}")
+            refusals.append(f"could not be observed: {about(name, doubt)}")
         except _CannotError as reason:
             refusals.append(f"{name}: {reason}")
         else:

@@ -15,7 +15,7 @@ from itertools import groupby
 
 from controlplane.domain.capabilities.path_moves import CannotError, Moving, is_overridden, refuse
 from controlplane.domain.capabilities.path_steps import draft_of
-from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal, about
 from controlplane.domain.capabilities.surface_paths import drifting, mend_of, together
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Reader, Unobserved
@@ -35,7 +35,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
                 refuse(path, desired, reader, outlook)
                 found.append(path)
         except Unobserved as doubt:
-            refusals.append(f"could not be observed: {doubt}")
+            refusals.append(f"could not be observed: {about(surface.container, doubt)}")
         except CannotError as reason:
             refusals.append(f"{surface.container}: {reason}")
     drafts: list[Draft] = []

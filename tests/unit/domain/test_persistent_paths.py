@@ -156,15 +156,18 @@ def _not_of_compose(builder: EvidenceBuilder) -> None:
         (lambda b: b.container(MINIO)["mounts"].append(volume("more", destination="/data/more")), "/data/more is mounted below /data"),
         (lambda b: b.container(MINIO).update(tmpfs=["/data/tmp"]), "/data/tmp is mounted below /data"),
         (lambda b: b.container(MINIO).update(tmpfs=["/data"], mounts=[]), "lies in memory"),
-        (lambda b: b.container(MINIO).pop("stop_timeout_s"), "could not be observed: the stop timeout"),
-        (lambda b: b.container(MINIO).update(mounts=[], writable_bytes=None), "could not be observed: Docker did not tell the size"),
+        (lambda b: b.container(MINIO).pop("stop_timeout_s"), f"could not be observed: {MINIO}: its stop timeout was not collected"),
+        (
+            lambda b: b.container(MINIO).update(mounts=[], writable_bytes=None),
+            f"could not be observed: {MINIO}: Docker did not tell the size of its writable layer",
+        ),
         (
             lambda b: b.container(REDIS)["mounts"].append(volume("shop", destination="/other")),
             f"{REDIS} also mounts /var/lib/docker/volumes/shop/_data",
         ),
         (lambda b: b.probes["paths"]["/var/lib/docker/volumes/shop/_data"].update(real="/etc"), "leads to /etc by a symbolic link"),
-        (lambda b: b.fail("docker_containers"), "could not be observed"),
-        (lambda b: b.probes["docker_containers"].remove(b.container(MINIO)), "there is no container of this name"),
+        (lambda b: b.fail("docker_containers"), f"could not be observed: {MINIO}: docker_containers: "),
+        (lambda b: b.probes["docker_containers"].remove(b.container(MINIO)), f"could not be observed: {MINIO}: there is no container of this name"),
     ],
 )
 def test_what_can_not_be_moved_is_refused_with_its_reason(spoil: Spoil, reason: str) -> None:

@@ -138,9 +138,10 @@ def test_a_durable_setting_that_the_policy_leaves_open_and_a_start_would_not_hav
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda b: state(b).update(reachable=False, error="NOAUTH"), "could not be observed"),
-        (lambda b: b.fail("redis"), "could not be observed"),
-        (lambda b: b.lose("docker_containers"), "could not be observed"),
+        (lambda b: state(b).update(reachable=False, error="NOAUTH"), f"could not be observed: {REDIS}: Redis's settings could not be read (NOAUTH)"),
+        (lambda b: state(b).update(version=None), f"could not be observed: {REDIS}: Redis did not say its version"),
+        (lambda b: b.fail("redis"), f"could not be observed: {REDIS}: redis: "),
+        (lambda b: b.lose("docker_containers"), f"could not be observed: {REDIS}: docker_containers was not collected"),
         (lambda b: state(b)["info"].pop("used_memory"), "did not say how much memory it uses"),
         (lambda b: state(b).update(version="6.2.1"), "it is Redis 6.2.1, and only 7.0 and newer are known here"),
         (lambda b: state(b)["info"].update(role="slave"), "it is a replica, whose data comes from its master"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -82,6 +83,21 @@ def test_a_path_in_the_writable_layer_gets_its_bind_with_owner_and_mode() -> Non
         "write_surfaces_paths": [{"data": UPLOADS, "place": PLACE, "mount": "/mnt/data", "owner": "1000:1000", "mode": "0750"}],
         "write_surfaces_override": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda b: b.probes["paths"].pop(PLACE), f"{PLACE} was not looked at"),
+        (lambda b: b.container(MINIO).pop("stop_timeout_s"), "its stop timeout was not collected"),
+        (lambda b: b.probes["docker_containers"].remove(b.container(MINIO)), "there is no container of this name"),
+    ],
+)
+def test_what_could_not_be_observed_is_told_with_its_containers_name_once(spoil: Callable[[EvidenceBuilder], object], reason: str) -> None:
+    made = builder(bound=False)
+    spoil(made)
+    found = plan(made, desired())
+    assert (found.steps, [refusal.reason for refusal in found.refusals]) == ((), [f"could not be observed: {MINIO}: {reason}"])
 
 
 def test_a_place_of_another_mode_gets_it_and_nothing_stops() -> None:

@@ -242,7 +242,8 @@ def test_a_later_plan_that_did_one_of_two_changes_of_the_same_file_did_not_do_th
         return rest_of(settled(site.record(), site.receipts.chain), site.receipts.chain, plans.__getitem__)
 
     left = rest("/mnt/a", refused=True)
-    assert left is not None and (left.hosts, left.capabilities) == (("two",), ("storage.fstab",))
+    assert left is not None
+    assert (left.hosts, left.capabilities) == (("two",), ("storage.fstab",))
     assert rest("/mnt/a", refused=False) is None
     assert rest("/mnt/b", "/mnt/a", refused=True) is None
 

@@ -15,34 +15,41 @@ from typing import NamedTuple
 
 from .postgres_client import Postgres
 
-# A table's kind: as the catalog has it; that somebody holds it alone, so that nobody can even be told its size; of the large objects that there are none, or
-# that its user may not read them.
-VIEW, BUSY, NONE, SHUT = "m", "busy", "none", "shut"
+# A table's kind: as the catalog has it; that somebody, or a prepared transaction, holds it alone, so that nobody can even be told its size; of the large
+# objects that there are none, or that its user may not read them.
+VIEW, BUSY, PREPARED, NONE, SHUT = "m", "busy", "prepared", "none", "shut"
+# A prepared transaction has no process.
+_ALONE = (
+    "EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.relation = c.oid AND d.datname = current_database() "
+    "AND l.mode = 'AccessExclusiveLock' AND l.granted AND {by})"
+)
 # The access methods 0 and 2 are PostgreSQL's own heap, before and since it has a name for it.
-_TABLES = (
+_CATALOG = (
     "SELECT format('%I.%I', n.nspname, c.relname), c.relfilenode::text, own.size::text, "
     "(coalesce(pg_stat_get_tuples_updated(c.oid), 0) + coalesce(pg_stat_get_tuples_deleted(c.oid), 0))::text, "
     "(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a "
     "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), "
-    # An enum's values have other texts once they are renamed.
-    "(SELECT string_agg(concat_ws(':', a.attnum, a.atttypid, a.atttypmod, (SELECT md5(string_agg(e.enumlabel, ':' ORDER BY e.oid)) "
-    "FROM pg_enum e WHERE e.enumtypid = a.atttypid)), ' ' ORDER BY a.attnum) FROM pg_attribute a "
+    # An enum's values have other texts once they are renamed. Of which enums arrays, domains, composites and ranges are made is not followed up.
+    "(SELECT string_agg(concat_ws(':', a.attnum, a.atttypid, a.atttypmod, CASE WHEN t.typtype = 'e' THEN "
+    "(SELECT md5(string_agg(e.enumlabel, ':' ORDER BY e.oid)) FROM pg_enum e WHERE e.enumtypid = a.atttypid) "
+    "WHEN t.typtype <> 'b' OR t.typelem <> 0 THEN (SELECT md5(string_agg(concat_ws(':', e.oid, e.enumlabel), ':' ORDER BY e.oid)) FROM pg_enum e) END), "
+    "' ' ORDER BY a.attnum) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
     "WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), "
-    "CASE WHEN own.size IS NULL THEN 'busy' WHEN c.oid <> 'pg_catalog.pg_largeobject'::regclass THEN c.relkind::text "
-    "WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) THEN 'none' "
+    "CASE WHEN own.size IS NULL THEN CASE WHEN {prepared} THEN 'prepared' ELSE 'busy' END "
+    "WHEN c.oid <> 'pg_catalog.pg_largeobject'::regclass THEN c.relkind::text WHEN NOT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata) THEN 'none' "
     "WHEN current_setting('is_superuser') = 'on' THEN 'r' ELSE 'shut' END, (c.relam IN (0, 2))::text "
-    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS ("
-    "SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.relation = c.oid AND d.datname = current_database() "
-    "AND l.mode = 'AccessExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()) THEN NULL ELSE pg_table_size(c.oid) END) own(size) "
+    "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL ("
+    "SELECT CASE WHEN {held} THEN NULL ELSE pg_table_size(c.oid) END) own(size) "
     "WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND c.relpersistence <> 't' "
     "AND (c.oid = 'pg_catalog.pg_largeobject'::regclass OR n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_toast%') "
     "ORDER BY own.size, 1"
 )
+_TABLES = _CATALOG.format(prepared=_ALONE.format(by="l.pid IS NULL"), held=_ALONE.format(by="l.pid IS DISTINCT FROM pg_backend_pid()"))
 _READING = "SELECT count(*)::text, {summing} FROM ONLY {table}"
 # By its number a page is in the sample or not, whatever else the table holds by then.
 _SAMPLE = " TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1)"
 _SUM = "coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text"
-# Rows that were frozen before keep a number of which `age` may make anything but a young one.
+# Rows that were frozen before keep a number of which `age` makes a young one only where numbers came around.
 _YOUNG = "age(xmin) BETWEEN 0 AND age('{boundary}'::xid)"
 _SETTLED = "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET extra_float_digits = 3; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'"
 

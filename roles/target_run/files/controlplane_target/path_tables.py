@@ -11,6 +11,7 @@ Rules:
   update leaves a younger row, and a read leaves none.
 - What may be a client's doing, and no counter tells, is unknown: a table that is gone, was written anew or has other columns, counters that were reset or are
   not kept. So is one that can't be read again within a bounded time: whoever wants to change its columns waits for that, and all others behind him.
+- Where transactions' numbers came around, a row that was frozen a whole round ago may count as a young one: as many gone as there are young ones are unknown.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 from . import path_ahead
 from .path_ahead import Known
-from .path_rows import BUSY, NONE, SHUT, VIEW, Seen, asking, old, one_snapshot, seen, settle, young
+from .path_rows import BUSY, NONE, PREPARED, SHUT, VIEW, Seen, asking, old, one_snapshot, seen, settle, young
 from .postgres_client import Postgres, PostgresError
 
 _LOCK_MS, _ALONE_MS = 1000, 100
@@ -33,8 +34,14 @@ _MOST_TABLES = 2000
 _TELLS_S = 12.0
 # SQLSTATE query_canceled: by its time.
 _TIMEOUT = "57014"
-_UNREAD = {BUSY: "busy, somebody holds it alone", SHUT: "its user may not read them"}
+_UNREAD = {
+    BUSY: "busy, somebody holds it alone",
+    PREPARED: "busy, a prepared transaction holds it alone: pg_prepared_xacts names it",
+    SHUT: "its user may not read them",
+}
 _BOUNDARY = "SELECT (txid_snapshot_xmax(txid_current_snapshot()) % 4294967296)::text"
+# How often transactions' numbers came around since the cluster was made.
+_AROUND = "SELECT (txid_snapshot_xmax(txid_current_snapshot()) >> 32)::text"
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 Table = dict[str, Any]
 
@@ -163,12 +170,13 @@ def fared(session: Postgres, name: str, before: Table) -> tuple[str, str]:
             return "unknown", "its columns have other types now, and what they held is not told"
         is_over = time.monotonic() > end
         try:
-            how = ("unknown", _UNREAD[BUSY]) if found.kind == BUSY else _by_rows(session, found, before, is_over=is_over)
+            is_held = found.kind in (BUSY, PREPARED)
+            how = ("unknown", _UNREAD[found.kind]) if is_held else _by_rows(session, found, before, is_over=is_over)
         except PostgresError as fault:
             if fault.sqlstate != _TIMEOUT:
                 raise
             return "unknown", "it could not be read again in the time that is taken for it"
-        if how is not None and (is_over or found.kind != BUSY):
+        if how is not None and (is_over or not is_held):
             return how
         # A backend tells its counters some seconds late.
         time.sleep(1)
@@ -189,15 +197,19 @@ def _by_rows(session: Postgres, found: Seen, before: Table, *, is_over: bool) ->
     if 0 < missing <= counted:
         return "changed", ""
     # Were there more than before, a later look would have to say so as well.
-    if missing == 0 or (is_over and (missing < 0 or counted > 0)):
+    if missing == 0 or (is_over and missing < 0):
         return "lost", ""
-    return _uncounted(session, found.name, before, missing) if is_over else None
+    return _uncounted(session, found.name, before, missing, counted) if is_over else None
 
 
-def _uncounted(session: Postgres, name: str, before: Table, missing: int) -> tuple[str, str]:
-    """Return how rows fare that are gone without a counted change: where changes are not counted at all, each may have a younger row."""
-    if str(session.rows("SHOW track_counts")[0][0]) == "on":
+def _uncounted(session: Postgres, name: str, before: Table, missing: int, counted: int) -> tuple[str, str]:
+    """Return how rows fare of which more are gone than changes were counted: each may have a younger row, or count as one, where that may be so."""
+    if counted == 0 and str(session.rows("SHOW track_counts")[0][0]) != "on":
+        why = "track_counts is off: its server counts no changes"
+    elif str(session.rows(_AROUND)[0][0]) != "0":
+        why = "its server's transaction numbers came around, and rows frozen long ago may count as new ones"
+    else:
         return "lost", ""
     with one_snapshot(session):
         newer = int(str(session.rows(asking(name, None) + young(before["boundary"]))[0][0]))
-    return ("unknown", "track_counts is off: its server counts no changes") if missing <= newer else ("lost", "")
+    return ("unknown", why) if missing <= newer else ("lost", "")

@@ -24,9 +24,9 @@ def missing_reason() -> str | None:
 
 
 class Cluster:
-    """One server; each test gets a schema of its own in it."""
+    """One server, with more settings where they are given; each test gets a schema of its own in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="controlplane-pg-"))
         self._count = 0
         self._as: tuple[str, ...] = ()
@@ -37,7 +37,15 @@ class Cluster:
             self._as = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT")
         programs, data = _programs()[-1], self.folder / "data"
         self._run(programs / "initdb", "-D", data, "-U", "controlplane", "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions")
-        self._words = [*self._as, programs / "postgres", "-D", data, "-k", self.folder, *(word for one in _SETTINGS for word in ("-c", one))]
+        self._words = [
+            *self._as,
+            programs / "postgres",
+            "-D",
+            data,
+            "-k",
+            self.folder,
+            *(word for one in (*_SETTINGS, *settings) for word in ("-c", one)),
+        ]
         self.start()
 
     def start(self) -> None:
@@ -70,9 +78,18 @@ class Cluster:
         self.end()
         shutil.rmtree(self.folder)
 
+    def renumber(self, *, epoch: int, following: int) -> None:
+        """Let the ended server's next transaction be that one, after so many rounds: all its databases have to be frozen."""
+        program = _programs()[-1] / "pg_resetwal"
+        self._run(program, "-f", "-e", str(epoch), "-x", str(following), "-D", self.folder / "data")
+
+    def address(self, database: str = "postgres") -> str:
+        """Return the URL of one of its databases."""
+        return f"postgresql://controlplane@/{database}?host={self.folder}"
+
     @property
     def _url(self) -> str:
-        return f"postgresql://controlplane@/postgres?host={self.folder}"
+        return self.address()
 
     def _run(self, *words: str | Path) -> None:
         subprocess.run([*self._as, *words], stdin=subprocess.DEVNULL, capture_output=True, check=True, cwd="/", timeout=120)
