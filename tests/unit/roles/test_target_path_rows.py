@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,24 @@ def test_a_table_that_a_prepared_transaction_holds_alone_is_named_and_nobody_wai
     assert time.monotonic() - began < 2
     assert set(record["tables"]["postgres"]) == {"public.t"}
     assert told(connect, record) == {"tables": 1, "equal": 1, "skipped": 1, "not_proven": [HELD]}
+
+
+def test_a_table_that_somebody_waits_to_hold_alone_is_named_and_nobody_waits_behind_them(connect: Connect, sql: Sql) -> None:
+    made(sql, "t", "held")
+    reader, changer = connect("postgres"), connect("postgres")
+    reader.rows("BEGIN; SELECT count(*) FROM held")
+    waiting = threading.Thread(target=lambda: changer.rows("ALTER TABLE held ADD COLUMN more int"))
+    waiting.start()
+    try:
+        while reader.rows("SELECT FROM pg_locks WHERE NOT granted") == []:
+            time.sleep(0.05)
+        began = time.monotonic()
+        record = read(connect)
+    finally:
+        reader.rows("ROLLBACK")
+        waiting.join()
+    assert time.monotonic() - began < 2
+    assert set(record["tables"]["postgres"]) == {"public.t"}
 
 
 def test_one_that_a_prepared_transaction_holds_alone_afterwards_is_unknown_and_the_others_are_judged(

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from .postgres_client import Postgres
 
-# A table's kind: as the catalog has it; that somebody, or a prepared transaction, holds it alone, so that nobody can even be told its size; of the large
-# objects that there are none, or that its user may not read them.
+# A table's kind: as the catalog has it; that somebody, or a prepared transaction, holds it alone or waits to, so that nobody can even be told its size;
+# of the large objects that there are none, or that its user may not read them.
 VIEW, BUSY, PREPARED, NONE, SHUT = "m", "busy", "prepared", "none", "shut"
-# A prepared transaction has no process.
+# A prepared transaction has no process. Who only waits to hold it alone lets nobody else in before that either.
 _ALONE = (
     "EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE l.relation = c.oid AND d.datname = current_database() "
-    "AND l.mode = 'AccessExclusiveLock' AND l.granted AND {by})"
+    "AND l.mode = 'AccessExclusiveLock' AND {by})"
 )
 # The access methods 0 and 2 are PostgreSQL's own heap, before and since it has a name for it.
 _CATALOG = (

@@ -35,7 +35,7 @@ _TELLS_S = 12.0
 # SQLSTATE query_canceled: by its time.
 _TIMEOUT = "57014"
 _UNREAD = {
-    BUSY: "busy, somebody holds it alone",
+    BUSY: "busy, somebody holds it alone or waits to",
     PREPARED: "busy, a prepared transaction holds it alone: pg_prepared_xacts names it",
     SHUT: "its user may not read them",
 }
