@@ -21,6 +21,9 @@ MUTATING = sorted(path.parents[1].name for path in (ROOT / "roles").glob("*/task
 # A libvirt host is no lab machine: the same cases are played against a libvirt of the test's own, with machines that boot.
 PLAYED_ELSEWHERE = {"vm_provision": "tests/vm/test_provision.py"}
 
+# What a killed program leaves half-way inside one step of these (mkfs, dpkg, rm -r) is laid down by their prepare.sh.
+LEFT_BY_HAND = {"data_disk", "fstab", "purge_retired", "vm_bootstrap"}
+
 
 def cases(role: str) -> set[str]:
     return {path.name.partition("-")[2] for path in SCENARIOS if path.name.partition("-")[0] == role}
@@ -92,3 +95,18 @@ def test_the_timer_of_the_scenarios_is_the_planners() -> None:
 @pytest.mark.parametrize("scenario", [path for path in SCENARIOS if (path / "prepare.yml").exists()], ids=lambda path: path.name)
 def test_a_preparation_of_its_own_is_the_one_that_is_played(scenario: Path) -> None:
     assert f"molecule/{scenario.name}/prepare.yml" in (scenario / "molecule.yml").read_text()
+
+
+@pytest.mark.parametrize("scenario", [path for path in SCENARIOS if path.name.endswith("-interrupted")], ids=lambda path: path.name)
+def test_an_interrupted_run_was_really_interrupted(scenario: Path) -> None:
+    own = scenario / "prepare.yml"
+    is_cut = own.exists() and "/.config/molecule/cut.yml" in own.read_text()
+    assert is_cut == (scenario.name.partition("-")[0] not in LEFT_BY_HAND)
+
+
+@pytest.mark.parametrize(
+    "scenario", [path for path in SCENARIOS if "hold.yml" in "".join(p.read_text() for p in path.glob("prepare.yml"))], ids=lambda path: path.name
+)
+def test_a_removal_that_was_held_is_shown_to_be_half_way(scenario: Path) -> None:
+    held, cut, shown = ((scenario / "prepare.yml").read_text().find(words) for words in ("/hold.yml", "/cut.yml", "- name: Assert"))
+    assert -1 < held < cut < shown

@@ -13,8 +13,11 @@ MOST = 200
 
 
 def mark_of(info: os.stat_result) -> str:
-    """Return what tells this very content of a file from a later one; the machine's own tool says it in the same words."""
-    return f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"
+    """Return what tells this very content of a file from a later one; the machine's own tool says it in the same words.
+
+    Its disk's number is no part of that: it may be another one after a reboot, and below these folders no other filesystem is entered.
+    """
+    return f"{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"
 
 
 def large_files(roots: tuple[str, ...] = ROOTS) -> list[tuple[int, str, os.stat_result]]:

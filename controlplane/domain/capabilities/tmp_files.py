@@ -70,8 +70,8 @@ def _left_of(step: Step, reader: Reader) -> frozenset[str]:
 
 
 def _size(mark: str) -> int:
-    """Return the bytes that a file had by its mark: device, inode, size and time of modification."""
-    return int(mark.split(":")[2])
+    """Return the bytes that a file had by its mark: inode, size and time of modification."""
+    return int(mark.split(":")[1])
 
 
 CAPABILITY = Capability(id=ID, role="tmp_files", propose=_propose, only_by_name=True, mounts=False, left_of=_left_of)

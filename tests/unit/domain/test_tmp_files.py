@@ -20,7 +20,7 @@ NOW = int(COLLECTED.timestamp())
 
 
 def file(name: str, *, size: int = 50_000_000, age_s: int = 3 * DAY, **more: Any) -> dict[str, Any]:
-    return {"path": f"/tmp/{name}", "size": size, "owner": 1000, "mtime": NOW - age_s, "mark": f"1:2:{size}:3", **more}
+    return {"path": f"/tmp/{name}", "size": size, "owner": 1000, "mtime": NOW - age_s, "mark": f"2:{size}:3", **more}
 
 
 def host(*files: dict[str, Any]) -> EvidenceBuilder:
@@ -48,7 +48,7 @@ def test_each_is_named_with_owner_and_age_and_removed_by_its_very_content() -> N
     [change] = step.changes
     assert (change.kind, change.target, change.destructive) == ("delete", "/tmp/old", True)
     assert change.before == f"50.0 MB of user 1000, last written on {(COLLECTED - timedelta(days=3)).date().isoformat()}"
-    assert step.variables == {"tmp_files_items": [{"path": "/tmp/old", "mark": "1:2:50000000:3"}]}
+    assert step.variables == {"tmp_files_items": [{"path": "/tmp/old", "mark": "2:50000000:3"}]}
 
 
 def test_it_runs_only_by_name() -> None:
@@ -81,7 +81,7 @@ def test_what_is_left_is_what_is_still_listed_or_may_stand_behind_the_last_one()
     [step] = plan(host(file("a", size=60_000_000), file("b"), file("c", size=40_000_000))).steps
     assert left(step, host(file("b"), file("other"))) == ["/tmp/b"]
     # Somebody wrote to it since: it is not gone.
-    assert left(step, host({**file("b"), "mark": "1:2:50000000:9"})) == ["/tmp/b"]
+    assert left(step, host({**file("b"), "mark": "2:50000000:9"})) == ["/tmp/b"]
     assert left(step, host()) == []
     cut_off = host(file("more", size=55_000_000))
     cut_off.probes["tmp"]["truncated"] = True

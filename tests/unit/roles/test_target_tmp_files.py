@@ -17,6 +17,8 @@ from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.purge_users import Users
 from controlplane_target.state import Home, Run
 
+from controlplane.adapters.collector.tmp import mark_of
+
 
 def used(monkeypatch: pytest.MonkeyPatch, end: str = "") -> None:
     """Let somebody have the paths open that end so, nobody any without."""
@@ -121,7 +123,7 @@ def test_a_path_anywhere_else_is_refused_also_by_a_run_that_goes_on(home: Home, 
     [item] = made(home, "a")
     run(home).write(role=tmp_files.ROLE, phase="removing", removed=[])
     with pytest.raises(RefusedFault, match="'/etc/passwd' is no path below"):
-        act(home, monkeypatch, "remove", [item, {"path": "/etc/passwd", "mark": "1:2:3:4"}])
+        act(home, monkeypatch, "remove", [item, {"path": "/etc/passwd", "mark": "2:3:4"}])
     assert there(home) == ["a"]
 
 
@@ -144,3 +146,11 @@ def test_one_that_a_service_has_open_by_another_name_is_in_use_and_one_that_has_
     assert act(home, monkeypatch, "remove", ours)["removed"] == [one["path"] for one in ours]
     process.communicate()
     assert act(home, monkeypatch, "refuse", [theirs])["present"] == [theirs["path"]]
+
+
+def test_a_file_is_the_same_whatever_number_its_disk_has_and_the_collector_says_it_in_the_same_words(tmp_path: Path) -> None:
+    file = tmp_path / "left"
+    file.write_bytes(b"x")
+    here = file.stat()
+    elsewhere = os.stat_result((*here[:2], here.st_dev + 1, *here[3:10]), {"st_mtime_ns": here.st_mtime_ns})
+    assert mark_of(here) == mark_of(elsewhere) == tmp_files.mark_of(str(file))

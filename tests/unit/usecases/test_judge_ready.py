@@ -110,7 +110,7 @@ def test_what_hangs_on_a_mount_that_the_plan_brings_is_not_left_to_a_person_and_
 def large(path: str, *, days: int) -> dict[str, Any]:
     """Return a large file that nobody wrote to for so long."""
     written = int((datetime(2026, 1, 2, 12, tzinfo=UTC) - timedelta(days=days)).timestamp())
-    return {"path": path, "size": 20_000_000, "owner": 0, "mtime": written, "mark": "1:2:3"}
+    return {"path": path, "size": 20_000_000, "owner": 0, "mtime": written, "mark": "2:3:4"}
 
 
 def assert_deletes_nothing(plan: Plan) -> None:

@@ -101,7 +101,12 @@ def mark_of(path: str) -> str | None:
             info = os.stat(name, dir_fd=held, follow_symlinks=False)
     except OSError:
         return None
-    return f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}" if stat.S_ISREG(info.st_mode) else None
+    return _mark(info) if stat.S_ISREG(info.st_mode) else None
+
+
+def _mark(info: os.stat_result) -> str:
+    # A disk's number may be another one after a reboot.
+    return f"{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"
 
 
 def _remove(path: str, mark: str) -> None:
@@ -109,7 +114,7 @@ def _remove(path: str, mark: str) -> None:
     try:
         with inside.opened_below("/", folder.lstrip("/")) as held:
             info = os.stat(name, dir_fd=held, follow_symlinks=False)
-            if f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}" != mark:
+            if _mark(info) != mark:
                 raise FailedFault(f"{path} was changed while this ran, so it was left")
             os.unlink(name, dir_fd=held)
     except FileNotFoundError:
