@@ -100,7 +100,10 @@ class BoardVerified(Value):
 
 
 class BoardTrail(Value):
-    """The end of the chain of receipts, newest first, and whether all of it holds. `unreadable` says why it could not be followed."""
+    """The end of the chain of receipts, newest first, and whether all of it holds. `unreadable` says why it could not be followed.
+
+    `packs` is the newest result of each pack of checks that was run; what it judged of which host is told over time.
+    """
 
     total: int = 0
     newest: tuple[Receipt, ...] = ()
@@ -108,6 +111,7 @@ class BoardTrail(Value):
     has_signers: bool = False
     unreadable: str | None = None
     verified: tuple[BoardVerified, ...] = ()
+    packs: tuple[Receipt, ...] = ()
     open_runs: tuple[RunRow, ...] = ()
 
 

@@ -28,7 +28,7 @@ def receipts_section(trail: BoardTrail) -> Html:
         el("h3", "Open runs"),
         el("ul", [_open(one) for one in trail.open_runs], class_="open-runs") if trail.open_runs else nothing("No run is open."),
         el("h3", "Last verified by a run"),
-        _verified(trail.verified),
+        _verified(trail.verified, trail.packs),
         el("h3", f"The last {len(trail.newest)} of {trail.total}") if trail.newest else None,
         listed if trail.newest else nothing("No receipts yet: nothing was changed from this site's state folder."),
     )
@@ -54,18 +54,18 @@ def _open(row: RunRow) -> Html:
     )
 
 
-def _verified(rows: Sequence[BoardVerified]) -> Html:
+def _verified(rows: Sequence[BoardVerified], packs: Sequence[Receipt]) -> Html:
     known = [one for one in rows if one.receipt is not None]
     never = [one.host for one in rows if one.receipt is None]
     told = table(
         "The newest result on record that rests on fresh evidence",
-        ["Host", "At", "By", "Outcome", "Holds until", "Key"],
-        [_verify(one.host, one.receipt) for one in known if one.receipt],
+        ["Host or pack", "At", "By", "Outcome", "Holds until", "Key"],
+        [*(_verify(one.host, one.receipt) for one in known if one.receipt), *(_verify(f"pack {one.step}", one) for one in packs)],
         name="verified",
     )
     missing = el("p", "? No verified run on record for ", [[el("code", host), " "] for host in never], class_="none") if never else None
-    note = el("p", "Runs and 'ready' leave receipts; 'verify' by itself leaves none.", class_="dim")
-    return el("div", told if known else None, missing, note)
+    note = el("p", "Runs, packs and 'ready' leave receipts; 'verify' by itself leaves none.", class_="dim")
+    return el("div", told if known or packs else None, missing, note)
 
 
 def _verify(host: str, receipt: Receipt) -> list[Child]:

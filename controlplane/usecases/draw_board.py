@@ -23,6 +23,7 @@ from controlplane.ports.hosts import EvidenceSource
 from controlplane.ports.receipts import AnchorSource, ReceiptStore
 from controlplane.usecases.audit import judge, refuse_one_machine_twice
 from controlplane.usecases.collect_evidence import collect_site
+from controlplane.usecases.run_gates import ID as PACK_RUN
 from controlplane.usecases.verify_receipts import trail_faults
 
 # What a person looks through before turning to 'receipts list'.
@@ -114,6 +115,7 @@ def _trail(receipts: ReceiptStore, anchors: AnchorSource, hosts: list[str], *, h
         faults=faults,
         has_signers=has_signers,
         verified=tuple(BoardVerified(host=host, receipt=_verified(chain, host)) for host in hosts),
+        packs=_packs(chain),
         open_runs=tuple(row for row in run_rows(chain) if row.state == "open"),
     )
 
@@ -121,3 +123,9 @@ def _trail(receipts: ReceiptStore, anchors: AnchorSource, hosts: list[str], *, h
 def _verified(chain: list[Receipt], host: str) -> Receipt | None:
     """Return the newest result that rests on fresh evidence of the host."""
     return next((one for one in reversed(chain) if one.host == host and one.phase == "result" and one.evidence is not None), None)
+
+
+def _packs(chain: list[Receipt]) -> tuple[Receipt, ...]:
+    """Return the newest result of each pack, by the packs' names."""
+    newest = {one.step: one for one in chain if one.capability == PACK_RUN and one.phase == "result"}
+    return tuple(newest[pack] for pack in sorted(newest))

@@ -14,6 +14,7 @@ from controlplane.domain.evidence import Evidence, Unreached
 from controlplane.domain.finding import Verdict
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.receipt import ChainFault, Receipt
+from controlplane.render.board_trail import receipts_section
 from controlplane.usecases.draw_board import NEWEST, draw_live, draw_offline
 from tests.fakes.board import board_evidence, board_site, drawn, governance
 from tests.fakes.interruption import Interruption
@@ -124,6 +125,20 @@ def test_the_trail_shows_the_newest_receipts_what_is_open_and_who_was_verified()
     proof = by_host["mint-data"]
     assert proof is not None
     assert (proof.phase, proof.outcome, proof.capability) == ("result", "done", "docker.data_root")
+
+
+def test_the_newest_run_of_each_pack_is_shown_whichever_hosts_it_judged() -> None:
+    site = FakeSite()
+    site.apply(site.plan())
+    last = site.receipts.chain[-1]
+    for number, (pack, outcome) in enumerate([("mint", "failed"), ("all", "failed"), ("mint", "done")]):
+        run = {"key": f"CAP-{number}", "run": f"CAP-{number}", "host": "*", "capability": "verify.pack.run", "step": pack, "outcome": outcome}
+        site.receipts.append(last.model_copy(update={**run, "phase": "result"}))
+    shown = drawn(receipts=site.receipts).trail
+    assert [(one.step, one.outcome, one.key) for one in shown.packs] == [("all", "failed", "CAP-1"), ("mint", "done", "CAP-2")]
+    page = str(receipts_section(shown))
+    assert "pack mint" in page
+    assert "CAP-2" in page
 
 
 def test_no_more_than_the_newest_are_shown_of_a_long_chain() -> None:
