@@ -16,7 +16,9 @@ def test_it_is_durable_as_it_runs_and_as_it_is_configured() -> None:
 
 
 def test_every_key_is_there_also_after_a_kill() -> None:
-    on_machine("docker exec cache redis-cli set four 4; kill -KILL $(docker inspect -f '{{.State.Pid}}' cache); docker start cache")
+    on_machine(
+        "docker exec cache redis-cli set four 4; kill -KILL $(docker inspect -f '{{.State.Pid}}' cache); docker wait cache; docker start cache"
+    )
     answering = "for try in $(seq 50); do docker exec cache redis-cli ping 2>/dev/null && break; sleep 0.2; done"
     assert on_machine(f"{answering}; docker exec cache redis-cli mget one two three four").split() == ["PONG", "1", "2", "3", "4"]
 

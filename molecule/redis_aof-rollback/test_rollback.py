@@ -16,7 +16,7 @@ def test_it_runs_and_is_configured_as_before() -> None:
 
 def test_every_key_is_there_and_in_the_dump() -> None:
     assert on_machine("docker exec cache redis-cli mget one two three").split() == ["1", "2", "3"]
-    on_machine("kill -KILL $(docker inspect -f '{{.State.Pid}}' cache); docker start cache")
+    on_machine("kill -KILL $(docker inspect -f '{{.State.Pid}}' cache); docker wait cache; docker start cache")
     answering = "for try in $(seq 50); do docker exec cache redis-cli ping 2>/dev/null && break; sleep 0.2; done"
     assert on_machine(f"{answering}; docker exec cache redis-cli mget one two three").split() == ["PONG", "1", "2", "3"]
 

@@ -35,7 +35,7 @@ _WHY = (
 # A power cut may leave zeros behind the last sync, which Redis does not load; what docs/redis-durability.md tells a person to do then.
 _MEND = (
     f"if docker logs --tail 3 {REDIS} 2>&1 | grep -q 'Bad file format'; then docker stop {REDIS}; "
-    f"yes | docker run --rm --interactive --volumes-from {REDIS} --entrypoint redis-check-aof $(docker inspect -f '{{{{.Image}}}}' {REDIS}) "
+    f"(yes || :) | docker run --rm --interactive --volumes-from {REDIS} --entrypoint redis-check-aof $(docker inspect -f '{{{{.Image}}}}' {REDIS}) "
     f"--fix /data/appendonlydir/appendonly.aof.manifest; docker start {REDIS}; fi"
 )
 
