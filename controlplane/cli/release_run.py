@@ -88,7 +88,7 @@ def promote(stack: str, manifest: str | None, out: str | None, plan_file: str | 
 @click.command(epilog="Example: controlplane release rollback shop --env production --dry-run")
 @_stack
 @click.option("--env", "environment", default="production", show_default=True, type=click.Choice(["staging", "production"]), help="Where.")
-@click.option("--to", metavar="MANIFEST", help="Manifest to go back to, or 'nothing'; otherwise what was brought last goes.")
+@click.option("--to", metavar="MANIFEST", help="Manifest, run that brought it, or 'nothing' to go back to; else what was brought last goes.")
 @click.option("--dry-run", is_flag=True, help="Ask every host, say what would go back and change, and change nothing.")
 @site_option
 @output_option()
@@ -212,7 +212,8 @@ def _show_way_back(back: WayBack, *, err: bool) -> None:
     if not back.runs:
         click.echo(f"{back.stack} in {back.environment} is back on {back.goes_to}; what is left is its proof", err=err)
         return
-    click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.goes_to}", err=err)
+    by = f", brought by {back.to_run}" if back.to_run is not None else ""
+    click.echo(f"{back.stack} in {back.environment} on {', '.join(back.hosts)}: from {back.leaves} to {back.goes_to}{by}", err=err)
     for run in back.runs:
         click.echo(f"takes back  {run}", err=err)
     for service, image in sorted(back.images.items()):

@@ -4,9 +4,11 @@ Rules:
 - There are two locks: the kernel's in this folder of the site, which goes with a program that was killed, and a lease in the store that controllers
   share. The former is of the stack; the latter of one environment, and those of the others are looked at: what one gate reads (the manifest, what
   staging runs and has proven) the other verb would change under it.
-- That is of what works now. What was interrupted in one environment keeps no verb from the other.
+- That is of what works now. What was interrupted in one environment keeps no verb from the other in the same folder and by the same operator;
+  anybody else waits until its lease is over.
 - Who was killed goes on here at once. From another controller, or another copy of the site, that takes until the lease is over.
 - Before each host, each proof and each play of a way back the lease is renewed: who slept past its end and lost it begins nothing more.
+- Whose lease ended by a reset of the site's time, because a clock had run ahead, counts as having slept past it: others were let in from then on.
 - A store that can't be asked takes nothing away as long as the lease lasts; after that nobody knows who has it, and nothing more is begun.
 """
 
@@ -17,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controlplane.domain.coordination import moment_of
+from controlplane.domain.coordination import moment_of, stamp_of
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError
 from controlplane.domain.releases.elsewhere import open_runs
 from controlplane.domain.releases.lease import ReleaseHeld, holder_of, overtaken, refuse_beside, release_lost
@@ -41,6 +43,8 @@ class HeldRelease:
         self._overtaken: str | None = None
         # Whether it ran out, and nobody was asked yet who came in meanwhile.
         self._ran_out = False
+        # Since when others were let in, where a reset of the site's time ended it. By a clock that is still ahead their leases would be over.
+        self._reset_at: datetime | None = None
         self.ports = replace(fenced(ports, self.lost), prove=_FencedProver(ports, self.lost))
 
     def lost(self) -> str | None:
@@ -49,18 +53,30 @@ class HeldRelease:
             return self._overtaken
         now, before = self._clock.now(), self._held
         try:
+            self._reset_at = self._ended_by_reset() or self._reset_at
+            self._ran_out = self._ran_out or self._reset_at is not None
             self._held = self._leases.renew_release(before, now=now, ttl=TTL)
             # As long as it lasted it kept every other environment out.
             self._ran_out = self._ran_out or not before.leased(_renewed_at(self._held))
             if self._ran_out:
-                self._overtaken = overtaken(self._held, _of_others(self._held, self._leases), at=_renewed_at(self._held))
-                self._ran_out = False
+                at = self._reset_at or _renewed_at(self._held)
+                self._overtaken = overtaken(self._held, _of_others(self._held, self._leases), at=at)
+                self._ran_out, self._reset_at = False, None
         except RefusedError as lost:
             return without_end(str(lost)).rstrip(".")
         except ControlPlaneError as away:
             lasts = now < moment_of(self._held.expires_at) and not self._ran_out
-            return None if lasts else f"nobody knows who has the lease since {self._held.expires_at}: {without_end(str(away)).rstrip('.')}"
+            since = stamp_of(self._reset_at) if self._reset_at is not None else self._held.expires_at
+            return None if lasts else f"nobody knows who has the lease since {since}: {without_end(str(away)).rstrip('.')}"
         return self._overtaken
+
+    def _ended_by_reset(self) -> datetime | None:
+        """Return when the lease ended in the store, where that is earlier than was told here; None where it is not, or is another's."""
+        kept = self._leases.find_release(self._held.stack, self._held.environment)
+        if kept is None or kept.token != self._held.token:
+            return None
+        ends = moment_of(kept.expires_at)
+        return ends if ends < moment_of(self._held.expires_at) else None
 
     def refuse_beside(self) -> None:
         """Raise `RefusedError` where another changes the stack in another environment. Raises what the store does that can't be asked."""

@@ -26,6 +26,7 @@ from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.approval_guard import judge_approval
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, brought, demanded_of, environment_of, history, shut, why_unplanned
+from controlplane.usecases.release_way_back import take_back_command
 from controlplane.usecases.wave_ports import without_end
 
 RECERT = "release.recert"
@@ -153,7 +154,7 @@ def _production(whole: Deployed, chain: Sequence[Receipt]) -> str | None:
     if (stands := unconfirmed(found, chain)) is not None:
         stack = shlex.quote(found.stack)
         told = f"{stands.manifest_name} stands there by run {stands.run}, which is on record as failed, and was not closed since"
-        back = f"take it back: controlplane release rollback {stack} --env production"
+        back = f"take it back: {take_back_command(whole, chain)}"
         return f'{told}: {back}; or, where it is as it has to be, close it: controlplane release close {stack} --env production --attest "..."'
     if found.current is not None and proof_since(chain, found) is None:
         told = f"{found.current.manifest_name} was brought there and no smoke run met it since"

@@ -33,7 +33,7 @@ from controlplane.usecases.hosts_in_wave import hosts_of, in_wave
 from controlplane.usecases.interrupted_run import finished_steps, open_run
 from controlplane.usecases.judge_hosts import judge_by_two_told, judge_site
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, environment_of, history
-from controlplane.usecases.release_way_back import wanted_by
+from controlplane.usecases.release_way_back import take_back_command, wanted_by
 
 Next = Literal["deploy", "prove", "back", "nothing"]
 _CONTAINERS = "docker_containers"
@@ -114,7 +114,9 @@ def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: 
     is_proven = proof is not None and proof.passed
     if stands.otherwise:
         return Reached("deploy", own, proof=proof if is_proven else None)
-    abandoned, back = f"its run {own[0].run} was abandoned", f"or take it back: controlplane release rollback {shlex.quote(stack)} --env production"
+    chain = loaded(ports)
+    abandoned = f"its run {own[0].run} was abandoned"
+    back = f"or take it back: {take_back_command(history(site, stack, 'production', chain, ports.apply), chain)}"
     if is_proven and (doubt := "; ".join(filter(None, (stands.doubt, stands.unasked)))):
         # A closing asks the same two witnesses, and refuses as long as they do not agree.
         raise UnknownError(

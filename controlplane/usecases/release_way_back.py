@@ -6,7 +6,9 @@ Rules:
 - It is refused where the hosts would run different releases, or where a run can't be undone any more; judged by the environment's hosts alone.
 - It is refused where the newest run is open and nothing of it is left on these hosts (elsewhere.py): what stands on them is no part of it.
 - Where all of it is back and that is not proven, what is left is its proof: it can be asked for as often as it takes.
-- Without a manifest it is the newest deployment that goes back. Where that is back already nothing does: asked twice, it goes no further.
+- Without a manifest it is the newest deployment that goes back. Where that is back already nothing does: asked twice, it goes no further. Nor does
+  it where the release that is named runs because a way back brought it there.
+- A release is named by its manifest, or by the run that brought it: the same manifest may stand more than once, by another environment file.
 - A host to which what goes back was the first runs then what ran there before, which no release brought, or nothing, as the plan of that first
   one saw it; where that plan does not tell, it is said that nobody knows.
 """
@@ -19,12 +21,13 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from controlplane.domain.errors import Fault, InputInvalidError, RefusedError
+from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bare import bare
 from controlplane.domain.releases.before import before, went_back_last
 from controlplane.domain.releases.elsewhere import in_the_way, open_runs
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
 from controlplane.domain.releases.proof import proof_since
-from controlplane.domain.releases.taken_back import NOTHING, TakenBack, is_whole, still_there, taken_back
+from controlplane.domain.releases.taken_back import NOTHING, TakenBack, is_whole, means, named, still_there, taken_back
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.values import Value
@@ -43,6 +46,7 @@ class WayBack(Value):
     Of hosts on which no release stands then, `unreleased` says what comes back (host -> service and image each), `emptied` are those on which nothing
     of it ran before, and of `unknown` ones it is not on record; `not_undone` is what stays as the newer releases left it.
     `already` says what took the newest deployment back before this was asked: then there is nothing to do. `is_all` is a way back from every release.
+    `to_run` is the run that brought `to`, where that manifest stands more than once; else None.
     """
 
     stack: str
@@ -58,6 +62,7 @@ class WayBack(Value):
     unknown: tuple[str, ...] = ()
     already: str | None = None
     is_all: bool = False
+    to_run: str | None = None
 
     @property
     def goes_to(self) -> str:
@@ -69,11 +74,11 @@ class WayBack(Value):
     @property
     def command(self) -> str:
         """Return the command that goes on with it, to the same end however often."""
-        return _command(self.stack, self.environment, self.to or (NOTHING if self.is_all else None))
+        return _command(self.stack, self.environment, self.to_run or self.to or (NOTHING if self.is_all else None))
 
 
 def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | None, ports: ReleasePorts) -> WayBack:
-    """Return what a rollback to manifest `to`, to `nothing`, or (None) of the newest deployment would do.
+    """Return what a rollback to `to` (a manifest, the run that brought it, or `nothing`), or (None) of the newest deployment would do.
 
     Raises `InputInvalidError`, `RefusedError`.
 
@@ -83,36 +88,46 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
     found = history(site, stack, name, chain, ports.apply)
     left = still_there(found)
     is_all = to == NOTHING and not any(one.manifest_name == NOTHING for one in left)
-    taken = taken_back(found, chain) if to is None or (is_all and not left) else None
+    taken = taken_back(found, chain)
     if not left:
-        if (to is None or is_all) and (again := bare(found, chain, ports.apply.plans.get)) is not None and not again.is_proven:
+        is_bare = to is None or is_all
+        if is_bare and (again := bare(found, chain, ports.apply.plans.get)) is not None and not again.is_proven:
             return _way(site, found, (), to=None, left=(again.newest,), ports=ports)
-        if taken is not None:
+        if is_bare and taken is not None:
             return _nothing_to_do(site, found, taken, ports)
         raise RefusedError(f"no release of {stack} stands in {name}. Nothing was changed.")
+    # What is meant stands already, or is whatever stands once the newest deployment is back.
+    stays = to is None or means(to, left[0], left)
     stands = found.reached
     proof = proof_since(chain, stands)
     unproven = found.went_back and found.unfinished is None and (proof is None or not proof.passed)
-    if unproven and stands.current is not None and to in (None, stands.current.manifest_name):
+    if unproven and stands.current is not None and stays:
         # Only the proof is missing, or did not pass: asked for once more it must not take a further release back.
         proven = {*(one.host for one in stands.hosts), *found.went_back}
         whole = found.model_copy(update={"hosts": tuple(one for one in found.hosts if one.host in proven)})
-        return _way(site, whole, (), to=stands.current.manifest_name, left=left, ports=ports)
+        way = _way(site, whole, (), to=stands.current.manifest_name, left=left, ports=ports)
+        return way.model_copy(update={"to_run": _to_run(left, ())})
     away = in_the_way(open_runs(found, chain, ports.apply.plans.get), left)
     if away is not None:
         raise RefusedError(f"{stack} in {name} is not taken back: {named_again(away, stack, name)}. Nothing was changed.")
-    if taken is not None:
+    if stays and taken is not None:
         return _nothing_to_do(site, found, taken, ports)
-    runs = tuple(dict.fromkeys(one.run for one in left)) if is_all else _runs_back(left, to, stack)
+    runs = tuple(dict.fromkeys(one.run for one in left)) if is_all else _runs_back(left, to, found)
     hosts = {one.host for one in found.hosts}
     intents = sorted((one for run in runs for one in intents_of(run, chain) if one.host in hosts), key=lambda intent: intent.seq)
     refuse_unless_undoable(runs[-1], tuple(intents), chain, ports.apply.plans.get)
     way = _way(site, found, runs, to=_target(found, runs, stack), left=left, ports=ports)
-    return way.model_copy(update={"is_all": is_all})
+    return way.model_copy(update={"is_all": is_all, "to_run": _to_run(left, runs)})
+
+
+def take_back_command(found: Deployed, chain: Sequence[Receipt]) -> str:
+    """Return the command that takes back what stands, or is open: one that names no release does nothing where what was brought last is back."""
+    taken = taken_back(found, chain)
+    return _command(found.stack, found.environment, taken.further if taken is not None else None)
 
 
 def _nothing_to_do(site: ReleaseSite, found: Deployed, taken: TakenBack, ports: ReleasePorts) -> WayBack:
-    """Return the way back of a bare call whose newest deployment is back already: none."""
+    """Return the way back of a call whose newest deployment is back already, and that asks for no more: none."""
     newest, by = taken.newest, taken.by
     names = dict.fromkeys(one.current.manifest_name for one in found.hosts if one.current is not None)
     way = _way(site, found, (), to=", ".join(names) or None, left=(newest,), ports=ports)
@@ -155,12 +170,17 @@ def _first(host: OnHost, taken: Sequence[Deployment]) -> Deployment | None:
     return min((one for one in taken if one.host == host.host), key=lambda one: one.begun_seq, default=None) or went_back_last(host)
 
 
-def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[str, ...]:
-    """Return the runs to take back, newest first: up to the one before the newest that is done, or to the named manifest."""
+def _to_run(left: Sequence[Deployment], runs: Sequence[str]) -> str | None:
+    """Return the run that brought what stands once these are taken back, where its manifest stands more than once."""
+    stays = next((one for one in left if one.run not in runs), None)
+    return stays.run if stays is not None and named(left, stays.run) == stays.run else None
+
+
+def _runs_back(left: Sequence[Deployment], to: str | None, found: Deployed) -> tuple[str, ...]:
+    """Return the runs to take back, newest first: up to the one before the newest that is done, or to the named release."""
     order = tuple(dict.fromkeys(one.run for one in left))
     by_run = {run: [one for one in left if one.run == run] for run in order}
-    stands = [is_whole(by_run[run]) for run in order]
-    names = [by_run[run][0].manifest_name for run in order]
+    stands = [is_whole(by_run[run]) and run not in found.half_back for run in order]
     # What did not end well is no release that could be left or gone back to.
     whole = [number for number, well in enumerate(stands) if well]
     if to is None:
@@ -168,11 +188,13 @@ def _runs_back(left: Sequence[Deployment], to: str | None, stack: str) -> tuple[
         if newest > 0:
             return order[:newest]
         return order[: whole[1]] if len(whole) > 1 else order
-    if whole and whole[0] == 0 and names[0] == to:
-        raise RefusedError(f"{to} is what {stack} runs now. Nothing was changed.")
-    target = next((number for number in whole if names[number] == to), None)
+    target = next((number for number in whole if means(to, by_run[order[number]][0], left)), None)
+    if target == 0:
+        again = next((order[number] for number in whole[1:] if means(to, by_run[order[number]][0], left)), None)
+        before_that = f" It stands behind that once more, by an earlier run: {_command(found.stack, found.environment, again)}" if again else ""
+        raise RefusedError(f"{to} is what {found.stack} runs now. Nothing was changed.{before_that}")
     if target is None:
-        known = ", ".join(dict.fromkeys(names[number] for number in whole[1:])) or "none"
+        known = ", ".join(named(left, order[number]) for number in whole if number > 0) or "none"
         raise InputInvalidError([Fault("--to", 0, "", f"no deployment of {to} stands behind the current one; there are {known}")])
     return order[:target]
 

@@ -27,6 +27,7 @@ from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.interrupted_run import named_again, way_back_command
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history, ran
+from controlplane.usecases.release_way_back import take_back_command
 from controlplane.usecases.show_gone_back import GoneBack, gone_back
 
 ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
@@ -131,14 +132,14 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
     """Return the command that goes on with what is open, None where nothing is."""
     unsettled = next((one.unsettled for one in found.hosts if one.unsettled is not None), None)
     failed = next((one.failed for one in found.hosts if one.failed is not None), None)
-    one = unsettled or _half_back(found) or failed
+    one = unsettled or next(iter(found.half_back.values()), None) or failed
     runs = open_runs(found, chain, ports.apply.plans.get)
     if one is None and runs:
         return _between_hosts(site, found, runs[0], chain)
     one = one or (_unproven(found.reached, chain) if name == "production" else None)
     if one is None:
         return None
-    back = f"controlplane release rollback {shlex.quote(found.stack)} --env {name}"
+    back = take_back_command(found, chain)
     away = in_the_way(runs, still_there(found))
     first = named_again(away, found.stack, name) if away is not None else None
     if one.state in ("returning", "undone"):
@@ -186,13 +187,6 @@ def _taken_back(found: Deployed) -> str | None:
     """Return the manifest of the newest deployment, where that was taken back."""
     newest = max((one for host in found.hosts for one in host.deployments), key=lambda one: one.begun_seq, default=None)
     return newest.manifest_name if newest is not None and newest.state == "undone" else None
-
-
-def _half_back(found: Deployed) -> Deployment | None:
-    """Return a deployment that went back on one host and still stands on another."""
-    undone = {one.run: one for host in found.hosts for one in host.deployments if one.state == "undone"}
-    standing = {one.run for host in found.hosts for one in host.deployments if one.state == "done"}
-    return next((one for run, one in undone.items() if run in standing), None)
 
 
 def kept_plan(site: ReleaseSite, digest: str) -> str:

@@ -256,12 +256,12 @@ def a_rollback_whose_controller_dies_half_way_is_told_and_ended_by_another(site:
     assert status["next"] == f"controlplane {' '.join(words)}", status
     result = site.did(*words, "--to", "v1")
     assert (result["outcome"], result["manifest"], result["proof"]["environment"]) == ("rolled-back", "v1", "production"), result
-    said = site.run(*words, "--to", "v1")
-    assert (said.code, f"v1 is what {STACK} runs now. Nothing was changed." in said.err) == (4, True), said
-    # The very command that was killed comes to the same end, and goes no further.
-    receipts, again = site.receipts(), site.did(*words)
-    assert (again["outcome"], again["returned"], again["manifest"], site.receipts()) == ("rolled-back", [], "v1", receipts), again
-    assert again["messages"][0].startswith("v3, brought last to production by run "), again
+    # Either command comes to the same end once more, and goes no further.
+    receipts = site.receipts()
+    for more in ((), ("--to", "v1")):
+        again = site.did(*words, *more)
+        assert (again["outcome"], again["returned"], again["manifest"], site.receipts()) == ("rolled-back", [], "v1", receipts), again
+        assert again["messages"][0].startswith("v3, brought last to production by run "), again
 
 
 def what_runs_and_is_proven_is_closed(site: ReleaseSite, pack: str) -> None:

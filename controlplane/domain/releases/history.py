@@ -6,6 +6,7 @@ Rules:
   said all the same (`unfinished`), and nothing is proven over it.
 - The chain says what came after what; times are what the clocks said, of which one may have run ahead.
 - While a deployment or its way back is open nobody knows which of two releases a host runs.
+- A manifest may have been brought twice, with another environment file: whether a way back has ended is asked of runs, never of manifests.
 - What the receipts show to be another stack's is not asked for: a plan of that one that is lost keeps nobody from this one.
 """
 
@@ -104,6 +105,12 @@ class OnHost(Value):
         return all(one.state == "undone" for one in self.deployments)
 
     @property
+    def gone(self) -> tuple[Deployment, ...]:
+        """Return what was taken back from here, and nothing was brought here since."""
+        last = max((one.begun_seq for one in self.deployments if one.state != "undone"), default=0)
+        return tuple(one for one in self.deployments if one.state == "undone" and one.begun_seq > last)
+
+    @property
     def unsettled(self) -> Deployment | None:
         """Return the last one that is open, or on its way back."""
         return next((one for one in reversed(self.deployments) if one.state in ("open", "returning")), None)
@@ -146,6 +153,12 @@ class Deployed(Value):
         return tuple(host.host for host in self.hosts if any((one.undone_seq or 0) > begun for one in host.deployments))
 
     @property
+    def half_back(self) -> dict[str, Deployment]:
+        """Return what went back from one host and is what another still runs, by run: a way back that has not ended, whatever the manifests."""
+        standing = {one.current.run for one in self.hosts if one.current is not None}
+        return {one.run: one for host in self.hosts for one in host.gone if one.run in standing}
+
+    @property
     def disagree(self) -> bool:
         """Say whether the hosts run different manifests, or only some of them any."""
         return len({one.current.manifest if one.current is not None else None for one in self.hosts}) > 1
@@ -160,6 +173,9 @@ class Deployed(Value):
         if self.disagree:
             told = (f"{one.host} runs {one.current.manifest_name if one.current is not None else 'none'}" for one in self.hosts)
             return f"its hosts disagree: {', '.join(told)}"
+        for run, gone in self.half_back.items():
+            stays = (one.host for one in self.hosts if one.current is not None and one.current.run == run)
+            return f"a way back has not ended: {gone.manifest_name} of run {run} went back from {gone.host}, and stands on {', '.join(stays)}"
         return None
 
     @property

@@ -3,6 +3,7 @@
 Rules:
 - Whoever asks twice gets what was asked once: however the newest deployment went back, asked for or by itself, nothing further goes with it.
 - What failed or did not end below it, and what went back on one host alone, is no end yet: that still goes back.
+- A manifest that stands more than once does not say to which deployment it goes back: the run that brought it does.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ def taken_back(found: Deployed, chain: Sequence[Receipt]) -> TakenBack | None:
         return None
     mine = {one.key for one in every if one.run == newest.run}
     left = still_there(found)
-    if any(one.key in mine for one in left) or (left and not _is_settled(left, every)):
+    if any(one.key in mine for one in left) or (left and not _is_settled(left, found)):
         return None
     back = (one for one in reversed(chain) if one.phase == "result" and one.outcome == "rolled-back" and one.undoes in mine)
     by = next(back, None)
-    return TakenBack(newest, by, _further(left)) if by is not None else None
+    return TakenBack(newest, by, _further(left, found)) if by is not None else None
 
 
 def still_there(found: Deployed) -> list[Deployment]:
@@ -52,16 +53,28 @@ def is_whole(left: Sequence[Deployment]) -> bool:
     return all(one.state == "done" for one in last.values())
 
 
-def _is_settled(left: Sequence[Deployment], every: Sequence[Deployment]) -> bool:
+def named(left: Sequence[Deployment], run: str) -> str:
+    """Return how a rollback is told to go back to a run of what is left: by its manifest, or where that stands more than once by the run."""
+    name = next(one.manifest_name for one in left if one.run == run)
+    return run if any(one.manifest_name == name and one.run != run for one in left) else name
+
+
+def means(to: str, one: Deployment, left: Sequence[Deployment]) -> bool:
+    """Say whether `to` names a deployment of what is left: by its manifest or its run, of which a manifest of that name comes first."""
+    return to == one.manifest_name or (to == one.run and all(other.manifest_name != to for other in left))
+
+
+def _is_settled(left: Sequence[Deployment], found: Deployed) -> bool:
     """Say whether what is left and was begun last ended well, and nothing of it went back."""
     run = left[0].run
-    return is_whole([one for one in left if one.run == run]) and not any(one.run == run and one.state == "undone" for one in every)
+    return is_whole([one for one in left if one.run == run]) and run not in found.half_back
 
 
-def _further(left: Sequence[Deployment]) -> str | None:
+def _further(left: Sequence[Deployment], found: Deployed) -> str | None:
     """Return what a rollback could be told to go back to."""
     if not left:
         return None
-    behind = (run for run in dict.fromkeys(one.run for one in left) if is_whole([one for one in left if one.run == run]))
-    names = (next(one.manifest_name for one in left if one.run == run) for run in behind)
-    return next((name for name in names if name != left[0].manifest_name), NOTHING)
+    # A host that the environment got later has what stands by another run.
+    standing = {one.current.run for one in found.hosts if one.current is not None}
+    behind = (run for run in dict.fromkeys(one.run for one in left if one.run not in standing) if is_whole([one for one in left if one.run == run]))
+    return next((named(left, run) for run in behind), NOTHING)

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError, UnknownError
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.releases.lease import ReleaseHeld, holder_of
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.deploy_release import promote_release, stage_release
-from controlplane.usecases.hold_release import TTL
+from controlplane.usecases.hold_release import TTL, held_release
 from controlplane.usecases.release_way_back import way_back
 from controlplane.usecases.return_release import return_release
 from tests.fakes.ports import FakeLocks
@@ -231,6 +232,43 @@ def test_a_store_that_can_t_be_asked_takes_nothing_away_as_long_as_the_lease_las
     if outcome == "interrupted":
         assert "was not begun: nobody knows who has the lease since 2026-01-02T12:3" in result.messages[0]
         assert "Z: the store can't be used: no route" in result.messages[0]
+
+
+@pytest.mark.parametrize("still_ahead", [False, True])
+def test_whose_lease_a_reset_of_the_time_ended_stops_where_another_environment_was_taken_since(site: PromotedSite, *, still_ahead: bool) -> None:
+    """The clock by which it was taken ran two hours ahead."""
+    ahead = site.clock.time
+    right = ahead - timedelta(hours=2)
+    with held_release(site.site, STACK, "production", "promote", site.release_ports) as held:
+        assert held.lost() is None
+        site.leases.reset_time(right)
+        site.clock.time = ahead if still_ahead else right
+        assert held.lost() is None
+        site.leases.reset_time(right)
+        bobs = site.leases.take_release(STACK, "staging", "stage", holder=BOB, now=right, ttl=TTL)
+        site.leases.end_release(bobs, now=right)
+        assert held.lost() is None
+        site.leases.reset_time(right)
+        site.leases.take_release(STACK, "staging", "stage", holder=BOB, now=right + timedelta(minutes=1), ttl=TTL)
+        site.clock.time += timedelta(minutes=2)
+        for _ in range(2):
+            assert str(held.lost()).startswith("shop is no longer this process's to change: bob@west took staging for release stage at ")
+
+
+def test_a_reset_of_the_time_counts_also_where_the_store_could_not_be_asked_at_once(site: PromotedSite) -> None:
+    right = site.clock.time - timedelta(hours=2)
+    with held_release(site.site, STACK, "production", "promote", site.release_ports) as held:
+        site.leases.reset_time(right)
+        site.leases.take_release(STACK, "staging", "stage", holder=BOB, now=right, ttl=TTL)
+        renew = site.leases.renew_release
+
+        def away(*_: object, **__: object) -> ReleaseHeld:
+            raise UnknownError("the store can't be used: no route. Nothing was changed.")
+
+        site.leases.renew_release = away  # type: ignore[method-assign]
+        assert str(held.lost()).startswith(f"nobody knows who has the lease since {stamp_of(right)}: the store can't be used")
+        site.leases.renew_release = renew  # type: ignore[method-assign]
+        assert "bob@west took staging" in str(held.lost())
 
 
 def test_what_changed_since_it_was_shown_does_not_go_back(site: PromotedSite) -> None:

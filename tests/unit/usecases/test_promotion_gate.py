@@ -192,6 +192,13 @@ def test_what_the_second_witness_did_not_confirm_is_settled_by_no_smoke_run(site
     assert 'close it: controlplane release close shop --env production --attest "..."' in held.reason
     with pytest.raises(RefusedError, match=r"(?s)r3 is not promoted, its gate is shut:.*production: r2 stands there by run"):
         site.promote(third)
+    # Once another one went over it and back a rollback that names none does nothing.
+    over = copy.deepcopy(site)
+    over.take_back(over.deploy(3, "production"))
+    assert "take it back: controlplane release rollback shop --env production --to r1; or, " in line(over, "production", 3).reason
+    told = str(release_status(over.site, STACK, over.release_ports)["next"])
+    assert "(or take it back: controlplane release rollback shop --env production --to r1)" in told
+    assert (over.roll_back(to="r1").outcome, over.production()) == ("rolled-back", {"1 intake", "1 seeds"})
     assert (site.roll_back().outcome, line(site, "production", 3).verdict) == ("rolled-back", Verdict.MET)
 
 

@@ -315,3 +315,9 @@ def test_what_an_abandoned_run_brought_is_asked_of_a_second_witness_before_it_is
         ):
             act(plan)
     assert (site.receipts.chain, site.production()) == (before, {"2 intake", "2 seeds"})
+    # Once another one went over it and back a rollback that names none does nothing.
+    kept = copy.deepcopy(site.hosts["mint-apps"].probes)
+    site.take_back(site.deploy(3, "production", ("mint-apps",)))
+    site.hosts["mint-apps"].probes = kept
+    with pytest.raises(UnknownError, match=r"or take it back: controlplane release rollback shop --env production --to r1$"):
+        site.promote(plan)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 
 from controlplane.domain.errors import InputInvalidError, RefusedError
+from controlplane.domain.releases.history import Deployed
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.ports.plays import StepResult
 from controlplane.usecases.abandon_run import abandon_run
 from controlplane.usecases.rehearse_release_return import rehearse_return
+from controlplane.usecases.release_case import history
 from controlplane.usecases.release_way_back import way_back
+from controlplane.usecases.show_releases import release_status
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import HOSTS, STACK
 from tests.fakes.site import OPERATOR
@@ -71,6 +75,115 @@ def test_killed_behind_any_receipt_it_comes_to_the_same_end_by_the_same_command(
             killed.roll_back()
         for _ in range(2):
             assert (killed.roll_back().outcome, killed.production()) == ("rolled-back", V2), whole.world.places[at - 1]
+
+
+def with_other_values(site: PromotedSite) -> PromotedSite:
+    """Promote r1 once more, with another environment file."""
+    site.files.env[STACK, "production"] += "MORE=1\n"
+    site.make_ready()
+    assert site.promote(site.plan_of(1, "production")).outcome == "done"
+    return site
+
+
+def history_of(site: PromotedSite) -> Deployed:
+    return history(site.site, STACK, "production", tuple(site.receipts.chain), site.ports)
+
+
+def runs_of(site: PromotedSite) -> list[str]:
+    """Return the runs that brought something to production, the oldest first."""
+    return list(dict.fromkeys(one.run for one in history_of(site).hosts[0].deployments))
+
+
+def standing(site: PromotedSite) -> set[str]:
+    """Return the runs by which the hosts of production have what they have."""
+    return {host.current.run for host in history_of(site).hosts if host.current is not None}
+
+
+def killed_at_each_receipt(site: PromotedSite, before: int, act: Callable[[PromotedSite], object]) -> list[PromotedSite]:
+    """Return the site as each kill at a receipt of an act leaves it; `before` is how far its world was."""
+    whole = copy.deepcopy(site)
+    act(whole)
+    left = []
+    for at, place in enumerate(whole.world.places, 1):
+        if at > before and place in ("intent written", "result written"):
+            killed = copy.deepcopy(site)
+            killed.world.at, killed.world._error = at, Killed
+            with pytest.raises(Killed):
+                act(killed)
+            killed.world.at = None
+            left.append(killed)
+    return left
+
+
+def test_one_manifest_that_was_brought_twice_goes_back_on_each_host_wherever_the_first_call_was_killed(site: PromotedSite) -> None:
+    with_other_values(promoted(site, 1))
+    first, second = runs_of(site)
+    kills = killed_at_each_receipt(site, site.world.count, lambda one: one.roll_back())
+    halves = 0
+    assert len(kills) == 6
+    for killed in kills:
+        if standing(killed) == {first, second}:
+            halves += 1
+            status = release_status(killed.site, STACK, killed.release_ports)
+            assert (status["environments"][1]["manifest"], status["next"]) == (None, BACK)
+            assert status["environments"][1]["doubt"] is not None
+        for to in (None, first, None):
+            assert (killed.roll_back(to=to).outcome, standing(killed)) == ("rolled-back", {first})
+    assert halves
+
+
+def test_the_same_where_it_goes_back_by_itself(site: PromotedSite) -> None:
+    promoted(site, 1)
+    site.files.env[STACK, "production"] += "MORE=1\n"
+    site.make_ready()
+    plan = site.plan_of(1, "production")
+    before = site.world.count
+    site.stubs = {1}
+    kills = [one for one in killed_at_each_receipt(site, before, lambda one: one.promote(plan)) if len(runs_of(one)) == 2]
+    halves = [one for one in kills if len(standing(one)) == 2 and history_of(one).went_back]
+    assert halves
+    for killed in halves:
+        killed.stubs = set()
+        assert (killed.roll_back().outcome, standing(killed)) == ("rolled-back", {runs_of(killed)[0]})
+
+
+def test_where_a_manifest_stands_more_than_once_the_run_is_named_and_that_goes_there(site: PromotedSite) -> None:
+    with_other_values(promoted(site, 1))
+    first, second = runs_of(site)
+    back = way_back(site.site, STACK, "production", None, site.release_ports)
+    assert (back.runs, back.to, back.to_run, back.command) == ((second,), "r1", first, f"{BACK} --to {first}")
+    assert way_back(site.site, STACK, "production", first, site.release_ports) == back
+    told = f"r1 is what shop runs now. Nothing was changed. It stands behind that once more, by an earlier run: {BACK} --to {first}"
+    for to in ("r1", second):
+        with pytest.raises(RefusedError, match="is what shop runs now") as refused:
+            site.roll_back(to=to)
+        assert str(refused.value) == (told if to == "r1" else f"{second} is what shop runs now. Nothing was changed.")
+    with pytest.raises(InputInvalidError, match=f"there are {first}$"):
+        site.roll_back(to="r2")
+    plan = site.bring_to_gate(2)
+    site.stubs = {2}
+    assert (site.promote(plan).outcome, standing(site)) == ("rolled-back", {second})
+    assert changes_nothing(site).messages[0].endswith(f"; r1 stands. Nothing was changed; further back: {BACK} --to {first}")
+    for _ in range(2):
+        assert (site.roll_back(to=first).outcome, standing(site)) == ("rolled-back", {first})
+    assert changes_nothing(site).messages[0].endswith(f"further back: {BACK} --to nothing")
+
+
+def test_what_runs_because_a_way_back_brought_it_there_is_named_as_often_as_one_likes(site: PromotedSite) -> None:
+    promoted(site, 1, 2, 3)
+    with pytest.raises(RefusedError, match=r"^r3 is what shop runs now\. Nothing was changed\.$"):
+        site.roll_back(to="r3")
+    for killed in killed_at_each_receipt(site, site.world.count, lambda one: one.roll_back(to="r1")):
+        for _ in range(2):
+            assert (killed.roll_back(to="r1").outcome, killed.production()) == ("rolled-back", V1)
+    site.roll_back(to="r1")
+    before = list(site.receipts.chain)
+    again = site.roll_back(to="r1")
+    assert (again.exit_code(), again.returned, again.manifest, site.receipts.chain) == (0, (), "r1", before)
+    assert again.messages[0].endswith(f"; r1 stands. Nothing was changed; further back: {BACK} --to nothing")
+    promoted(site, 3)
+    with pytest.raises(RefusedError, match="r3 is what shop runs now"):
+        site.roll_back(to="r3")
 
 
 def test_what_a_failed_promotion_took_back_by_itself_is_back(site: PromotedSite) -> None:

@@ -95,6 +95,27 @@ def test_hosts_that_were_given_different_manifests_disagree() -> None:
     assert (found.current, found.doubt) == (None, "its hosts disagree: mint-apps runs r2, mint-data runs r1")
 
 
+def test_one_manifest_that_was_brought_twice_is_half_back_as_long_as_a_host_has_the_run_that_another_lost() -> None:
+    site = ReleaseSite()
+    first, second = site.deploy(1), site.deploy(1)
+    assert (seen(site).half_back, seen(site).doubt) == ({}, None)
+    site.take_back(second, hosts=("mint-data",))
+    found = seen(site)
+    assert ([*found.half_back], found.disagree, found.current) == ([second], False, None)
+    assert found.doubt == f"a way back has not ended: r1 of run {second} went back from mint-data, and stands on mint-apps"
+    site.take_back(second, hosts=("mint-apps",))
+    found = seen(site)
+    assert (found.half_back, found.doubt, {one.current and one.current.run for one in found.hosts}) == ({}, None, {first})
+
+
+def test_what_was_brought_over_a_half_way_back_settles_it() -> None:
+    site = ReleaseSite()
+    site.deploy(1)
+    site.take_back(site.deploy(1), hosts=("mint-data",))
+    site.deploy(1, hosts=("mint-data",))
+    assert (seen(site).half_back, seen(site).doubt) == ({}, None)
+
+
 def test_an_open_deployment_or_way_back_is_doubt() -> None:
     site = ReleaseSite()
     site.deploy(1)
