@@ -57,7 +57,8 @@ def fill(redis, count):
             key = "k:%d" % n
             many.append((("SET", key, "v%d" % n), ("HSET", key, "a", n, "b", "two"), ("SADD", key, "x", "y", n), ("ZADD", key, "1.5", "m", n, "o"),
                          ("RPUSH", key, "q", n, "q"), ("XADD", key, "1-%d" % (n + 1), "f", n))[n % 6])
-            if n % 10 == 0:
+            # Every tenth alone is a string, a set or a list; every seventh is of any type.
+            if n % 10 == 0 or n % 7 == 0:
                 many.append(("PEXPIRE", key, 86400000))
             if n % 60 == 5:
                 # A stream that is read: one entry is delivered, and not acknowledged.
@@ -99,6 +100,9 @@ elif verb == "lost":
 elif verb == "ask":
     print(json.dumps([Redis(port, auth).ask(*words) for words in json.loads(sys.argv[4])]))
 """
+# One key of each type that expires, of a Redis that was filled.
+EXPIRING = {"string": "k:0", "hash": "k:7", "set": "k:14", "zset": "k:21", "list": "k:28", "stream": "k:35"}
+_DAY_MS = 86_400_000
 _PLACE, _JOURNAL = "/root/redis-load.py", "/root/acknowledged"
 
 
@@ -115,7 +119,7 @@ class RedisClient:
         return done.stdout
 
     def fill(self, count: int) -> None:
-        """Make so many keys of all types, each tenth of which expires tomorrow."""
+        """Make so many keys of all types, of each of which some expire tomorrow: every tenth and every seventh."""
         self._run("fill", str(count))
 
     def start_writing(self) -> None:
@@ -147,6 +151,12 @@ class RedisClient:
 
     def ask(self, *commands: tuple[str, ...]) -> list[Any]:
         return list(json.loads(self._run("ask", json.dumps(commands))))
+
+    def expiring(self) -> dict[str, bool]:
+        """Return for each type whether the key that `fill` let expire is of that type, and expires within the day that it was given."""
+        kinds = self.ask(*(("TYPE", key) for key in EXPIRING.values()))
+        left = self.ask(*(("PTTL", key) for key in EXPIRING.values()))
+        return {kind: told == kind and 0 < ms <= _DAY_MS for kind, told, ms in zip(EXPIRING, kinds, left, strict=True)}
 
     def settings(self, *names: str) -> dict[str, str]:
         return {name: told[1] for name, told in zip(names, self.ask(*(("CONFIG", "GET", name) for name in names)), strict=True)}

@@ -72,12 +72,12 @@ def test_an_entry_and_its_guards_are_written_loaded_and_undone_byte_for_byte(rea
     before = seen(ready)
     preview = play(ready, "fstab", wanted(), tmp_path, check=True)
     assert preview.code == 0, preview.text
-    assert f"+UUID={UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2" in preview.text
+    assert f"+UUID={UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 0" in preview.text
     assert seen(ready) == before
 
     first = play(ready, "fstab", wanted(), tmp_path)
     assert first.code == 0, first.text
-    line = f"UUID={UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2\n"
+    line = f"UUID={UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 0\n"
     assert ready.sh("base64 -w0 /etc/fstab") == ready.sh(f"(cat /root/fstab.before; printf '\\n%s' {line.strip()!r}; echo) | base64 -w0")
     assert ready.sh("stat -c %a:%U /etc/fstab") == "640:root\n"
     assert ready.sh("findmnt -no UUID /mnt/data").strip() == UUID

@@ -32,7 +32,7 @@ def test_mounts_are_guarded_the_glass_is_broken_with_a_receipt_and_each_run_is_u
     assert host.sh(f"cat /etc/fstab; find {DROP_IN} /var/lib/controlplane -type f 2>/dev/null || true") == before
     ran("guard-mounts", wanted(key=FIRST))
     guarded = host.sh("cat /etc/fstab")
-    assert guarded == f"{before}UUID={UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 2\n"
+    assert guarded == f"{before}UUID={UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=10s 0 0\n"
     assert host.sh("findmnt -no UUID /mnt/data").strip() == UUID
     assert host.sh(f"cat {DROP_IN}") == GUARDS[1]["text"]
     assert ran("guard-mounts", wanted(key=FIRST)).changed == 0

@@ -112,6 +112,7 @@ def test_a_redis_that_compose_made_is_made_durable_under_writes_and_taken_back_w
     client = RedisClient(host)
     assert f"redis_version:{version}." in client.ask(("INFO", "server"))[0]
     client.fill(100_000)
+    assert set(client.expiring().values()) == {True}, client.expiring()
     before = host.sh(f"cat {COMPOSE}")
     client.start_writing()
     plan = site.plan("plan.json", *ONLY)
@@ -137,6 +138,7 @@ def test_a_redis_that_compose_made_is_made_durable_under_writes_and_taken_back_w
     keys = receipt["told"]["keys"]
     assert keys["lost"] == 0
     assert keys["equal"] >= 100_000
+    assert set(client.expiring().values()) == {True}, client.expiring()
     assert 0 < receipt["downtime_s"][REDIS] <= step["downtime"]["estimate_s"]
     again = site.applied()
     assert again["changed"] == []
@@ -149,6 +151,7 @@ def test_a_redis_that_compose_made_is_made_durable_under_writes_and_taken_back_w
     assert client.settings("appendonly", "save") == {"appendonly": "no", "save": "3600 1"}
     assert client.lost()["count"] == 0
     assert client.ask(("DBSIZE",))[0] >= 100_000
+    assert set(client.expiring().values()) == {True}, client.expiring()
     site.assert_receipts_hold()
 
 

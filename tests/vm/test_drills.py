@@ -162,6 +162,36 @@ def test_a_filesystem_that_lost_its_first_mebibyte_is_not_mounted_and_its_repair
     assert_back(scene)
 
 
+def test_a_filesystem_that_lost_only_its_group_descriptors_is_called_damaged_and_its_repair_loses_nothing(moved: Drilled) -> None:
+    scene = moved()
+    host = scene.host
+    host.down()
+    disk = data_file(host.lab.home.machine(host.name), "own")
+    # The superblock before it stays whole: the filesystem is known by its UUID, and a boot tries to mount it.
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 0xa5 4k 4k", str(disk)], check=True)
+    host.up(services=False)
+    assert host.serial in host.by_id()
+    assert_down_and_nothing_written(scene)
+    [(verdict, reason)] = reasons(scene, f"mount:{MOUNT}")
+    damaged = f"nothing is mounted at {MOUNT}: the filesystem of the disk with serial {host.serial} is damaged, "
+    assert (verdict, reason[: len(damaged)]) == ("DRIFTED", damaged)
+    assert refusal_of(scene, damaged) == reason
+    [way] = PRINTED.findall(reason)
+    # As it is, that start is refused too, and leaves what the repair stands on.
+    assert host.run(["sh", "-c", way], timeout=900).returncode != 0
+    assert_down_and_nothing_written(scene)
+    look = re.search(r"See what is left of it: (e2fsck -fn .*?)    \(", reason)
+    assert look is not None
+    words = shlex.split(look[1])
+    assert Path(words[-1]).name == Path(host.by_id()[host.serial]).name
+    looked = host.run(words, timeout=900)
+    assert looked.returncode not in (0, 1), looked
+    assert "Group descriptors look bad" in looked.stdout + looked.stderr, looked
+    repaired = host.run(["-fy" if word == "-fn" else word for word in words], timeout=900)
+    assert repaired.returncode == 1, repaired
+    assert_back(scene, way)
+
+
 def test_with_a_full_boot_disk_it_is_reached_and_says_so_and_the_data_is_served(moved: Drilled) -> None:
     scene = moved()
     host = scene.host

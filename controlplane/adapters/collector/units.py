@@ -1,14 +1,16 @@
-"""systemd units: Docker's and containerd's, the mount units of declared mountpoints and those that were asked for, with their drop-ins."""
+"""systemd units: Docker's and containerd's, those that mount and check what is declared and those that were asked for, with their drop-ins."""
 
 from __future__ import annotations
 
 import os
+import re
 import string
 from typing import Any
 
+from .fstab import FSTAB, parse_fstab
 from .redact import without_secrets
 from .supervise import ProbeError
-from .tools import slurp, tool
+from .tools import slurp, slurp_or_none, tool
 
 ALWAYS = ("docker.service", "docker.socket", "containerd.service")
 SHOWN = (
@@ -16,13 +18,27 @@ SHOWN = (
     "Before What Where Type Options Result ActiveEnterTimestamp InactiveEnterTimestamp ExecMainStartTimestamp ConditionResult AssertResult MainPID"
 ).split()
 _PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
+# Whatever else an entry names there is no filesystem's UUID, and a name that systemd refuses would cost all units.
+_BY_UUID = re.compile(r"""UUID=(["']?)([0-9A-Fa-f-]{4,36})\1""")
 
 
 def mount_unit(path: str) -> str:
-    """Return the name of a mountpoint's unit, as systemd-escape --path writes it."""
+    """Return the name of a mountpoint's unit."""
+    return f"{_escaped(path)}.mount"
+
+
+def check_units(mounts: list[str], table: str) -> list[str]:
+    """Return the units by which systemd checks, before it mounts them, the filesystems that an fstab names by UUID for these mountpoints."""
+    paths = {path.rstrip("/") for path in mounts}
+    named = [_BY_UUID.fullmatch(entry["spec"]) for entry in parse_fstab(table)[0] if entry["file"].rstrip("/") in paths]
+    return [f"systemd-fsck@{_escaped('/dev/disk/by-uuid/' + found[2])}.service" for found in named if found]
+
+
+def _escaped(path: str) -> str:
+    """Return a path as systemd-escape --path writes it."""
     trimmed = "/".join(part for part in path.split("/") if part)
     if not trimmed:
-        return "-.mount"
+        return "-"
     escaped = []
     for index, byte in enumerate(trimmed.encode("utf-8", "surrogateescape")):
         letter = chr(byte)
@@ -32,7 +48,7 @@ def mount_unit(path: str) -> str:
             escaped.append(letter)
         else:
             escaped.append(f"\\x{byte:02x}")
-    return "".join(escaped) + ".mount"
+    return "".join(escaped)
 
 
 def _exec_start(raw: str) -> str:
@@ -60,7 +76,9 @@ def _waiting(name: str, properties: dict[str, str]) -> list[str]:
 
 def units(asked: dict[str, Any], _seen: dict[str, Any]) -> dict[str, Any]:
     """Return the units by name; one that isn't there has the load state not-found."""
-    names = list(dict.fromkeys([*ALWAYS, *(mount_unit(path) for path in asked.get("mounts", [])), *asked.get("units", [])]))
+    mounts = asked.get("mounts", [])
+    checks = check_units(mounts, slurp_or_none(FSTAB) or "")
+    names = list(dict.fromkeys([*ALWAYS, *(mount_unit(path) for path in mounts), *checks, *asked.get("units", [])]))
     code, out, err = tool("systemctl", "show", "--no-pager", f"--property={','.join(SHOWN)}", "--", *names)
     if code != 0:
         raise ProbeError(f"systemctl show ended with {code}: {err.strip()[:200]}")

@@ -5,14 +5,21 @@ Rules:
   witnesses, nothing holds it or is mounted from it, and it shares no leaf with the boot disk. Anything else is a refusal.
 - A disk that looks blank where /etc/fstab names a filesystem that no device here carries had one, or stands in for the one that had: a refusal.
 - The UUID is chosen before the filesystem exists, from machine and identity: the preview names it, and a second try finds it.
-- A disk that carries exactly that UUID is ours already: it is mounted, never formatted.
+- A disk that carries exactly that UUID is ours already: it is mounted, never formatted; one that systemd could not check or mount is a refusal.
 """
 
 from __future__ import annotations
 
 import uuid
 
-from controlplane.domain.capabilities.disk_guards import DiskRefused, bare_mountpoint, is_blank, mounted_disk, refuse_lost_filesystem
+from controlplane.domain.capabilities.disk_guards import (
+    DiskRefused,
+    bare_mountpoint,
+    is_blank,
+    mounted_disk,
+    refuse_damaged,
+    refuse_lost_filesystem,
+)
 from controlplane.domain.capabilities.proposal import Capability, ComingMount, Draft, Outlook, Proposal
 from controlplane.domain.checks.missing_disk import after_a_missing_disk
 from controlplane.domain.desired import DesiredHost
@@ -80,6 +87,8 @@ def _place(desired: DesiredHost, disk: Disk, reader: Reader) -> tuple[ComingMoun
     blank = is_blank(disk, number, device, reader, wanted)
     if blank:
         refuse_lost_filesystem(disk, device, reader)
+    else:
+        refuse_damaged(desired, disk, device, reader, wanted)
     beneath, bare = bare_mountpoint(disk.mount, reader)
     changes = [Change(kind="mkfs", target=disk.label, before="blank", after=f"{disk.filesystem} UUID={wanted}", destructive=True)] if blank else []
     if not beneath["exists"]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from controlplane.domain.capabilities.proposal import ComingMount
+from controlplane.domain.checks.damaged_disk import damage
+from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk
 from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes.disks import Beneath, BlockDevice, Mount, PathPlace
@@ -93,6 +95,13 @@ def refuse_lost_filesystem(disk: Disk, device: BlockDevice, reader: Reader) -> N
         f"that: its filesystem is damaged, or this is another disk. It is not formatted. See what is left of it: {look}    (changes nothing; the "
         "same without -n repairs). Where nothing of it is wanted, remove the line from /etc/fstab, then plan again"
     )
+
+
+def refuse_damaged(desired: DesiredHost, disk: Disk, device: BlockDevice, reader: Reader, uuid: str) -> None:
+    """Raise where systemd could not check or mount the filesystem of that UUID: a mount by hand would go past what refused it."""
+    damaged = damage(desired, disk, uuid, device["node"], reader)
+    if damaged:
+        raise DiskRefused(f"nothing is mounted at {disk.mount}: {damaged}")
 
 
 def _refuse_boot(disk: Disk, number: str, reader: Reader, place: str) -> None:

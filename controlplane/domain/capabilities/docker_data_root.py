@@ -113,7 +113,7 @@ def _logs_alone(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Propo
         undo=f"put {DAEMON_JSON} back byte for byte, and stop and start Docker and what runs once more",
         variables={"docker_data_root_moves": [], "docker_data_root_daemon_json": limits},
     )
-    told = f"log options of containers stay as they were created until somebody recreates them: {', '.join(old)}"
+    told = f"log options of containers stay as they were created until somebody recreates them: {', '.join(old)} (D243 has the commands)"
     return Proposal(drafts=(draft,), refusals=(told,) if old else ())
 
 

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -130,17 +131,11 @@ def size_of(moving: Moving, reader: Reader) -> int | None:
 
 
 def _refuse_what_is_not_ours(moving: Moving) -> None:
-    container, mount, name = moving.container, moving.landing.mount, moving.name
+    container, mount = moving.container, moving.landing.mount
     if not container["running"]:
         raise CannotError("it does not run, and what is moved is proven by the service itself: start it")
     if not container["compose_project"] or not container["compose_service"] or not container["compose_files"]:
-        kind, source = ("bind", moving.place) if moving.place else ("volume", moving.volume)
-        into = moving.place or f"$(docker volume inspect -f '{{{{.Mountpoint}}}}' $(docker volume create {moving.volume}))"
-        raise CannotError(
-            f"Compose did not make it, so nobody here can make it anew as it was. By hand: docker stop {name}; "
-            f"docker cp -a {name}:{moving.data}/. {into}/; then run its image again with the same "
-            f"options and --mount type={kind},source={source},target={moving.data}"
-        )
+        raise CannotError(f"Compose did not make it, so nobody here can make it anew as it was. By hand: {_by_hand(moving)}")
     if mount is not None and (mount["type"] not in ("bind", "volume") or mount["host_path"] is None):
         raise CannotError(
             f"{moving.data} lies on a mount of type {mount['type']}, not in a directory of this host: move it to {moving.destination} by hand"
@@ -151,6 +146,19 @@ def _refuse_what_is_not_ours(moving: Moving) -> None:
         raise CannotError(f"{', '.join(below)} is mounted below {moving.data}: give it a place of its own first")
     if any(is_at_or_below(moving.data, at) for at in container["tmpfs"]):
         raise CannotError(f"{moving.data} lies in memory: take its tmpfs out of the compose file first")
+
+
+def _by_hand(moving: Moving) -> str:
+    """Return the commands that move the path of a container which Compose did not make, as the role tells them (path_refuse.py)."""
+    kind, source = ("bind", moving.place) if moving.place else ("volume", moving.volume)
+    # Creating a volume prints its name as well; one that is there already stays.
+    into = shlex.quote(moving.place) if moving.place else f"\"$(docker volume inspect -f '{{{{.Mountpoint}}}}' $(docker volume create {source}))\""
+    make = f"mkdir -p {into} && " if moving.place else ""
+    # What 'docker cp -a' writes on the host belongs to whoever calls it (moby, archive.CopyTo); an archive keeps the owners.
+    return (
+        f"docker stop {moving.name} && {make}docker cp {shlex.quote(f'{moving.name}:{moving.data}/.')} - | tar -xp --numeric-owner -C {into}; "
+        f"then run its image again with the same options and --mount {shlex.quote(f'type={kind},source={source},target={moving.data}')}"
+    )
 
 
 def _refuse_what_others_use(moving: Moving, reader: Reader) -> None:

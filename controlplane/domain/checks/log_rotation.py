@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from controlplane.domain.amounts import show_bytes
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence_shapes.docker import Container
 from controlplane.domain.policy import LogLimits
 
 # Drivers that write files which Docker keeps until they are rotated; `local` rotates at 5 x 20 MB unless told otherwise.
@@ -50,8 +52,30 @@ def _log(case: Case) -> Answer:
     old = sorted(name for name, excess in bad.items() if excess)
     if old:
         shown = ", ".join(old[:5]) + (f" and {len(old) - 5} more" if len(old) > 5 else "")
-        problems.append(f"{len(old)} of {len(bad)} containers keep other options until they are recreated: {shown} ({bad[old[0]]})")
+        problems.append(
+            f"{len(old)} of {len(bad)} containers keep other options until they are recreated: {shown} ({bad[old[0]]}); "
+            f"to recreate them, without what their own layers hold: {recreating([case.containers[name] for name in old[:5]])}"
+        )
     return drifted("; ".join(problems), "medium") if problems else met(f"{driver} logs are rotated, also of all {len(bad)} containers")
+
+
+def recreating(containers: Iterable[Container]) -> str:
+    """Return the commands that make containers anew from their compose files: those that run at once, the others without starting them."""
+    by_words: dict[tuple[str, ...], list[str]] = {}
+    by_hand = []
+    for one in containers:
+        project, service, folder = one["compose_project"], one["compose_service"], one["compose_dir"]
+        # What somebody ran once (docker compose run) is none of its service's.
+        if not project or not service or not folder or not one["compose_files"] or one.get("compose_oneoff"):
+            by_hand.append(one["name"])
+            continue
+        files = [word for path in one["compose_files"] for word in ("--file", path)]
+        words = ("docker", "compose", "--project-name", project, "--project-directory", folder, *files, "up")
+        # Their configuration is as it was, so that Compose would leave them.
+        how = ("--detach" if one["running"] else "--no-start", "--no-deps", "--force-recreate")
+        by_words.setdefault((*words, *how), []).append(service)
+    told = [f"{', '.join(by_hand)} by hand with the same options, as no compose file makes it"] if by_hand else []
+    return "; ".join([*told, *(shlex.join([*words, *dict.fromkeys(services)]) for words, services in by_words.items())])
 
 
 def default_for_new(daemon_json: str | None, flags: list[str]) -> tuple[str, dict[str, str]]:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from functools import partial
 
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
+from controlplane.domain.checks.damaged_disk import damage
 from controlplane.domain.checks.missing_disk import after_a_missing_disk, way_to_mount
 from controlplane.domain.desired import DesiredHost
 from controlplane.domain.disks import Disk, NfsMount, carries
 from controlplane.domain.evidence import Unobserved
-from controlplane.domain.evidence_shapes.disks import FstabEntry, Mount, Signature
+from controlplane.domain.evidence_shapes.disks import FstabEntry, Mount
 
 # Options that the kernel shows for every filesystem; of others it can't be told from its silence whether they hold.
 _SHOWN = frozenset({"noatime", "relatime", "strictatime", "nodiratime", "nodev", "nosuid", "noexec", "sync", "dirsync", "lazytime"})
@@ -58,7 +59,7 @@ def _disk_mount(case: Case, *, disk: Disk) -> Answer:
     if device is None:
         return drifted(f"no disk with {disk.label} is attached{after_a_missing_disk(case.desired, disk, case.reader)}", "high")
     if mount is None:
-        return drifted(f"nothing is mounted at {disk.mount}{_way_back(case, disk, signatures.get(device))}", "high")
+        return drifted(f"nothing is mounted at {disk.mount}{_way_back(case, disk, device)}", "high")
     stack = case.lineage.stack(mount["dev"]) if not mount["dev"].startswith("0:") else frozenset()
     if device not in stack or case.lineage.leaves(mount["dev"]) != case.lineage.leaves(device):
         return drifted(f"{disk.mount} is {mount['source']} ({mount['fstype']}), not the disk with {disk.label}", "high")
@@ -73,12 +74,23 @@ def _disk_mount(case: Case, *, disk: Disk) -> Answer:
     return met(f"{disk.mount} is {disk.label}, {mount['fstype']} with UUID {mark['uuid']}")
 
 
-def _way_back(case: Case, disk: Disk, mark: Signature | None) -> str:
-    """Return the command that mounts a disk which a boot would mount as well, empty where it carries nothing that /etc/fstab names."""
+def _way_back(case: Case, disk: Disk, device: str) -> str:
+    """Return why a disk is not mounted that a boot would mount, and the way to that; empty where it carries nothing that /etc/fstab names."""
+    mark = case.reader.signatures.get(device)
     if mark is None or not mark["uuid"] or mark["type"] != disk.filesystem:
         return ""
     way = way_to_mount(case.desired, disk.mount, case.reader, uuid=mark["uuid"])
-    return f", though the disk with {disk.label} is there and /etc/fstab names it; on the machine: {way}" if way else ""
+    if way is None:
+        return ""
+    doubt = ""
+    try:
+        node = case.reader.block[device]["node"] if device in case.reader.block else None
+        if damaged := damage(case.desired, disk, mark["uuid"], node, case.reader):
+            return f": {damaged}"
+    except Unobserved as unseen:
+        # That it is not mounted stands without this, and the way does no more than any boot.
+        doubt = f"; whether it is damaged is not known: {unseen}"
+    return f", though the disk with {disk.label} is there and /etc/fstab names it{doubt}; on the machine: {way}"
 
 
 def _live_problems(disk: Disk, mount: Mount) -> list[str]:

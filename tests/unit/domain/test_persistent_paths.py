@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from controlplane.domain.plan import Plan
 from controlplane.domain.planning import chosen_capabilities, make_plan
 from controlplane.domain.services import FilesService, MinioService, Stack, WriteSurface
 from tests.fakes.evidence_builder import COLLECTED, MINIO, POSTGRES, REDIS, EvidenceBuilder, bind, desired_mint_data, place
+from tests.unit.roles.docker_by_hand import carry_out, read
 
 Spoil = Callable[[EvidenceBuilder], object]
 ID = "storage.persistent_paths"
@@ -151,7 +153,7 @@ def _not_of_compose(builder: EvidenceBuilder) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (_not_of_compose, "docker cp -a"),
+        (_not_of_compose, "docker cp mint-modules-minio:/data/. - | tar"),
         (lambda b: b.container(MINIO).update(running=False), "it does not run"),
         (lambda b: b.container(MINIO)["mounts"].append(volume("more", destination="/data/more")), "/data/more is mounted below /data"),
         (lambda b: b.container(MINIO).update(tmpfs=["/data/tmp"]), "/data/tmp is mounted below /data"),
@@ -176,6 +178,23 @@ def test_what_can_not_be_moved_is_refused_with_its_reason(spoil: Spoil, reason: 
     made = plan(builder)
     assert [step for step in made.steps if MINIO in step.downtime.services] == []
     assert reason in " ".join(refusal.reason for refusal in made.refusals), made.refusals
+
+
+@pytest.mark.parametrize("into", ["place", "volume"])
+def test_the_commands_for_a_container_without_compose_carry_its_data_over(tmp_path: Path, into: str) -> None:
+    at = str(tmp_path / "not there/mint data/minio")
+    service = MinioService(data="/data", place=at) if into == "place" else MinioService(data="/data", volume="shop_objects")
+    builder = drifting()
+    _not_of_compose(builder)
+    builder.probes["docker_info"]["root"] = "/mnt/data/docker"
+    builder.probes["paths"][at] = {**builder.probes["paths"][PLACE], "real": at}
+    [refusal] = plan(builder, desired_mint_data(services={MINIO: service})).refusals
+    done = carry_out(refusal.reason, tmp_path, {f"{MINIO}:/data": {"kept": "as it was"}})
+    landed = Path(at) if into == "place" else tmp_path / "volumes/shop_objects"
+    assert read(landed) == {"kept": "as it was"}
+    assert done.stopped == [MINIO]
+    source = f"type=bind,source={at}" if into == "place" else "type=volume,source=shop_objects"
+    assert done.run_with == ["--mount", f"{source},target=/data"]
 
 
 def test_a_place_on_a_disk_that_is_not_there_is_refused() -> None:

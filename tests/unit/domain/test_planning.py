@@ -67,7 +67,7 @@ def test_a_drifting_host_gets_the_disk_then_fstab_then_the_move() -> None:
     assert [change.target for step in plan.steps for change in step.changes if change.destructive] == ["serial DATA0001"]
     wanted = planned_uuid("m1", desired_host("mint-data").disks[0])
     assert plan.steps[0].changes[0].after == f"ext4 UUID={wanted}"
-    assert plan.steps[1].changes[0].after == f"UUID={wanted} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=30s 0 2"
+    assert plan.steps[1].changes[0].after == f"UUID={wanted} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=30s 0 0"
     assert plan.plan == plan.body_digest()
 
 
@@ -374,7 +374,7 @@ def test_an_entry_that_does_not_is_shown_as_its_line_stands_and_replaced() -> No
     change = next(change for step in _plan(builder).steps for change in step.changes if change.target == "/etc/fstab")
 
     assert change.before == "/dev/sdb1\t/mnt/data/  ext4 defaults 0 2"
-    assert change.after == f"UUID={DATA_UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=30s 0 2"
+    assert change.after == f"UUID={DATA_UUID} /mnt/data ext4 noatime,nofail,x-systemd.device-timeout=30s 0 0"
 
 
 def test_two_entries_for_one_mountpoint_are_refused_by_their_lines() -> None:
@@ -524,7 +524,7 @@ def test_nothing_is_promised_for_containers_that_keep_the_options_they_were_crea
     plan = _plan(builder)
 
     assert [step.mends for step in plan.steps] == [()]
-    told = "log options of containers stay as they were created until somebody recreates them: mint-modules-redis"
+    told = "log options of containers stay as they were created until somebody recreates them: mint-modules-redis (D243 has the commands)"
     assert [refusal.reason for refusal in plan.refusals] == [told]
 
 

@@ -37,6 +37,7 @@ def scene() -> Scene:
         "ours": False,
         "unfinished": False,
         "held": "",
+        "damage": "",
         "partitions": [],
         "holders": [],
         "mounts": [],
@@ -167,3 +168,14 @@ def test_a_disk_that_lost_what_fstab_names_is_not_taken_for_a_blank_one(filesyst
     # What a killed run of ours left on it is no blank disk, and goes on.
     seen["candidates"][0] |= {"signatures": [f"{filesystem} {UUID}"], "unfinished": True}
     assert judge.objections(want, seen) == []
+
+
+def test_a_damaged_filesystem_is_not_mounted_and_a_look_and_a_copy_come_before_its_repair() -> None:
+    want, seen = done()
+    seen["mountpoint"]["mounted"] = None
+    seen["candidates"][0] |= {"mounts": [], "damage": "e2fsck -n ended with 4: Group descriptors look bad"}
+    [told] = judge.objections(want, seen)
+    assert told == (
+        "serial DATA0001 (/dev/vdb) is damaged, and not mounted (e2fsck -n ended with 4: Group descriptors look bad). See what is left of it "
+        f"(e2fsck -fn /dev/vdb), copy all of it, then repair it (the same without n), or name another disk in {FIELD}."
+    )

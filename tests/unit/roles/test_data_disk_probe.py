@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +213,51 @@ def test_each_device_is_asked_once_for_what_it_carries(sysfs: Path, monkeypatch:
     want = {"identity": {"kind": "serial", "value": "DATA0001"}, "filesystem": "ext4", "uuid": "u", "mount": "/mnt/data", "options": []}
     found = look.seen(want)
     assert (found["twins"], found["lost"], sorted(asked)) == (["/dev/sda1"], ["UUID=gone"], sorted(nodes))
+
+
+@pytest.mark.skipif(not shutil.which("mkfs.ext4", path=command.ENVIRONMENT["PATH"]), reason="e2fsprogs is not here")
+def test_a_filesystem_whose_descriptors_are_damaged_is_told_by_a_look_that_writes_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(256 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-b", "4096", disk], check=True, env=command.ENVIRONMENT)
+    assert probe.damage(str(disk), "ext4") == ""
+    # As a power cut leaves it: what the journal holds is replayed by the mount.
+    subprocess.run(["debugfs", "-w", "-R", "feature needs_recovery", disk], check=True, env=command.ENVIRONMENT, capture_output=True)
+    assert probe.damage(str(disk), "ext4") == ""
+    with disk.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * 4096)
+    before = disk.stat().st_mtime_ns
+    told = probe.damage(str(disk), "ext4")
+    assert told.startswith("e2fsck -n ended with ")
+    assert "escriptor" in told
+    assert disk.stat().st_mtime_ns == before
+
+
+def test_xfs_is_left_to_its_mount_which_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "run", lambda _argv: pytest.fail("something was run"))
+    assert probe.damage("/dev/vdb", "xfs") == ""
+
+
+@pytest.mark.parametrize(
+    ("marks", "mounted", "held", "looked"),
+    [
+        (["ext4 u"], [], "", True),
+        (["ext4 u"], [mount("254:16", "/mnt/data")], "", False),
+        (["ext4 u"], [], "busy", False),
+        (["ext4 other"], [], "", False),
+        ([], [], "", False),
+    ],
+)
+def test_only_what_is_ours_and_about_to_be_mounted_is_looked_at_for_damage(
+    sysfs: Path, monkeypatch: pytest.MonkeyPatch, marks: list[str], mounted: list[dict[str, Any]], held: str, looked: bool
+) -> None:
+    assert sysfs
+    with_mounts(monkeypatch, mount("253:0", "/"), *mounted)
+    monkeypatch.setattr(probe, "signatures", lambda _node: ({}, marks))
+    monkeypatch.setattr(probe, "held", lambda *_: held)
+    monkeypatch.setattr(probe, "damage", lambda node, filesystem: f"{filesystem} on {node}")
+    known = probe.devices()
+    one = known["254:16"] | {"node_ok": True}
+    assert look._described(one, known, "ext4 u")["damage"] == ("ext4 on /dev/vdb" if looked else "")

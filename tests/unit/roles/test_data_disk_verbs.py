@@ -205,13 +205,41 @@ def test_a_mountpoint_that_is_not_free_is_refused(ran: Ran, monkeypatch: pytest.
     assert ran == []
 
 
+def fails_to_mount(monkeypatch: pytest.MonkeyPatch, filesystem: str, **changes: Any) -> str:
+    """Return what is said of a mount that the kernel refuses."""
+    monkeypatch.setattr(view, "look", lambda _path: point(exists=True, folder=True, immutable=True, **changes))
+    monkeypatch.setattr(command, "run", lambda _argv: command.Said(32, "", "mount: Structure needs cleaning.\n"))
+    with pytest.raises(FailedFault) as failed:
+        data_disk_mount.mount(PLACE | {"filesystem": filesystem}, check=False)
+    return str(failed.value)
+
+
+@pytest.mark.parametrize(("filesystem", "look"), [("ext4", "e2fsck -fn"), ("xfs", "xfs_repair -n")])
+def test_a_mount_that_fails_says_how_to_look_at_the_disk_and_not_that_it_is_whole(
+    monkeypatch: pytest.MonkeyPatch, filesystem: str, look: str
+) -> None:
+    assert fails_to_mount(monkeypatch, filesystem) == (
+        f"mount -t {filesystem} -o noatime UUID={UUID} /mnt/data ended with 32: mount: Structure needs cleaning. Nothing is mounted at /mnt/data. "
+        f"See whether the filesystem is damaged: {look} /dev/vdb    (changes nothing). Where it is, copy the whole disk before you repair it "
+        "(the same without n); then run this again."
+    )
+
+
+def test_a_remount_that_fails_says_that_the_mount_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted = {"uuid": UUID, "root": "/", "source": "/dev/vdb", "options": ["rw"]}
+    assert fails_to_mount(monkeypatch, "ext4", mounted=mounted) == (
+        "mount -o remount,noatime /mnt/data ended with 32: mount: Structure needs cleaning. It is mounted at /mnt/data as it was; mend that, and run "
+        "this again."
+    )
+
+
 @pytest.fixture
 def placed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was done to a disk and a mountpoint that take it all."""
     done: list[str] = []
     monkeypatch.setattr(data_disk_make, "_refuse_unless_blank", lambda _want: False)
     monkeypatch.setattr(data_disk_make, "_make", lambda _want, **_: done.append("make"))
-    monkeypatch.setattr(data_disk_mount, "_change", lambda _path, _seen, argv: done.append(argv[0]))
+    monkeypatch.setattr(data_disk_mount, "_change", lambda _want, _seen, argv: done.append(argv[0]))
     monkeypatch.setattr(view, "look", lambda _path: point())
     return done
 

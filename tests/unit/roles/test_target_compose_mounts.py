@@ -6,7 +6,8 @@ import difflib
 import json
 
 import pytest
-from controlplane_target.compose_mounts import ComposeMounts, Mount
+from controlplane_target.compose_entry import Mount
+from controlplane_target.compose_mounts import ComposeMounts
 from controlplane_target.faults import RefusedFault
 
 TEXT = """# the shop
@@ -141,6 +142,18 @@ def test_the_project_is_pinned_where_its_first_key_stood() -> None:
     assert not text.names_project()
     assert text.with_project("shop").startswith("# the shop\nname: shop\nservices:\n")
     assert ComposeMounts("services: {}\n", "f").with_project("yes") == 'name: "yes"\nservices: {}\n'
+    assert ComposeMounts("# a\r\nservices: {}\r\n", "f").with_project("shop") == "# a\r\nname: shop\r\nservices: {}\r\n"
+    assert ComposeMounts("  services: {}\n", "f").with_project("shop") == "  name: shop\n  services: {}\n"
+
+
+def test_a_file_whose_lines_end_with_carriage_returns_keeps_to_that() -> None:
+    text = TEXT.replace("\n", "\r\n")
+    for service in ("none", "short", "long", "empty"):
+        new = ComposeMounts(text, "f").with_mount(service, "/data", BIND)
+        assert new.replace("\r\n", "\n") == ComposeMounts(TEXT, "f").with_mount(service, "/data", BIND)
+        assert "\n" not in new.replace("\r\n", "")
+    first = ComposeMounts("services:\r\n  a:\r\n    build: .\r\n", "f").with_mount("a", "/data", Mount("volume", "v"))
+    assert first == "services:\r\n  a:\r\n    volumes: [{type: volume, source: v, target: /data}]\r\n    build: .\r\n"
 
 
 @pytest.mark.parametrize(

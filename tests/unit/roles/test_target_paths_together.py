@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.path_edit import Edit
 from controlplane_target.path_move import PathMove
 from controlplane_target.path_proof import Proof
-from controlplane_target.path_refuse import Refuse
+from controlplane_target.path_refuse import Refuse, by_hand
 from controlplane_target.path_request import Request, as_json, parse
 from controlplane_target.path_return import PathReturn
 from controlplane_target.state import Home, Run
 
 from tests.unit.roles import compose_stand_in
+from tests.unit.roles.docker_by_hand import carry_out, read
 
 TEXT = "services:\n  db:\n    image: x\n    volumes:\n      - data:/data   # what it keeps\nvolumes: {data: {}}\n"
 MORE = "services:\n  db:\n    volumes: [/tmp/uploads]\n"
@@ -187,13 +189,30 @@ def test_all_reasons_of_all_paths_are_told_at_once(tmp_path: Path) -> None:
         "moving /data, /tmp/uploads, /data/deep of shop refused: ",
         "shop does not run",
         "shop runs with --rm",
-        "docker cp -a shop:/tmp/uploads/. ",
+        "docker cp shop:/tmp/uploads/. - | tar ",
         f"{place} is not empty, and no run of this program on this host made it",
         "shop has no /tmp/uploads so far, so nobody says whose it is",
         "shop has no /data/deep so far",
     ):
         assert reason in said
     assert said.endswith("Nothing was changed.")
+
+
+def test_the_commands_for_a_container_without_compose_carry_all_of_its_paths_over(tmp_path: Path) -> None:
+    place = tmp_path / "not there/up loads"
+    said = by_hand(request(data("", volume="shop_db"), uploads(str(place))))
+    done = carry_out(said, tmp_path, {"shop:/data": {"row": "1", "deep/row": "2"}, "shop:/tmp/uploads": {"quote.pdf": "3"}})
+    assert read(tmp_path / "volumes/shop_db") == {"row": "1", "deep/row": "2"}
+    assert read(place) == {"quote.pdf": "3"}
+    assert done.stopped == ["shop"]
+    bind = f"type=bind,source={place},target=/tmp/uploads"
+    assert done.run_with == ["--mount", "type=volume,source=shop_db,target=/data", "--mount", bind]
+
+
+def test_nothing_is_copied_by_hand_from_a_container_that_does_not_stop(tmp_path: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        carry_out(by_hand(request(data("", volume="shop_db"))), tmp_path, {"other:/data": {"row": "1"}})
+    assert not (tmp_path / "volumes/shop_db").exists()
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_no_other_log_and_no_other_image_goes_with_it_at_the_first_attempt() -> 
 
 def file(site: FakeSite, name: str, size: int = 50 * MB) -> dict[str, Any]:
     made = int(site.clock.time.timestamp()) - 3 * DAY
-    return {"path": f"/tmp/{name}", "size": size, "owner": 1000, "mtime": made, "mark": f"1:2:{size}:3"}
+    return {"path": f"/tmp/{name}", "size": size, "owner": 1000, "mtime": made, "mark": f"2:{size}:3"}
 
 
 def test_files_that_come_into_the_list_once_others_are_gone_are_for_the_next_plan() -> None:

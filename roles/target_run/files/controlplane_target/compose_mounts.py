@@ -3,7 +3,7 @@
 Rules:
 - An entry is known by its target; one whose target only Compose could tell is refused.
 - A directory of the host is written in the long form, which does not make one that is missing.
-- What an entry says besides its source and target and would be lost is refused.
+- What an entry says besides its source and target and would be lost is refused, and so is a comment within one that is written anew.
 """
 
 from __future__ import annotations
@@ -11,48 +11,17 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
-from .compose_text import ComposeText
+from .compose_entry import ComposeEntry, Mount, plain
 from .faults import RefusedFault
 from .yaml import nodes  # type: ignore[import-not-found]
 
-_PLAIN_WORD = re.compile(r"/?[A-Za-z_][A-Za-z0-9_./-]*")
 _VARIABLE = re.compile(r"\$\{[^}]*\}|\$[A-Za-z_][A-Za-z0-9_]*")
-# What an entry of `volumes` may say and this program writes anew, and of `bind` and `volume` how a source is made or first filled: not so a new one.
+# What an entry of `volumes` may say, and of `bind` and `volume` how a source is made or first filled: not so a new one.
 _MOUNT_KEYS = frozenset(["type", "source", "target", "bind.create_host_path", "volume.nocopy"])
 # The same of an entry on one line.
 _OPTIONS = frozenset(["rw", "nocopy"])
-
-
-class Mount(NamedTuple):
-    """What a service mounts: a directory of the host that has to be there, or a named volume by its key in the file."""
-
-    type: str
-    source: str
-
-    def flow(self, target: str, *, as_json: bool = False) -> str:
-        """Return the entry on one line; as JSON in a file that is JSON."""
-        if as_json:
-            pairs = {"type": self.type, "source": self.source.replace("$", "$$"), "target": target.replace("$", "$$")}
-            return json.dumps({**pairs, "bind": {"create_host_path": False}} if self.type == "bind" else pairs, ensure_ascii=False)
-        return f"{{{', '.join(f'{key}: {value}' for key, value in self._pairs(target))}}}"
-
-    def block(self, target: str, indent: str) -> list[str]:
-        """Return the entry's lines, each with that indent."""
-        return [f"{indent}{key}: {value}" for key, value in self._pairs(target)]
-
-    def _pairs(self, target: str) -> list[tuple[str, str]]:
-        pairs = [("type", self.type), ("source", _plain(self.source)), ("target", _plain(target))]
-        # The short form makes a source that is missing, on whatever disk lies there.
-        return [*pairs, ("bind", "{create_host_path: false}")] if self.type == "bind" else pairs
-
-
-def _plain(text: str) -> str:
-    """Return a text as YAML and Compose read it."""
-    text = text.replace("$", "$$")
-    is_word = _PLAIN_WORD.fullmatch(text) and text.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-    return text if is_word else json.dumps(text, ensure_ascii=False)
 
 
 def _said_more(entry: Any) -> list[str]:
@@ -67,7 +36,7 @@ def _said_more(entry: Any) -> list[str]:
     return [name for name in said if name not in _MOUNT_KEYS]
 
 
-class ComposeMounts(ComposeText):
+class ComposeMounts(ComposeEntry):
     """A compose file's text whose mounts change."""
 
     def names_project(self) -> bool:
@@ -76,10 +45,10 @@ class ComposeMounts(ComposeText):
 
     def with_project(self, name: str) -> str:
         """Return the text with `name`, as its first key."""
-        first = self._root.value[0][0].start_mark.index
+        first = self._root.value[0][0].start_mark
         if self._root.flow_style:
-            return self._spliced([], (first, f'"name": {json.dumps(name)}, '))
-        return self._spliced([], (first, f"name: {_plain(name)}\n"))
+            return self._spliced([], (first.index, f'"name": {json.dumps(name)}, '))
+        return self._spliced([], (first.index, f"name: {plain(name)}{self._newline()}{' ' * first.column}"))
 
     def with_mount(self, service: str, target: str, wanted: Mount) -> str:
         """Return the text in which the service mounts that at `target`, in place of what it mounts there now. Raises `RefusedFault`."""
@@ -100,7 +69,10 @@ class ComposeMounts(ComposeText):
             raise self._refused(node, f"services.{service}.volumes shares {target} by an anchor: write it out for this service")
         if others := sorted(set(_said_more(entry))):
             raise self._refused(entry, f"services.{service}.volumes has {', '.join(others)} for {target}, which would be lost: take that out")
-        if node.flow_style or (isinstance(entry, nodes.MappingNode) and entry.flow_style):
+        if isinstance(entry, nodes.MappingNode) and not entry.flow_style:
+            return self._with_entry_changed(entry, f"services.{service}.volumes for {target}", wanted)
+        self._assert_no_comment(entry, f"services.{service}.volumes for {target}", "its braces")
+        if node.flow_style or isinstance(entry, nodes.MappingNode):
             return self._spliced([(entry, wanted.flow(target, as_json=self._root.flow_style))])
         # What stands behind it on its last line, such as a comment, stays there.
         return self._spliced([(entry, self._newline().join(wanted.block(target, " " * entry.start_mark.column)).lstrip(" "))])
@@ -133,7 +105,7 @@ class ComposeMounts(ComposeText):
                     [],
                     (
                         first.start_mark.index,
-                        f"{key}:{newline}{' ' * (first.start_mark.column + 2)}name: {_plain(name)}{newline}{' ' * first.start_mark.column}",
+                        f"{key}:{newline}{' ' * (first.start_mark.column + 2)}name: {plain(name)}{newline}{' ' * first.start_mark.column}",
                     ),
                 )
             if isinstance(node, nodes.MappingNode) and node.flow_style:
@@ -145,7 +117,7 @@ class ComposeMounts(ComposeText):
             return self._spliced([], (self._root.value[0][0].start_mark.index, f'"volumes": {{{json.dumps(key)}: {{"name": {json.dumps(name)}}}}}, '))
         end = len(self._text)
         begun = "" if self._text.endswith("\n") else newline
-        return self._spliced([], (end, f"{begun}volumes:{newline}  {key}:{newline}    name: {_plain(name)}{newline}"))
+        return self._spliced([], (end, f"{begun}volumes:{newline}  {key}:{newline}    name: {plain(name)}{newline}"))
 
     def _volumes(self) -> list[Any]:
         for key, node in self._root.value:

@@ -111,7 +111,7 @@ class ComposeText:
         image = next((seen for name, seen in mapping.value if name.value == "image" and isinstance(seen, nodes.ScalarNode)), None)
         if image is not None and image.style not in ("|", ">") and image.start_mark.line == image.end_mark.line:
             return self._spliced([], self._below(self._end(image), [f"{indent}{key}: {value}"]))
-        return self._spliced([], (first.start_mark.index, f"{key}: {value}\n{indent}"))
+        return self._spliced([], (first.start_mark.index, f"{key}: {value}{self._newline()}{indent}"))
 
     def _below(self, index: int, lines: list[str]) -> tuple[int, str]:
         """Return the splice that puts whole lines below the one in which `index` stands."""

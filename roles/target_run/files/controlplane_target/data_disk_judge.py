@@ -85,6 +85,11 @@ def _against_the_disk(want: dict[str, Any], disk: dict[str, Any], mounted: bool)
             "Find who uses it (a container or another namespace may have mounted it), or name another disk",
         ),
         (
+            disk["damage"],
+            f"is damaged, and not mounted ({disk['damage']})",
+            f"See what is left of it (e2fsck -fn {disk['node']}), copy all of it, then repair it (the same without n), or name another disk",
+        ),
+        (
             disk["signatures"] and not disk["ours"] and not disk["unfinished"],
             f"holds {', '.join(disk['signatures'])}",
             "Clear it yourself, or name the disk that you meant",

@@ -68,6 +68,7 @@ def _described(one: dict[str, Any], known: dict[str, dict[str, Any]], planned: s
         "ours": False,
         "unfinished": False,
         "held": "",
+        "damage": "",
         **probe.users(one, known),
     }
     if one["node_ok"] and one["size"]:
@@ -77,4 +78,6 @@ def _described(one: dict[str, Any], known: dict[str, dict[str, Any]], planned: s
             answer["ours"] = not answer["unfinished"]
         if not answer["mounts"]:
             answer["held"] = probe.held(one["node"], one["number"])
+        if answer["ours"] and not answer["mounts"] and not answer["held"]:
+            answer["damage"] = probe.damage(one["node"], planned.partition(" ")[0])
     return answer

@@ -21,7 +21,7 @@ def mount(want: dict[str, Any], *, check: bool) -> dict[str, Any]:
     argv = _mounting(want, seen)
     changed = not seen["immutable"] or argv is not None
     if changed and not check:
-        _change(path, seen, argv)
+        _change(want, seen, argv)
     before = "absent" if not seen["exists"] else "folder, immutable" if seen["immutable"] else "folder"
     after = f"{path}: folder, immutable\n" + (f"{' '.join(argv)}\n" if argv else "")
     return {"changed": changed, "diff": [{"before_header": path, "after_header": path, "before": f"{path}: {before}\n", "after": after}]}
@@ -52,8 +52,9 @@ def _mounting(want: dict[str, Any], seen: dict[str, Any]) -> list[str] | None:
     return None
 
 
-def _change(path: str, seen: dict[str, Any], argv: list[str] | None) -> None:
+def _change(want: dict[str, Any], seen: dict[str, Any], argv: list[str] | None) -> None:
     """Do what is lacking."""
+    path = want["mount"]
     try:
         if not seen["immutable"]:
             _protect(path, mounted=bool(seen["mounted"]))
@@ -64,7 +65,18 @@ def _change(path: str, seen: dict[str, Any], argv: list[str] | None) -> None:
     if argv:
         code, out, err = command.run(argv)
         if code != 0:
-            raise FailedFault(f"{' '.join(argv)} ended with {code}: {(err or out).strip()}. The disk and its filesystem are whole; run this again.")
+            raise FailedFault(f"{' '.join(argv)} ended with {code}: {(err or out).strip().rstrip('.')}. {_after_a_failure(want, seen)}")
+
+
+def _after_a_failure(want: dict[str, Any], seen: dict[str, Any]) -> str:
+    """Say how it is after a mount that failed, and what to do: a kernel that refuses a filesystem may be right about it."""
+    if seen["mounted"]:
+        return f"It is mounted at {want['mount']} as it was; mend that, and run this again."
+    look = "xfs_repair -n" if want["filesystem"] == "xfs" else "e2fsck -fn"
+    return (
+        f"Nothing is mounted at {want['mount']}. See whether the filesystem is damaged: {look} {want['node']}    (changes nothing). Where it is, copy "
+        "the whole disk before you repair it (the same without n); then run this again."
+    )
 
 
 def _protect(path: str, *, mounted: bool) -> None:

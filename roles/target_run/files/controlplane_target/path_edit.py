@@ -73,7 +73,7 @@ def edit(stack: Stack, request: Request) -> Edit:
 
 
 def _mount(texts: _Texts, wanted: Wanted) -> None:
-    from .compose_mounts import Mount  # noqa: PLC0415 - PyYAML is laid down for those alone that change a compose file
+    from .compose_entry import Mount  # noqa: PLC0415 - PyYAML is laid down for those alone that change a compose file
 
     stack, path = texts.stack, texts.file_of(wanted.data)
     mount = Mount("bind", wanted.place)

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -66,7 +67,7 @@ def seen(source: Source, inspection: dict[str, Any]) -> Source:
         if inspection["State"]["Running"]:
             raise RefusedFault(
                 f"the layer of {name} is mounted nowhere that this host shows, so nobody sees what it holds. Nothing was changed. "
-                "By hand: stop it, 'docker cp -a' its data to the place, then mount that in its compose file."
+                "By hand: stop it, 'docker cp' its data to a 'tar -xp' in the place, then mount that in its compose file."
             )
         raise RefusedFault(f"{name} does not run, so nothing shows what its layer holds. Nothing was changed. Start it, then run this again.")
     return Source("layer", base + source.path, base, "")
@@ -189,14 +190,20 @@ class Refuse:
 
 def by_hand(request: Request) -> str:
     """Return why a container without Compose is left alone, and the commands for a person."""
-    copies, mounts = [], []
+    steps, mounts = [f"docker stop {request.container}"], []
     for wanted in request.paths:
-        place = wanted.place or f"$(docker volume create {wanted.volume}; docker volume inspect -f '{{{{.Mountpoint}}}}' {wanted.volume})"
-        copies.append(f"docker cp -a {request.container}:{wanted.data}/. {place}/")
-        mounts.append(f"--mount type={'bind' if wanted.place else 'volume'},source={wanted.place or wanted.volume},target={wanted.data}")
+        kind, source = ("bind", wanted.place) if wanted.place else ("volume", wanted.volume)
+        # Creating a volume prints its name as well; one that is there already stays.
+        into = (
+            shlex.quote(wanted.place) if wanted.place else f"\"$(docker volume inspect -f '{{{{.Mountpoint}}}}' $(docker volume create {source}))\""
+        )
+        steps += [f"mkdir -p {into}"] if wanted.place else []
+        # What 'docker cp -a' writes on the host belongs to whoever calls it (moby, archive.CopyTo); an archive keeps the owners.
+        steps.append(f"docker cp {shlex.quote(f'{request.container}:{wanted.data}/.')} - | tar -xp --numeric-owner -C {into}")
+        mounts.append(f"--mount {shlex.quote(f'type={kind},source={source},target={wanted.data}')}")
     return (
-        f"Compose did not make {request.container}, so nobody here can make it anew as it was. By hand: docker stop {request.container}; "
-        f"{'; '.join(copies)}; then run its image again with the same options and {' '.join(mounts)}"
+        f"Compose did not make {request.container}, so nobody here can make it anew as it was. By hand: {' && '.join(steps)}; "
+        f"then run its image again with the same options and {' '.join(mounts)}"
     )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from controlplane.adapters.collector import units
 from controlplane.adapters.collector.docker import volume_place
 from controlplane.adapters.collector.docker_config import containerd_root, toml_root
 from controlplane.adapters.collector.fstab import parse_fstab
 from controlplane.adapters.collector.postgres import same_spelling, spaces_of, state_of
 from controlplane.adapters.collector.redis_config import effective, parse_file, parse_words, secrets_of, server_words
 from controlplane.adapters.collector.supervise import ProbeError
-from controlplane.adapters.collector.units import mount_unit, parse_show
+from controlplane.adapters.collector.units import check_units, mount_unit, parse_show
 
 
 def test_fstab_s_escapes_are_decoded_and_lines_that_are_no_entry_are_named() -> None:
@@ -169,6 +170,35 @@ def test_containerd_s_root_is_its_top_level_key_only(tmp_path: Path) -> None:
 )
 def test_mount_units_are_named_as_systemd_names_them(path: str, unit: str) -> None:
     assert mount_unit(path) == unit
+
+
+def test_the_checks_of_declared_mounts_are_named_as_systemd_names_them_and_nothing_else_is_asked_of_it() -> None:
+    uuid = "6f1c1a52-6a44-4d8c-9a8f-0f4b4b3c2d11"
+    name = r"systemd-fsck@dev-disk-by\x2duuid-6f1c1a52\x2d6a44\x2d4d8c\x2d9a8f\x2d0f4b4b3c2d11.service"
+    table = f"UUID=1a2b-3c4d /boot vfat defaults 0 2\nUUID={uuid} /mnt/data/ ext4 nofail 0 2\nnas:/x /mnt/nas nfs ro\nUUID=../$x /mnt/odd ext4\n"
+    assert check_units(["/mnt/data", "/mnt/nas", "/mnt/odd", "/mnt/none"], table) == [name]
+    assert check_units(["/mnt/data"], f'UUID="{uuid}" /mnt/data ext4 nofail 0 2\n') == [name]
+    assert check_units([], table) == check_units(["/mnt/data"], "") == []
+
+
+def test_the_units_of_what_fstab_names_are_shown_by_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "fstab").write_text("UUID=1a2b-3c4d /mnt/data ext4 nofail 0 2\n")
+    asked: list[tuple[str, ...]] = []
+
+    def tool(*argv: str) -> tuple[int, str, str]:
+        asked.append(argv)
+        names = argv[argv.index("--") + 1 :]
+        return 0, "\n".join(f"Id={name}\nActiveState={'failed' if 'fsck' in name else 'active'}\n" for name in names), ""
+
+    monkeypatch.setattr(units, "FSTAB", str(tmp_path / "fstab"))
+    monkeypatch.setattr(units, "tool", tool)
+    seen = units.units({"mounts": ["/mnt/data"]}, {})
+    assert len(asked) == 1
+    check = r"systemd-fsck@dev-disk-by\x2duuid-1a2b\x2d3c4d.service"
+    assert list(seen) == [*units.ALWAYS, "mnt-data.mount", check]
+    assert (seen[check]["active_state"], seen["mnt-data.mount"]["active_state"]) == ("failed", "active")
+    (tmp_path / "fstab").unlink()
+    assert list(units.units({"mounts": ["/mnt/data"]}, {})) == [*units.ALWAYS, "mnt-data.mount"]
 
 
 def test_units_are_told_apart_by_empty_lines() -> None:

@@ -12,7 +12,7 @@ import pytest
 from controlplane.domain.checks import CHECKS
 from controlplane.domain.desired import DesiredHost, Limits
 from controlplane.domain.services import WriteSurface
-from tests.fakes.evidence_builder import COLLECTED, GB, MINIO, EvidenceBuilder, bind, desired_mint_data, place, until, waiver
+from tests.fakes.evidence_builder import COLLECTED, GB, MINIO, POSTGRES, REDIS, EvidenceBuilder, bind, desired_mint_data, place, until, waiver
 from tests.unit.domain.checks.conftest import Judge
 
 Spoil = Callable[[EvidenceBuilder], Any]
@@ -86,6 +86,8 @@ def _daemon(text: str | None) -> Spoil:
 
 
 OLD = "1 of 3 containers keep other options until they are recreated: mint-modules-minio "
+UP = "docker compose --project-name mint-data --project-directory /opt/stacks/mint-data --file /opt/stacks/mint-data/compose.yml up"
+ANEW = f"to recreate them, without what their own layers hold: {UP} --detach --no-deps --force-recreate {MINIO}"
 
 
 @pytest.mark.parametrize(
@@ -109,13 +111,13 @@ OLD = "1 of 3 containers keep other options until they are recreated: mint-modul
             "MET",
             "json-file logs are rotated, also of all 3 containers",
         ),
-        (lambda b: b.container(MINIO).update(log_options={}), "DRIFTED", f"{OLD}(json-file without max-size)"),
-        (lambda b: b.container(MINIO).update(log_options={"max-size": "-1"}), "DRIFTED", f"{OLD}(json-file without max-size)"),
+        (lambda b: b.container(MINIO).update(log_options={}), "DRIFTED", f"{OLD}(json-file without max-size); {ANEW}"),
+        (lambda b: b.container(MINIO).update(log_options={"max-size": "-1"}), "DRIFTED", f"{OLD}(json-file without max-size); {ANEW}"),
         (lambda b: b.container(MINIO).update(log_driver="journald", log_options={}), "MET", "json-file logs are rotated, also of all 3 containers"),
         (
             lambda b: b.container(MINIO).update(log_driver="local", log_options={}),
             "DRIFTED",
-            f"{OLD}(local with max-size 20m x 5, declared 10.0 MB x 3)",
+            f"{OLD}(local with max-size 20m x 5, declared 10.0 MB x 3); {ANEW}",
         ),
         (lambda b: b.container(MINIO).update(log_options={"max-size": "ten"}), "UNKNOWN", "max-size 'ten' is no size"),
         (_daemon("{"), "UNKNOWN", "daemon.json is no JSON"),
@@ -129,6 +131,27 @@ def test_logs_are_rotated_for_new_containers_and_for_those_that_are_there(
     spoil(healthy)
     finding = judge(healthy)["D243", "docker.log"]
     assert (finding.verdict, finding.reason) == (verdict, reason)
+
+
+def test_the_commands_that_recreate_containers_start_none_that_does_not_run(healthy: EvidenceBuilder, judge: Judge) -> None:
+    for one in (MINIO, REDIS):
+        healthy.container(one).update(log_options={})
+    healthy.container(REDIS).update(running=False, compose_service="import", compose_files=["/opt/a.yml", "/opt/our own.yml"], compose_dir="/opt")
+    *_, first, second = judge(healthy)["D243", "docker.log"].reason.split("; ")
+    assert first == ANEW
+    stack = "docker compose --project-name mint-data --project-directory /opt --file /opt/a.yml --file '/opt/our own.yml'"
+    assert second == f"{stack} up --no-start --no-deps --force-recreate import"
+
+
+def test_services_of_one_stack_are_recreated_by_one_command_and_what_compose_did_not_make_by_hand(healthy: EvidenceBuilder, judge: Judge) -> None:
+    for one in (MINIO, POSTGRES, REDIS):
+        healthy.container(one).update(log_options={})
+    assert judge(healthy)["D243", "docker.log"].reason.endswith(f": {UP} --detach --no-deps --force-recreate {MINIO} {POSTGRES} {REDIS}")
+    healthy.container(REDIS).update(compose_oneoff=True)
+    healthy.container(MINIO).update(compose_project=None, compose_service=None, compose_files=[], compose_dir=None)
+    *_, first, second = judge(healthy)["D243", "docker.log"].reason.split("; ")
+    assert first.endswith(f": {MINIO}, {REDIS} by hand with the same options, as no compose file makes it")
+    assert second == f"{UP} --detach --no-deps --force-recreate {POSTGRES}"
 
 
 def test_a_policy_that_says_nothing_of_logs_is_not_asked_about_them(healthy: EvidenceBuilder, judge: Judge) -> None:

@@ -27,6 +27,7 @@ def _live(**other: Any) -> Spoil:
 
 
 def _unmounted(builder: EvidenceBuilder) -> None:
+    builder.probes["fstab"]["entries"][0]["passno"] = 0
     builder.probes["mounts"] = [one for one in builder.probes["mounts"] if one["mount"] != "/mnt/data"]
 
 
