@@ -25,7 +25,7 @@ DROP_IN = "/etc/systemd/system/docker.service.d/50-controlplane-mounts.conf"
 def entry(**changes: Any) -> dict[str, Any]:
     """Return the entry of the data disk."""
     options = ["noatime", "nofail", "x-systemd.device-timeout=10s"]
-    return {"spec": f"UUID={UUID}", "file": "/mnt/data", "vfstype": "ext4", "options": options, "freq": 0, "passno": 2, **changes}
+    return {"spec": f"UUID={UUID}", "file": "/mnt/data", "vfstype": "ext4", "options": options, "freq": 0, "passno": 0, **changes}
 
 
 def wanted(*entries: dict[str, Any], guards: list[dict[str, str]] | None = None, key: str = KEY) -> dict[str, Any]:
