@@ -9,6 +9,8 @@ import click
 from controlplane.cli.options import output_option, print_json, site_option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controlplane.domain.releases.smoke import CommandRan, RecertReport, SmokeReport, SmokeTest
     from controlplane.domain.releases.values import EnvironmentName
 
@@ -30,6 +32,7 @@ def smoke(stack: str, *, environment: str, junit: str | None, site: str | None, 
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.cli.stopping import ON_RECORD, leaving  # noqa: PLC0415
     from controlplane.render.junit import junit_of_smoke  # noqa: PLC0415
+    from controlplane.usecases.release_way_back import how_to_take_back  # noqa: PLC0415
     from controlplane.usecases.run_smoke import run_smoke  # noqa: PLC0415
     from controlplane.wiring import releases  # noqa: PLC0415
 
@@ -38,13 +41,14 @@ def smoke(stack: str, *, environment: str, junit: str | None, site: str | None, 
     view = wiring.site_view(site)
     name = cast("EnvironmentName", environment)
     with leaving(ON_RECORD), working(f"smoke tests of {stack} in {environment}") as progress:
-        report = run_smoke(stack, name, view, operator=wiring.operator(), ports=releases.smoke_ports(view), progress=progress)
+        ports = releases.smoke_ports(view)
+        report = run_smoke(stack, name, view, operator=wiring.operator(), ports=ports, progress=progress)
     if output == "json":
         print_json({**report.model_dump(mode="json"), "passed": report.passed, "receipt": report.run})
     elif output == "junit":
         click.echo(junit_of_smoke(report), nl=False)
     else:
-        _print_smoke(report)
+        _print_smoke(report, lambda: how_to_take_back(stack, name, files=ports.files, receipts=ports.receipts, plans=ports.plans))
     if junit is not None:
         releases.junit_files().write(junit, junit_of_smoke(report).encode())
     return report.exit_code()
@@ -76,7 +80,7 @@ def recert(stack: str, *, manifest: str, site: str | None, output: str) -> int:
     return report.exit_code()
 
 
-def _print_smoke(report: SmokeReport) -> None:
+def _print_smoke(report: SmokeReport, back: Callable[[], str]) -> None:
     from controlplane.cli.findings import plain  # noqa: PLC0415 - loaded when the verb runs
 
     for test in report.tests:
@@ -89,7 +93,7 @@ def _print_smoke(report: SmokeReport) -> None:
     verdict = f"{what} is proven" if report.passed else f"{what} is not proven"
     click.secho(f"{passed} of {len(report.tests)} tests passed: {verdict}.", fg="green" if report.passed else "red")
     click.echo(f"receipt  {report.run}")
-    click.echo(f"next     {_after_smoke(report)}")
+    click.echo(f"next     {_after_smoke(report, back)}")
 
 
 def _print_test(test: SmokeTest) -> None:
@@ -101,7 +105,8 @@ def _print_test(test: SmokeTest) -> None:
         click.echo(f"         {plain(test.reason)}")
 
 
-def _after_smoke(report: SmokeReport) -> str:
+def _after_smoke(report: SmokeReport, back: Callable[[], str]) -> str:
+    """Return what comes next; `back` gives the command that takes back what stands."""
     # What no release brought opens no gate.
     stack, staging = report.stack, report.environment == "staging" and bool(report.manifest)
     if report.passed:
@@ -115,7 +120,7 @@ def _after_smoke(report: SmokeReport) -> str:
         return f"look at the hosts, then: controlplane release smoke {stack} --env {report.environment}"
     if staging:
         return f"mend it, then stage the manifest of a new build: controlplane release stage {stack} --manifest NAME"
-    return f"controlplane release rollback {stack} --env production --dry-run    (the way back)"
+    return f"{back()} --dry-run    (the way back)"
 
 
 def _print_recert(report: RecertReport) -> None:

@@ -103,6 +103,8 @@ def _promote(site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, *, co
     kept = manifest_of(site, stack, "production", plan)
     course.begun = at.begun
     by = ReleaseCourse(command, environment.hosts, held, ports.waves, lambda step: course.waits(step, spec, kept), _way_back(plan, ports))
+    # As `waits` does it: what was begun is ended at any time.
+    by.shuts = lambda at: None if course.begun else shut(spec.promotion.windows, site, at)
     if not course.begun:
         # Whoever took it back on a host itself, or changed it by hand, has to come through the gate again; so has a run that began nothing yet.
         course.gate = course.judged(kept)
@@ -175,7 +177,7 @@ def _way_back(plan: Plan, ports: ReleasePorts) -> Callable[[str], str]:
 
 
 class _Promotion:
-    """One promotion, from its gate to its proof, or back. `begun` is what an earlier attempt of the run that goes on began."""
+    """One promotion, from its gate to its proof, or back. `begun` is what the run that goes on began, when that was last asked."""
 
     def __init__(  # noqa: PLR0917 - one run's whole surroundings
         self, site: ReleaseSite, stack: str, plan: Plan, held: HeldRelease, progress: Progress, command: str
@@ -205,6 +207,9 @@ class _Promotion:
 
     def judged(self, kept: KeptManifest) -> tuple[GateLine, ...]:
         """Return the gate; where all else holds, with what each host that was not begun says of the way back."""
+        # By now this attempt began more: what failed is tried again by a key of its own, which must not stand in the way of the rest either.
+        run = open_run(self.plan, self.ports.apply.receipts)
+        self.begun = tuple(one for one in own_of(self.site, self.stack, self.plan, self.ports) if one.run == run)
         judged = judge_promotion(self.site, self.stack, kept, self.plan, self.ports, begun=self.begun)
         lines = (*judged, wave_line(left_of(self.plan, self.ports), self.ports.waves))
         if not is_open(lines):

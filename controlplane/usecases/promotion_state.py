@@ -43,7 +43,7 @@ class Reached(NamedTuple):
     """What the command does next: `deploy` (begin, go on, or bring it anew), `prove`, take it `back`, or `nothing`, as it is finished.
 
     `why` is why it goes back, or how what is to be proven runs where that is not well; `proof` is the one that settles it, None before there is one.
-    `run` is the plan's run that is open, `own` what its last run began.
+    `run` is the plan's run that is open, `own` what its last run began. `back` is the command that takes back what stands, where it is finished.
     """
 
     next: Next
@@ -51,6 +51,7 @@ class Reached(NamedTuple):
     run: str | None = None
     why: str = ""
     proof: Proof | None = None
+    back: str = ""
 
     @property
     def begun(self) -> tuple[Deployment, ...]:
@@ -116,7 +117,8 @@ def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: 
         return Reached("deploy", own, proof=proof if is_proven else None)
     chain = loaded(ports)
     abandoned = f"its run {own[0].run} was abandoned"
-    back = f"or take it back: {take_back_command(history(site, stack, 'production', chain, ports.apply), chain)}"
+    by = take_back_command(history(site, stack, "production", chain, ports.apply), chain)
+    back = f"or take it back: {by}"
     if is_proven and (doubt := "; ".join(filter(None, (stands.doubt, stands.unasked)))):
         # A closing asks the same two witnesses, and refuses as long as they do not agree.
         raise UnknownError(
@@ -124,7 +126,7 @@ def _settled(site: ReleaseSite, stack: str, own: tuple[Deployment, ...], proof: 
             f"not agree, then run this again; {back}"
         )
     if is_proven:
-        return Reached("nothing", own, why=stands.unwell, proof=proof)
+        return Reached("nothing", own, why=stands.unwell, proof=proof, back=by)
     if stands.unseen:
         told = f"{own[0].manifest_name} was brought by this plan and is not proven: {stands.unseen}"
         raise UnknownError(f"{told}. Nothing was changed. Run this again then.")
@@ -161,7 +163,7 @@ def finished(plan: Plan, stack: str, at: Reached) -> tuple[str, ...]:
     name = shlex.quote(stack)
     proof = f", see {at.proof.receipt.key}" if at.proof is not None else ""
     told = f"plan {plan.plan[:19]} was carried out and {at.own[0].manifest_name} proven{proof}. Nothing was changed. "
-    way = f"Where a later smoke run fails, the way back is: controlplane release rollback {name} --env production --dry-run"
+    way = f"Where a later smoke run fails, the way back is: {at.back} --dry-run"
     return (told + way, *([f"It does not run well now: {at.why}. See: controlplane release status {name}"] if at.why else []))
 
 

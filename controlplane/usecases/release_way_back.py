@@ -4,7 +4,8 @@ Rules:
 - What failed, or was begun and did not end, goes back first: nothing is passed over.
 - What can't be undone is named.
 - It is refused where the hosts would run different releases, or where a run can't be undone any more; judged by the environment's hosts alone.
-- It is refused where the newest run is open and nothing of it is left on these hosts (elsewhere.py): what stands on them is no part of it.
+- It is refused where the newest run is open and nothing of it is left on these hosts (elsewhere.py): what stands on them is no part of it. Where
+  nothing was to go back anyway there is nothing to refuse: then that run is named beside it.
 - Where all of it is back and that is not proven, what is left is its proof: it can be asked for as often as it takes.
 - Without a manifest it is the newest deployment that goes back. Where that is back already nothing does: asked twice, it goes no further. Nor does
   it where the release that is named runs because a way back brought it there.
@@ -25,12 +26,14 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bare import bare
 from controlplane.domain.releases.before import before, went_back_last
 from controlplane.domain.releases.elsewhere import in_the_way, open_runs
-from controlplane.domain.releases.history import Deployed, Deployment, OnHost
+from controlplane.domain.releases.history import Deployed, Deployment, OnHost, deployed
 from controlplane.domain.releases.proof import proof_since
-from controlplane.domain.releases.taken_back import NOTHING, TakenBack, is_whole, means, named, still_there, taken_back
+from controlplane.domain.releases.taken_back import NOTHING, TakenBack, means, named, still_there, taken_back, targets
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.domain.releases.wanted import ReleaseWanted
 from controlplane.domain.values import Value
+from controlplane.ports.plans import PlanArchive
+from controlplane.ports.receipts import ReceiptStore
 from controlplane.ports.releases import ReleaseFiles
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.interrupted_run import named_again
@@ -108,10 +111,11 @@ def way_back(site: ReleaseSite, stack: str, name: EnvironmentName, to: str | Non
         way = _way(site, whole, (), to=stands.current.manifest_name, left=left, ports=ports)
         return way.model_copy(update={"to_run": _to_run(left, ())})
     away = in_the_way(open_runs(found, chain, ports.apply.plans.get), left)
-    if away is not None:
-        raise RefusedError(f"{stack} in {name} is not taken back: {named_again(away, stack, name)}. Nothing was changed.")
+    first = named_again(away, stack, name) if away is not None else None
     if stays and taken is not None:
-        return _nothing_to_do(site, found, taken, ports)
+        return _nothing_to_do(site, found, taken, ports, first=first)
+    if first is not None:
+        raise RefusedError(f"{stack} in {name} is not taken back: {first}. Nothing was changed.")
     runs = tuple(dict.fromkeys(one.run for one in left)) if is_all else _runs_back(left, to, found)
     hosts = {one.host for one in found.hosts}
     intents = sorted((one for run in runs for one in intents_of(run, chain) if one.host in hosts), key=lambda intent: intent.seq)
@@ -126,13 +130,24 @@ def take_back_command(found: Deployed, chain: Sequence[Receipt]) -> str:
     return _command(found.stack, found.environment, taken.further if taken is not None else None)
 
 
-def _nothing_to_do(site: ReleaseSite, found: Deployed, taken: TakenBack, ports: ReleasePorts) -> WayBack:
-    """Return the way back of a call whose newest deployment is back already, and that asks for no more: none."""
+def how_to_take_back(stack: str, name: EnvironmentName, *, files: ReleaseFiles, receipts: ReceiptStore, plans: PlanArchive) -> str:
+    """Return the command that takes back what stands in an environment as the receipts are now. Raises what `files.spec` and `plans.get` do."""
+    chain = tuple(receipt for _, receipt in receipts.load())
+    hosts = files.spec(stack).environments[name].hosts
+    return take_back_command(deployed(chain, plans.get, stack=stack, environment=name, hosts=hosts), chain)
+
+
+def _nothing_to_do(site: ReleaseSite, found: Deployed, taken: TakenBack, ports: ReleasePorts, *, first: str | None = None) -> WayBack:
+    """Return the way back of a call whose newest deployment is back already, and that asks for no more: none.
+
+    `first` is what keeps everything else from going back before it is ended, None for nothing.
+    """
     newest, by = taken.newest, taken.by
     names = dict.fromkeys(one.current.manifest_name for one in found.hosts if one.current is not None)
     way = _way(site, found, (), to=", ".join(names) or None, left=(newest,), ports=ports)
     told = f"{newest.manifest_name}, brought last to {found.environment} by run {newest.run}, was taken back already, at {by.at} by {by.key}"
     further = "no release stands behind it" if taken.further is None else f"further back: {_command(found.stack, found.environment, taken.further)}"
+    further = further if first is None else f"nothing goes further back before this is ended: {first}"
     stands = f"; {way.goes_to} stands" if names else ""
     return way.model_copy(update={"hosts": (), "already": f"{told}{stands}. Nothing was changed; {further}"})
 
@@ -178,19 +193,18 @@ def _to_run(left: Sequence[Deployment], runs: Sequence[str]) -> str | None:
 
 def _runs_back(left: Sequence[Deployment], to: str | None, found: Deployed) -> tuple[str, ...]:
     """Return the runs to take back, newest first: up to the one before the newest that is done, or to the named release."""
-    order = tuple(dict.fromkeys(one.run for one in left))
-    by_run = {run: [one for one in left if one.run == run] for run in order}
-    stands = [is_whole(by_run[run]) and run not in found.half_back for run in order]
-    # What did not end well is no release that could be left or gone back to.
-    whole = [number for number, well in enumerate(stands) if well]
+    ends = targets(left, found)
+    order, by_run = tuple(ends), {one.run: one for one in left}
+    # What did not end well, or went back from some of its hosts, is no release that could be left or gone back to.
+    whole = [number for number, may_end in enumerate(ends.values()) if may_end]
     if to is None:
         newest = whole[0] if whole else len(order)
         if newest > 0:
             return order[:newest]
         return order[: whole[1]] if len(whole) > 1 else order
-    target = next((number for number in whole if means(to, by_run[order[number]][0], left)), None)
+    target = next((number for number in whole if means(to, by_run[order[number]], left)), None)
     if target == 0:
-        again = next((order[number] for number in whole[1:] if means(to, by_run[order[number]][0], left)), None)
+        again = next((order[number] for number in whole[1:] if means(to, by_run[order[number]], left)), None)
         before_that = f" It stands behind that once more, by an earlier run: {_command(found.stack, found.environment, again)}" if again else ""
         raise RefusedError(f"{to} is what {found.stack} runs now. Nothing was changed.{before_that}")
     if target is None:

@@ -10,6 +10,8 @@ Rules:
   once the newest deployment is back: killed behind its last receipt and called again, it says by what that went back, and changes nothing.
 - A host of a wave that is not ended is left to it, before the first run and before each play; a failed promotion goes back all the same, by
   `take_back`: it does not wait for a wave with what does not work.
+- A run of which all is back and whose end is not on record, because a call was killed in between, is closed first: it would be in the way of
+  whatever is to be brought next.
 - A host that does not answer keeps no other from going back; what is left is said.
 - What is not proven of how the data fared on the way back is said once, however the way back ends.
 """
@@ -21,6 +23,7 @@ from collections.abc import Callable, Sequence
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, UnknownError
 from controlplane.domain.receipt import undone_keys
+from controlplane.domain.releases.elsewhere import open_runs
 from controlplane.domain.releases.history import Deployment, OnHost
 from controlplane.domain.releases.result import ReleaseResult
 from controlplane.domain.releases.values import EnvironmentName
@@ -31,7 +34,7 @@ from controlplane.usecases.hold_release import HeldRelease, fenced, held_release
 from controlplane.usecases.hosts_in_wave import refuse_in_wave, why_in_wave
 from controlplane.usecases.judge_return import Judged, judge_return
 from controlplane.usecases.release_case import Progress, ReleasePorts, ReleaseSite, history
-from controlplane.usecases.release_way_back import WayBack, wanted_by, way_back
+from controlplane.usecases.release_way_back import WayBack, how_to_take_back, wanted_by, way_back
 from controlplane.usecases.roll_back import roll_back
 from controlplane.usecases.rollback_guards import intents_of
 from controlplane.usecases.wave_ports import without_end
@@ -45,12 +48,24 @@ def return_release(site: ReleaseSite, stack: str, back: WayBack, ports: ReleaseP
                 f"what there is to take back of {stack} in {back.environment} changed since it was shown. Nothing was changed. "
                 f"Look again: {back.command} --dry-run"
             )
-        if back.already is not None:
-            return _result(back, "rolled-back", (), messages=(back.already,))
         # Without runs only the proof is missing, which changes no machine.
         if back.runs:
             refuse_in_wave(back.hosts, ports.waves, what=f"{stack} in {back.environment} is not taken back")
-        return _return(site, back, held, progress=progress)
+        closed = _closed(site, back, held.ports, progress=progress)
+        if back.already is not None:
+            return _result(back, "rolled-back", (), messages=(*closed, back.already))
+        result = _return(site, back, held, progress=progress)
+        return result.model_copy(update={"messages": (*closed, *result.messages)})
+
+
+def _closed(site: ReleaseSite, back: WayBack, ports: ReleasePorts, *, progress: Progress) -> tuple[str, ...]:
+    """Put the end of each run on record of which all is back, and say so; no machine is changed by that."""
+    chain = tuple(receipt for _, receipt in ports.apply.receipts.load())
+    runs = open_runs(history(site, back.stack, back.environment, chain, ports.apply), chain, ports.apply.plans.get)
+    ended = [one.run for one in runs if one.is_back]
+    for run in ended:
+        roll_back(run, site.view, operator=site.operator, ports=ports.apply, progress=progress, planned=site.view)
+    return tuple(f"run {run} was back on all of its hosts and still open: it is closed now" for run in ended)
 
 
 def _return(site: ReleaseSite, back: WayBack, held: HeldRelease, *, progress: Progress) -> ReleaseResult:
@@ -184,7 +199,7 @@ def proven_back(site: ReleaseSite, back: WayBack, returned: Sequence[RunResult],
     judged = judge_return(site, back, ports)
     if judged.wrong:
         told = f"it went back, and is not proven by digest: {'; '.join(judged.wrong)}"
-        return _result(back, "failed", returned, messages=(told, _look(back, judged)))
+        return _result(back, "failed", returned, messages=(told, _look(site, back, judged, ports)))
     if back.to is None and not judged.unreleased:
         return _result(back, "rolled-back", returned, messages=judged.told)
     what = back.to or "what no release brought"
@@ -202,7 +217,8 @@ def proven_back(site: ReleaseSite, back: WayBack, returned: Sequence[RunResult],
         met = f"its smoke tests passed, see {proof.run}"
         left = f"they met hosts with a release; how {', '.join(judged.unreleased)} behaves, by what no release brought, is not proven"
         judged = judged._replace(more=(f"{what}: {met}" if back.to is None else f"{what}: {met}: {left}",))
-    messages = () if proof.passed else (f"{what} is back by its digests, and its behaviour is not proven: see {proof.run}", _look(back, judged))
+    unproven = f"{what} is back by its digests, and its behaviour is not proven: see {proof.run}"
+    messages = () if proof.passed else (unproven, _look(site, back, judged, ports))
     return _result(back, outcome, returned, messages=(*judged.told, *messages)).model_copy(update={"proof": proof})
 
 
@@ -219,10 +235,10 @@ def _prove(back: WayBack, judged: Judged) -> str:
     return back.command if alone else f"controlplane release smoke {shlex.quote(back.stack)} --env {back.environment}"
 
 
-def _look(back: WayBack, judged: Judged) -> str:
+def _look(site: ReleaseSite, back: WayBack, judged: Judged, ports: ReleasePorts) -> str:
     status = f"what runs where: controlplane release status {shlex.quote(back.stack)}"
     if back.to is None:
         again = back.command if judged.wrong and not judged.stands else _prove(back, judged)
         return f"Look at the hosts; prove {'what no release brought' if judged.unreleased else 'it'} again: {again}; {status}"
-    further = f"controlplane release rollback {shlex.quote(back.stack)} --env {back.environment} --to MANIFEST"
+    further = how_to_take_back(back.stack, back.environment, files=site.files, receipts=ports.apply.receipts, plans=ports.apply.plans)
     return f"Prove it again: {_prove(back, judged)}; or go further back: {further}; {status}"

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RunFailedError
@@ -20,14 +20,14 @@ from controlplane.domain.receipt import Receipt
 from controlplane.domain.releases.bare import Bare, bare
 from controlplane.domain.releases.elsewhere import OpenRun, in_the_way, open_runs
 from controlplane.domain.releases.history import Deployed, Deployment, OnHost
-from controlplane.domain.releases.proof import proof_since, unconfirmed
+from controlplane.domain.releases.proof import first_proof, proof_since, unconfirmed
 from controlplane.domain.releases.taken_back import still_there
 from controlplane.domain.releases.values import EnvironmentName
 from controlplane.usecases.apply_guards import sound_chain
 from controlplane.usecases.interrupted_run import named_again, way_back_command
 from controlplane.usecases.judge_hosts import judge_site
 from controlplane.usecases.release_case import ReleasePorts, ReleaseSite, history, ran
-from controlplane.usecases.release_way_back import take_back_command
+from controlplane.usecases.release_way_back import how_to_take_back, take_back_command
 from controlplane.usecases.show_gone_back import GoneBack, gone_back
 
 ENVIRONMENTS: tuple[EnvironmentName, ...] = ("staging", "production")
@@ -38,7 +38,7 @@ def release_status(site: ReleaseSite, stack: str, ports: ReleasePorts) -> dict[s
     spec = site.files.spec(stack)
     chain = tuple(receipt for _, receipt in sound_chain(ports.apply.receipts))
     rows = [_environment(site, stack, name, chain, ports) for name in ENVIRONMENTS if name in spec.environments]
-    return {"stack": stack, "goal": spec.goal, "doubt": None, "environments": rows, "next": _next(stack, rows)}
+    return {"stack": stack, "goal": spec.goal, "doubt": None, "environments": rows, "next": _next(stack, rows, lambda: _back(site, stack, ports))}
 
 
 def every_status(site: ReleaseSite, ports: ReleasePorts) -> list[dict[str, Any]]:
@@ -132,22 +132,25 @@ def _goes_on(site: ReleaseSite, name: EnvironmentName, found: Deployed, chain: S
     """Return the command that goes on with what is open, None where nothing is."""
     unsettled = next((one.unsettled for one in found.hosts if one.unsettled is not None), None)
     failed = next((one.failed for one in found.hosts if one.failed is not None), None)
-    one = unsettled or next(iter(found.half_back.values()), None) or failed
+    one = unsettled or next(iter(found.half_back.values()), None)
     runs = open_runs(found, chain, ports.apply.plans.get)
     if one is None and runs:
+        # Also where something failed before: nothing else is begun, nor gone on with, before that run has ended.
         return _between_hosts(site, found, runs[0], chain)
-    one = one or (_unproven(found.reached, chain) if name == "production" else None)
+    one = one or failed or (_unproven(found.reached, chain) if name == "production" else None)
     if one is None:
         return None
     back = take_back_command(found, chain)
     away = in_the_way(runs, still_there(found))
     first = named_again(away, found.stack, name) if away is not None else None
-    if one.state in ("returning", "undone"):
-        return first or back
     # Another machine under the same name knows nothing of that deployment, and can't take it back.
-    gone = f"; or, for good without {one.host}: take it out of {name} in releases/{found.stack}.yml" if _was_abandoned(one, chain) else ""
+    lost = ", ".join(_abandoned(one.run, found, chain))
+    gone = f"or, for good without {lost}: take it out of {name} in releases/{found.stack}.yml" if lost else ""
+    if one.state in ("returning", "undone"):
+        return f"{first or back}{f'    ({gone})' if gone else ''}"
     goes_on = next((_with_run(site, found, run) for run in runs if run.plan.plan == one.plan), None) or _by_plan(site, found, one.plan)
-    return f"{goes_on}    ({f'it does not go back before this is ended: {first}' if first is not None else f'or take it back: {back}'}{gone})"
+    told = f"it does not go back before this is ended: {first}" if first is not None else f"or take it back: {back}"
+    return f"{goes_on}    ({'; '.join(filter(None, (told, gone)))})"
 
 
 def _between_hosts(site: ReleaseSite, found: Deployed, run: OpenRun, chain: Sequence[Receipt]) -> str:
@@ -170,17 +173,26 @@ def _by_plan(site: ReleaseSite, found: Deployed, plan: str) -> str:
     return f"controlplane release {verb} {shlex.quote(found.stack)} --plan {shlex.quote(kept_plan(site, plan))}"
 
 
-def _was_abandoned(one: Deployment, chain: Sequence[Receipt]) -> bool:
-    return any(receipt.key == one.key and receipt.outcome == "interrupted" for receipt in chain)
+def _abandoned(run: str, found: Deployed, chain: Sequence[Receipt]) -> tuple[str, ...]:
+    """Return the hosts on which a run stands, or was begun, and it or its way back was closed before its end."""
+    closed = {key for one in chain if one.phase == "result" and one.outcome == "interrupted" for key in (one.key, one.undoes)}
+    mine = (one for host in found.hosts for one in host.deployments if one.run == run and one.state != "undone")
+    return tuple(dict.fromkeys(one.host for one in mine if one.key in closed))
 
 
 def _unproven(found: Deployed, chain: Sequence[Receipt]) -> Deployment | None:
-    """Return what was brought last and was met by no smoke run since, or by a run that goes back; what came back is proven by the rollback itself."""
+    """Return what was brought last and was met by no smoke run since, or by a run that goes back; what came back is proven by the rollback itself.
+
+    What was proven once is no such one: its plan is finished, and says no more. Where other hosts ran another release since, a smoke run is left.
+    """
     if (failed := unconfirmed(found, chain)) is not None:
         return failed
     current = found.current
     brought = max((one.current.brought for one in found.hosts if one.current is not None), default=None)
-    return current if current is not None and found.since == brought and proof_since(chain, found) is None else None
+    if current is None or brought is None or found.since != brought or proof_since(chain, found) is not None:
+        return None
+    once = first_proof(chain, found.stack, found.environment, since=brought.seq, manifest=current.manifest)
+    return None if once is not None and once.passed else current
 
 
 def _taken_back(found: Deployed) -> str | None:
@@ -194,7 +206,11 @@ def kept_plan(site: ReleaseSite, digest: str) -> str:
     return f"{site.view.folder}/state/plans/{digest.removeprefix('sha256:')}.json"
 
 
-def _next(stack: str, rows: Sequence[dict[str, Any]]) -> str:
+def _back(site: ReleaseSite, stack: str, ports: ReleasePorts) -> str:
+    return how_to_take_back(stack, "production", files=site.files, receipts=ports.apply.receipts, plans=ports.apply.plans)
+
+
+def _next(stack: str, rows: Sequence[dict[str, Any]], back: Callable[[], str]) -> str:
     going_on = next((row["goes_on"] for row in rows if row["goes_on"]), None)
     if going_on is not None:
         return str(going_on)
@@ -204,7 +220,7 @@ def _next(stack: str, rows: Sequence[dict[str, Any]]) -> str:
     wrong = next(((row, host["went_back"]) for row in rows for host in row["hosts"] if host["verdict"] not in (None, "MET")), None)
     if wrong is not None:
         return _see_why(stack, *wrong)
-    return _onward(stack, {row["environment"]: row for row in rows})
+    return _onward(stack, {row["environment"]: row for row in rows}, back)
 
 
 def _see_why(stack: str, row: dict[str, Any], went_back: str | None) -> str:
@@ -217,8 +233,8 @@ def _see_why(stack: str, row: dict[str, Any], went_back: str | None) -> str:
     return f"{told}; its hosts are named above" if stands else f"{told}, then: controlplane release rollback {shlex.quote(stack)} --env {name}"
 
 
-def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
-    """Return what comes next where everything runs as it was brought."""
+def _onward(stack: str, by_name: Mapping[str, dict[str, Any]], back: Callable[[], str]) -> str:
+    """Return what comes next where everything runs as it was brought; `back` gives the command that takes back what stands in production."""
     anew = f"controlplane release stage {stack} --manifest NAME --out FILE"
     staging, production = by_name.get("staging"), by_name.get("production")
     # In staging what not all hosts have is brought to all of them first.
@@ -231,8 +247,8 @@ def _onward(stack: str, by_name: Mapping[str, dict[str, Any]]) -> str:
     elif staging is not None and not staging["proof"]["passed"]:
         told = f"{anew}    (what staging runs did not prove itself)"
     elif production is not None and staging is not None and production["manifest"] != staging["manifest"]:
-        back = production["taken_back"] == staging["manifest"]
-        told = f"{anew}    (what staging runs was taken back from production)" if back else f"controlplane release promote {stack} --dry-run"
+        was_back = production["taken_back"] == staging["manifest"]
+        told = f"{anew}    (what staging runs was taken back from production)" if was_back else f"controlplane release promote {stack} --dry-run"
     elif production is not None and production["proof"] is not None and not production["proof"]["passed"]:
-        told = f"controlplane release rollback {stack} --env production --dry-run"
+        told = f"{back()} --dry-run"
     return told

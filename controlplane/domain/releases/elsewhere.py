@@ -20,7 +20,7 @@ class OpenRun(NamedTuple):
     """A run that did not end; `seq` is the number of the receipt that began it.
 
     `here` are the hosts of the environment on which a step of it was begun and not taken back, `away` such hosts that the environment has no more,
-    and `strange` all hosts of its plan that it has no more: there nothing goes on.
+    and `strange` all hosts of its plan that it has no more: there nothing goes on. `began` says whether it began a step anywhere.
     """
 
     run: str
@@ -29,11 +29,17 @@ class OpenRun(NamedTuple):
     here: tuple[str, ...]
     away: tuple[str, ...]
     strange: tuple[str, ...]
+    began: bool
 
     @property
     def is_elsewhere(self) -> bool:
         """Say whether all that is left of it lies on hosts that the environment has no more."""
         return bool(self.away) and not self.here
+
+    @property
+    def is_back(self) -> bool:
+        """Say whether all that it began went back: what is missing then is its end on record alone."""
+        return self.began and not self.here and not self.away
 
 
 def open_runs(found: Deployed, chain: Sequence[Receipt], plan_of: Callable[[str], Plan]) -> tuple[OpenRun, ...]:
@@ -53,7 +59,7 @@ def open_runs(found: Deployed, chain: Sequence[Receipt], plan_of: Callable[[str]
         left = dict.fromkeys(one.host for one in steps if one.key not in undone)
         strange = tuple(dict.fromkeys(step.host for step in plan.steps if step.host not in hosts))
         here, away = (tuple(host for host in left if (host in hosts) is own) for own in (True, False))
-        runs.append(OpenRun(whole.run, whole.seq, plan, here, away, strange))
+        runs.append(OpenRun(whole.run, whole.seq, plan, here, away, strange, began=bool(steps)))
     return tuple(runs)
 
 

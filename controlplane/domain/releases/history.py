@@ -115,6 +115,11 @@ class OnHost(Value):
         """Return the last one that is open, or on its way back."""
         return next((one for one in reversed(self.deployments) if one.state in ("open", "returning")), None)
 
+    def without(self, runs: Collection[str]) -> OnHost:
+        """Return it as it is once these runs are taken back."""
+        back = (one.model_copy(update={"state": "undone"}) if one.run in runs else one for one in self.deployments)
+        return self.model_copy(update={"deployments": tuple(back)})
+
 
 class Deployed(Value):
     """A stack in one environment, host by host in the order that was asked for."""
@@ -157,6 +162,10 @@ class Deployed(Value):
         """Return what went back from one host and is what another still runs, by run: a way back that has not ended, whatever the manifests."""
         standing = {one.current.run for one in self.hosts if one.current is not None}
         return {one.run: one for host in self.hosts for one in host.gone if one.run in standing}
+
+    def without(self, runs: Collection[str]) -> Deployed:
+        """Return it as it is once these runs are taken back."""
+        return self.model_copy(update={"hosts": tuple(host.without(runs) for host in self.hosts)})
 
     @property
     def disagree(self) -> bool:

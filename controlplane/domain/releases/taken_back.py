@@ -2,7 +2,8 @@
 
 Rules:
 - Whoever asks twice gets what was asked once: however the newest deployment went back, asked for or by itself, nothing further goes with it.
-- What failed or did not end below it, and what went back on one host alone, is no end yet: that still goes back.
+- What failed or did not end below it, and what went back on one host alone, is no end yet: that still goes back. So it does under a newer release
+  that was brought over it.
 - A manifest that stands more than once does not say to which deployment it goes back: the run that brought it does.
 """
 
@@ -53,6 +54,18 @@ def is_whole(left: Sequence[Deployment]) -> bool:
     return all(one.state == "done" for one in last.values())
 
 
+def targets(left: Sequence[Deployment], found: Deployed) -> dict[str, bool]:
+    """Return each run of what is left, newest first, with whether a way back may end at it: it ended well, and stands then on each of its hosts.
+
+    Whether it stands there is asked of what is left once the newer ones are back: while these stand nothing shows that it went back from one host.
+    """
+    order = tuple(dict.fromkeys(one.run for one in left))
+    return {
+        run: is_whole([one for one in left if one.run == run]) and run not in found.without(order[:number]).half_back
+        for number, run in enumerate(order)
+    }
+
+
 def named(left: Sequence[Deployment], run: str) -> str:
     """Return how a rollback is told to go back to a run of what is left: by its manifest, or where that stands more than once by the run."""
     name = next(one.manifest_name for one in left if one.run == run)
@@ -66,15 +79,15 @@ def means(to: str, one: Deployment, left: Sequence[Deployment]) -> bool:
 
 def _is_settled(left: Sequence[Deployment], found: Deployed) -> bool:
     """Say whether what is left and was begun last ended well, and nothing of it went back."""
-    run = left[0].run
-    return is_whole([one for one in left if one.run == run]) and run not in found.half_back
+    return targets(left, found)[left[0].run]
 
 
 def _further(left: Sequence[Deployment], found: Deployed) -> str | None:
-    """Return what a rollback could be told to go back to."""
+    """Return what a rollback could be told to go back to, once what is left is settled: then its newest run is what stands, and no target.
+
+    What an older run brought may stand as well: on the hosts that the environment had before it got others.
+    """
     if not left:
         return None
-    # A host that the environment got later has what stands by another run.
-    standing = {one.current.run for one in found.hosts if one.current is not None}
-    behind = (run for run in dict.fromkeys(one.run for one in left if one.run not in standing) if is_whole([one for one in left if one.run == run]))
+    behind = (run for run, may_end in targets(left, found).items() if may_end and run != left[0].run)
     return next((named(left, run) for run in behind), NOTHING)

@@ -75,6 +75,13 @@ def test_what_did_not_pass_says_why_and_what_to_do(
         assert lines[-5:-3] == ["skipped  test_flow.py::test_upload  0.0 s", "         no token"]
 
 
+def test_after_a_way_back_that_does_not_prove_itself_what_is_named_goes_further(run: Run, site: ReleaseSite) -> None:
+    site.take_back(site.deploy(1, "production"))
+    site.tests.tests = (FAILED,)
+    said = run("release", "smoke", "shop", "--env", "production")
+    assert said.out.splitlines()[-1] == "next     controlplane release rollback shop --env production --to nothing --dry-run    (the way back)"
+
+
 def test_doubt_is_5_and_said_beside_the_tests(run: Run, site: ReleaseSite) -> None:
     site.service("mint-data", "intake")["health"] = "unhealthy"
     said = run("release", "smoke", "shop", "--env", "production")

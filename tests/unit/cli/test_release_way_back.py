@@ -18,6 +18,8 @@ from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import STACK
 from tests.unit.usecases.test_judge_return import PINNED, by_hand, first_release
 
+BACK = "controlplane release rollback shop --env production"
+
 
 def test_a_rollback_names_the_images_that_come_back_and_the_hosts_that_are_emptied(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -66,7 +68,8 @@ def test_a_manifest_that_stands_twice_is_gone_back_to_by_the_run_that_is_named(
 def test_a_smoke_run_of_it_names_no_manifest_and_opens_no_gate(capsys: pytest.CaptureFixture[str]) -> None:
     tests = (SmokeTest(name="test_flow.py::test_it", outcome="passed"),)
     _print_smoke(
-        SmokeReport(run="CAP-1", stack="shop", environment="staging", manifest="", manifest_name="what no release brought", at="", tests=tests)
+        SmokeReport(run="CAP-1", stack="shop", environment="staging", manifest="", manifest_name="what no release brought", at="", tests=tests),
+        lambda: BACK,
     )
     out = capsys.readouterr().out
     assert "what no release brought of shop in staging is proven" in out
@@ -77,6 +80,7 @@ def test_a_smoke_run_of_it_names_no_manifest_and_opens_no_gate(capsys: pytest.Ca
 def test_where_it_fails_its_smoke_no_release_is_taken_back_for_it(environment: EnvironmentName, capsys: pytest.CaptureFixture[str]) -> None:
     tests = (SmokeTest(name="test_flow.py::test_it", outcome="failed", reason="an invalid intake gets 200"),)
     _print_smoke(
-        SmokeReport(run="CAP-1", stack="shop", environment=environment, manifest="", manifest_name="what no release brought", at="", tests=tests)
+        SmokeReport(run="CAP-1", stack="shop", environment=environment, manifest="", manifest_name="what no release brought", at="", tests=tests),
+        lambda: BACK,
     )
     assert capsys.readouterr().out.splitlines()[-1] == f"next     look at the hosts, then: controlplane release smoke shop --env {environment}"

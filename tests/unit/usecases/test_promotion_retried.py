@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.domain.errors import InterruptedRunError, RefusedError
+from controlplane.domain.finding import Verdict
 from controlplane.domain.plan import Plan
 from controlplane.domain.receipt import undone_keys
 from controlplane.domain.releases.history import DEPLOY
@@ -17,6 +18,7 @@ from controlplane.usecases.release_way_back import way_back
 from tests.fakes.kept import copied_each_time
 from tests.fakes.promotions import PromotedSite
 from tests.fakes.releases import STACK
+from tests.unit.usecases.test_return_twice import killed_at_each_receipt
 
 V1, V2 = {"1 intake", "1 seeds"}, {"2 intake", "2 seeds"}
 DONE, FAILED = StepResult(status="done", message="", told={}), StepResult(status="failed", message="the registry is down", told={})
@@ -47,6 +49,20 @@ def stopped() -> tuple[PromotedSite, Plan]:
 def back_to(site: PromotedSite, to: str | None = None) -> tuple[str, str | None, int]:
     back = way_back(site.site, STACK, "production", to, site.release_ports)
     return back.leaves, back.to, len(back.runs)
+
+
+def test_one_whose_first_host_failed_goes_on_to_the_second_once_the_first_was_brought() -> None:
+    site = PromotedSite()
+    assert site.promote(site.bring_to_gate(1)).outcome == "done"
+    plan = site.bring_to_gate(2)
+    site.runner.ends = [FAILED]
+    kills = killed_at_each_receipt(site, site.world.count, lambda one: one.promote(plan))
+    cut = next(one for one in kills if any(result.outcome == "failed" for result in one.receipts.chain))
+    cut.runner.ends = []
+    shown = rehearse(cut.site, STACK, "production", plan, cut.release_ports)
+    assert {line.verdict for line in shown.gate} == {Verdict.MET}
+    result = cut.promote(plan)
+    assert (result.outcome, cut.production(), {line.verdict for line in result.gate}) == ("done", V2, {Verdict.MET}), result.messages
 
 
 def test_a_promotion_that_was_retried_and_proven_is_finished() -> None:

@@ -77,8 +77,8 @@ def in_production(site: PromotedSite, service: str) -> list[dict[str, object]]:
     return [one for one in rows if (one["compose_project"], one["compose_service"]) == ("shop-production", service)]
 
 
-def stays(site: PromotedSite, plan: Plan, proof: str) -> tuple[str, ...]:
-    """Call a finished promotion again, and return what it said."""
+def stays(site: PromotedSite, plan: Plan, proof: str, *, to: str = "") -> tuple[str, ...]:
+    """Call a finished promotion again, and return what it said; `to` is what the way back that it names goes to."""
     before, plays, faults = list(site.receipts.chain), list(site.runner.plays), site.faults
     site.faults = ("production lacks PORT",)
     line = dry(site, plan)
@@ -87,7 +87,7 @@ def stays(site: PromotedSite, plan: Plan, proof: str) -> tuple[str, ...]:
     assert (result.outcome, result.exit_code(), result.gate, result.returned) == ("done", 0, (), ())
     assert (site.receipts.chain, site.runner.plays, site.production()) == (before, plays, V1)
     assert f"was carried out and r1 proven, see {proof}. Nothing was changed. " in result.messages[0]
-    assert "controlplane release rollback shop --env production --dry-run" in result.messages[0]
+    assert f"controlplane release rollback shop --env production{to} --dry-run" in result.messages[0]
     assert (line.verdict, line.reason) == (Verdict.MET, " ".join(result.messages))
     return result.messages
 
@@ -106,7 +106,8 @@ def test_a_finished_promotion_changes_nothing_after_a_rollback_to_it_whose_smoke
     assert site.promote(site.bring_to_gate(2)).outcome == "done"
     site.stubs = {1}
     assert site.roll_back().outcome == "failed"
-    stays(site, plan, proof)
+    # One that names nothing would prove it again, and take nothing back.
+    stays(site, plan, proof, to=" --to nothing")
 
 
 def test_a_finished_promotion_that_does_not_run_well_any_more_says_so_and_changes_nothing() -> None:

@@ -261,7 +261,7 @@ def test_a_dry_run_says_it_as_well_and_asks_no_host(site: PromotedSite) -> None:
     assert told.back.already.startswith("r2, brought last to production")
 
 
-def test_a_run_that_is_open_elsewhere_is_still_what_is_said(site: PromotedSite) -> None:
+def test_a_run_that_is_open_elsewhere_is_still_what_is_said_and_what_is_back_stays_asked_for_as_often_as_one_likes(site: PromotedSite) -> None:
     promoted(site, 1)
     plan = site.bring_to_gate(2)
     site.runner.ends = [StepResult(status="done", message="", told={}), StepResult(status="unreachable", message="no route", told={})]
@@ -272,8 +272,9 @@ def test_a_run_that_is_open_elsewhere_is_still_what_is_said(site: PromotedSite) 
     alone = spec.environments["production"].model_copy(update={"hosts": ("mint-apps",)})
     site.files.specs[STACK] = spec.model_copy(update={"environments": {**spec.environments, "production": alone}})
     assert site.roll_back().outcome == "rolled-back"
+    assert "before this is ended: run " in changes_nothing(site).messages[0]
     with pytest.raises(RefusedError, match="is open on mint-data, no host of production any more"):
-        site.roll_back()
+        site.roll_back(to="nothing")
     run = next(one.run for one in site.receipts.chain if one.plan == plan.plan)
     abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
     assert "r2, brought last to production" in changes_nothing(site).messages[0]
