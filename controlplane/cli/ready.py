@@ -60,13 +60,13 @@ def _judged(host: str, view: SiteView, ports: ApplyPorts, *, after_reboot: bool)
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
     from controlplane.usecases.judge_ready import judge_ready  # noqa: PLC0415
-    from controlplane.usecases.reboot_hosts import reboot_hosts  # noqa: PLC0415
+    from controlplane.usecases.reboot_hosts import Waves, reboot_hosts  # noqa: PLC0415
 
     with working("judging by two witnesses") as progress:
         if after_reboot:
-            waves, files = wiring.waves_of(view), wiring.wave_files_of(view)
+            waves = Waves(wiring.waves_of(view), wiring.wave_files_of(view))
             operator = wiring.operator()
-            reboot_hosts(view, hosts=(host,), operator=operator, ports=ports, progress=progress, judged_by="ready", waves=waves, wave_site=files)
+            reboot_hosts(view, hosts=(host,), operator=operator, ports=ports, progress=progress, judged_by="ready", waves=waves)
         return judge_ready(host, view, operator=wiring.operator(), ports=ports, rebooted=after_reboot)
 
 

@@ -48,12 +48,12 @@ def _of_target(target: str) -> AuditReport:
 def _of_site(site: str | None, hosts: tuple[str, ...], *, after_reboot: bool) -> AuditReport:
     from controlplane import wiring  # noqa: PLC0415 - loaded when the verb runs
     from controlplane.cli.progress import working  # noqa: PLC0415
-    from controlplane.usecases.reboot_hosts import reboot_hosts  # noqa: PLC0415
+    from controlplane.usecases.reboot_hosts import Waves, reboot_hosts  # noqa: PLC0415
     from controlplane.usecases.verify_hosts import verify_hosts  # noqa: PLC0415
 
     view, ports = wiring.governed_site(site)
     with working("verifying") as progress:
         if after_reboot:
-            waves, files = wiring.waves_of(view), wiring.wave_files_of(view)
-            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress, waves=waves, wave_site=files)
+            waves = Waves(wiring.waves_of(view), wiring.wave_files_of(view))
+            reboot_hosts(view, hosts=hosts, operator=wiring.operator(), ports=ports, progress=progress, waves=waves)
         return verify_hosts(view, hosts=hosts, clock=ports.clock, evidence=ports.evidence, witness=ports.witness, rebooted=after_reboot)

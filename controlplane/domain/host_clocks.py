@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from controlplane.domain.coordination import stamp_of
 from controlplane.domain.coordination_rules import BEHIND
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
 
 # Days are added to times and taken from them, which must not leave what a datetime holds.
 _LAST = datetime(9990, 1, 1, tzinfo=UTC)
+# A controller that is behind is so by every host's clock.
+_TOLD = 5
 
 
 class HostClock(NamedTuple):
@@ -20,14 +23,20 @@ class HostClock(NamedTuple):
     says: datetime
 
 
-def ahead_of(now: datetime, seen: Mapping[str, Evidence | Unreached]) -> HostClock | None:
-    """Return the clock that is the latest of these hosts', where `now`, this controller's, is more than five minutes behind it; else None.
+def ahead_of(now: datetime, seen: Mapping[str, Evidence | Unreached]) -> tuple[HostClock, ...]:
+    """Return every clock of these hosts that `now`, this controller's, is more than five minutes behind; the latest comes last.
 
-    Hosts whose clock was not observed say nothing.
+    Any of them may be the right one, and what is shut by one is open again by a later one. Hosts whose clock was not observed say nothing.
     """
     clocks = [clock for host, record in sorted(seen.items()) if isinstance(record, Evidence) and (clock := _clock(host, record)) is not None]
-    latest = max(clocks, key=lambda clock: clock.says, default=None)
-    return latest if latest is not None and latest.says > now + BEHIND else None
+    return tuple(sorted((clock for clock in clocks if clock.says > now + BEHIND), key=lambda clock: clock.says))
+
+
+def by_clocks(told: Sequence[tuple[HostClock, str]], now: datetime) -> str:
+    """Return what does not hold by which clock, with what that one says and what this controller's does."""
+    parts = [f"{why}, by the clock of {clock.host}: it says {stamp_of(clock.says)}" for clock, why in told[:_TOLD]]
+    more = f"; and by {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return f"{'; '.join(parts)}{more}, and this controller's {stamp_of(now)}"
 
 
 def _clock(host: str, evidence: Evidence) -> HostClock | None:

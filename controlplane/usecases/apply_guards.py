@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from controlplane.domain.approval import Approval, is_over
@@ -12,7 +12,7 @@ from controlplane.domain.chain import behind, chain_faults
 from controlplane.domain.coordination import stamp_of
 from controlplane.domain.errors import RefusedError, RunFailedError
 from controlplane.domain.evidence import Evidence, Reader, Unobserved, Unreached
-from controlplane.domain.host_clocks import ahead_of
+from controlplane.domain.host_clocks import ahead_of, by_clocks
 from controlplane.domain.lease_view import lease_of
 from controlplane.domain.plan import Plan
 from controlplane.domain.planning import differences, unplanned
@@ -22,7 +22,8 @@ from controlplane.domain.site_view import SiteView
 from controlplane.domain.witness_route import no_way
 from controlplane.ports.receipts import ApprovalStore, ReceiptStore
 from controlplane.usecases.approval_guard import judge_approval
-from controlplane.usecases.interrupted_run import abandon_command, if_gone, open_run, way_back_command
+from controlplane.usecases.govern_course import Course
+from controlplane.usecases.interrupted_run import abandon_command, if_gone, open_run, way_back_command, without_refused_way
 from controlplane.usecases.record_run import WHOLE
 from controlplane.usecases.step_outcome import deletes
 from controlplane.usecases.way_on import way_on
@@ -139,24 +140,23 @@ def refuse_unless_timely(
     *,
     run: str | None,
     now: datetime,
-    shut: Callable[[datetime], str | None],
+    course: Course,
 ) -> None:
-    """Raise `RefusedError` where this controller's clock is behind a host's, by which the approval is over or, as `shut` says, no window is open.
+    """Raise `RefusedError` where this controller's clock is behind a host's, by which the approval is over or, as the course says, nothing may begin.
 
     A run that is resumed, `run`, is covered by the approval that it took. Nothing is put on record: the host's clock may be the wrong one.
     """
-    there = ahead_of(now, seen)
-    if there is None:
-        return
-    over = approval is not None and (run is None or approval.used_by != run) and is_over(approval, there.says)
-    closed = shut(there.says)
-    told = [f"its approval expired at {approval.expires_at}"] if over and approval is not None else []
-    told += [closed] if closed is not None else []
+    clocks = ahead_of(now, seen)
+    told = [(clock, shut) for clock in clocks if (shut := course.shut(clock.says)) is not None]
+    again = ""
+    if clocks and approval is not None and (run is None or approval.used_by != run) and is_over(approval, clocks[-1].says):
+        told.insert(0, (clocks[-1], f"its approval expired at {approval.expires_at}"))
+        again = "; where that is this controller's, approve the plan again as well"
     if told:
-        again = "; where that is this controller's, approve the plan again as well" if over else ""
+        still = "" if run is None else f" {without_refused_way(course.go_on(run), run, plan)}"
         raise RefusedError(
-            f"plan {plan.plan[:19]} refused: {' and '.join(told)}, by the clock of {there.host}: it says {stamp_of(there.says)}, and this "
-            f"controller's {stamp_of(now)}. Nothing was changed. Set the one that is wrong{again}. Then run this again."
+            f"plan {plan.plan[:19]} refused: {by_clocks(told, now)}. Nothing was changed. Set the one that is wrong{again}. "
+            f"Then run this again.{still}"
         )
 
 

@@ -163,7 +163,7 @@ def _apply(plan: Plan, site: SiteView, *, operator: str, ports: ApplyPorts, prog
             unpinned = [fault for step in plan.steps if (fault := pin_host_key(step, site, seen, ports.known_hosts)) is not None]
             return nothing_done(plan, "this plan was applied before and nothing is left of it: nothing was changed", report, unpinned)
         approval = demand_approval()
-    refuse_unless_timely(plan, approval, seen, run=resumed, now=ports.clock.now(), shut=course.shut)
+    refuse_unless_timely(plan, approval, seen, run=resumed, now=ports.clock.now(), course=course)
     refuse_unless_good(plan, fresh, site, seen, resumed=resumed, back=way_back_command(resumed or "", plan, chain), anew=course.anew(plan))
     run = resumed or make_run_key(WHOLE, ports.clock.now(), ports.entropy.four_hex())
     ledger = Ledger(ports.receipts, ports.clock, run=run, site=site.name, plan=plan.plan, policy=site.policy_digest, operator=operator)

@@ -4,7 +4,7 @@ Rules:
 - Only hosts that the wave changes, that were not carved out and that the failure limit still lets begin, only capabilities that it names: nothing
   outside its scope is ever in its plan.
 - A plan that was refused all that is left is shown and not kept with the wave: what waits for its run there goes on waiting. But where it looked, and
-  something of an abandoned run's rest is done by now, it is kept, for that is what it shows.
+  something of an abandoned run's rest is done by now, it is kept, for that is what it shows; before the one that waits, which stays the last.
 - What deletes (only by name) is a change set of its own, after the others.
 - Where another person has to approve, who made the plan counts as who asked, by the name of their key, whoever holds the wave later. Whose key
   nobody knows makes no plan there.
@@ -73,9 +73,15 @@ def plan_wave(name: str, site: WaveSite, ports: WavePorts, *, capabilities: Sequ
         asked_by=asked_by,
     )
     if made.steps or not made.refusals or _settles_rest(record, planned, ports):
-        record = record.with_plan(planned)
+        record = _kept(record, planned)
         ports.waves.write(held, state=state_of(record), record=record.plain(), now=ports.apply.clock.now())
     return made, planned
+
+
+def _kept(record: WaveRecord, planned: Planned) -> WaveRecord:
+    """Return the record with a plan. What waits for its run stays the last one where this one was refused all that is left."""
+    last, kept = record.last_plan, record.with_plan(planned)
+    return kept.with_plan(last) if planned.outcome == REFUSED and last is not None and last.waits else kept
 
 
 def _settles_rest(record: WaveRecord, planned: Planned, ports: WavePorts) -> bool:

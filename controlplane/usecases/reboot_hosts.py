@@ -3,7 +3,8 @@
 Rules:
 - A host is rebooted only where fresh evidence shows that nobody holds its lease and no run's unit works there, whoever's controller that is.
 - What could not be observed is not rebooted.
-- Where site.yml names windows, none is rebooted outside of one. A host of a wave that goes on is rebooted in that wave's windows, as its runs are.
+- Where site.yml names windows, none is rebooted outside of one. A host of a wave that goes on is rebooted in that wave's windows, as its runs are:
+  by this controller's clock, and by those of the hosts that it is behind.
 - Neither is a host on which a Redis is seen that a stop and a start would cost its keys.
 - One that belongs to a wave that goes on and changes machines is rebooted by that wave's holder alone, also where the wave only looks at it.
 """
@@ -12,14 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from controlplane.domain.checks.restart import lost_by_restart
 from controlplane.domain.coordination import WaveHeld
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.errors import ControlPlaneError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
+from controlplane.domain.errors import ControlPlaneError, InputInvalidError, InterruptedRunError, RefusedError, RunFailedError, UnknownError
 from controlplane.domain.evidence import Reader, Unobserved, Unreached
+from controlplane.domain.host_clocks import ahead_of, by_clocks
 from controlplane.domain.inventory import InventoryHost
 from controlplane.domain.lease_view import LEASE_PROBES, reboot_objections
 from controlplane.domain.receipt import Outcome, open_intents
@@ -39,10 +43,16 @@ from controlplane.usecases.wave_ports import WaveSite, refuse_other_files, witho
 REBOOT = "host.reboot"
 # What tells whether a database would lose anything by it.
 _RESTART_PROBES = ("docker_containers", "redis")
+# What holds a host's own clock.
+_CLOCK_PROBES = ("identity",)
+Shut = Callable[[datetime], str | None]
 
 
-def _not_told() -> WaveSite:
-    raise NotImplementedError("who gives attempts at waves says what their files are as well")
+class Waves(NamedTuple):
+    """The waves of a site: every attempt at one, asked of the store, and what its files say, read only for a host of the operator's own one."""
+
+    attempts: Attempts
+    site: Callable[[], WaveSite]
 
 
 def reboot_hosts(
@@ -53,15 +63,15 @@ def reboot_hosts(
     ports: ApplyPorts,
     progress: Callable[[str], None],
     judged_by: str = "verify --host",
-    waves: Attempts = lambda: (),
-    wave_site: Callable[[], WaveSite] = _not_told,
+    waves: Waves | None = None,
 ) -> tuple[str, ...]:
     """Reboot the hosts one after the other and return the receipts. `judged_by` are the words before a host that judge it without another reboot.
 
-    `waves` asks the store for every attempt at a wave, `wave_site` reads what the site says of waves: only for a host of the operator's own one.
+    Without `waves` no host belongs to one.
 
     Raises `RefusedError` where a run is open on one of them or changes it from elsewhere, or another's wave has it; `UnknownError` where that could
-    not be observed, `RunFailedError` for the first that does not come back, `InterruptedRunError`.
+    not be observed, `InputInvalidError` where a wave's files have faults, `RunFailedError` for the first that does not come back,
+    `InterruptedRunError`.
     """
     chosen = site.chosen(hosts)
     names = tuple(desired.host for desired, _ in chosen)
@@ -72,7 +82,7 @@ def reboot_hosts(
     keys: list[str] = []
     files = ports.roles.files()
 
-    asked = partial(_refuse_by_waves, site, waves=waves, wave_site=wave_site, operator=operator, ports=ports)
+    asked = partial(_refuse_by_waves, site, waves=waves, operator=operator, ports=ports)
 
     def restart(route: InventoryHost, key: str) -> StepResult:
         return ports.runner.run(render_reboot([route], roles=files), key=key, host=route.name, playbook="site.yml", progress=progress)
@@ -103,12 +113,12 @@ def _refuse_unless_free(
     ports: ApplyPorts,
     *,
     rebooted: tuple[str, ...],
-    waves: Callable[[Sequence[str], str], None],
+    waves: Callable[[Sequence[str], str], Shut],
 ) -> None:
     """Raise `RefusedError` where no window is open, or a wave or somebody changes one of the hosts, `UnknownError` where that is not known."""
     state = f"Only {were_rebooted(rebooted)}" if rebooted else "Nothing was rebooted."
-    waves([desired.host for desired, _ in chosen], state)
-    seen = ports.evidence.collect([route for _, route in chosen], {}, only=(*LEASE_PROBES, *_RESTART_PROBES))
+    shut = waves([desired.host for desired, _ in chosen], state)
+    seen = ports.evidence.collect([route for _, route in chosen], {}, only=(*LEASE_PROBES, *_RESTART_PROBES, *_CLOCK_PROBES))
     busy, doubts, lost = [], [], []
     for host in (desired.host for desired, _ in chosen):
         record = seen.get(host, Unreached(host=host, reason="it was not asked"))
@@ -133,14 +143,20 @@ def _refuse_unless_free(
         )
     if doubts:
         raise UnknownError(f"{'; '.join(doubts)}. {state} Restore the connection, then run this again.")
+    now = ports.clock.now()
+    closed = [(clock, why) for clock in ahead_of(now, seen) if (why := shut(clock.says)) is not None]
+    if closed:
+        raise RefusedError(f"{by_clocks(closed, now)}. {state} Set the one that is wrong. Then run this again.")
 
 
-def _refuse_by_waves(
-    site: SiteView, hosts: Sequence[str], state: str, *, waves: Attempts, wave_site: Callable[[], WaveSite], operator: str, ports: ApplyPorts
-) -> None:
-    """Raise `RefusedError` where another's wave has one of the hosts, or no window of one is open; `UnknownError` where the store can't be asked."""
+def _refuse_by_waves(site: SiteView, hosts: Sequence[str], state: str, *, waves: Waves | None, operator: str, ports: ApplyPorts) -> Shut:
+    """Return what tells why none of them may be rebooted at a time, by their windows; None where all may.
+
+    Raises `RefusedError` where another's wave has one of the hosts, or no window of one is open now; `UnknownError` where the store can't be asked,
+    `InputInvalidError` where a wave's files have faults.
+    """
     try:
-        attempts = tuple(waves())
+        attempts = tuple(waves.attempts()) if waves is not None else ()
     except InterruptedRunError:
         raise
     except ControlPlaneError as lost:
@@ -151,22 +167,40 @@ def _refuse_by_waves(
             f"{theirs.told}. {state} Leave it to its holder, or wait for its end: {theirs.status}. Once their lease is over it can be taken over: "
             f"controlplane wave resume {theirs.wave}"
         )
+    shuts: list[Shut] = []
     for host in hosts:
         mine = next((one for one in attempts if in_wave([host], [one]) is not None), None)
-        now = ports.clock.now()
+        if mine is None or waves is None:
+            shuts.append(lambda at: why_shut(site.windows, timezone=site.timezone, now=at))
+            continue
         try:
-            shut = why_shut(site.windows, timezone=site.timezone, now=now) if mine is None else _why_shut_in(mine, host, wave_site(), now)
+            shuts.append(_shut_in(mine, host, waves.site()))
         except RefusedError as other:
             raise RefusedError(f"{without_end(str(other)).rstrip('.')}. {state}") from None
-        if shut is not None:
-            raise RefusedError(f"{shut}. {state} Run this again then.")
+        except InputInvalidError as wrong:
+            *others, last = wrong.faults
+            told = f"{last.message}. {host} belongs to wave {mine.wave} and is not rebooted before that is mended. {state}"
+            raise InputInvalidError([*others, replace(last, message=told)]) from None
+
+    def shut(at: datetime) -> str | None:
+        return next((why for one in shuts if (why := one(at)) is not None), None)
+
+    why = shut(ports.clock.now())
+    if why is not None:
+        raise RefusedError(f"{why}. {state} Run this again then.")
+    return shut
 
 
-def _why_shut_in(held: WaveHeld, host: str, site: WaveSite, now: datetime) -> str | None:
-    """Return why no run of the wave would begin now. Raises `RefusedError` where its file is not the one that it was opened by."""
+def _shut_in(held: WaveHeld, host: str, site: WaveSite) -> Shut:
+    """Return what tells why no run of the wave would begin at a time. Raises `RefusedError` where its file is not the one that it was opened by."""
     refuse_other_files(f"{host} is not rebooted, it belongs to wave {held.wave}", held.wave, site, record_of(held.record))
-    shut = opening_now(site.wave(held.wave), site, now)[1]
-    return None if shut is None else f"{host} belongs to wave {held.wave}, outside of whose windows nothing is changed: {shut}"
+    wave = site.wave(held.wave)
+
+    def shut(at: datetime) -> str | None:
+        why = opening_now(wave, site, at)[1]
+        return None if why is None else f"{host} belongs to wave {held.wave}, outside of whose windows nothing is changed: {why}"
+
+    return shut
 
 
 def _lost(reader: Reader) -> tuple[str, ...]:

@@ -259,7 +259,8 @@ class ReleaseCourse(Ungoverned):
     """The course of a deployment: host after host in the environment's order, each only while `held` is ours, none of `waves` has the host, and
     `waits` gives no reason against it.
 
-    `command` goes on with it, `back` gives the command that takes a run of it back, `begins` is told the run before each host is.
+    `command` goes on with it, `back` gives the command that takes a run of it back, `begins` is told the run before each host is, `shuts` says why
+    nothing may begin at a time.
     """
 
     def __init__(  # noqa: PLR0917 - one run's whole surroundings
@@ -267,6 +268,7 @@ class ReleaseCourse(Ungoverned):
     ) -> None:
         self._command, self._hosts, self._held, self._waves, self._waits, self._back = command, tuple(hosts), held, waves, waits, back
         self.begins: Callable[[str], None] = lambda _run: None
+        self.shuts: Callable[[datetime], str | None] = lambda _at: None
 
     def ordered(self, steps: Sequence[Step]) -> tuple[Step, ...]:
         """Return the steps in the order of the environment's hosts."""
@@ -275,6 +277,10 @@ class ReleaseCourse(Ungoverned):
     def go_on(self, run: str) -> str:
         """Name the verb that ran it."""
         return how_to_go_on(run, f"'{self._command}'", self._back(run))
+
+    def shut(self, at: datetime) -> str | None:
+        """Ask the windows of the verb, where it has any."""
+        return self.shuts(at)
 
     def pause(self, step: Step, run: str) -> str | None:
         """Say whether it has to wait; where it need not, it begins now."""

@@ -48,7 +48,7 @@ class Rest(NamedTuple):
         """Return what there is to do where that plan is refused what is left; nothing where `way_on` ends the wave already."""
         if self._stopped(wave, record) is not None:
             return ""
-        return f"    (where it is refused that: what it says first, or end this attempt: {abort_command(name)})"
+        return f"    (if that plan is refused: mend what it names, or end this attempt: {abort_command(name)})"
 
     def _stopped(self, wave: Wave, record: WaveRecord) -> str | None:
         stopped = left_alone(wave, record.out)

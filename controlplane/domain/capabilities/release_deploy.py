@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 
-from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal
+from controlplane.domain.capabilities.proposal import Capability, Draft, Outlook, Proposal, about
 from controlplane.domain.capabilities.release_data import called, data, elsewhere, is_source, misplaced, taken, volume_places
 from controlplane.domain.checks.case import Case
 from controlplane.domain.checks.release import is_of_deployment, judge, ordered, recorded
@@ -44,7 +44,7 @@ def _propose(desired: DesiredHost, reader: Reader, outlook: Outlook) -> Proposal
             if judge(Case(desired, reader.evidence), wanted).verdict is not Verdict.MET:
                 drafts.append(_draft(desired, wanted, reader))
         except Unobserved as doubt:
-            refusals.append(f"could not be observed: {doubt}")
+            refusals.append(f"could not be observed: {about(wanted.stack, doubt)}")
         except CannotError as reason:
             refusals.append(f"{wanted.stack}: {reason}")
     return Proposal(drafts=tuple(drafts), refusals=tuple(refusals))

@@ -10,64 +10,90 @@ from __future__ import annotations
 
 import re
 
-_SOME = r"(?:some|several|most|(?:a\s+)?few|one|two|three|four|five|six|seven|eight|nine|ten|[1-9]\d*)"
+# How far before and behind a saying is read: no sentence that denies it is longer, and a long text takes no longer than its length.
+_NEAR = 200
+
+_SOME = r"(?:some|several|most|(?:a )?few|one|two|three|four|five|six|seven|eight|nine|ten|[1-9]\d*)"
 _ENTRIES = r"(?:gap|finding|loop|item|point|question|task|thing)s?"
+# Of room and time something is left at all times.
+_UNIT = r"(?:[kmgt]?i?b|bytes?|percent|%|inodes?|seconds?|minutes?|hours?|days?|weeks?)(?!\w)"
 # What "is left" means by what follows it: "left out", "left as it was", "left in place" speak of a decision.
-_GOES_ON = r"to\s+(?:do|be|move|mend|fix|close|decide)|open|over|on|and|but|except|save|other|apart|until|there|here|for\s+later"
-_AND_NO_MORE = rf"(?=\s*(?:\Z|[.,;:!?)\n])|\s+(?:{_GOES_ON})\b)"
+_GOES_ON = r"to (?:do|be|move|mend|fix|close|decide)|open|over|on|and|but|except|save|other|apart|until|there|here|for later"
+_AND_NO_MORE = rf"(?=\s*(?:\Z|[.,;:!?)\n])| (?:{_GOES_ON})\b)"
+# Where data must not lie: "still on the data disk" is how it should be.
+_WRONG_PLACE = r"(?:[\w'\u2019-]+ ){0,2}?(?:(?:boot|root|old|system) disk|layer)"
 
 # At any time: "two were left to do" is how an entry tells its end, too.
 _EVER = (
     r"remain(?:s|ing)?",
-    r"still\s+(?:open|to\s+do|missing)",
-    r"left\s+(?:to\s+do|open)",
+    r"still (?:open|to do|missing)",
+    r"left (?:to do|open)",
     r"to-?do|tbd|unfinished",
-    r"not\s+(?:yet\s+)?done",
+    r"not (?:yet )?done",
 )
 _NOW = (
-    rf"(?:is|are)\s+(?:still\s+|only\s+)?left{_AND_NO_MORE}",
-    rf"{_SOME}\s+(?:(?:more\s+)?[\w-]+\s+)?left{_AND_NO_MORE}",
-    rf"(?:{_SOME}(?:\s+of\s+(?:the|them|these|it))?|{_ENTRIES}|(?:GAP|STOR|LOOP)-[\w-]+)\s+(?:is|are)\s+open(?!\s+to\b|-)",
-    rf"(?:there\s+(?:is|are)|has|have|with)\s+(?:still\s+)?(?:{_SOME}|an?)\s+open\s+{_ENTRIES}",
-    r"still\s+(?:on|in|at)\s+(?:the|its|their|a)\b",
-    r"still\s+(?:to\s+be|to\s+come|lies?|sits?|stands?\s+open|needs?|has\s+to|have\s+to|must|waits?|awaits?)\b",
+    rf"(?:{_SOME} )?(?:is|are) (?:still |only )?left{_AND_NO_MORE}",
+    # With an article it is what somebody did away with: "purged the three volumes left on vda".
+    rf"(?<!\bthe\s)(?<!\bthese\s)(?<!\bthose\s){_SOME} (?:(?:more )?(?!(?:is|are|was|were)\b|{_UNIT})[\w-]+ )?left{_AND_NO_MORE}",
+    rf"(?:{_SOME}(?: of (?:the|them|these|it))?|{_ENTRIES}|(?:GAP|STOR|LOOP)-[\w-]+) (?:is|are|stays?) open(?! to\b|-)",
+    rf"(?:there (?:is|are)|has|have|with) (?:still )?(?:{_SOME}|an?) open {_ENTRIES}",
+    rf"still (?:on|in) (?:the|its|their|a) {_WRONG_PLACE}",
+    r"still (?:to be|to come|lies?|sits?|stands? open|needs?|has to|have to|must|waits?|awaits?)",
+    r"only [\w-]+ (?:is|are) missing",
+    r"(?:has|have)(?: not|n['\u2019]t) (?:been )?moved",
     r"unmoved",
-    r"not\s+yet|n['\u2019]t\s+yet|(?:not|n['\u2019]t)\s+(?:been\s+)?[\w-]+\s+yet|yet\s+to\s+\w+",
-    r"(?:is|are)\s+(?:pending|outstanding)",
+    r"not yet|n['\u2019]t yet|(?:not|n['\u2019]t) (?:been )?[\w-]+ yet|yet to \w+",
+    r"(?:is|are) (?:pending|outstanding)",
     r"(?:pending|outstanding)(?=\s*(?:\Z|[.,;:!?)\n]))",
-    r"pending\s+(?:the|an?|its|their)\b",
-    r"(?:is|are)\s+(?:not\s+(?:finished|complete)|incomplete)",
+    r"pending (?:the|an?|its|their)",
+    r"(?:is|are) (?:not (?:finished|complete)|incomplete)",
 )
+
+# What puts it in the past, with the words of time that may stand between: "were, until W8E, still on the boot disk".
+_THEN = r"all|both|still|then|left|one|two|at (?:that|the) time|at first|(?:until|before) (?:the )?[\w-]+"
+_PAST = rf"\b(?:was|were|been|had|did|lay|sat|found|seen|began|begun|started|opened)(?:,? (?:{_THEN})\b)*,?\s*\Z"
+
+# What says that all of it is done.
+_WORD = r"(?!(?:and|or|nor|but|while|is|are|was|were)\b)[\w'\u2019/-]+"
+_NO = r"(?:no|zero|0|neither|not a single|not one)"
+# "no volume of the apps", "nothing on the boot disk"; in "no decision on the remaining volumes" the saying is a part of it.
+_WHEREOF = rf" of(?: {_WORD}){{1,4}}| (?:on|in)(?! (?:the|its|their|these|those) \Z)(?: {_WORD}){{1,4}}"
+_DENIALS = (
+    # "no gap is", "no data volume is"; of two words behind "with" the second begins another thought: "with no downtime minio remains".
+    rf"(?:{_NO}(?: {_WORD})?|(?<!\bwith\s){_NO} {_WORD} {_WORD}|(?:nothing|none|neither|zero|0)(?: else)?)(?:{_WHEREOF})?",
+    rf"neither(?: {_WORD}){{1,4}} nor(?: {_WORD}){{0,5}}",
+    r"no longer|not|(?:is|are)n['\u2019]t",
+    rf"\d+\s*{_UNIT}",
+)
+# And what takes that back in the same breath: "nothing remains but two volumes". After a comma "but" begins another thought.
+_BUT = r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(?:except|other than|apart from|(?<!to\s)save)\b"
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return a pattern in which each blank stands for any white space."""
+    return re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE)
 
 
 def _any_of(sayings: tuple[str, ...]) -> re.Pattern[str]:
     # A word of its own, unless it is the end of another one: "isn't yet".
-    return re.compile(rf"(?:\b|(?<=\w)(?=n['\u2019]t))(?:{'|'.join(sayings)})(?!\w)", re.IGNORECASE)
+    return _compiled(rf"(?:\b|(?<=\w)(?=n['\u2019]t))(?:{'|'.join(sayings)})(?!\w)")
 
 
 _SAYINGS = ((_any_of(_EVER), False), (_any_of(_NOW), True))
-_PAST = re.compile(r"\b(?:was|were|been|had|did|lay|sat|found|seen)(?:\s+(?:all|both|still|then|left|one|two))?\s*\Z", re.IGNORECASE)
-# What says that all of it is done: "nothing remains", "no gap is still open", "none of the volumes is left", "is no longer pending".
-_NOTHING = re.compile(
-    r"\b(?:(?:nothing|none|no|zero|0)(?:\s+(?!(?:on|of|about|for|in|to|and|or|but|while)\b)[a-z]+)??(?:\s+(?!(?:the|and|or|while)\b)[a-z-]+)?"
-    r"|(?:none|nothing)\s+of\s+(?:(?:the|its|their|these|those)\s+)?[a-z-]+"
-    r"|no\s+longer|not|isn't|aren't)(?:\s+(?:is|are|was|were))?(?:\s+more)?\s+\Z",
-    re.IGNORECASE,
-)
-# And what takes that back in the same breath: "nothing remains but two volumes". After a comma "but" begins another thought.
-_BUT = re.compile(r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(?:except|other than|apart from|(?<!to )save)\b", re.IGNORECASE)
+_IS_PAST, _IS_TAKEN_BACK = _compiled(_PAST), _compiled(_BUT)
+_IS_DENIED = _compiled(rf"\b(?:{'|'.join(_DENIALS)})(?: (?:is|are|was|were))?(?: (?:more|still))? \Z")
 
 
 def said_to_remain(text: str) -> str | None:
     """Return the first words of a text that say that some of it remains, None where none do."""
-    found = [one for sayings, only_now in _SAYINGS for one in sayings.finditer(text) if not _is_taken_back(text, one, only_now=only_now)]
+    found = [one for sayings, only_now in _SAYINGS for one in sayings.finditer(text) if not _is_over(text, one, only_now=only_now)]
     first = min(found, key=lambda one: one.start(), default=None)
     return None if first is None else " ".join(first[0].split())
 
 
-def _is_taken_back(text: str, said: re.Match[str], *, only_now: bool) -> bool:
+def _is_over(text: str, said: re.Match[str], *, only_now: bool) -> bool:
     """Say whether the words before a saying put it in the past, or deny it and those behind it leave it so."""
-    before = text[: said.start()]
-    if only_now and _PAST.search(before) is not None:
+    before = text[max(0, said.start() - _NEAR) : said.start()]
+    if only_now and _IS_PAST.search(before) is not None:
         return True
-    return _NOTHING.search(before) is not None and _BUT.match(text, said.end()) is None
+    return _IS_DENIED.search(before) is not None and _IS_TAKEN_BACK.match(text[said.end() : said.end() + _NEAR]) is None

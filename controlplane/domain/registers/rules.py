@@ -127,7 +127,8 @@ def _of_closed_loop(name: str, loop: Loop, left: Sequence[str]) -> Iterator[Brok
     for field in ("title", "text"):
         said = said_to_remain(getattr(loop, field) or "")
         if said is not None:
-            yield Broken("loops", ("loops", name, field), name, f"says {said!r} while it is closed: file what is left as a gap, or reopen it")
+            ways = "file what is left as a gap, or reopen it; where nothing is left, say it in other words"
+            yield Broken("loops", ("loops", name, field), name, f"says {said!r} while it is closed: {ways}")
     if left:
         yield Broken("loops", ("loops", name, "status"), name, f"is closed while {_listed(left)} is open in it: close that first, or reopen the loop")
 

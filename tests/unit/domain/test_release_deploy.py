@@ -282,8 +282,8 @@ def test_who_reads_or_writes_elsewhere_is_in_nobodys_way(healthy: EvidenceBuilde
 
 
 def test_what_could_not_be_observed_is_refused(healthy: EvidenceBuilder) -> None:
-    assert proposed(running(healthy, V1).fail("docker_containers"), V2).refusals[0].startswith("could not be observed: docker_containers")
-    assert proposed(EvidenceBuilder().fail("releases"), V2).refusals[0].startswith("could not be observed: releases")
+    assert proposed(running(healthy, V1).fail("docker_containers"), V2).refusals[0].startswith("could not be observed: shop: docker_containers")
+    assert proposed(EvidenceBuilder().fail("releases"), V2).refusals[0].startswith("could not be observed: shop: releases")
 
 
 def test_containers_of_other_projects_are_no_part_of_it(healthy: EvidenceBuilder) -> None:

@@ -525,6 +525,29 @@ def test_what_was_begun_is_ended_out_of_the_window_and_nothing_more_is_begun(sit
     assert "1 of 2 steps are done" in result.messages[0]
 
 
+def test_a_window_that_is_over_by_a_hosts_clock_lets_no_promotion_begin_and_ends_what_was_begun(site: PromotedSite) -> None:
+    first_release(site)
+    plan = site.bring_to_gate(2)
+    now = site.clock.now()
+    opens, shuts = ((now + timedelta(hours=hours)).strftime("%H:%M") for hours in (-1, 1))
+    site.site = replace(site.site, view=site.site.view.model_copy(update={"windows": (Window(start=opens, end=shuts),)}))
+
+    def ahead(by: timedelta) -> None:
+        for host in site.hosts.values():
+            host.probes["identity"]["clock_epoch"] = (site.clock.time + by).timestamp()
+
+    ahead(timedelta(hours=2))
+    told = refusal_of(lambda: site.promote(plan))
+    assert f"plan {plan.plan[:19]} refused: no maintenance window is open; " in told
+    assert ", by the clock of mint-apps: it says " in told
+    assert site.production() == V1
+    ahead(timedelta())
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    assert site.promote(plan).outcome == "interrupted"
+    ahead(timedelta(hours=2))
+    assert (site.promote(plan).outcome, site.production()) == ("done", V2)
+
+
 def test_staging_asks_for_no_window(site: PromotedSite) -> None:
     window = Window(days=("mon",), start="03:00", end="03:01")
     site.site = replace(site.site, view=site.site.view.model_copy(update={"windows": (window,)}))

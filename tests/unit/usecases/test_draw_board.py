@@ -133,12 +133,23 @@ def test_the_newest_run_of_each_pack_is_shown_whichever_hosts_it_judged() -> Non
     last = site.receipts.chain[-1]
     for number, (pack, outcome) in enumerate([("mint", "failed"), ("all", "failed"), ("mint", "done")]):
         run = {"key": f"CAP-{number}", "run": f"CAP-{number}", "host": "*", "capability": "verify.pack.run", "step": pack, "outcome": outcome}
+        run["evidence"] = f"sha256:{number}"
         site.receipts.append(last.model_copy(update={**run, "phase": "result"}))
     shown = drawn(receipts=site.receipts).trail
     assert [(one.step, one.outcome, one.key) for one in shown.packs] == [("all", "failed", "CAP-1"), ("mint", "done", "CAP-2")]
     page = str(receipts_section(shown))
     assert "pack mint" in page
     assert "CAP-2" in page
+
+
+def test_a_run_of_a_pack_that_was_stopped_does_not_hide_what_the_one_before_found() -> None:
+    site = FakeSite()
+    site.apply(site.plan())
+    last = site.receipts.chain[-1]
+    for number, (outcome, evidence) in enumerate([("done", "sha256:seen"), ("interrupted", None)]):
+        run = {"key": f"CAP-{number}", "run": f"CAP-{number}", "host": "*", "capability": "verify.pack.run", "step": "mint", "outcome": outcome}
+        site.receipts.append(last.model_copy(update={**run, "phase": "result", "evidence": evidence}))
+    assert [(one.step, one.outcome, one.key) for one in drawn(receipts=site.receipts).trail.packs] == [("mint", "done", "CAP-0")]
 
 
 def test_no_more_than_the_newest_are_shown_of_a_long_chain() -> None:

@@ -210,3 +210,34 @@ def test_a_window_that_is_over_by_a_hosts_clock_lets_nothing_begin_where_this_co
     assert told.endswith("Nothing was changed. Set the one that is wrong. Then run this again.")
     site.host.probes["identity"]["clock_epoch"] -= 3600
     assert applied(site, plan).outcome == "done"
+
+
+def test_a_window_that_is_open_again_by_the_latest_clock_is_shut_by_another_hosts() -> None:
+    site = FakeWaveSite(hosts=("mint-data", "two"), view={"windows": (Window(start="11:00", end="13:00"),)})
+    plan = site.plan()
+    site.host.probes["identity"]["clock_epoch"] += 3600
+    site.hosts["two"].probes["identity"]["clock_epoch"] += 24 * 3600
+
+    told = refusal(site, plan)
+
+    assert "no maintenance window is open; the next one is 2026-01-03 11:00 to 2026-01-03 13:00 UTC, by the clock of mint-data: it says " in told
+    assert "clock of two" not in told
+    site.host.probes["identity"]["clock_epoch"] -= 3600
+    assert applied(site, plan).outcome == "done"
+
+
+@pytest.mark.parametrize("deletes", [False, True], ids=["can go back", "deletes"])
+def test_a_run_that_a_hosts_clock_keeps_from_going_on_is_told_its_ways_on(*, deletes: bool) -> None:
+    site = FakeWaveSite(view={"windows": (Window(start="11:00", end="13:00"),)})
+    if deletes:
+        assert applied(site, site.plan()).outcome == "done"
+        site.clock.time += timedelta(days=9)
+    site.runner.ends = [StepResult(status="interrupted", message="interrupted", told={})]
+    plan = site.plan(*(["storage.purge"] if deletes else []))
+    run = applied(site, plan).run
+    site.host.probes["identity"]["clock_epoch"] = (site.clock.time + timedelta(hours=1)).timestamp()
+
+    back = "" if deletes else f"; or take it back: controlplane rollback {run}"
+    assert refusal(site, plan).endswith(
+        f"Set the one that is wrong. Then run this again. Run {run} is open. Go on: 'controlplane apply' with the same plan file{back}"
+    )

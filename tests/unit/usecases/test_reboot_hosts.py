@@ -62,6 +62,20 @@ def test_outside_of_the_sites_windows_nothing_is_rebooted() -> None:
     assert len(_reboot(site)) == 1
 
 
+def test_the_sites_window_is_asked_by_the_hosts_clocks_too() -> None:
+    site = FakeSite()
+    now = site.clock.now()
+    opens, shuts = ((now + timedelta(hours=hours)).strftime("%H:%M") for hours in (-1, 1))
+    site.view = site.view.model_copy(update={"windows": (Window(start=opens, end=shuts),)})
+    site.host.probes["identity"]["clock_epoch"] = (now + timedelta(hours=2)).timestamp()
+    with pytest.raises(RefusedError) as refused:
+        _reboot(site)
+    assert str(refused.value).startswith("no maintenance window is open; the next one is ")
+    assert ", by the clock of mint-data: it says 2026-01-02T14:00:0" in str(refused.value)
+    assert str(refused.value).endswith("Nothing was rebooted. Set the one that is wrong. Then run this again.")
+    assert (site.runner.plays, site.receipts.chain) == ([], [])
+
+
 def test_a_host_whose_redis_would_start_empty_is_not_rebooted() -> None:
     site = FakeSite()
     probes = site.host.probes

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from controlplane.domain.coordination import WaveHeld
-from controlplane.domain.errors import ControlPlaneError, RefusedError, UnknownError
+from controlplane.domain.errors import ControlPlaneError, InputInvalidError, RefusedError, UnknownError
 from controlplane.domain.receipt import open_intents
 from controlplane.domain.run_result import RunResult
 from controlplane.domain.waves.record import WaveRecord
 from controlplane.domain.windows import Window
 from controlplane.ports.plays import StepResult
-from controlplane.usecases.reboot_hosts import reboot_hosts
+from controlplane.usecases.reboot_hosts import Waves, reboot_hosts
 from controlplane.usecases.refuse_wave_plan import every_attempt
 from controlplane.usecases.roll_back import roll_back
 from tests.fakes.site import OPERATOR
@@ -33,8 +34,8 @@ def rollback(site: FakeWaveSite, key: str, by: str = OPERATOR) -> RunResult:
 
 
 def reboot(site: FakeWaveSite, by: str = OPERATOR, *hosts: str) -> tuple[str, ...]:
-    waves, files = asked(site), lambda: site.site(by)
-    return reboot_hosts(site.view, hosts=hosts, operator=by, ports=site.ports, progress=lambda _: None, waves=waves, wave_site=files)
+    waves = Waves(asked(site), lambda: site.site(by))
+    return reboot_hosts(site.view, hosts=hosts, operator=by, ports=site.ports, progress=lambda _: None, waves=waves)
 
 
 def refusal(site: FakeWaveSite, act: Callable[[], object], kind: type[ControlPlaneError] = RefusedError) -> str:
@@ -222,3 +223,27 @@ def test_a_store_that_can_t_be_asked_lets_no_reboot_begin() -> None:
     site.store.waves = away  # type: ignore[method-assign]
     told = refusal(site, lambda: reboot(site), UnknownError)
     assert told == "the store can't be asked. Ask again. Nothing was rebooted. Run this again then."
+
+
+def test_a_wave_s_window_that_is_over_by_a_hosts_clock_lets_no_reboot_begin() -> None:
+    site = FakeWaveSite({"W1": {**MOVE, "windows": [{"start": "11:00", "end": "13:00"}]}}, hosts=("mint-data", "two"))
+    site.open()
+    # By the other one's clock the next day's window is open.
+    site.hosts["two"].probes["identity"]["clock_epoch"] += 24 * 3600
+    site.host.probes["identity"]["clock_epoch"] += 3600
+    told = refusal(site, lambda: reboot(site))
+    assert told.startswith("mint-data belongs to wave W1, outside of whose windows nothing is changed: no maintenance window is open; the next one ")
+    assert ", by the clock of mint-data: it says 2026-01-02T13:00:" in told
+    assert told.endswith("Nothing was rebooted. Set the one that is wrong. Then run this again.")
+    site.host.probes["identity"]["clock_epoch"] -= 3600
+    assert len(reboot(site)) == 2
+
+
+def test_a_fault_in_a_wave_s_files_tells_that_nothing_was_rebooted() -> None:
+    site = FakeWaveSite()
+    site.open()
+    site.governance = replace(site.governance, waves={})
+    assert refusal(site, lambda: reboot(site), InputInvalidError) == (
+        "WAVE: there is no W1 in inventory/lab/waves; there are none. mint-data belongs to wave W1 and is not rebooted before that is mended. "
+        "Nothing was rebooted."
+    )

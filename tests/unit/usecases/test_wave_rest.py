@@ -44,7 +44,7 @@ def lose(site: FakeWaveSite) -> None:
 
 def still_left(site: FakeWaveSite, hosts: str, then: str = "controlplane wave plan W1") -> None:
     """Assert that the wave does not close, and that it is told and shown what is to be done first."""
-    ends = "" if "abort" in then else f"    (where it is refused that: what it says first, or end this attempt: {ABORT})"
+    ends = "" if "abort" in then else f"    (if that plan is refused: mend what it names, or end this attempt: {ABORT})"
     assert refusal(site.close).endswith(f"was abandoned, and on {hosts} not all of its steps are done. It stays open. Next: {then}{ends}")
     assert site.next() == f"{then}{ends}"
 
@@ -191,6 +191,21 @@ def test_a_rest_that_others_did_is_settled_by_a_plan_that_is_refused_what_the_fi
     # What is refused there is no part of the rest, and may be mended first all the same.
     assert site.next() == 'controlplane wave plan W1 --capability storage.purge    (or end it: controlplane wave close W1 --attest "...")'
     assert site.close().outcome == "closed with hosts carved out"
+
+
+def test_a_plan_that_settles_a_rest_alone_displaces_none_that_waits_for_its_run() -> None:
+    site = purging(refused=True)
+    shown = site.hosts["two"].probes
+    shown["fstab"], kept = shown["fstab"] | {"text": "", "entries": []}, shown["fstab"]
+    waiting = site.plan_wave("storage.fstab")
+    assert waiting.steps
+    site.approve()
+    shown["fstab"] = kept
+    del retired(site)[0]
+    made = site.plan_wave("storage.purge")
+    assert (made.steps, bool(made.refusals)) == ((), True)
+    assert [one.plan for one in site.record().plans[-2:]] == [made.plan, waiting.plan]
+    assert (site.state(), site.record().plans[-1].approved) == ("planned", True)
 
 
 def test_a_plan_that_is_refused_what_is_left_settles_nothing_and_the_end_of_the_attempt_is_named() -> None:

@@ -462,7 +462,7 @@ def test_after_a_run_was_abandoned_the_rest_of_the_wave_is_planned_and_done_befo
 
     abandon_run(run, site.view, operator=OPERATOR, reason="it burnt down", ports=site.ports, progress=lambda _: None)
 
-    ends = '    (where it is refused that: what it says first, or end this attempt: controlplane wave abort W1 --reason "...")'
+    ends = '    (if that plan is refused: mend what it names, or end this attempt: controlplane wave abort W1 --reason "...")'
     assert site.next() == f"controlplane wave plan W1{ends}"
     assert refusal(site.close) == (
         f"wave W1 does not close: run {run} was abandoned, and on two not all of its steps are done. It stays open. Next: controlplane wave plan W1"

@@ -174,7 +174,9 @@ def test_a_closed_loop_may_say_that_nothing_is_left(text: str) -> None:
     ],
 )
 def test_a_closed_loop_may_not_hide_a_rest_behind_a_no(text: str) -> None:
-    assert [rule.place for rule in broken(changed("loops/LOOP-B-20260101/text", text))] == [("loops", "LOOP-B-20260101", "text")]
+    [rule] = broken(changed("loops/LOOP-B-20260101/text", text))
+    assert rule.place == ("loops", "LOOP-B-20260101", "text")
+    assert rule.message.endswith("file what is left as a gap, or reopen it; where nothing is left, say it in other words")
 
 
 def test_a_finding_in_progress_whose_loops_are_all_closed_is_nobodys() -> None:
