@@ -59,7 +59,7 @@ def test_log_limits_a_lost_guard_and_a_writable_bare_directory_are_mended_in_pla
     assert steps["docker.data_root"]["mends"] == []
     [refusal] = plan["refusals"]
     assert refusal["reason"].endswith(
-        "until somebody recreates them: mint-modules-import, mint-modules-minio, mint-modules-postgres, mint-modules-redis"
+        "until somebody recreates them: mint-modules-import, mint-modules-minio, mint-modules-postgres, mint-modules-redis (D243 has the commands)"
     )
 
     result = site.applied("mend.json")
