@@ -2,7 +2,8 @@
 
 Rules:
 - It has to say so of now: what was still on the boot disk, or had not been moved yet, is how it came about.
-- What denies it right before takes it away ("nothing is left"), and what takes that back in the same breath puts it there again ("but two volumes").
+- What denies it right before or behind takes it away ("nothing is left", "remaining: none"), and what takes that back in the same breath puts it
+  there again ("but two volumes").
 - In doubt a word is let through: who reads it is a person, and an entry that is held up without need has to be written anew.
 """
 
@@ -15,6 +16,10 @@ _NEAR = 200
 
 _SOME = r"(?:some|several|most|(?:a )?few|one|two|three|four|five|six|seven|eight|nine|ten|[1-9]\d*)"
 _ENTRIES = r"(?:gap|finding|loop|item|point|question|task|thing)s?"
+_ID = r"(?:GAP|STOR|LOOP)-[\w-]+"
+# Behind "W8E closed" the same words tell what is done.
+_CLAUSE = r"(?<![\w'\u2019,]\s)"
+_DONE = r"(?:closed|done|moved|migrated|fixed|mended|finished|complete)"
 # Of room and time something is left at all times.
 _UNIT = r"(?:[kmgt]?i?b|bytes?|percent|%|inodes?|seconds?|minutes?|hours?|days?|weeks?)(?!\w)"
 # What "is left" means by what follows it: "left out", "left as it was", "left in place" speak of a decision.
@@ -28,16 +33,23 @@ _EVER = (
     r"remain(?:s|ing)?",
     r"still (?:open|to do|missing)",
     r"left (?:to do|open)",
-    r"to-?do|tbd|unfinished",
+    r"to-?do|to do(?= ?:)|tbd|unfinished",
     r"not (?:yet )?done",
 )
 _NOW = (
     rf"(?:{_SOME} )?(?:is|are) (?:still |only )?left{_AND_NO_MORE}",
     # With an article it is what somebody did away with: "purged the three volumes left on vda".
     rf"(?<!\bthe\s)(?<!\bthese\s)(?<!\bthose\s){_SOME} (?:(?:more )?(?!(?:is|are|was|were)\b|{_UNIT})[\w-]+ )?left{_AND_NO_MORE}",
-    rf"(?:{_SOME}(?: of (?:the|them|these|it))?|{_ENTRIES}|(?:GAP|STOR|LOOP)-[\w-]+) (?:is|are|stays?) open(?! to\b|-)",
+    rf"(?:{_SOME}(?: of (?:the|them|these|it))?|{_ENTRIES}|{_ID}|the (?:rest|others?)) (?:is|are|stays?) (?:still )?open(?! to\b|-)",
     rf"(?:there (?:is|are)|has|have|with) (?:still )?(?:{_SOME}|an?) open {_ENTRIES}",
-    rf"still (?:on|in) (?:the|its|their|a) {_WRONG_PLACE}",
+    rf"{_CLAUSE}{_SOME} open {_ENTRIES}(?! (?:was|were|got|has|have)\b)",
+    rf"{_CLAUSE}(?:{_SOME} {_ENTRIES}|{_ID}) open(?=\s*(?:\Z|[.;!?)\n]))",
+    rf"open ?: (?:{_ID}|{_SOME}\b)",
+    rf"not (?:all|everything|every {_ENTRIES})(?: [\w-]+){{0,4}} (?:is|are|has been|have been) {_DONE}",
+    rf"(?P<part>\d+) (?:of|out of) (?!(?P=part)\b)\d+(?: [\w-]+)? (?:is |are )?{_DONE}(?=\s*(?:\Z|[.;!?)\n]))",
+    rf"{_SOME} [\w-]+ not (?:moved|migrated)",
+    rf"still (?:on|in|uses?|runs? (?:on|from)|writes? to) (?:the|its|their|a) {_WRONG_PLACE}",
+    r"follow-?up (?:is )?(?:needed|necessary|due)",
     r"still (?:to be|to come|lies?|sits?|stands? open|needs?|has to|have to|must|waits?|awaits?)",
     r"only [\w-]+ (?:is|are) missing",
     r"(?:has|have)(?: not|n['\u2019]t) (?:been )?moved",
@@ -70,8 +82,8 @@ _BUT = r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(?:except|other than|apart from|(?<!to\s)s
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return a pattern in which each blank stands for any white space."""
-    return re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE)
+    """Return a pattern in which each blank stands for any white space, and one with a question mark for any or none."""
+    return re.compile(pattern.replace(" ?", r"\s*").replace(" ", r"\s+"), re.IGNORECASE)
 
 
 def _any_of(sayings: tuple[str, ...]) -> re.Pattern[str]:
@@ -81,6 +93,7 @@ def _any_of(sayings: tuple[str, ...]) -> re.Pattern[str]:
 
 _SAYINGS = ((_any_of(_EVER), False), (_any_of(_NOW), True))
 _IS_PAST, _IS_TAKEN_BACK = _compiled(_PAST), _compiled(_BUT)
+_IS_NONE = _compiled(r" ?[:=] ?(?:none|nothing|nil|zero|0)\b")
 _IS_DENIED = _compiled(rf"\b(?:{'|'.join(_DENIALS)})(?: (?:is|are|was|were))?(?: (?:more|still))? \Z")
 
 
@@ -92,8 +105,10 @@ def said_to_remain(text: str) -> str | None:
 
 
 def _is_over(text: str, said: re.Match[str], *, only_now: bool) -> bool:
-    """Say whether the words before a saying put it in the past, or deny it and those behind it leave it so."""
+    """Say whether the words before a saying put it in the past, or those around it deny it and leave it so."""
     before = text[max(0, said.start() - _NEAR) : said.start()]
     if only_now and _IS_PAST.search(before) is not None:
         return True
-    return _IS_DENIED.search(before) is not None and _IS_TAKEN_BACK.match(text[said.end() : said.end() + _NEAR]) is None
+    behind = text[said.end() : said.end() + _NEAR]
+    is_denied = _IS_DENIED.search(before) is not None or _IS_NONE.match(behind) is not None
+    return is_denied and _IS_TAKEN_BACK.match(behind.lstrip(" :=")) is None

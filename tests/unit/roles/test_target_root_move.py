@@ -68,6 +68,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(root_move.services, "start_all", lambda *_: [])
     monkeypatch.setattr(root_move.services, "record", lambda *_: [])
     monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({}, []))
+    monkeypatch.setattr(root_move.services, "let_end", lambda *_: None)
+    monkeypatch.setattr(root_move.services, "as_they_live", lambda _engine, held: held)
 
     def switch(pairs: list[dict[str, Any]], side: str) -> None:
         host.on = Path(pairs[0][side]["root"])
@@ -90,10 +92,10 @@ def test_a_copy_from_before_a_power_cut_is_begun_anew(tmp_path: Path, monkeypatc
     monkeypatch.setattr(verbs, "precopy", lambda *_: done.append("precopy"))
     monkeypatch.setattr(docker_root.leg_verbs, "assert_leased", lambda *_: None)
     monkeypatch.setattr(docker_root.configs, "pairs", lambda _: [])
-    for name in ("stage", "execute"):
+    for name in ("bring_owed", "stage", "execute"):
         monkeypatch.setattr(RootMove, name, lambda *_, name=name: done.append(name))
     verbs.move(run, request)
-    assert done == [*begun, "stage", "execute"]
+    assert done == [*begun, "bring_owed", "stage", "execute"]
 
 
 @pytest.fixture
@@ -140,11 +142,29 @@ def test_what_is_left_after_the_stop_does_not_keep_the_services_down(host: Host,
         raise FailedFault("there still run containerd-shim (1)")
 
     monkeypatch.setattr(root_move, "assert_stopped", left)
-    move.run.write(phase="stopping", services=[{"id": "c1"}])
+    move.run.write(phase="stopping", services=[{"id": "c1", "name": "c1"}])
     with pytest.raises(FailedFault, match="there still run"):
         move._stop_and_copy()
     move.go_back("there still run containerd-shim (1)")
     assert (move.run.phase, host.on, host.starts) == ("reverted", host.old, ["old"])
+
+
+def test_what_did_not_come_back_is_owed_and_nothing_is_stopped_before_it_runs(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leg starts what it found running: what an earlier one of the run left down would stay down, and the move be called done."""
+    db, web = ({"id": name, "name": name} for name in ("db", "web"))
+    ended: list[Any] = []
+    monkeypatch.setattr(root_move.services, "let_end", lambda _engine, held, _limit: ended.append(held))
+    monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({"web": 1.0}, ["db is exited (exit code 1)"]))
+    move.run.write(phase="stopping", services=[db, web])
+    move.go_back("interrupted while stopping")
+    assert (move.run.phase, ended) == ("reverted", [[db, web]])
+    assert (move.run.state["owed"], move.run.state["complaint"]) == ([db], "db is exited (exit code 1)")
+    monkeypatch.setattr(root_move.services, "start_again", lambda _engine, owed, _limit: [f"{held['name']} is down" for held in owed])
+    with pytest.raises(FailedFault, match="db is down, and ran before this run"):
+        move.bring_owed()
+    monkeypatch.setattr(root_move.services, "start_again", lambda *_: [])
+    move.bring_owed()
+    assert host.starts == ["old"]
 
 
 def test_a_destination_on_which_nothing_ran_is_left_and_the_source_serves_again(host: Host, move: RootMove) -> None:

@@ -90,3 +90,86 @@ def test_the_first_that_is_over_its_own_limit_ends_it_for_all(monkeypatch: pytes
 def test_what_a_check_takes_is_nothing_to_one_that_only_has_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     docker = Docker(monkeypatch, {"slow": 9999.0}, {"slow": CHECK})
     assert docker.wait(30, "slow", demand="running") == ({"slow": 0.0}, [])
+
+
+class Lives:
+    """An engine whose containers have lives: `ending` were told to end, and do after the next look at them; `broken` end at once, with a fault."""
+
+    def __init__(self, *, ending: tuple[str, ...] = (), down: tuple[str, ...] = (), broken: tuple[str, ...] = ()) -> None:
+        self.ending, self.down, self.broken = set(ending), {*down, *broken}, set(broken)
+        self.life, self.asked = dict.fromkeys(("db", "web"), "1"), list[str]()
+
+    def get(self, _path: str) -> list[dict[str, Any]]:
+        return []
+
+    def call(self, method: str, path: str, **_: Any) -> tuple[int, Any]:
+        name = path.split("/")[2]
+        if name not in self.life:
+            return 404, {"message": "no such container"}
+        if method == "POST":
+            verb = path.split("/")[3].partition("?")[0]
+            self.asked.append(f"{verb} {name}")
+            if verb == "stop":
+                self.ending.discard(name)
+                self.down.add(name)
+            elif name in self.down:
+                self.life[name] += "+"
+                self.down -= {name} - self.broken
+            # Docker says of one that still goes down that it runs, and does nothing.
+            return 204, None
+        runs = name not in self.down
+        state = {"Running": runs, "Status": "running" if runs else "exited", "ExitCode": int(name in self.broken), "StartedAt": self.life[name]}
+        if name in self.ending:
+            self.ending.discard(name)
+            self.down.add(name)
+        return 200, {"State": state, "Config": {}}
+
+
+DB, WEB = ({"id": name, "name": name, "demand": "running", "stop_timeout": 1, "started_at": "1"} for name in ("db", "web"))
+
+
+@pytest.fixture
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = [0.0]
+    monkeypatch.setattr(
+        services, "time", SimpleNamespace(time=lambda: at[0], monotonic=lambda: at[0], sleep=lambda seconds: at.__setitem__(0, at[0] + seconds))
+    )
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_one_that_was_told_to_end_before_a_kill_ends_first_and_runs_again() -> None:
+    docker: Any = Lives(ending=("db",))
+    docker.life["web"] = "2"
+    services.let_end(docker, [DB, WEB], 1)
+    assert docker.asked == ["stop db"]
+    assert services.start_all(docker, [DB, WEB]) == []
+    assert services.wait_for_answers(docker, [DB, WEB], 5)[1] == []
+    assert "db" not in docker.down
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_the_end_of_the_life_that_was_stopped_is_no_answer() -> None:
+    docker: Any = Lives(down=("db",))
+    answered, missing = services.wait_for_answers(docker, [DB, WEB], 5)
+    assert (list(answered), len(missing)) == (["web"], 1)
+    docker.life["db"] = "2"
+    assert services.wait_for_answers(docker, [DB, WEB], 5)[1] == []
+    assert services.wait_for_answers(docker, [{key: value for key, value in DB.items() if key != "started_at"}], 5)[1] == []
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_who_is_owed_is_started_again_and_all_others_are_left_alone() -> None:
+    docker: Any = Lives(down=("db",))
+    assert services.start_again(docker, [DB, {**DB, "id": "gone", "name": "gone"}], 5) == []
+    assert docker.asked == ["start db"]
+    broken: Any = Lives(broken=("db",))
+    assert services.start_again(broken, [DB], 5) == ["db is exited (exit code 1), not running, 5 s after its start"]
+    assert services.start_again(broken, [], 5) == []
+
+
+def test_a_leg_back_knows_the_lives_that_it_stops() -> None:
+    docker: Any = Lives()
+    docker.life["db"] = "7"
+    assert [held["started_at"] for held in services.as_they_live(docker, [DB, WEB])] == ["7", "1"]
+    docker.call = lambda *_, **__: (_ for _ in ()).throw(OSError("no socket"))
+    assert services.as_they_live(docker, [DB]) == [DB]

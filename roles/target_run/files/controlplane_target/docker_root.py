@@ -145,6 +145,7 @@ class DockerRoot:
             return self._told(run, changed=False)
         leg_verbs.assert_leased(self.home, run)
         mover = self._move(run)
+        mover.bring_owed()
         mover.stage()
         mover.execute(configs.pairs(request))
         return self._told(run, changed=True)

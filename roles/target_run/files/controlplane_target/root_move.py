@@ -44,6 +44,14 @@ class RootMove:
         """Write the phase that begins now, and when."""
         leg_verbs.enter(self.run, phase, **changes)
 
+    def bring_owed(self) -> None:
+        """Bring up again what ran before this run, and did not come up when it went back: what a leg finds down it would leave down."""
+        faults = services.start_again(self.engine, self.run.state.get("owed") or [], self.run.state["answer_timeout_s"])
+        if faults:
+            raise FailedFault(
+                f"{'; '.join(faults)}, and ran before this run. Nothing was stopped. Mend it, or remove the container if it is not needed, then run this again"
+            )
+
     def stage(self) -> None:
         """Copy and compare while everything still runs."""
         self.enter("staging")
@@ -60,7 +68,8 @@ class RootMove:
         table = read()
         sides = (tree[side] for tree in self.trees.held for side in ("from", "to"))
         settle_units.install(self.command, sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"}))
-        self.enter("stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), downtime_s={}, killed=[])
+        fresh = {"downtime_s": {}, "killed": [], "owed": [], "complaint": ""}
+        self.enter("stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), **fresh)
         try:
             self._stop_and_copy()
         except BaseException as fault:
@@ -166,6 +175,7 @@ class RootMove:
         faults = services.start_all(self.engine, state["services"])
         answered, missing = services.wait_for_answers(self.engine, state["services"], 5 if faults else state["answer_timeout_s"])
         self._note_downtime(answered)
+        self.run.write(owed=[held for held in state["services"] if held["name"] not in answered])
         return faults + missing
 
     def _note_downtime(self, answered: dict[str, float]) -> None:
@@ -187,6 +197,7 @@ class RootMove:
             ends={"well": state["ends"]["back"], "back": state["ends"]["well"]},
             phase="stopping",
             reason=reason,
+            services=services.as_they_live(self.engine, state["services"]),
         )
         self.trees.proven = {}
         self.trees.clear_flags()
@@ -228,6 +239,7 @@ class RootMove:
                 raise FailedFault(
                     f"{reason}. Going back, Docker does not answer on {self._roots('from')} within {ENGINE_LIMIT_S} s. Look at 'journalctl -u docker', then run this again."
                 )
+            services.let_end(self.engine, state["services"], state["stop_timeout_s"])
             faults = self._start_services()
             if faults:
                 self.run.write(complaint="; ".join(faults))

@@ -48,7 +48,26 @@ def record(engine: Engine) -> list[dict[str, Any]]:
 
 
 def stop_all(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> list[str]:
-    """Stop those containers side by side; return the names of those that had to be killed."""
+    """Stop those containers side by side; return the names of those that had to be killed. Raises `FailedFault`."""
+    killed, faults = _stopped(engine, services, stop_timeout_s)
+    still = [held["Names"][0].lstrip("/") for held in engine.get("/containers/json")]
+    if faults or still:
+        raise FailedFault(f"not all containers could be stopped: {'; '.join(faults) or 'still running: ' + ', '.join(sorted(still))}")
+    return killed
+
+
+def let_end(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> None:
+    """Wait for the end of those that still live as they were recorded: who was cut off while it stopped them may have told each of them to end.
+
+    Started while it still goes down, one would answer that it runs, and be gone. Whatever does not end here is for whoever starts it to find.
+    """
+    states = _states(engine, services)
+    told = [held for held in services if states[held["name"]]["Running"] and states[held["name"]].get("StartedAt") == held.get("started_at")]
+    _stopped(engine, told, stop_timeout_s)
+
+
+def _stopped(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> tuple[list[str], list[str]]:
+    """Stop those; return the names of those that had to be killed, and one sentence for each that was not stopped."""
     faults: list[str] = []
     killed: list[str] = []
 
@@ -70,10 +89,7 @@ def stop_all(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int
         thread.start()
     for thread in threads:
         thread.join()
-    still = [held["Names"][0].lstrip("/") for held in engine.get("/containers/json")]
-    if faults or still:
-        raise FailedFault(f"not all containers could be stopped: {'; '.join(faults) or 'still running: ' + ', '.join(sorted(still))}")
-    return sorted(killed)
+    return sorted(killed), faults
 
 
 def start_all(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
@@ -95,12 +111,32 @@ def start_all(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
     return list(faults.values())
 
 
-def _answers(state: dict[str, Any], demand: str) -> bool:
+def as_they_live(engine: Engine, services: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return them with the life that each is in now; as they are where Docker does not answer."""
+    try:
+        states = _states(engine, services)
+    except (OSError, ValueError):
+        return services
+    return [{**held, "started_at": states[held["name"]].get("StartedAt", held["started_at"])} for held in services]
+
+
+def start_again(engine: Engine, services: list[dict[str, Any]], limit_s: float) -> list[str]:
+    """Start those of them that are there and down, and leave all others alone; return one sentence for each that does not answer."""
+    states = _states(engine, services)
+    owed = [held for held in services if states[held["name"]]["Status"] != "absent"]
+    for held in owed:
+        engine.call("POST", f"/containers/{held['id']}/start", timeout=120)
+    return wait_for_answers(engine, owed, limit_s)[1] if owed else []
+
+
+def _answers(state: dict[str, Any], held: dict[str, Any]) -> bool:
+    demand = held["demand"]
     if demand == "nothing":
         return True
     if not state["Running"]:
-        # One that ends by itself, without a fault, has done what it is for.
-        return str(state["Status"]) == "exited" and state["ExitCode"] == 0 and demand == "running"
+        # One that ends by itself, without a fault, has done what it is for; but not by the end of the life in which it was stopped.
+        ended_anew = "started_at" not in held or state.get("StartedAt") != held["started_at"]
+        return str(state["Status"]) == "exited" and state["ExitCode"] == 0 and demand == "running" and ended_anew
     if state.get("Restarting"):
         return False
     return demand == "running" or (state.get("Health") or {}).get("Status") == "healthy"
@@ -141,12 +177,12 @@ def wait_for_answers(engine: Engine, services: list[dict[str, Any]], limit_s: fl
     while True:
         states = _states(engine, services)
         for held in services:
-            if held["name"] not in answered and _answers(states[held["name"]], held["demand"]):
+            if held["name"] not in answered and _answers(states[held["name"]], held):
                 answered[held["name"]] = time.time()
         if len(answered) == len(services):
             time.sleep(STEADY_S)
             states = _states(engine, services)
-            fallen = [held["name"] for held in services if not _answers(states[held["name"]], held["demand"])]
+            fallen = [held["name"] for held in services if not _answers(states[held["name"]], held)]
             if not fallen:
                 return answered, []
             for name in fallen:
