@@ -26,7 +26,7 @@ _UNIT = r"(?:[kmgt]?i?b|bytes?|percent|%|inodes?|seconds?|minutes?|hours?|days?|
 _GOES_ON = r"to (?:do|be|move|mend|fix|close|decide)|open|over|on|and|but|except|save|other|apart|until|there|here|for later"
 _AND_NO_MORE = rf"(?=\s*(?:\Z|[.,;:!?)\n])| (?:{_GOES_ON})\b)"
 # Where data must not lie: "still on the data disk" is how it should be.
-_WRONG_PLACE = r"(?:[\w'\u2019-]+ ){0,2}?(?:(?:boot|root|old|system) disk|layer)"
+_WRONG_PLACE = r"(?:[\w'\u2019-]+ ){0,2}?(?:(?:boot|root|old|system) (?:disk|device|drive|filesystem|partition)|old root|layer)"
 
 # At any time: "two were left to do" is how an entry tells its end, too.
 _EVER = (
@@ -63,7 +63,7 @@ _NOW = (
 
 # What puts it in the past, with the words of time that may stand between: "were, until W8E, still on the boot disk".
 _THEN = r"all|both|still|then|left|one|two|at (?:that|the) time|at first|(?:until|before) (?:the )?[\w-]+"
-_PAST = rf"\b(?:was|were|been|had|did|lay|sat|found|seen|began|begun|started|opened)(?:,? (?:{_THEN})\b)*,?\s*\Z"
+_PAST = rf"\b(?:was|were|been|had|did|lay|sat|found|seen|began|begun|started|opened)(?:(?:,? (?:{_THEN})\b)+,?)?\s*\Z"
 
 # What says that all of it is done.
 _WORD = r"(?!(?:and|or|nor|but|while|is|are|was|were)\b)[\w'\u2019/-]+"
@@ -75,8 +75,10 @@ _DENIALS = (
     rf"(?:{_NO}(?: {_WORD})?|(?<!\bwith\s){_NO} {_WORD} {_WORD}|(?:nothing|none|neither|zero|0)(?: else)?)(?:{_WHEREOF})?",
     rf"neither(?: {_WORD}){{1,4}} nor(?: {_WORD}){{0,5}}",
     r"no longer|not|(?:is|are)n['\u2019]t",
-    rf"\d+\s*{_UNIT}",
 )
+# An amount of room or time that is left, or remains, is no work; "40 GB remain on the boot disk" are.
+_AMOUNT = rf"\d\s*{_UNIT} \Z"
+_AND_NO_PLACE = r"\s*(?:\Z|[.,;!?)\n])| (?:free|available)\b"
 # And what takes that back in the same breath: "nothing remains but two volumes". After a comma "but" begins another thought.
 _BUT = r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(?:except|other than|apart from|(?<!to\s)save)\b"
 
@@ -93,6 +95,7 @@ def _any_of(sayings: tuple[str, ...]) -> re.Pattern[str]:
 
 _SAYINGS = ((_any_of(_EVER), False), (_any_of(_NOW), True))
 _IS_PAST, _IS_TAKEN_BACK = _compiled(_PAST), _compiled(_BUT)
+_IS_AMOUNT, _IS_ALL = _compiled(_AMOUNT), _compiled(_AND_NO_PLACE)
 _IS_NONE = _compiled(r" ?[:=] ?(?:none|nothing|nil|zero|0)\b")
 _IS_DENIED = _compiled(rf"\b(?:{'|'.join(_DENIALS)})(?: (?:is|are|was|were))?(?: (?:more|still))? \Z")
 
@@ -111,4 +114,7 @@ def _is_over(text: str, said: re.Match[str], *, only_now: bool) -> bool:
         return True
     behind = text[said.end() : said.end() + _NEAR]
     is_denied = _IS_DENIED.search(before) is not None or _IS_NONE.match(behind) is not None
+    if _IS_AMOUNT.search(before) is not None:
+        word = said[0].lower()
+        is_denied |= word.endswith("left") or (word.startswith("remain") and _IS_ALL.match(behind) is not None)
     return is_denied and _IS_TAKEN_BACK.match(behind.lstrip(" :=")) is None

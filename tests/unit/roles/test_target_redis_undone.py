@@ -54,6 +54,21 @@ def test_what_a_way_there_cost_that_was_cut_off_is_told_by_the_way_back(run: Run
     assert told == {"downtime_s": {"cache": 4.0}, "told": {"container": "cache", "forgotten": {"users": ["ops"]}, "keys": kept}}
 
 
+def test_where_the_newest_data_of_one_that_is_gone_lie_is_said_once_and_stays(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever goes on with the run finds no guard any more, and would say it anew without the place."""
+    monkeypatch.setattr(redis_gone.settle_units, "uninstall_after", lambda _key: None)
+    doubts: list[str] = []
+    monkeypatch.setattr(redis_gone.redis_guard, "doubt", lambda _journal, said: doubts.append(said))
+    request = redis_aof.parse(ASKED)
+    run.write(role="redis_aof", phase="making-anew", guard={"manifest": "/mnt/data/redis/appendonlydir/appendonly.aof.manifest"})
+    said = redis_gone.forsake(run, request)
+    assert "/mnt/data/redis/appendonlydir" in said
+    assert (redis_gone.forsake(run, request), run.state["forsaken"], len(doubts)) == (said, said, 1)
+    # Kept down once more, it may have gone elsewhere.
+    run.write(guard={"manifest": "/mnt/data/other/appendonlydir/appendonly.aof.manifest"})
+    assert "/mnt/data/other" in redis_gone.forsake(run, request)
+
+
 def test_keys_that_nobody_compared_are_told_as_not_proven(run: Run) -> None:
     told = undone(run, phase="undoing", downtime_s={"cache": 4.0}, keys=None)["told"]
     assert told["keys"] == {"not_proven": ["all of it: the way back was cut off before its keys were compared"]}

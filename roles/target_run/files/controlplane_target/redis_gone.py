@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def forsake(journal: Run, request: Request) -> str:
-    """Let go of a container that is gone; return what is to be known of that."""
+    """Let go of a container that is gone; return what is to be known of that. Said once: where its newest data lie is known as long as it is kept down."""
+    if journal.state.get("guard") is None and journal.state.get("forsaken"):
+        return str(journal.state["forsaken"])
     said = _said(journal, request)
     redis_guard.doubt(journal, said)
     journal.write(guard=None, dump_kept=True, forsaken=said)
