@@ -97,6 +97,7 @@ class Lives:
 
     def __init__(self, *, ending: tuple[str, ...] = (), down: tuple[str, ...] = (), broken: tuple[str, ...] = ()) -> None:
         self.ending, self.down, self.broken = set(ending), {*down, *broken}, set(broken)
+        self.signal: str | None = None
         self.life, self.asked = dict.fromkeys(("db", "web"), "1"), list[str]()
 
     def get(self, _path: str) -> list[dict[str, Any]]:
@@ -109,6 +110,8 @@ class Lives:
         if method == "POST":
             verb = path.split("/")[3].partition("?")[0]
             self.asked.append(f"{verb} {name}")
+            if verb == "kill":
+                return 204, None
             if verb == "stop":
                 self.ending.discard(name)
                 self.down.add(name)
@@ -122,7 +125,7 @@ class Lives:
         if name in self.ending:
             self.ending.discard(name)
             self.down.add(name)
-        return 200, {"State": state, "Config": {}}
+        return 200, {"State": {**state, "Pid": {"db": 7, "web": 8}[name] if runs else 0}, "Config": {"StopSignal": self.signal}}
 
 
 DB, WEB = ({"id": name, "name": name, "demand": "running", "stop_timeout": 1, "started_at": "1"} for name in ("db", "web"))
@@ -173,3 +176,20 @@ def test_a_leg_back_knows_the_lives_that_it_stops() -> None:
     assert [held["started_at"] for held in services.as_they_live(docker, [DB, WEB])] == ["7", "1"]
     docker.call = lambda *_, **__: (_ for _ in ()).throw(OSError("no socket"))
     assert services.as_they_live(docker, [DB]) == [DB]
+
+
+@pytest.mark.parametrize(("signal", "is_asked"), [(None, True), ("", True), ("SIGTERM", True), ("SIGINT", False), ("SIGQUIT", False)])
+def test_a_postgresql_ends_its_sessions_before_docker_tells_it_to_end(monkeypatch: pytest.MonkeyPatch, signal: str | None, *, is_asked: bool) -> None:
+    """At SIGTERM it waits for each client as long as Docker lets it, and all others stand still as long."""
+    docker: Any = Lives()
+    docker.signal = signal
+    monkeypatch.setattr(services, "_program_of", {7: "postgres", 8: "node", 0: "", None: ""}.__getitem__)
+    assert services.stop_all(docker, [DB, WEB], 1) == []
+    asked = sorted(docker.asked)
+    assert asked == (["kill db"] if is_asked else []) + ["stop db", "stop web"]
+    assert not is_asked or docker.asked.index("kill db") < docker.asked.index("stop db")
+
+
+def test_a_process_that_is_gone_has_no_name() -> None:
+    assert (services._program_of(None), services._program_of(2**22 + 1)) == ("", "")
+    assert services._program_of(1) != ""
