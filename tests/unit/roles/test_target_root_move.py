@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import docker_root, root_move, root_refusals, root_writes
+from controlplane_target import docker_root, root_move, root_owed, root_refusals, root_writes
 from controlplane_target.cancel import Cancel
 from controlplane_target.docker_root import DockerRoot
-from controlplane_target.faults import FailedFault
+from controlplane_target.faults import FailedFault, RefusedFault
 from controlplane_target.files import write_json
 from controlplane_target.root_move import RootMove
 from controlplane_target.root_request import Request, as_json
@@ -65,10 +65,10 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(root_move, "assert_stopped", lambda: None)
     monkeypatch.setattr(root_move.settle_units, "uninstall", lambda: None)
     monkeypatch.setattr(root_move.services, "stop_all", lambda *_: [])
-    monkeypatch.setattr(root_move.services, "start_all", lambda *_: [])
+    monkeypatch.setattr(root_move.services, "start_all", lambda *_: {})
     monkeypatch.setattr(root_move.services, "record", lambda *_: [])
     monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({}, []))
-    monkeypatch.setattr(root_move.services, "let_end", lambda *_: None)
+    monkeypatch.setattr(root_move.services, "let_end", lambda *_: [])
     monkeypatch.setattr(root_move.services, "as_they_live", lambda _engine, held: held)
 
     def switch(pairs: list[dict[str, Any]], side: str) -> None:
@@ -92,10 +92,10 @@ def test_a_copy_from_before_a_power_cut_is_begun_anew(tmp_path: Path, monkeypatc
     monkeypatch.setattr(verbs, "precopy", lambda *_: done.append("precopy"))
     monkeypatch.setattr(docker_root.leg_verbs, "assert_leased", lambda *_: None)
     monkeypatch.setattr(docker_root.configs, "pairs", lambda _: [])
-    for name in ("bring_owed", "stage", "execute"):
+    for name in ("stage", "execute"):
         monkeypatch.setattr(RootMove, name, lambda *_, name=name: done.append(name))
     verbs.move(run, request)
-    assert done == [*begun, "bring_owed", "stage", "execute"]
+    assert done == [*begun, "stage", "execute"]
 
 
 @pytest.fixture
@@ -153,18 +153,79 @@ def test_what_did_not_come_back_is_owed_and_nothing_is_stopped_before_it_runs(ho
     """A leg starts what it found running: what an earlier one of the run left down would stay down, and the move be called done."""
     db, web = ({"id": name, "name": name} for name in ("db", "web"))
     ended: list[Any] = []
-    monkeypatch.setattr(root_move.services, "let_end", lambda _engine, held, _limit: ended.append(held))
-    monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({"web": 1.0}, ["db is exited (exit code 1)"]))
-    move.run.write(phase="stopping", services=[db, web])
+    monkeypatch.setattr(root_move.services, "let_end", lambda _engine, held, _limit: ended.append(held) or [])
+    monkeypatch.setattr(
+        root_move.services, "wait_for_answers", lambda *_: ({"web": move.run.state["stopped_at"] + 4}, ["db is exited (exit code 1)"])
+    )
+    move.run.write(phase="stopping", services=[db, web], missed_s={"web": 2.0})
     move.go_back("interrupted while stopping")
     assert (move.run.phase, ended) == ("reverted", [[db, web]])
     assert (move.run.state["owed"], move.run.state["complaint"]) == ([db], "db is exited (exit code 1)")
-    monkeypatch.setattr(root_move.services, "start_again", lambda _engine, owed, _limit: [f"{held['name']} is down" for held in owed])
+    assert move.run.state["downtime_s"] == {"web": 6.0}
+    monkeypatch.setattr(root_owed.services, "start_again", lambda _engine, owed, _limit: [f"{held['name']} is down" for held in owed])
+    monkeypatch.setattr(root_move.redis_rest, "await_rest", lambda *_: None)
+    monkeypatch.setattr(host, "containers", list, raising=False)
     with pytest.raises(FailedFault, match="db is down, and ran before this run"):
-        move.bring_owed()
-    monkeypatch.setattr(root_move.services, "start_again", lambda *_: [])
-    move.bring_owed()
+        move.execute([])
     assert host.starts == ["old"]
+
+
+def test_one_that_was_told_to_end_and_did_not_is_owed_too(move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its start answers that it runs, and so it does, until it is gone."""
+    monkeypatch.setattr(root_move.services, "let_end", lambda *_: ["db"])
+    monkeypatch.setattr(root_move.services, "start_all", lambda *_: {"web": "web does not start: no port"})
+    monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({"db": 1.0, "web": 1.0, "ui": 1.0}, []))
+    move.run.write(phase="stopping", services=[{"id": name, "name": name} for name in ("db", "web", "ui")])
+    move.go_back("interrupted while stopping")
+    assert [held["name"] for held in move.run.state["owed"]] == ["db", "web"]
+    assert move.run.state["complaint"] == "web does not start: no port; db was told to end, did not, and may end yet"
+
+
+def test_what_began_during_the_copy_and_would_not_outlive_a_stop_is_refused(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = {"Name": "/job", "State": {"Running": True}, "HostConfig": {"AutoRemove": True}}
+    monkeypatch.setattr(root_move.redis_rest, "await_rest", lambda *_: None)
+    monkeypatch.setattr(root_refusals.redis_rest, "at_risk", lambda _: [])
+    monkeypatch.setattr(root_refusals.redis_live, "at_risk", lambda _: [])
+    monkeypatch.setattr(host, "containers", lambda: [held], raising=False)
+    with pytest.raises(RefusedFault, match=r"container job runs with --rm, .*\. Nothing was stopped"):
+        move.execute([])
+
+
+@pytest.mark.parametrize("is_down", [True, False])
+def test_a_move_that_owes_somebody_is_neither_done_nor_proven(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch, *, is_down: bool) -> None:
+    verbs: Any = DockerRoot(move.run.home, host, Cancel())  # type: ignore[arg-type] # as much of an engine as it asks
+    request = Request((), {}, 1, 1)
+    silent = ["db is exited (exit code 1), and ran before this run"] if is_down else []
+    monkeypatch.setattr(root_owed.services, "silent", lambda *_: silent)
+    monkeypatch.setattr(root_refusals, "roots_now", lambda _: {})
+    monkeypatch.setattr(docker_root.configs, "pairs", lambda _: [])
+    move.run.write(phase="done", owed=[{"id": "db", "name": "db"}])
+    assert verbs.refuse(move.run, request)["already"] is not is_down
+    if not is_down:
+        verbs.prove(move.run, request)
+        return
+    with pytest.raises(FailedFault, match="not proven: db is exited"):
+        verbs.prove(move.run, request)
+
+
+def test_an_undo_brings_up_first_what_any_attempt_left_down(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    verbs: Any = DockerRoot(move.run.home, host, Cancel())  # type: ignore[arg-type] # as much of an engine as it asks
+    back = move.run.home.run("R2")
+    back.write(phase="reverted", leg="undo", of="R1", owed=[{"id": "db", "name": "db"}], answer_timeout_s=1)
+    move.run.write(phase="reverted", owed=[{"id": "web", "name": "web"}])
+    asked: list[str] = []
+    monkeypatch.setattr(root_owed.services, "start_again", lambda _engine, owed, _limit: asked.extend(held["name"] for held in owed) or [])
+    assert verbs.undo(back, move.run)["changed"] is False
+    assert (asked, back.state["owed"], move.run.home.run("R1").state["owed"]) == (["web", "db"], [], [])
+
+
+def test_who_goes_on_after_a_stop_on_the_destination_knows_which_lives_were_told_to_end(move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root_move.services, "as_they_live", lambda _engine, held: [{**one, "started_at": "there"} for one in held])
+    monkeypatch.setattr(root_move, "active", lambda _unit: True)
+    monkeypatch.setattr(move.engine, "answers", lambda: True)
+    move.run.write(services=[{"id": "db", "name": "db", "started_at": "here"}])
+    move._stop_everything()
+    assert move.run.state["services"][0]["started_at"] == "there"
 
 
 def test_a_destination_on_which_nothing_ran_is_left_and_the_source_serves_again(host: Host, move: RootMove) -> None:

@@ -143,9 +143,9 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_that_was_told_to_end_before_a_kill_ends_first_and_runs_again() -> None:
     docker: Any = Lives(ending=("db",))
     docker.life["web"] = "2"
-    services.let_end(docker, [DB, WEB], 1)
+    assert services.let_end(docker, [DB, WEB], 1) == []
     assert docker.asked == ["stop db"]
-    assert services.start_all(docker, [DB, WEB]) == []
+    assert services.start_all(docker, [DB, WEB]) == {}
     assert services.wait_for_answers(docker, [DB, WEB], 5)[1] == []
     assert "db" not in docker.down
 
@@ -168,6 +168,30 @@ def test_who_is_owed_is_started_again_and_all_others_are_left_alone() -> None:
     broken: Any = Lives(broken=("db",))
     assert services.start_again(broken, [DB], 5) == ["db is exited (exit code 1), not running, 5 s after its start"]
     assert services.start_again(broken, [], 5) == []
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_one_that_does_not_end_is_named_and_so_is_one_that_does_not_start() -> None:
+    docker: Any = Lives()
+    call = docker.call
+
+    def stuck(method: str, path: str, **more: Any) -> tuple[int, Any]:
+        return (500, {"message": "did not receive an exit event"}) if method == "POST" else call(method, path, **more)
+
+    docker.call = stuck
+    assert services.let_end(docker, [DB, WEB], 1) == ["db", "web"]
+    assert services.start_again(docker, [DB], 5) == ["db does not start: did not receive an exit event"]
+    # Nothing is demanded of one that was unhealthy before; but it ran.
+    down: Any = Lives(down=("db",))
+    assert services.silent(down, [{**DB, "demand": "nothing"}, WEB]) == ["db is exited (exit code 0), and ran before this run"]
+
+
+def test_only_one_that_docker_does_not_know_is_absent() -> None:
+    docker: Any = Lives()
+    docker.call = lambda *_, **__: (500, {"message": "busy"})
+    assert services.silent(docker, [DB]) == ["db is unknown (500) (exit code 1), and ran before this run"]
+    docker.call = lambda *_, **__: (404, {"message": "no such container"})
+    assert services.silent(docker, [DB]) == []
 
 
 def test_a_leg_back_knows_the_lives_that_it_stops() -> None:

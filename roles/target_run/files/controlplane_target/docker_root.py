@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from . import configs, leg_verbs, open_files, phases, redis_guard, retired, root_refusals, settle_units
+from . import configs, leg_verbs, open_files, phases, redis_guard, retired, root_owed, root_refusals, settle_units
 from .cancel import Cancel
 from .daemon_json import PATH as DAEMON_JSON
 from .docker_engine import Engine, inventory_difference
@@ -61,7 +61,7 @@ class DockerRoot:
 
     def refuse(self, run: Run, request: Request) -> dict[str, Any]:
         """Return what is to be done and what for; refused with all reasons at once."""
-        if run.phase in phases.CRITICAL:
+        if run.phase in phases.CRITICAL or root_owed.down(run, self.engine):
             return {"already": False, "open": True, "phase": run.phase, "changes": [], "planned": [], "needs": []}
         info = self._info()
         roots = root_refusals.roots_now(info)
@@ -90,6 +90,7 @@ class DockerRoot:
     def precopy(self, run: Run, request: Request) -> dict[str, Any]:
         """Copy while Docker works, until a pass is short; returns {changed, passes}."""
         self.recover(run)
+        root_owed.bring(run, self.engine)
         if self.refuse(run, request)["already"]:
             return {"changed": False, "passes": []}
         table = read()
@@ -135,6 +136,7 @@ class DockerRoot:
     def move(self, run: Run, request: Request) -> dict[str, Any]:
         """Move the roots; returns {changed, downtime_s, …}."""
         self.recover(run)
+        root_owed.bring(run, self.engine)
         if run.phase == "done" and self.refuse(run, request)["already"]:
             return self._told(run, changed=False)
         # Of a copy from before a power cut nobody knows whether all of it reached the disk.
@@ -145,7 +147,6 @@ class DockerRoot:
             return self._told(run, changed=False)
         leg_verbs.assert_leased(self.home, run)
         mover = self._move(run)
-        mover.bring_owed()
         mover.stage()
         mover.execute(configs.pairs(request))
         return self._told(run, changed=True)
@@ -154,8 +155,9 @@ class DockerRoot:
         """Move back what the run `of` moved, with everything newer; its journal says `undone` afterwards."""
         if of.phase == "new":
             raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
-        self.recover(of)
-        self.recover(run)
+        for one in (of, run):
+            self.recover(one)
+            root_owed.bring(one, self.engine)
         self._close_undone(of)
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
             return self._told(run, changed=False)
@@ -167,6 +169,8 @@ class DockerRoot:
         trees = [swapped(tree, read_since_ns=0, to_mount=mount_of(nearest_existing(tree["from"]), table).mount) for tree in forward]
         retired.forget(self.home, [tree["to"] for tree in trees])
         kept = {key: last[key] for key in ("request", "stop_timeout_s", "answer_timeout_s")}
+        # What an earlier attempt of this undo cost counts with it, and what the move cost does not.
+        kept["downtime_s"] = run.state.get("downtime_s", {}) if run.state.get("leg") == "undo" else {}
         run.write(
             phase="staging", trees=trees, leg="undo", of=of.key, ends={"well": "undone", "back": "done" if run.key == of.key else "reverted"}, **kept
         )
@@ -271,6 +275,7 @@ class DockerRoot:
         if before and run.phase == "done":
             gone = [line for line in inventory_difference(before, self.engine.inventory()) if line.endswith("is gone")]
             run.write(gone_since=gone)
+        found += root_owed.down(run, self.engine)
         if found:
             raise FailedFault(f"not proven: {'; '.join(found)}. Run this again; if it stays so, run {run.folder}/undo.")
         return {"changed": False, "roots": roots, "phase": run.phase, "downtime_s": run.state.get("downtime_s", {})}

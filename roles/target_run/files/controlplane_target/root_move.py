@@ -16,10 +16,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from . import configs, leg_verbs, phases, redis_rest, retired, root_writes, services, settle_units
+from . import configs, leg_verbs, phases, redis_rest, retired, root_owed, root_refusals, root_writes, services, settle_units
 from .cancel import Cancel
 from .docker_engine import Engine, inventory_difference
-from .faults import FailedFault
+from .faults import FailedFault, RefusedFault
 from .files import read_json, write_json
 from .mounts import mount_of, nearest_existing, read
 from .root_trees import Trees, swapped
@@ -44,14 +44,6 @@ class RootMove:
         """Write the phase that begins now, and when."""
         leg_verbs.enter(self.run, phase, **changes)
 
-    def bring_owed(self) -> None:
-        """Bring up again what ran before this run, and did not come up when it went back: what a leg finds down it would leave down."""
-        faults = services.start_again(self.engine, self.run.state.get("owed") or [], self.run.state["answer_timeout_s"])
-        if faults:
-            raise FailedFault(
-                f"{'; '.join(faults)}, and ran before this run. Nothing was stopped. Mend it, or remove the container if it is not needed, then run this again"
-            )
-
     def stage(self) -> None:
         """Copy and compare while everything still runs."""
         self.enter("staging")
@@ -62,13 +54,18 @@ class RootMove:
     def execute(self, held: list[configs.Pair]) -> None:
         """Stop, copy the last difference, compare, switch, start, prove; on any fault go back and raise it."""
         redis_rest.await_rest(self.engine.containers, _REST_LIMIT_S, self.cancel.check)
+        root_owed.bring(self.run, self.engine)
+        # The copy may have taken hours since this was asked.
+        if found := root_refusals.of_the_running(self.engine.containers()):
+            raise RefusedFault(f"{'; '.join(found)}. Nothing was stopped. The copy is kept: then run this again")
         running = services.record(self.engine)
         write_json(self.run.folder / "inventory-before.json", self.engine.inventory())
         self.cancel.check()
         table = read()
         sides = (tree[side] for tree in self.trees.held for side in ("from", "to"))
         settle_units.install(self.command, sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"}))
-        fresh = {"downtime_s": {}, "killed": [], "owed": [], "complaint": ""}
+        # What earlier attempts of this leg cost counts with it.
+        fresh = {"missed_s": self.run.state.get("downtime_s") or {}, "downtime_s": {}, "killed": [], "owed": [], "complaint": ""}
         self.enter("stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), **fresh)
         try:
             self._stop_and_copy()
@@ -105,10 +102,11 @@ class RootMove:
                 self.enter("switched")
             self.enter("starting")
             self._start_engine()
+            going = self._let_end()
         except Exception as fault:
             self._leave(str(fault))
             raise
-        faults = self._start_services()
+        faults = self._start_services(going)
         if faults and self.run.state["leg"] != "carry":
             self._carry_back("; ".join(faults))
         if faults:
@@ -166,21 +164,25 @@ class RootMove:
         self.run.write(complaint=reason)
         start_units(self.run.state["units"])
         if "docker.service" in self.run.state["units"] and self.engine.wait(ENGINE_LIMIT_S):
-            self._start_services()
+            self._start_services([])
         self.finish()
         raise FailedFault(f"{reason}. Nothing was taken back, because that is newer; {self._roots('from')} is kept as it was")
 
-    def _start_services(self) -> list[str]:
+    def _let_end(self) -> list[str]:
+        return services.let_end(self.engine, self.run.state["services"], self.run.state["stop_timeout_s"])
+
+    def _start_services(self, going: list[str]) -> list[str]:
+        """Start what ran before; return what is wrong with it. Of `going` it is known that they may end yet."""
         state = self.run.state
-        faults = services.start_all(self.engine, state["services"])
-        answered, missing = services.wait_for_answers(self.engine, state["services"], 5 if faults else state["answer_timeout_s"])
+        failed = services.start_all(self.engine, state["services"])
+        answered, missing = services.wait_for_answers(self.engine, state["services"], 5 if failed else state["answer_timeout_s"])
         self._note_downtime(answered)
-        self.run.write(owed=[held for held in state["services"] if held["name"] not in answered])
-        return faults + missing
+        self.run.write(owed=[held for held in state["services"] if held["name"] in (*failed, *going) or held["name"] not in answered])
+        return [*failed.values(), *missing, *(f"{name} was told to end, did not, and may end yet" for name in going)]
 
     def _note_downtime(self, answered: dict[str, float]) -> None:
-        stopped = self.run.state["stopped_at"]
-        self.run.write(downtime_s={name: round(at - stopped, 3) for name, at in sorted(answered.items())})
+        stopped, missed = self.run.state["stopped_at"], self.run.state.get("missed_s") or {}
+        self.run.write(downtime_s={name: round(at - stopped + missed.get(name, 0.0), 3) for name, at in sorted(answered.items())})
 
     def _carry_back(self, reason: str) -> None:
         """Bring the containers back to the source with what they wrote on the destination, then raise."""
@@ -239,8 +241,7 @@ class RootMove:
                 raise FailedFault(
                     f"{reason}. Going back, Docker does not answer on {self._roots('from')} within {ENGINE_LIMIT_S} s. Look at 'journalctl -u docker', then run this again."
                 )
-            services.let_end(self.engine, state["services"], state["stop_timeout_s"])
-            faults = self._start_services()
+            faults = self._start_services(self._let_end())
             if faults:
                 self.run.write(complaint="; ".join(faults))
         if state["leg"] in ("undo", "carry"):
@@ -252,6 +253,8 @@ class RootMove:
     def _stop_everything(self) -> None:
         # With live-restore a container outlives the daemon, so the daemon is asked first, but only while it runs: its socket would start it.
         if active("docker.service") and self.engine.answers():
+            # Cut off from here on, whoever goes on has to know which lives were told to end.
+            self.run.write(services=services.as_they_live(self.engine, self.run.state["services"]))
             services.stop_all(self.engine, services.record(self.engine), self.run.state["stop_timeout_s"])
         stop_units(self.run.state["units"])
         assert_stopped()

@@ -59,14 +59,19 @@ def stop_all(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int
     return killed
 
 
-def let_end(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> None:
+def let_end(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> list[str]:
     """Wait for the end of those that still live as they were recorded: who was cut off while it stopped them may have told each of them to end.
 
-    Started while it still goes down, one would answer that it runs, and be gone. Whatever does not end here is for whoever starts it to find.
+    Started while it still goes down, one would answer that it runs, and be gone. Return the names of those that did not end here, and may end yet.
     """
-    states = _states(engine, services)
-    told = [held for held in services if states[held["name"]]["Running"] and states[held["name"]].get("StartedAt") == held.get("started_at")]
+    told = _in_their_lives(engine, services)
     _stopped(engine, told, stop_timeout_s)
+    return [held["name"] for held in _in_their_lives(engine, told)]
+
+
+def _in_their_lives(engine: Engine, services: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    states = _states(engine, services)
+    return [held for held in services if states[held["name"]]["Running"] and states[held["name"]].get("StartedAt") == held.get("started_at")]
 
 
 def _stopped(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int) -> tuple[list[str], list[str]]:
@@ -96,15 +101,11 @@ def _stopped(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int
     return sorted(killed), faults
 
 
-def start_all(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
-    """Start exactly those containers; return what went wrong, one sentence each."""
+def start_all(engine: Engine, services: list[dict[str, Any]]) -> dict[str, str]:
+    """Start exactly those containers; return {name: a sentence} of those that did not start."""
     faults: dict[str, str] = {}
     for attempt in range(2):
-        faults = {}
-        for held in services:
-            status, answer = engine.call("POST", f"/containers/{held['id']}/start", timeout=120)
-            if status not in (204, 304):
-                faults[held["name"]] = f"{held['name']} does not start: {(answer or {}).get('message', status)}"
+        faults = _started(engine, services)
         if not faults:
             break
         time.sleep(attempt + 1)
@@ -112,7 +113,16 @@ def start_all(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
     for held in engine.get("/containers/json"):
         if held["Id"] not in wanted:
             engine.call("POST", f"/containers/{held['Id']}/stop", timeout=120)
-    return list(faults.values())
+    return faults
+
+
+def _started(engine: Engine, services: list[dict[str, Any]]) -> dict[str, str]:
+    faults = {}
+    for held in services:
+        status, answer = engine.call("POST", f"/containers/{held['id']}/start", timeout=120)
+        if status not in (204, 304):
+            faults[held["name"]] = f"{held['name']} does not start: {(answer or {}).get('message', status)}"
+    return faults
 
 
 def _end_sessions(engine: Engine, container: str) -> None:
@@ -140,12 +150,26 @@ def as_they_live(engine: Engine, services: list[dict[str, Any]]) -> list[dict[st
 
 
 def start_again(engine: Engine, services: list[dict[str, Any]], limit_s: float) -> list[str]:
-    """Start those of them that are there and down, and leave all others alone; return one sentence for each that does not answer."""
+    """Start those of them that are there, and leave all others alone; return one sentence for each that does not start or answer."""
+    owed = _there(engine, services)
+    faults = _started(engine, owed)
+    missing = wait_for_answers(engine, [held for held in owed if held["name"] not in faults], limit_s)[1] if len(faults) < len(owed) else []
+    return [*faults.values(), *missing]
+
+
+def silent(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
+    """Return one sentence for each of them that is there and does not answer now; one of which nothing is demanded has to run."""
     states = _states(engine, services)
-    owed = [held for held in services if states[held["name"]]["Status"] != "absent"]
-    for held in owed:
-        engine.call("POST", f"/containers/{held['id']}/start", timeout=120)
-    return wait_for_answers(engine, owed, limit_s)[1] if owed else []
+    return [
+        f"{held['name']} is {_told(states[held['name']])}, and ran before this run"
+        for held in _there(engine, services)
+        if not _answers(states[held["name"]], {**held, "demand": "running"} if held["demand"] == "nothing" else held)
+    ]
+
+
+def _there(engine: Engine, services: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    states = _states(engine, services)
+    return [held for held in services if states[held["name"]]["Status"] != "absent"]
 
 
 def _answers(state: dict[str, Any], held: dict[str, Any]) -> bool:
@@ -165,7 +189,8 @@ def _states(engine: Engine, services: list[dict[str, Any]]) -> dict[str, dict[st
     found = {}
     for held in services:
         status, answer = engine.call("GET", f"/containers/{held['id']}/json")
-        found[held["name"]] = dict(answer["State"]) if status == 200 else {"Running": False, "Status": "absent", "ExitCode": 1}
+        absent = {"Running": False, "Status": "absent" if status == 404 else f"unknown ({status})", "ExitCode": 1}
+        found[held["name"]] = dict(answer["State"]) if status == 200 else absent
     return found
 
 
