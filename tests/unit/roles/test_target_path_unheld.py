@@ -26,7 +26,7 @@ class Hold:
         self.fault, self.is_answering, self.at_halt, self.taking = fault, answers, at_halt, {"keys": 1}
 
     @contextmanager
-    def held(self, _wait_s: float, begin: Callable[[], None]) -> Iterator[None]:
+    def held(self, _wait_s: float, begin: Callable[[], None] = lambda: None) -> Iterator[None]:
         begin()
         self.before = self.taking
         if self.fault:

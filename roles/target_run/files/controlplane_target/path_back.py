@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import math
 import os
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 from . import compose, path_downtime, path_layer, path_stack, path_top, phases, starting
 from .faults import FailedFault, RefusedFault
-from .path_leg import NEVER, PathLeg
+from .path_leg import PathLeg
 from .path_listing import Sides
 from .path_source import Source
 from .tree_compare import CLOCK_LAG_NS
@@ -98,27 +98,6 @@ class PathBack(PathLeg):
         if held is None or str(held["State"]["StartedAt"]) == self.run.state["old"]["started_at"]:
             return 0.0
         return path_downtime.ran_s(held["State"])
-
-    def _let_end(self, container: str) -> None:
-        """Wait for the end of a server that was told to end before a kill: started while it still goes down it would answer that it runs, and be gone."""
-        status, held = self.engine.call("GET", f"/containers/{container}/json")
-        if status != 200 or not held["State"]["Running"] or not self.run.state.get("stopped_at"):
-            return
-        # Its policy is off from before it is told until the leg is over; one that still has it, or was started since, was told nothing.
-        is_off = (held["HostConfig"].get("RestartPolicy") or NEVER)["Name"] in ("", "no")
-        if is_off and str(held["State"]["StartedAt"]) == self.run.state["old"]["started_at"]:
-            self._end(container)
-
-    def _end(self, container: str) -> None:
-        """Stop a server that may have been told to end, or not. A Redis that still answers would lose what no dump has: the hold writes one."""
-        try:
-            with self.proof.held(self.request.answer_s) if self.is_redis else nullcontext():
-                self._stop(container)
-        except (FailedFault, RefusedFault, OSError):
-            if self.is_redis and self.proof.answers():
-                raise
-            # On its way down it answers nobody.
-            self._stop(container)
 
     def _without_old(self, reason: str, ran_s: float) -> None:
         """Go back where somebody removed the old container."""

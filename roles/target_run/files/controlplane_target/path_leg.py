@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import quote
 
 from . import compose, compose_replacing, leg_verbs, path_answer, path_downtime, path_kept, path_layer, path_place, path_top, phases, settle_units
 from .cancel import Cancel
@@ -24,6 +23,7 @@ from .path_listing import Sides
 from .path_proof import Proof
 from .path_request import Request
 from .path_source import Source, source_of
+from .path_stop import PathStop
 from .root_trees import Trees
 from .services import healthy_within
 from .state import Run
@@ -36,18 +36,13 @@ _HELD_S = 60
 NEVER = {"Name": "no", "MaximumRetryCount": 0}
 
 
-class PathLeg:
+class PathLeg(PathStop):
     """The leg that `run`'s journal describes; `command` is what settles it after a power cut, without the stage's name."""
 
     def __init__(self, run: Run, cancel: Cancel, command: list[str], proof: Proof) -> None:
-        self.run, self.cancel, self.command, self.proof = run, cancel, command, proof
-        self.engine, self.request = proof.engine, proof.request
+        super().__init__(run, proof)
+        self.cancel, self.command = cancel, command
         self.trees = Trees(run, cancel)
-
-    @property
-    def name(self) -> str:
-        """The container."""
-        return self.request.container
 
     @property
     def origin(self) -> Run:
@@ -65,49 +60,11 @@ class PathLeg:
         """The request for the paths that move."""
         return self.request.only([path["data"] for path in self.paths])
 
-    @property
-    def is_redis(self) -> bool:
-        """Say whether it is a Redis: stopped while it serves, and without an append-only file, it may lose what no dump has."""
-        return self.request.service is not None and self.request.service.kind == "redis"
-
     def enter(self, phase: str, **changes: Any) -> None:
         """Write the phase that begins now, and when."""
         leg_verbs.enter(self.run, phase, **changes)
 
-    def inspection(self) -> dict[str, Any] | None:
-        """Return the container as it is now, None where there is none of its name."""
-        status, answer = self.engine.call("GET", f"/containers/{quote(self.name, safe='')}/json")
-        return dict(answer) if status == 200 else None
-
-    # The container.
-
-    def _update(self, container: str, policy: dict[str, Any]) -> None:
-        status, answer = self.engine.call("POST", f"/containers/{container}/update", body={"RestartPolicy": policy})
-        if status != 200:
-            raise FailedFault(f"the restart policy of {self.name} can't be set: {(answer or {}).get('message', status)}")
-
-    def _stop(self, container: str) -> bool:
-        """Stop the container; return whether it had to be killed. Raises `FailedFault`."""
-        limit = max(int(self.run.state["old"]["stop_timeout"] or 10), self.request.stop_s)
-        is_postgres = self.request.service is not None and self.request.service.kind == "postgres"
-        if is_postgres and self._ends_at_once(container, limit / 2):
-            return False
-        status, answer = self.engine.call("POST", f"/containers/{container}/stop?t={limit}", timeout=limit + 60)
-        if status not in (204, 304):
-            raise FailedFault(f"{self.name} can't be stopped: {(answer or {}).get('message', status)}")
-        state = self.engine.get(f"/containers/{container}/json")["State"]
-        return bool(state.get("ExitCode") == 137)
-
-    def _ends_at_once(self, container: str, limit_s: float) -> bool:
-        """Ask a PostgreSQL to end its sessions: at SIGTERM it would wait for every client, and then be killed. Return whether it has stopped."""
-        # What Docker is told to stop stays down; what is only sent a signal is started again by its policy, which is off by now.
-        self.engine.call("POST", f"/containers/{container}/kill?signal=SIGINT")
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            if not self.engine.get(f"/containers/{container}/json")["State"]["Running"]:
-                return True
-            time.sleep(0.05)
-        return False
+    # The service.
 
     def _answered(self, ran_s: float = 0.0) -> list[str]:
         """Wait until the service answers as it did before; note its downtime, of which the last `ran_s` seconds were none. Return what is wrong."""

@@ -100,7 +100,8 @@ class PathReturn(PathLeg):
         told = "; ".join([*filter(None, [reason]), *against])
         if self.run.phase == RETURNING:
             self._assert_not_theirs()
-            # An attempt before this one stopped it.
+            # An attempt before this one stopped it, or was killed while it did.
+            self._let_told_end()
             self._stay(told)
         raise self._left(told)
 
@@ -121,14 +122,14 @@ class PathReturn(PathLeg):
             )
 
     def _stop_for_return(self, told: dict[str, Any]) -> None:
-        held = self.inspection()
+        held = self._as_stopped() if self.run.phase == RETURNING else self.inspection()
         if held is None:
             self._note_standing(held)
             self.enter(RETURNING, **told, stopped_at=self.run.state.get("stopped_at") or time.time())
             return
         # What an attempt before this one found is kept: by now its policy is off, and its volumes may be new ones.
-        again = self.run.phase == RETURNING
-        old = self.run.state["old"] if again and self.run.state.get("old") else remembered(held)
+        found = self.run.state.get("old") if self.run.phase == RETURNING else None
+        old = {**remembered(held), **({"restart": found["restart"]} if found else {})}
         others = self.run.state.get("others") or other_anonymous(self.engine, held, self.paths)
         if not held["State"]["Running"]:
             self._note_standing(held)

@@ -65,7 +65,7 @@ class RootMove:
         sides = (tree[side] for tree in self.trees.held for side in ("from", "to"))
         settle_units.install(self.command, sorted({mount_of(nearest_existing(path), table).mount for path in sides} - {"/"}))
         # What earlier attempts of this leg cost counts with it.
-        fresh = {"missed_s": self.run.state.get("downtime_s") or {}, "downtime_s": {}, "killed": [], "owed": [], "complaint": ""}
+        fresh: dict[str, Any] = {"missed_s": self.run.state.get("downtime_s") or {}, "downtime_s": {}, "killed": [], "owed": [], "complaint": ""}
         self.enter("stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), **fresh)
         try:
             self._stop_and_copy()
