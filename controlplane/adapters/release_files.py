@@ -3,6 +3,7 @@
 Rules:
 - A path is of releases/ and stays below it, symbolic links included.
 - The real environment file is read only if nobody but its owner may use it. What is in it goes to the role alone, and its keyed digest to others.
+- What is said of any of these files goes through `EnvValues`, which covers the values of the real ones.
 - `mark_tested` changes one field of a manifest, under a lock, and leaves every other byte.
 """
 
@@ -10,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from controlplane.adapters.compose_yaml import LARGEST, read_compose
 from controlplane.adapters.durable_files import write_durably
 from controlplane.adapters.edit_lock import locked
+from controlplane.adapters.env_values import EnvValues
 from controlplane.adapters.listing import yaml_files_in
 from controlplane.adapters.private_file import read_private
 from controlplane.adapters.release_key import keyed_digest
@@ -63,7 +66,7 @@ class ReleaseFolder:
 
     def manifest(self, stack: str, name: str) -> KeptManifest:
         """Return one manifest by its name; others may have faults. Raises `InputInvalidError`."""
-        found, faults = read_manifest(self._manifest_path(stack, name), stack, self.spec(stack))
+        found, faults = read_manifest(self._manifest_path(stack, name), stack, self.spec(stack), self.covering())
         if faults or found is None:
             raise InputInvalidError(faults)
         return found
@@ -75,7 +78,8 @@ class ReleaseFolder:
 
     def parsed(self, stack: str, environment: EnvironmentName) -> tuple[ComposeFile, ...]:
         """Return the compose files of an environment as data, in their order. Raises `InputInvalidError` with the faults of all of them."""
-        read = [(Path(file).name, read_compose(self._releases / file)) for file in self._environment(stack, environment).compose]
+        covers = self.covering()
+        read = [(Path(file).name, read_compose(self._releases / file).covered(covers)) for file in self._environment(stack, environment).compose]
         faults = [fault for _, document in read for fault in document.faults]
         if faults:
             raise InputInvalidError(faults)
@@ -86,7 +90,8 @@ class ReleaseFolder:
         path = self._releases / self._environment(stack, environment).contract
         contract, faults = read_contract(read_text(path), str(path))
         if faults or contract is None:
-            raise InputInvalidError(faults)
+            covers = self.covering()
+            raise InputInvalidError([fault.covered(covers) for fault in faults])
         return contract
 
     def env_file(self, stack: str, environment: EnvironmentName) -> str:
@@ -95,7 +100,11 @@ class ReleaseFolder:
 
     def fault(self, stack: str, place: Place, message: str) -> Fault:
         """Return a fault of releases/STACK.yml, with its line."""
-        return fault_at(read_document(self._releases / f"{stack}.yml"), place, message)
+        return fault_at(read_document(self._releases / f"{stack}.yml").covered(self.covering()), place, message)
+
+    def covering(self) -> Callable[[str], str]:
+        """Return what hides the values of all environment files in a text."""
+        return EnvValues(self._releases).cover
 
     def shown(self, name: str) -> str:
         """Return a path of the site's folder as messages show it."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from controlplane.adapters.env_values import EnvValues
 from controlplane.adapters.listing import yaml_files_in
 from controlplane.adapters.strict_yaml import Document, read_document
 from controlplane.domain.errors import Fault, InputInvalidError
@@ -66,7 +67,7 @@ def read_specs(site: Path, around: Surroundings) -> tuple[dict[str, ReleaseSpec]
 def read_spec(site: Path, stack: str, around: Surroundings) -> tuple[ReleaseSpec | None, Document, list[Fault]]:
     """Return one stack's file, None where it has faults, and every fault of it."""
     path = site / FOLDER / f"{stack}.yml"
-    document = read_document(path)
+    document = read_document(path).covered(EnvValues(site / FOLDER).cover)
     try:
         _STACK.validate_python(stack)
     except ValidationError:
@@ -88,16 +89,17 @@ def read_manifests(site: Path, stack: str, spec: ReleaseSpec | None) -> tuple[li
     """Return a stack's manifests without faults, the one that was built first first, and every fault of all of them."""
     kept: list[KeptManifest] = []
     files, faults = yaml_files_in(site / FOLDER / stack / "manifests")
+    covers = EnvValues(site / FOLDER).cover
     for path in files:
-        found, wrong = read_manifest(path, stack, spec)
+        found, wrong = read_manifest(path, stack, spec, covers)
         faults += wrong
         kept += [found] if found is not None else []
     return sorted(kept, key=lambda one: (one.manifest.moment, one.name)), faults
 
 
-def read_manifest(path: Path, stack: str, spec: ReleaseSpec | None) -> tuple[KeptManifest | None, list[Fault]]:
-    """Return one manifest, None where it has faults, and every fault of it."""
-    document = read_document(path)
+def read_manifest(path: Path, stack: str, spec: ReleaseSpec | None, covers: Callable[[str], str]) -> tuple[KeptManifest | None, list[Fault]]:
+    """Return one manifest, None where it has faults, and every fault of it. `covers` hides in a text what must not be shown."""
+    document = read_document(path).covered(covers)
     faults = list(document.faults)
     try:
         _MANIFEST.validate_python(path.stem)
@@ -117,7 +119,12 @@ def why_not_below(releases: Path, name: str) -> str | None:
     if name.startswith("/"):
         return f"{name} does not lie below releases/: name a file there"
     path = releases / name
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:
+        # Too long for a name.
+        is_file = False
+    if not is_file:
         return f"{name} is no file below releases/: write it, or name the right one"
     if not path.resolve().is_relative_to(releases.resolve()):
         return f"{name} leads out of releases/ by a symbolic link: put the file itself there"

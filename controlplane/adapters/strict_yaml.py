@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,7 @@ class Document:
     # False if reading stopped early, so that what is missing from `data` says nothing.
     complete: bool = True
     lines: dict[int, dict[str | int, int]] = field(default_factory=dict, repr=False)
+    covers: Callable[[str], str] | None = field(default=None, repr=False)
 
     def line_of(self, place: Place) -> int:
         """Return the 1-based line of the deepest part of `place` that exists."""
@@ -71,6 +72,16 @@ class Document:
             except (KeyError, IndexError, TypeError):
                 return line
         return line
+
+    def hide(self, text: str) -> str:
+        """Return a text as messages may show it."""
+        return text if self.covers is None else self.covers(text)
+
+    def covered(self, covers: Callable[[str], str]) -> Document:
+        """Return itself, with what `covers` finds hidden in its faults and in those that are still to come."""
+        self.covers = covers
+        self.faults = [fault.covered(covers) for fault in self.faults]
+        return self
 
     def checked(self) -> Document:
         """Return itself; InputInvalidError with every fault if it has any."""

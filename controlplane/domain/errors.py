@@ -8,8 +8,8 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, order=True)
@@ -20,6 +20,10 @@ class Fault:
     line: int
     field: str
     message: str
+
+    def covered(self, covers: Callable[[str], str]) -> Fault:
+        """Return it with its field and its message as `covers` shows them."""
+        return replace(self, field=covers(self.field), message=covers(self.message))
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

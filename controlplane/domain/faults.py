@@ -27,6 +27,9 @@ class Source(Protocol):
     def line_of(self, place: Place) -> int:
         """Return the 1-based line of the deepest part of `place` that exists, 0 if there are no lines."""
 
+    def hide(self, text: str) -> str:
+        """Return a text as messages may show it: without what is secret beside that source."""
+
 
 class Nowhere:
     """The source of data whose lines are not known."""
@@ -44,6 +47,10 @@ class Nowhere:
         del place
         return 0
 
+    def hide(self, text: str) -> str:
+        """Return the text: nothing secret is known here."""
+        return text
+
 
 NOWHERE: Source = Nowhere()
 LONGEST = 600
@@ -51,8 +58,9 @@ LONGEST = 600
 
 def fault_at(source: Source, place: Place, message: str) -> Fault:
     """Return the fault at `place` of `source`; what it quotes is kept short, and a terminal finds nothing in it to obey."""
-    field = ".".join(str(part) for part in place)
-    return Fault(source.file, source.line_of(place), _printable(field), _printable(message))
+    # Hidden before it is cut: a part of a secret would no longer be found.
+    field, told = (_printable(source.hide(text)) for text in (".".join(str(part) for part in place), message))
+    return Fault(source.file, source.line_of(place), field, told)
 
 
 def _printable(text: str) -> str:

@@ -15,21 +15,22 @@ PROJECT = r"[a-z0-9][a-z0-9_-]{0,127}"
 TIER = r"[a-z0-9][a-z0-9_-]{0,63}"
 CHECK = r"[A-Z][A-Za-z0-9_-]{0,63}"
 ENVIRONMENT = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
-# Who logs in with what password, before a host: in a URL, or in an image's name. A digest is none.
-_LOGIN = re.compile(r"(?<=://)\S*@|^[^\s/]*:\S*@(?!sha256:)")
+# Who logs in, before a host: in a URL, or in an image's name. A digest is none.
+_LOGIN = re.compile(r"(?<=://)\S*@|^[^\s/]*:(?!//)\S*@(?!sha256:)|^[^\s/:]+@(?!sha256:)")
+_QUERY = re.compile(r"^([^?#]*/[^?#]*[?#]).+", re.DOTALL)
 _SHOWN_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def check_name(text: str, pattern: str, what: str) -> str:
     """Return `text` if the whole of it matches `pattern`; ValueError names the rule."""
     if re.fullmatch(pattern, text, re.ASCII) is None:
-        raise ValueError(f"{without_login(text)!r} is no {what}: it has to match {pattern}")
+        raise ValueError(f"{shown_address(text)!r} is no {what}: it has to match {pattern}")
     return text
 
 
-def without_login(text: str) -> str:
-    """Return `text` as a message may show it: without what stands before the @ of an address, which may be a password."""
-    return _LOGIN.sub("…@", text)
+def shown_address(text: str) -> str:
+    """Return `text` as a message may show it: without what stands before the @ of an address, in its query or behind its #, which may be a secret."""
+    return _QUERY.sub(r"\1…", _LOGIN.sub("…@", text))
 
 
 def check_host(text: str) -> str:

@@ -101,6 +101,10 @@ class CheckedFiles(Protocol):
         """Return a fault of releases/STACK.yml, with its line."""
         ...
 
+    def covering(self) -> Callable[[str], str]:
+        """Return what hides the values of all environment files, as they are when it is first used, in a text."""
+        ...
+
     def shown(self, name: str) -> str:
         """Return a path of the site's folder as messages show it."""
         ...

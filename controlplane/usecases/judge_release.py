@@ -133,7 +133,9 @@ def _compose(of: _Of, contract: Contract | None, desired: Mapping[str, DesiredHo
     told = ", ".join(_said(view) for view in list(views.values())[:1])
     if unnamed:
         told += f"; on the boot disk, and named nowhere in the policy, so that D236 will drift there: {', '.join(sorted(unnamed))}"
-    return Part(what, tuple(dict.fromkeys(wrong)), tuple(doubts), told), views
+    # Not all of these were told by the file that they are of, which covers by itself.
+    covers = of.files.covering()
+    return Part(what, tuple(dict.fromkeys(fault.covered(covers) for fault in wrong)), tuple(doubts), covers(told)), views
 
 
 def _of_smoke(of: _Of, view: ComposeView) -> Iterator[Fault]:

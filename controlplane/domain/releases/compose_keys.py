@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from controlplane.domain.releases.compose_said import Judging, Said
-from controlplane.domain.releases.interpolation import Reference, UnresolvedError, references
+from controlplane.domain.releases.interpolation import Reference, UnresolvedError, is_usual, references, undeclared
 from controlplane.domain.releases.secret_forms import is_secret_name
 
 _TOP: Final = frozenset(["configs", "name", "networks", "secrets", "services", "version", "volumes"])
@@ -106,7 +106,8 @@ def _check_reference(judging: Judging, said: Said, one: Reference) -> None:
         judging.fault(said, why)
         return
     if one.name not in judging.asked.known and one.operator[-1:] not in ("-", "+"):
-        judging.fault(said, f"needs {one.name}, which the contract does not declare: declare it there, or give a default, ${{{one.name}:-…}}")
+        shown = f", ${{{one.name}:-…}}" if is_usual(one.name) else ""
+        judging.fault(said, undeclared(one.name, f"declare it there, or give a default{shown}"))
     if (one.name in judging.asked.secrets or is_secret_name(one.name)) and one.operator[-1:] == "-" and one.word:
         judging.fault(said, f"gives the secret {one.name} a default, which everybody reads here: write ${{{one.name}:?}}")
 

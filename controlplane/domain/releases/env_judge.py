@@ -7,15 +7,13 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 
 from controlplane.domain.errors import Fault
 from controlplane.domain.releases.contract import Contract, Variable, passwords_in, wrong_type
 from controlplane.domain.releases.dotenv import Entry, EnvText
+from controlplane.domain.releases.interpolation import is_usual
 from controlplane.domain.releases.placeholders import SHORTEST_SECRET, is_placeholder, stands_for_secret, why_no_secret
-
-_USUAL = re.compile("[A-Z_][A-Z0-9_]*", re.ASCII)
 
 
 def judge_env(contract: Contract, said: EnvText, *, file: str, contract_file: str, deciding: Collection[str] = ()) -> tuple[Fault, ...]:
@@ -38,7 +36,7 @@ def judge_env(contract: Contract, said: EnvText, *, file: str, contract_file: st
 def _undeclared(name: str, contract_file: str) -> tuple[str, str]:
     """Return (field, message). What is no usual name may be the rest of a value that goes on over two lines: it is not shown."""
     told = f"is not in {contract_file}: declare it there, or take it out"
-    if _USUAL.fullmatch(name):
+    if is_usual(name):
         return name, told
     return "", f"the name in this line {told}; it is not shown, since it may be the rest of the value above"
 

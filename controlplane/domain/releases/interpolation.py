@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_USUAL = re.compile(r"[A-Z_][A-Z0-9_]*", re.ASCII)
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 # Deeper ones nobody can read.
 _DEEPEST = 8
@@ -27,6 +28,18 @@ class Reference(NamedTuple):
     name: str
     operator: str = ""
     word: str = ""
+
+
+def is_usual(name: str) -> bool:
+    """Say whether a variable has a usual name. Any other may be the rest of a value, behind its $ or its line break: no message shows it."""
+    return _USUAL.fullmatch(name) is not None
+
+
+def undeclared(name: str, what_to_do: str) -> str:
+    """Return what is wrong with a variable that the contract lacks."""
+    if is_usual(name):
+        return f"needs {name}, which the contract does not declare: {what_to_do}"
+    return f"needs a variable that the contract does not declare, not shown as it may be the rest of a value: {what_to_do}, or write $$ for the sign"
 
 
 def parts(text: str) -> Iterator[str | Reference]:
@@ -84,7 +97,7 @@ def _replaced(one: Reference, known: Mapping[str, str | None]) -> tuple[str, fro
             return resolved(one.word, known)
         if kind == "+":
             return "", frozenset()
-        raise UnresolvedError(f"needs {one.name}, which the contract does not declare: declare it there with a value")
+        raise UnresolvedError(undeclared(one.name, "declare it there with a value"))
     value = known[one.name]
     if value is None:
         raise UnresolvedError(f"needs {one.name}, of which the contract says no value: write one there, or write it out here")
@@ -104,7 +117,8 @@ def _braced(inside: str) -> Reference:
         return Reference(found[0])
     operator = next((one for one in _OPERATORS if rest.startswith(one)), None)
     if operator is None:
-        raise UnresolvedError(f"has something behind {found[0]} that is no default: write ${{{found[0]}}} or ${{{found[0]}:-default}}")
+        name = found[0] if is_usual(found[0]) else "NAME"
+        raise UnresolvedError(f"has something behind {name} that is no default: write ${{{name}}} or ${{{name}:-default}}")
     return Reference(found[0], operator, rest[len(operator) :])
 
 

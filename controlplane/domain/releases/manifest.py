@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from controlplane.domain.digest import digest_of
-from controlplane.domain.names import AsTuple, Line, check_name, without_login
+from controlplane.domain.names import AsTuple, Line, check_name, shown_address
 from controlplane.domain.releases.values import ServiceName, StackName
 from controlplane.domain.run_key import is_run_key
 from controlplane.domain.values import Value
@@ -26,7 +26,7 @@ _PINNED = re.compile(rf"(?P<repository>{_REPOSITORY})@(?P<digest>sha256:[0-9a-f]
 def _pinned(text: str) -> str:
     if _PINNED.fullmatch(text) is None:
         example = "registry.example.org/shop/web@sha256:… (64 hex digits)"
-        raise ValueError(f"{without_login(text)!r} pins no image: write its repository and digest, such as {example}")
+        raise ValueError(f"{shown_address(text)!r} pins no image: write its repository and digest, such as {example}")
     return text
 
 

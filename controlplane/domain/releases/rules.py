@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
 from controlplane.domain.faults import Place
-from controlplane.domain.names import without_login
+from controlplane.domain.names import shown_address
 from controlplane.domain.registers import Registers
 from controlplane.domain.releases.manifest import Manifest, image_parts
 from controlplane.domain.releases.own_gaps import why_no_loop
@@ -41,7 +41,7 @@ def spec_faults(
     yield from _of_urls(held)
     for service, repository in data["images"].items() if isinstance(data.get("images"), Mapping) else ():
         if isinstance(repository, str) and ("@" in repository or ":" in repository.rpartition("/")[2]):
-            yield ("images", service), f"{without_login(repository)} has a tag or a digest: write the repository alone, the manifest names the digest"
+            yield ("images", service), f"{shown_address(repository)} has a tag or a digest: write the repository alone, the manifest names the digest"
     for number, command in enumerate(_list(data, "recert")):
         folder = command.get("dir") if isinstance(command, Mapping) else None
         if isinstance(folder, str) and folder.startswith("~"):
@@ -135,7 +135,10 @@ def _of_urls(environments: Mapping[Any, Any]) -> Iterator[tuple[Place, str]]:
         for service, url in urls.items() if isinstance(urls, Mapping) else ():
             other = seen.setdefault(str(url).rstrip("/").lower(), name)
             if other != name:
-                yield ("environments", name, "smoke", "urls", service), f"{url} is an address of {other} too: name where {name} is reached"
+                yield (
+                    ("environments", name, "smoke", "urls", service),
+                    f"{shown_address(str(url))} is an address of {other} too: name where {name} is reached",
+                )
 
 
 def _list(data: Mapping[str, Any], field: str) -> list[Any]:

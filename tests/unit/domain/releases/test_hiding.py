@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.domain.releases.hiding import hide, values_of
+from controlplane.domain.releases.hiding import hide, unshown, values_of
 
 ENV = """\
 # OLD_PASSWORD=of-last-year
@@ -59,3 +59,52 @@ def test_a_value_is_covered_as_it_is_and_as_it_looks_in_quotes(text: str, shown:
 
 def test_the_longest_value_is_covered_first() -> None:
     assert hide("secret-secret-long", ("secret-secret", "secret-secret-long")) == "***"
+
+
+CONTRACT = """\
+# DATA: path, required
+DATA=/srv/shop
+# BUCKET: text, required
+BUCKET=
+# PASSWORD: text, required, secret
+PASSWORD=
+# CACHE: url, secret
+CACHE=
+"""
+REAL = """\
+DATA=/srv/shop
+BUCKET=pictures/of/goods
+PASSWORD='abcdEFGH/ij,KLmnop$QRST'
+CACHE=redis://:flamingo-7@cache.example.org:6379/1
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("'/srv/shop' is none", "'/srv/shop' is none"),
+        ("'pictures/of/goods' is none", "'***' is none"),
+        ("'pictures' is none", "'pictures' is none"),
+        ("has abcdEFGH/ij,KLmnop$QRST within", "has *** within"),
+        ("'abcdEFGH/ij,KLmnop$$QRST' is none", "'***' is none"),
+        ("shop/ij,KLmnop$QRST can't be a name", "shop/*** can't be a name"),
+        ("has the option 'KLmnop'", "has the option '***'"),
+        ("needs QRST", "needs ***"),
+        ("'abcdEFGH%2Fij%2CKLmnop%24QRST' is none", "'***' is none"),
+        ("flamingo-7 at cache.example.org", "*** at cache.example.org"),
+    ],
+)
+def test_messages_about_a_release_s_files_show_no_part_of_a_secret_and_what_its_contract_shows(text: str, shown: str) -> None:
+    assert hide(text, unshown(REAL, CONTRACT)) == shown
+
+
+@pytest.mark.parametrize("contract", ["", "nonsense\n", CONTRACT.replace("PASSWORD=", "PASSWORD=abcdEFGH")])
+def test_what_a_contract_with_faults_says_shows_nothing(contract: str) -> None:
+    found = unshown(REAL, contract)
+    assert hide("/srv/shop", found) == "***"
+    assert hide("KLmnop", found) == "***"
+    assert hide("srv", found) == "srv"
+
+
+def test_the_names_of_environments_are_no_secrets() -> None:
+    assert hide("environments.staging.hosts", unshown("STAGE=staging\n", "")) == "environments.staging.hosts"

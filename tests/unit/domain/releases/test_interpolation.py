@@ -32,12 +32,12 @@ KNOWN = {"DIR": "/mnt/data", "TAG": "v1", "SECRET": None, "X_1": "x"}
         ("$$DIR", "$DIR", set()),
         ("$${DIR}", "${DIR}", set()),
         ("a$5 $ b$", "a$5 $ b$", set()),
-        ("$X_1y", None, set()),
+        ("$X_1Y", None, set()),
     ],
 )
 def test_a_text_is_what_compose_makes_of_it(text: str, value: str | None, by: set[str]) -> None:
     if value is None:
-        with pytest.raises(UnresolvedError, match="needs X_1y, which the contract does not declare"):
+        with pytest.raises(UnresolvedError, match="needs X_1Y, which the contract does not declare"):
             resolved(text, KNOWN)
     else:
         assert resolved(text, KNOWN) == (value, by)
