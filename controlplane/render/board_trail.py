@@ -58,7 +58,7 @@ def _verified(rows: Sequence[BoardVerified], packs: Sequence[Receipt]) -> Html:
     known = [one for one in rows if one.receipt is not None]
     never = [one.host for one in rows if one.receipt is None]
     told = table(
-        "The newest result on record that rests on fresh evidence",
+        "The newest result on record: of a host what rests on fresh evidence, of a pack its last run that nobody stopped",
         ["Host or pack", "At", "By", "Outcome", "Holds until", "Key"],
         [*(_verify(one.host, one.receipt) for one in known if one.receipt), *(_verify(f"pack {one.step}", one) for one in packs)],
         name="verified",

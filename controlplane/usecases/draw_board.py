@@ -126,6 +126,6 @@ def _verified(chain: list[Receipt], host: str) -> Receipt | None:
 
 
 def _packs(chain: list[Receipt]) -> tuple[Receipt, ...]:
-    """Return the newest result of each pack that rests on evidence, by the packs' names: a run that was stopped says nothing of what it found."""
-    newest = {one.step: one for one in chain if one.capability == PACK_RUN and one.phase == "result" and one.evidence is not None}
+    """Return the newest result of each pack, by the packs' names, also of a run that an error ended; one that a person stopped says nothing of it."""
+    newest = {one.step: one for one in chain if one.capability == PACK_RUN and one.phase == "result" and one.outcome != "interrupted"}
     return tuple(newest[pack] for pack in sorted(newest))

@@ -111,6 +111,7 @@ def container(name: str, mounts: list[dict[str, Any]], **other: Any) -> dict[str
         "compose_project": "mint-data",
         "compose_service": name,
         "compose_files": ["/opt/stacks/mint-data/compose.yml"],
+        "compose_env_files": [],
         "compose_dir": "/opt/stacks/mint-data",
         "command": ["run"],
     }

@@ -120,7 +120,7 @@ def container_record(
     config, host, state = one["Config"], one["HostConfig"], one["State"]
     labels = config.get("Labels") or {}
     log = host.get("LogConfig") or {}
-    files = labels.get(f"{_LABEL}project.config_files", "")
+    files, environment = (str(labels.get(f"{_LABEL}project.{which}") or "").split(",") for which in ("config_files", "environment_file"))
     return {
         "id": one["Id"],
         "name": one["Name"].lstrip("/"),
@@ -143,7 +143,8 @@ def container_record(
         "compose_project": labels.get(f"{_LABEL}project"),
         "compose_service": labels.get(f"{_LABEL}service"),
         "compose_oneoff": str(labels.get(f"{_LABEL}oneoff") or "").lower() == "true",
-        "compose_files": [path for path in files.split(",") if path],
+        "compose_files": [path for path in files if path],
+        "compose_env_files": [path for path in environment if path],
         "compose_dir": labels.get(f"{_LABEL}project.working_dir"),
         "command": command_without_secrets([one["Path"], *(one.get("Args") or [])], config.get("Env") or []),
     }

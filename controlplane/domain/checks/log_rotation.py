@@ -11,8 +11,9 @@ from typing import Any
 
 from controlplane.domain.amounts import show_bytes
 from controlplane.domain.checks.case import Answer, Case, Check, Question, drifted, met
+from controlplane.domain.checks.restart import lost_by_restart
 from controlplane.domain.desired import DesiredHost
-from controlplane.domain.evidence import Unobserved
+from controlplane.domain.evidence import Reader, Unobserved
 from controlplane.domain.evidence_shapes.docker import Container
 from controlplane.domain.policy import LogLimits
 
@@ -54,28 +55,60 @@ def _log(case: Case) -> Answer:
         shown = ", ".join(old[:5]) + (f" and {len(old) - 5} more" if len(old) > 5 else "")
         problems.append(
             f"{len(old)} of {len(bad)} containers keep other options until they are recreated: {shown} ({bad[old[0]]}); "
-            f"to recreate them, without what their own layers hold: {recreating([case.containers[name] for name in old[:5]])}"
+            f"to recreate them, without what their own layers hold: {recreating([case.containers[name] for name in old[:5]], case.reader)}"
         )
     return drifted("; ".join(problems), "medium") if problems else met(f"{driver} logs are rotated, also of all {len(bad)} containers")
 
 
-def recreating(containers: Iterable[Container]) -> str:
-    """Return the commands that make containers anew from their compose files: those that run at once, the others without starting them."""
+def recreating(containers: Iterable[Container], reader: Reader) -> str:
+    """Return the commands that make containers anew from their compose files: those that run at once, the others without starting them.
+
+    Before them stands, with its reason, each container that has none: what it holds would not outlive that, or Compose could not make it as it is.
+    """
     by_words: dict[tuple[str, ...], list[str]] = {}
-    by_hand = []
+    without: dict[str, list[str]] = {}
     for one in containers:
-        project, service, folder = one["compose_project"], one["compose_service"], one["compose_dir"]
-        # What somebody ran once (docker compose run) is none of its service's.
-        if not project or not service or not folder or not one["compose_files"] or one.get("compose_oneoff"):
-            by_hand.append(one["name"])
+        if reason := _at_stake(one, reader) or _by_hand(one):
+            without.setdefault(reason, []).append(one["name"])
             continue
-        files = [word for path in one["compose_files"] for word in ("--file", path)]
-        words = ("docker", "compose", "--project-name", project, "--project-directory", folder, *files, "up")
+        words = _compose(one)
         # Their configuration is as it was, so that Compose would leave them.
         how = ("--detach" if one["running"] else "--no-start", "--no-deps", "--force-recreate")
-        by_words.setdefault((*words, *how), []).append(service)
-    told = [f"{', '.join(by_hand)} by hand with the same options, as no compose file makes it"] if by_hand else []
+        by_words.setdefault((*words, "up", *how), []).append(str(one["compose_service"]))
+    told = [f"{', '.join(names)} {reason}" for reason, names in without.items()]
     return "; ".join([*told, *(shlex.join([*words, *dict.fromkeys(services)]) for words, services in by_words.items())])
+
+
+def _at_stake(container: Container, reader: Reader) -> str:
+    """Return why a container that runs is not to be stopped as it is, empty where nothing speaks against it."""
+    name = container["name"]
+    if not container["running"]:
+        return ""
+    try:
+        lost = lost_by_restart(reader, governed=(name,), only=name)
+    except Unobserved as doubt:
+        return f"not before it could be observed what a stop would cost: {doubt}"
+    return f"not yet: {lost[0].partition(': ')[2]}" if lost else ""
+
+
+def _by_hand(container: Container) -> str:
+    """Return why a person has to make a container anew without a command of ours, empty where there is one."""
+    told = all(container[key] for key in ("compose_project", "compose_service", "compose_dir", "compose_files"))
+    # What somebody ran once (docker compose run) is none of its service's.
+    if not told or container.get("compose_oneoff"):
+        return "by hand with the same options, as no compose file makes it"
+    if "compose_env_files" not in container:
+        return "by hand with the same --env-file, which this evidence is too old to name"
+    if not all(path.startswith("/") for path in container["compose_env_files"]):
+        return "by hand with the same --env-file, which its label names by no whole path"
+    return ""
+
+
+def _compose(container: Container) -> tuple[str, ...]:
+    """Return the words by which Compose is told of a container's project; other environment files would give it other passwords, ports or places."""
+    files = [word for path in container["compose_files"] for word in ("--file", path)]
+    files += [word for path in container.get("compose_env_files", ()) for word in ("--env-file", path)]
+    return ("docker", "compose", "--project-name", str(container["compose_project"]), "--project-directory", str(container["compose_dir"]), *files)
 
 
 def default_for_new(daemon_json: str | None, flags: list[str]) -> tuple[str, dict[str, str]]:

@@ -58,7 +58,8 @@ class Container(TypedDict):
     """One container. `stop_timeout_s` is its own (`--stop-timeout`, `stop_grace_period`), None where it has none; older evidence lacks the key.
 
     So it does `image_digests` (repository@sha256:…, of the image that it runs), `health`, None where it has no health check, and `compose_oneoff`:
-    whether somebody ran it once, by `docker compose run`.
+    whether somebody ran it once, by `docker compose run`. Neither has it `compose_env_files`: what Compose was told by `--env-file`, in that order;
+    with none of them it read the `.env` of its project.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Container(TypedDict):
     compose_service: str | None
     compose_oneoff: NotRequired[bool]
     compose_files: list[str]
+    compose_env_files: NotRequired[list[str]]
     compose_dir: str | None
     command: list[str]
 

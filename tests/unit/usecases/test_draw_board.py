@@ -152,6 +152,16 @@ def test_a_run_of_a_pack_that_was_stopped_does_not_hide_what_the_one_before_foun
     assert [(one.step, one.outcome, one.key) for one in drawn(receipts=site.receipts).trail.packs] == [("mint", "done", "CAP-0")]
 
 
+def test_a_run_of_a_pack_that_an_error_ended_is_the_newest_though_it_saw_nothing() -> None:
+    site = FakeSite()
+    site.apply(site.plan())
+    last = site.receipts.chain[-1]
+    for number, (outcome, evidence) in enumerate([("done", "sha256:seen"), ("failed", None)]):
+        run = {"key": f"CAP-{number}", "run": f"CAP-{number}", "host": "*", "capability": "verify.pack.run", "step": "mint", "outcome": outcome}
+        site.receipts.append(last.model_copy(update={**run, "phase": "result", "evidence": evidence}))
+    assert [(one.step, one.outcome, one.key) for one in drawn(receipts=site.receipts).trail.packs] == [("mint", "failed", "CAP-1")]
+
+
 def test_no_more_than_the_newest_are_shown_of_a_long_chain() -> None:
     site = FakeSite()
     site.apply(site.plan())

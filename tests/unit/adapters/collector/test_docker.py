@@ -47,3 +47,16 @@ def test_a_folder_of_a_volume_that_is_mounted_alone_is_evidence() -> None:
     record = container_record(INSPECTED | {"Mounts": mounts, "HostConfig": INSPECTED["HostConfig"] | {"Mounts": asked}}, {}, {"c1": 5}, {})
     assert [(one["destination"], one.get("subpath")) for one in record["mounts"] if "subpath" in one] == [("/deep", "a/b")]
     assert TypeAdapter(Container).validate_python(record, strict=True) == record
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [(None, []), ("", []), ("/opt/prod.env", ["/opt/prod.env"]), ("/opt/b.env,/opt/a.env", ["/opt/b.env", "/opt/a.env"])],
+)
+def test_the_environment_files_that_compose_was_told_are_evidence_in_their_order(label: str | None, told: list[str]) -> None:
+    labels = {} if label is None else {"com.docker.compose.project.environment_file": label}
+    record = container_record(INSPECTED | {"Config": INSPECTED["Config"] | {"Labels": labels}}, {}, {}, {})
+    assert (record["compose_env_files"], record["compose_files"]) == (told, [])
+    assert TypeAdapter(Container).validate_python(record, strict=True) == record
+    del record["compose_env_files"]
+    assert TypeAdapter(Container).validate_python(record, strict=True) == record
