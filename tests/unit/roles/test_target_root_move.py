@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from controlplane_target import docker_root, root_move, root_owed, root_refusals, root_writes
+from controlplane_target import docker_root, leg_verbs, root_move, root_owed, root_refusals, root_writes
 from controlplane_target.cancel import Cancel
 from controlplane_target.docker_root import DockerRoot
 from controlplane_target.faults import FailedFault, RefusedFault
@@ -24,6 +24,8 @@ INVENTORY: dict[str, list[dict[str, Any]]] = {"containers": [{"id": "c1", "name"
 
 class Host:
     """Docker's units and its engine, as far as a leg meets them; `on_start` is what the containers do when Docker starts on a root."""
+
+    path = "/run/docker.sock"
 
     def __init__(self, root: Path) -> None:
         self.old, self.new = root / "old", root / "new"
@@ -160,12 +162,18 @@ def test_what_did_not_come_back_is_owed_and_nothing_is_stopped_before_it_runs(ho
     move.run.write(phase="stopping", services=[db, web], missed_s={"web": 2.0})
     move.go_back("interrupted while stopping")
     assert (move.run.phase, ended) == ("reverted", [[db, web]])
-    assert (move.run.state["owed"], move.run.state["complaint"]) == ([db], "db is exited (exit code 1)")
+    assert (move.run.state["owed"], move.run.state["complaint"]) == (
+        [{**db, "down_since": move.run.state["stopped_at"]}],
+        "db is exited (exit code 1)",
+    )
     assert move.run.state["downtime_s"] == {"web": 6.0}
+    said = leg_verbs.told(FailedFault("the disk is full"), move.run)
+    assert said == "the disk is full. Went back: the services run on the old place again, but db not as before: db is exited (exit code 1)."
+    monkeypatch.setattr(root_owed.services, "silent", lambda *_: {"db": "db is exited (exit code 1)"})
     monkeypatch.setattr(root_owed.services, "start_again", lambda _engine, owed, _limit: [f"{held['name']} is down" for held in owed])
     monkeypatch.setattr(root_move.redis_rest, "await_rest", lambda *_: None)
     monkeypatch.setattr(host, "containers", list, raising=False)
-    with pytest.raises(FailedFault, match="db is down, and ran before this run"):
+    with pytest.raises(FailedFault, match="db is down, and ran before"):
         move.execute([])
     assert host.starts == ["old"]
 
@@ -195,7 +203,7 @@ def test_what_began_during_the_copy_and_would_not_outlive_a_stop_is_refused(host
 def test_a_move_that_owes_somebody_is_neither_done_nor_proven(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch, *, is_down: bool) -> None:
     verbs: Any = DockerRoot(move.run.home, host, Cancel())  # type: ignore[arg-type] # as much of an engine as it asks
     request = Request((), {}, 1, 1)
-    silent = ["db is exited (exit code 1), and ran before this run"] if is_down else []
+    silent = {"db": "db is exited (exit code 1)"} if is_down else {}
     monkeypatch.setattr(root_owed.services, "silent", lambda *_: silent)
     monkeypatch.setattr(root_refusals, "roots_now", lambda _: {})
     monkeypatch.setattr(docker_root.configs, "pairs", lambda _: [])
@@ -203,20 +211,45 @@ def test_a_move_that_owes_somebody_is_neither_done_nor_proven(host: Host, move: 
     assert verbs.refuse(move.run, request)["already"] is not is_down
     if not is_down:
         verbs.prove(move.run, request)
+        # Seen to run it is its own: whoever stops it from here on has stopped it.
+        assert move.run.home.run("R1").state["owed"] == []
         return
     with pytest.raises(FailedFault, match="not proven: db is exited"):
         verbs.prove(move.run, request)
+    monkeypatch.setattr(host, "info", lambda: (_ for _ in ()).throw(OSError("no socket")))
+    with pytest.raises(RefusedFault, match="does not answer"):
+        verbs.refuse(move.run, request)
 
 
-def test_an_undo_brings_up_first_what_any_attempt_left_down(host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_any_run_left_down_is_brought_up_first_and_owed_until_it_is_seen_to_run(
+    host: Host, move: RootMove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The controller's next attempt has a key of its own, and so has its rollback."""
     verbs: Any = DockerRoot(move.run.home, host, Cancel())  # type: ignore[arg-type] # as much of an engine as it asks
-    back = move.run.home.run("R2")
-    back.write(phase="reverted", leg="undo", of="R1", owed=[{"id": "db", "name": "db"}], answer_timeout_s=1)
-    move.run.write(phase="reverted", owed=[{"id": "web", "name": "web"}])
-    asked: list[str] = []
-    monkeypatch.setattr(root_owed.services, "start_again", lambda _engine, owed, _limit: asked.extend(held["name"] for held in owed) or [])
-    assert verbs.undo(back, move.run)["changed"] is False
-    assert (asked, back.state["owed"], move.run.home.run("R1").state["owed"]) == (["web", "db"], [], [])
+    home, since = move.run.home, time.time() - 9
+    home.run("R0").write(phase="reverted", owed=[{"id": "db", "name": "db", "down_since": since}], answer_timeout_s=1)
+    move.run.write(phase="reverted", owed=[{"id": "web", "name": "web", "down_since": since}], missed_s={}, downtime_s={"web": 2.0})
+    started: list[str] = []
+    monkeypatch.setattr(root_owed.services, "silent", lambda _engine, owed: {held["name"]: f"{held['name']} is exited" for held in owed})
+    monkeypatch.setattr(root_owed.services, "start_again", lambda _engine, owed, _limit: started.extend(held["name"] for held in owed) or [])
+    assert root_owed.down(home, host) == ["db is exited, and ran before", "web is exited, and ran before"]  # type: ignore[arg-type] # as above
+    assert verbs.undo(home.run("R2"), move.run)["changed"] is False
+    root_owed.bring(move.run, host)  # type: ignore[arg-type] # as above
+    assert started == ["db", "web"] * 2
+    # Another run's outage is no downtime of this one.
+    assert (move.run.state["brought"], list(move.run.state["downtime_s"])) == (["db", "web"], ["web"])
+    assert move.run.state["downtime_s"]["web"] == pytest.approx(11, abs=1)
+    assert root_owed.down(home, host) != []  # type: ignore[arg-type] # as above
+    root_owed.settle(home)
+    assert root_owed.down(home, host) == []  # type: ignore[arg-type] # as above
+
+
+def test_a_cut_after_the_answers_starts_all_again_and_leaves_what_it_cost(move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root_move.services, "wait_for_answers", lambda *_: ({"web": time.time() + 900}, ["db is exited (exit code 1)"]))
+    move.run.write(phase="answered", services=[{"id": name, "name": name} for name in ("db", "web")], downtime_s={"db": 3.0, "web": 2.0})
+    move.conclude_again()
+    assert (move.run.phase, move.run.state["complaint"]) == ("done", "db is exited (exit code 1)")
+    assert ([held["name"] for held in move.run.state["owed"]], move.run.state["downtime_s"]) == (["db"], {"db": 3.0, "web": 2.0})
 
 
 def test_who_goes_on_after_a_stop_on_the_destination_knows_which_lives_were_told_to_end(move: RootMove, monkeypatch: pytest.MonkeyPatch) -> None:

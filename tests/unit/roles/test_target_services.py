@@ -180,18 +180,22 @@ def test_one_that_does_not_end_is_named_and_so_is_one_that_does_not_start() -> N
 
     docker.call = stuck
     assert services.let_end(docker, [DB, WEB], 1) == ["db", "web"]
+    assert services.start_again(docker, [DB], 5) == ["db was told to end, did not, and may end yet"]
+    docker.life["db"] = "2"
     assert services.start_again(docker, [DB], 5) == ["db does not start: did not receive an exit event"]
     # Nothing is demanded of one that was unhealthy before; but it ran.
     down: Any = Lives(down=("db",))
-    assert services.silent(down, [{**DB, "demand": "nothing"}, WEB]) == ["db is exited (exit code 0), and ran before this run"]
+    down.life["web"] = "2"
+    assert services.silent(down, [{**DB, "demand": "nothing"}, WEB]) == {"db": "db is exited (exit code 0)"}
+    assert list(services.silent(down, [DB, {**WEB, "started_at": "2"}])) == ["db", "web"]
 
 
 def test_only_one_that_docker_does_not_know_is_absent() -> None:
     docker: Any = Lives()
     docker.call = lambda *_, **__: (500, {"message": "busy"})
-    assert services.silent(docker, [DB]) == ["db is unknown (500) (exit code 1), and ran before this run"]
+    assert services.silent(docker, [DB]) == {"db": "db is unknown (500) (exit code 1)"}
     docker.call = lambda *_, **__: (404, {"message": "no such container"})
-    assert services.silent(docker, [DB]) == []
+    assert services.silent(docker, [DB]) == {}
 
 
 def test_a_leg_back_knows_the_lives_that_it_stops() -> None:
@@ -217,3 +221,13 @@ def test_a_postgresql_ends_its_sessions_before_docker_tells_it_to_end(monkeypatc
 def test_a_process_that_is_gone_has_no_name() -> None:
     assert (services._program_of(None), services._program_of(2**22 + 1)) == ("", "")
     assert services._program_of(1) != ""
+
+
+def test_who_can_not_be_asked_what_it_is_is_stopped_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: Any) -> None:
+        raise TimeoutError
+
+    docker: Any = Lives()
+    monkeypatch.setattr(services, "_end_sessions", slow)
+    assert services.stop_all(docker, [DB, WEB], 1) == []
+    assert sorted(docker.asked) == ["stop db", "stop web"]

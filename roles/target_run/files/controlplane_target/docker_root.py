@@ -61,9 +61,9 @@ class DockerRoot:
 
     def refuse(self, run: Run, request: Request) -> dict[str, Any]:
         """Return what is to be done and what for; refused with all reasons at once."""
-        if run.phase in phases.CRITICAL or root_owed.down(run, self.engine):
+        info = self._info() if run.phase not in phases.CRITICAL else {}
+        if not info or root_owed.down(self.home, self.engine):
             return {"already": False, "open": True, "phase": run.phase, "changes": [], "planned": [], "needs": []}
-        info = self._info()
         roots = root_refusals.roots_now(info)
         moves = root_refusals.still_to_move(request, roots)
         pairs = configs.pairs(request)
@@ -155,9 +155,9 @@ class DockerRoot:
         """Move back what the run `of` moved, with everything newer; its journal says `undone` afterwards."""
         if of.phase == "new":
             raise RefusedFault(f"this host knows no run {of.key}. Nothing was changed. 'controlplane runs show {of.key}' tells where it ran.")
-        for one in (of, run):
-            self.recover(one)
-            root_owed.bring(one, self.engine)
+        self.recover(of)
+        self.recover(run)
+        root_owed.bring(run, self.engine)
         self._close_undone(of)
         if of.phase in ("undone", "reverted", "new", "prepared", "precopying", "precopied", "staging"):
             return self._told(run, changed=False)
@@ -169,8 +169,9 @@ class DockerRoot:
         trees = [swapped(tree, read_since_ns=0, to_mount=mount_of(nearest_existing(tree["from"]), table).mount) for tree in forward]
         retired.forget(self.home, [tree["to"] for tree in trees])
         kept = {key: last[key] for key in ("request", "stop_timeout_s", "answer_timeout_s")}
+        cost = run.state.get("downtime_s", {})
         # What an earlier attempt of this undo cost counts with it, and what the move cost does not.
-        kept["downtime_s"] = run.state.get("downtime_s", {}) if run.state.get("leg") == "undo" else {}
+        kept["downtime_s"] = cost if run.state.get("leg") == "undo" else {}
         run.write(
             phase="staging", trees=trees, leg="undo", of=of.key, ends={"well": "undone", "back": "done" if run.key == of.key else "reverted"}, **kept
         )
@@ -182,7 +183,7 @@ class DockerRoot:
             if run.phase == "staging":
                 # Nothing was stopped; the old root is in part newer than it was, and no longer what was recorded.
                 retired.retire(self.home, of.key, forward, now=time.time())
-                run.write(phase=run.state["ends"]["back"], leg="forward", trees=forward, of=None)
+                run.write(phase=run.state["ends"]["back"], leg="forward", trees=forward, of=None, downtime_s=cost)
             raise
         if run.key != of.key:
             of.write(phase="undone", undone_by=run.key)
@@ -275,9 +276,10 @@ class DockerRoot:
         if before and run.phase == "done":
             gone = [line for line in inventory_difference(before, self.engine.inventory()) if line.endswith("is gone")]
             run.write(gone_since=gone)
-        found += root_owed.down(run, self.engine)
+        found += root_owed.down(self.home, self.engine)
         if found:
             raise FailedFault(f"not proven: {'; '.join(found)}. Run this again; if it stays so, run {run.folder}/undo.")
+        root_owed.settle(self.home)
         return {"changed": False, "roots": roots, "phase": run.phase, "downtime_s": run.state.get("downtime_s", {})}
 
     def is_open(self, run: Run) -> bool:
@@ -291,5 +293,5 @@ class DockerRoot:
 
     @staticmethod
     def _told(run: Run, *, changed: bool) -> dict[str, Any]:
-        kept = ("downtime_s", "compared", "killed", "complaint")
+        kept = ("downtime_s", "compared", "killed", "complaint", "brought")
         return {"changed": changed, "phase": run.phase, **{key: run.state[key] for key in kept if key in run.state}}

@@ -215,6 +215,8 @@ def settle(verbs: Works, run: Run, stage: str) -> Answer:
         finally:
             run.reload()
             message = f"interrupted while {phase}; the host brought itself to the {side}, the journal stands at {run.phase}"
+            if complaint := run.state.get("complaint"):
+                message += f". What is wrong: {complaint}"
             run.write(
                 outcome={"verb": "settle", "rc": 0 if well and run.phase == _goal(run) and not run.state.get("complaint") else 1, "message": message}
             )
@@ -264,4 +266,9 @@ def told(fault: BaseException, run: Run) -> str:
             "undone": "The services run with the former configuration.",
         }
     text = "cancelled" if isinstance(fault, CancelledFault) else str(fault)
+    if owed := ", ".join(held["name"] for held in run.state.get("owed") or []):
+        # Whatever side it is on, not all of what ran before runs there.
+        where = {
+            phase: f"{said.rstrip('.')}, but {owed} not as before: {run.state.get('complaint') or 'unknown why'}." for phase, said in where.items()
+        }
     return f"{text.rstrip('.')}. {where.get(run.phase, f'The journal stands at {run.phase}: run this again, it goes on from there.')}"

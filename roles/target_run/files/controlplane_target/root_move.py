@@ -67,6 +67,7 @@ class RootMove:
         # What earlier attempts of this leg cost counts with it.
         fresh: dict[str, Any] = {"missed_s": self.run.state.get("downtime_s") or {}, "downtime_s": {}, "killed": [], "owed": [], "complaint": ""}
         self.enter("stopping", configs=held, services=running, units=running_units(), stopped_at=time.time(), **fresh)
+        root_owed.settle(self.run.home)
         try:
             self._stop_and_copy()
         except BaseException as fault:
@@ -109,15 +110,17 @@ class RootMove:
         faults = self._start_services(going)
         if faults and self.run.state["leg"] != "carry":
             self._carry_back("; ".join(faults))
-        if faults:
-            self.run.write(complaint="; ".join(faults))
+        self._complain(faults)
         self.finish()
 
     def conclude_again(self) -> None:
         """End a leg whose services answered already, after a crash."""
         start_units(self.run.state["units"])
         if "docker.service" in self.run.state["units"] and self.engine.wait(ENGINE_LIMIT_S):
-            services.start_all(self.engine, self.run.state["services"])
+            # What it cost is measured already.
+            cost = self.run.state.get("downtime_s") or {}
+            self._complain(self._start_services(self._let_end()))
+            self.run.write(downtime_s=cost)
         self.finish()
 
     def _start_engine(self) -> None:
@@ -164,7 +167,7 @@ class RootMove:
         self.run.write(complaint=reason)
         start_units(self.run.state["units"])
         if "docker.service" in self.run.state["units"] and self.engine.wait(ENGINE_LIMIT_S):
-            self._start_services([])
+            self._complain([reason, *self._start_services([])])
         self.finish()
         raise FailedFault(f"{reason}. Nothing was taken back, because that is newer; {self._roots('from')} is kept as it was")
 
@@ -177,12 +180,18 @@ class RootMove:
         failed = services.start_all(self.engine, state["services"])
         answered, missing = services.wait_for_answers(self.engine, state["services"], 5 if failed else state["answer_timeout_s"])
         self._note_downtime(answered)
-        self.run.write(owed=[held for held in state["services"] if held["name"] in (*failed, *going) or held["name"] not in answered])
+        owed = [held for held in state["services"] if held["name"] in (*failed, *going) or held["name"] not in answered]
+        self.run.write(owed=[{**held, "down_since": state["stopped_at"]} for held in owed])
         return [*failed.values(), *missing, *(f"{name} was told to end, did not, and may end yet" for name in going)]
+
+    def _complain(self, faults: list[str]) -> None:
+        if faults:
+            self.run.write(complaint="; ".join(faults))
 
     def _note_downtime(self, answered: dict[str, float]) -> None:
         stopped, missed = self.run.state["stopped_at"], self.run.state.get("missed_s") or {}
-        self.run.write(downtime_s={name: round(at - stopped + missed.get(name, 0.0), 3) for name, at in sorted(answered.items())})
+        # One that did not answer is down still; what earlier attempts cost it stays.
+        self.run.write(downtime_s={**missed, **{name: round(at - stopped + missed.get(name, 0.0), 3) for name, at in sorted(answered.items())}})
 
     def _carry_back(self, reason: str) -> None:
         """Bring the containers back to the source with what they wrote on the destination, then raise."""
@@ -241,9 +250,7 @@ class RootMove:
                 raise FailedFault(
                     f"{reason}. Going back, Docker does not answer on {self._roots('from')} within {ENGINE_LIMIT_S} s. Look at 'journalctl -u docker', then run this again."
                 )
-            faults = self._start_services(self._let_end())
-            if faults:
-                self.run.write(complaint="; ".join(faults))
+            self._complain(self._start_services(self._let_end()))
         if state["leg"] in ("undo", "carry"):
             unused = [swapped(tree, read_since_ns=0) for tree in self.trees.held]
             retired.retire(self.run.home, state["of"] or self.run.key, unused, now=time.time())

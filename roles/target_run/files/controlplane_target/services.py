@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def _stopped(engine: Engine, services: list[dict[str, Any]], stop_timeout_s: int
     def stop(held: dict[str, Any]) -> None:
         limit = max(int(held["stop_timeout"] or 10), stop_timeout_s)
         try:
-            _end_sessions(engine, held["id"])
+            with suppress(OSError, ValueError):
+                _end_sessions(engine, held["id"])
             status, answer = engine.call("POST", f"/containers/{held['id']}/stop?t={limit}", timeout=limit + 60)
             if status not in (204, 304, 404):
                 faults.append(f"{held['name']}: {status} {(answer or {}).get('message', '')}")
@@ -150,21 +152,26 @@ def as_they_live(engine: Engine, services: list[dict[str, Any]]) -> list[dict[st
 
 
 def start_again(engine: Engine, services: list[dict[str, Any]], limit_s: float) -> list[str]:
-    """Start those of them that are there, and leave all others alone; return one sentence for each that does not start or answer."""
+    """Start those of them that are there, and leave all others alone; return one sentence for each that does not end, start or answer."""
     owed = _there(engine, services)
-    faults = _started(engine, owed)
+    going = let_end(engine, owed, 0)
+    faults = {**_started(engine, owed), **{name: _going_on(name) for name in going}}
     missing = wait_for_answers(engine, [held for held in owed if held["name"] not in faults], limit_s)[1] if len(faults) < len(owed) else []
     return [*faults.values(), *missing]
 
 
-def silent(engine: Engine, services: list[dict[str, Any]]) -> list[str]:
-    """Return one sentence for each of them that is there and does not answer now; one of which nothing is demanded has to run."""
-    states = _states(engine, services)
-    return [
-        f"{held['name']} is {_told(states[held['name']])}, and ran before this run"
+def _going_on(name: str) -> str:
+    return f"{name} was told to end, did not, and may end yet"
+
+
+def silent(engine: Engine, services: list[dict[str, Any]]) -> dict[str, str]:
+    """Return {name: a sentence} of those that are there and do not answer now in a life of their own; one of which nothing is demanded has to run."""
+    states, going = _states(engine, services), {held["name"] for held in _in_their_lives(engine, services)}
+    return {
+        held["name"]: _going_on(held["name"]) if held["name"] in going else f"{held['name']} is {_told(states[held['name']])}"
         for held in _there(engine, services)
-        if not _answers(states[held["name"]], {**held, "demand": "running"} if held["demand"] == "nothing" else held)
-    ]
+        if held["name"] in going or not _answers(states[held["name"]], {**held, "demand": "running"} if held["demand"] == "nothing" else held)
+    }
 
 
 def _there(engine: Engine, services: list[dict[str, Any]]) -> list[dict[str, Any]]:
