@@ -26,13 +26,18 @@ _UNIT = r"(?:[kmgt]?i?b|bytes?|percent|%|inodes?|seconds?|minutes?|hours?|days?|
 _GOES_ON = r"to (?:do|be|move|mend|fix|close|decide)|open|over|on|and|but|except|save|other|apart|until|there|here|for later"
 _AND_NO_MORE = rf"(?=\s*(?:\Z|[.,;:!?)\n])| (?:{_GOES_ON})\b)"
 # Where data must not lie: "still on the data disk" is how it should be.
-_WRONG_PLACE = r"(?:[\w'\u2019-]+ ){0,2}?(?:(?:boot|root|old|system) (?:disk|device|drive|filesystem|partition)|old root|layer)"
+_DISK = r"(?:boot|root|old|system) (?:disk|device|drive|filesystem|partition)"
+_WRONG_PLACE = rf"(?:[\w'\u2019-]+ ){{0,2}}?(?:{_DISK}|old root(?! password)|layer)(?! by (?:policy|decision))"
+
+# What remains so is in order.
+_IN_ORDER = r"(?:so|there|closed|fixed|mounted|healthy|stable|valid|as|in (?:place|force|use)|within|after|unused|unchanged|available|free)"
 
 # At any time: "two were left to do" is how an entry tells its end, too.
 _EVER = (
-    r"remain(?:s|ing)?",
+    rf"remains?(?! {_IN_ORDER}\b)",
+    r"(?<!moved\sthe\s)(?<!closed\sthe\s)(?<!mended\sthe\s)remaining(?!(?: [\w'-]+){0,3} (?:was|were|got)\b)",
     r"still (?:open|to do|missing)",
-    r"left (?:to do|open)",
+    r"left (?:to (?:do|move|migrate|copy)|open)",
     r"to-?do|to do(?= ?:)|tbd|unfinished",
     r"not (?:yet )?done",
 )
@@ -67,7 +72,7 @@ _PAST = rf"\b(?:was|were|been|had|did|lay|sat|found|seen|began|begun|started|ope
 
 # What says that all of it is done.
 _WORD = r"(?!(?:and|or|nor|but|while|is|are|was|were)\b)[\w'\u2019/-]+"
-_NO = r"(?:no|zero|0|neither|not a single|not one)"
+_NO = r"(?:no|zero|0|neither|not a(?: single)?|not one)"
 # "no volume of the apps", "nothing on the boot disk"; in "no decision on the remaining volumes" the saying is a part of it.
 _WHEREOF = rf" of(?: {_WORD}){{1,4}}| (?:on|in)(?! (?:the|its|their|these|those) \Z)(?: {_WORD}){{1,4}}"
 _DENIALS = (
@@ -77,7 +82,9 @@ _DENIALS = (
     r"no longer|not|(?:is|are)n['\u2019]t",
 )
 # An amount of room or time that is left, or remains, is no work; "40 GB remain on the boot disk" are.
-_AMOUNT = rf"\d\s*{_UNIT} \Z"
+_AMOUNT = rf"\d\s*{_UNIT}(?: free| available)? \Z"
+_OF_DATA = r"\b(?:volumes?(?! group)|data|files?|trees?|objects?)\b[^.;:!?]*\Z"
+_TO_MOVE = r"[^.;!?]*\bto (?:be|do|move|migrate|copy)\b"
 _AND_NO_PLACE = r"\s*(?:\Z|[.,;!?)\n])| (?:free|available)\b"
 # And what takes that back in the same breath: "nothing remains but two volumes". After a comma "but" begins another thought.
 _BUT = r"[^.;:!?,]*\bbut\b|[^.;:!?]*\b(?:except|other than|apart from|(?<!to\s)save)\b"
@@ -95,8 +102,8 @@ def _any_of(sayings: tuple[str, ...]) -> re.Pattern[str]:
 
 _SAYINGS = ((_any_of(_EVER), False), (_any_of(_NOW), True))
 _IS_PAST, _IS_TAKEN_BACK = _compiled(_PAST), _compiled(_BUT)
-_IS_AMOUNT, _IS_ALL = _compiled(_AMOUNT), _compiled(_AND_NO_PLACE)
-_IS_NONE = _compiled(r" ?[:=] ?(?:none|nothing|nil|zero|0)\b")
+_IS_AMOUNT, _IS_ALL, _IS_OF_DATA, _IS_TO_MOVE = (_compiled(one) for one in (_AMOUNT, _AND_NO_PLACE, _OF_DATA, _TO_MOVE))
+_IS_NONE = _compiled(rf"(?: {_ENTRIES}| work)? ?[:=] ?(?:none|nothing|nil|zero|no|0)\b(?! [a-z])|(?: [\w-]+)? is empty")
 _IS_DENIED = _compiled(rf"\b(?:{'|'.join(_DENIALS)})(?: (?:is|are|was|were))?(?: (?:more|still))? \Z")
 
 
@@ -114,7 +121,7 @@ def _is_over(text: str, said: re.Match[str], *, only_now: bool) -> bool:
         return True
     behind = text[said.end() : said.end() + _NEAR]
     is_denied = _IS_DENIED.search(before) is not None or _IS_NONE.match(behind) is not None
-    if _IS_AMOUNT.search(before) is not None:
+    if _IS_AMOUNT.search(before) is not None and _IS_OF_DATA.search(before) is None and _IS_TO_MOVE.match(behind) is None:
         word = said[0].lower()
         is_denied |= word.endswith("left") or (word.startswith("remain") and _IS_ALL.match(behind) is not None)
     return is_denied and _IS_TAKEN_BACK.match(behind.lstrip(" :=")) is None
