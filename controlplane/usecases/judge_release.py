@@ -115,6 +115,7 @@ def _compose(of: _Of, contract: Contract | None, desired: Mapping[str, DesiredHo
     wrong: list[Fault] = []
     doubts: list[str] = []
     unnamed: set[str] = set()
+    covers = of.files.covering()
     for host in environment.hosts:
         governed = desired.get(host)
         folder = next((one.dir for one in governed.stacks if one.project == environment.project), None) if governed else None
@@ -126,16 +127,15 @@ def _compose(of: _Of, contract: Contract | None, desired: Mapping[str, DesiredHo
         wrong += found
         if view is not None:
             views[host] = view
-            wrong += place_faults(view, governed, of.name)
+            # The others are told by the file that they are of, which covers by itself.
+            wrong += [fault.covered(covers) for fault in place_faults(view, governed, of.name)]
             unnamed |= {f"{host} {one}" for one in unnamed_of(view, governed)}
             wrong += [of.fault(("compose",), why)] if (why := volume_doubt(view, governed)) else []
     wrong += [fault for view in list(views.values())[:1] for fault in _of_smoke(of, view)]
     told = ", ".join(_said(view) for view in list(views.values())[:1])
     if unnamed:
-        told += f"; on the boot disk, and named nowhere in the policy, so that D236 will drift there: {', '.join(sorted(unnamed))}"
-    # Not all of these were told by the file that they are of, which covers by itself.
-    covers = of.files.covering()
-    return Part(what, tuple(dict.fromkeys(fault.covered(covers) for fault in wrong)), tuple(doubts), covers(told)), views
+        told += covers(f"; on the boot disk, and named nowhere in the policy, so that D236 will drift there: {', '.join(sorted(unnamed))}")
+    return Part(what, tuple(dict.fromkeys(wrong)), tuple(doubts), told), views
 
 
 def _of_smoke(of: _Of, view: ComposeView) -> Iterator[Fault]:

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from controlplane.adapters.env_values import EnvValues
+from controlplane.domain.releases.hiding import Hiding
 from tests.fakes.command_line import Run, command_line
-from tests.fakes.release_site import make_git, make_site, write
+from tests.fakes.release_site import PASSWORD, make_git, make_site, write
 
 PLAIN = "Kanarienvogel77ab01"
 DOLLAR = "Xq7$kT9vLm2pQzW4"
@@ -163,6 +166,41 @@ def test_what_the_contract_says_for_everybody_is_shown(site: Path, run: Run) -> 
     assert told.format("'/srv/shop'") not in run("release", "check", "shop").out
 
 
+@pytest.mark.parametrize("line", ["BUCKET=storefront", 'BUCKET="storefront"', "export BUCKET=storefront"])
+def test_what_the_contract_declares_as_no_secret_is_shown_though_it_leaves_the_value_open(site: Path, run: Run, line: str) -> None:
+    write(site, "releases/shop/.env.staging", f"DATA=/srv/shop\nPASSWORD={PLAIN}\n{line}\n").chmod(0o600)
+    path = site / "releases/shop/.env.staging.example"
+    path.write_text(f"{path.read_text()}# BUCKET: text, required\nBUCKET=\n")
+    compose = site / "releases/shop/compose.yml"
+    compose.write_text(compose.read_text().replace("restart: always", "restart: storefront"))
+    told = "services.web.restart: {} is no restart policy: write unless-stopped or always"
+    assert told.format("'storefront'") in run("release", "check", "shop").out
+    path.write_text(path.read_text().replace("BUCKET: text, required", "BUCKET: text, required, secret"))
+    assert told.format("'***'") in run("release", "check", "shop").out
+
+
+@pytest.mark.parametrize("first", ["", "A=1\n"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_an_environment_file_in_another_encoding_hides_what_is_in_it(site: Path, run: Run, encoding: str, first: str) -> None:
+    (site / "releases/shop/.env.staging").write_bytes(f"{first}PASSWORD={PLAIN}\nDATA=/srv/shop\n".encode(encoding))
+    path = site / "releases/shop/compose.yml"
+    path.write_text(path.read_text().replace("restart: always", f"restart: {PLAIN}"))
+    for verb in VERBS:
+        said = run(*verb)
+        assert not _held(PLAIN, said.out + said.err)
+
+
+@pytest.mark.parametrize("line", ["REDIS_URL=redis://:SECRET@h:6379/1", "PASSWORD: SECRET", "PASSWORD SECRET"])
+@pytest.mark.parametrize("contract", ["# DATA: path, required\nDATA=/srv/shop\n", "nonsense"])
+def test_a_secret_is_hidden_however_the_file_says_it(site: Path, run: Run, line: str, contract: str) -> None:
+    _put(site, PLAIN, "compose.yml", "restart: always", "restart: SECRET")
+    write(site, "releases/shop/.env.staging", f"DATA=/srv/shop\n{line.replace('SECRET', PLAIN)}\n")
+    write(site, "releases/shop/.env.staging.example", contract)
+    for verb in VERBS:
+        said = run(*verb)
+        assert not _held(PLAIN, said.out + said.err)
+
+
 @pytest.mark.parametrize("name", [".env.staging", ".env.test", "deep/er/.env", "live", "linked/.env.staging"])
 def test_any_environment_file_below_releases_counts_whatever_its_mode(site: Path, run: Run, name: str) -> None:
     _put(site, "another-one-of-staging", "../shop.yml", "loop: LOOP-SHOP", f"loop: {PLAIN}")
@@ -171,3 +209,18 @@ def test_any_environment_file_below_releases_counts_whatever_its_mode(site: Path
     for verb in VERBS:
         said = run(*verb)
         assert not _held(PLAIN, said.out + said.err)
+
+
+def test_environment_files_are_read_and_made_ready_once_for_many_texts(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Hiding] = []
+
+    def counted(values: Iterable[str]) -> Hiding:
+        made.append(Hiding(values))
+        return made[-1]
+
+    monkeypatch.setattr("controlplane.adapters.env_values.Hiding", counted)
+    covers = EnvValues(site / "releases").cover
+    assert covers("") == ""
+    assert made == []
+    assert {covers(f"{PASSWORD} {number}") for number in range(300)} == {f"*** {number}" for number in range(300)}
+    assert len(made) == 1

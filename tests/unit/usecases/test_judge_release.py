@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,28 @@ def test_production_is_not_brought_with_data_on_the_boot_disk_that_the_policy_na
     assert judged.faults == ()
     [compose] = [part for part in judged.parts if part.what == "compose files"]
     assert compose.told.endswith("; on the boot disk, and named nowhere in the policy, so that D236 will drift there: web1 web /data")
+
+
+class Counting(ReleaseFolder):
+    """Notes what is covered beyond what each file covers of its own faults."""
+
+    covered: list[str]
+
+    def covering(self) -> Callable[[str], str]:
+        covers = super().covering()
+        return lambda text: self.covered.append(text) or covers(text)  # type: ignore[func-returns-value]
+
+
+def test_each_fault_is_covered_once(site: Path) -> None:
+    services = "".join(f"  s{number}:\n    image: i\n    restart: bad-{number}\n" for number in range(50))
+    change(site, "compose.yml", "services:\n", f"services:\n{services}")
+    files = Counting(site)
+    files.covered = []
+    judged = judge_environment(files, "shop", "staging", files.spec("shop"), SiteFolder(site).read(run_inventory=False).desired().by_name())
+    told = [fault.message for fault in judged.faults if "'bad-7'" in fault.message]
+    # Both environments read the file.
+    assert len(told) == 1
+    assert files.covered.count(told[0]) == 2
 
 
 def test_neither_environment_is_brought_while_both_write_to_one_directory(site: Path) -> None:

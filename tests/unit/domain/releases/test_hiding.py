@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import time
+from urllib.parse import quote
+
 import pytest
 
-from controlplane.domain.releases.hiding import hide, unshown, values_of
+from controlplane.domain.releases.hiding import Hiding, hide, unshown, values_of
 
 ENV = """\
 # OLD_PASSWORD=of-last-year
@@ -38,6 +42,7 @@ def test_every_value_of_a_file_is_one_and_each_line_of_a_long_one() -> None:
     ):
         assert value in values
     assert not {"", "true", "80"} & set(values)
+    assert "KEY-----" not in values
     assert list(values) == sorted(values, key=lambda one: (-len(one), one))
 
 
@@ -66,6 +71,10 @@ CONTRACT = """\
 DATA=/srv/shop
 # BUCKET: text, required
 BUCKET=
+# ACCOUNT: text, required
+ACCOUNT=
+# SEARCH: url, required
+SEARCH=
 # PASSWORD: text, required, secret
 PASSWORD=
 # CACHE: url, secret
@@ -74,6 +83,9 @@ CACHE=
 REAL = """\
 DATA=/srv/shop
 BUCKET=pictures/of/goods
+export ACCOUNT="mint"
+SEARCH=https://ann:heron%2B77@search.example.org
+UNDECLARED=of-nobody
 PASSWORD='abcdEFGH/ij,KLmnop$QRST'
 CACHE=redis://:flamingo-7@cache.example.org:6379/1
 """
@@ -83,8 +95,10 @@ CACHE=redis://:flamingo-7@cache.example.org:6379/1
     ("text", "shown"),
     [
         ("'/srv/shop' is none", "'/srv/shop' is none"),
-        ("'pictures/of/goods' is none", "'***' is none"),
-        ("'pictures' is none", "'pictures' is none"),
+        ("write name: pictures/of/goods-staging", "write name: pictures/of/goods-staging"),
+        ("name one of mint", "name one of mint"),
+        ("heron%2B77 or heron+77 at search.example.org", "*** or *** at search.example.org"),
+        ("'of-nobody' is none", "'***' is none"),
         ("has abcdEFGH/ij,KLmnop$QRST within", "has *** within"),
         ("'abcdEFGH/ij,KLmnop$$QRST' is none", "'***' is none"),
         ("shop/ij,KLmnop$QRST can't be a name", "shop/*** can't be a name"),
@@ -104,7 +118,78 @@ def test_what_a_contract_with_faults_says_shows_nothing(contract: str) -> None:
     assert hide("/srv/shop", found) == "***"
     assert hide("KLmnop", found) == "***"
     assert hide("srv", found) == "srv"
+    assert hide("pictures/of/goods and mint", found) == "*** and ***"
 
 
 def test_the_names_of_environments_are_no_secrets() -> None:
     assert hide("environments.staging.hosts", unshown("STAGE=staging\n", "")) == "environments.staging.hosts"
+
+
+@pytest.mark.parametrize("contract", ["", CONTRACT])
+@pytest.mark.parametrize("name", ["REDIS_URL", "DATABASE_URL", "SEARCH", "# OLD_REDIS_URL", "export REDIS_URL"])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("redis://:flamingo-7@h:6379/1", "requirepass flamingo-7"),
+        ("'redis://:flamingo-7@h:6379/1'", "requirepass flamingo-7"),
+        ("redis://:other@h1,redis://:flamingo-7@h2", "requirepass flamingo-7"),
+        ("redis://:heron$Flamingo@h", "requirepass heron$$Flamingo"),
+        ("redis://:heron$Flamingo@h", "needs Flamingo"),
+    ],
+)
+def test_the_password_within_a_url_is_hidden_alone_too_whatever_its_variable(contract: str, name: str, value: str, said: str) -> None:
+    assert hide(said, unshown(f"{name}={value}\n", contract)) == f"{said.partition(' ')[0]} ***"
+
+
+@pytest.mark.parametrize("contract", ["", CONTRACT])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{}: abcdEFGH/KLmnop",
+        "{}:abcdEFGH/KLmnop",
+        "{} abcdEFGH/KLmnop",
+        "  {} : 'abcdEFGH/KLmnop'",
+        "export {}\tabcdEFGH/KLmnop",
+        '{}: "abcdEFGH/KLmnop"  # of last year',
+    ],
+)
+def test_a_value_behind_a_colon_or_a_space_is_hidden(contract: str, line: str) -> None:
+    found = unshown(f"{line.format('POSTGRES_PASSWORD')}\n", contract)
+    assert hide("has abcdEFGH/KLmnop within", found) == "has *** within"
+    assert hide("has the option 'KLmnop'", found) == "has the option '***'"
+    # Only what a contract declares and the file says as it should is shown.
+    assert hide("has abcdEFGH/KLmnop within", unshown(f"{line.format('BUCKET')}\n", contract)) == "has *** within"
+
+
+@pytest.mark.parametrize("line", ["# BUCKET: text", "# the database", "export POSTGRES_PASSWORD", "export POSTGRES_PASSWORD="])
+def test_neither_comments_nor_names_make_words_unreadable(line: str) -> None:
+    said = "POSTGRES_PASSWORD of the database is no text"
+    assert hide(said, unshown(f"{line}\n", "")) == said
+
+
+def test_many_values_are_made_ready_once_for_many_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    compiled: list[str] = []
+    compile_it = re.compile
+
+    def counted(value: str, safe: str) -> str:
+        made.append(value)
+        return quote(value, safe=safe)
+
+    def counted_pattern(pattern: str) -> re.Pattern[str]:
+        compiled.append(pattern)
+        return compile_it(pattern)
+
+    monkeypatch.setattr("controlplane.domain.releases.hiding.quote", counted)
+    # More short ones than the regular expressions that Python keeps.
+    values = [f"x{number}" for number in range(1000, 2000)] + [f"secret-{number}" for number in range(1000, 2000)]
+    hides = Hiding(values)
+    re.purge()
+    monkeypatch.setattr(re, "compile", counted_pattern)
+    begun = time.process_time()
+    shown = [hides.cover(f"x{number} and secret-{number} and xx{number}") for number in range(1000, 1300)]
+    assert time.process_time() - begun < 5
+    assert shown == [f"*** and *** and xx{number}" for number in range(1000, 1300)]
+    assert sorted(made) == sorted(values)
+    # One for each short value that turned up.
+    assert len(compiled) == 300
